@@ -1,0 +1,1 @@
+"""The instrument: Instantel MiniMate Plus, its wire, its links, its client and a simulated unit."""

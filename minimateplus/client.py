@@ -1,0 +1,592 @@
+"""
+``MiniMate``: the verbs a caller wants of a unit, over any link.
+
+The rule: one conversation, nothing said twice. Only the first POLL is repeated, once, because a cold
+unit may sleep through it [C]. Whatever else fails is an error that says whose side it lies on, and a
+conversation that has failed once is over: a late answer could be taken for another's. The exception
+is a unit that does not answer one part of the memory probe, which some may not know.
+
+Each verb has one deadline for the whole (``Deadlines.operation_s``) and each exchange its own
+(``Deadlines.reply_s``). Every walk over the unit's memory is bounded, since a corrupted chain of keys
+has been seen in the field (BE9558) [C].
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from minimateplus.errors import (
+    DeadlineError,
+    KeyChainError,
+    LocalProtocolError,
+    MemoryChangedError,
+    NoSuchEventError,
+    RemoteProtocolError,
+    ReplyTimeoutError,
+)
+from minimateplus.link import Deadlines, Link, open_link
+from minimateplus.model import (
+    FIRST_KEY,
+    Event,
+    MemoryProbe,
+    MonitorLogEntry,
+    MonitorStatus,
+    Progress,
+    StorageRange,
+    UnitInfo,
+    Waveform,
+)
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import NO_PARAMS, Command
+from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request, reply_sub
+from minimateplus.wire.samples import read_body
+from minimateplus.wire.units import range_from_peaks
+
+MAX_KEYS = 20_000
+"""Records that one walk may visit: several times what the largest memory can hold."""
+MAX_IMAGE_BYTES = 1 << 20
+"""The longest event image believed: the whole event memory is 983,026 bytes [C]."""
+MAX_RUBBISH_BYTES = 1 << 16
+"""Bytes that belong to no frame after which an exchange is given up at once."""
+POLLS_BEFORE_BULK = 3
+"""POLLs sent directly before each bulk read, as captured [C]."""
+
+_KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
+"""What units and modems say before a unit answers: no sign of a wrong far end."""
+
+OnProgress = Callable[[Progress], None]
+
+T = TypeVar("T")
+
+
+class RecordHeader(NamedTuple):
+    """A record met on the key walk: an event (length 46) or a monitor-log entry (2C)."""
+
+    key: bytes
+    length: int
+    payload: bytes
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the record heads a triggered event."""
+        return self.length == commands.EVENT_HEADER_BYTES
+
+
+class MiniMate:
+    """
+    One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
+
+    Not for two callers at once: a verb called while another runs is a ``LocalProtocolError``.
+
+    >>> async def serial_of(address: str) -> str:
+    ...     async with MiniMate.connect(address) as unit:
+    ...         return (await unit.read_info()).serial
+    """
+
+    def __init__(self, link: Link, deadlines: Deadlines | None = None) -> None:
+        self._link = link
+        self._deadlines = deadlines or Deadlines()
+        self._reader = FrameReader(Direction.REPLY)
+        self._frames: list[Frame] = []
+        self._conversation = Conversation()
+        self._busy = False
+        self._unanswered: set[int] = set()
+        self.exchanges = 0
+        """Requests sent so far; a two-step read is two."""
+        self.serial: str | None = None
+        """The serial number last read in this conversation; ``None`` until then."""
+        self.answers = 0
+        """Replies received so far."""
+        self.is_usable = True
+        """False once something failed: close this conversation and start another."""
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, address: str | Link, *, deadlines: Deadlines | None = None
+    ) -> AsyncIterator[MiniMate]:
+        """
+        Open a link, wake the unit, and close the link on every path.
+
+        Args:
+            address: an address that ``minimateplus.link`` can read, or an open link.
+            deadlines: how long each thing may take.
+
+        Raises:
+            ConnectError: no link could be opened.
+            ReplyTimeoutError: something answered the knock, but no unit answered POLL.
+        """
+        unit = await cls.open(address, deadlines=deadlines)
+        try:
+            yield unit
+        finally:
+            await unit.close()
+
+    @classmethod
+    async def open(cls, address: str | Link, *, deadlines: Deadlines | None = None) -> MiniMate:
+        """Return a unit that has answered POLL. Whoever calls this calls ``close``."""
+        link = await open_link(address, deadlines) if isinstance(address, str) else address
+        unit = cls(link, deadlines)
+        try:
+            async with unit._operation("waking the unit"):
+                await unit._wake()
+        except BaseException:
+            await link.close()
+            raise
+        return unit
+
+    async def close(self) -> None:
+        """End the conversation and its link. Never fails, and may be called twice."""
+        self.is_usable = False
+        await self._link.close()
+
+    @property
+    def name(self) -> str:
+        """The address of the unit, as its link gives it."""
+        return self._link.name
+
+    # --- verbs ----------------------------------------------------------------------------------
+
+    async def read_serial(self) -> str:
+        """Return the unit's serial number (2 exchanges)."""
+        async with self._operation("reading the serial number"):
+            return await self._read_serial()
+
+    async def read_info(self) -> UnitInfo:
+        """Return who the unit is and how it is set up to record (8 exchanges)."""
+        async with self._operation("reading identity and setup"):
+            serial = await self._read_serial()
+            identity = layouts.parse_identity(await self._fetch(commands.IDENTITY))
+            setup = layouts.parse_setup(await self._read_setup_block())
+            return UnitInfo(
+                serial=serial,
+                firmware=identity.firmware,
+                dsp_firmware=identity.dsp_firmware,
+                manufacturer=identity.manufacturer,
+                model=identity.model,
+                calibrated_on=identity.calibrated_on,
+                simulated=identity.simulated,
+                setup=setup,
+            )
+
+    async def read_storage_range(self) -> StorageRange:
+        """Return the keys of the first and the last stored event (2 exchanges)."""
+        async with self._operation("reading the storage range"):
+            return await self._read_storage_range()
+
+    async def read_lifetime_count(self) -> int:
+        """Return how many events the unit has ever recorded (2 exchanges)."""
+        async with self._operation("reading the lifetime counter"):
+            return await self._read_lifetime_count()
+
+    async def read_probe(self) -> MemoryProbe:
+        """
+        Return what the event memory looks like, in 10 exchanges however much it holds.
+
+        12 exchanges when at most one event is stored: then the storage range alone cannot tell an
+        empty memory from one event. A part that the unit does not answer is ``None``.
+        """
+        async with self._operation("probing the event memory"):
+            serial = await self._read_serial()
+            stored = await self._if_answered(commands.STORAGE_RANGE, self._read_storage_range)
+            counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
+            first = None if stored is None else stored.first_key
+            last = None if stored is None else stored.last_key
+            if stored is None or (first == FIRST_KEY == last):
+                is_empty = await self._read_key(commands.FIRST_EVENT) is None
+            else:
+                is_empty = False
+            timestamp = None
+            if last is not None and not is_empty:
+                await self._read_header(last)
+                record = await self._read_record(last)
+                timestamp = _iso(record.timestamp_unit)
+            return MemoryProbe(
+                serial=serial,
+                first_key=first,
+                last_key=last,
+                lifetime_count=counted,
+                last_timestamp=timestamp,
+                is_empty=is_empty,
+            )
+
+    async def count_events(self) -> int:
+        """Return how many events are stored, by walking the keys: four exchanges a record."""
+        async with self._operation("counting events"):
+            return sum([1 async for header in self._walk() if header.is_event])
+
+    async def read_events(
+        self,
+        *,
+        after: Event | None = None,
+        until_key: bytes | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[Event]:
+        """
+        Return the stored events in the order of memory: all, or only those that follow one.
+
+        Args:
+            after: an event known from before; read only what follows it. It is read again first.
+            until_key: the key of the last event, where the walk may stop (storage range).
+            on_progress: called after each event.
+
+        Raises:
+            MemoryChangedError: ``after`` is no longer what it was.
+            KeyChainError: the chain of keys loops, is endless, or ends before ``until_key``.
+        """
+        async with self._operation("reading the event list"):
+            events: list[Event] = []
+            offset = 0 if after is None else after.index + 1
+            async for header in self._walk(after, until_key):
+                if not header.is_event:
+                    continue
+                events.append(await self._read_event(header.key, offset + len(events)))
+                if on_progress is not None:
+                    on_progress(Progress(what="events", done=len(events), total=None))
+            return events
+
+    async def read_monitor_log(self) -> list[MonitorLogEntry]:
+        """Return the monitor-log entries that lie between the events, in the order of memory."""
+        async with self._operation("reading the monitor log"):
+            return [
+                layouts.parse_monitor_log(header.key, header.payload)
+                async for header in self._walk()
+                if not header.is_event
+            ]
+
+    async def read_event(self, key: bytes, index: int) -> Event:
+        """Return the event of that key (4 exchanges); ``index`` is only written into it."""
+        async with self._operation("reading an event"):
+            header = await self._read_header(key)
+            if not header.is_event:
+                raise NoSuchEventError(f"{self.name}: the record at {key.hex()} is no event")
+            return await self._read_event(key, index)
+
+    async def read_waveform(
+        self, event: Event | int, *, on_progress: OnProgress | None = None
+    ) -> Waveform:
+        """
+        Return the samples of one event.
+
+        The event's stamp is read before and after the download, and must both times be that of
+        ``event``; else the whole download is thrown away.
+
+        Args:
+            event: one from ``read_events``, or an index, found by walking the keys.
+            on_progress: called after each chunk, in bytes.
+
+        Raises:
+            MemoryChangedError: the slot holds another event than it did.
+            NoSuchEventError: there is no such index.
+            SampleDecodeError: the body holds no samples that can be vouched for.
+        """
+        async with self._operation("reading a waveform"):
+            if isinstance(event, int):
+                event = await self._find_event(event)
+            await self._arm(event)
+            image, start = await self._read_image(event.key, on_progress)
+            await self._check_stamp(event)
+            body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]
+            reading = read_body(body, start.samples)
+            return Waveform(
+                event=event,
+                counts=reading.counts,
+                vouched=reading.vouched,
+                sample_rate_hz=_rate_from_pretrigger(start.pretrigger_samples),
+                pretrigger_samples=start.pretrigger_samples,
+                geo_range_in_s=range_from_peaks(reading.counts, event.peaks),
+                mode=start.mode,
+                image=image,
+            )
+
+    async def read_monitor_status(self) -> MonitorStatus:
+        """Return what the unit does now: monitoring, clock, battery, memory (2 exchanges)."""
+        async with self._operation("reading the monitor status"):
+            return layouts.parse_monitor_status(await self._fetch(commands.MONITOR_STATUS))
+
+    # --- reads inside an operation --------------------------------------------------------------
+
+    async def _wake(self) -> None:
+        try:
+            await self._exchange(commands.POLL)
+        except ReplyTimeoutError:
+            # A cold unit may lose the first POLL [C]; nothing else is ever repeated.
+            await self._exchange(commands.POLL)
+        await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
+
+    async def _read_serial(self) -> str:
+        serial: str | None = layouts.SERIAL.parse(await self._fetch(commands.SERIAL))["serial"]
+        if serial is None:
+            raise RemoteProtocolError(f"{self.name}: the unit gives no serial number")
+        self.serial = serial
+        return serial
+
+    async def _read_setup_block(self) -> bytes:
+        await self._exchange(commands.RECORDING_SETUP, params=commands.page_params(0))
+        pages = [
+            (
+                await self._exchange(
+                    commands.RECORDING_SETUP, length=length, params=commands.page_params(address)
+                )
+            ).payload
+            for length, address in commands.SETUP_PAGES
+        ]
+        return b"".join(pages)
+
+    async def _read_storage_range(self) -> StorageRange:
+        token = commands.token_params(commands.ARM)
+        return layouts.parse_storage_range(await self._fetch(commands.STORAGE_RANGE, token))
+
+    async def _read_lifetime_count(self) -> int:
+        fields = layouts.EVENT_COUNTER.parse(await self._fetch(commands.EVENT_COUNTER))
+        count: int = fields["lifetime_count"]
+        return count
+
+    async def _read_key(self, command: Command, token: int = 0) -> bytes | None:
+        """Return a key from 1E or 1F; ``None`` for the null key."""
+        payload = await self._fetch(command, commands.token_params(token) if token else NO_PARAMS)
+        key: bytes = layouts.KEY.parse(payload)["key"]
+        return None if key == layouts.NULL_KEY else key
+
+    async def _read_header(self, key: bytes) -> RecordHeader:
+        """Visit a record: its probe's reply tells its length, in the byte before the key [C]."""
+        params = commands.key_params(key)
+        probe = await self._exchange(commands.RECORD_HEADER, params=params)
+        length = probe.params[3]
+        if length not in (commands.EVENT_HEADER_BYTES, commands.MONITOR_LOG_BYTES):
+            raise KeyChainError(
+                f"{self.name}: the record at {key.hex()} has length {length:02X}; "
+                "expected 46 (event) or 2C (monitor log)"
+            )
+        reply = await self._exchange(commands.RECORD_HEADER, length=length, params=params)
+        return RecordHeader(key, length, reply.payload)
+
+    async def _read_record(self, key: bytes) -> layouts.WaveformRecord:
+        payload = await self._fetch(commands.WAVEFORM_RECORD, commands.key_params(key))
+        return layouts.parse_waveform_record(payload)
+
+    async def _read_event(self, key: bytes, index: int) -> Event:
+        record = await self._read_record(key)
+        return Event(
+            index=index,
+            key=key,
+            timestamp_unit=record.timestamp_unit,
+            peaks=record.peaks,
+            project=record.project,
+        )
+
+    async def _walk(
+        self, after: Event | None = None, until_key: bytes | None = None
+    ) -> AsyncIterator[RecordHeader]:
+        """Yield every record of the chain, or every one behind ``after``; bounded."""
+        seen: set[bytes] = set()
+        if after is None:
+            key = await self._read_key(commands.FIRST_EVENT)
+        else:
+            await self._check_stamp(after)
+            seen.add(after.key)
+            key = None if after.key == until_key else await self._read_key(commands.NEXT_EVENT)
+        while key is not None:
+            if key in seen:
+                raise KeyChainError(f"{self.name}: the chain of keys returns to {key.hex()}")
+            if len(seen) >= MAX_KEYS:
+                raise KeyChainError(f"{self.name}: the chain of keys goes on after {MAX_KEYS}")
+            seen.add(key)
+            yield await self._read_header(key)
+            if key == until_key:
+                return
+            key = await self._read_key(commands.NEXT_EVENT)
+        if until_key is not None and until_key not in seen:
+            raise KeyChainError(
+                f"{self.name}: the chain of keys ends before the last stored key {until_key.hex()}"
+            )
+
+    async def _find_event(self, index: int) -> Event:
+        if index >= 0:
+            at = 0
+            async for header in self._walk():
+                if header.is_event and at == index:
+                    return await self._read_event(header.key, index)
+                at += header.is_event
+        raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
+
+    async def _check_stamp(self, event: Event, *, arm: bool = False) -> None:
+        """Visit ``event``'s record and read its stamp again; both must be what they were."""
+        header = await self._read_header(event.key)
+        if arm:
+            await self._read_key(commands.FIRST_EVENT, commands.ARM)
+        if header.is_event:
+            now = (await self._read_record(event.key)).timestamp_unit
+            if now == event.timestamp_unit:
+                return
+            told = f"is of {_iso(now)} now, was of {_iso(event.timestamp_unit)}"
+        else:
+            told = "is no event now"
+        raise MemoryChangedError(f"{self.name}: the record at {event.key.hex()} {told}")
+
+    async def _arm(self, event: Event) -> None:
+        """Bring the unit to answer 5A, in the captured order, checking the stamp on the way [C]."""
+        await self._check_stamp(event, arm=True)
+        await self._read_key(commands.NEXT_EVENT, commands.ARM)
+        for _ in range(POLLS_BEFORE_BULK):
+            await self._fetch(commands.POLL)
+
+    async def _read_image(
+        self, key: bytes, on_progress: OnProgress | None
+    ) -> tuple[bytes, layouts.StartRecord]:
+        """Read an event's memory from its key to the end that its STRT record tells."""
+        base = int.from_bytes(key, "big")
+        image = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
+        start = layouts.parse_start_record(image)
+        size = start.end_address - base
+        shortest = layouts.BODY_OFFSET + layouts.FOOTER.size
+        if start.start_address != base or not shortest <= size <= MAX_IMAGE_BYTES:
+            raise RemoteProtocolError(
+                f"{self.name}: the event at {key.hex()} says it lies from "
+                f"{start.start_address:08x} to {start.end_address:08x}"
+            )
+        while len(image) < size:
+            if on_progress is not None:
+                on_progress(Progress(what="bytes", done=len(image), total=size))
+            wanted = min(commands.BULK_CHUNK_BYTES, size - len(image))
+            image += await self._read_memory(base + len(image), wanted)
+        if on_progress is not None:
+            on_progress(Progress(what="bytes", done=size, total=size))
+        return image[:size], start
+
+    async def _read_memory(self, address: int, length: int) -> bytes:
+        params = commands.address_params(address)
+        return (await self._exchange(commands.BULK_READ, length=length, params=params)).payload
+
+    # --- exchanges ------------------------------------------------------------------------------
+
+    async def _fetch(self, command: Command, params: bytes = NO_PARAMS) -> bytes:
+        """Probe, then fetch the length that the table gives; return the payload."""
+        assert command.fetch_bytes is not None, command.name
+        await self._exchange(command, params=params)
+        return (await self._exchange(command, length=command.fetch_bytes, params=params)).payload
+
+    async def _if_answered(
+        self, command: Command, read: Callable[[], Awaitable[T]]
+    ) -> T | None:
+        """Return what ``read`` brings, ``None`` from a unit that does not know the command."""
+        if command.sub in self._unanswered:
+            return None
+        try:
+            return await read()
+        except ReplyTimeoutError:
+            self._unanswered.add(command.sub)
+            return None
+
+    async def _exchange(
+        self, command: Command, *, length: int = 0, params: bytes = NO_PARAMS
+    ) -> Frame:
+        """Send one request and return its reply, checked against it."""
+        request = Frame(command.sub, length, params, b"")
+        self._conversation.say(request)
+        self._reader.start_counting()
+        self.exchanges += 1
+        try:
+            async with asyncio.timeout(self._deadlines.reply_s):
+                await self._link.send(encode_request(command.sub, length, params))
+                # A late answer to a request that was given up is of another SUB: skip it.
+                while (reply := await self._next_frame()).sub != reply_sub(command.sub):
+                    pass
+        except TimeoutError as error:
+            raise self._why_no_reply(command) from error
+        self.answers += 1
+        self._check_reply(request, reply)
+        return reply
+
+    async def _next_frame(self) -> Frame:
+        while not self._frames:
+            self._frames = self._reader.feed(await self._link.receive())
+            if self._reader.skipped_bytes > MAX_RUBBISH_BYTES:
+                raise RemoteProtocolError(
+                    f"{self.name}: {self._reader.skipped_bytes} bytes came and no frame; "
+                    "what answers there is no MiniMate Plus"
+                )
+        return self._frames.pop(0)
+
+    def _why_no_reply(self, command: Command) -> ReplyTimeoutError | RemoteProtocolError:
+        """Tell silence from rubbish: after the deadline only what came in between can say it."""
+        asked = f"{command.name} ({command.sub:02X})"
+        waited = f"{self._deadlines.reply_s:g} s"
+        reader = self._reader
+        if reader.broken_frames:
+            return RemoteProtocolError(
+                f"{self.name}: {asked} was answered only by broken frames for {waited}; "
+                "is another program on the line, or the baud rate wrong?"
+            )
+        begun = reader.pending.startswith(Direction.REPLY.value)
+        rubbish = _KNOWN_TEXT.sub(b"", reader.rubbish + (b"" if begun else reader.pending))
+        if rubbish:
+            return RemoteProtocolError(
+                f"{self.name}: {asked} was answered by {rubbish[:24]!r} and no frame in {waited}; "
+                "what answers there is no MiniMate Plus"
+            )
+        return ReplyTimeoutError(f"{self.name}: no answer to {asked} within {waited}")
+
+    def _check_reply(self, request: Frame, reply: Frame) -> None:
+        """Hold a reply against its request: echoes, and as many bytes as were asked for."""
+        # A 0A probe's reply carries the record's length among its parameters; its key is the echo.
+        part = slice(4, 8) if request.sub == commands.RECORD_HEADER.sub else slice(None)
+        echo, asked = reply.params[part], request.params[part]
+        if echo != asked and any(echo):
+            raise RemoteProtocolError(
+                f"{self.name}: asked {request.sub:02X} with {asked.hex()}, "
+                f"was answered with {echo.hex()}"
+            )
+        # What POLL's answer holds is unknown, its length included.
+        if request.sub != commands.POLL.sub and len(reply.payload) != request.length:
+            raise RemoteProtocolError(
+                f"{self.name}: asked {request.sub:02X} for {request.length} bytes, "
+                f"got {len(reply.payload)}"
+            )
+
+    @asynccontextmanager
+    async def _operation(self, doing: str) -> AsyncIterator[None]:
+        """One verb: alone in the conversation, within its deadline; a failure ends both."""
+        if self._busy:
+            raise LocalProtocolError(f"{self.name}: {doing} while another verb runs")
+        if not self.is_usable:
+            raise LocalProtocolError(f"{self.name}: this conversation is over; start another")
+        self._busy = True
+        try:
+            async with asyncio.timeout(self._deadlines.operation_s):
+                yield
+        except TimeoutError as error:
+            self.is_usable = False
+            raise DeadlineError(
+                f"{self.name}: {doing} took longer than {self._deadlines.operation_s:g} s"
+            ) from error
+        except (KeyChainError, MemoryChangedError, NoSuchEventError):
+            # Every answer was heard to its end, so the conversation can go on.
+            raise
+        except BaseException:
+            self.is_usable = False
+            raise
+        finally:
+            self._busy = False
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _rate_from_pretrigger(samples: int) -> int | None:
+    """
+    Return the sample rate that makes ``samples`` a quarter of a second, within a third. [I]
+
+    The event's image holds no rate. 256 at 1024/s is the rule, but one captured event shows 208.
+    """
+    for rate in layouts.SAMPLE_RATES_HZ:
+        if abs(4 * samples - rate) * 3 <= rate:
+            return rate
+    return None

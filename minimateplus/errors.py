@@ -1,0 +1,108 @@
+"""
+Everything that can go wrong with a unit, and who is to blame.
+
+::
+
+    MiniMateError
+    ├── LinkError                 the road
+    │   ├── ConnectError          nobody there, or refused
+    │   ├── ConnectTimeoutError   no answer to the knock within the deadline
+    │   └── LinkClosedError       the far end hung up, or the road was cut
+    ├── UnitError                 the far end
+    │   ├── ReplyTimeoutError     it was silent for longer than the deadline
+    │   ├── DeadlineError         the whole operation took longer than it was given
+    │   ├── RemoteProtocolError   it said something that the wire facts do not allow
+    │   │   ├── KeyChainError     its chain of event keys loops, jumps or breaks
+    │   │   └── SampleDecodeError an event body could not be read
+    │   ├── NoSuchEventError      it holds no event of that index or key
+    │   └── MemoryChangedError    its memory changed while we read it
+    ├── LocalProtocolError        us: we were about to say what the wire does not allow now
+    ├── SampleRangeError          us: samples that the event body has no form for
+    └── CaptureError              a capture file that is none, or does not fit what was asked
+
+Nothing else leaves this package for a reason that lies with the unit or the road: foreign
+exceptions (``OSError``, serialx, ``TimeoutError``) are translated where they arise.
+"""
+
+__all__ = [
+    "CaptureError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "DeadlineError",
+    "KeyChainError",
+    "LinkClosedError",
+    "LinkError",
+    "LocalProtocolError",
+    "MemoryChangedError",
+    "MiniMateError",
+    "NoSuchEventError",
+    "RemoteProtocolError",
+    "ReplyTimeoutError",
+    "SampleDecodeError",
+    "SampleRangeError",
+    "UnitError",
+]
+
+
+class MiniMateError(Exception):
+    """Anything that went wrong with a unit, the road to it, or our own use of them."""
+
+
+class LinkError(MiniMateError):
+    """The road to the unit failed."""
+
+
+class ConnectError(LinkError):
+    """No link could be opened: refused, unknown host, no such serial port."""
+
+
+class ConnectTimeoutError(ConnectError):
+    """Nobody answered the attempt to connect within ``Deadlines.connect_s``."""
+
+
+class LinkClosedError(LinkError):
+    """The link ended in the middle of a conversation."""
+
+
+class UnitError(MiniMateError):
+    """The link is there; what came over it, or did not, is the trouble."""
+
+
+class ReplyTimeoutError(UnitError):
+    """The unit did not answer a request within ``Deadlines.reply_s``."""
+
+
+class DeadlineError(UnitError):
+    """The whole operation took longer than ``Deadlines.operation_s``."""
+
+
+class RemoteProtocolError(UnitError):
+    """The far end answered, but not as a MiniMate Plus does."""
+
+
+class KeyChainError(RemoteProtocolError):
+    """The chain of event keys repeats itself, is endless or breaks off: read nothing from it."""
+
+
+class SampleDecodeError(RemoteProtocolError):
+    """An event body holds no samples that this decoder can vouch for."""
+
+
+class NoSuchEventError(UnitError):
+    """The unit holds no event of that index or key."""
+
+
+class MemoryChangedError(UnitError):
+    """The unit's memory changed during the read; what was read is thrown away."""
+
+
+class LocalProtocolError(MiniMateError):
+    """A request was about to be sent that the unit would ignore or answer wrongly now."""
+
+
+class SampleRangeError(MiniMateError, ValueError):
+    """Samples that the event body has no form for: a step beyond 12 bits, or no int16."""
+
+
+class CaptureError(MiniMateError):
+    """A capture file that cannot be read, or a replay asked for something it does not hold."""

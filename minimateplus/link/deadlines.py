@@ -1,0 +1,30 @@
+"""How long to wait: one value for connect, reply and the whole operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """
+    How long each thing may take, in seconds. Nothing waits for ever by default.
+
+    A reply deadline of 10 s is what field captures call safe over a cellular modem, which may hold
+    bytes back for a second (wire notebook, timing). A unit on a cable answers in well under one.
+
+    >>> Deadlines(reply_s=2.0).connect_s
+    10.0
+    """
+
+    connect_s: float = 10.0
+    """From the first knock to an open link."""
+    reply_s: float = 10.0
+    """From a request's last byte to its reply's last byte."""
+    operation_s: float = 900.0
+    """One verb of the client as a whole: a full list or a long waveform over a slow modem."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "reply_s", "operation_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0 s, got {getattr(self, name)}")

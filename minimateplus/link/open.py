@@ -1,0 +1,31 @@
+"""From an address to an open link: the one place that knows which road an address means."""
+
+from __future__ import annotations
+
+from minimateplus.errors import ConnectError
+from minimateplus.link.address import Address, parse_address
+from minimateplus.link.capture import open_replay
+from minimateplus.link.deadlines import Deadlines
+from minimateplus.link.link import Link
+from minimateplus.link.serial import open_serial
+from minimateplus.link.tcp import open_tcp
+
+
+async def open_link(address: str | Address, deadlines: Deadlines | None = None) -> Link:
+    """
+    Return an open link to ``address``.
+
+    Raises:
+        ConnectError: it could not be opened, or the text names no address.
+    """
+    if isinstance(address, str):
+        try:
+            address = parse_address(address)
+        except ValueError as error:
+            raise ConnectError(str(error)) from error
+    deadlines = deadlines or Deadlines()
+    if address.kind == "tcp":
+        return await open_tcp(address, deadlines)
+    if address.kind == "replay":
+        return open_replay(address.target)
+    return await open_serial(address, deadlines)

@@ -1,0 +1,62 @@
+"""A link over an asyncio stream pair: what TCP and serial have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from minimateplus.errors import LinkClosedError
+
+CHUNK_BYTES = 4096
+CLOSE_S = 1.0
+"""How long a polite close may take before the road is torn down."""
+
+
+class StreamLink:
+    """Owns a reader and a writer of asyncio streams; closes both."""
+
+    def __init__(
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._name = name
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def name(self) -> str:
+        """The address that was opened."""
+        return self._name
+
+    async def send(self, data: bytes) -> None:
+        """Write all of ``data``; see ``Link.send``."""
+        if self._writer.is_closing():
+            raise LinkClosedError(f"{self._name}: the link is closed")
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise LinkClosedError(f"{self._name}: the link broke while sending: {error}") from error
+
+    async def receive(self) -> bytes:
+        """Return the next chunk; see ``Link.receive``."""
+        try:
+            chunk = await self._reader.read(CHUNK_BYTES)
+        except OSError as error:
+            raise LinkClosedError(f"{self._name}: the link broke: {error}") from error
+        if not chunk:
+            raise LinkClosedError(f"{self._name}: the far end closed the link")
+        return chunk
+
+    async def close(self) -> None:
+        """Close both directions, politely for ``CLOSE_S``, then at once."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()
+        except (OSError, asyncio.CancelledError):
+            with contextlib.suppress(OSError):
+                self._writer.transport.abort()
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise

@@ -1,0 +1,62 @@
+"""TCP: a cellular modem, a serial server, or a simulated unit."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from minimateplus.errors import ConnectError, ConnectTimeoutError
+from minimateplus.link.address import Address
+from minimateplus.link.deadlines import Deadlines
+from minimateplus.link.stream import StreamLink
+
+KEEPALIVE_IDLE_S = 10
+KEEPALIVE_EVERY_S = 5
+KEEPALIVE_PROBES = 3
+"""A half-open link (modem lost power) is known dead after about 25 s of silence."""
+
+
+async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
+    """
+    Return an open link to ``address``.
+
+    Raises:
+        ConnectTimeoutError: nobody answered within ``deadlines.connect_s``.
+        ConnectError: refused, unreachable, or a host name that does not resolve.
+    """
+    try:
+        async with asyncio.timeout(deadlines.connect_s):
+            reader, writer = await asyncio.open_connection(address.target, address.number)
+    except TimeoutError as error:
+        raise ConnectTimeoutError(
+            f"{address}: no answer within {deadlines.connect_s:g} s; "
+            "is the modem powered and the address right?"
+        ) from error
+    except (OSError, UnicodeError) as error:
+        raise ConnectError(f"{address}: {_reason(error)}") from error
+    notice_half_open(writer)
+    return StreamLink(str(address), reader, writer)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; nothing listens there, or the unit is busy with another caller"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "the host name does not resolve; check its spelling"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def notice_half_open(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel probe an idle link, so that a far end that vanished is noticed."""
+    sock = writer.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_EVERY_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -1,0 +1,182 @@
+"""
+What a unit says, as frozen facts. The unit of measure ends the name.
+
+Times ending in ``_unit`` are the unit's own naive clock: it steps back, it may never have been set
+(then it says 1995), and nobody knows its zone. Compare them for equality, never for order.
+
+``None`` means unknown: the unit gave nothing, or gave something that cannot be that quantity.
+A missing reading is never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHANNELS = ("Tran", "Vert", "Long", "MicL")
+"""The four channels in the order of the wire: three geophone axes, then the microphone."""
+
+FIRST_KEY = bytes.fromhex("01110000")
+"""The key of the first event after an erase: where every unit's event memory starts."""
+
+
+class RecordMode(IntEnum):
+    """How a unit records; the numbers are the wire's (compliance block, byte 5)."""
+
+    SINGLE_SHOT = 0
+    CONTINUOUS = 1
+    HISTOGRAM = 3
+    HISTOGRAM_COMBO = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSetup:
+    """How the unit is set up to record now; an older event may have been recorded otherwise."""
+
+    mode: RecordMode | None
+    sample_rate_hz: int | None
+    histogram_interval_s: int | None
+    pretrigger_s: float | None
+    record_time_s: float | None
+    geo_range_in_s: float | None
+    trigger_level_in_s: float | None
+    alarm_level_in_s: float | None
+    mic_trigger_psi: float | None
+    mic_alarm_psi: float | None
+    setup_name: str | None
+    project: str | None
+    client: str | None
+    operator: str | None
+    location: str | None
+    notes: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitInfo:
+    """Who the unit is and how it is set up."""
+
+    serial: str
+    firmware: str | None
+    dsp_firmware: str | None
+    manufacturer: str | None
+    model: str | None
+    calibrated_on: date | None
+    """Unknown on a real unit: the offset of the date is not known (wire notebook, identity)."""
+    simulated: bool
+    """True when the unit says of itself that it is a simulation."""
+    setup: RecordingSetup
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRange:
+    """The keys of the first and the last stored event; both ``FIRST_KEY`` after an erase."""
+
+    first_key: bytes
+    last_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryProbe:
+    """
+    What a unit's event memory looks like, in a number of exchanges that does not grow with it.
+
+    No part is trusted alone. A part that the unit did not answer is ``None``; a probe with such a
+    part proves nothing and compares as unlike every other (see ``is_complete``).
+    """
+
+    serial: str
+    first_key: bytes | None
+    last_key: bytes | None
+    lifetime_count: int | None
+    """Events ever recorded (SUB 08); does not fall on erase."""
+    last_timestamp: str | None
+    """ISO text of the newest event's own timestamp; ``None`` also when the memory is empty."""
+    is_empty: bool
+    """The unit holds no event: its first-key answer was the null key."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every part was answered, so that the probe can prove something."""
+        parts = (self.first_key, self.last_key, self.lifetime_count)
+        return None not in parts and (self.is_empty or self.last_timestamp is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """Peaks of one event as the unit computed them."""
+
+    tran_in_s: float | None
+    vert_in_s: float | None
+    long_in_s: float | None
+    mic_psi: float | None
+    vector_sum_in_s: float | None
+    """Peak vector sum (PVS): the largest root-sum over one instant, not over the three peaks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One triggered event of the unit's list, as its waveform record (SUB 0C) tells it."""
+
+    index: int
+    key: bytes
+    timestamp_unit: datetime | None
+    peaks: Peaks
+    project: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorLogEntry:
+    """One monitor-log record of the key walk: when monitoring ran, at which trigger level."""
+
+    key: bytes
+    start_unit: datetime | None
+    stop_unit: datetime | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorStatus:
+    """What the unit does now: monitoring, clock, battery, memory."""
+
+    monitoring: bool
+    clock_unit: datetime | None
+    battery_v: float | None
+    memory_total_bytes: int | None
+    memory_free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Waveform:
+    """
+    The samples of one event, in converter counts, with what is needed to read them.
+
+    ``counts`` has shape (4, n), int16, rows in the order of ``CHANNELS``. Of row ``c`` only the
+    first ``vouched[c]`` samples were decoded; the rest of the row is zero and is no measurement.
+    """
+
+    event: Event
+    counts: NDArray[np.int16]
+    vouched: tuple[int, int, int, int]
+    sample_rate_hz: int | None
+    pretrigger_samples: int
+    geo_range_in_s: float | None
+    """From the event's own peaks beside its counts; ``None`` when the two fit no known range."""
+    mode: RecordMode | None
+    image: bytes
+    """The event's memory as read, from the file-type tag to the footer (wire notebook, image)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a long read is: events or bytes, as ``what`` says."""
+
+    what: str
+    done: int
+    total: int | None

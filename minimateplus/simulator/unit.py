@@ -1,0 +1,383 @@
+"""
+``SimulatedUnit``: memory, clock, battery and manners of a MiniMate Plus, without the instrument.
+
+What it does: answers every read command of the wire table, and start and stop of monitoring; keeps
+event memory with addresses, keys that advance with it, an erase that resets the keys but not the
+lifetime counter, and a monitor-log record behind each event; runs a clock that can be set back or
+was never set; checks its sensors for 40 s before it monitors. It is strict where real units are
+known to be: a bulk read that was not armed gets no answer, a frame with a wrong sum neither, an
+unknown command neither, and 1F without a visited record gives the null key.
+
+What it does **not** simulate: histograms, the writing of settings, erase over the wire, call-home,
+timers, alarms, filters and real sensors, what a full memory does, the true contents of payloads that
+nobody knows (docs/wire.md lists what is our choice), and the hours of a battery.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimateplus.model import FIRST_KEY, Event, Peaks, RecordingSetup, RecordMode
+from minimateplus.simulator import payloads
+from minimateplus.simulator.blast import PRETRIGGER_S, Blast, synthesise
+from minimateplus.simulator.memory import EventMemory, StoredEvent
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import ARM
+from minimateplus.wire.conversation import TOKEN_PLACE, Conversation
+from minimateplus.wire.framing import Frame, encode_reply, reply_sub
+from minimateplus.wire.samples import encode_body
+from minimateplus.wire.units import in_s_per_count, mic_psi, peak_vector_sum_in_s
+
+SENSOR_CHECK_S = 40.0
+"""From start of monitoring until the status shows it. [C: about 40 s]"""
+MEMORY_BYTES = 983_026
+"""Event memory of the unit that was captured. [C]"""
+EXTENDED_MEMORY_BYTES = 5 * MEMORY_BYTES
+"""Our default, for the optional 1,500 events beside the usual 300 that are commonly quoted. [I]"""
+NEVER_SET_UNIT = datetime(1995, 1, 1, 6, 0, 0)
+BATTERY_FULL_V = 6.80
+BATTERY_EMPTY_V = 5.90
+DRAIN_V_PER_HOUR = {False: 0.0005, True: 0.002}
+"""Idle and monitoring; ours, so that the figure follows from what the unit did."""
+START_MONITORING = 0x96
+STOP_MONITORING = 0x97
+
+DEFAULT_SETUP = RecordingSetup(
+    mode=RecordMode.CONTINUOUS,
+    sample_rate_hz=1024,
+    histogram_interval_s=300,
+    pretrigger_s=PRETRIGGER_S,
+    record_time_s=1.0,
+    geo_range_in_s=10.0,
+    trigger_level_in_s=0.5,
+    alarm_level_in_s=1.0,
+    mic_trigger_psi=0.045,
+    mic_alarm_psi=0.021,
+    setup_name="Standard Recording Setup",
+    project="Simulated quarry, north face",
+    client="Nobody",
+    operator="seismo-relay simulator",
+    location="Sim 1",
+    notes="Simulated data",
+)
+
+
+class SimulatedUnit:
+    """
+    One simulated MiniMate Plus. Lives as long as its caller wants; owns no link.
+
+    Args:
+        serial: what SUB 15 answers; seven characters at most.
+        setup: how it records.
+        clock: seconds that never go back; the unit's own clock and its sensor check follow it.
+        now_unit: what the unit's own clock shows at the start; the computer's local time if not
+            given. ``NEVER_SET_UNIT`` is that of a unit whose clock was never set.
+        seed: of everything random in its recordings.
+        memory_bytes: size of the event memory.
+    """
+
+    def __init__(
+        self,
+        serial: str = "SIM0001",
+        *,
+        setup: RecordingSetup = DEFAULT_SETUP,
+        clock: Callable[[], float] = time.monotonic,
+        now_unit: datetime | None = None,
+        seed: int = 0,
+        memory_bytes: int = EXTENDED_MEMORY_BYTES,
+        firmware: str = "S338.17",
+        calibrated_on: date | None = date(2026, 2, 2),
+    ) -> None:
+        if not serial or len(serial) > 7:
+            raise ValueError(f"a serial number has 1 to 7 characters, got {serial!r}")
+        self.serial = serial
+        self.setup = setup
+        self.firmware = firmware
+        self.calibrated_on = calibrated_on
+        self.lifetime_count = 0
+        self.exchanges = 0
+        """Requests answered, over all conversations."""
+        self.ignores: set[int] = set()
+        """SUBs that this unit does not know, and leaves unanswered."""
+        self.corrupt_next: dict[bytes, bytes] = {}
+        """Keys after which the chain goes wrong, and where it then leads (seen on BE9558)."""
+        self._memory = EventMemory(memory_bytes)
+        self._rng = np.random.default_rng(seed)
+        self._clock = clock
+        self._set_at = self._drained_at = clock()
+        self._set_to = now_unit or datetime.now().replace(microsecond=0)
+        self._busy_until_unit: datetime | None = None
+        self._monitor_since: float | None = None
+        self._battery_v = BATTERY_FULL_V
+
+    # --- what a person does at the unit ---------------------------------------------------------
+
+    @property
+    def now_unit(self) -> datetime:
+        """What the unit's own clock shows."""
+        moment = self._set_to + timedelta(seconds=self._clock() - self._set_at)
+        return moment.replace(microsecond=0)
+
+    def set_clock(self, moment: datetime) -> None:
+        """Set the unit's own clock, to any time, also back."""
+        self._set_to, self._set_at = moment, self._clock()
+        self._busy_until_unit = None
+
+    @property
+    def events(self) -> list[Event]:
+        """The stored events, oldest first: the truth that an answer can be held against."""
+        return [stored.event for stored in self._memory.stored]
+
+    def counts_of(self, index: int) -> NDArray[np.int16]:
+        """Return the true counts of a stored event, shape (4, n)."""
+        from minimateplus.wire.samples import decode_body
+
+        image = self._memory.stored[index].image
+        start = layouts.parse_start_record(image)
+        return decode_body(image[layouts.BODY_OFFSET : -layouts.FOOTER.size], start.samples)
+
+    def record_event(
+        self,
+        *,
+        blast: Blast | None = None,
+        counts: NDArray[np.int16] | None = None,
+        project: str | None = None,
+        at_unit: datetime | None = None,
+        seed: int | None = None,
+    ) -> Event:
+        """
+        Record one event, as if the ground had moved, and return what the list will say of it.
+
+        Recording takes its own length: when the unit's clock would still be inside the previous
+        recording, it steps on to that recording's end, so two events never share their start.
+
+        Args:
+            blast: what happens; a blast of random strength under the unit's setup if not given.
+            counts: exact samples, shape (4, n), instead of a synthetic blast.
+            project: overrides the setup's project text.
+            at_unit: the trigger time by the unit's clock; now if not given.
+            seed: makes this one recording reproducible; equal seeds under one setup make equal
+                samples, hence equal lengths and equal keys.
+
+        Raises:
+            MemoryError: the memory is full.
+        """
+        rng = self._rng if seed is None else np.random.default_rng(seed)
+        setup = self.setup if project is None else replace(self.setup, project=project)
+        range_in_s = setup.geo_range_in_s or 10.0
+        rate = setup.sample_rate_hz or 1024
+        if counts is None:
+            blast = blast or Blast(
+                peak_in_s=float(rng.uniform(0.5, 2.5)) * range_in_s / 10.0,
+                air_psi=float(rng.uniform(0.001, 0.01)),
+                distance_ft=float(rng.uniform(200.0, 700.0)),
+                record_time_s=setup.record_time_s or 1.0,
+                sample_rate_hz=rate,
+                geo_range_in_s=range_in_s,
+            )
+            counts = synthesise(blast, rng)
+        length = timedelta(seconds=max(1, round(counts.shape[1] / rate)))
+        started = at_unit or self._next_trigger_unit()
+        image = self._image(counts, setup, started, started + length)
+        event = Event(
+            index=len(self._memory.stored),
+            key=self._memory.next_address.to_bytes(4, "big"),
+            timestamp_unit=started,
+            peaks=peaks_of(counts, range_in_s),
+            project=setup.project,
+        )
+        level = setup.trigger_level_in_s or 0.0
+        self._memory.add(StoredEvent(event, started, started + length, level, image))
+        self.lifetime_count += 1
+        if at_unit is None:
+            self._busy_until_unit = started + length
+        return event
+
+    def erase(self) -> None:
+        """Erase all events at the keypad: keys start again, the lifetime counter does not."""
+        self._memory = EventMemory(self._memory.total_bytes)
+
+    def start_monitoring(self) -> None:
+        """Start monitoring; the status shows it after the sensor check of 40 s."""
+        self._drain()
+        if self._monitor_since is None:
+            self._monitor_since = self._clock()
+
+    def stop_monitoring(self) -> None:
+        """Stop monitoring at once."""
+        self._drain()
+        self._monitor_since = None
+
+    @property
+    def is_monitoring(self) -> bool:
+        """Whether the sensor check is over and the unit listens to the ground."""
+        since = self._monitor_since
+        return since is not None and self._clock() - since >= SENSOR_CHECK_S
+
+    @property
+    def battery_v(self) -> float:
+        """The battery, full at the start and lower for every hour idle or monitoring, in V."""
+        self._drain()
+        return self._battery_v
+
+    # --- what it says ---------------------------------------------------------------------------
+
+    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+        """Return the wire bytes that answer ``request``, ``None`` where a unit stays silent."""
+        if request.sub in self.ignores or not conversation.allows(request):
+            lost = request.sub == commands.NEXT_EVENT.sub and request.sub not in self.ignores
+            return self._reply(request, bytes(request.length)) if lost else None
+        conversation.say(request)
+        if request.sub in (START_MONITORING, STOP_MONITORING):
+            (self.start_monitoring if request.sub == START_MONITORING else self.stop_monitoring)()
+            return self._reply(request, b"")
+        if request.sub not in commands.COMMANDS:
+            return None
+        if request.sub == commands.RECORD_HEADER.sub and request.length == 0:
+            return self._header_probe(request)
+        payload = self._payload(conversation, request)
+        return None if payload is None else self._reply(request, payload[: request.length])
+
+    def _reply(self, request: Frame, payload: bytes, params: bytes | None = None) -> bytes:
+        self.exchanges += 1
+        return encode_reply(
+            reply_sub(request.sub), request.length, params or request.params, payload
+        )
+
+    def _header_probe(self, request: Frame) -> bytes:
+        """The one probe that carries a length: 46, 2C, or 00 where no record is (the last is ours)."""
+        self._cursor = request.params[4:8]
+        found = self._memory.record_at(self._cursor)
+        length = found[0] if found else 0
+        params = bytes(3) + bytes((length,)) + request.params[4:]
+        return self._reply(request, b"", params)
+
+    def _payload(self, conversation: Conversation, request: Frame) -> bytes | None:
+        """Return the whole payload of a command, of which a fetch takes the first bytes."""
+        match request.sub:
+            case commands.POLL.sub:
+                return payloads.poll_payload()
+            case commands.SERIAL.sub:
+                return payloads.serial_payload(self.serial, self.firmware)
+            case commands.IDENTITY.sub:
+                return payloads.identity_payload(
+                    self.serial, self.firmware, "10.72", self.calibrated_on
+                )
+            case commands.STORAGE_RANGE.sub:
+                return layouts.STORAGE_RANGE.build(
+                    {"first_key": FIRST_KEY, "last_key": self._memory.last_key}
+                )
+            case commands.EVENT_COUNTER.sub:
+                return layouts.EVENT_COUNTER.build({"lifetime_count": self.lifetime_count})
+            case commands.RECORDING_SETUP.sub:
+                address = int.from_bytes(request.params[2:4], "big")
+                return payloads.setup_block(self.setup)[address:]
+            case commands.MONITOR_STATUS.sub:
+                return self._status_payload()
+            case commands.BULK_READ.sub:
+                address = int.from_bytes(request.params[:4], "big")
+                return self._memory.read(address, min(request.length, commands.BULK_CHUNK_BYTES))
+            case _:
+                return self._record_payload(request)
+
+    def _record_payload(self, request: Frame) -> bytes | None:
+        """Return what speaks of the record under the cursor: 0A, 0C, 1E, 1F."""
+        if request.sub == commands.FIRST_EVENT.sub:
+            if request.params[TOKEN_PLACE] != ARM:
+                return layouts.KEY.build(
+                    {"key": FIRST_KEY if self._memory.stored else layouts.NULL_KEY}
+                )
+            return layouts.KEY.build({"key": FIRST_KEY})
+        if request.sub == commands.NEXT_EVENT.sub:
+            following = self.corrupt_next.get(self._cursor) or self._memory.key_after(self._cursor)
+            return layouts.KEY.build({"key": following or layouts.NULL_KEY})
+        found = self._memory.record_at(request.params[4:8])
+        if found is None:
+            return None
+        length, stored = found
+        if request.sub == commands.RECORD_HEADER.sub:
+            return payloads.header_payload(
+                length,
+                self.serial,
+                stored.timestamp_unit,
+                stored.stop_unit,
+                stored.trigger_level_in_s,
+            )
+        if length != commands.EVENT_HEADER_BYTES:
+            return None
+        event = stored.event
+        return payloads.record_payload(stored.timestamp_unit, event.peaks, event.project)
+
+    def _status_payload(self) -> bytes:
+        return layouts.MONITOR_STATUS.build(
+            {
+                "monitoring": 0x10 if self.is_monitoring else 0,
+                "clock": self.now_unit,
+                "timer_start": datetime(1995, 1, 1, 6),
+                "timer_stop": datetime(1995, 1, 1, 21),
+                "battery_centivolts": round(self.battery_v * 100),
+                "memory_total_bytes": self._memory.total_bytes,
+                "memory_free_bytes": self._memory.free_bytes,
+            }
+        )
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    _cursor: bytes = layouts.NULL_KEY
+    """The key that 0A visited last."""
+
+    def _next_trigger_unit(self) -> datetime:
+        now = self.now_unit
+        if self._busy_until_unit is not None and now < self._busy_until_unit:
+            late = self._busy_until_unit
+            self._set_to, self._set_at = late, self._clock()
+            return late
+        return now
+
+    def _drain(self) -> None:
+        now = self._clock()
+        hours = (now - self._drained_at) / 3600
+        drained = hours * DRAIN_V_PER_HOUR[self._monitor_since is not None]
+        self._battery_v = max(BATTERY_EMPTY_V, self._battery_v - drained)
+        self._drained_at = now
+
+    def _image(
+        self, counts: NDArray[np.int16], setup: RecordingSetup, started: datetime, stopped: datetime
+    ) -> bytes:
+        """Return an event as it lies in memory: tag, STRT, samples, texts, footer."""
+        single = setup.mode == RecordMode.SINGLE_SHOT
+        body = encode_body(counts) + payloads.texts_trailer(setup)
+        address = self._memory.next_address
+        size = layouts.BODY_OFFSET + len(body) + layouts.FOOTER.size
+        start = layouts.STRT.build(
+            {
+                "magic": b"STRT",
+                "recording": bytes.fromhex("fffe" if single else "fffd"),
+                "end_address": address + size,
+                "start_address": address,
+                "samples": counts.shape[1],
+                "pretrigger_samples": round(PRETRIGGER_S * (setup.sample_rate_hz or 1024)),
+                "mode_byte": 0x46 if single else 0x0E,
+            }
+        )
+        return layouts.IMAGE_TAG + start + body + payloads.footer(started, stopped)
+
+
+def peaks_of(counts: NDArray[np.int16], range_in_s: float) -> Peaks:
+    """Return the peaks that a unit would compute of ``counts``, shape (4, n), n > 0."""
+    scale = in_s_per_count(range_in_s)
+    geo = counts[:3].astype(np.float64) * scale
+    tran, vert, long = np.abs(geo).max(axis=1)
+    return Peaks(
+        tran_in_s=float(np.float32(tran)),
+        vert_in_s=float(np.float32(vert)),
+        long_in_s=float(np.float32(long)),
+        mic_psi=float(np.float32(mic_psi(int(np.abs(counts[3].astype(np.int32)).max())))),
+        vector_sum_in_s=float(np.float32(peak_vector_sum_in_s(geo))),
+    )

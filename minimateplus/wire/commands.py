@@ -1,0 +1,114 @@
+"""
+The commands of the wire: one table, hexadecimal as on the wire.
+
+A read is asked twice: a *probe* with length 0000, answered by a bare header, then a *fetch* with the
+length that the table gives [C]. Three kinds differ. ``0A`` tells its length in the probe's reply;
+``1A`` is fetched in pages; ``5A`` reads any stretch of event memory in one go, without a probe.
+
+Each row carries the mark of its evidence: C captured, D derived from captured bytes,
+I inferred, U unknown (docs/wire.md explains the marks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from minimateplus.wire.framing import PARAMS_BYTES
+
+__all__ = [
+    "ARM",
+    "COMMANDS",
+    "EVENT_HEADER_BYTES",
+    "MONITOR_LOG_BYTES",
+    "NO_PARAMS",
+    "Command",
+    "address_params",
+    "key_params",
+    "page_params",
+    "token_params",
+]
+
+Mark = Literal["C", "D", "I", "U"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row: what is asked, how many bytes a fetch wants, how sure we are."""
+
+    sub: int
+    name: str
+    fetch_bytes: int | None
+    """Bytes that a fetch asks for; ``None`` when the table cannot know (0A, 1A, 5A)."""
+    mark: Mark
+    note: str
+
+
+EVENT_HEADER_BYTES = 0x46
+"""Length of a 0A record that heads a triggered event. [C]"""
+MONITOR_LOG_BYTES = 0x2C
+"""Length of a 0A record that is a monitor-log entry. [C]"""
+
+NO_PARAMS = bytes(PARAMS_BYTES)
+ARM = 0xFE
+"""The token: with 1E it arms the bulk read, with 06, A2 and A3 it is always there. [C]"""
+
+POLL = Command(0x5B, "POLL", 0x30, "I", "wakes the unit; its answer's text is unknown")
+SERIAL = Command(0x15, "serial number", 0x0A, "C", "ASCII, and two bytes of firmware")
+IDENTITY = Command(0x01, "identity", 0x98, "C", "texts known, offsets unknown")
+STORAGE_RANGE = Command(0x06, "storage range", 0x24, "C", "first and last key; token FE")
+EVENT_COUNTER = Command(0x08, "event index", 0x58, "C", "lifetime counter at 3")
+RECORD_HEADER = Command(0x0A, "record header", None, "C", "46 for events, 2C for log entries")
+WAVEFORM_RECORD = Command(0x0C, "waveform record", 0xD2, "C", "date, peaks, project")
+RECORDING_SETUP = Command(0x1A, "recording setup", None, "C", "2,090 bytes in four frames")
+MONITOR_STATUS = Command(0x1C, "monitor status", 0x2C, "C", "clock, battery, memory")
+FIRST_EVENT = Command(0x1E, "first key", 8, "C", "with token FE it arms the bulk read")
+NEXT_EVENT = Command(0x1F, "next key", 8, "C", "after 0A visited the present key")
+BULK_READ = Command(0x5A, "bulk read", None, "D", "a plain read of event memory")
+
+COMMANDS: dict[int, Command] = {
+    command.sub: command
+    for command in (
+        POLL,
+        SERIAL,
+        IDENTITY,
+        STORAGE_RANGE,
+        EVENT_COUNTER,
+        RECORD_HEADER,
+        WAVEFORM_RECORD,
+        RECORDING_SETUP,
+        MONITOR_STATUS,
+        FIRST_EVENT,
+        NEXT_EVENT,
+        BULK_READ,
+    )
+}
+"""Every command that this package sends or answers, by SUB."""
+
+BULK_CHUNK_BYTES = 0x0400
+"""Bytes asked in one 5A; 0400 and 0200 are both captured, the longer costs fewer turns. [C]"""
+
+SETUP_PAGES = ((0x0400, 0x0000), (0x0400, 0x0400), (0x002A, 0x0800))
+"""Length field and start address of the three fetches of 1A, after its probe. [C]"""
+SETUP_BYTES = 0x082A
+SETUP_TOKEN = 0x64
+
+
+def key_params(key: bytes) -> bytes:
+    """Return the parameters that name a record by its four-byte key (0A, 0C). [C]"""
+    return bytes(4) + key + bytes(2)
+
+
+def token_params(token: int) -> bytes:
+    """Return the parameters with a token at place 7 (06, 1E, 1F; A2, A3). [C]"""
+    return bytes(7) + bytes((token,)) + bytes(2)
+
+
+def page_params(address: int) -> bytes:
+    """Return the parameters of one page of 1A: start address at 2 and 3, token 64 at 7. [C]"""
+    return bytes(2) + address.to_bytes(2, "big") + bytes(3) + bytes((SETUP_TOKEN,)) + bytes(2)
+
+
+def address_params(address: int) -> bytes:
+    """Return the parameters of 5A: a 32-bit address, the key plus a displacement. [D]"""
+    return address.to_bytes(4, "big") + bytes(6)

@@ -1,0 +1,99 @@
+"""
+Who may say what next.
+
+The rule: a unit remembers where its record cursor stands, and answers some commands rightly only
+from some places. The table below is that memory. A client asks it before it sends, so it never sends
+what a unit would ignore or answer wrongly; a simulated unit asks the same table to be as strict.
+
+::
+
+    ASLEEP ──POLL──▶ READY ──0A──▶ VISITED ──1E+FE──▶ ARMED ──5A──▶ READING ──5A──▶ READING
+                                   0A again: VISITED          (from all but ASLEEP)
+
+From VISITED, ARMED and READING the cursor is on a record: 0C and 1F speak of it. A walk restarted
+with a plain 1E leaves the cursor nowhere: READY.
+
+Evidence: 1F answers correctly only when 0A or 0C visited the present key [C 2026-03-31]; 0A must
+precede 0C [C]; 5A is ignored until 1E with FE was sent between 0A and 0C [C 2026-04-06].
+That a plain 1E drops the cursor, and that a unit asleep answers nothing but POLL, is our reading [I].
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from minimateplus.errors import LocalProtocolError
+from minimateplus.wire import commands
+from minimateplus.wire.commands import ARM
+from minimateplus.wire.framing import Frame
+
+TOKEN_PLACE = 7
+
+
+class State(Enum):
+    """Where a unit's record cursor stands."""
+
+    ASLEEP = auto()
+    READY = auto()
+    VISITED = auto()
+    ARMED = auto()
+    READING = auto()
+
+
+_AWAKE = (State.READY, State.VISITED, State.ARMED, State.READING)
+_ON_RECORD = (State.VISITED, State.ARMED, State.READING)
+
+Word = str
+"""What is said, as the table names it: the SUB, with ``+FE`` where the token changes its meaning."""
+
+_FIRST = f"{commands.FIRST_EVENT.sub:02X}"
+_ARM = f"{_FIRST}+FE"
+_HEADER = f"{commands.RECORD_HEADER.sub:02X}"
+_RECORD = f"{commands.WAVEFORM_RECORD.sub:02X}"
+_NEXT = f"{commands.NEXT_EVENT.sub:02X}"
+_BULK = f"{commands.BULK_READ.sub:02X}"
+_POLL = f"{commands.POLL.sub:02X}"
+
+TRANSITIONS: dict[Word, dict[State, State]] = {
+    _POLL: {State.ASLEEP: State.READY} | {state: state for state in _AWAKE},
+    _FIRST: dict.fromkeys(_AWAKE, State.READY),
+    _ARM: dict.fromkeys(_ON_RECORD, State.ARMED),
+    _HEADER: dict.fromkeys(_AWAKE, State.VISITED),
+    _RECORD: {state: state for state in _ON_RECORD},
+    _NEXT: {state: state for state in _ON_RECORD},
+    _BULK: dict.fromkeys((State.ARMED, State.READING), State.READING),
+}
+"""For each word, the states in which it may be said and where it leads."""
+
+_ANYTHING_ELSE = {state: state for state in _AWAKE}
+
+
+def word_of(request: Frame) -> Word:
+    """Return how the table names a request."""
+    armed = request.sub == commands.FIRST_EVENT.sub and request.params[TOKEN_PLACE] == ARM
+    return _ARM if armed else f"{request.sub:02X}"
+
+
+class Conversation:
+    """The state of one conversation, on either side of it. Lives as long as the link."""
+
+    def __init__(self) -> None:
+        self.state = State.ASLEEP
+
+    def allows(self, request: Frame) -> bool:
+        """Return whether a unit in this state answers ``request`` rightly."""
+        return self.state in TRANSITIONS.get(word_of(request), _ANYTHING_ELSE)
+
+    def say(self, request: Frame) -> None:
+        """
+        Note that ``request`` is said.
+
+        Raises:
+            LocalProtocolError: the table has no such word in this state.
+        """
+        word = word_of(request)
+        table = TRANSITIONS.get(word, _ANYTHING_ELSE)
+        if self.state not in table:
+            allowed = ", ".join(state.name for state in table)
+            raise LocalProtocolError(f"{word} may be said in {allowed}; this is {self.state.name}")
+        self.state = table[self.state]

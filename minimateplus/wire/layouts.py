@@ -1,0 +1,559 @@
+"""
+Where each field lies in each payload, with the mark of its evidence.
+
+The tables are the facts; the functions below them only apply the tables. A simulated unit builds its
+payloads from the same tables, so it cannot judge them: captured bytes do (tests/wire/test_layouts.py).
+
+Marks: C captured live, D derived from captured bytes and arithmetic, I inferred, U unknown. What is
+marked U stays unknown in code as well: it is skipped, or kept as raw bytes, never named hopefully.
+
+Fields with a fixed place stand in a ``Layout``. Texts and channel blocks have no proven place; they
+are found by the label that stands before them (0C, 1A) or by their own form (01).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
+
+from minimateplus.errors import RemoteProtocolError
+from minimateplus.model import (
+    CHANNELS,
+    MonitorLogEntry,
+    MonitorStatus,
+    Peaks,
+    RecordingSetup,
+    RecordMode,
+    StorageRange,
+)
+from minimateplus.wire.commands import Mark
+from minimateplus.wire.units import GEO_RANGES_IN_S
+
+Kind = Literal["u8", "u16", "u32", "f32", "key", "stamp", "text", "bytes"]
+
+STAMP_BYTES = 8
+KEY_BYTES = 4
+NULL_KEY = bytes(KEY_BYTES)
+"""1F's answer when there is no further key [C]; 1E's of an empty unit [U, our reading]."""
+
+
+# --- scalars ------------------------------------------------------------------------------------
+
+
+def parse_stamp(raw: bytes) -> datetime | None:
+    """
+    Return the unit's own naive date of eight bytes, or ``None`` when it is no date.
+
+    Day, month, year (2), 00, hour, minute, second [D]; captured for a date that needs no escape [C].
+
+    >>> parse_stamp(bytes.fromhex("01 04 07ea 00 00 1c 0c")).isoformat()
+    '2026-04-01T00:28:12'
+    """
+    day, month, year, _, hour, minute, second = struct.unpack(">BBHBBBB", raw)
+    try:
+        return datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+
+
+def build_stamp(moment: datetime) -> bytes:
+    """Return the eight bytes of a unit's date; see ``parse_stamp``."""
+    return struct.pack(
+        ">BBHBBBB",
+        moment.day,
+        moment.month,
+        moment.year,
+        0,
+        moment.hour,
+        moment.minute,
+        moment.second,
+    )
+
+
+def parse_text(raw: bytes) -> str | None:
+    """Return null-padded ASCII as text, ``None`` when nothing stands there."""
+    text = raw.split(b"\0", 1)[0].decode("ascii", "replace").strip()
+    return text or None
+
+
+def build_text(text: str, size: int) -> bytes:
+    """Return null-padded ASCII of ``size`` bytes with at least one null; the rest is cut off."""
+    return text.encode("ascii", "replace")[: size - 1].ljust(size, b"\0")
+
+
+_READ: dict[Kind, Callable[[bytes], Any]] = {
+    "u8": lambda raw: raw[0],
+    "u16": lambda raw: int.from_bytes(raw, "big"),
+    "u32": lambda raw: int.from_bytes(raw, "big"),
+    "f32": lambda raw: struct.unpack(">f", raw)[0],
+    "key": bytes,
+    "stamp": parse_stamp,
+    "text": parse_text,
+    "bytes": bytes,
+}
+_WRITE: dict[Kind, Callable[[Any, int], bytes]] = {
+    "u8": lambda value, size: int(value).to_bytes(size, "big"),
+    "u16": lambda value, size: int(value).to_bytes(size, "big"),
+    "u32": lambda value, size: int(value).to_bytes(size, "big"),
+    "f32": lambda value, _: struct.pack(">f", value),
+    "key": lambda value, _: bytes(value),
+    "stamp": lambda value, _: build_stamp(value),
+    "text": build_text,
+    "bytes": lambda value, _: bytes(value),
+}
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+class Field(NamedTuple):
+    """One field: where it lies, what it is, how sure we are and why."""
+
+    name: str
+    offset: int
+    size: int
+    kind: Kind
+    mark: Mark
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The fields of one payload. Bytes that no field covers are unknown, and built as zeros."""
+
+    name: str
+    size: int
+    fields: tuple[Field, ...]
+
+    def parse(self, payload: bytes) -> dict[str, Any]:
+        """
+        Return the fields by name.
+
+        Raises:
+            RemoteProtocolError: the payload is too short for its fields.
+        """
+        needed = max(field.offset + field.size for field in self.fields)
+        if len(payload) < needed:
+            raise RemoteProtocolError(
+                f"{self.name}: expected at least {needed} bytes, got {len(payload)}"
+            )
+        return {f.name: _READ[f.kind](payload[f.offset : f.offset + f.size]) for f in self.fields}
+
+    def build(self, values: Mapping[str, Any]) -> bytes:
+        """Return a payload that holds ``values``; fields not given are zero."""
+        payload = bytearray(self.size)
+        for f in self.fields:
+            if f.name in values:
+                payload[f.offset : f.offset + f.size] = _WRITE[f.kind](values[f.name], f.size)
+        return bytes(payload)
+
+
+SERIAL = Layout(
+    "serial number (15)",
+    0x0A,
+    (
+        Field("serial", 0, 8, "text", "C", "BE18189, 2026-02-26; pinned by its checksum"),
+        Field("unit_byte", 8, 1, "u8", "U", "79 on BE18189; differs from unit to unit"),
+        Field("firmware_minor", 9, 1, "u8", "C", "11 = 17 of S337.17, two units compared"),
+    ),
+)
+STORAGE_RANGE = Layout(
+    "storage range (06)",
+    0x24,
+    (
+        Field("first_key", 28, 4, "key", "C", "2026-04-11"),
+        Field("last_key", 32, 4, "key", "C", "2026-04-11; both 01110000 after erase"),
+    ),
+)
+EVENT_COUNTER = Layout(
+    "event index (08)",
+    0x58,
+    (
+        Field(
+            "lifetime_count",
+            3,
+            4,
+            "u32",
+            "C",
+            "v0.17.0: not lowered by erase; older notes took it for the stored count",
+        ),
+    ),
+)
+KEY = Layout(
+    "event key (1E, 1F)",
+    8,
+    (
+        Field("key", 0, 4, "key", "C", "2026-03-31; null key = no more"),
+        Field("rest", 4, 4, "bytes", "U", "ignored"),
+    ),
+)
+RECORD_HEADER = Layout(
+    "record header (0A)",
+    0x2C,
+    (
+        Field("start", 0, 8, "stamp", "D", "of the 44-byte form; the 70-byte form is unknown"),
+        Field("stop", 8, 8, "stamp", "D", "of the 44-byte form"),
+        Field("text", 16, 28, "bytes", "C", "ASCII with serial and Geo: x.xxx in/s"),
+    ),
+)
+WAVEFORM_RECORD = Layout(
+    "waveform record (0C)",
+    0xD2,
+    (Field("timestamp", 0, 8, "stamp", "D", "captured whole for 2026-05-01 [C]"),),
+)
+MONITOR_STATUS = Layout(
+    "monitor status (1C)",
+    0x2C,
+    (
+        Field("monitoring", 1, 1, "u8", "U", "00 idle; 10, or a byte hidden behind it, while on"),
+        Field("clock", 2, 8, "stamp", "D", "vector V1, checksum captured"),
+        Field("timer_start", 16, 8, "stamp", "I", "1995-01-01 06:00:00 in V1"),
+        Field("timer_stop", 24, 8, "stamp", "I", "1995-01-01 21:00:00 in V1"),
+        Field("battery_centivolts", 34, 2, "u16", "C", "02A8 = 6.80 V"),
+        Field("memory_total_bytes", 36, 4, "u32", "C", "000EFFF2 = 983,026"),
+        Field("memory_free_bytes", 40, 4, "u32", "C", "000E9E52 = 958,034"),
+    ),
+)
+SETUP_HEAD = Layout(
+    "recording setup (1A), head",
+    22,
+    (
+        Field("mode", 5, 1, "u8", "C", "2026-04-20"),
+        Field("sample_rate_hz", 6, 2, "u16", "C", "1024, 2048, 4096"),
+        Field("histogram_interval_s", 8, 2, "u16", "C", "2026-04-20; default 300"),
+        Field("pretrigger_s", 12, 4, "f32", "D", "BE800000 = -0.25"),
+        Field("record_time_s", 18, 4, "f32", "C", "3, 5, 7, 8, 10, 13 seen"),
+    ),
+)
+"""Offsets as un-escaped in the write block; ``parse_setup`` finds the block by its anchor."""
+
+IMAGE_TAG = bytes.fromhex("00 12 03 00")
+"""File type of a waveform event, the first bytes of its memory image. [C]"""
+STRT = Layout(
+    "event start record (STRT)",
+    21,
+    (
+        Field("magic", 0, 4, "bytes", "C", "STRT"),
+        Field("recording", 4, 2, "bytes", "C", "FFFE single shot, FFFD continuous"),
+        Field("end_address", 6, 4, "u32", "D", "low half captured as the end offset, v0.13.0"),
+        Field("start_address", 10, 4, "u32", "D", "the event's key"),
+        Field("samples", 14, 2, "u16", "C", "per channel, 2026-04-14"),
+        Field("pretrigger_samples", 16, 2, "u16", "C", "208 and 256 seen at 1024/s"),
+        Field("mode_byte", 18, 1, "u8", "C", "46 single shot, 0E continuous"),
+    ),
+)
+STRT_OFFSET = len(IMAGE_TAG)
+BODY_OFFSET = STRT_OFFSET + STRT.size
+FOOTER = Layout(
+    "event footer",
+    26,
+    (
+        Field("magic", 0, 2, "bytes", "C", "0E08"),
+        Field("start", 2, 8, "stamp", "C", "event file, 2026-04-22"),
+        Field("stop", 10, 8, "stamp", "C", "event file, 2026-04-22"),
+        Field("rest", 18, 8, "bytes", "U", ""),
+    ),
+)
+RECORDING_MODES = {
+    bytes.fromhex("fffe"): RecordMode.SINGLE_SHOT,
+    bytes.fromhex("fffd"): RecordMode.CONTINUOUS,
+}
+
+LAYOUTS = (
+    SERIAL,
+    STORAGE_RANGE,
+    EVENT_COUNTER,
+    KEY,
+    RECORD_HEADER,
+    WAVEFORM_RECORD,
+    MONITOR_STATUS,
+    SETUP_HEAD,
+    STRT,
+    FOOTER,
+)
+"""Every table, for the notebook and its test."""
+
+
+# --- found by label -----------------------------------------------------------------------------
+
+PEAK_AFTER_LABEL = 6
+"""A channel's peak float in 0C stands this far behind the start of its label. [C]"""
+VECTOR_SUM_BEFORE_LABEL = 12
+"""The peak vector sum in 0C stands this far before the label Tran. [C, label-relative later wins]"""
+
+SETUP_ANCHOR = bytes.fromhex("be 80 00 00 00 00")
+"""Pre-trigger -0.25 s and two zeros: what the setup's head is found by. [C]"""
+SENSITIVITY = struct.pack(">f", 6.206053)
+SENSITIVITY_AFTER_LABEL = 28
+"""The geophone constant, (in/s)/V, in every geophone block of 1A: never written, tells the block. [C]"""
+RANGE_AFTER_LABEL = 33
+"""00 = 10.000 in/s, 01 = 1.250 in/s. [C; an older note has +29 for the write form, X]"""
+GEO_RANGE_BYTES = dict(enumerate(GEO_RANGES_IN_S))
+CHANNEL_BLOCK_BYTES = 80
+"""How far behind a label its levels are looked for. [U: ours]"""
+GEO_UNIT_TEXT = b"in./"
+MIC_UNIT_TEXT = b"psi\0"
+TRIGGER_BEFORE_GEO_TEXT = 4
+"""Trigger float, four bytes of unit text, alarm float: by analogy with the microphone. [I]"""
+TRIGGER_BEFORE_MIC_TEXT = 10
+"""Captured in a 71 write: trigger, two bytes, low threshold, ``psi``, alarm. [C]"""
+ALARM_AFTER_TEXT = 4
+
+SETUP_TEXTS = {
+    "project": b"Project:",
+    "client": b"Client:",
+    "operator": b"User Name:",
+    "location": b"Seis Loc:",
+    "notes": b"Extended Notes",
+}
+"""Labels of the texts in 1A [C]; the widths of label and value are unknown [U]."""
+SETUP_NAME = b"Standard Recording Setup"
+
+SAMPLE_RATES_HZ = (1024, 2048, 4096)
+HISTOGRAM_INTERVALS_S = (2, 5, 15, 60, 300, 900)
+
+
+def _float_at(payload: bytes, offset: int) -> float | None:
+    if offset < 0 or offset + 4 > len(payload):
+        return None
+    (value,) = struct.unpack(">f", payload[offset : offset + 4])
+    return float(value)
+
+
+def _within(value: float | None, low: float, high: float) -> float | None:
+    """Return ``value`` if it can be that quantity at all, else unknown. NaN is outside."""
+    return value if value is not None and low <= value <= high else None
+
+
+def text_after(payload: bytes, label: bytes, start: int = 0) -> str | None:
+    """Return the null-padded ASCII behind ``label`` and the nulls that fill the label's field."""
+    at = payload.find(label, start)
+    if at < 0:
+        return None
+    match = re.compile(rb"\0*([\x20-\x7e]*)").match(payload, at + len(label))
+    text = match.group(1).decode("ascii").strip() if match else ""
+    # An empty value leaves nulls up to the next label, which is no value.
+    labels = (*SETUP_TEXTS.values(), *(name.encode() for name in CHANNELS))
+    return None if not text or any(text.startswith(x.decode()) for x in labels) else text
+
+
+# --- records ------------------------------------------------------------------------------------
+
+
+def parse_storage_range(payload: bytes) -> StorageRange:
+    """Return first and last key from a 06 payload."""
+    fields = STORAGE_RANGE.parse(payload)
+    return StorageRange(fields["first_key"], fields["last_key"])
+
+
+def parse_monitor_status(payload: bytes) -> MonitorStatus:
+    """
+    Return the status of a 1C payload; a figure that cannot be is unknown.
+
+    Battery and memory were twice decoded from wrong places in earlier systems, so each is held
+    against what it can be: 0 to 20 V, and no more memory free than there is.
+    """
+    fields = MONITOR_STATUS.parse(payload)
+    total, free = fields["memory_total_bytes"], fields["memory_free_bytes"]
+    sane = 0 < total < 1 << 28 and free <= total
+    return MonitorStatus(
+        monitoring=fields["monitoring"] != 0,
+        clock_unit=fields["clock"],
+        battery_v=_within(fields["battery_centivolts"] / 100, 0.01, 20.0),
+        memory_total_bytes=total if sane else None,
+        memory_free_bytes=free if sane else None,
+    )
+
+
+def parse_monitor_log(key: bytes, payload: bytes) -> MonitorLogEntry:
+    """Return the monitor-log entry of a 44-byte 0A payload."""
+    fields = RECORD_HEADER.parse(payload)
+    text = re.sub(rb"[^\x20-\x7e]+", b" ", fields["text"]).decode("ascii").strip()
+    return MonitorLogEntry(
+        key=key, start_unit=fields["start"], stop_unit=fields["stop"], text=text or None
+    )
+
+
+class WaveformRecord(NamedTuple):
+    """What a 0C payload tells of one event."""
+
+    timestamp_unit: datetime | None
+    peaks: Peaks
+    project: str | None
+
+
+def parse_waveform_record(payload: bytes) -> WaveformRecord:
+    """
+    Return date, peaks and project of a 0C payload.
+
+    Raises:
+        RemoteProtocolError: a channel label is missing, so nothing in it can be trusted.
+    """
+    timestamp = WAVEFORM_RECORD.parse(payload)["timestamp"]
+    at = STAMP_BYTES
+    places = []
+    for name in CHANNELS:
+        at = payload.find(name.encode(), at)
+        if at < 0:
+            raise RemoteProtocolError(f"waveform record (0C): no label {name} in its place")
+        places.append(at)
+        at += len(name)
+    tran, vert, long, mic = (_float_at(payload, place + PEAK_AFTER_LABEL) for place in places)
+    limit = 2 * GEO_RANGES_IN_S[0]
+    peaks = Peaks(
+        tran_in_s=_within(tran, 0.0, limit),
+        vert_in_s=_within(vert, 0.0, limit),
+        long_in_s=_within(long, 0.0, limit),
+        mic_psi=_within(mic, -10.0, 10.0),
+        vector_sum_in_s=_within(
+            _float_at(payload, places[0] - VECTOR_SUM_BEFORE_LABEL), 0.0, 2 * limit
+        ),
+    )
+    return WaveformRecord(timestamp, peaks, text_after(payload, b"Project:", at))
+
+
+def parse_setup(block: bytes) -> RecordingSetup:
+    """
+    Return the recording setup of the 2,090 bytes of 1A; what is not where it should be is unknown.
+
+    Raises:
+        RemoteProtocolError: the block is shorter than its head.
+    """
+    anchor = block.find(SETUP_ANCHOR, 0, 64)
+    pretrigger_offset = 12
+    head = SETUP_HEAD.parse(block[max(0, anchor - pretrigger_offset) if anchor >= 0 else 0 :])
+    mode, rate, interval = head["mode"], head["sample_rate_hz"], head["histogram_interval_s"]
+    pretrigger = _within(head["pretrigger_s"], -10.0, 0.0)
+    geo = _find_geo_block(block)
+    levels = _Levels(None, None)
+    range_in_s = None
+    if geo is not None:
+        range_in_s = GEO_RANGE_BYTES.get(block[geo + RANGE_AFTER_LABEL])
+        levels = _levels(block, geo, GEO_UNIT_TEXT, TRIGGER_BEFORE_GEO_TEXT, 20.0)
+    mic_at = block.find(b"MicL\0")
+    mic = _Levels(None, None)
+    if mic_at >= 0:
+        mic = _levels(block, mic_at, MIC_UNIT_TEXT, TRIGGER_BEFORE_MIC_TEXT, 10.0)
+    texts = {name: text_after(block, label) for name, label in SETUP_TEXTS.items()}
+    name = re.search(rb"[\x20-\x7e]* Recording Setup", block)
+    return RecordingSetup(
+        mode=RecordMode(mode) if mode in set(RecordMode) else None,
+        sample_rate_hz=rate if rate in SAMPLE_RATES_HZ else None,
+        histogram_interval_s=interval if interval in HISTOGRAM_INTERVALS_S else None,
+        pretrigger_s=None if pretrigger is None else -pretrigger,
+        record_time_s=_within(head["record_time_s"], 0.1, 600.0),
+        geo_range_in_s=range_in_s,
+        trigger_level_in_s=levels.trigger,
+        alarm_level_in_s=levels.alarm,
+        mic_trigger_psi=mic.trigger,
+        mic_alarm_psi=mic.alarm,
+        setup_name=name.group().decode("ascii").strip() if name else None,
+        **texts,
+    )
+
+
+class _Levels(NamedTuple):
+    trigger: float | None
+    alarm: float | None
+
+
+def _find_geo_block(block: bytes) -> int | None:
+    """Return where the Tran block starts: the label with the geophone constant behind it."""
+    for match in re.finditer(b"Tran", block):
+        at = match.start() + SENSITIVITY_AFTER_LABEL
+        value = _float_at(block, at)
+        if value is not None and abs(value - 6.206053) < 1e-3:
+            return match.start()
+    return None
+
+
+def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float) -> _Levels:
+    at = block.find(unit, label_at, label_at + CHANNEL_BLOCK_BYTES)
+    if at < 0:
+        return _Levels(None, None)
+    return _Levels(
+        _within(_float_at(block, at - before), 1e-6, limit),
+        _within(_float_at(block, at + ALARM_AFTER_TEXT), 1e-6, limit),
+    )
+
+
+class Identity(NamedTuple):
+    """What the texts of a 01 payload say."""
+
+    firmware: str | None
+    dsp_firmware: str | None
+    manufacturer: str | None
+    model: str | None
+    calibrated_on: date | None
+    simulated: bool
+
+
+SIMULATED_TEXT = b"SIMULATED"
+"""Stands in the 01 block of a simulated unit, and in no real one: how it says what it is."""
+SIMULATED_CALIBRATION_OFFSET = 0x60
+"""Where a *simulated* unit keeps its calibration date: day, month, year (2). Ours."""
+
+
+def parse_identity(payload: bytes) -> Identity:
+    """
+    Return the texts of a 01 payload, found by their form, since no offset is known [U].
+
+    The calibration date is in the block too, but where is unknown: it stays ``None`` for a real
+    unit. A simulated unit says so and keeps its date at a place of our own.
+    """
+
+    def find(pattern: bytes) -> str | None:
+        match = re.search(pattern, payload)
+        return match.group().decode("ascii") if match else None
+
+    simulated = SIMULATED_TEXT in payload
+    calibrated_on = None
+    if simulated:
+        day, month, year = struct.unpack_from(">BBH", payload, SIMULATED_CALIBRATION_OFFSET)
+        try:
+            calibrated_on = date(year, month, day)
+        except ValueError:
+            calibrated_on = None
+    return Identity(
+        firmware=find(rb"S\d{3}\.\d{2}"),
+        dsp_firmware=find(rb"(?<![\d.S])\d{2}\.\d{2}(?![\d.])"),
+        manufacturer=find(rb"Instantel"),
+        model=find(rb"MiniMate Plus"),
+        calibrated_on=calibrated_on,
+        simulated=simulated,
+    )
+
+
+class StartRecord(NamedTuple):
+    """What the STRT record at the head of an event's image tells."""
+
+    end_address: int
+    start_address: int
+    samples: int
+    pretrigger_samples: int
+    mode: RecordMode | None
+
+
+def parse_start_record(image: bytes) -> StartRecord:
+    """
+    Return the STRT record from the first bytes of an event's memory image.
+
+    Raises:
+        RemoteProtocolError: no STRT stands behind the file-type tag.
+    """
+    fields = STRT.parse(image[STRT_OFFSET:])
+    if fields["magic"] != b"STRT":
+        raise RemoteProtocolError(
+            f"event image: expected STRT at {STRT_OFFSET}, got {fields['magic'].hex(' ')}"
+        )
+    return StartRecord(
+        fields["end_address"],
+        fields["start_address"],
+        fields["samples"],
+        fields["pretrigger_samples"],
+        RECORDING_MODES.get(fields["recording"]),
+    )

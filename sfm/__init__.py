@@ -1,0 +1,1 @@
+"""The relay: one owner per seismograph, one live cache, everybody else served from it."""

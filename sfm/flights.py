@@ -1,0 +1,135 @@
+"""
+Flights: many readers, one read.
+
+The rule: a reader boards the next departure, never one that has already left. Readers who ask for the
+same thing while it waits for the line share one flight, its answer and its failure alike; nobody reads
+again on his own because a flight failed. A reader who goes away changes nothing for the others, and the
+read, once begun, is finished.
+
+A flight departs when it gets the line; until then a forced reader may board as well, which makes the
+flight a forced one. Its doors may open again on the way: a long read that proves at its end that the
+unit's memory is still what was read (``Flight.doors_open``) can take unforced readers up to that
+proof, since what they get is then proven after they asked. Forced readers never board on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from minimateplus.model import Progress
+
+T = TypeVar("T")
+
+
+class ClosingError(Exception):
+    """The relay is shutting down; the read was ended."""
+
+
+@dataclass(eq=False)
+class Flight(Generic[T]):
+    """One read of one thing, and who waits for it. Lives until the read has ended."""
+
+    thing: Hashable
+    forced: bool = False
+    """Whether somebody aboard wants the device asked whatever the cache holds."""
+    readers: int = 0
+    doors_open: bool = False
+    """Whether unforced readers may still board although the flight has left."""
+    progress: Progress | None = None
+    task: asyncio.Task[T] = field(init=False, repr=False)
+
+
+Read = Callable[[Flight[T]], Awaitable[T]]
+
+
+class Departures:
+    """
+    The flights of one device. Lives as long as its device's owner; ``close`` ends its reads.
+
+    Args:
+        line: held while a flight is under way; one conversation at a time.
+    """
+
+    def __init__(self, line: asyncio.Lock) -> None:
+        self._line = line
+        self._waiting: dict[Hashable, Flight[Any]] = {}
+        self._flying: dict[Hashable, Flight[Any]] = {}
+        self.departed = 0
+        """Flights that got the line."""
+        self.joined = 0
+        """Readers who shared another's flight."""
+
+    @property
+    def waiting_readers(self) -> int:
+        """Readers aboard flights that have not left."""
+        return sum(flight.readers for flight in self._waiting.values())
+
+    @property
+    def progress(self) -> dict[Hashable, Progress]:
+        """How far each long read under way is."""
+        flying = self._flying.items()
+        return {thing: flight.progress for thing, flight in flying if flight.progress is not None}
+
+    async def ask(self, thing: Hashable, read: Read[T], *, forced: bool = False) -> tuple[T, bool]:
+        """
+        Return what a flight for ``thing`` brings, and whether it was another reader's.
+
+        Raises:
+            ClosingError: the relay shut down meanwhile.
+            Exception: what ``read`` raised, the same for everybody aboard.
+        """
+        flight = self._boardable(thing, forced)
+        joined = flight is not None
+        if flight is None:
+            flight = Flight(thing)
+            self._waiting[thing] = flight
+            flight.task = asyncio.create_task(self._fly(flight, read))
+            flight.task.add_done_callback(_take_note)
+        self.joined += joined
+        flight.forced |= forced
+        flight.readers += 1
+        try:
+            return await asyncio.shield(flight.task), joined
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if flight.task.cancelled() and not (asker and asker.cancelling()):
+                raise ClosingError("the relay is shutting down") from None
+            raise
+        finally:
+            flight.readers -= 1
+
+    def _boardable(self, thing: Hashable, forced: bool) -> Flight[Any] | None:
+        if (waiting := self._waiting.get(thing)) is not None:
+            return waiting
+        flying = self._flying.get(thing)
+        return flying if flying is not None and flying.doors_open and not forced else None
+
+    async def _fly(self, flight: Flight[T], read: Read[T]) -> T:
+        try:
+            await self._line.acquire()
+        finally:
+            del self._waiting[flight.thing]
+        self._flying[flight.thing] = flight
+        self.departed += 1
+        try:
+            return await read(flight)
+        finally:
+            flight.doors_open = False
+            del self._flying[flight.thing]
+            self._line.release()
+
+    async def close(self) -> None:
+        """End every read; whoever waits gets ``ClosingError``."""
+        flights = [*self._waiting.values(), *self._flying.values()]
+        for flight in flights:
+            flight.task.cancel()
+        await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
+
+
+def _take_note(task: asyncio.Task[Any]) -> None:
+    """Look at the outcome, so that a failure that nobody waited for is no complaint at exit."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,191 @@
+"""
+From facts of the instrument to the forms that the cache holds and the API returns.
+
+A form is a dict of plain values. A waveform's form keeps the counts as bytes (int16, little-endian,
+channel after channel): a twentieth of their JSON. ``waveform_view`` makes the physical view of it,
+here and only here, so that nobody scales twice or with another constant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimateplus.model import (
+    CHANNELS,
+    Event,
+    MonitorStatus,
+    Peaks,
+    RecordMode,
+    StorageRange,
+    UnitInfo,
+    Waveform,
+)
+from minimateplus.wire.units import MIC_PSI_PER_COUNT, db_from_psi, in_s_per_count
+
+Form = dict[str, Any]
+
+COUNTS_DTYPE = np.dtype("<i2")
+GEO_DIGITS = 6
+MIC_DIGITS = 9
+
+
+def _plain(value: object) -> Any:
+    """Return a fact as plain values: ISO text for dates, lower-case names for modes, hex for keys."""
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def info_form(info: UnitInfo) -> Form:
+    """Return identity and recording setup as a form."""
+    form: Form = _plain(info)
+    return form
+
+
+def status_form(status: MonitorStatus) -> Form:
+    """Return a monitor status as a form."""
+    form: Form = _plain(status)
+    return form
+
+
+def storage_range_form(stored: StorageRange) -> Form:
+    """Return a storage range as a form."""
+    form: Form = _plain(stored)
+    return form
+
+
+def event_form(event: Event) -> Form:
+    """Return one event of the list as a form: stamp, peaks, project."""
+    peaks: Form = _plain(event.peaks)
+    mic_psi = event.peaks.mic_psi
+    peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
+    return {
+        "index": event.index,
+        "waveform_key": event.key.hex(),
+        "timestamp": _plain(event.timestamp_unit),
+        "peaks": peaks,
+        "project": event.project,
+    }
+
+
+def event_of(form: Mapping[str, Any]) -> Event:
+    """Return the event that a form was made of."""
+    timestamp = form["timestamp"]
+    known = {f.name for f in dataclasses.fields(Peaks)}
+    return Event(
+        index=form["index"],
+        key=bytes.fromhex(form["waveform_key"]),
+        timestamp_unit=None if timestamp is None else datetime.fromisoformat(timestamp),
+        peaks=Peaks(**{name: value for name, value in form["peaks"].items() if name in known}),
+        project=form["project"],
+    )
+
+
+def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
+    """
+    Return a waveform as a form; ``setup`` fills in what the event itself does not tell.
+
+    ``sample_rate_source`` and ``geo_range_source`` say which of the two spoke: ``event``, or
+    ``setup``, which is today's and need not be that of the recording.
+    """
+    rate, rate_source = waveform.sample_rate_hz, "event"
+    if rate is None and setup is not None:
+        rate, rate_source = setup["sample_rate_hz"], "setup"
+    geo_range, range_source = waveform.geo_range_in_s, "event"
+    if geo_range is None and setup is not None:
+        geo_range, range_source = setup["geo_range_in_s"], "setup"
+    return {
+        **event_form(waveform.event),
+        "samples": int(waveform.counts.shape[1]),
+        "vouched": list(waveform.vouched),
+        "sample_rate_hz": rate,
+        "sample_rate_source": rate_source if rate is not None else None,
+        "pretrigger_samples": waveform.pretrigger_samples,
+        "geo_range_in_s": geo_range,
+        "geo_range_source": range_source if geo_range is not None else None,
+        "mode": _plain(waveform.mode) if isinstance(waveform.mode, RecordMode) else None,
+        "counts": np.ascontiguousarray(waveform.counts, dtype=COUNTS_DTYPE).tobytes(),
+    }
+
+
+def needs_setup(waveform: Waveform) -> bool:
+    """Whether the event itself does not tell its rate or its range."""
+    return waveform.sample_rate_hz is None or waveform.geo_range_in_s is None
+
+
+def counts_of(form: Mapping[str, Any]) -> NDArray[np.int16]:
+    """Return the counts of a waveform's form, shape (4, n)."""
+    return np.frombuffer(form["counts"], dtype=COUNTS_DTYPE).reshape(len(CHANNELS), -1)
+
+
+def scales_of(form: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
+    """Return unit and value of one count for each channel; ``None`` while the range is unknown."""
+    geo_range = form["geo_range_in_s"]
+    geo = None if geo_range is None else in_s_per_count(geo_range)
+    return {
+        name: ("psi", MIC_PSI_PER_COUNT) if name == "MicL" else ("in/s", geo) for name in CHANNELS
+    }
+
+
+def waveform_view(form: Mapping[str, Any]) -> Form:
+    """
+    Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
+
+    Only vouched samples are in it: a channel may be shorter than ``samples``. A geophone channel of
+    unknown range has ``values`` ``None`` and its counts instead.
+    """
+    counts = counts_of(form)
+    rate, pretrigger = form["sample_rate_hz"], form["pretrigger_samples"]
+    channels: Form = {}
+    for row, (name, (unit, scale)) in enumerate(scales_of(form).items()):
+        mine = counts[row, : form["vouched"][row]]
+        digits = MIC_DIGITS if name == "MicL" else GEO_DIGITS
+        channels[name] = _channel(mine, unit, scale, digits, rate, pretrigger)
+    view = {key: value for key, value in form.items() if key != "counts"}
+    view["time"] = {
+        "unit": "s",
+        "zero": "trigger",
+        "start": None if rate is None else -pretrigger / rate,
+        "step": None if rate is None else 1 / rate,
+    }
+    view["channels"] = channels
+    return view
+
+
+def _channel(
+    counts: NDArray[np.int16],
+    unit: str,
+    scale: float | None,
+    digits: int,
+    rate: int | None,
+    pretrigger: int,
+) -> Form:
+    if scale is None:
+        return {"unit": "counts", "values": counts.tolist(), "peak": None, "peak_time_s": None}
+    values = np.round(counts * scale, digits)
+    at = int(np.abs(values).argmax()) if len(values) else None
+    return {
+        "unit": unit,
+        "values": values.tolist(),
+        "peak": None if at is None else abs(float(values[at])),
+        "peak_time_s": None if at is None or rate is None else (at - pretrigger) / rate,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,102 @@
+"""
+The line to one unit: one conversation at a time, kept open a little while.
+
+A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A line kept
+open longer would keep everybody else from the unit, so it is hung up after ``keep_open_s``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from minimateplus.client import MiniMate
+from minimateplus.errors import LinkClosedError
+from minimateplus.link import Address
+
+T = TypeVar("T")
+
+Connect = Callable[[Address], Awaitable[MiniMate]]
+"""Opens a conversation with the unit at an address."""
+
+
+class Line:
+    """
+    Owns at most one conversation with one unit. Lives as long as its owner; ``close`` hangs up.
+
+    ``lock`` is held by whoever talks, for the whole of what belongs together.
+    """
+
+    def __init__(self, address: Address, connect: Connect, keep_open_s: float) -> None:
+        self.address = address
+        self.lock = asyncio.Lock()
+        self.exchanges = 0
+        """Requests sent over this line, start-ups included."""
+        self.conversations = 0
+        """Start-ups."""
+        self._talks = 0
+        self._connect = connect
+        self._keep_open_s = keep_open_s
+        self._unit: MiniMate | None = None
+        self._hang_up_later: asyncio.TimerHandle | None = None
+        self._hanging_up: asyncio.Task[None] | None = None
+
+    async def talk(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+        """
+        Return what ``say`` brings from the unit. The caller holds ``lock``.
+
+        A line that was kept open may have died unnoticed. If the far end hangs up before it has
+        answered anything, nothing was read yet: then, and only then, ``say`` is said once more on a
+        fresh line.
+        """
+        self._talks += 1
+        if self._hang_up_later is not None:
+            self._hang_up_later.cancel()
+        kept = self._unit
+        if kept is not None:
+            answers = kept.answers
+            try:
+                return await self._say(kept, say)
+            except LinkClosedError:
+                if kept.answers != answers:
+                    raise
+        unit = await self._connect(self.address)
+        self._unit = unit
+        self.conversations += 1
+        self.exchanges += unit.exchanges
+        return await self._say(unit, say)
+
+    async def _say(self, unit: MiniMate, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+        before = unit.exchanges
+        try:
+            return await say(unit)
+        finally:
+            self.exchanges += unit.exchanges - before
+            if unit.is_usable and self._keep_open_s > 0:
+                loop = asyncio.get_running_loop()
+                self._hang_up_later = loop.call_later(self._keep_open_s, self._start_hanging_up)
+            else:
+                self._unit = None
+                await unit.close()
+
+    def _start_hanging_up(self) -> None:
+        self._hanging_up = asyncio.create_task(self._hang_up_if_idle(self._talks))
+
+    async def _hang_up_if_idle(self, talks: int) -> None:
+        async with self.lock:
+            if self._talks == talks:
+                await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        unit, self._unit = self._unit, None
+        if unit is not None:
+            await unit.close()
+
+    async def close(self) -> None:
+        """Hang up at once. Nobody may be talking."""
+        if self._hang_up_later is not None:
+            self._hang_up_later.cancel()
+        if self._hanging_up is not None:
+            await self._hanging_up
+        await self._hang_up()

@@ -1,0 +1,687 @@
+"""
+What the relay remembers of each unit, until the unit gives reason to doubt it.
+
+The rule. Nothing is served that an invalidation has touched, and nothing enters that was read
+before one. Where the evidence contradicts itself, everything of that device goes first.
+
+The theory. Each device has one immutable snapshot. A reader loads it once, takes no lock, and so
+sees one state; a writer takes the one lock, builds the next snapshot and publishes it. Two numbers
+of a device only ever rise, over drops too: its *epoch* (which memory of the unit this is) and its
+*generation* (how often anything of the device was invalidated). A read that fills the cache brings
+the generation it took before its first byte; if it is no longer the current one, the fill is late.
+
+=======================================  ======================================  =====  ==========
+what happens                             what goes, or hides                     epoch  generation
+=======================================  ======================================  =====  ==========
+stamps conflict at one index: list with  everything of the device                +1     +1
+list, list with waveform, any way round
+info names another serial                everything of the device                +1     +1
+``drop_device``                          everything of the device                +1     +1
+a new list lacks a known index           the waveform of that index                     +1
+``mark_config_dirty``                    info and events hide until the next            +1
+                                         info; a drop does not end this
+``invalidate_monitor_status``            status                                         +1
+status reaches 30 s                      status
+the byte budget is exceeded              waveforms, oldest stored first
+=======================================  ======================================  =====  ==========
+
+The thirty seconds are strict: at exactly 30 s the status has expired, since a stale answer is worse
+than a slow one (RFC 9111, 4.2, draws the line at the same place: fresh while lifetime > age).
+"""
+
+from __future__ import annotations
+
+import marshal
+import math
+import pickle
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import index as exact_int
+from threading import Lock
+from typing import Any
+
+from sfm.identity import Stamp, stamp_of, stamps_conflict
+
+DEFAULT_TCP_PORT = 12345
+DEFAULT_BAUD = 38_400
+DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024
+STATUS_TTL_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Which memory of the unit this is, why it is a new one, and since when it is known."""
+
+    number: int
+    reason: str
+    began_mono: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Held:
+    """A held value with where it comes from. Immutable; it outlives its own invalidation."""
+
+    value: Callable[[], Any] = field(repr=False)
+    """Call it for a fresh copy of what was put in."""
+    read_began_mono: float
+    """When the device read began; ``-inf`` when that is not known."""
+    epoch: int
+    generation: int
+    """The device's generation once this value was in."""
+    source: str
+    size_bytes: int
+    """Size of the encoded form, not of the Python objects."""
+    probe: object = None
+    """Event lists only: what was given beside the list."""
+    device_count: int | None = None
+    """Event lists only: the count that the list was stored under."""
+    stamp: Stamp | None = None
+    """Waveforms only."""
+
+    def age_s(self, now_mono: float) -> float:
+        """
+        Return the seconds since the read began; ``math.inf`` when that is not known.
+
+        Zero when ``now_mono`` is earlier: the asker came first and this read was made after.
+        """
+        return max(0.0, now_mono - self.read_began_mono)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Device:
+    """One state of one device. Never changed, only followed by another."""
+
+    epoch: Epoch
+    generation: int = 0
+    dirty: bool = False
+    serial: str | None = None
+    """The last serial known since the last drop; an info without one does not unlearn it."""
+    info: Held | None = None
+    status: Held | None = None
+    events: Held | None = None
+    event_stamps: Mapping[int, Stamp] = field(default_factory=dict)
+    validated_mono: float | None = None
+    waveforms: Mapping[int, Held] = field(default_factory=dict)
+    waveform_bytes: int = 0
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Bytes of what is never evicted."""
+        return sum(held.size_bytes for held in (self.info, self.status, self.events) if held)
+
+    def emptied(self, reason: str, now_mono: float) -> _Device:
+        """Return the state after a drop. A dirty configuration is still unread, so it stays so."""
+        return _Device(
+            epoch=Epoch(self.epoch.number + 1, reason, now_mono),
+            generation=self.generation + 1,
+            dirty=self.dirty,
+        )
+
+    def with_waveforms(self, waveforms: Mapping[int, Held]) -> _Device:
+        size_bytes = sum(held.size_bytes for held in waveforms.values())
+        return replace(self, waveforms=waveforms, waveform_bytes=size_bytes)
+
+
+class LiveCache:
+    """
+    Identity, event list, waveforms and monitor status of many units, in memory.
+
+    Lives as long as the relay; nothing to close. All methods may be called from any thread. The
+    clock is read at most once in each call, and never under the lock.
+
+    >>> cache = LiveCache()
+    >>> key = LiveCache.make_conn_key("modem.example", None, None, None)
+    >>> began = cache.generation(key)           # before the first byte of the read
+    >>> cache.set_events(key, 1, [{"index": 0, "waveform_key": b"..."}], generation=began)
+    True
+    >>> cache.get_events(key, 1)
+    [{'index': 0, 'waveform_key': b'...'}]
+    >>> cache.drop_device(key, "asked to")
+    >>> cache.set_events(key, 1, [], generation=began)      # a late fill
+    False
+
+    All setters take by keyword
+
+    - ``generation``: what ``generation(conn_key)`` gave before the first byte of the read. If the
+      device was invalidated since, nothing is stored and nothing is concluded from the old data;
+      the setter returns False. Without it the caller vouches that the data is current.
+    - ``read_began_mono``: when the read began, by the cache's clock; now, if not given. An instant
+      that has not come yet (another machine's clock, another boot's) means an unknown age, and an
+      unknown age is stale.
+    - ``source``: where the data comes from, in a word.
+
+    and return whether the value was stored. A setter that finds a conflict still stores: its own
+    generation was judged before the conflict raised it, and it is the later evidence. All other
+    reads then under way are late.
+
+    Not promised:
+
+    - A hit is not a lease: the value may be invalidated a moment after it was returned. Two calls
+      may see two states; compare ``Held.generation`` where that matters.
+    - A stamp with an unknown half proves little. Only neighbours are compared: key K at T, then K
+      at an unknown time, then K at another time passes without a conflict.
+    - Byte figures are encoded sizes. Python's own overhead is not in them, and neither are the few
+      hundred bytes that remain of each ``conn_key`` ever named: its epoch must not start again.
+    - The budget evicts waveforms only. Info, lists and status stay even if they alone exceed it.
+    - Values are the serialised forms: dicts, lists, text, numbers, bytes. Others are pickled;
+      what pickle refuses is refused. A probe is kept as it is and must not be changed afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        limit_bytes: int | None = DEFAULT_LIMIT_BYTES,
+        status_ttl_s: float = STATUS_TTL_S,
+    ) -> None:
+        self._clock = clock
+        self._limit_bytes = limit_bytes
+        self._status_ttl_s = status_ttl_s
+        self._unknown = _Device(epoch=Epoch(0, "nothing was known of the device before", clock()))
+        self._devices: dict[str, _Device] = {}
+        self._lock = Lock()
+        # Below: only under the lock.
+        self._oldest_first: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._pinned_bytes = 0
+        self._waveform_bytes = 0
+        self._evicted = 0
+        self._too_large = 0
+        self._refused_late = 0
+
+    @staticmethod
+    def make_conn_key(
+        host: str | None = None,
+        tcp_port: int | None = None,
+        port: str | None = None,
+        baud: int | None = None,
+    ) -> str:
+        """
+        Return ``tcp:HOST:PORT`` or ``serial:PORT:BAUD``; the host wins when both are given.
+
+        Host names know no case. An IPv6 address stands in brackets, as in a URL.
+
+        >>> LiveCache.make_conn_key("FE80::1", None, "COM5", None)
+        'tcp:[fe80::1]:12345'
+
+        Raises:
+            ValueError: neither host nor port, or a number that cannot be one.
+        """
+        name = (host or "").strip().lower()
+        if name:
+            number = DEFAULT_TCP_PORT if tcp_port is None else tcp_port
+            if not 0 < number < 65_536:
+                raise ValueError(f"TCP port: expected 1 to 65535, got {number}")
+            if ":" in name:
+                name = f"[{name.strip('[]')}]"
+            return f"tcp:{name}:{number}"
+        line = (port or "").strip()
+        if not line:
+            raise ValueError("a device needs a host or a serial port, got neither")
+        rate = DEFAULT_BAUD if baud is None else baud
+        if rate <= 0:
+            raise ValueError(f"baud: expected more than 0, got {rate}")
+        return f"serial:{line}:{rate}"
+
+    # ---- readers: one snapshot, no lock
+
+    def get_device_info(self, conn_key: str) -> dict[str, Any] | None:
+        """Return the device info, unless none is held or the configuration is dirty."""
+        held = self.held_info(conn_key)
+        return None if held is None else held.value()
+
+    def get_events(
+        self, conn_key: str, device_count: int, *, probe: object = None
+    ) -> list[dict[str, Any]] | None:
+        """
+        Return the event list, if it was stored under this count and, if given, this probe.
+
+        A probe that says of itself that it is not complete (``is_complete``) matches nothing.
+        """
+        held = self.held_events(conn_key)
+        if held is None or held.device_count != device_count:
+            return None
+        if probe is not None and not _probes_match(held.probe, probe):
+            return None
+        value: list[dict[str, Any]] = held.value()
+        return value
+
+    def get_waveform(self, conn_key: str, index: int) -> dict[str, Any] | None:
+        """Return the waveform in that slot, if one is held."""
+        held = self.held_waveform(conn_key, index)
+        return None if held is None else held.value()
+
+    def get_monitor_status(self, conn_key: str) -> dict[str, Any] | None:
+        """Return the monitor status, if its read began less than ``status_ttl_s`` ago."""
+        held = self.held_monitor_status(conn_key)
+        return None if held is None else held.value()
+
+    def held_info(self, conn_key: str) -> Held | None:
+        """Return what ``get_device_info`` answers from."""
+        device = self._devices.get(conn_key)
+        return None if device is None or device.dirty else device.info
+
+    def held_events(self, conn_key: str) -> Held | None:
+        """Return what ``get_events`` answers from, whatever its count and probe."""
+        device = self._devices.get(conn_key)
+        return None if device is None or device.dirty else device.events
+
+    def held_waveform(self, conn_key: str, index: int) -> Held | None:
+        """Return what ``get_waveform`` answers from."""
+        device = self._devices.get(conn_key)
+        return None if device is None else device.waveforms.get(index)
+
+    def held_monitor_status(self, conn_key: str) -> Held | None:
+        """Return what ``get_monitor_status`` answers from."""
+        device = self._devices.get(conn_key)
+        if device is None or (held := device.status) is None:
+            return None
+        # A negative age is a clock that went wrong, and is no proof of freshness.
+        age_s = self._clock() - held.read_began_mono
+        return held if 0.0 <= age_s < self._status_ttl_s else None
+
+    def generation(self, conn_key: str) -> int:
+        """Return how often this device was invalidated; take it before a read's first byte."""
+        return self._devices.get(conn_key, self._unknown).generation
+
+    def epoch(self, conn_key: str) -> Epoch:
+        """Return which memory of the unit this is; number 0 until the first drop."""
+        return self._devices.get(conn_key, self._unknown).epoch
+
+    def validated_mono(self, conn_key: str) -> float | None:
+        """Return when the list was last known to match the unit; None without a list."""
+        return self._devices.get(conn_key, self._unknown).validated_mono
+
+    # ---- fills
+
+    def set_device_info(
+        self,
+        conn_key: str,
+        info: Mapping[str, Any],
+        *,
+        generation: int | None = None,
+        read_began_mono: float | None = None,
+        source: str = "device",
+    ) -> bool:
+        """Store the info and end a dirty configuration; another serial drops all else first."""
+        now = self._clock()
+        value, size_bytes = _freeze(info)
+        serial = _serial_of(info)
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            if self._is_late(device, generation):
+                return False
+            if None not in (serial, device.serial) and serial != device.serial:
+                reason = f"unit {serial} answers where {device.serial} used to"
+                device = self._drop(conn_key, reason, now)
+            held = Held(
+                value=value,
+                read_began_mono=_known_start(read_began_mono, now),
+                epoch=device.epoch.number,
+                generation=device.generation,
+                source=source,
+                size_bytes=size_bytes,
+            )
+            known = device.serial if serial is None else serial
+            self._publish(conn_key, replace(device, info=held, serial=known, dirty=False))
+            self._evict()
+        return True
+
+    def set_events(
+        self,
+        conn_key: str,
+        device_count: int,
+        events: Sequence[Mapping[str, Any]],
+        *,
+        probe: object = None,
+        generation: int | None = None,
+        read_began_mono: float | None = None,
+        source: str = "device",
+    ) -> bool:
+        """
+        Store the list; a conflict with the held list or a held waveform drops all else first.
+
+        An event without ``index`` takes its position in the list. A waveform of an index that this
+        list does not have goes. While the configuration is dirty the list is stored, and hidden.
+
+        Raises:
+            ValueError: a negative index, or one index twice.
+        """
+        now = self._clock()
+        value, size_bytes = _freeze(events if isinstance(events, list) else list(events))
+        stamps = _stamps_by_index(events)
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            if self._is_late(device, generation):
+                return False
+            if reason := _conflict_of_list(device, stamps):
+                device = self._drop(conn_key, reason, now)
+            if (device.event_stamps.keys() | device.waveforms.keys()) - stamps.keys():
+                # A waveform of such an index may be on its way in: it is late now.
+                kept = {i: held for i, held in device.waveforms.items() if i in stamps}
+                device = replace(device.with_waveforms(kept), generation=device.generation + 1)
+            began = _known_start(read_began_mono, now)
+            held = Held(
+                value=value,
+                read_began_mono=began,
+                epoch=device.epoch.number,
+                generation=device.generation,
+                source=source,
+                size_bytes=size_bytes,
+                probe=probe,
+                device_count=device_count,
+            )
+            self._publish(
+                conn_key, replace(device, events=held, event_stamps=stamps, validated_mono=began)
+            )
+            self._evict()
+        return True
+
+    def set_waveform(
+        self,
+        conn_key: str,
+        index: int,
+        waveform: Mapping[str, Any],
+        *,
+        generation: int | None = None,
+        read_began_mono: float | None = None,
+        source: str = "device",
+    ) -> bool:
+        """
+        Store the waveform; a conflict with the held list or waveform drops all else first.
+
+        Returns False also when it does not fit into the budget. Its slot is then empty: the older
+        copy does not answer once there was a newer one.
+
+        Raises:
+            ValueError: a negative index.
+        """
+        index = _checked_index(index)
+        now = self._clock()
+        value, size_bytes = _freeze(waveform)
+        stamp = stamp_of(waveform)
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            if self._is_late(device, generation):
+                return False
+            if reason := _conflict_of_waveform(device, index, stamp):
+                device = self._drop(conn_key, reason, now)
+            waveforms = {i: held for i, held in device.waveforms.items() if i != index}
+            if self._limit_bytes is not None and (
+                self._pinned_bytes + size_bytes > self._limit_bytes
+            ):
+                self._too_large += 1
+                self._publish(conn_key, device.with_waveforms(waveforms))
+                return False
+            waveforms[index] = Held(
+                value=value,
+                read_began_mono=_known_start(read_began_mono, now),
+                epoch=device.epoch.number,
+                generation=device.generation,
+                source=source,
+                size_bytes=size_bytes,
+                stamp=stamp,
+            )
+            self._publish(conn_key, device.with_waveforms(waveforms))
+            self._oldest_first[conn_key, index] = None
+            self._oldest_first.move_to_end((conn_key, index))
+            self._evict()
+        return True
+
+    def set_monitor_status(
+        self,
+        conn_key: str,
+        status: Mapping[str, Any],
+        *,
+        generation: int | None = None,
+        read_began_mono: float | None = None,
+        source: str = "device",
+    ) -> bool:
+        """Store the status; its age counts from ``read_began_mono``."""
+        now = self._clock()
+        value, size_bytes = _freeze(status)
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            if self._is_late(device, generation):
+                return False
+            held = Held(
+                value=value,
+                read_began_mono=_known_start(read_began_mono, now),
+                epoch=device.epoch.number,
+                generation=device.generation,
+                source=source,
+                size_bytes=size_bytes,
+            )
+            self._publish(conn_key, replace(device, status=held))
+            self._evict()
+        return True
+
+    def validated(self, conn_key: str, probe: object, at_mono: float) -> bool:
+        """
+        Record that the unit's memory was, at ``at_mono``, still what the held list says.
+
+        Returns whether it was recorded: not without a list, not when the list was stored under
+        another probe, not for an instant that has not come yet. Earlier proofs do not count back.
+        """
+        now = self._clock()
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            if device.events is None or not _probes_match(device.events.probe, probe):
+                return False
+            if not at_mono <= now:
+                return False
+            known = device.validated_mono
+            latest = at_mono if known is None else max(known, at_mono)
+            self._publish(conn_key, replace(device, validated_mono=latest))
+        return True
+
+    # ---- invalidation
+
+    def invalidate_monitor_status(self, conn_key: str) -> None:
+        """Drop the status: monitoring is being started or stopped. Reads under way are late."""
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            self._publish(conn_key, replace(device, status=None, generation=device.generation + 1))
+
+    def mark_config_dirty(self, conn_key: str) -> None:
+        """Hide info and events until the next info that was read after this."""
+        with self._lock:
+            device = self._devices.get(conn_key, self._unknown)
+            self._publish(conn_key, replace(device, dirty=True, generation=device.generation + 1))
+
+    def drop_device(self, conn_key: str, reason: str) -> None:
+        """
+        Drop everything of one device and begin a new epoch, for a reason given as a sentence.
+
+        Costs nothing that grows with other devices: an empty snapshot is published, and the
+        device's own waveforms leave the order of eviction.
+        """
+        now = self._clock()
+        with self._lock:
+            self._drop(conn_key, reason, now)
+
+    # ---- looking inside
+
+    @property
+    def size_bytes(self) -> int:
+        """Encoded bytes of everything held."""
+        with self._lock:
+            return self._pinned_bytes + self._waveform_bytes
+
+    def stats(self) -> dict[str, Any]:
+        """Return what is held of each device, hidden and expired values included, and totals."""
+        with self._lock:
+            devices = dict(self._devices)
+            totals = {
+                "devices": len(devices),
+                "waveforms": len(self._oldest_first),
+                "bytes": self._pinned_bytes + self._waveform_bytes,
+                "limit_bytes": self._limit_bytes,
+                "evicted_waveforms": self._evicted,
+                "too_large_waveforms": self._too_large,
+                "refused_late_fills": self._refused_late,
+            }
+        return {**totals, "by_device": {key: _describe(device) for key, device in devices.items()}}
+
+    # ---- under the lock
+
+    def _is_late(self, device: _Device, generation: int | None) -> bool:
+        is_late = generation is not None and generation != device.generation
+        self._refused_late += is_late
+        return is_late
+
+    def _drop(self, conn_key: str, reason: str, now_mono: float) -> _Device:
+        device = self._devices.get(conn_key, self._unknown).emptied(reason, now_mono)
+        self._publish(conn_key, device)
+        return device
+
+    def _publish(self, conn_key: str, device: _Device) -> None:
+        before = self._devices.get(conn_key, self._unknown)
+        self._devices[conn_key] = device
+        self._pinned_bytes += device.pinned_bytes - before.pinned_bytes
+        self._waveform_bytes += device.waveform_bytes - before.waveform_bytes
+        if before.waveforms is not device.waveforms:
+            for index in before.waveforms.keys() - device.waveforms.keys():
+                self._oldest_first.pop((conn_key, index), None)
+
+    def _evict(self) -> None:
+        if self._limit_bytes is None:
+            return
+        excess_bytes = self._pinned_bytes + self._waveform_bytes - self._limit_bytes
+        victims: dict[str, set[int]] = {}
+        while excess_bytes > 0 and self._oldest_first:
+            (conn_key, index), _ = self._oldest_first.popitem(last=False)
+            excess_bytes -= self._devices[conn_key].waveforms[index].size_bytes
+            victims.setdefault(conn_key, set()).add(index)
+            self._evicted += 1
+        for conn_key, indices in victims.items():
+            device = self._devices[conn_key]
+            kept = {i: held for i, held in device.waveforms.items() if i not in indices}
+            self._publish(conn_key, device.with_waveforms(kept))
+
+
+def _conflict_of_list(device: _Device, stamps: Mapping[int, Stamp]) -> str | None:
+    """Return a sentence on the first conflict of a new list with what is held, or None."""
+    for index, stamp in stamps.items():
+        listed = device.event_stamps.get(index)
+        if listed is not None and stamps_conflict(listed, stamp):
+            return _conflict_sentence(index, "the new list", stamp, "the held list", listed)
+        waveform = device.waveforms.get(index)
+        if waveform and waveform.stamp and stamps_conflict(waveform.stamp, stamp):
+            return _conflict_sentence(
+                index, "the new list", stamp, "the held waveform", waveform.stamp
+            )
+    return None
+
+
+def _conflict_of_waveform(device: _Device, index: int, stamp: Stamp) -> str | None:
+    """Return a sentence on the conflict of a new waveform with what is held, or None."""
+    listed = device.event_stamps.get(index)
+    if listed is not None and stamps_conflict(listed, stamp):
+        return _conflict_sentence(index, "the new waveform", stamp, "the held list", listed)
+    waveform = device.waveforms.get(index)
+    if waveform and waveform.stamp and stamps_conflict(waveform.stamp, stamp):
+        return _conflict_sentence(
+            index, "the new waveform", stamp, "the held waveform", waveform.stamp
+        )
+    return None
+
+
+def _conflict_sentence(index: int, new: str, stamp: Stamp, old: str, held: Stamp) -> str:
+    return (
+        f"slot {index} holds another event: {new} says {_stamp_text(stamp)}, "
+        f"{old} said {_stamp_text(held)}"
+    )
+
+
+def _stamp_text(stamp: Stamp) -> str:
+    return f"{stamp.key or 'an unknown key'} of {stamp.timestamp or 'an unknown time'}"
+
+
+def _stamps_by_index(events: Iterable[Mapping[str, Any]]) -> dict[int, Stamp]:
+    stamps: dict[int, Stamp] = {}
+    for position, event in enumerate(events):
+        given = event.get("index")
+        index = _checked_index(position if given is None else given)
+        if index in stamps:
+            raise ValueError(f"event list: two events claim index {index}")
+        stamps[index] = stamp_of(event)
+    return stamps
+
+
+def _checked_index(index: int) -> int:
+    number = exact_int(index)
+    if number < 0:
+        raise ValueError(f"event index: expected 0 or more, got {number}")
+    return number
+
+
+def _serial_of(info: Mapping[str, Any]) -> str | None:
+    serial = info.get("serial")
+    return None if serial is None else str(serial).strip() or None
+
+
+def _probes_match(held: object, asked: object) -> bool:
+    if held is None or not getattr(held, "is_complete", True):
+        return False
+    return bool(held == asked)
+
+
+def _known_start(read_began_mono: float | None, now_mono: float) -> float:
+    """Return when the read began; ``-inf``, an unknown age, for an instant still to come."""
+    if read_began_mono is None:
+        return now_mono
+    return read_began_mono if read_began_mono <= now_mono else -math.inf
+
+
+def _describe(device: _Device) -> dict[str, Any]:
+    return {
+        "epoch": device.epoch.number,
+        "reason": device.epoch.reason,
+        "generation": device.generation,
+        "serial": device.serial,
+        "dirty": device.dirty,
+        "info": device.info is not None,
+        "events": device.events.device_count if device.events else None,
+        "status": device.status is not None,
+        "waveforms": sorted(device.waveforms),
+        "bytes": device.pinned_bytes + device.waveform_bytes,
+    }
+
+
+# ---- values at rest
+
+_ATOMS = frozenset({str, int, float, bool, type(None), bytes})
+_PLAIN = _ATOMS | {dict, list, tuple}
+
+
+def _freeze(value: object) -> tuple[Callable[[], Any], int]:
+    """
+    Return a function that gives a fresh copy of the value as it is now, and its encoded size.
+
+    A dict of atoms is its own best code: copying it is ten times faster than decoding. Marshal
+    takes nested plain values; of others it would quietly make plain ones (a ``bytearray`` comes
+    back as ``bytes``), so those go to pickle. No code leaves the process or enters it.
+    """
+    if not _is_plain(value):
+        code = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        return partial(pickle.loads, code), len(code)
+    code = marshal.dumps(value)  # type: ignore[arg-type]  # plain, as was just seen
+    if isinstance(value, dict) and _ATOMS.issuperset(map(type, value.values())):
+        return value.copy().copy, len(code)
+    return partial(marshal.loads, code), len(code)
+
+
+def _is_plain(value: object) -> bool:
+    if type(value) is dict:
+        return _are_plain(value) and _are_plain(value.values())
+    if type(value) in (list, tuple):
+        return _are_plain(value)  # type: ignore[arg-type]  # a list or a tuple, by the line above
+    return type(value) in _ATOMS
+
+
+def _are_plain(values: Iterable[object]) -> bool:
+    kinds = set(map(type, values))
+    return kinds <= _ATOMS or (kinds <= _PLAIN and all(map(_is_plain, values)))

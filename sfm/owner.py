@@ -1,0 +1,436 @@
+"""
+The owner of one device: the reads that its flights make, and how each fills the cache.
+
+The rule: what a read brings is stored under the generation taken before its first byte, and under the
+unit that was asked. So each conversation first makes sure who answers, the event list is proven by a
+probe before and after it is walked, and a waveform's slot is proven before its samples are fetched.
+
+============  ==================================================================================
+verdict       what is read
+============  ==================================================================================
+same          nothing; the held list is proven
+grew          the old last event again; if it and the counts confirm it, only what follows it
+replaced      everything, after everything held of the device was dropped
+unproven      everything; what is held is compared event by event as the new list enters
+============  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import structlog
+
+from minimateplus.client import MiniMate
+from minimateplus.errors import (
+    KeyChainError,
+    MemoryChangedError,
+    MiniMateError,
+    NoSuchEventError,
+    RemoteProtocolError,
+    ReplyTimeoutError,
+)
+from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo
+from sfm import forms
+from sfm.flights import Departures, Flight
+from sfm.forms import Form
+from sfm.identity import Verdict, compare_probes, confirms_append, last_stamp, stamp_of
+from sfm.line import Line
+from sfm.live_cache import Held, LiveCache
+
+__all__ = ["Owner", "Reading", "Why"]
+
+Why = Literal["hit", "miss", "request", "stale", "partial"]
+"""Why the device was read, in the words of RFC 9211 (``fwd=``); ``hit`` when nothing was."""
+
+ATTEMPTS_WHILE_CHANGING = 3
+"""How often a read starts again when the unit records or is erased under it."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a flight brings for everybody aboard. The value is shared: nobody changes it."""
+
+    value: Any
+    why: Why
+    read_began_mono: float
+    epoch: int
+    checked_mono: float | None = None
+    """When the unit's memory was last asked whether the value is still what it holds."""
+    exchanges: int = 0
+    took_s: float = 0.0
+
+
+class _AppendRefusedError(Exception):
+    """The new events do not simply follow the old ones: read everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ProvenList:
+    """The event list as the unit holds it now."""
+
+    events: list[Form]
+    why: Why
+    began_mono: float
+    """When the read began that the events come from."""
+    proven_mono: float
+    """When the probe began that proves them."""
+
+    def event(self, index: int, unit: str) -> Event:
+        return forms.event_of(pick(self.events, index, unit))
+
+
+def pick(events: list[Form], index: int, unit: str) -> Form:
+    """
+    Return the event of that index.
+
+    Raises:
+        NoSuchEventError: the list has none.
+    """
+    for event in events:
+        if event["index"] == index:
+            return event
+    raise NoSuchEventError(f"{unit}: no event {index}; the unit holds {len(events)}")
+
+
+class Owner:
+    """Talks to one device, alone. Lives as long as the gateway; ``close`` ends what is under way."""
+
+    def __init__(
+        self, conn_key: str, line: Line, cache: LiveCache, clock: Callable[[], float]
+    ) -> None:
+        self.conn_key = conn_key
+        self.line = line
+        self.departures = Departures(line.lock)
+        self.serial: str | None = None
+        """Who answered last; ``None`` before the first contact."""
+        self.simulated: bool | None = None
+        """Whether that unit says it is a simulation; ``None`` before it was asked."""
+        self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
+        self._cache = cache
+        self._clock = clock
+
+    async def close(self) -> None:
+        """End every read and hang up."""
+        await self.departures.close()
+        await self.line.close()
+
+    def reading_of(self, held: Held) -> Reading:
+        """Return what is held as a reading that cost nothing."""
+        return Reading(
+            value=held.value(),
+            why="hit",
+            read_began_mono=held.read_began_mono,
+            epoch=held.epoch,
+        )
+
+    # --- what flights do ------------------------------------------------------------------------
+
+    async def read_info(self, why: Why) -> Reading:
+        """Read identity and setup, and keep them."""
+
+        async def read(unit: MiniMate) -> Reading:
+            began = self._clock()
+            return self._reading(await self._meet(unit), why, began)
+
+        return await self._talk(read)
+
+    async def read_status(self, why: Why) -> Reading:
+        """Read the monitor status, and keep it for as long as it is fresh from its own start."""
+
+        async def read(unit: MiniMate) -> Reading:
+            await self._identify(unit)
+            began, generation = self._clock(), self._generation()
+            form = forms.status_form(await unit.read_monitor_status())
+            self._cache.set_monitor_status(
+                self.conn_key, form, generation=generation, read_began_mono=began
+            )
+            return self._reading(form, why, began)
+
+        return await self._talk(read)
+
+    async def read_directly(self, say: Callable[[MiniMate], Awaitable[Form]]) -> Reading:
+        """Read something that is not kept."""
+
+        async def read(unit: MiniMate) -> Reading:
+            await self._identify(unit)
+            began = self._clock()
+            return self._reading(await say(unit), "miss", began)
+
+        return await self._talk(read)
+
+    async def read_events(self, flight: Flight[Reading]) -> Reading:
+        """Prove, extend or read the event list."""
+
+        async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
+            proven = await self._prove_list(unit, flight, whole=whole or flight.forced)
+            reading = self._reading(proven.events, proven.why, proven.began_mono)
+            return replace(reading, checked_mono=proven.proven_mono)
+
+        return await self._unless_refused(read)
+
+    async def read_waveform(self, flight: Flight[Reading], index: int) -> Reading:
+        """Prove the slot, then answer from the cache or download its samples."""
+
+        async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
+            for _ in range(ATTEMPTS_WHILE_CHANGING):
+                proven = await self._prove_list(unit, None, whole=whole)
+                event = proven.event(index, self.conn_key)
+                held = self._cache.held_waveform(self.conn_key, index)
+                if held is not None and not flight.forced:
+                    return replace(self.reading_of(held), checked_mono=proven.proven_mono)
+                why: Why = "request" if flight.forced else "miss"
+                try:
+                    return await self._download(unit, event, flight, why)
+                except MemoryChangedError as error:
+                    # The memory changed between probe and last byte: what came is thrown away.
+                    log.info("waveform_thrown_away", unit=self.conn_key, error=str(error))
+            raise self._keeps_changing(unit)
+
+        return await self._unless_refused(read)
+
+    # --- who answers ----------------------------------------------------------------------------
+
+    async def _meet(self, unit: MiniMate) -> Form:
+        """Read and keep who the unit is and how it is set up."""
+        began, generation = self._clock(), self._generation()
+        info: UnitInfo = await unit.read_info()
+        form = forms.info_form(info)
+        if self._recognise(info.serial):
+            generation = self._generation()
+        self._cache.set_device_info(
+            self.conn_key, form, generation=generation, read_began_mono=began
+        )
+        self.simulated = info.simulated
+        return form
+
+    async def _identify(self, unit: MiniMate) -> None:
+        """Make sure who answers: the whole info at first contact, later the serial number."""
+        if self.simulated is None:
+            await self._meet(unit)
+        elif unit.serial is None:
+            self._recognise(await unit.read_serial())
+            if self.simulated is None:
+                await self._meet(unit)
+
+    def _recognise(self, serial: str) -> bool:
+        """Note who answers; return whether it is another unit, of which nothing is held."""
+        swapped = self.serial not in (None, serial)
+        if swapped:
+            self._drop(f"unit {serial} answers where {self.serial} used to")
+            self.simulated = None
+        self.serial = serial
+        return swapped
+
+    # --- the list -------------------------------------------------------------------------------
+
+    async def _prove_list(
+        self, unit: MiniMate, flight: Flight[Reading] | None, *, whole: bool
+    ) -> _ProvenList:
+        """
+        Return the list as the unit holds it now, having stored it.
+
+        Args:
+            unit: whom to ask.
+            flight: whose doors may open during a walk.
+            whole: read everything, whatever the probe says.
+
+        Raises:
+            _AppendRefusedError: try again with ``whole``.
+        """
+        if self._cache.held_info(self.conn_key) is None:
+            # First contact, or settings were written: no list is held, or it is hidden.
+            await self._meet(unit)
+        for _ in range(ATTEMPTS_WHILE_CHANGING):
+            began, generation = self._clock(), self._generation()
+            probe = await unit.read_probe()
+            if self._recognise(probe.serial):
+                await self._meet(unit)
+                generation = self._generation()
+            held = self._cache.held_events(self.conn_key)
+            verdict = compare_probes(_probe_of(held), probe)
+            self.verdicts[verdict.value] += 1
+            if held is not None and not whole and verdict is Verdict.SAME:
+                self._cache.validated(self.conn_key, probe, began)
+                return _ProvenList(held.value(), "hit", held.read_began_mono, began)
+            if held is not None and not whole and verdict is Verdict.GREW:
+                events = await self._read_appended(unit, held, probe, flight)
+                self._keep_list(events, probe, began, generation)
+                return _ProvenList(events, "partial", began, began)
+            if verdict is Verdict.REPLACED:
+                generation = self._drop_unless_moved(generation)
+            walked = await self._walk(unit, probe, flight)
+            if walked is None:
+                continue
+            if held is not None and verdict is Verdict.GREW and not _follows(held, walked, probe):
+                generation = self._drop_unless_moved(generation)
+            self._keep_list(walked, probe, began, generation)
+            forced = flight is not None and flight.forced
+            why: Why = "request" if forced else "miss" if held is None else "stale"
+            return _ProvenList(walked, why, began, began)
+        raise self._keeps_changing(unit)
+
+    async def _read_appended(
+        self,
+        unit: MiniMate,
+        held: Held,
+        probe: MemoryProbe,
+        flight: Flight[Reading] | None,
+    ) -> list[Form]:
+        """Return the held list with what was recorded since, if the unit confirms all of it."""
+        known: list[Form] = held.value()
+        last = forms.event_of(known[-1])
+        try:
+            new = await unit.read_events(
+                after=last, until_key=probe.last_key, on_progress=_reporter(flight)
+            )
+            # Nothing may have been recorded, or erased and recorded, while we read.
+            counted = await unit.read_lifetime_count()
+        except (KeyChainError, MemoryChangedError, RemoteProtocolError, ReplyTimeoutError) as error:
+            raise _AppendRefusedError(str(error)) from error
+        events = known + [forms.event_form(event) for event in new]
+        if (
+            counted != probe.lifetime_count
+            or not _follows(held, events, probe)
+            or stamp_of(events[-1]) != last_stamp(probe)
+        ):
+            raise _AppendRefusedError("the counts or the last stamp do not agree")
+        return events
+
+    async def _walk(
+        self, unit: MiniMate, probe: MemoryProbe, flight: Flight[Reading] | None
+    ) -> list[Form] | None:
+        """
+        Read every event; return ``None`` when the memory changed meanwhile.
+
+        Unforced readers may board until the probe that closes the walk.
+        """
+        if flight is not None:
+            flight.doors_open = True
+        failure: KeyChainError | None = None
+        events: list[Event] = []
+        try:
+            if not probe.is_empty:
+                events = await unit.read_events(
+                    until_key=probe.last_key, on_progress=_reporter(flight)
+                )
+        except KeyChainError as error:
+            failure = error
+        finally:
+            if flight is not None:
+                flight.doors_open = False
+        proof = await unit.read_probe()
+        if proof != probe:
+            return None
+        if failure is not None:
+            raise failure
+        read = [forms.event_form(event) for event in events]
+        ends_well = not read or not probe.is_complete or stamp_of(read[-1]) == last_stamp(probe)
+        return read if ends_well else None
+
+    def _keep_list(
+        self, events: list[Form], probe: MemoryProbe, began_mono: float, generation: int
+    ) -> None:
+        self._cache.set_events(
+            self.conn_key,
+            len(events),
+            events,
+            probe=probe,
+            generation=generation,
+            read_began_mono=began_mono,
+        )
+
+    # --- a waveform -----------------------------------------------------------------------------
+
+    async def _download(
+        self, unit: MiniMate, event: Event, flight: Flight[Reading], why: Why
+    ) -> Reading:
+        began, generation = self._clock(), self._generation()
+        waveform = await unit.read_waveform(event, on_progress=_reporter(flight))
+        setup = None
+        if forms.needs_setup(waveform):
+            held = self._cache.held_info(self.conn_key)
+            setup = (held.value() if held is not None else await self._meet(unit))["setup"]
+        form = forms.waveform_form(waveform, setup)
+        self._cache.set_waveform(
+            self.conn_key, event.index, form, generation=generation, read_began_mono=began
+        )
+        # The client read the stamp once more after the last byte.
+        return replace(self._reading(form, why, began), checked_mono=self._clock())
+
+    # --- the line -------------------------------------------------------------------------------
+
+    async def _unless_refused(self, read: Callable[..., Awaitable[Reading]]) -> Reading:
+        """Let ``read`` append if it can; if the unit contradicts, let it read everything."""
+        try:
+            return await self._talk(read)
+        except _AppendRefusedError as refusal:
+            log.info("append_refused", unit=self.conn_key, reason=str(refusal))
+        return await self._talk(lambda unit: read(unit, whole=True))
+
+    async def _talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
+        """Say something over the line, and write the bill on what it brings."""
+        began, spent = self._clock(), self.line.exchanges
+        try:
+            reading = await self.line.talk(say)
+        except MiniMateError as error:
+            log.warning("read_failed", unit=self.conn_key, serial=self.serial, error=str(error))
+            raise
+        return replace(
+            reading,
+            exchanges=self.line.exchanges - spent,
+            took_s=self._clock() - began,
+        )
+
+    def _reading(self, value: Any, why: Why, began_mono: float) -> Reading:
+        epoch = self._cache.epoch(self.conn_key).number
+        return Reading(value=value, why=why, read_began_mono=began_mono, epoch=epoch)
+
+    def _generation(self) -> int:
+        return self._cache.generation(self.conn_key)
+
+    def _drop(self, reason: str) -> None:
+        log.info("epoch_began", unit=self.conn_key, serial=self.serial, reason=reason)
+        self._cache.drop_device(self.conn_key, reason)
+
+    def _drop_unless_moved(self, generation: int) -> int:
+        """Drop the device; return the generation to store under, unless others moved it before."""
+        moved = self._generation() != generation
+        self._drop("the unit's memory is not the one that the list was read from")
+        return generation if moved else self._generation()
+
+    def _keeps_changing(self, unit: MiniMate) -> MemoryChangedError:
+        return MemoryChangedError(
+            f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} reads; "
+            "it may be recording; ask again in a moment"
+        )
+
+
+def _probe_of(held: Held | None) -> MemoryProbe | None:
+    probe = None if held is None else held.probe
+    return probe if isinstance(probe, MemoryProbe) else None
+
+
+def _follows(held: Held, events: list[Form], probe: MemoryProbe) -> bool:
+    """Whether ``events`` is the held list with what was recorded since behind it."""
+    old_probe, known = _probe_of(held), len(held.value())
+    return (
+        old_probe is not None
+        and len(events) > known > 0
+        and confirms_append(old_probe, probe, stamp_of(events[known - 1]), len(events) - known)
+    )
+
+
+def _reporter(flight: Flight[Reading] | None) -> Callable[[Progress], None] | None:
+    """Return what writes progress on a flight, for whoever waits for it."""
+    if flight is None:
+        return None
+
+    def report(progress: Progress) -> None:
+        flight.progress = progress
+
+    return report
