@@ -1,0 +1,1 @@
+"""HTTP words for the gateway's verbs: routers by noun, schemas, problems, provenance."""

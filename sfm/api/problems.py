@@ -1,0 +1,137 @@
+"""
+One error shape for all of the API: problem details (RFC 9457), ``application/problem+json``.
+
+Every error of ``minimateplus`` stands in ``PROBLEMS``; a test proves the table complete. The status
+says who is to blame and whether asking again helps:
+
+======  ==========================================================================
+400     the request itself cannot be read
+404     there is no such event, or no such page
+422     a parameter is wrong; ``errors`` names each
+502     the unit answered, but not as a MiniMate Plus does
+503     refused, busy, or changing; ``Retry-After`` says when to ask again
+504     the unit did not answer in time
+500     our fault
+======  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from minimateplus import errors
+from sfm.flights import ClosingError
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:seismo-relay:problem:"
+RETRY_AFTER_S = 5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of problem: its name, status, title, and when asking again may help."""
+
+    kind: str
+    status: int
+    title: str
+    retry_after_s: int | None = None
+
+
+PROBLEMS: dict[type[Exception], Problem] = {
+    errors.ConnectTimeoutError: Problem("unit-silent", 504, "The unit did not answer in time"),
+    errors.ConnectError: Problem("unit-refused", 503, "The unit cannot be reached", RETRY_AFTER_S),
+    errors.LinkClosedError: Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S),
+    errors.LinkError: Problem("link-lost", 503, "The link to the unit failed", RETRY_AFTER_S),
+    errors.ReplyTimeoutError: Problem("unit-silent", 504, "The unit did not answer in time"),
+    errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
+    errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
+    errors.SampleDecodeError: Problem("unreadable", 502, "The event's samples cannot be read"),
+    errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
+    errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),
+    errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
+    errors.UnitError: Problem("unit-failed", 502, "The unit failed"),
+    errors.CaptureError: Problem("bad-capture", 502, "The capture cannot answer this"),
+    errors.LocalProtocolError: Problem("internal", 500, "Our fault"),
+    errors.SampleRangeError: Problem("internal", 500, "Our fault"),
+    errors.MiniMateError: Problem("internal", 500, "Our fault"),
+    ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
+}
+"""Which problem each error is; an error not named here is what its nearest ancestor is."""
+
+INTERNAL = Problem("internal", 500, "Our fault")
+INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that an error is, by its own type or its nearest ancestor's."""
+    for kind in type(error).__mro__:
+        if kind in PROBLEMS:
+            return PROBLEMS[kind]
+    return INTERNAL
+
+
+def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
+    """Return an HTTP response that says what happened and what to do next."""
+    body = {
+        "type": TYPE_PREFIX + problem.kind,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        **more,
+    }
+    headers = {"Cache-Control": "no-store"}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    return Response(
+        orjson.dumps(body), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give ``app`` one shape for everything that can go wrong."""
+
+    async def unit_failed(_: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem.status == INTERNAL.status:
+            log.error("internal_error", error=repr(error), exc_info=error)
+            return problem_response(problem, "The relay made a mistake; its log says which.")
+        return problem_response(problem, str(error))
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = [
+            {"field": _field(e["loc"]), "message": str(e["msg"]).removeprefix("Value error, ")}
+            for e in error.errors()
+        ]
+        detail = "; ".join(f"{e['field']}: {e['message']}" for e in found)
+        return problem_response(INVALID, detail, errors=found)
+
+    async def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title = HTTPStatus(error.status_code).phrase
+        kind = title.lower().replace(" ", "-")
+        response = problem_response(Problem(kind, error.status_code, title), str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    for known in (errors.MiniMateError, ClosingError, Exception):
+        app.add_exception_handler(known, unit_failed)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    """Return the name of a parameter from pydantic's place: ``("query", "tcp_port")``."""
+    names = [str(part) for part in place if part not in ("query", "path", "body")]
+    return ".".join(names) or "request"

@@ -1,0 +1,253 @@
+"""What goes in and what comes out, for validation and for the OpenAPI page. Units end the names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from minimateplus.link import Address
+from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
+
+
+class DeviceQuery(BaseModel):
+    """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    port: str | None = Field(
+        None, max_length=256, description="Serial port, such as /dev/ttyUSB0, COM3 or rfc2217://..."
+    )
+    baud: int = Field(DEFAULT_BAUD, ge=1, le=4_000_000, description="Speed of the serial port.")
+    host: str | None = Field(
+        None,
+        max_length=253,
+        validate_default=True,
+        description="Host name or IP address of the modem or serial server.",
+    )
+    tcp_port: int = Field(DEFAULT_TCP_PORT, ge=1, le=65535, description="TCP port of the unit.")
+
+    @field_validator("port", "host")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or re.search(r"[\s\x00-\x1f\x7f]", value)):
+            raise ValueError("must not be empty or hold spaces or control characters")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _one_road(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "port" not in info.data:
+            return value
+        if value is None and info.data["port"] is None:
+            raise ValueError("give host (TCP) or port (serial)")
+        if value is not None and info.data["port"] is not None:
+            raise ValueError("give host (TCP) or port (serial), not both")
+        return value
+
+    @property
+    def address(self) -> Address:
+        """The unit's address, as links know it."""
+        if self.host is not None:
+            return Address("tcp", self.host.strip("[]"), self.tcp_port)
+        assert self.port is not None
+        return Address("serial", self.port, self.baud)
+
+
+class ReadQuery(DeviceQuery):
+    """Which unit, and how fresh."""
+
+    force: bool = Field(False, description="Go to the device, whatever the cache holds.")
+
+
+class ProvenanceOut(BaseModel):
+    """Where an answer comes from."""
+
+    conn_key: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD.")
+    serial: str | None
+    epoch: int = Field(description="Which memory of the unit; rises with every erase noticed.")
+    source: Literal["device", "cache"]
+    why: Literal["hit", "miss", "request", "stale", "partial"]
+    quality: Literal["good", "partial"]
+    read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
+    age_s: float
+    checked_age_s: float | None = Field(
+        description="Seconds since the unit was last asked whether this is still so."
+    )
+    exchanges: int = Field(description="Requests sent to the unit for this answer.")
+    took_s: float
+    shared: bool
+    simulated: bool | None = Field(description="True: the unit is a simulation; null: not asked.")
+
+
+class SetupOut(BaseModel):
+    """How the unit records. ``null`` is unknown."""
+
+    mode: Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None
+    sample_rate_hz: int | None
+    histogram_interval_s: int | None
+    pretrigger_s: float | None
+    record_time_s: float | None
+    geo_range_in_s: float | None
+    trigger_level_in_s: float | None
+    alarm_level_in_s: float | None
+    mic_trigger_psi: float | None
+    mic_alarm_psi: float | None
+    setup_name: str | None
+    project: str | None
+    client: str | None
+    operator: str | None
+    location: str | None
+    notes: str | None
+
+
+class InfoOut(BaseModel):
+    """Who the unit is."""
+
+    serial: str
+    firmware: str | None
+    dsp_firmware: str | None
+    manufacturer: str | None
+    model: str | None
+    calibrated_on: str | None = Field(
+        description="null on a real unit: where the wire carries it is unknown."
+    )
+    simulated: bool
+    setup: SetupOut
+    provenance: ProvenanceOut
+
+
+class PeaksOut(BaseModel):
+    """Peaks as the unit computed them."""
+
+    tran_in_s: float | None
+    vert_in_s: float | None
+    long_in_s: float | None
+    mic_psi: float | None
+    vector_sum_in_s: float | None
+    mic_db: float | None = Field(description="dB(L), from mic_psi.")
+
+
+class EventBase(BaseModel):
+    """One event: its stamp, its peaks, its project."""
+
+    index: int
+    waveform_key: str = Field(description="Eight hexadecimal digits.")
+    timestamp: str | None = Field(description="The unit's own clock, no zone.")
+    peaks: PeaksOut
+    project: str | None
+
+
+class EventOut(EventBase):
+    """One event with its provenance."""
+
+    provenance: ProvenanceOut
+
+
+class EventsOut(BaseModel):
+    """The event list, in the order of the unit's memory."""
+
+    count: int
+    events: list[EventBase]
+    provenance: ProvenanceOut
+
+
+class TimeAxis(BaseModel):
+    """Sample ``i`` is at ``start + i * step``; 0 is the trigger. ``null``: the rate is unknown."""
+
+    unit: Literal["s"]
+    zero: Literal["trigger"]
+    start: float | None
+    step: float | None
+
+
+class ChannelOut(BaseModel):
+    """One channel's values; only samples that the decoder vouches for are in it."""
+
+    unit: Literal["in/s", "psi", "counts"]
+    values: list[float]
+    peak: float | None
+    peak_time_s: float | None
+
+
+class WaveformOut(EventOut):
+    """One event's samples in physical units."""
+
+    samples: int
+    vouched: list[int]
+    sample_rate_hz: int | None
+    sample_rate_source: Literal["event", "setup"] | None
+    pretrigger_samples: int
+    geo_range_in_s: float | None
+    geo_range_source: Literal["event", "setup"] | None
+    mode: Literal["single_shot", "continuous"] | None
+    time: TimeAxis
+    channels: dict[Literal["Tran", "Vert", "Long", "MicL"], ChannelOut]
+
+
+class StatusOut(BaseModel):
+    """What the unit does now."""
+
+    monitoring: bool
+    clock_unit: str | None = Field(description="The unit's own clock, no zone.")
+    battery_v: float | None
+    memory_total_bytes: int | None
+    memory_free_bytes: int | None
+    provenance: ProvenanceOut
+
+
+class StorageRangeOut(BaseModel):
+    """Keys of the first and the last stored event; both 01110000 after an erase."""
+
+    first_key: str
+    last_key: str
+    provenance: ProvenanceOut
+
+
+class LifetimeOut(BaseModel):
+    """Events ever recorded; an erase does not lower it."""
+
+    lifetime_count: int
+    provenance: ProvenanceOut
+
+
+class HealthOut(BaseModel):
+    """The relay itself is well; says nothing of any unit."""
+
+    status: Literal["ok"]
+    version: str
+    uptime_s: float
+
+
+class StatsOut(BaseModel):
+    """What the cache holds and what the lines cost."""
+
+    cache: dict[str, Any]
+    devices: dict[str, Any]
+
+
+class ProblemOut(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Put ``ProblemOut`` among the schemas of the OpenAPI page, for the routes that refer to it."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        page = describe()
+        known = page.setdefault("components", {}).setdefault("schemas", {})
+        known.setdefault("ProblemOut", ProblemOut.model_json_schema())
+        for unused in ("HTTPValidationError", "ValidationError"):
+            known.pop(unused, None)
+        return page
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to extend the page

@@ -1,0 +1,53 @@
+"""The application: ``app`` for an ASGI server, ``build_app`` for anybody with their own parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from sfm.api import problems, routers, schemas
+from sfm.gateway import Gateway
+from sfm.live_cache import LiveCache
+from sfm.settings import Settings
+
+__all__ = ["app", "build_app"]
+
+
+def build_app(settings: Settings | None = None, gateway: Gateway | None = None) -> FastAPI:
+    """
+    Return the application with its own gateway, or with the one given.
+
+    The gateway is closed when the application shuts down.
+    """
+    settings = settings or Settings()
+    if gateway is None:
+        cache = LiveCache(
+            limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
+        )
+        gateway = Gateway(cache, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await gateway.close()
+
+    application = FastAPI(
+        title="seismo-relay",
+        version=version("seismo-relay"),
+        description="Live cache in front of Instantel MiniMate Plus seismographs.",
+        lifespan=lifespan,
+    )
+    application.state.gateway = gateway
+    application.state.started_mono = time.monotonic()
+    problems.install(application)
+    for router in (routers.health, routers.device, routers.cache):
+        application.include_router(router)
+    schemas.describe_problems(application)
+    return application
+
+
+app = build_app()
