@@ -1,7 +1,7 @@
 """
 The event body read the usual way: one Python step per delta.
 
-It exists twice over: ``benchmarks/codec.py`` measures the product against it, and the tests hold
+It exists twice over: ``benchmarks/bench_codec.py`` measures the product against it, and the tests hold
 the product's answers against it. It shares no line with the product, only the facts
 (protocol sheet, section 14), and takes its time where the product takes a table.
 """

@@ -193,6 +193,10 @@ class Gateway:
                     "waiting_readers": owner.departures.waiting_readers,
                     "conversations": owner.line.conversations,
                     "exchanges": owner.line.exchanges,
+                    "under_way": [
+                        {"what": p.what, "done": p.done, "total": p.total}
+                        for p in owner.departures.progress.values()
+                    ],
                 }
                 for key, owner in self._owners.items()
             },

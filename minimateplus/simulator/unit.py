@@ -142,6 +142,10 @@ class SimulatedUnit:
         start = layouts.parse_start_record(image)
         return decode_body(image[layouts.BODY_OFFSET : -layouts.FOOTER.size], start.samples)
 
+    def read_memory(self, address: int, length: int) -> bytes:
+        """Return what lies in event memory, as a bulk read would."""
+        return self._memory.read(address, length)
+
     def record_event(
         self,
         *,

@@ -153,10 +153,12 @@ class FrameReader:
         self, direction: Direction | None = None, *, limit_bytes: int = MAX_WIRE_BYTES
     ) -> None:
         starts = [d.value for d in (Direction if direction is None else (direction,))]
-        self._start = re.compile(b"|".join(re.escape(start) for start in starts))
+        # Looked ahead, so that two starts may share a byte: one cut off after 10 02 00 10 does.
+        self._start = re.compile(b"(?=%s)" % b"|".join(re.escape(start) for start in starts))
         self._limit_bytes = limit_bytes
         self._buffer = b""
         self._scanned = 0
+        self._hunting = True
         self.start_counting()
 
     def start_counting(self) -> None:
@@ -176,34 +178,39 @@ class FrameReader:
     def feed(self, chunk: bytes) -> list[Frame]:
         """Return the frames that ``chunk`` completes, in the order of the wire."""
         frames: list[Frame] = []
-        self._buffer += chunk
-        while (raw := self._next_raw()) is not None:
-            if (frame := self._salvage(raw)) is not None:
-                frames.append(frame)
+        # Piece by piece, so that a chunk of any size costs no more than its length.
+        for at in range(0, len(chunk), self._limit_bytes):
+            self._buffer += chunk[at : at + self._limit_bytes]
+            while (raw := self._next_raw()) is not None:
+                if (frame := self._salvage(raw)) is not None:
+                    frames.append(frame)
         return frames
 
     def _next_raw(self) -> bytes | None:
         """Cut the next span from a start up to a bare 03 out of the buffer, envelope included."""
         while True:
-            if not self._scanned:
+            if self._hunting:
                 if (start := self._start.search(self._buffer)) is None:
                     self._drop(max(0, len(self._buffer) - len(_REPLY_START) + 1))
                     return None
                 self._drop(start.start())
-                self._scanned = _ENVELOPE_BYTES
+                self._hunting = False
+                # Behind 10 02 or 41 02 the next byte is never an escaped one, whether the scan met
+                # them as a start or inside a longer frame: what was scanned need not be again.
+                self._scanned = max(self._scanned, _ENVELOPE_BYTES)
             match = _UP_TO_BARE_END.match(self._buffer, self._scanned)
             self._scanned = match.end() if match else self._scanned
             if self._scanned < min(len(self._buffer), self._limit_bytes) and (
                 self._buffer[self._scanned] == _END
             ):
                 raw, self._buffer = self._buffer[: self._scanned], self._buffer[self._scanned + 1 :]
-                self._scanned = 0
+                self._scanned, self._hunting = 0, True
                 return raw
             if len(self._buffer) < self._limit_bytes:
                 return None
             self.broken_frames += 1
             self._drop(_ENVELOPE_BYTES)
-            self._scanned = 0
+            self._hunting = True
 
     def _salvage(self, raw: bytes) -> Frame | None:
         """Decode ``raw``, or the last whole frame that a cut-off one has swallowed."""
@@ -214,12 +221,13 @@ class FrameReader:
             if (frame := _decode(raw[start.start() + _ENVELOPE_BYTES :])) is not None:
                 self._skip(raw[: start.start()])
                 return frame
-        self._skip(raw)
+        self._skip(raw + bytes((_END,)))
         return None
 
     def _drop(self, count: int) -> None:
         self._skip(self._buffer[:count])
         self._buffer = self._buffer[count:]
+        self._scanned = max(0, self._scanned - count)
 
     def _skip(self, rubbish: bytes) -> None:
         self.skipped_bytes += len(rubbish)

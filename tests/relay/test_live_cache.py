@@ -177,6 +177,7 @@ def test_a_tuple_of_events_comes_back_as_a_list(cache: LiveCache) -> None:
         {"buffer": [bytearray(b"ab")]},
         {"at": datetime(2026, 4, 1)},
         {"map": OrderedDict(a=1)},
+        OrderedDict(a=1, nested=[1]),
         {"mode": RecordMode.HISTOGRAM, "set": {1, 2}},
         {1: {2: "integer keys"}},
     ],
@@ -1270,7 +1271,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
 
 TestAgainstAModel = AgainstAModel.TestCase
-TestAgainstAModel.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAgainstAModel.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 
 
 # ---- the house

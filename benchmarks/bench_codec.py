@@ -1,7 +1,7 @@
 """
 How fast an event body is read: numpy against the plain loop, side by side.
 
-``python benchmarks/codec.py`` prints a table. Both read the same bodies in alternate runs of one
+``python benchmarks/bench_codec.py`` prints a table. Both read the same bodies in alternate runs of one
 process; the figure is the median of each, and what counts is the ratio. Nothing passes or fails.
 """
 

@@ -1,0 +1,168 @@
+"""The main job in one command: a simulated unit, the relay before it, and what two reads cost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from minimateplus.simulator import SimulatedUnit, serve_tcp
+from minimateplus.simulator.serve import Pace
+from sfm import terminal
+from sfm.server import build_app
+from sfm.settings import Settings
+
+EVENTS = 6
+BAUD = 38400
+RELAY_HOST = "127.0.0.1"
+
+
+def record_past_events(unit: SimulatedUnit, count: int) -> None:
+    """Fill a unit's memory with blasts of the last days, some hours apart."""
+    hours = timedelta(hours=7)
+    first: datetime = unit.now_unit - hours * count
+    for number in range(count):
+        unit.record_event(at_unit=first + hours * number)
+
+
+async def run(console: Console, http_port: int, *, once: bool = False) -> None:
+    """
+    Start both, read the unit through the relay, print what was read and how, and stay up.
+
+    Raises:
+        SystemExit: the relay's port is taken.
+    """
+    unit = SimulatedUnit(seed=20261123)
+    record_past_events(unit, EVENTS)
+    async with serve_tcp(unit, pace=Pace(BAUD)) as served:
+        server = _relay(http_port)
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.serve())
+        try:
+            base = await _started(server, serving, http_port)
+            console.print(
+                f"A [bold]simulated[/bold] MiniMate Plus answers at {served.url}, "
+                f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}\n"
+            )
+            async with httpx.AsyncClient(base_url=base, timeout=None) as client:
+                await _show(console, client, served.port, unit)
+            if not once:
+                _addresses(console, base, served.port)
+                with _until_signal(stop):
+                    await stop.wait()
+                console.print("Stopped.")
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def _relay(http_port: int) -> uvicorn.Server:
+    config = uvicorn.Config(
+        build_app(Settings()),
+        host=RELAY_HOST,
+        port=http_port,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    # Ctrl-C ends the whole demonstration, not the relay alone.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    return server
+
+
+async def _started(server: uvicorn.Server, serving: asyncio.Task[None], http_port: int) -> str:
+    while not server.started:
+        if serving.done():
+            break
+        await asyncio.sleep(0.01)
+    if not server.started:
+        raise SystemExit(
+            f"port {http_port} of {RELAY_HOST} is taken; stop what listens there, "
+            "or choose another: seismo-relay demo --http-port 8201"
+        )
+    port = server.servers[0].sockets[0].getsockname()[1]
+    return f"http://{RELAY_HOST}:{port}"
+
+
+async def _show(
+    console: Console, client: httpx.AsyncClient, tcp_port: int, unit: SimulatedUnit
+) -> None:
+    query = {"host": "127.0.0.1", "tcp_port": tcp_port}
+
+    async def get(path: str) -> dict[str, Any]:
+        response = await client.get(path, params=query)
+        response.raise_for_status()
+        body: dict[str, Any] = response.json()
+        return body
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("What", "First read", "Second read"):
+        table.add_column(name)
+    views = (
+        ("Identity and setup", "/device/info", terminal.info_view),
+        ("Event list", "/device/events", terminal.events_view),
+        ("Monitor status", "/device/monitor/status", terminal.status_view),
+        (f"Waveform of event {EVENTS - 1}", f"/device/event/{EVENTS - 1}/waveform", None),
+    )
+    for name, path, view in views:
+        answered = unit.exchanges
+        with console.status(f"reading: {name.lower()}"):
+            first = await get(path)
+            between = unit.exchanges
+            second = await get(path)
+        if view is not None:
+            console.print(view(first))
+            console.print()
+        costs = (between - answered, unit.exchanges - between)
+        table.add_row(name, *(_cost(b, n) for b, n in zip((first, second), costs, strict=True)))
+    console.print(table)
+    console.print(
+        Text(
+            "Exchanges are as the unit counted them. A list or a waveform from cache is proven "
+            "first: a probe of the unit's memory finds any erase, at a cost that does not grow "
+            "with what is stored.\n",
+            style="dim",
+        )
+    )
+
+
+def _cost(body: dict[str, Any], exchanges: int) -> str:
+    origin = "device" if body["provenance"]["source"] == "device" else "cache"
+    count = f"{exchanges} exchanges" if exchanges else "no exchange"
+    return f"from {origin}: {count}, {body['provenance']['took_s']:.3f} s"
+
+
+def _addresses(console: Console, base: str, tcp_port: int) -> None:
+    query = f"host=127.0.0.1&tcp_port={tcp_port}"
+    for what, path in (
+        ("Event list", f"/device/events?{query}"),
+        ("Waveform", f"/device/event/0/waveform?{query}"),
+        ("Fresh from the unit", f"/device/events?{query}&force=true"),
+        ("What the cache holds", "/cache/stats"),
+        ("Every route, to try", "/docs"),
+    ):
+        console.print(f"{what:<22}{base}{path}", soft_wrap=True, highlight=False)
+    console.print("\nCtrl-C stops both.")
+
+
+@contextlib.contextmanager
+def _until_signal(stop: asyncio.Event) -> Any:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)

@@ -1,0 +1,198 @@
+"""What a person sees: tables with units, where each thing comes from, a bar for what takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Body = Mapping[str, Any]
+
+UNKNOWN = "unknown"
+
+
+def source_line(provenance: Mapping[str, Any]) -> str:
+    """Return one sentence on where an answer comes from, how old it is and what it cost."""
+    exchanges = provenance["exchanges"]
+    cost = f"{exchanges} exchanges" if exchanges else "no exchange"
+    took = f", {provenance['took_s']:.3f} s" if exchanges else ""
+    checked = provenance["checked_age_s"]
+    parts = [f"from {'the unit' if provenance['source'] == 'device' else 'cache'}: {cost}{took}"]
+    parts.append(f"read {age(provenance['age_s'])} ago")
+    if checked is not None:
+        parts.append(f"checked {age(checked)} ago")
+    parts.append(f"serial {provenance['serial']}, epoch {provenance['epoch']}")
+    if provenance["quality"] != "good":
+        parts.append(f"quality {provenance['quality']}")
+    if provenance["simulated"]:
+        parts.append("SIMULATED")
+    return "; ".join(parts)
+
+
+def age(seconds: float) -> str:
+    """
+    Return a duration for reading.
+
+    >>> age(0.2), age(75), age(7300)
+    ('0.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: float | None, unit: str = "", digits: int = 3) -> str:
+    """Return a figure with its unit; an unknown one says so."""
+    return UNKNOWN if value is None else f"{value:.{digits}f}{' ' if unit else ''}{unit}"
+
+
+def text(value: object) -> str:
+    """Return a value as text; an unknown one says so."""
+    return UNKNOWN if value is None else str(value)
+
+
+def _facts(rows: list[tuple[str, str]]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return table
+
+
+def info_view(body: Body) -> RenderableType:
+    """Return identity and setup as a table."""
+    setup = body["setup"]
+    kind = " (SIMULATED)" if body["simulated"] else ""
+    return _facts(
+        [
+            ("Serial", f"{body['serial']}{kind}"),
+            ("Model", f"{text(body['manufacturer'])} {text(body['model'])}"),
+            ("Firmware", f"{text(body['firmware'])}, DSP {text(body['dsp_firmware'])}"),
+            ("Calibrated on", text(body["calibrated_on"])),
+            ("Recording", f"{text(setup['mode'])}, {number(setup['record_time_s'], 's', 1)}"),
+            ("Sample rate", f"{text(setup['sample_rate_hz'])} samples/s per channel"),
+            ("Geophone range", number(setup["geo_range_in_s"], "in/s")),
+            (
+                "Geophone levels",
+                f"trigger {number(setup['trigger_level_in_s'], 'in/s')}, "
+                f"alarm {number(setup['alarm_level_in_s'], 'in/s')}",
+            ),
+            (
+                "Microphone levels",
+                f"trigger {number(setup['mic_trigger_psi'], 'psi', 4)}, "
+                f"alarm {number(setup['mic_alarm_psi'], 'psi', 4)}",
+            ),
+            ("Setup", text(setup["setup_name"])),
+            ("Project", text(setup["project"])),
+            ("Client", text(setup["client"])),
+            ("Operator", text(setup["operator"])),
+            ("Location", text(setup["location"])),
+            ("Notes", text(setup["notes"])),
+        ]
+    )
+
+
+def events_view(body: Body) -> RenderableType:
+    """Return the event list as a table, newest first."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("#", justify="right")
+    for name in ("Key", "Unit's time"):
+        table.add_column(name, no_wrap=True)
+    for name, unit in (("Tran", "in/s"), ("Vert", "in/s"), ("Long", "in/s"), ("PVS", "in/s")):
+        table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True)
+    table.add_column("MicL\ndB(L)", justify="right", no_wrap=True)
+    table.add_column("Project", no_wrap=True, overflow="ellipsis", min_width=8)
+    for event in reversed(body["events"]):
+        peaks = event["peaks"]
+        table.add_row(
+            str(event["index"]),
+            event["waveform_key"],
+            text(event["timestamp"]).replace("T", " "),
+            number(peaks["tran_in_s"]),
+            number(peaks["vert_in_s"]),
+            number(peaks["long_in_s"]),
+            number(peaks["vector_sum_in_s"]),
+            number(peaks["mic_db"], digits=1),
+            Text(text(event["project"])),
+        )
+    count = body["count"]
+    return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
+
+
+def status_view(body: Body) -> RenderableType:
+    """Return the monitor status as a table."""
+    total, free = body["memory_total_bytes"], body["memory_free_bytes"]
+    memory = UNKNOWN
+    if total:
+        memory = f"{free:,} of {total:,} bytes free ({100 * (total - free) / total:.1f} % used)"
+    return _facts(
+        [
+            ("Monitoring", "yes" if body["monitoring"] else "no"),
+            ("Unit's clock", text(body["clock_unit"]).replace("T", " ")),
+            ("Battery", number(body["battery_v"], "V", 2)),
+            ("Memory", memory),
+        ]
+    )
+
+
+SPARKS = "▁▂▃▄▅▆▇█"
+SPARK_COLUMNS = 64
+
+
+def sparkline(values: list[float], columns: int = SPARK_COLUMNS) -> str:
+    """Return the envelope of a record, largest magnitude in each column."""
+    if not values:
+        return ""
+    columns = min(columns, len(values))
+    edges = [i * len(values) // columns for i in range(columns + 1)]
+    heights = [max(abs(v) for v in values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    top = max(heights) or 1.0
+    return "".join(SPARKS[min(7, int(8 * height / top))] for height in heights)
+
+
+def waveform_view(body: Body) -> RenderableType:
+    """Return the four channels as envelopes with their peaks."""
+    start, step = body["time"]["start"], body["time"]["step"]
+    span = UNKNOWN
+    if step is not None:
+        span = f"{start:.3f} to {start + step * body['samples']:.3f} s, trigger at 0"
+    head = _facts(
+        [
+            ("Event", f"{body['index']}, key {body['waveform_key']}"),
+            ("Unit's time", text(body["timestamp"]).replace("T", " ")),
+            ("Samples", f"{body['samples']} per channel at {text(body['sample_rate_hz'])}/s"),
+            ("Time", span),
+            ("Project", text(body["project"])),
+        ]
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("Channel", "Peak", "At", "Envelope"):
+        table.add_column(name)
+    for name, channel in body["channels"].items():
+        digits = 5 if channel["unit"] == "psi" else 3
+        table.add_row(
+            name,
+            number(channel["peak"], channel["unit"], digits),
+            number(channel["peak_time_s"], "s"),
+            sparkline(channel["values"]),
+        )
+    return Group(head, table)
+
+
+def problem_view(problem: Body) -> RenderableType:
+    """Return a problem as one or two lines."""
+    status = problem.get("status", "")
+    return Text(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
+
+
+def show(console: Console, view: RenderableType, body: Body) -> None:
+    """Print a view and, dimmed below it, where it comes from."""
+    console.print(view)
+    console.print(Text(source_line(body["provenance"]), style="dim"))
