@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import httpx
-import uvicorn
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console, RenderableType
@@ -41,6 +40,7 @@ from minimateplus.wire.commands import COMMANDS
 from minimateplus.wire.framing import Direction, FrameReader, reply_sub
 from sfm import demo as demonstration
 from sfm import forms, terminal
+from sfm.listening import PortTakenError, listening, until_asked_to_stop
 from sfm.logs import configure_logs
 from sfm.server import build_app
 from sfm.settings import Settings
@@ -193,10 +193,11 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(main)
     except CommandError as error:
-        err.print(error.message if not isinstance(error.message, str) else Text(error.message))
+        told = error.message
+        err.print(Text(told) if isinstance(told, str) else told, soft_wrap=True)
         raise SystemExit(error.status) from error
-    except MiniMateError as error:
-        err.print(Text(str(error)))
+    except (MiniMateError, PortTakenError) as error:
+        err.print(Text(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
@@ -219,13 +220,14 @@ def serve(*, host: str | None = None, http_port: PortNumber | None = None) -> No
     """
     settings = Settings()
     configure_logs()
-    uvicorn.run(
-        build_app(settings),
-        host=host or settings.host,
-        port=settings.http_port if http_port is None else http_port,
-        log_level="warning",
-        access_log=False,
-    )
+    port = settings.http_port if http_port is None else http_port
+
+    async def run() -> None:
+        async with listening(build_app(settings), host or settings.host, port) as base:
+            err.print(Text(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops."))
+            await until_asked_to_stop()
+
+    _run(run())
 
 
 @app.command
@@ -265,7 +267,7 @@ def simulate(
     try:
         unit = SimulatedUnit(serial, seed=seed)
     except ValueError as error:
-        err.print(Text(str(error)))
+        err.print(Text(str(error)), soft_wrap=True)
         raise SystemExit(MISUSED) from error
     demonstration.record_past_events(unit, events)
     pace = None if baud is None else Pace(baud)

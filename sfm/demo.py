@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-import uvicorn
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +13,7 @@ from rich.text import Text
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.serve import Pace
 from sfm import terminal
+from sfm.listening import listening, until_asked_to_stop
 from sfm.server import build_app
 from sfm.settings import Settings
 
@@ -38,59 +35,24 @@ async def run(console: Console, http_port: int, *, once: bool = False) -> None:
     Start both, read the unit through the relay, print what was read and how, and stay up.
 
     Raises:
-        SystemExit: the relay's port is taken.
+        PortTakenError: the relay's port is taken.
     """
     unit = SimulatedUnit(seed=20261123)
     record_past_events(unit, EVENTS)
-    async with serve_tcp(unit, pace=Pace(BAUD)) as served:
-        server = _relay(http_port)
-        stop = asyncio.Event()
-        serving = asyncio.create_task(server.serve())
-        try:
-            base = await _started(server, serving, http_port)
-            console.print(
-                f"A [bold]simulated[/bold] MiniMate Plus answers at {served.url}, "
-                f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}\n"
-            )
-            async with httpx.AsyncClient(base_url=base, timeout=None) as client:
-                await _show(console, client, served.port, unit)
-            if not once:
-                _addresses(console, base, served.port)
-                with _until_signal(stop):
-                    await stop.wait()
-                console.print("Stopped.")
-        finally:
-            server.should_exit = True
-            await serving
-
-
-def _relay(http_port: int) -> uvicorn.Server:
-    config = uvicorn.Config(
-        build_app(Settings()),
-        host=RELAY_HOST,
-        port=http_port,
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
-    # Ctrl-C ends the whole demonstration, not the relay alone.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    return server
-
-
-async def _started(server: uvicorn.Server, serving: asyncio.Task[None], http_port: int) -> str:
-    while not server.started:
-        if serving.done():
-            break
-        await asyncio.sleep(0.01)
-    if not server.started:
-        raise SystemExit(
-            f"port {http_port} of {RELAY_HOST} is taken; stop what listens there, "
-            "or choose another: seismo-relay demo --http-port 8201"
+    async with (
+        serve_tcp(unit, pace=Pace(BAUD)) as served,
+        listening(build_app(Settings()), RELAY_HOST, http_port) as base,
+    ):
+        console.print(
+            f"A [bold]simulated[/bold] MiniMate Plus answers at {served.url}, "
+            f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}\n"
         )
-    port = server.servers[0].sockets[0].getsockname()[1]
-    return f"http://{RELAY_HOST}:{port}"
+        async with httpx.AsyncClient(base_url=base, timeout=None) as client:
+            await _show(console, client, served.port, unit)
+        if not once:
+            _addresses(console, base, served.port)
+            await until_asked_to_stop()
+            console.print("Stopped.")
 
 
 async def _show(
@@ -153,16 +115,3 @@ def _addresses(console: Console, base: str, tcp_port: int) -> None:
         console.print(f"{what:<22}{base}{path}", soft_wrap=True, highlight=False)
     console.print("\nCtrl-C stops both.")
 
-
-@contextlib.contextmanager
-def _until_signal(stop: asyncio.Event) -> Any:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)

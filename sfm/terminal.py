@@ -103,11 +103,11 @@ def events_view(body: Body) -> RenderableType:
     """Return the event list as a table, newest first."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("#", justify="right")
-    for name in ("Key", "Unit's time"):
-        table.add_column(name, no_wrap=True)
+    for name, width in (("Key", 8), ("Unit's time", 19)):
+        table.add_column(name, no_wrap=True, min_width=width)
     for name, unit in (("Tran", "in/s"), ("Vert", "in/s"), ("Long", "in/s"), ("PVS", "in/s")):
-        table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True)
-    table.add_column("MicL\ndB(L)", justify="right", no_wrap=True)
+        table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True, min_width=5)
+    table.add_column("MicL\ndB(L)", justify="right", no_wrap=True, min_width=5)
     table.add_column("Project", no_wrap=True, overflow="ellipsis", min_width=8)
     for event in reversed(body["events"]):
         peaks = event["peaks"]
