@@ -1,9 +1,10 @@
 """
 The commands of the wire: one table, hexadecimal as on the wire.
 
-A read is asked twice: a *probe* with length 0000, answered by a bare header, then a *fetch* with the
-length that the table gives [C]. Three kinds differ. ``0A`` tells its length in the probe's reply;
-``1A`` is fetched in pages; ``5A`` reads any stretch of event memory in one go, without a probe.
+A read is asked twice: a *probe* with length 0000, answered by a bare header, then a *fetch* with
+the length that the table gives [C]. Three kinds differ. ``0A`` tells its length in the probe's
+reply; ``1A`` is fetched in pages; ``5A`` reads any stretch of event memory in one go, without a
+probe.
 
 Each row carries the mark of its evidence: C captured, D derived from captured bytes,
 I inferred, U unknown (docs/wire.md explains the marks).

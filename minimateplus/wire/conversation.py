@@ -2,20 +2,33 @@
 Who may say what next.
 
 The rule: a unit remembers where its record cursor stands, and answers some commands rightly only
-from some places. The table below is that memory. A client asks it before it sends, so it never sends
-what a unit would ignore or answer wrongly; a simulated unit asks the same table to be as strict.
+from some places. The table below is that memory. A client asks it before it sends, so it never
+sends what a unit would ignore or answer wrongly; a simulated unit asks the same table to be as
+strict.
 
 ::
 
-    ASLEEP ──POLL──▶ READY ──0A──▶ VISITED ──1E+FE──▶ ARMED ──5A──▶ READING ──5A──▶ READING
-                                   0A again: VISITED          (from all but ASLEEP)
+    ASLEEP ──5B──▶ READY ──0A──▶ VISITED ──1E+FE──▶ ARMED ──5A──▶ READING ──5A──▶ READING
+
+A row is what is said, a column where it is said, a cell where it leads; a dot is refused. A test
+holds this picture against ``TRANSITIONS``, cell by cell::
+
+             ASLEEP   READY    VISITED  ARMED    READING
+    5B       READY    READY    VISITED  ARMED    READING
+    1E       .        READY    READY    READY    READY
+    1E+FE    .        .        ARMED    ARMED    ARMED
+    0A       .        VISITED  VISITED  VISITED  VISITED
+    0C       .        .        VISITED  ARMED    READING
+    1F       .        .        VISITED  ARMED    READING
+    5A       .        .        .        READING  READING
+    other    .        READY    VISITED  ARMED    READING
 
 From VISITED, ARMED and READING the cursor is on a record: 0C and 1F speak of it. A walk restarted
-with a plain 1E leaves the cursor nowhere: READY.
+with a plain 1E leaves the cursor nowhere: READY. A later 0A visits another record and disarms.
 
 Evidence: 1F answers correctly only when 0A or 0C visited the present key [C 2026-03-31]; 0A must
 precede 0C [C]; 5A is ignored until 1E with FE was sent between 0A and 0C [C 2026-04-06].
-That a plain 1E drops the cursor, and that a unit asleep answers nothing but POLL, is our reading [I].
+Our reading [I]: a plain 1E drops the cursor, and a unit asleep answers nothing but POLL (5B).
 """
 
 from __future__ import annotations
@@ -44,7 +57,7 @@ _AWAKE = (State.READY, State.VISITED, State.ARMED, State.READING)
 _ON_RECORD = (State.VISITED, State.ARMED, State.READING)
 
 Word = str
-"""What is said, as the table names it: the SUB, with ``+FE`` where the token changes its meaning."""
+"""What is said: the SUB, with ``+FE`` where the token changes its meaning."""
 
 _FIRST = f"{commands.FIRST_EVENT.sub:02X}"
 _ARM = f"{_FIRST}+FE"

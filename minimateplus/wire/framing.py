@@ -3,7 +3,7 @@ Frames: escaping, checksum, envelopes, and a reader that takes bytes however the
 
 The rule: on the wire every byte of body and checksum equal to 02, 03, 04 or 10 is preceded by a 10,
 in both directions. A bare 03 therefore ends a frame, and nothing else does. Lengths, offsets and
-the checksum (8-bit sum of the body) refer to un-escaped bytes. [D, pinned by two captured checksums]
+the checksum (8-bit sum of the body) refer to un-escaped bytes. [D, two captured checksums pin it]
 
 ::
 

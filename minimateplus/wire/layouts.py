@@ -1,8 +1,9 @@
 """
 Where each field lies in each payload, with the mark of its evidence.
 
-The tables are the facts; the functions below them only apply the tables. A simulated unit builds its
-payloads from the same tables, so it cannot judge them: captured bytes do (tests/wire/test_layouts.py).
+The tables are the facts; the functions below them only apply the tables. A simulated unit builds
+its payloads from the same tables, so it cannot judge them: captured bytes do
+(tests/wire/test_layouts.py).
 
 Marks: C captured live, D derived from captured bytes and arithmetic, I inferred, U unknown. What is
 marked U stays unknown in code as well: it is skipped, or kept as raw bytes, never named hopefully.
@@ -13,6 +14,7 @@ are found by the label that stands before them (0C, 1A) or by their own form (01
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -48,11 +50,13 @@ def parse_stamp(raw: bytes) -> datetime | None:
     """
     Return the unit's own naive date of eight bytes, or ``None`` when it is no date.
 
-    Day, month, year (2), 00, hour, minute, second [D]; captured for a date that needs no escape [C].
+    Day, month, year (2), 00, hour, minute, second [D]; captured where nothing is escaped [C].
 
     >>> parse_stamp(bytes.fromhex("01 04 07ea 00 00 1c 0c")).isoformat()
     '2026-04-01T00:28:12'
     """
+    if len(raw) != STAMP_BYTES:
+        return None
     day, month, year, _, hour, minute, second = struct.unpack(">BBHBBBB", raw)
     try:
         return datetime(year, month, day, hour, minute, second)
@@ -144,11 +148,21 @@ class Layout:
         return {f.name: _READ[f.kind](payload[f.offset : f.offset + f.size]) for f in self.fields}
 
     def build(self, values: Mapping[str, Any]) -> bytes:
-        """Return a payload that holds ``values``; fields not given are zero."""
+        """
+        Return a payload that holds ``values``; fields not given are zero.
+
+        Raises:
+            ValueError: a value has not the size of its field.
+            OverflowError: a number is too large for it.
+        """
         payload = bytearray(self.size)
         for f in self.fields:
-            if f.name in values:
-                payload[f.offset : f.offset + f.size] = _WRITE[f.kind](values[f.name], f.size)
+            if f.name not in values:
+                continue
+            raw = _WRITE[f.kind](values[f.name], f.size)
+            if len(raw) != f.size:
+                raise ValueError(f"{self.name}: {f.name} has {f.size} bytes, got {len(raw)}")
+            payload[f.offset : f.offset + f.size] = raw
         return bytes(payload)
 
 
@@ -197,7 +211,7 @@ RECORD_HEADER = Layout(
     (
         Field("start", 0, 8, "stamp", "D", "of the 44-byte form; the 70-byte form is unknown"),
         Field("stop", 8, 8, "stamp", "D", "of the 44-byte form"),
-        Field("text", 16, 28, "bytes", "C", "ASCII with serial and Geo: x.xxx in/s"),
+        Field("text", 16, 28, "bytes", "D", "behind two dates: ASCII, serial, Geo: x.xxx in/s [C]"),
     ),
 )
 WAVEFORM_RECORD = Layout(
@@ -242,7 +256,9 @@ STRT = Layout(
         Field("end_address", 6, 4, "u32", "D", "low half captured as the end offset, v0.13.0"),
         Field("start_address", 10, 4, "u32", "D", "the event's key"),
         Field("samples", 14, 2, "u16", "C", "per channel, 2026-04-14"),
-        Field("pretrigger_samples", 16, 2, "u16", "C", "208 and 256 seen at 1024/s"),
+        Field(
+            "pretrigger_samples", 16, 2, "u16", "C", "208 seen at 1024/s; 0.25 s would be 256, X"
+        ),
         Field("mode_byte", 18, 1, "u8", "C", "46 single shot, 0E continuous"),
     ),
 )
@@ -283,15 +299,22 @@ LAYOUTS = (
 PEAK_AFTER_LABEL = 6
 """A channel's peak float in 0C stands this far behind the start of its label. [C]"""
 VECTOR_SUM_BEFORE_LABEL = 12
-"""The peak vector sum in 0C stands this far before the label Tran. [C, label-relative later wins]"""
+"""The peak vector sum in 0C stands this far before the label Tran. [C; an older note has 87, X]"""
 
 SETUP_ANCHOR = bytes.fromhex("be 80 00 00 00 00")
 """Pre-trigger -0.25 s and two zeros: what the setup's head is found by. [C]"""
-SENSITIVITY = struct.pack(">f", 6.206053)
+SENSITIVITY_IN_S_PER_V = 6.206053
+SENSITIVITY = struct.pack(">f", SENSITIVITY_IN_S_PER_V)
 SENSITIVITY_AFTER_LABEL = 28
-"""The geophone constant, (in/s)/V, in every geophone block of 1A: never written, tells the block. [C]"""
+"""The geophone constant in every geophone block of 1A: never written, tells the block. [C]"""
+SENSITIVITY_EARLIEST = 20
+"""
+The notes counted some escapes as bytes, so in a true block the constant may stand a few bytes
+earlier than 28, and the range with it. It is looked for from here on. [I]
+"""
 RANGE_AFTER_LABEL = 33
 """00 = 10.000 in/s, 01 = 1.250 in/s. [C; an older note has +29 for the write form, X]"""
+RANGE_AFTER_SENSITIVITY = RANGE_AFTER_LABEL - SENSITIVITY_AFTER_LABEL
 GEO_RANGE_BYTES = dict(enumerate(GEO_RANGES_IN_S))
 CHANNEL_BLOCK_BYTES = 80
 """How far behind a label its levels are looked for. [U: ours]"""
@@ -311,7 +334,8 @@ SETUP_TEXTS = {
     "notes": b"Extended Notes",
 }
 """Labels of the texts in 1A [C]; the widths of label and value are unknown [U]."""
-SETUP_NAME = b"Standard Recording Setup"
+LABEL_FIELD_BYTES = 40
+"""A value that starts later than this behind its label's start is none. [U: ours; 22 is guessed]"""
 
 SAMPLE_RATES_HZ = (1024, 2048, 4096)
 HISTOGRAM_INTERVALS_S = (2, 5, 15, 60, 300, 900)
@@ -329,16 +353,53 @@ def _within(value: float | None, low: float, high: float) -> float | None:
     return value if value is not None and low <= value <= high else None
 
 
-def text_after(payload: bytes, label: bytes, start: int = 0) -> str | None:
+class _Text(NamedTuple):
+    start: int
+    text: str
+
+
+def _find_text(payload: bytes, label: bytes) -> _Text | None:
     """Return the null-padded ASCII behind ``label`` and the nulls that fill the label's field."""
-    at = payload.find(label, start)
-    if at < 0:
+    at = _label_at(payload, label)
+    if at is None:
         return None
-    match = re.compile(rb"\0*([\x20-\x7e]*)").match(payload, at + len(label))
-    text = match.group(1).decode("ascii").strip() if match else ""
-    # An empty value leaves nulls up to the next label, which is no value.
-    labels = (*SETUP_TEXTS.values(), *(name.encode() for name in CHANNELS))
-    return None if not text or any(text.startswith(x.decode()) for x in labels) else text
+    match = _NULLS_THEN_TEXT.match(payload, at + len(label))
+    if match is None or match.start(1) > at + LABEL_FIELD_BYTES:
+        return None
+    text = match.group(1).decode("ascii")
+    for other in _LABEL_TEXTS:
+        # An empty value leaves nulls up to the next label, which is no value; a value that fills
+        # its field to the last byte runs on into that label.
+        text = "" if text.startswith(other) else text.removesuffix(other)
+    text = text.strip()
+    return _Text(match.start(1), text) if text else None
+
+
+_NULLS_THEN_TEXT = re.compile(rb":?+\0*([\x20-\x7e]+)")  # "Extended Notes" may have a colon, too
+_LABEL_TEXTS = tuple(label.decode("ascii") for label in SETUP_TEXTS.values())
+
+
+def _label_at(payload: bytes, label: bytes) -> int | None:
+    """
+    Return where ``label`` stands, rather than a value that happens to hold the same words.
+
+    A label starts a run of text. Only where the value before it fills its field does it not; then
+    the nulls behind it tell it.
+    """
+    quoted = re.escape(label)
+    match = re.search(rb"(?<![\x20-\x7e])" + quoted, payload) or re.search(quoted + rb"\0", payload)
+    return match.start() if match else None
+
+
+def text_after(payload: bytes, label: bytes) -> str | None:
+    """
+    Return the text that belongs to a label of 0C or 1A, ``None`` when it is empty or not there.
+
+    >>> text_after(b"Project:" + bytes(14) + b"Long Lake" + bytes(33) + b"Client:", b"Project:")
+    'Long Lake'
+    """
+    found = _find_text(payload, label)
+    return found.text if found else None
 
 
 # --- records ------------------------------------------------------------------------------------
@@ -394,26 +455,56 @@ def parse_waveform_record(payload: bytes) -> WaveformRecord:
         RemoteProtocolError: a channel label is missing, so nothing in it can be trusted.
     """
     timestamp = WAVEFORM_RECORD.parse(payload)["timestamp"]
-    at = STAMP_BYTES
-    places = []
-    for name in CHANNELS:
-        at = payload.find(name.encode(), at)
-        if at < 0:
-            raise RemoteProtocolError(f"waveform record (0C): no label {name} in its place")
-        places.append(at)
-        at += len(name)
+    readings = [_peaks_at(payload, places) for places in _channel_places(payload)]
+    if not readings:
+        raise RemoteProtocolError(
+            f"waveform record (0C): expected the labels {', '.join(CHANNELS)} in this order"
+        )
+    # The project may hold such words too, and whether it stands before or behind is unknown.
+    peaks = max(readings, key=_plausibility)
+    return WaveformRecord(
+        timestamp, peaks, text_after(payload[STAMP_BYTES:], SETUP_TEXTS["project"])
+    )
+
+
+def _channel_places(payload: bytes) -> list[tuple[int, ...]]:
+    """Return every reading of where the four channel blocks of 0C could start, in their order."""
+    found = []
+    for match in re.finditer(CHANNELS[0].encode(), payload):
+        places = [match.start()]
+        for name in CHANNELS[1:]:
+            places.append(payload.find(name.encode(), places[-1] + PEAK_AFTER_LABEL + 4))
+            if places[-1] < STAMP_BYTES:
+                break
+        else:
+            found.append(tuple(places))
+    return found
+
+
+def _peaks_at(payload: bytes, places: tuple[int, ...]) -> Peaks:
     tran, vert, long, mic = (_float_at(payload, place + PEAK_AFTER_LABEL) for place in places)
+    vector_sum = _float_at(payload, places[0] - VECTOR_SUM_BEFORE_LABEL)
     limit = 2 * GEO_RANGES_IN_S[0]
-    peaks = Peaks(
+    return Peaks(
         tran_in_s=_within(tran, 0.0, limit),
         vert_in_s=_within(vert, 0.0, limit),
         long_in_s=_within(long, 0.0, limit),
         mic_psi=_within(mic, -10.0, 10.0),
-        vector_sum_in_s=_within(
-            _float_at(payload, places[0] - VECTOR_SUM_BEFORE_LABEL), 0.0, 2 * limit
-        ),
+        vector_sum_in_s=_within(vector_sum, 0.0, 2 * limit),
     )
-    return WaveformRecord(timestamp, peaks, text_after(payload, b"Project:", at))
+
+
+def _plausibility(peaks: Peaks) -> int:
+    """Return how many of the five figures can be, and one more when the sum fits its parts."""
+    geo = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
+    figures = (*geo, peaks.mic_psi, peaks.vector_sum_in_s)
+    known = [part for part in geo if part is not None]
+    total = peaks.vector_sum_in_s
+    fits = len(known) == len(geo) and total is not None
+    if fits and total is not None:
+        # One instant's root-sum is no less than any peak, and no more than that of all three.
+        fits = 0.99 * max(known) <= total <= 1.01 * math.hypot(*known)
+    return sum(figure is not None for figure in figures) + fits
 
 
 def parse_setup(block: bytes) -> RecordingSetup:
@@ -423,58 +514,88 @@ def parse_setup(block: bytes) -> RecordingSetup:
     Raises:
         RemoteProtocolError: the block is shorter than its head.
     """
-    anchor = block.find(SETUP_ANCHOR, 0, 64)
-    pretrigger_offset = 12
-    head = SETUP_HEAD.parse(block[max(0, anchor - pretrigger_offset) if anchor >= 0 else 0 :])
-    mode, rate, interval = head["mode"], head["sample_rate_hz"], head["histogram_interval_s"]
-    pretrigger = _within(head["pretrigger_s"], -10.0, 0.0)
-    geo = _find_geo_block(block)
-    levels = _Levels(None, None)
-    range_in_s = None
-    if geo is not None:
-        range_in_s = GEO_RANGE_BYTES.get(block[geo + RANGE_AFTER_LABEL])
-        levels = _levels(block, geo, GEO_UNIT_TEXT, TRIGGER_BEFORE_GEO_TEXT, 20.0)
-    mic_at = block.find(b"MicL\0")
-    mic = _Levels(None, None)
-    if mic_at >= 0:
-        mic = _levels(block, mic_at, MIC_UNIT_TEXT, TRIGGER_BEFORE_MIC_TEXT, 10.0)
-    texts = {name: text_after(block, label) for name, label in SETUP_TEXTS.items()}
-    name = re.search(rb"[\x20-\x7e]* Recording Setup", block)
+    head = _setup_head(block)
+    pretrigger = _within(head.get("pretrigger_s"), -10.0, 0.0)
+    range_in_s, levels, mic = None, _NO_LEVELS, _NO_LEVELS
+    if (geo := _find_geo_block(block)) is not None:
+        range_in_s = geo.range_in_s
+        levels = _levels(block, geo.label_at, GEO_UNIT_TEXT, TRIGGER_BEFORE_GEO_TEXT, 20.0)
+    for match in re.finditer(CHANNELS[-1].encode(), block):
+        found = _levels(block, match.start(), MIC_UNIT_TEXT, TRIGGER_BEFORE_MIC_TEXT, 10.0)
+        mic = max(mic, found, key=_Levels.known)
+    texts = {name: _find_text(block, label) for name, label in SETUP_TEXTS.items()}
+    values = {found.start for found in texts.values() if found}
+    names = (m for m in _SETUP_NAME.finditer(block) if m.start() not in values)
+    name = next(names, None)
+    mode, rate, interval = (
+        head.get(field) for field in ("mode", "sample_rate_hz", "histogram_interval_s")
+    )
     return RecordingSetup(
         mode=RecordMode(mode) if mode in set(RecordMode) else None,
         sample_rate_hz=rate if rate in SAMPLE_RATES_HZ else None,
         histogram_interval_s=interval if interval in HISTOGRAM_INTERVALS_S else None,
-        pretrigger_s=None if pretrigger is None else -pretrigger,
-        record_time_s=_within(head["record_time_s"], 0.1, 600.0),
+        pretrigger_s=None if pretrigger is None else abs(pretrigger),
+        record_time_s=_within(head.get("record_time_s"), 0.1, 600.0),
         geo_range_in_s=range_in_s,
         trigger_level_in_s=levels.trigger,
         alarm_level_in_s=levels.alarm,
         mic_trigger_psi=mic.trigger,
         mic_alarm_psi=mic.alarm,
         setup_name=name.group().decode("ascii").strip() if name else None,
-        **texts,
+        **{field: found.text if found else None for field, found in texts.items()},
     )
+
+
+_SETUP_NAME = re.compile(rb"[\x20-\x7e]* Recording Setup[\x20-\x7e]*")
+_SETUP_PRETRIGGER_OFFSET = 12
+
+
+def _setup_head(block: bytes) -> dict[str, Any]:
+    """
+    Return the head's fields; none when neither the anchor nor a sample rate proves its place.
+
+    The anchor is there only while the pre-trigger is the usual 0.25 s.
+    """
+    anchor = block.find(SETUP_ANCHOR, _SETUP_PRETRIGGER_OFFSET, 64)
+    head = SETUP_HEAD.parse(block[anchor - _SETUP_PRETRIGGER_OFFSET if anchor >= 0 else 0 :])
+    return head if anchor >= 0 or head["sample_rate_hz"] in SAMPLE_RATES_HZ else {}
+
+
+class _GeoBlock(NamedTuple):
+    label_at: int
+    range_in_s: float | None
+
+
+def _find_geo_block(block: bytes) -> _GeoBlock | None:
+    """Return the Tran block: the label with the geophone constant behind it, and its range."""
+    for match in re.finditer(CHANNELS[0].encode(), block):
+        for after in range(SENSITIVITY_AFTER_LABEL, SENSITIVITY_EARLIEST - 1, -1):
+            at = match.start() + after
+            value = _float_at(block, at)
+            if value is not None and abs(value - SENSITIVITY_IN_S_PER_V) < 1e-3:
+                code = block[at + RANGE_AFTER_SENSITIVITY : at + RANGE_AFTER_SENSITIVITY + 1]
+                return _GeoBlock(match.start(), GEO_RANGE_BYTES.get(code[0]) if code else None)
+    return None
 
 
 class _Levels(NamedTuple):
     trigger: float | None
     alarm: float | None
 
+    def known(self) -> int:
+        return sum(level is not None for level in self)
 
-def _find_geo_block(block: bytes) -> int | None:
-    """Return where the Tran block starts: the label with the geophone constant behind it."""
-    for match in re.finditer(b"Tran", block):
-        at = match.start() + SENSITIVITY_AFTER_LABEL
-        value = _float_at(block, at)
-        if value is not None and abs(value - 6.206053) < 1e-3:
-            return match.start()
-    return None
+
+_NO_LEVELS = _Levels(None, None)
 
 
 def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float) -> _Levels:
-    at = block.find(unit, label_at, label_at + CHANNEL_BLOCK_BYTES)
+    """Return the two levels round the unit text of a channel block, which the next label ends."""
+    ends = [block.find(name.encode(), label_at + 4) for name in CHANNELS]
+    end = min([label_at + CHANNEL_BLOCK_BYTES, *(at for at in ends if at >= 0)])
+    at = block.find(unit, label_at, end)
     if at < 0:
-        return _Levels(None, None)
+        return _NO_LEVELS
     return _Levels(
         _within(_float_at(block, at - before), 1e-6, limit),
         _within(_float_at(block, at + ALARM_AFTER_TEXT), 1e-6, limit),
@@ -512,8 +633,9 @@ def parse_identity(payload: bytes) -> Identity:
 
     simulated = SIMULATED_TEXT in payload
     calibrated_on = None
-    if simulated:
-        day, month, year = struct.unpack_from(">BBH", payload, SIMULATED_CALIBRATION_OFFSET)
+    raw = payload[SIMULATED_CALIBRATION_OFFSET : SIMULATED_CALIBRATION_OFFSET + 4]
+    if simulated and len(raw) == 4:
+        day, month, year = struct.unpack(">BBH", raw)
         try:
             calibrated_on = date(year, month, day)
         except ValueError:
