@@ -1,8 +1,9 @@
 """
 How fast an event body is read: numpy against the plain loop, side by side.
 
-``python benchmarks/bench_codec.py`` prints a table. Both read the same bodies in alternate runs of one
-process; the figure is the median of each, and what counts is the ratio. Nothing passes or fails.
+``python benchmarks/bench_codec.py`` prints a table. Both read the same bodies in alternate runs of
+one process; the figure is the median of each, and what counts is the ratio. Nothing passes or
+fails.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """
 What a read costs on the wire: exchanges, and seconds on a line of 38,400 baud.
 
-``make bench`` prints the tables. The unit is the simulated one, paced at the line's speed; the relay is
-the production gateway. Time is virtual, so the seconds are exact and the run takes none of them. The line's
-own limit for a waveform is its image in memory, escaped as the wire wants it, at ten bits a byte: no
-request, no header, no start-up.
+``make bench`` prints the tables. The unit is the simulated one, paced at the line's speed; the
+relay is the production gateway. Time is virtual, so the seconds are exact and the run takes none of
+them. The line's own limit for a waveform is its image in memory, escaped as the wire wants it, at
+ten bits a byte: no request, no header, no start-up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+
+from virtual_time import now_s, run
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address
@@ -22,7 +24,6 @@ from minimateplus.simulator.serve import BITS_PER_BYTE, Pace
 from sfm.gateway import Answer, Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
-from virtual_time import now_s, run
 
 BAUD = 38_400
 EVENTS = 300
@@ -49,13 +50,9 @@ async def measure() -> None:
         return await MiniMate.open(ours)
 
     # The link is hung up after each read: every row pays for its own start-up.
-    gateway = Gateway(
-        LiveCache(clock=now_s), Settings(keep_open_s=0), connect=connect, clock=now_s
-    )
+    gateway = Gateway(LiveCache(clock=now_s), Settings(keep_open_s=0), connect=connect, clock=now_s)
 
-    async def row(
-        what: str, read: Callable[[], Awaitable[Answer]], wire_bytes: int = 0
-    ) -> None:
+    async def row(what: str, read: Callable[[], Awaitable[Answer]], wire_bytes: int = 0) -> None:
         answered, began = unit.exchanges, now_s()
         await read()
         took_s = now_s() - began
@@ -73,7 +70,9 @@ async def measure() -> None:
     await row("list, nothing changed", lambda: gateway.events(ADDRESS))
     unit.record_event()
     await row("list, one event added", lambda: gateway.events(ADDRESS))
-    await row("waveform 1 s at 1024/s", lambda: gateway.waveform(ADDRESS, 0), escaped_bytes(unit, 0))
+    await row(
+        "waveform 1 s at 1024/s", lambda: gateway.waveform(ADDRESS, 0), escaped_bytes(unit, 0)
+    )
     await row("waveform, from cache", lambda: gateway.waveform(ADDRESS, 0))
     last = EVENTS + 1
     unit.record_event(blast=Blast(record_time_s=13.0, sample_rate_hz=4096))

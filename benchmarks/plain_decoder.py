@@ -1,9 +1,9 @@
 """
 The event body read the usual way: one Python step per delta.
 
-It exists twice over: ``benchmarks/bench_codec.py`` measures the product against it, and the tests hold
-the product's answers against it. It shares no line with the product, only the facts
-(protocol sheet, section 14), and takes its time where the product takes a table.
+It exists twice over: ``benchmarks/bench_codec.py`` measures the product against it, and the tests
+hold the product's answers against it. It shares no line with the product, only the facts (protocol
+sheet, section 14), and takes its time where the product takes a table.
 """
 
 from __future__ import annotations

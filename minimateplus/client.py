@@ -1,22 +1,25 @@
 """
 ``MiniMate``: the verbs a caller wants of a unit, over any link.
 
-The rule: one conversation, nothing said twice. Only the first POLL is repeated, once, because a cold
-unit may sleep through it [C]. Whatever else fails is an error that says whose side it lies on, and a
-conversation that has failed once is over: a late answer could be taken for another's. The exception
-is a unit that does not answer one part of the memory probe, which some may not know.
+The rule: one conversation, nothing said twice. Only the first POLL is repeated, once, because a
+cold unit may sleep through it [C]. Whatever else fails is an error that says whose side it lies on,
+and a conversation that has failed once is over: a late answer could be taken for another's. The
+exception is a unit that does not answer one part of the memory probe, which some may not know.
 
 Each verb has one deadline for the whole (``Deadlines.operation_s``) and each exchange its own
-(``Deadlines.reply_s``). Every walk over the unit's memory is bounded, since a corrupted chain of keys
-has been seen in the field (BE9558) [C].
+(``Deadlines.reply_s``). Every walk over the unit's memory is bounded, since a corrupted chain of
+keys has been seen in the field (BE9558) [C].
+
+What is **not** promised: a frame's only guard is an 8-bit sum [C] and its length, so damage in two
+places of one frame may pass for truth. Damage in one place cannot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -94,6 +97,7 @@ class MiniMate:
         self._deadlines = deadlines or Deadlines()
         self._reader = FrameReader(Direction.REPLY)
         self._frames: list[Frame] = []
+        self._held_before = b""
         self._conversation = Conversation()
         self._busy = False
         self._unanswered: set[int] = set()
@@ -189,8 +193,9 @@ class MiniMate:
         """
         Return what the event memory looks like, in 10 exchanges however much it holds.
 
-        12 exchanges when at most one event is stored: then the storage range alone cannot tell an
-        empty memory from one event. A part that the unit does not answer is ``None``.
+        Where the storage range cannot tell an empty memory from one event, the first key is asked
+        for as well: 12 exchanges with one event stored, 8 with none. A part that the unit does not
+        answer is ``None``.
         """
         async with self._operation("probing the event memory"):
             serial = await self._read_serial()
@@ -243,20 +248,21 @@ class MiniMate:
         async with self._operation("reading the event list"):
             events: list[Event] = []
             offset = 0 if after is None else after.index + 1
-            async for header in self._walk(after, until_key):
-                if not header.is_event:
-                    continue
-                events.append(await self._read_event(header.key, offset + len(events)))
-                if on_progress is not None:
-                    on_progress(Progress(what="events", done=len(events), total=None))
+            async with aclosing(self._walk(after, until_key)) as walk:
+                async for header in walk:
+                    if not header.is_event:
+                        continue
+                    events.append(await self._read_event(header.key, offset + len(events)))
+                    if on_progress is not None:
+                        on_progress(Progress(what="events", done=len(events), total=None))
             return events
 
     async def read_monitor_log(self) -> list[MonitorLogEntry]:
         """Return the monitor-log entries that lie between the events, in the order of memory."""
-        async with self._operation("reading the monitor log"):
+        async with self._operation("reading the monitor log"), aclosing(self._walk()) as walk:
             return [
                 layouts.parse_monitor_log(header.key, header.payload)
-                async for header in self._walk()
+                async for header in walk
                 if not header.is_event
             ]
 
@@ -383,7 +389,7 @@ class MiniMate:
 
     async def _walk(
         self, after: Event | None = None, until_key: bytes | None = None
-    ) -> AsyncIterator[RecordHeader]:
+    ) -> AsyncGenerator[RecordHeader, None]:
         """Yield every record of the chain, or every one behind ``after``; bounded."""
         seen: set[bytes] = set()
         if after is None:
@@ -410,25 +416,37 @@ class MiniMate:
     async def _find_event(self, index: int) -> Event:
         if index >= 0:
             at = 0
-            async for header in self._walk():
-                if header.is_event and at == index:
-                    return await self._read_event(header.key, index)
-                at += header.is_event
+            async with aclosing(self._walk()) as walk:
+                async for header in walk:
+                    if header.is_event and at == index:
+                        return await self._read_event(header.key, index)
+                    at += header.is_event
         raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
 
     async def _check_stamp(self, event: Event, *, arm: bool = False) -> None:
-        """Visit ``event``'s record and read its stamp again; both must be what they were."""
-        header = await self._read_header(event.key)
+        """
+        Visit ``event``'s record and read its stamp again; both must be what they were.
+
+        A stamp that is no date tells nothing, so then the peaks must be the same as well.
+        """
+        try:
+            header = await self._read_header(event.key)
+        except KeyChainError as error:
+            # The key was good before, so it is the memory that has changed, not the chain.
+            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone: {error}") from error
+        if not header.is_event:
+            raise MemoryChangedError(
+                f"{self.name}: the record at {event.key.hex()} is no event now"
+            )
         if arm:
             await self._read_key(commands.FIRST_EVENT, commands.ARM)
-        if header.is_event:
-            now = (await self._read_record(event.key)).timestamp_unit
-            if now == event.timestamp_unit:
-                return
-            told = f"is of {_iso(now)} now, was of {_iso(event.timestamp_unit)}"
-        else:
-            told = "is no event now"
-        raise MemoryChangedError(f"{self.name}: the record at {event.key.hex()} {told}")
+        now = await self._read_record(event.key)
+        same = now.timestamp_unit == event.timestamp_unit
+        if not same or (now.timestamp_unit is None and now.peaks != event.peaks):
+            raise MemoryChangedError(
+                f"{self.name}: the record at {event.key.hex()} is of {_iso(now.timestamp_unit)} "
+                f"now, was of {_iso(event.timestamp_unit)}"
+            )
 
     async def _arm(self, event: Event) -> None:
         """Bring the unit to answer 5A, in the captured order, checking the stamp on the way [C]."""
@@ -472,15 +490,17 @@ class MiniMate:
         await self._exchange(command, params=params)
         return (await self._exchange(command, length=command.fetch_bytes, params=params)).payload
 
-    async def _if_answered(
-        self, command: Command, read: Callable[[], Awaitable[T]]
-    ) -> T | None:
+    async def _if_answered(self, command: Command, read: Callable[[], Awaitable[T]]) -> T | None:
         """Return what ``read`` brings, ``None`` from a unit that does not know the command."""
         if command.sub in self._unanswered:
             return None
+        asked_before = self.answers
         try:
             return await read()
         except ReplyTimeoutError:
+            # Half an answer, or one to the probe alone, comes from a unit that knows the command.
+            if self.answers > asked_before or self._reader.pending:
+                raise
             self._unanswered.add(command.sub)
             return None
 
@@ -491,6 +511,9 @@ class MiniMate:
         request = Frame(command.sub, length, params, b"")
         self._conversation.say(request)
         self._reader.start_counting()
+        # What came before the question is no answer to it, nor rubbish in its stead.
+        self._frames.clear()
+        self._held_before = _without_start(self._reader.pending)
         self.exchanges += 1
         try:
             async with asyncio.timeout(self._deadlines.reply_s):
@@ -524,8 +547,8 @@ class MiniMate:
                 f"{self.name}: {asked} was answered only by broken frames for {waited}; "
                 "is another program on the line, or the baud rate wrong?"
             )
-        begun = reader.pending.startswith(Direction.REPLY.value)
-        rubbish = _KNOWN_TEXT.sub(b"", reader.rubbish + (b"" if begun else reader.pending))
+        came = (reader.rubbish + _without_start(reader.pending)).removeprefix(self._held_before)
+        rubbish = _KNOWN_TEXT.sub(b"", came)
         if rubbish:
             return RemoteProtocolError(
                 f"{self.name}: {asked} was answered by {rubbish[:24]!r} and no frame in {waited}; "
@@ -574,6 +597,15 @@ class MiniMate:
             raise
         finally:
             self._busy = False
+
+
+def _without_start(pending: bytes) -> bytes:
+    """Return what was held back, without the start of a reply that it ends with, however short."""
+    start = Direction.REPLY.value
+    if pending.startswith(start):
+        return b""
+    begun = next(n for n in range(len(start), -1, -1) if pending.endswith(start[:n]))
+    return pending[: len(pending) - begun]
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,11 +1,12 @@
 """
 ``seismo-relay``: the relay, a simulated unit, and what to ask of either.
 
-A unit is named in one of two ways. By its own address (``tcp://10.0.0.5:12345``, ``/dev/ttyUSB0``,
-``rfc2217://...``) it is asked directly, no server needed. As ``HOST[:PORT]`` it is asked through the
-relay at ``--relay``. With ``--relay`` given, every address goes through it.
+A unit is named in one of two ways. By its own address (``tcp://10.0.0.5:12345``,
+``/dev/ttyUSB0``, ``rfc2217://...``) it is asked directly, no server needed. As ``HOST[:PORT]`` it
+is asked through the relay at ``--relay``. With ``--relay`` given, every address goes through it.
 
-Exit status: 0 done; 1 the unit, the link or the relay failed; 2 the command line is wrong; 130 Ctrl-C.
+Exit status: 0 done; 1 the unit, the link or the relay failed; 2 the command line is wrong;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from minimateplus.wire.commands import COMMANDS
 from minimateplus.wire.framing import Direction, FrameReader, reply_sub
 from sfm import demo as demonstration
 from sfm import forms, terminal
-from sfm.listening import PortTakenError, listening, until_asked_to_stop
+from sfm.listening import PortTakenError, asked_to_stop, listening
 from sfm.logs import configure_logs
 from sfm.server import build_app
 from sfm.settings import Settings
@@ -106,7 +107,9 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
         return
     application = build_app(Settings())
     transport = httpx.ASGITransport(application)
-    async with httpx.AsyncClient(transport=transport, base_url="http://own", timeout=None) as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://own", timeout=None
+    ) as client:
         try:
             yield client
         finally:
@@ -123,8 +126,8 @@ async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[
                 response = await client.get(path, params=query)
         except httpx.TransportError as error:
             raise CommandError(
-                f"no relay answers at {relay} ({error or type(error).__name__}); start one with: "
-                f"seismo-relay serve, or ask the unit itself with: tcp://HOST:PORT"
+                f"no relay answers at {relay} ({str(error) or type(error).__name__}); "
+                "start one with: seismo-relay serve, or ask the unit itself: tcp://HOST:PORT"
             ) from error
     try:
         body: dict[str, Any] = response.json()
@@ -224,8 +227,9 @@ def serve(*, host: str | None = None, http_port: PortNumber | None = None) -> No
 
     async def run() -> None:
         async with listening(build_app(settings), host or settings.host, port) as base:
-            err.print(Text(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops."))
-            await until_asked_to_stop()
+            with asked_to_stop() as stop:
+                err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
+                await stop.wait()
 
     _run(run())
 
@@ -284,12 +288,15 @@ def simulate(
                 raise CommandError(f"cannot listen on {host}:{tcp_port}: {error}") from error
 
     async def stand(address: str) -> None:
-        out.print(f"Simulated unit {unit.serial} with {events} events answers at {address}")
-        while True:
-            await asyncio.sleep(3600 if every_s is None else every_s)
-            if every_s is not None:
-                event = unit.record_event()
-                out.print(f"recorded event {event.index}, key {event.key.hex()}")
+        with asked_to_stop() as stop:
+            out.print(f"Simulated unit {unit.serial} with {events} events answers at {address}")
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(every_s):
+                        await stop.wait()
+                if not stop.is_set():
+                    event = unit.record_event()
+                    out.print(f"recorded event {event.index}, key {event.key.hex()}")
 
     _run(run())
 

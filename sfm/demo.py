@@ -13,7 +13,7 @@ from rich.text import Text
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.serve import Pace
 from sfm import terminal
-from sfm.listening import listening, until_asked_to_stop
+from sfm.listening import asked_to_stop, listening
 from sfm.server import build_app
 from sfm.settings import Settings
 
@@ -50,15 +50,16 @@ async def run(console: Console, http_port: int, *, once: bool = False) -> None:
         async with httpx.AsyncClient(base_url=base, timeout=None) as client:
             await _show(console, client, served.port, unit)
         if not once:
-            _addresses(console, base, served.port)
-            await until_asked_to_stop()
+            with asked_to_stop() as stop:
+                _addresses(console, base, served.port)
+                await stop.wait()
             console.print("Stopped.")
 
 
 async def _show(
     console: Console, client: httpx.AsyncClient, tcp_port: int, unit: SimulatedUnit
 ) -> None:
-    query = {"host": "127.0.0.1", "tcp_port": tcp_port}
+    query: dict[str, str | int] = {"host": "127.0.0.1", "tcp_port": tcp_port}
 
     async def get(path: str) -> dict[str, Any]:
         response = await client.get(path, params=query)
@@ -100,7 +101,7 @@ async def _show(
 def _cost(body: dict[str, Any], exchanges: int) -> str:
     origin = "device" if body["provenance"]["source"] == "device" else "cache"
     count = f"{exchanges} exchanges" if exchanges else "no exchange"
-    return f"from {origin}: {count}, {body['provenance']['took_s']:.3f} s"
+    return f"{origin}: {count}, {body['provenance']['took_s']:.3f} s"
 
 
 def _addresses(console: Console, base: str, tcp_port: int) -> None:
@@ -114,4 +115,3 @@ def _addresses(console: Console, base: str, tcp_port: int) -> None:
     ):
         console.print(f"{what:<22}{base}{path}", soft_wrap=True, highlight=False)
     console.print("\nCtrl-C stops both.")
-

@@ -1,15 +1,16 @@
 """
 Flights: many readers, one read.
 
-The rule: a reader boards the next departure, never one that has already left. Readers who ask for the
-same thing while it waits for the line share one flight, its answer and its failure alike; nobody reads
-again on his own because a flight failed. A reader who goes away changes nothing for the others, and the
-read, once begun, is finished.
+The rule: a reader boards the next departure, never one that has already left. Readers who ask for
+the same thing while it waits for the line share one flight, its answer and its failure alike;
+nobody reads again on his own because a flight failed. A reader who goes away changes nothing for
+the others, and the read, once begun, is finished.
 
-A flight departs when it gets the line; until then a forced reader may board as well, which makes the
-flight a forced one. Its doors may open again on the way: a long read that proves at its end that the
-unit's memory is still what was read (``Flight.doors_open``) can take unforced readers up to that
-proof, since what they get is then proven after they asked. Forced readers never board on the way.
+A flight departs when it gets the line; until then a forced reader may board as well, which makes
+the flight a forced one. Its doors may open again on the way: a long read that proves at its end
+that the unit's memory is still what was read can take unforced readers up to that proof
+(``Flight.doors``), since what they get is then proven after they asked. Forced readers never board
+on the way.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ class ClosingError(Exception):
     """The relay is shutting down; the read was ended."""
 
 
+def shut() -> bool:
+    """Nobody may board."""
+    return False
+
+
 @dataclass(eq=False)
 class Flight(Generic[T]):
     """One read of one thing, and who waits for it. Lives until the read has ended."""
@@ -36,8 +42,8 @@ class Flight(Generic[T]):
     forced: bool = False
     """Whether somebody aboard wants the device asked whatever the cache holds."""
     readers: int = 0
-    doors_open: bool = False
-    """Whether unforced readers may still board although the flight has left."""
+    doors: Callable[[], bool] = shut
+    """Asked at each boarding: may unforced readers board although the flight has left?"""
     progress: Progress | None = None
     task: asyncio.Task[T] = field(init=False, repr=False)
 
@@ -57,10 +63,16 @@ class Departures:
         self._line = line
         self._waiting: dict[Hashable, Flight[Any]] = {}
         self._flying: dict[Hashable, Flight[Any]] = {}
+        self._closed = False
         self.departed = 0
         """Flights that got the line."""
         self.joined = 0
         """Readers who shared another's flight."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no flight waits or is under way."""
+        return not (self._waiting or self._flying)
 
     @property
     def waiting_readers(self) -> int:
@@ -78,9 +90,11 @@ class Departures:
         Return what a flight for ``thing`` brings, and whether it was another reader's.
 
         Raises:
-            ClosingError: the relay shut down meanwhile.
+            ClosingError: the relay shuts down, or did so meanwhile.
             Exception: what ``read`` raised, the same for everybody aboard.
         """
+        if self._closed:
+            raise ClosingError("the relay is shutting down")
         flight = self._boardable(thing, forced)
         joined = flight is not None
         if flight is None:
@@ -92,20 +106,19 @@ class Departures:
         flight.forced |= forced
         flight.readers += 1
         try:
-            return await asyncio.shield(flight.task), joined
-        except asyncio.CancelledError:
-            asker = asyncio.current_task()
-            if flight.task.cancelled() and not (asker and asker.cancelling()):
-                raise ClosingError("the relay is shutting down") from None
-            raise
+            # A cancelled reader ends his own waiting, not the flight.
+            await asyncio.wait([flight.task])
         finally:
             flight.readers -= 1
+        if flight.task.cancelled():
+            raise ClosingError("the relay is shutting down")
+        return flight.task.result(), joined
 
     def _boardable(self, thing: Hashable, forced: bool) -> Flight[Any] | None:
         if (waiting := self._waiting.get(thing)) is not None:
             return waiting
         flying = self._flying.get(thing)
-        return flying if flying is not None and flying.doors_open and not forced else None
+        return flying if flying is not None and not forced and flying.doors() else None
 
     async def _fly(self, flight: Flight[T], read: Read[T]) -> T:
         try:
@@ -117,12 +130,12 @@ class Departures:
         try:
             return await read(flight)
         finally:
-            flight.doors_open = False
             del self._flying[flight.thing]
             self._line.release()
 
     async def close(self) -> None:
-        """End every read; whoever waits gets ``ClosingError``."""
+        """End every read; whoever waits, or asks from now on, gets ``ClosingError``."""
+        self._closed = True
         flights = [*self._waiting.values(), *self._flying.values()]
         for flight in flights:
             flight.task.cancel()

@@ -37,7 +37,7 @@ MIC_DIGITS = 9
 
 
 def _plain(value: object) -> Any:
-    """Return a fact as plain values: ISO text for dates, lower-case names for modes, hex for keys."""
+    """Return a fact as plain values: dates as ISO text, modes as lower-case names, keys as hex."""
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, date | datetime):
@@ -45,7 +45,8 @@ def _plain(value: object) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, float):
-        return float(f"{value:.7g}")
+        # The wire's floats have 32 bits: the shortest text that means the same one.
+        return float(str(np.float32(value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
@@ -84,14 +85,14 @@ def event_form(event: Event) -> Form:
 
 
 def event_of(form: Mapping[str, Any]) -> Event:
-    """Return the event that a form was made of."""
+    """Return the event that a form was made of, its peaks again as the floats of the wire."""
     timestamp = form["timestamp"]
-    known = {f.name for f in dataclasses.fields(Peaks)}
+    peaks = {f.name: form["peaks"][f.name] for f in dataclasses.fields(Peaks)}
     return Event(
         index=form["index"],
         key=bytes.fromhex(form["waveform_key"]),
         timestamp_unit=None if timestamp is None else datetime.fromisoformat(timestamp),
-        peaks=Peaks(**{name: value for name, value in form["peaks"].items() if name in known}),
+        peaks=Peaks(**{n: None if v is None else float(np.float32(v)) for n, v in peaks.items()}),
         project=form["project"],
     )
 
@@ -146,8 +147,8 @@ def waveform_view(form: Mapping[str, Any]) -> Form:
     """
     Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
 
-    Only vouched samples are in it: a channel may be shorter than ``samples``. A geophone channel of
-    unknown range has ``values`` ``None`` and its counts instead.
+    Only vouched samples are in it: a channel may be shorter than ``samples``. While the range is
+    unknown a geophone channel's values are its counts, its unit says so, and it has no peak.
     """
     counts = counts_of(form)
     rate, pretrigger = form["sample_rate_hz"], form["pretrigger_samples"]

@@ -1,18 +1,20 @@
 """
 The gateway: every device has one owner; readers get answers that say where they come from.
 
-The rule: nothing is answered that a read begun after the last doubt would contradict. The event list is
-doubted at every request, so the unit's memory is probed each time (``sfm.identity`` gives the verdict);
-a waveform is as good as its slot in a list that was just proven; a monitor status is good for 30 s from
-the start of its read; device info until its settings are written. ``force`` doubts everything.
+The rule: nothing is answered that a read begun after the last doubt would contradict. The event
+list is doubted at every request, so the unit's memory is probed each time (``sfm.identity`` gives
+the verdict); a waveform is as good as its slot in a list that was just proven; a monitor status is
+good for 30 s from the start of its read; device info until its settings are written. ``force``
+doubts everything.
 
-Readers who ask for the same thing share a flight (``sfm.flights``); what a flight does on the unit's one
-conversation is ``sfm.owner``. A long read of the list takes unforced readers until the probe that closes
-it: 200 who ask at once cost one read.
+Readers who ask for the same thing share a flight (``sfm.flights``); what a flight does on the
+unit's one conversation is ``sfm.owner``. A long read of the list takes unforced readers until the
+probe that closes it: 200 who ask at once cost one read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from minimateplus.client import MiniMate
-from minimateplus.link import Address
+from minimateplus.link import Address, open_link
 from sfm import forms
 from sfm.flights import ClosingError, Flight
 from sfm.forms import Form
@@ -84,7 +86,9 @@ class _Tally:
 
 class Gateway:
     """
-    Every device that was ever asked for, each with one owner. Lives as long as the relay.
+    Every device that ever answered, each with one owner. Lives as long as the relay.
+
+    A device whose first contact fails is forgotten, so that wrong addresses cost no memory.
 
     Args:
         cache: what is remembered between reads; its clock must be ``clock``.
@@ -108,16 +112,18 @@ class Gateway:
         self._connect = connect or self._open
         self._clock = clock
         self._wall = wall
+        self._closed = False
         self._owners: dict[str, Owner] = {}
         self._tallies: dict[str, _Tally] = {}
 
     async def _open(self, address: Address) -> MiniMate:
-        return await MiniMate.open(str(address), deadlines=self.settings.deadlines)
+        deadlines = self.settings.deadlines
+        return await MiniMate.open(await open_link(address, deadlines), deadlines=deadlines)
 
     async def close(self) -> None:
-        """End every read and hang up every line."""
-        for owner in self._owners.values():
-            await owner.close()
+        """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
+        self._closed = True
+        await asyncio.gather(*(owner.close() for owner in self._owners.values()))
 
     # --- verbs ----------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Gateway:
         return await self._fly(owner, ("waveform", index), read, force)
 
     async def storage_range(self, address: Address) -> Answer:
-        """Return the keys of first and last event; always from the unit, two exchanges."""
+        """Return the keys of first and last event; always from the unit."""
 
         async def say(unit: MiniMate) -> Form:
             return forms.storage_range_form(await unit.read_storage_range())
@@ -170,7 +176,7 @@ class Gateway:
         return await self._direct(address, "storage_range", say)
 
     async def lifetime_count(self, address: Address) -> Answer:
-        """Return the lifetime event counter; always from the unit, two exchanges."""
+        """Return the lifetime event counter; always from the unit."""
 
         async def say(unit: MiniMate) -> Form:
             return {"lifetime_count": await unit.read_lifetime_count()}
@@ -212,6 +218,8 @@ class Gateway:
         return LiveCache.make_conn_key(None, None, address.target, address.number)
 
     def _owner(self, address: Address) -> Owner:
+        if self._closed:
+            raise ClosingError("the relay is shutting down")
         key = self.conn_key(address)
         owner = self._owners.get(key)
         if owner is None:
@@ -258,8 +266,17 @@ class Gateway:
         read: Callable[[Flight[Reading]], Awaitable[Reading]],
         force: bool,
     ) -> Answer:
-        reading, shared = await owner.departures.ask(thing, read, forced=force)
+        try:
+            reading, shared = await owner.departures.ask(thing, read, forced=force)
+        except Exception:
+            if owner.serial is None and owner.departures.is_idle:
+                self._forget(owner)
+            raise
         return self._answer(owner, reading, shared=shared)
+
+    def _forget(self, owner: Owner) -> None:
+        if self._owners.get(owner.conn_key) is owner:
+            del self._owners[owner.conn_key], self._tallies[owner.conn_key]
 
     def _answer(self, owner: Owner, reading: Reading, *, shared: bool) -> Answer:
         now = self._clock()
@@ -268,7 +285,7 @@ class Gateway:
         self._tallies[owner.conn_key].count(reading.why)
         provenance = Provenance(
             conn_key=owner.conn_key,
-            serial=owner.serial,
+            serial=reading.serial,
             epoch=reading.epoch,
             source="cache" if reading.why == "hit" else "device",
             why=reading.why,
@@ -279,7 +296,7 @@ class Gateway:
             exchanges=reading.exchanges,
             took_s=round(reading.took_s, 3),
             shared=shared,
-            simulated=owner.simulated,
+            simulated=reading.simulated,
         )
         return Answer(reading.value, provenance)
 

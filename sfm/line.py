@@ -1,8 +1,11 @@
 """
 The line to one unit: one conversation at a time, kept open a little while.
 
-A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A line kept
-open longer would keep everybody else from the unit, so it is hung up after ``keep_open_s``.
+The rule: whoever talks holds ``Line.lock``, and nothing is said twice, with one exception: a line
+that died while nobody used it is replaced, since nothing was read over it yet.
+
+A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A line
+kept open longer would keep everybody else from the unit, so it is hung up after ``keep_open_s``.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -40,13 +41,11 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = uvicorn.Server(config)
-    # Signals are the caller's: uvicorn would end itself and leave the rest running.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    serving = asyncio.create_task(_serve(server))
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve_or_give_up())
+    ready = asyncio.create_task(server.ready.wait())
     try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
+        await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
         if not server.started:
             raise PortTakenError(
                 f"cannot listen on {host}:{http_port}: taken by another program, or not an address "
@@ -55,18 +54,35 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
         name, port = server.servers[0].sockets[0].getsockname()[:2]
         yield f"http://{f'[{name}]' if ':' in name else name}:{port}"
     finally:
+        ready.cancel()
         server.should_exit = True
         await serving
 
 
-async def _serve(server: uvicorn.Server) -> None:
-    # What uvicorn does when it cannot listen.
-    with contextlib.suppress(SystemExit):
-        await server.serve()
+class _Server(uvicorn.Server):
+    """Says when it is ready; leaves signals to its caller, as it is not the only one to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def serve_or_give_up(self) -> None:
+        # What uvicorn does when it cannot listen.
+        with contextlib.suppress(SystemExit):
+            await self.serve()
 
 
-async def until_asked_to_stop() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+@contextmanager
+def asked_to_stop() -> Iterator[asyncio.Event]:
+    """Yield what is set at Ctrl-C or SIGTERM; while the block runs, they do nothing else."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     caught = []
@@ -75,7 +91,7 @@ async def until_asked_to_stop() -> None:
             loop.add_signal_handler(number, stop.set)
             caught.append(number)
     try:
-        await stop.wait()
+        yield stop
     finally:
         for number in caught:
             loop.remove_signal_handler(number)

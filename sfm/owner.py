@@ -1,9 +1,11 @@
 """
 The owner of one device: the reads that its flights make, and how each fills the cache.
 
-The rule: what a read brings is stored under the generation taken before its first byte, and under the
-unit that was asked. So each conversation first makes sure who answers, the event list is proven by a
-probe before and after it is walked, and a waveform's slot is proven before its samples are fetched.
+The rule: what a read brings is stored under the generation taken before its first byte, and under
+the unit that was asked. So every read first makes sure who answers, the event list is proven by a
+probe before and after it is walked, and a waveform's slot before and after its samples are fetched.
+
+What a new probe says of the held list (``sfm.identity``) decides what is read:
 
 ============  ==================================================================================
 verdict       what is read
@@ -11,8 +13,11 @@ verdict       what is read
 same          nothing; the held list is proven
 grew          the old last event again; if it and the counts confirm it, only what follows it
 replaced      everything, after everything held of the device was dropped
-unproven      everything; what is held is compared event by event as the new list enters
+unproven      everything; the held list must be the beginning of it, word for word
 ============  ==================================================================================
+
+A list that does not follow from the held one is of another memory: everything held goes first. A
+device that was dropped by somebody else during a read gets nothing of that read (``LiveCache``).
 """
 
 from __future__ import annotations
@@ -34,9 +39,9 @@ from minimateplus.errors import (
 )
 from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo
 from sfm import forms
-from sfm.flights import Departures, Flight
+from sfm.flights import Departures, Flight, shut
 from sfm.forms import Form
-from sfm.identity import Verdict, compare_probes, confirms_append, last_stamp, stamp_of
+from sfm.identity import Stamp, Verdict, compare_probes, confirms_append, last_stamp, stamp_of
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache
 
@@ -47,6 +52,8 @@ Why = Literal["hit", "miss", "request", "stale", "partial"]
 
 ATTEMPTS_WHILE_CHANGING = 3
 """How often a read starts again when the unit records or is erased under it."""
+
+OTHER_MEMORY = "the unit's memory is not the one that the list was read from"
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +66,10 @@ class Reading:
     why: Why
     read_began_mono: float
     epoch: int
+    serial: str | None
+    """Who was asked."""
+    simulated: bool | None
+    """Whether that unit says it is a simulation; ``None``: it was not asked."""
     checked_mono: float | None = None
     """When the unit's memory was last asked whether the value is still what it holds."""
     exchanges: int = 0
@@ -79,6 +90,7 @@ class _ProvenList:
     """When the read began that the events come from."""
     proven_mono: float
     """When the probe began that proves them."""
+    probe: MemoryProbe
 
     def event(self, index: int, unit: str) -> Event:
         return forms.event_of(pick(self.events, index, unit))
@@ -98,7 +110,7 @@ def pick(events: list[Form], index: int, unit: str) -> Form:
 
 
 class Owner:
-    """Talks to one device, alone. Lives as long as the gateway; ``close`` ends what is under way."""
+    """Talks to one device, alone. Lives as long as the gateway; ``close`` ends its reads."""
 
     def __init__(
         self, conn_key: str, line: Line, cache: LiveCache, clock: Callable[[], float]
@@ -126,6 +138,8 @@ class Owner:
             why="hit",
             read_began_mono=held.read_began_mono,
             epoch=held.epoch,
+            serial=self.serial,
+            simulated=self.simulated,
         )
 
     # --- what flights do ------------------------------------------------------------------------
@@ -183,9 +197,8 @@ class Owner:
                 held = self._cache.held_waveform(self.conn_key, index)
                 if held is not None and not flight.forced:
                     return replace(self.reading_of(held), checked_mono=proven.proven_mono)
-                why: Why = "request" if flight.forced else "miss"
                 try:
-                    return await self._download(unit, event, flight, why)
+                    return await self._download(unit, event, proven.probe, flight)
                 except MemoryChangedError as error:
                     # The memory changed between probe and last byte: what came is thrown away.
                     log.info("waveform_thrown_away", unit=self.conn_key, error=str(error))
@@ -200,8 +213,7 @@ class Owner:
         began, generation = self._clock(), self._generation()
         info: UnitInfo = await unit.read_info()
         form = forms.info_form(info)
-        if self._recognise(info.serial):
-            generation = self._generation()
+        generation = self._recognise(info.serial, generation)
         self._cache.set_device_info(
             self.conn_key, form, generation=generation, read_began_mono=began
         )
@@ -209,22 +221,24 @@ class Owner:
         return form
 
     async def _identify(self, unit: MiniMate) -> None:
-        """Make sure who answers: the whole info at first contact, later the serial number."""
+        """Make sure who answers: the serial number, and the whole info of a unit not met yet."""
+        if self.simulated is not None:
+            self._recognise(await unit.read_serial(), self._generation())
         if self.simulated is None:
             await self._meet(unit)
-        elif unit.serial is None:
-            self._recognise(await unit.read_serial())
-            if self.simulated is None:
-                await self._meet(unit)
 
-    def _recognise(self, serial: str) -> bool:
-        """Note who answers; return whether it is another unit, of which nothing is held."""
-        swapped = self.serial not in (None, serial)
-        if swapped:
-            self._drop(f"unit {serial} answers where {self.serial} used to")
+    def _recognise(self, serial: str, generation: int) -> int:
+        """
+        Note who answers; return the generation to store under.
+
+        When it is another unit, everything held goes, and ``simulated`` is unknown again.
+        """
+        if self.serial not in (None, serial):
+            reason = f"unit {serial} answers where {self.serial} used to"
+            generation = self._drop_unless_moved(generation, reason)
             self.simulated = None
         self.serial = serial
-        return swapped
+        return generation
 
     # --- the list -------------------------------------------------------------------------------
 
@@ -242,36 +256,36 @@ class Owner:
         Raises:
             _AppendRefusedError: try again with ``whole``.
         """
-        if self._cache.held_info(self.conn_key) is None:
-            # First contact, or settings were written: no list is held, or it is hidden.
-            await self._meet(unit)
         for _ in range(ATTEMPTS_WHILE_CHANGING):
+            if self.simulated is None or self._cache.held_info(self.conn_key) is None:
+                # First contact, or settings were written: no list is held, or it is hidden.
+                await self._meet(unit)
             began, generation = self._clock(), self._generation()
             probe = await unit.read_probe()
-            if self._recognise(probe.serial):
-                await self._meet(unit)
-                generation = self._generation()
+            generation = self._recognise(probe.serial, generation)
+            if self.simulated is None:
+                continue
             held = self._cache.held_events(self.conn_key)
             verdict = compare_probes(_probe_of(held), probe)
             self.verdicts[verdict.value] += 1
             if held is not None and not whole and verdict is Verdict.SAME:
                 self._cache.validated(self.conn_key, probe, began)
-                return _ProvenList(held.value(), "hit", held.read_began_mono, began)
+                return _ProvenList(held.value(), "hit", held.read_began_mono, began, probe)
             if held is not None and not whole and verdict is Verdict.GREW:
                 events = await self._read_appended(unit, held, probe, flight)
                 self._keep_list(events, probe, began, generation)
-                return _ProvenList(events, "partial", began, began)
+                return _ProvenList(events, "partial", began, began, probe)
             if verdict is Verdict.REPLACED:
-                generation = self._drop_unless_moved(generation)
-            walked = await self._walk(unit, probe, flight)
+                generation = self._drop_unless_moved(generation, OTHER_MEMORY)
+            walked = await self._walk(unit, probe, flight, generation)
             if walked is None:
                 continue
-            if held is not None and verdict is Verdict.GREW and not _follows(held, walked, probe):
-                generation = self._drop_unless_moved(generation)
+            if verdict is not Verdict.REPLACED and not _follows(held, walked, verdict, probe):
+                generation = self._drop_unless_moved(generation, OTHER_MEMORY)
             self._keep_list(walked, probe, began, generation)
             forced = flight is not None and flight.forced
             why: Why = "request" if forced else "miss" if held is None else "stale"
-            return _ProvenList(walked, why, began, began)
+            return _ProvenList(walked, why, began, began, probe)
         raise self._keeps_changing(unit)
 
     async def _read_appended(
@@ -295,22 +309,27 @@ class Owner:
         events = known + [forms.event_form(event) for event in new]
         if (
             counted != probe.lifetime_count
-            or not _follows(held, events, probe)
+            or not _follows(held, events, Verdict.GREW, probe)
             or stamp_of(events[-1]) != last_stamp(probe)
         ):
             raise _AppendRefusedError("the counts or the last stamp do not agree")
         return events
 
     async def _walk(
-        self, unit: MiniMate, probe: MemoryProbe, flight: Flight[Reading] | None
+        self,
+        unit: MiniMate,
+        probe: MemoryProbe,
+        flight: Flight[Reading] | None,
+        generation: int,
     ) -> list[Form] | None:
         """
         Read every event; return ``None`` when the memory changed meanwhile.
 
-        Unforced readers may board until the probe that closes the walk.
+        Unforced readers may board until the probe that closes the walk, if it can prove anything,
+        and if nobody invalidated the device since the walk began.
         """
-        if flight is not None:
-            flight.doors_open = True
+        if flight is not None and probe.is_complete:
+            flight.doors = lambda: self._generation() == generation
         failure: KeyChainError | None = None
         events: list[Event] = []
         try:
@@ -322,15 +341,15 @@ class Owner:
             failure = error
         finally:
             if flight is not None:
-                flight.doors_open = False
+                flight.doors = shut
         proof = await unit.read_probe()
         if proof != probe:
             return None
         if failure is not None:
             raise failure
         read = [forms.event_form(event) for event in events]
-        ends_well = not read or not probe.is_complete or stamp_of(read[-1]) == last_stamp(probe)
-        return read if ends_well else None
+        last = stamp_of(read[-1]) if read else Stamp()
+        return read if last == last_stamp(probe) or not probe.is_complete else None
 
     def _keep_list(
         self, events: list[Form], probe: MemoryProbe, began_mono: float, generation: int
@@ -347,10 +366,27 @@ class Owner:
     # --- a waveform -----------------------------------------------------------------------------
 
     async def _download(
-        self, unit: MiniMate, event: Event, flight: Flight[Reading], why: Why
+        self, unit: MiniMate, event: Event, probe: MemoryProbe, flight: Flight[Reading]
     ) -> Reading:
+        """
+        Read the samples of ``event`` and keep them.
+
+        The client compares the stamp before and after. Equal records under a clock that was never
+        set have equal stamps, so the lifetime counter of ``probe`` must stand as well; if it does
+        not, the list must be proven to have grown only.
+
+        Raises:
+            MemoryChangedError: the slot does not hold that event any more.
+        """
         began, generation = self._clock(), self._generation()
         waveform = await unit.read_waveform(event, on_progress=_reporter(flight))
+        checked = self._clock()
+        counter = probe.lifetime_count
+        if counter is not None and await unit.read_lifetime_count() != counter:
+            epoch = self._cache.epoch(self.conn_key)
+            checked = (await self._prove_list(unit, None, whole=False)).proven_mono
+            if self._cache.epoch(self.conn_key) != epoch:
+                raise MemoryChangedError(f"{unit.name}: erased while event {event.index} was read")
         setup = None
         if forms.needs_setup(waveform):
             held = self._cache.held_info(self.conn_key)
@@ -359,8 +395,8 @@ class Owner:
         self._cache.set_waveform(
             self.conn_key, event.index, form, generation=generation, read_began_mono=began
         )
-        # The client read the stamp once more after the last byte.
-        return replace(self._reading(form, why, began), checked_mono=self._clock())
+        why: Why = "request" if flight.forced else "miss"
+        return replace(self._reading(form, why, began), checked_mono=checked)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -388,25 +424,29 @@ class Owner:
 
     def _reading(self, value: Any, why: Why, began_mono: float) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number
-        return Reading(value=value, why=why, read_began_mono=began_mono, epoch=epoch)
+        return Reading(
+            value=value,
+            why=why,
+            read_began_mono=began_mono,
+            epoch=epoch,
+            serial=self.serial,
+            simulated=self.simulated,
+        )
 
     def _generation(self) -> int:
         return self._cache.generation(self.conn_key)
 
-    def _drop(self, reason: str) -> None:
+    def _drop_unless_moved(self, generation: int, reason: str) -> int:
+        """Drop the device; return the generation to store under, a late one if others moved it."""
+        moved = self._generation() != generation
         log.info("epoch_began", unit=self.conn_key, serial=self.serial, reason=reason)
         self._cache.drop_device(self.conn_key, reason)
-
-    def _drop_unless_moved(self, generation: int) -> int:
-        """Drop the device; return the generation to store under, unless others moved it before."""
-        moved = self._generation() != generation
-        self._drop("the unit's memory is not the one that the list was read from")
         return generation if moved else self._generation()
 
     def _keeps_changing(self, unit: MiniMate) -> MemoryChangedError:
         return MemoryChangedError(
-            f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} reads; "
-            "it may be recording; ask again in a moment"
+            f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} "
+            "reads; it may be recording; ask again in a moment"
         )
 
 
@@ -415,13 +455,20 @@ def _probe_of(held: Held | None) -> MemoryProbe | None:
     return probe if isinstance(probe, MemoryProbe) else None
 
 
-def _follows(held: Held, events: list[Form], probe: MemoryProbe) -> bool:
-    """Whether ``events`` is the held list with what was recorded since behind it."""
-    old_probe, known = _probe_of(held), len(held.value())
+def _follows(held: Held | None, events: list[Form], verdict: Verdict, probe: MemoryProbe) -> bool:
+    """Whether ``events`` is the held list, if there is one, with what was recorded since behind."""
+    if held is None:
+        return True
+    old: list[Form] = held.value()
+    if events[: len(old)] != old:
+        return False
+    if verdict is not Verdict.GREW:
+        return True
+    old_probe = _probe_of(held)
     return (
         old_probe is not None
-        and len(events) > known > 0
-        and confirms_append(old_probe, probe, stamp_of(events[known - 1]), len(events) - known)
+        and len(events) > len(old) > 0
+        and confirms_append(old_probe, probe, stamp_of(old[-1]), len(events) - len(old))
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,22 +15,31 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SFM_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address the relay listens on.")
-    http_port: int = Field(8200, ge=0, le=65535, description="Port of the HTTP API.")
-    connect_s: float = Field(10.0, gt=0, description="How long opening a link may take, s.")
-    reply_s: float = Field(10.0, gt=0, description="How long a unit may take to answer once, s.")
-    operation_s: float = Field(900.0, gt=0, description="How long one whole read may take, s.")
-    keep_open_s: float = Field(
-        5.0,
-        ge=0,
-        description="How long a link stays open after a read, so that a burst shares it, s.",
+    host: Annotated[str, Field(description="Address the relay listens on.")] = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535, description="Port of the HTTP API.")] = 8200
+    connect_s: Annotated[float, Field(gt=0, description="How long opening a link may take, s.")] = (
+        10.0
     )
-    status_ttl_s: float = Field(
-        30.0, gt=0, description="How long a monitor status is served, from its read's start, s."
-    )
-    cache_limit_bytes: int = Field(
-        256 * 1024 * 1024, gt=0, description="What the live cache may hold, bytes."
-    )
+    reply_s: Annotated[
+        float, Field(gt=0, description="How long a unit may take to answer once, s.")
+    ] = 10.0
+    operation_s: Annotated[
+        float, Field(gt=0, description="How long one whole read may take, s.")
+    ] = 900.0
+    keep_open_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long a link stays open after a read, so that a burst shares it, s.",
+        ),
+    ] = 5.0
+    status_ttl_s: Annotated[
+        float,
+        Field(gt=0, description="How long a monitor status is served, from its read's start, s."),
+    ] = 30.0
+    cache_limit_bytes: Annotated[
+        int, Field(gt=0, description="What the live cache may hold, bytes.")
+    ] = 256 * 1024 * 1024
 
     @property
     def deadlines(self) -> Deadlines:

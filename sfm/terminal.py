@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -102,7 +103,7 @@ def info_view(body: Body) -> RenderableType:
 def events_view(body: Body) -> RenderableType:
     """Return the event list as a table, newest first."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("#", justify="right")
+    table.add_column("#", justify="right", no_wrap=True, min_width=3)
     for name, width in (("Key", 8), ("Unit's time", 19)):
         table.add_column(name, no_wrap=True, min_width=width)
     for name, unit in (("Tran", "in/s"), ("Vert", "in/s"), ("Long", "in/s"), ("PVS", "in/s")):
@@ -152,7 +153,7 @@ def sparkline(values: list[float], columns: int = SPARK_COLUMNS) -> str:
         return ""
     columns = min(columns, len(values))
     edges = [i * len(values) // columns for i in range(columns + 1)]
-    heights = [max(abs(v) for v in values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    heights = [max(abs(v) for v in values[a:b]) for a, b in pairwise(edges)]
     top = max(heights) or 1.0
     return "".join(SPARKS[min(7, int(8 * height / top))] for height in heights)
 

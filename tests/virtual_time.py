@@ -1,8 +1,8 @@
 """
 An event loop whose time is virtual: it never waits, it steps to the next thing that is due.
 
-``run(main())`` runs a coroutine to its end. When nothing is ready and nothing is due, nobody could ever
-wake the loop again, and it says so instead of hanging.
+``run(main())`` runs a coroutine to its end. When nothing is ready and nothing is due, nobody could
+ever wake the loop again, and it says so instead of hanging.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class DeadlockError(Exception):
     """Everybody waits, nothing is due."""
 
 
-class _NoWaiting(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # picked at run time
+class _NoWaiting(selectors.DefaultSelector):
     loop: VirtualTimeLoop
 
     def select(self, timeout: float | None = None) -> list[Any]:

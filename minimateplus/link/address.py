@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
 DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38400
 
-_DEVICE = re.compile(r"(/dev/|COM\d+$|[a-z0-9]+://)", re.IGNORECASE)
+_DEVICE = re.compile(r"/dev/.|COM\d+$|rfc2217://.", re.IGNORECASE)
+_RFC2217_WITH_BAUD = re.compile(r"rfc2217://.*:\d+:\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a unit is: ``tcp`` with host and port, ``serial`` with port and baud, or a ``replay``."""
+    """
+    Where a unit is: ``tcp`` with host and port, ``serial`` with port and baud, or a ``replay``.
+
+    Its text is one that ``parse_address`` reads back to the same address.
+    """
 
     kind: str
     target: str
@@ -37,10 +43,17 @@ def split_host_port(text: str, default_port: int = DEFAULT_TCP_PORT) -> tuple[st
     Raises:
         ValueError: no host, or a port that is none.
     """
-    match = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?|([^:/\s]+)(?::(\d+))?|([0-9a-fA-F:]+)", text)
+    match = re.fullmatch(
+        r"\[([^\]]+)\](?::([0-9]+))?|([^:/\s\[\]]+)(?::([0-9]+))?|(\S*:\S*:\S*)", text
+    )
     if match is None:
         raise ValueError(f"expected HOST or HOST:PORT, got {text!r}")
-    host = match[1] or match[3] or match[5]
+    if six := match[1] or match[5]:
+        try:
+            ipaddress.IPv6Address(six)
+        except ValueError as error:
+            raise ValueError(f"expected HOST or HOST:PORT, got {text!r}: {error}") from error
+    host = six or match[3]
     port = int(match[2] or match[4] or default_port)
     if not 1 <= port <= 65535:
         raise ValueError(f"a TCP port is 1 to 65535, got {port}")
@@ -61,15 +74,20 @@ def parse_address(text: str) -> Address:
     """
     text = text.strip()
     kind, _, rest = text.partition(":")
+    kind = kind.lower()
     if kind == "tcp" and rest:
         return Address("tcp", *split_host_port(rest.removeprefix("//")))
     if kind == "replay" and rest:
         return Address("replay", rest)
     if kind == "serial" and rest:
-        port, _, baud = rest.removeprefix("//").rpartition(":")
-        if port and baud.isdigit() and not port.lower().startswith("rfc2217"):
+        rest = rest.removeprefix("//")
+        port, _, baud = rest.rpartition(":")
+        # Of rfc2217://HOST:PORT the last number is no baud.
+        is_port_of_host = rest.lower().startswith("rfc2217:") and not _RFC2217_WITH_BAUD.match(rest)
+        if port and baud.isdecimal() and not is_port_of_host:
             return _serial(port, int(baud))
-        return _serial(rest.removeprefix("//"), DEFAULT_BAUD)
+        if rest:
+            return _serial(rest, DEFAULT_BAUD)
     if _DEVICE.match(text):
         return _serial(text, DEFAULT_BAUD)
     raise ValueError(

@@ -6,18 +6,22 @@ The file is text, one JSON object a line (docs/capture-format.md). The first lin
     {"format": "seismo-relay-capture", "version": 1, "link": "tcp://10.0.0.5:12345",
      "started_at": "2026-11-23T20:45:00+00:00", "note": ""}
 
-Every further line is one chunk as the road cut it: seconds since the start, who sent it, the bytes::
+Every further line is one chunk as the road cut it: seconds since the start, who sent it, its
+bytes::
 
     {"t_s": 0.000, "from": "host", "hex": "41021010005b..."}
     {"t_s": 0.031, "from": "unit", "hex": "1002001010a4..."}
 
-Nothing is interpreted: a capture holds boot text, rubbish and broken frames as they came, so that it
-can judge the code that made it. Replayed, the host must say again what it said then; the unit's
-chunks come back in their order. A replay does not wait between chunks.
+Nothing is interpreted: a capture holds boot text, rubbish and broken frames as they came, so that
+it can judge the code that made it. Replayed, the host must say again what it said then; the unit's
+chunks come back in their order. A replay does not wait between chunks; where the unit was silent
+until the host spoke again, the replay is silent too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +35,8 @@ from minimateplus.link.link import Link
 
 FORMAT = "seismo-relay-capture"
 VERSION = 1
-MAX_LINE_CHARS = 1 << 20
+MAX_LINE_BYTES = 1 << 20
+MAX_T_S = 1e9
 
 Side = Literal["host", "unit"]
 
@@ -68,6 +73,9 @@ class CaptureLink:
         clock: monotonic seconds.
         started_at: wall clock at the start, for the header; now if not given.
         note: a sentence for whoever reads the file later.
+
+    Raises:
+        CaptureError: the file cannot be written (also from ``send`` and ``receive``).
     """
 
     def __init__(
@@ -99,9 +107,11 @@ class CaptureLink:
         return self._inner.name
 
     async def send(self, data: bytes) -> None:
-        """Send and write down; see ``Link.send``."""
+        """Write down and send; see ``Link.send``."""
+        # First, so that it stands before the answer, and is kept when the sending is cancelled.
+        if data:
+            self._chunk("host", data)
         await self._inner.send(data)
-        self._chunk("host", data)
 
     async def receive(self) -> bytes:
         """Receive and write down; see ``Link.receive``."""
@@ -118,8 +128,11 @@ class CaptureLink:
         self._write({"t_s": t_s, "from": side, "hex": data.hex()})
 
     def _write(self, line: dict[str, object]) -> None:
-        self._sink.write(json.dumps(line) + "\n")
-        self._sink.flush()
+        try:
+            self._sink.write(json.dumps(line) + "\n")
+            self._sink.flush()
+        except (OSError, ValueError) as error:
+            raise CaptureError(f"{self.name}: the capture cannot be written: {error}") from error
 
 
 class ReplayLink:
@@ -127,7 +140,8 @@ class ReplayLink:
     A recorded conversation as a link: says what the unit said, if it is asked what it was asked.
 
     Raises ``CaptureError`` as soon as the host says another byte than it said in the capture, and
-    ``LinkClosedError`` where the capture ends.
+    ``LinkClosedError`` where the capture ends. Where the unit said nothing until the host spoke
+    again, ``receive`` waits for ever, as it did then: the caller's deadline ends it.
     """
 
     def __init__(self, capture: Capture) -> None:
@@ -136,6 +150,7 @@ class ReplayLink:
         self._next: CapturedChunk | None = next(self._chunks, None)
         self._sent = 0
         """Bytes already matched of the host chunk that is next."""
+        self._ended = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -154,10 +169,7 @@ class ReplayLink:
             due = self._next.data[self._sent :]
             part = data[: len(due)]
             if not due.startswith(part):
-                raise CaptureError(
-                    f"{self.name}: at {self._next.t_s:.3f} s the host said {due.hex(' ')}, "
-                    f"now it says {data.hex(' ')}; a replay answers only what was asked then"
-                )
+                raise self._another_byte(due, part)
             data = data[len(part) :]
             self._sent += len(part)
             if self._sent == len(self._next.data):
@@ -165,8 +177,11 @@ class ReplayLink:
 
     async def receive(self) -> bytes:
         """Return the unit's next chunk; see ``Link.receive``."""
-        if self._next is None or self._next.side != "unit":
-            raise LinkClosedError(f"{self.name}: the capture holds no further answer here")
+        await asyncio.sleep(0)
+        if self._next is not None and self._next.side != "unit":
+            await self._ended.wait()
+        if self._next is None:
+            raise LinkClosedError(f"{self.name}: the capture ends here")
         data = self._next.data
         self._step()
         return data
@@ -174,6 +189,16 @@ class ReplayLink:
     async def close(self) -> None:
         """End the replay."""
         self._next = None
+        self._ended.set()
+
+    def _another_byte(self, due: bytes, said: bytes) -> CaptureError:
+        assert self._next is not None
+        at = next(n for n, (was, now) in enumerate(zip(due, said, strict=False)) if was != now)
+        return CaptureError(
+            f"{self.name}: at {self._next.t_s:.3f} s, byte {self._sent + at} of the host: "
+            f"expected {due[at]:02x}, got {said[at]:02x}; a replay answers only what was asked "
+            f"then ({due.hex(' ')})"
+        )
 
     def _step(self) -> None:
         self._next = next(self._chunks, None)
@@ -184,33 +209,31 @@ def load_capture(path: str | Path) -> Capture:
     """
     Return the capture in a file.
 
-    A last line that was cut off (a crash while recording) is left out; any other line that cannot
-    be read is an error, since a capture is evidence.
+    A last line without its end that cannot be read (a crash while recording) is left out; any
+    other line that cannot be read is an error, since a capture is evidence.
 
     Raises:
         CaptureError: no such file, or not a capture of this version; names the line.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        *lines, unended = Path(path).read_bytes().split(b"\n")
+    except (OSError, ValueError) as error:
         raise CaptureError(f"{path}: cannot be read: {error}") from error
-    lines = text.split("\n")
-    cut_off = lines.pop()
-    del cut_off
-    if not lines:
-        raise CaptureError(f"{path}: line 1: expected a {FORMAT} header, got nothing")
-    header = _object(path, 1, lines[0])
+    header = _object(path, 1, lines[0] if lines else unended)
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise CaptureError(
             f"{path}: line 1: expected format {FORMAT!r} version {VERSION}, "
             f"got {header.get('format')!r} version {header.get('version')!r}"
         )
-    chunks = tuple(_parse_chunk(path, n, line) for n, line in enumerate(lines[1:], 2))
+    chunks = [_parse_chunk(path, n, line) for n, line in enumerate(lines[1:], 2)]
+    if lines and unended:
+        with contextlib.suppress(CaptureError):
+            chunks.append(_parse_chunk(path, len(lines) + 1, unended))
     return Capture(
         str(header.get("link", "")),
         str(header.get("started_at", "")),
         str(header.get("note", "")),
-        chunks,
+        tuple(chunks),
     )
 
 
@@ -219,11 +242,11 @@ def open_replay(path: str | Path) -> ReplayLink:
     return ReplayLink(load_capture(path))
 
 
-def _object(path: str | Path, number: int, line: str) -> dict[str, object]:
-    if len(line) > MAX_LINE_CHARS:
-        raise CaptureError(f"{path}: line {number}: longer than {MAX_LINE_CHARS} characters")
+def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
+    if len(line) > MAX_LINE_BYTES:
+        raise CaptureError(f"{path}: line {number}: longer than {MAX_LINE_BYTES} bytes")
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise CaptureError(f"{path}: line {number}: not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -231,13 +254,15 @@ def _object(path: str | Path, number: int, line: str) -> dict[str, object]:
     return value
 
 
-def _parse_chunk(path: str | Path, number: int, line: str) -> CapturedChunk:
+def _parse_chunk(path: str | Path, number: int, line: bytes) -> CapturedChunk:
     value = _object(path, number, line)
-    side, t_s = value.get("from"), value.get("t_s")
-    if side not in ("host", "unit") or not isinstance(t_s, int | float):
-        raise CaptureError(f"{path}: line {number}: expected t_s in seconds and from host or unit")
+    side, t_s, text = value.get("from"), value.get("t_s"), value.get("hex")
+    if side not in ("host", "unit") or not isinstance(text, str):
+        raise CaptureError(f"{path}: line {number}: expected from (host or unit), t_s and hex")
+    if isinstance(t_s, bool) or not isinstance(t_s, int | float) or not abs(t_s) < MAX_T_S:
+        raise CaptureError(f"{path}: line {number}: t_s: expected seconds, got {t_s!r:.40}")
     try:
-        data = bytes.fromhex(str(value.get("hex", "")))
+        data = bytes.fromhex(text)
     except ValueError as error:
         raise CaptureError(f"{path}: line {number}: hex: {error}") from error
     if not data:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
     """
-    How long each thing may take, in seconds. Nothing waits for ever by default.
+    How long each thing may take, in seconds. Nothing waits for ever.
 
     A reply deadline of 10 s is what field captures call safe over a cellular modem, which may hold
     bytes back for a second (wire notebook, timing). A unit on a cable answers in well under one.
@@ -26,5 +27,6 @@ class Deadlines:
 
     def __post_init__(self) -> None:
         for name in ("connect_s", "reply_s", "operation_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be more than 0 s, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be more than 0 s and finite, got {value}")

@@ -34,14 +34,18 @@ class MemoryLink:
 
     async def receive(self) -> bytes:
         """Return the next chunk; see ``Link.receive``."""
-        chunk = _END if self._closed else await self._incoming.get()
+        if self._closed:
+            raise LinkClosedError(f"{self._name}: the link is closed")
+        chunk = await self._incoming.get()
         if chunk == _END:
             self._closed = True
             raise LinkClosedError(f"{self._name}: the far end closed the link")
         return chunk
 
     async def close(self) -> None:
-        """End the road for both ends."""
+        """End the road for both ends; what is under way to the other end still arrives."""
+        if self._closed:
+            return
         self._closed = True
         self._outgoing.put_nowait(_END)
         self._incoming.put_nowait(_END)

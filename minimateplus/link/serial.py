@@ -9,7 +9,7 @@ import serialx
 from minimateplus.errors import ConnectError, ConnectTimeoutError
 from minimateplus.link.address import Address
 from minimateplus.link.deadlines import Deadlines
-from minimateplus.link.stream import StreamLink
+from minimateplus.link.stream import FOREIGN_ERRORS, StreamLink
 
 
 async def open_serial(address: Address, deadlines: Deadlines) -> StreamLink:
@@ -29,7 +29,7 @@ async def open_serial(address: Address, deadlines: Deadlines) -> StreamLink:
         raise ConnectTimeoutError(
             f"{address}: the port did not open within {deadlines.connect_s:g} s"
         ) from error
-    except (OSError, ValueError, serialx.SerialException) as error:
+    except (ValueError, *FOREIGN_ERRORS) as error:
         raise ConnectError(
             f"{address}: {error}; is the port right, free, and yours to open?"
         ) from error

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import serialx
+
 from minimateplus.errors import LinkClosedError
+
+FOREIGN_ERRORS = (OSError, EOFError, serialx.SerialException)
+"""What a broken road raises underneath, ``TimeoutError`` being an ``OSError``; made ours here."""
 
 CHUNK_BYTES = 4096
 CLOSE_S = 1.0
@@ -21,6 +26,7 @@ class StreamLink:
         self._name = name
         self._reader = reader
         self._writer = writer
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -34,14 +40,14 @@ class StreamLink:
         try:
             self._writer.write(data)
             await self._writer.drain()
-        except OSError as error:
+        except FOREIGN_ERRORS as error:
             raise LinkClosedError(f"{self._name}: the link broke while sending: {error}") from error
 
     async def receive(self) -> bytes:
         """Return the next chunk; see ``Link.receive``."""
         try:
             chunk = await self._reader.read(CHUNK_BYTES)
-        except OSError as error:
+        except FOREIGN_ERRORS as error:
             raise LinkClosedError(f"{self._name}: the link broke: {error}") from error
         if not chunk:
             raise LinkClosedError(f"{self._name}: the far end closed the link")
@@ -49,14 +55,19 @@ class StreamLink:
 
     async def close(self) -> None:
         """Close both directions, politely for ``CLOSE_S``, then at once."""
-        self._writer.close()
+        if self._closed:
+            return
+        self._closed = True
         try:
+            self._writer.close()
             async with asyncio.timeout(CLOSE_S):
                 await self._writer.wait_closed()
-        except TimeoutError:
+        except FOREIGN_ERRORS:
+            self._abort()
+        except asyncio.CancelledError:
+            self._abort()
+            raise
+
+    def _abort(self) -> None:
+        with contextlib.suppress(*FOREIGN_ERRORS):
             self._writer.transport.abort()
-        except (OSError, asyncio.CancelledError):
-            with contextlib.suppress(OSError):
-                self._writer.transport.abort()
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise

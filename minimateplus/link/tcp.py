@@ -8,7 +8,7 @@ import socket
 from minimateplus.errors import ConnectError, ConnectTimeoutError
 from minimateplus.link.address import Address
 from minimateplus.link.deadlines import Deadlines
-from minimateplus.link.stream import StreamLink
+from minimateplus.link.stream import FOREIGN_ERRORS, StreamLink
 
 KEEPALIVE_IDLE_S = 10
 KEEPALIVE_EVERY_S = 5
@@ -32,9 +32,14 @@ async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
             f"{address}: no answer within {deadlines.connect_s:g} s; "
             "is the modem powered and the address right?"
         ) from error
-    except (OSError, UnicodeError) as error:
+    except (UnicodeError, *FOREIGN_ERRORS) as error:
         raise ConnectError(f"{address}: {_reason(error)}") from error
-    notice_half_open(writer)
+    try:
+        notice_half_open(writer)
+    except OSError as error:
+        # The far end was gone before the socket could be set up.
+        writer.transport.abort()
+        raise ConnectError(f"{address}: {_reason(error)}") from error
     return StreamLink(str(address), reader, writer)
 
 

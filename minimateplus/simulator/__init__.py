@@ -2,8 +2,8 @@
 A unit that is not there: memory, behaviour, scenes. Answers on TCP, a pty, or in memory.
 
 It speaks through the same codec as the client, so it shares our mistakes about the wire: it judges
-behaviour, captured frames from real units judge the protocol. It says of itself that it is simulated,
-in its serial number (``SIM...``) and in the text of its identity block.
+behaviour, captured frames from real units judge the protocol. It says of itself that it is
+simulated, in its serial number (``SIM...``) and in the text of its identity block.
 """
 
 from minimateplus.simulator.serve import (

@@ -1,8 +1,9 @@
 """
 Synthetic blasts: plausible, seeded, and of nobody's quarry.
 
-Ground motion is built as a field record looks: noise, a small quick P arrival that trips the trigger,
-a larger S, and the slow surface wave that carries the peak, each a decaying sine with a soft start.
+Ground motion is built as a field record looks: noise, a small quick P arrival that trips the
+trigger, a larger S, and the slow surface wave that carries the peak, each a decaying sine with a
+soft start.
 The airblast reaches the microphone later, by the distance over the speed of sound.
 """
 

@@ -1,8 +1,8 @@
 """
 A unit's event memory: addresses, keys that are addresses, and what lies at each.
 
-Keys start at 01110000 after an erase and grow with what is stored. An event's image lies at its key;
-where it ends a monitor-log record lies, 0x46 bytes long, and the next event's key follows it
+Keys start at 01110000 after an erase and grow with what is stored. An event's image lies at its
+key; where it ends a monitor-log record lies, 0x46 bytes long, and the next event's key follows it
 (wire notebook, keys) [C values, D meaning].
 """
 

@@ -125,8 +125,8 @@ def _channel_block(name: str, setup: RecordingSetup) -> bytes:
 def header_payload(length: int, serial: str, start: datetime, stop: datetime, geo: float) -> bytes:
     """Return the answer to 0A: the 44-byte form as known, the 70-byte form filled up with zeros."""
     text = build_text(serial, 9) + b"Geo: %.3f in/s" % geo
-    known = layouts.RECORD_HEADER.build({"start": start, "stop": stop, "text": text.ljust(28, b"\0")})
-    return known.ljust(length, b"\0")
+    fields = {"start": start, "stop": stop, "text": text.ljust(28, b"\0")}
+    return layouts.RECORD_HEADER.build(fields).ljust(length, b"\0")
 
 
 def record_payload(timestamp: datetime, peaks: Peaks, project: str | None) -> bytes:

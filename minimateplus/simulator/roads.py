@@ -83,7 +83,11 @@ class LossyRoad(WholeRoad):
 
 
 class CorruptingRoad(WholeRoad):
-    """Flips single bits on the way to the host."""
+    """
+    Flips single bits on the way to the host.
+
+    One flip in a frame is sure to be seen; two may cancel out in the frame's 8-bit sum.
+    """
 
     def __init__(self, inner: Link, rng: random.Random, share: float = 0.002) -> None:
         super().__init__(inner)

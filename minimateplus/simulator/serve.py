@@ -8,7 +8,6 @@ waits a moment, and is hung up on if the first goes on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import tty
 from collections.abc import AsyncIterator, Callable, Generator
@@ -81,9 +80,11 @@ async def connect_memory(
 
 
 async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel ``task`` and wait for its end; what went wrong in it is raised here."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
 
 
 class ServedTcp:
@@ -114,7 +115,7 @@ class ServedTcp:
         self._pace = pace
         self._line = asyncio.Lock()
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._links: dict[asyncio.Task[None], StreamLink] = {}
 
     @property
     def url(self) -> str:
@@ -143,17 +144,21 @@ class ServedTcp:
 
     async def close(self) -> None:
         """Close the port and hang up. May be called twice."""
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._tasks):
-            await _end(task)
-        if self._server is not None:
-            await self._server.wait_closed()
+        if self._server is None:
+            return
+        self._server.close()
+        for task, link in list(self._links.items()):
+            task.cancel()
+            await asyncio.wait((task,))
+            # A task that waits for the line, or never began, has not closed its link.
+            await link.close()
+        await self._server.wait_closed()
 
     def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._answer(StreamLink(self.url, reader, writer)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        link = StreamLink(self.url, reader, writer)
+        task = asyncio.create_task(self._answer(link))
+        self._links[task] = link
+        task.add_done_callback(lambda done: self._links.pop(done, None))
 
     async def _answer(self, link: StreamLink) -> None:
         try:
@@ -260,7 +265,7 @@ class PtyLink:
         loop = asyncio.get_running_loop()
         add, remove = pick(loop)
         ready: asyncio.Future[None] = loop.create_future()
-        add(self._descriptor, lambda: ready.done() or ready.set_result(None))
+        add(self._descriptor, lambda: None if ready.done() else ready.set_result(None))
         try:
             await ready
         finally:

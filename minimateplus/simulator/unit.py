@@ -9,8 +9,8 @@ known to be: a bulk read that was not armed gets no answer, a frame with a wrong
 unknown command neither, and 1F without a visited record gives the null key.
 
 What it does **not** simulate: histograms, the writing of settings, erase over the wire, call-home,
-timers, alarms, filters and real sensors, what a full memory does, the true contents of payloads that
-nobody knows (docs/wire.md lists what is our choice), and the hours of a battery.
+timers, alarms, filters and real sensors, what a full memory does, the true contents of payloads
+that nobody knows (docs/wire.md lists what is our choice), and the hours of a battery.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,10 @@ class SimulatedUnit:
         self._clock = clock
         self._set_at = self._drained_at = clock()
         self._set_to = now_unit or datetime.now().replace(microsecond=0)
-        self._busy_until_unit: datetime | None = None
+        self._busy_unit: tuple[datetime, datetime] | None = None
+        """Start and end of the last recording; ``None`` once the clock was set."""
+        self._cursors: WeakKeyDictionary[Conversation, bytes] = WeakKeyDictionary()
+        """The key that each conversation visited last."""
         self._monitor_since: float | None = None
         self._battery_v = BATTERY_FULL_V
 
@@ -127,7 +131,7 @@ class SimulatedUnit:
     def set_clock(self, moment: datetime) -> None:
         """Set the unit's own clock, to any time, also back."""
         self._set_to, self._set_at = moment, self._clock()
-        self._busy_until_unit = None
+        self._busy_unit = None
 
     @property
     def events(self) -> list[Event]:
@@ -199,8 +203,7 @@ class SimulatedUnit:
         level = setup.trigger_level_in_s or 0.0
         self._memory.add(StoredEvent(event, started, started + length, level, image))
         self.lifetime_count += 1
-        if at_unit is None:
-            self._busy_until_unit = started + length
+        self._busy_unit = started, started + length
         return event
 
     def erase(self) -> None:
@@ -243,6 +246,8 @@ class SimulatedUnit:
             return self._reply(request, b"")
         if request.sub not in commands.COMMANDS:
             return None
+        if request.sub in (commands.RECORD_HEADER.sub, commands.WAVEFORM_RECORD.sub):
+            self._cursors[conversation] = request.params[4:8]
         if request.sub == commands.RECORD_HEADER.sub and request.length == 0:
             return self._header_probe(request)
         payload = self._payload(conversation, request)
@@ -255,9 +260,8 @@ class SimulatedUnit:
         )
 
     def _header_probe(self, request: Frame) -> bytes:
-        """The one probe that carries a length: 46, 2C, or 00 where no record is (the last is ours)."""
-        self._cursor = request.params[4:8]
-        found = self._memory.record_at(self._cursor)
+        """The one probe that carries a length: 46, 2C, or 00 where no record is (00 is ours)."""
+        found = self._memory.record_at(request.params[4:8])
         length = found[0] if found else 0
         params = bytes(3) + bytes((length,)) + request.params[4:]
         return self._reply(request, b"", params)
@@ -288,9 +292,9 @@ class SimulatedUnit:
                 address = int.from_bytes(request.params[:4], "big")
                 return self._memory.read(address, min(request.length, commands.BULK_CHUNK_BYTES))
             case _:
-                return self._record_payload(request)
+                return self._record_payload(conversation, request)
 
-    def _record_payload(self, request: Frame) -> bytes | None:
+    def _record_payload(self, conversation: Conversation, request: Frame) -> bytes | None:
         """Return what speaks of the record under the cursor: 0A, 0C, 1E, 1F."""
         if request.sub == commands.FIRST_EVENT.sub:
             if request.params[TOKEN_PLACE] != ARM:
@@ -299,7 +303,8 @@ class SimulatedUnit:
                 )
             return layouts.KEY.build({"key": FIRST_KEY})
         if request.sub == commands.NEXT_EVENT.sub:
-            following = self.corrupt_next.get(self._cursor) or self._memory.key_after(self._cursor)
+            present = self._cursors.get(conversation, layouts.NULL_KEY)
+            following = self.corrupt_next.get(present) or self._memory.key_after(present)
             return layouts.KEY.build({"key": following or layouts.NULL_KEY})
         found = self._memory.record_at(request.params[4:8])
         if found is None:
@@ -333,15 +338,13 @@ class SimulatedUnit:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    _cursor: bytes = layouts.NULL_KEY
-    """The key that 0A visited last."""
-
     def _next_trigger_unit(self) -> datetime:
         now = self.now_unit
-        if self._busy_until_unit is not None and now < self._busy_until_unit:
-            late = self._busy_until_unit
-            self._set_to, self._set_at = late, self._clock()
-            return late
+        if self._busy_unit is not None:
+            started, stopped = self._busy_unit
+            if started <= now < stopped:
+                self._set_to, self._set_at = stopped, self._clock()
+                return stopped
         return now
 
     def _drain(self) -> None:

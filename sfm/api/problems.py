@@ -1,12 +1,12 @@
 """
 One error shape for all of the API: problem details (RFC 9457), ``application/problem+json``.
 
-Every error of ``minimateplus`` stands in ``PROBLEMS``; a test proves the table complete. The status
-says who is to blame and whether asking again helps:
+Every error of ``minimateplus`` stands in ``PROBLEMS``; a test proves the table complete. The
+status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
-400     the request itself cannot be read
 404     there is no such event, or no such page
+405     there is such a page, but not for this method
 422     a parameter is wrong; ``errors`` names each
 502     the unit answered, but not as a MiniMate Plus does
 503     refused, busy, or changing; ``Retry-After`` says when to ask again
@@ -48,12 +48,17 @@ class Problem:
     retry_after_s: int | None = None
 
 
+INTERNAL = Problem("internal", 500, "Our fault")
+INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
+LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
+SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
+
 PROBLEMS: dict[type[Exception], Problem] = {
-    errors.ConnectTimeoutError: Problem("unit-silent", 504, "The unit did not answer in time"),
+    errors.ConnectTimeoutError: SILENT,
     errors.ConnectError: Problem("unit-refused", 503, "The unit cannot be reached", RETRY_AFTER_S),
-    errors.LinkClosedError: Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S),
-    errors.LinkError: Problem("link-lost", 503, "The link to the unit failed", RETRY_AFTER_S),
-    errors.ReplyTimeoutError: Problem("unit-silent", 504, "The unit did not answer in time"),
+    errors.LinkClosedError: LINK_LOST,
+    errors.LinkError: LINK_LOST,
+    errors.ReplyTimeoutError: SILENT,
     errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
     errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
     errors.SampleDecodeError: Problem("unreadable", 502, "The event's samples cannot be read"),
@@ -62,15 +67,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
     errors.UnitError: Problem("unit-failed", 502, "The unit failed"),
     errors.CaptureError: Problem("bad-capture", 502, "The capture cannot answer this"),
-    errors.LocalProtocolError: Problem("internal", 500, "Our fault"),
-    errors.SampleRangeError: Problem("internal", 500, "Our fault"),
-    errors.MiniMateError: Problem("internal", 500, "Our fault"),
+    errors.LocalProtocolError: INTERNAL,
+    errors.SampleRangeError: INTERNAL,
+    errors.MiniMateError: INTERNAL,
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
 }
 """Which problem each error is; an error not named here is what its nearest ancestor is."""
-
-INTERNAL = Problem("internal", 500, "Our fault")
-INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
 
 
 def problem_of(error: Exception) -> Problem:

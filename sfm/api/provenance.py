@@ -22,10 +22,11 @@ def respond(answer: Answer, body: dict[str, Any]) -> Response:
     and ``Cache-Status`` (RFC 9211).
     """
     provenance = answer.provenance
-    content = orjson.dumps({**body, "provenance": asdict(provenance)})
+    said = orjson.dumps(body)
+    content = said[:-1] + b',"provenance":' + orjson.dumps(asdict(provenance)) + b"}"
     headers = {
         "Age": str(int(provenance.age_s)),
-        "ETag": etag_of(provenance, body),
+        "ETag": etag_of(provenance.serial, body, said),
         "Cache-Status": cache_status(provenance),
         # A shared cache between us and the reader would answer without the probe.
         "Cache-Control": "private, no-cache",
@@ -35,18 +36,19 @@ def respond(answer: Answer, body: dict[str, Any]) -> Response:
     return Response(content, media_type="application/json", headers=headers)
 
 
-def etag_of(provenance: Provenance, body: dict[str, Any]) -> str:
+def etag_of(serial: str | None, body: dict[str, Any], said: bytes) -> str:
     """
-    Return a strong tag: of an event its stamp under its unit, of anything else its content.
+    Return a strong tag: unit, stamp if it is an event, and a digest of what is said.
 
-    The epoch is not part of it: it starts again with the relay, and the event stays the same.
+    The stamp alone will not do: under a clock that was never set an erased and re-recorded event
+    can have the stamp of the old one. The epoch is not part of it: it starts again with the relay,
+    and the event stays the same.
     """
+    parts = [serial or "unknown"]
     if "waveform_key" in body:
-        timestamp = body["timestamp"] or "unknown"
-        kind = "w" if "samples" in body else "e"
-        return f'"{provenance.serial}.{body["waveform_key"]}.{timestamp}.{kind}"'
-    digest = hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=12)
-    return f'"{provenance.serial}.{digest.hexdigest()}"'
+        parts += [body["waveform_key"], body["timestamp"] or "unknown"]
+    parts.append(hashlib.blake2b(said, digest_size=12).hexdigest())
+    return f'"{".".join(parts)}"'
 
 
 def cache_status(provenance: Provenance) -> str:

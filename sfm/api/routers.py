@@ -14,12 +14,13 @@ from sfm import forms
 from sfm.api import schemas
 from sfm.api.problems import MEDIA_TYPE
 from sfm.api.provenance import respond
-from sfm.api.schemas import ReadQuery
+from sfm.api.schemas import NoQuery, ReadQuery
 from sfm.gateway import Gateway
 
 _TEXT = {
     404: "No such event",
     422: "A parameter is wrong; errors names it",
+    500: "Our fault",
     502: "The unit answered wrongly",
     503: "Refused, busy or changing; Retry-After says when to ask again",
     504: "The unit did not answer in time",
@@ -34,9 +35,11 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-DEVICE_PROBLEMS = _problems(422, 502, 503, 504)
-EVENT_PROBLEMS = _problems(404, 422, 502, 503, 504)
+RELAY_PROBLEMS = _problems(422, 500)
+DEVICE_PROBLEMS = _problems(422, 500, 502, 503, 504)
+EVENT_PROBLEMS = _problems(404, 422, 500, 502, 503, 504)
 
+Nothing = Annotated[NoQuery, Query()]
 Read = Annotated[ReadQuery, Query()]
 Index = Annotated[int, Path(ge=0, le=1_000_000, description="Place in the event list, from 0.")]
 
@@ -50,8 +53,8 @@ def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-@health.get("/health", response_model=schemas.HealthOut)
-async def get_health(request: Request) -> Response:
+@health.get("/health", response_model=schemas.HealthOut, responses=RELAY_PROBLEMS)
+async def get_health(request: Request, _: Nothing) -> Response:
     """Say that the relay is up; touches no device."""
     uptime_s = round(time.monotonic() - request.app.state.started_mono, 3)
     body = {"status": "ok", "version": version("seismo-relay"), "uptime_s": uptime_s}
@@ -95,9 +98,7 @@ async def get_event(request: Request, index: Index, query: Read) -> Response:
     return respond(answer, answer.value)
 
 
-@device.get(
-    "/event/{index}/waveform", response_model=schemas.WaveformOut, responses=EVENT_PROBLEMS
-)
+@device.get("/event/{index}/waveform", response_model=schemas.WaveformOut, responses=EVENT_PROBLEMS)
 async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     """Samples of Tran, Vert, Long and MicL in physical units, with time axis and peaks."""
     answer = await _gateway(request).waveform(query.address, index, force=query.force)
@@ -111,7 +112,7 @@ async def get_monitor_status(request: Request, query: Read) -> Response:
     return respond(answer, answer.value)
 
 
-@cache.get("/stats", response_model=schemas.StatsOut)
-async def get_cache_stats(request: Request) -> Response:
+@cache.get("/stats", response_model=schemas.StatsOut, responses=RELAY_PROBLEMS)
+async def get_cache_stats(request: Request, _: Nothing) -> Response:
     """What the cache holds and what the lines cost; touches no device."""
     return Response(orjson.dumps(_gateway(request).stats()), media_type="application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -11,28 +11,43 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from minimateplus.link import Address
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
 
+_NO_NAME = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+class NoQuery(BaseModel):
+    """No parameters. A misspelt one is refused here as everywhere."""
+
+    model_config = ConfigDict(extra="forbid")
+
 
 class DeviceQuery(BaseModel):
     """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Anything else is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    port: str | None = Field(
-        None, max_length=256, description="Serial port, such as /dev/ttyUSB0, COM3 or rfc2217://..."
+    port: Annotated[
+        str | None,
+        Field(max_length=256, description="Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT."),
+    ] = None
+    baud: Annotated[int, Field(ge=1, le=4_000_000, description="Speed of the serial port.")] = (
+        DEFAULT_BAUD
     )
-    baud: int = Field(DEFAULT_BAUD, ge=1, le=4_000_000, description="Speed of the serial port.")
-    host: str | None = Field(
-        None,
-        max_length=253,
-        validate_default=True,
-        description="Host name or IP address of the modem or serial server.",
+    host: Annotated[
+        str | None,
+        Field(
+            max_length=253,
+            validate_default=True,
+            description="Host name or IP address of the modem or serial server.",
+        ),
+    ] = None
+    tcp_port: Annotated[int, Field(ge=1, le=65535, description="TCP port of the unit.")] = (
+        DEFAULT_TCP_PORT
     )
-    tcp_port: int = Field(DEFAULT_TCP_PORT, ge=1, le=65535, description="TCP port of the unit.")
 
     @field_validator("port", "host")
     @classmethod
     def _is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or re.search(r"[\s\x00-\x1f\x7f]", value)):
+        if value is not None and (not value.strip("[]") or _NO_NAME.search(value)):
             raise ValueError("must not be empty or hold spaces or control characters")
         return value
 
@@ -59,7 +74,7 @@ class DeviceQuery(BaseModel):
 class ReadQuery(DeviceQuery):
     """Which unit, and how fresh."""
 
-    force: bool = Field(False, description="Go to the device, whatever the cache holds.")
+    force: Annotated[bool, Field(description="Go to the device, whatever the cache holds.")] = False
 
 
 class ProvenanceOut(BaseModel):
@@ -231,11 +246,14 @@ class StatsOut(BaseModel):
 class ProblemOut(BaseModel):
     """Problem details (RFC 9457)."""
 
-    type: str
+    type: Annotated[str, Field(description="urn:seismo-relay:problem: and the kind.")]
     title: str
     status: int
-    detail: str
-    errors: list[dict[str, str]] | None = None
+    detail: Annotated[str, Field(description="What happened, and to which unit.")]
+    errors: Annotated[
+        list[dict[str, str]] | None,
+        Field(description="Only of invalid-parameter: each field with a message."),
+    ] = None
 
 
 def describe_problems(app: FastAPI) -> None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfm.api import schemas
+from sfm.api.problems import INTERNAL, INVALID, PROBLEMS, Problem
+from sfm.server import build_app
+from sfm.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "api.md").read_text()
+PROMISE = (ROOT / "docs" / "promise.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text under one heading, up to the next of its rank."""
+    return re.split(r"^## ", PAGE.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """The rows of the table under a heading, by every name that the first cell holds."""
+    found: dict[str, list[str]] = {}
+    for line in section(title).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for name in re.findall(r"`([\w-]+)`", cells[0]) if line.startswith("| `") else ():
+            found[name] = cells
+    return found
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    paths = build_app(Settings()).openapi()["paths"]
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_has_its_heading_and_no_heading_is_without_a_route() -> None:
+    headings = re.findall(r"^### `(.+)`$", section("Routes"), re.MULTILINE)
+    assert sorted(headings) == sorted(operations())
+
+
+def test_every_query_parameter_has_its_row_with_its_default() -> None:
+    told = rows("Which unit, and how fresh")
+    for operation in operations().values():
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "query":
+                default = parameter["schema"].get("default")
+                expected = "" if default is None else str(default).lower()
+                assert told[parameter["name"]][1].strip("`") == expected
+    assert set(told) == set(schemas.ReadQuery.model_fields)
+
+
+def test_every_setting_has_its_row_with_its_default() -> None:
+    told = rows("Settings")
+    assert set(told) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
+
+
+@pytest.mark.parametrize("problem", {*PROBLEMS.values(), INTERNAL, INVALID}, ids=lambda p: p.kind)
+def test_every_problem_has_its_row_with_its_status(problem: Problem) -> None:
+    cells = rows("Errors")[problem.kind]
+    assert cells[1] == str(problem.status)
+    assert ("`Retry-After`" in cells[2]) == (problem.retry_after_s is not None)
+
+
+def test_no_problem_is_described_that_cannot_occur() -> None:
+    kinds = {problem.kind for problem in (*PROBLEMS.values(), INTERNAL, INVALID)}
+    assert set(rows("Errors")) == kinds | {"not-found", "method-not-allowed"}
+
+
+def test_every_fact_of_the_provenance_has_its_row() -> None:
+    assert set(schemas.ProvenanceOut.model_fields) <= set(rows("Where an answer comes from"))
+
+
+def test_every_test_that_the_promise_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PROMISE)
+    assert len(named) > 20
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    for file, test in named:
+        assert f"def {test}(" in sources[file], f"{file}::{test}"
+
+
+def test_the_promise_has_its_thirteen_lines() -> None:
+    numbers = re.findall(r"^## (\d+)\. ", PROMISE, re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, 14)]

@@ -1,0 +1,232 @@
+"""
+A small world for the gateway: units in memory behind addresses, people at their keypads, bad roads.
+
+Gateway, client, cache and simulated unit are those of production; time is virtual. The world counts
+what the gateway does to its units, and at its end it proves that nothing is left over: no task, no
+open link, no failure that nobody looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+from virtual_time import now_s, run
+
+from minimateplus.client import MiniMate
+from minimateplus.errors import ConnectError
+from minimateplus.link import Address, Deadlines
+from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.wire import commands
+from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.framing import Frame
+from sfm.gateway import Gateway
+from sfm.live_cache import LiveCache
+from sfm.settings import Settings
+
+P = ParamSpec("P")
+
+HERE = Address("tcp", "unit.invalid", 12345)
+ELSEWHERE = Address("tcp", "other.invalid", 12345)
+KEY = "tcp:unit.invalid:12345"
+T0 = datetime(2026, 4, 1, 0, 28, 12)
+
+
+def ground(loud: int = 3, axis: int = 0, size: int = 16) -> NDArray[np.int16]:
+    """Counts of a small event: equal ``loud`` and ``size`` make equal lengths on every axis."""
+    counts = np.ones((4, size), dtype=np.int16)
+    counts[axis, size // 2 :] = 1 + loud
+    return counts
+
+
+class FieldUnit(SimulatedUnit):
+    """A simulated unit that people touch while it is being read."""
+
+    def __init__(self, serial: str = "SIM0001", *, now_unit: datetime = T0) -> None:
+        super().__init__(serial, clock=now_s, now_unit=now_unit)
+        self.heard: list[int] = []
+        """SUBs asked, in order, answered or not."""
+        self.silent_to_unknown_keys = False
+        self._due: dict[int, Callable[[], None]] = {}
+
+    def at_exchange(self, number: int, act: Callable[[], None]) -> None:
+        """Let somebody act just before the ``number``-th request from now is answered."""
+        self._due[len(self.heard) + number] = act
+
+    def at_next(self, sub: int, act: Callable[[], None]) -> None:
+        """Let somebody act just before the next request of that SUB is answered."""
+        self._due[-sub] = act
+
+    def undo(self) -> None:
+        """Let nobody act who has not yet."""
+        self._due.clear()
+
+    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+        self.heard.append(request.sub)
+        for moment in (len(self.heard), -request.sub):
+            if (act := self._due.pop(moment, None)) is not None:
+                act()
+        is_visit = request.sub == commands.RECORD_HEADER.sub
+        if self.silent_to_unknown_keys and is_visit:
+            known = {event.key for event in self.events}
+            logs = {stored.log_key for stored in self._memory.stored}
+            if request.params[4:8] not in known | logs:
+                return None
+        return super().answer(conversation, request)
+
+    def record(
+        self, count: int = 1, *, axis: int = 0, loud: int = 3, never_set: bool = False
+    ) -> FieldUnit:
+        """Record small events of one length; each ``axis`` is another ground motion."""
+        for _ in range(count):
+            at = NEVER_SET_UNIT if never_set else None
+            self.record_event(counts=ground(loud, axis), at_unit=at)
+        return self
+
+    def truth(self) -> list[tuple[str, str, float]]:
+        """Key, timestamp and loudest axis of every stored event: what a list must say."""
+        return [
+            (e.key.hex(), e.timestamp_unit.isoformat() if e.timestamp_unit else "", shape(e.peaks))
+            for e in self.events
+        ]
+
+
+def shape(peaks: Any) -> float:
+    """A number that tells events of another axis or loudness apart."""
+    told = peaks if isinstance(peaks, dict) else {name: getattr(peaks, name) for name in GEO}
+    return float(round(sum(factor * told[name] for name, factor in GEO.items()), 5))
+
+
+GEO = {"tran_in_s": 1.0, "vert_in_s": 10.0, "long_in_s": 100.0}
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """The same of a list that the gateway gave."""
+    return [(e["waveform_key"], e["timestamp"] or "", shape(e["peaks"])) for e in events]
+
+
+class _CountedLink(WholeRoad):
+    def __init__(self, inner: MemoryLink, on_close: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._on_close: Callable[[], None] | None = on_close
+
+    async def close(self) -> None:
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
+        await super().close()
+
+
+class World:
+    """Units behind addresses, and one gateway. Lives for one test."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        self.cache = LiveCache(clock=now_s, status_ttl_s=self.settings.status_ttl_s)
+        self.gateway = Gateway(
+            self.cache, self.settings, connect=self.connect, clock=now_s, wall=self.wall
+        )
+        self.units: dict[Address, FieldUnit] = {}
+        self.road: Road = WholeRoad
+        self.called = 0
+        """Conversations begun."""
+        self.open: dict[Address, int] = {}
+        self.most_open: dict[Address, int] = {}
+        self._lines: list[MemoryLink] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def plug(self, unit: FieldUnit, address: Address = HERE) -> FieldUnit:
+        """Put ``unit`` behind an address; conversations under way stay with their unit."""
+        self.units[address] = unit
+        return unit
+
+    def wall(self) -> datetime:
+        """The time of day, standing with the virtual clock."""
+        return datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=now_s() - 1000.0)
+
+    async def connect(self, address: Address) -> MiniMate:
+        """What the gateway opens a conversation with."""
+        unit = self.units.get(address)
+        if unit is None:
+            raise ConnectError(f"{address}: connection refused; nothing listens there")
+        self.called += 1
+        ours, theirs = memory_pair(str(address))
+        self._lines.append(theirs)
+        self._tasks.append(asyncio.create_task(converse(unit, self.road(theirs))))
+        self.open[address] = self.open.get(address, 0) + 1
+        self.most_open[address] = max(self.open[address], self.most_open.get(address, 0))
+
+        def hung_up() -> None:
+            self.open[address] -= 1
+
+        deadlines: Deadlines = self.settings.deadlines
+        return await MiniMate.open(_CountedLink(ours, hung_up), deadlines=deadlines)
+
+    async def cut(self) -> None:
+        """Cut every line, from the unit's side."""
+        for line in self._lines:
+            await line.close()
+        self._lines.clear()
+
+    async def cost(self, asked: Awaitable[Any], unit: FieldUnit) -> int:
+        """Return how many requests ``asked`` put to ``unit``, as the unit counts them."""
+        before = len(unit.heard)
+        await asked
+        return len(unit.heard) - before
+
+    async def __aenter__(self) -> World:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.gateway.close()
+        if self._tasks:
+            _, talking = await asyncio.wait(self._tasks, timeout=60)
+            assert kind or not talking, "the gateway closed, and left a conversation open"
+            for task in talking:
+                task.cancel()
+        assert kind or not any(self.open.values()), "the gateway left a link open"
+
+
+def in_virtual_time(
+    test: Callable[Concatenate[World, P], Awaitable[None]],
+) -> Callable[P, None]:
+    """Run a test in a world of its own, and look afterwards for what it left behind."""
+
+    async def main(*args: P.args, **kwargs: P.kwargs) -> None:
+        complaints: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        async with World() as world:
+            await test(world, *args, **kwargs)
+        gc.collect()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"left over: {left}"
+        assert not complaints, complaints
+
+    @functools.wraps(test)
+    def told_in_virtual_time(*args: P.args, **kwargs: P.kwargs) -> None:
+        run(main(*args, **kwargs))
+
+    # Pytest must not take the world for a fixture, and must see the parameters behind it.
+    signature = inspect.signature(test)
+    parameters = list(signature.parameters.values())[1:]
+    told_in_virtual_time.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters
+    )
+    return told_in_virtual_time

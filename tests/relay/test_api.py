@@ -1,0 +1,444 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, get_type_hints
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
+
+from minimateplus import errors
+from minimateplus.client import MiniMate
+from minimateplus.link.memory import memory_pair
+from minimateplus.model import FIRST_KEY
+from minimateplus.simulator.roads import LateRoad
+from minimateplus.wire import commands
+from sfm.api import schemas
+from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
+from sfm.flights import ClosingError
+from sfm.gateway import Provenance
+from sfm.server import build_app
+from sfm.settings import Settings
+
+UNIT = {"host": "unit.invalid"}
+DEVICE_ROUTES = [
+    "/device/info",
+    "/device/events",
+    "/device/event/0",
+    "/device/event/0/waveform",
+    "/device/events/storage_range",
+    "/device/events/index",
+    "/device/monitor/status",
+]
+RELAY_ROUTES = ["/health", "/cache/stats"]
+EVERY_ROUTE = DEVICE_ROUTES + RELAY_ROUTES
+
+
+def app_of(world: World) -> FastAPI:
+    return build_app(world.settings, world.gateway)
+
+
+async def get(world: World, path: str, /, method: str = "GET", **params: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        return await client.request(method, path, params=params, timeout=None)
+
+
+def model_of(app: FastAPI, path: str) -> type[BaseModel]:
+    operation = app.openapi()["paths"][path.replace("/event/0", "/event/{index}")]["get"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    found: type[BaseModel] = getattr(schemas, schema.rpartition("/")[2])
+    return found
+
+
+def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == MEDIA_TYPE
+    assert response.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = response.json()
+    schemas.ProblemOut.model_validate(body, extra="forbid")
+    assert body["type"] == TYPE_PREFIX + kind
+    assert body["status"] == status
+    assert body["detail"]
+    return body
+
+
+# ---- answers
+
+
+@pytest.mark.parametrize("path", EVERY_ROUTE)
+@in_virtual_time
+async def test_every_answer_is_what_its_schema_declares(world: World, path: str) -> None:
+    world.plug(FieldUnit().record(2))
+    response = await get(world, path, **(UNIT if path in DEVICE_ROUTES else {}))
+    assert response.status_code == 200, response.text
+    model = model_of(app_of(world), path)
+    parsed = model.model_validate_json(response.content, strict=True, extra="forbid")
+    # Nothing is left out either: a field that may be null is still there.
+    assert json.loads(parsed.model_dump_json()) == response.json()
+
+
+@pytest.mark.parametrize("path", DEVICE_ROUTES)
+@in_virtual_time
+async def test_the_headers_say_what_the_body_says(world: World, path: str) -> None:
+    world.plug(FieldUnit().record(2))
+    world.road = LateRoad
+    for wait_s, force in ((0, ""), (7, ""), (0, "true"), (50, "")):
+        await asyncio.sleep(wait_s)
+        response = await get(world, path, **UNIT, **({"force": force} if force else {}))
+        told = response.json()["provenance"]
+        assert int(response.headers["Age"]) == int(told["age_s"])
+        status = response.headers["Cache-Status"].split("; ")
+        assert status[0] == "seismo-relay"
+        assert status[1] == ("hit" if told["source"] == "cache" else f"fwd={told['why']}")
+        assert status[-1] == f'detail="exchanges {told["exchanges"]}"'
+        assert response.headers["ETag"].startswith(f'"{told["serial"]}.')
+        assert response.headers["X-Simulated"] == "true"
+        assert response.headers["Cache-Control"] == "private, no-cache"
+        if force and path not in DEVICE_ROUTES[4:6]:
+            assert told["why"] == "request"
+
+
+@in_virtual_time
+async def test_a_shared_answer_says_collapsed(world: World) -> None:
+    world.plug(FieldUnit().record(2))
+    answers = await asyncio.gather(*(get(world, "/device/events", **UNIT) for _ in range(3)))
+    collapsed = ["collapsed" in answer.headers["Cache-Status"] for answer in answers]
+    assert collapsed == [answer.json()["provenance"]["shared"] for answer in answers]
+    assert sum(collapsed) == 2
+
+
+@pytest.mark.parametrize("path", ["/device/event/0", "/device/event/0/waveform", "/device/events"])
+@in_virtual_time
+async def test_a_tag_stands_as_long_as_the_event_and_no_longer(world: World, path: str) -> None:
+    unit = world.plug(FieldUnit().record(2, never_set=True))
+    first = await get(world, path, **UNIT)
+    await asyncio.sleep(60)
+    for force in ("false", "true"):
+        again = await get(world, path, **UNIT, force=force)
+        assert again.headers["ETag"] == first.headers["ETag"]
+    unit.erase()
+    # The same keys, the same timestamps: only the ground moved otherwise.
+    unit.record(2, axis=1, never_set=True)
+    assert (await get(world, path, **UNIT)).headers["ETag"] != first.headers["ETag"]
+
+
+@in_virtual_time
+async def test_the_tag_of_an_event_is_made_from_its_unit_and_stamp(world: World) -> None:
+    unit = world.plug(FieldUnit().record(1))
+    stamp = f"{unit.events[0].key.hex()}.{unit.events[0].timestamp_unit:%Y-%m-%dT%H:%M:%S}"
+    tags = []
+    for path in ("/device/event/0", "/device/event/0/waveform"):
+        tags.append((await get(world, path, **UNIT)).headers["ETag"])
+        assert tags[-1].startswith(f'"SIM0001.{stamp}.')
+        assert not tags[-1].startswith("W/")
+    assert tags[0] != tags[1]
+
+
+@in_virtual_time
+async def test_the_list_counts_what_it_holds(world: World) -> None:
+    world.plug(FieldUnit().record(3))
+    body = (await get(world, "/device/events", **UNIT)).json()
+    assert body["count"] == len(body["events"]) == 3
+    assert [event["index"] for event in body["events"]] == [0, 1, 2]
+    one = (await get(world, "/device/event/2", **UNIT)).json()
+    del one["provenance"]
+    assert one == body["events"][2]
+
+
+@in_virtual_time
+async def test_health_and_stats_touch_no_device(world: World) -> None:
+    unit = world.plug(FieldUnit().record(1))
+    await get(world, "/device/info", **UNIT)
+    unit.heard.clear()
+    health = await get(world, "/health")
+    stats = await get(world, "/cache/stats")
+    assert health.json()["status"] == "ok"
+    assert stats.json()["devices"][KEY]["serial"] == "SIM0001"
+    assert unit.heard == []
+
+
+@in_virtual_time
+async def test_host_and_its_default_port_name_the_same_unit(world: World) -> None:
+    world.plug(FieldUnit())
+    named: list[dict[str, Any]] = [UNIT, {**UNIT, "tcp_port": 12345}]
+    for params in named:
+        response = await get(world, "/device/info", **params)
+        assert response.json()["provenance"]["conn_key"] == KEY
+    assert world.called == 1
+
+
+@pytest.mark.parametrize("host", ["fe80::1", "[fe80::1]", "FE80::1"])
+@in_virtual_time
+async def test_an_ipv6_host_may_stand_in_brackets_or_not(world: World, host: str) -> None:
+    response = await get(world, "/device/info", host=host)
+    body = assert_problem(response, 503, "unit-refused")
+    assert body["detail"].lower().startswith("tcp://[fe80::1]:12345")
+
+
+# ---- what the caller did wrong
+
+BAD_INPUT: list[tuple[str, dict[str, Any], str]] = [
+    ("/device/info", {"host": "h", "tcp_port": 0}, "tcp_port"),
+    ("/device/info", {"host": "h", "tcp_port": 70000}, "tcp_port"),
+    ("/device/info", {"host": "h", "tcp_port": "x"}, "tcp_port"),
+    ("/device/info", {"port": "COM3", "baud": 0}, "baud"),
+    ("/device/info", {"port": "COM3", "baud": -9600}, "baud"),
+    ("/device/info", {"host": "h", "port": "COM3"}, "host"),
+    ("/device/info", {}, "host"),
+    ("/device/info", {"host": ""}, "host"),
+    ("/device/info", {"host": "[]"}, "host"),
+    ("/device/info", {"host": " "}, "host"),
+    ("/device/info", {"host": "a b"}, "host"),
+    ("/device/info", {"host": "a\nb"}, "host"),
+    ("/device/info", {"host": "h" * 254}, "host"),
+    ("/device/info", {"port": ""}, "port"),
+    ("/device/info", {"port": "COM 3"}, "port"),
+    ("/device/info", {"host": "h", "force": "maybe"}, "force"),
+    ("/device/info", {"host": "h", "forced": "true"}, "forced"),
+    ("/device/event/-1", {"host": "h"}, "index"),
+    ("/device/event/1000001", {"host": "h"}, "index"),
+    ("/device/event/first", {"host": "h"}, "index"),
+    ("/device/event/-1/waveform", {"host": "h"}, "index"),
+    ("/device/event/0/waveform", {"host": "h", "format": "x"}, "format"),
+    ("/device/events", {"host": "h", "index": 3}, "index"),
+    ("/device/monitor/status", {"host": "h", "tcpport": 1}, "tcpport"),
+    ("/health", {"host": "h"}, "host"),
+    ("/cache/stats", {"verbose": 1}, "verbose"),
+]
+
+
+@pytest.mark.parametrize(("path", "params", "field"), BAD_INPUT)
+@in_virtual_time
+async def test_bad_input_is_refused_and_the_field_is_named(
+    world: World, path: str, params: dict[str, Any], field: str
+) -> None:
+    body = assert_problem(await get(world, path, **params), 422, "invalid-parameter")
+    assert field in [error["field"] for error in body["errors"]]
+    assert all(error["message"] for error in body["errors"])
+    assert field in body["detail"]
+    assert world.called == 0
+
+
+@pytest.mark.parametrize("path", DEVICE_ROUTES)
+@in_virtual_time
+async def test_every_device_route_refuses_an_unknown_parameter(world: World, path: str) -> None:
+    body = assert_problem(await get(world, path, **UNIT, frce="true"), 422, "invalid-parameter")
+    assert [error["field"] for error in body["errors"]] == ["frce"]
+
+
+# ---- what the unit did wrong
+
+
+@in_virtual_time
+async def test_an_event_that_is_not_there_is_404(world: World) -> None:
+    world.plug(FieldUnit().record(2))
+    for path in ("/device/event/2", "/device/event/2/waveform"):
+        body = assert_problem(await get(world, path, **UNIT), 404, "no-such-event")
+        assert "holds 2" in body["detail"]
+
+
+@pytest.mark.parametrize("path", DEVICE_ROUTES)
+@in_virtual_time
+async def test_a_unit_that_refuses_is_503_and_says_when_to_ask_again(
+    world: World, path: str
+) -> None:
+    response = await get(world, path, **UNIT)
+    assert_problem(response, 503, "unit-refused")
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("path", DEVICE_ROUTES)
+@in_virtual_time
+async def test_a_silent_unit_is_504(world: World, path: str) -> None:
+    unit = world.plug(FieldUnit())
+    unit.ignores.add(commands.POLL.sub)
+    response = await get(world, path, **UNIT)
+    body = assert_problem(response, 504, "unit-silent")
+    assert "Retry-After" not in response.headers
+    assert "unit.invalid" in body["detail"]
+
+
+@in_virtual_time
+async def test_what_is_no_unit_is_502(world: World) -> None:
+    tasks = []
+
+    async def connect(_: object) -> MiniMate:
+        ours, theirs = memory_pair("web.invalid")
+
+        async def speak_http() -> None:
+            await theirs.receive()
+            await theirs.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        tasks.append(asyncio.create_task(speak_http()))
+        return await MiniMate.open(ours)
+
+    world.gateway._connect = connect
+    assert_problem(await get(world, "/device/info", **UNIT), 502, "not-a-unit")
+    await asyncio.gather(*tasks)
+
+
+@in_virtual_time
+async def test_a_damaged_chain_of_events_is_502(world: World) -> None:
+    unit = world.plug(FieldUnit().record(3))
+    unit.corrupt_next[unit.events[1].key] = FIRST_KEY
+    assert_problem(await get(world, "/device/events", **UNIT), 502, "key-chain")
+
+
+@in_virtual_time
+async def test_a_relay_that_closes_is_503(world: World) -> None:
+    world.plug(FieldUnit().record(3))
+    world.road = LateRoad
+    asked = asyncio.create_task(get(world, "/device/events", **UNIT))
+    await asyncio.sleep(5)
+    await world.gateway.close()
+    response = await asked
+    assert_problem(response, 503, "closing")
+    assert "Retry-After" in response.headers
+    assert_problem(await get(world, "/device/events", **UNIT), 503, "closing")
+
+
+@pytest.mark.parametrize("path", ["/", "/device", "/device/nothing", "/device/event/0/x"])
+@in_virtual_time
+async def test_an_unknown_route_has_the_same_shape(world: World, path: str) -> None:
+    assert_problem(await get(world, path), 404, "not-found")
+
+
+@pytest.mark.parametrize("path", EVERY_ROUTE)
+@in_virtual_time
+async def test_an_unknown_method_has_the_same_shape(world: World, path: str) -> None:
+    response = await get(world, path, method="PATCH")
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("secret of /root"), errors.LocalProtocolError("secret of the wire")]
+)
+@in_virtual_time
+async def test_a_mistake_of_ours_is_500_and_tells_nothing_of_the_inside(
+    world: World, error: Exception
+) -> None:
+    async def fail(_: object) -> MiniMate:
+        raise error
+
+    world.gateway._connect = fail
+    response = await get(world, "/device/info", **UNIT)
+    body = assert_problem(response, 500, "internal")
+    assert "secret" not in response.text
+    assert "log" in body["detail"]
+
+
+def public_errors() -> list[type[Exception]]:
+    return [getattr(errors, name) for name in errors.__all__]
+
+
+@pytest.mark.parametrize("kind", public_errors())
+def test_every_error_of_the_instrument_has_a_row_of_its_own(kind: type[Exception]) -> None:
+    assert kind in PROBLEMS
+
+
+@pytest.mark.parametrize("kind", public_errors())
+def test_the_status_says_whose_side_an_error_lies_on(kind: type[Exception]) -> None:
+    status = problem_of(kind("said")).status
+    if issubclass(kind, errors.NoSuchEventError):
+        assert status == 404
+    elif kind in (errors.ReplyTimeoutError, errors.DeadlineError, errors.ConnectTimeoutError):
+        assert status == 504
+    elif issubclass(kind, errors.LinkError | errors.MemoryChangedError):
+        assert status == 503
+    elif issubclass(kind, errors.UnitError | errors.CaptureError):
+        assert status == 502
+    else:
+        assert status == 500
+
+
+def test_an_error_yet_to_come_is_what_its_nearest_ancestor_is() -> None:
+    class LoopError(errors.KeyChainError):
+        pass
+
+    assert problem_of(LoopError()).kind == "key-chain"
+    assert problem_of(ZeroDivisionError()).kind == "internal"
+    assert problem_of(ClosingError()).kind == "closing"
+
+
+def test_what_may_pass_says_when_to_ask_again_and_nothing_else_does() -> None:
+    for problem in PROBLEMS.values():
+        assert (problem.retry_after_s is not None) == (problem.status == 503), problem
+    by_kind: dict[str, set[tuple[int, str]]] = {}
+    for problem in PROBLEMS.values():
+        by_kind.setdefault(problem.kind, set()).add((problem.status, problem.title))
+    assert all(len(same) == 1 for same in by_kind.values()), by_kind
+
+
+# ---- the OpenAPI page
+
+
+def openapi() -> dict[str, Any]:
+    page: dict[str, Any] = build_app(Settings()).openapi()
+    return page
+
+
+def test_the_page_describes_every_status_that_occurs() -> None:
+    paths = openapi()["paths"]
+    for path in EVERY_ROUTE:
+        operation = paths[path.replace("/event/0", "/event/{index}")]["get"]
+        expected = {"200", "422", "500"}
+        if path in DEVICE_ROUTES:
+            expected |= {"502", "503", "504"}
+        if "/event/0" in path:
+            expected |= {"404"}
+        assert set(operation["responses"]) == expected, path
+        for status in expected - {"200"}:
+            content = operation["responses"][status]["content"]
+            assert list(content) == [MEDIA_TYPE]
+            assert content[MEDIA_TYPE]["schema"] == {"$ref": "#/components/schemas/ProblemOut"}
+    assert {path.replace("/event/0", "/event/{index}") for path in EVERY_ROUTE} == set(paths)
+
+
+def test_every_reference_on_the_page_leads_somewhere() -> None:
+    page = openapi()
+    text = json.dumps(page)
+    known = page["components"]["schemas"]
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in known
+    assert "ProblemOut" in known
+    assert "HTTPValidationError" not in known
+    assert build_app(Settings()).openapi() == page
+
+
+def test_every_parameter_on_the_page_is_described() -> None:
+    for path, operations in openapi()["paths"].items():
+        for parameter in operations["get"].get("parameters", ()):
+            assert parameter["description"], (path, parameter["name"])
+
+
+def test_the_body_tells_every_fact_of_the_provenance() -> None:
+    assert list(schemas.ProvenanceOut.model_fields) == list(get_type_hints(Provenance))
+
+
+@in_virtual_time
+async def test_a_reader_who_hangs_up_changes_nothing_for_the_next(world: World) -> None:
+    world.plug(FieldUnit().record(3))
+    world.road = LateRoad
+    gone = asyncio.create_task(get(world, "/device/events", **UNIT))
+    await asyncio.sleep(5)
+    gone.cancel()
+    await asyncio.sleep(120)
+    response = await get(world, "/device/events", **UNIT)
+    assert response.json()["provenance"]["why"] == "hit"
+    assert world.most_open == {HERE: 1}
+
+
+def test_the_application_closes_its_gateway_when_it_shuts_down() -> None:
+    async def main() -> None:
+        application = build_app(Settings())
+        async with application.router.lifespan_context(application):
+            pass
+        with pytest.raises(ClosingError):
+            await application.state.gateway.info(HERE)
+
+    asyncio.run(main())

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from relay_world import HERE, FieldUnit, World, in_virtual_time
+
+from minimateplus.client import MiniMate
+from minimateplus.errors import ConnectError, LinkClosedError, MiniMateError
+from sfm.gateway import Gateway
+from sfm.line import Line
+
+KEEP_OPEN_S = 5.0
+
+
+def line_to(world: World) -> Line:
+    return Line(HERE, world.connect, KEEP_OPEN_S)
+
+
+async def serial(unit: MiniMate) -> str:
+    return await unit.read_serial()
+
+
+async def talk(line: Line, say: Any = serial) -> Any:
+    async with line.lock:
+        return await line.talk(say)
+
+
+@in_virtual_time
+async def test_a_burst_shares_one_start_up(world: World) -> None:
+    unit, line = world.plug(FieldUnit()), line_to(world)
+    for _ in range(10):
+        assert await talk(line) == "SIM0001"
+        await asyncio.sleep(KEEP_OPEN_S - 0.1)
+    assert (world.called, line.conversations) == (1, 1)
+    assert line.exchanges == len(unit.heard) == 2 + 10 * 2
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_line_is_hung_up_after_it_was_not_used_for_a_while(world: World) -> None:
+    world.plug(FieldUnit())
+    line = line_to(world)
+    await talk(line)
+    await asyncio.sleep(KEEP_OPEN_S - 0.1)
+    assert world.open[HERE] == 1
+    await asyncio.sleep(0.2)
+    assert world.open[HERE] == 0
+    await talk(line)
+    assert (world.called, world.most_open[HERE]) == (2, 1)
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_line_is_not_hung_up_under_a_talk_that_is_longer_than_the_wait(
+    world: World,
+) -> None:
+    world.plug(FieldUnit())
+    line = line_to(world)
+    await talk(line)
+    await asyncio.sleep(KEEP_OPEN_S - 0.1)
+
+    async def slow(unit: MiniMate) -> str:
+        await asyncio.sleep(3 * KEEP_OPEN_S)
+        return await unit.read_serial()
+
+    assert await talk(line, slow) == "SIM0001"
+    assert (world.called, world.open[HERE]) == (1, 1)
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_line_that_was_kept_and_died_is_replaced_without_an_error(world: World) -> None:
+    world.plug(FieldUnit())
+    line = line_to(world)
+    await talk(line)
+    await world.cut()
+    assert await talk(line) == "SIM0001"
+    assert (line.conversations, world.most_open[HERE]) == (2, 1)
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_line_that_dies_in_the_middle_of_a_talk_is_an_error(world: World) -> None:
+    unit, line = world.plug(FieldUnit()), line_to(world)
+    await talk(line)
+    said = 0
+
+    async def cut_after_the_first_answer(one: MiniMate) -> str:
+        nonlocal said
+        said += 1
+        await one.read_serial()
+        await world.cut()
+        return await one.read_serial()
+
+    with pytest.raises(LinkClosedError):
+        await talk(line, cut_after_the_first_answer)
+    assert said == 1
+    assert world.open[HERE] == 0
+    asked = len(unit.heard)
+    assert await talk(line) == "SIM0001"
+    assert len(unit.heard) == asked + 4
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_fresh_line_that_dies_at_once_is_an_error(world: World) -> None:
+    unit, line = world.plug(FieldUnit()), line_to(world)
+
+    async def cut_first(one: MiniMate) -> str:
+        await world.cut()
+        return await one.read_serial()
+
+    with pytest.raises(LinkClosedError):
+        await talk(line, cut_first)
+    assert world.called == 1
+    assert len(unit.heard) == 2
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_conversation_that_failed_is_not_kept(world: World) -> None:
+    unit, line = world.plug(FieldUnit()), line_to(world)
+    unit.ignores.add(0x15)
+    with pytest.raises(MiniMateError):
+        await talk(line)
+    assert world.open[HERE] == 0
+    unit.ignores.clear()
+    assert await talk(line) == "SIM0001"
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_line_that_cannot_be_opened_leaves_nothing_open(world: World) -> None:
+    line = line_to(world)
+    with pytest.raises(ConnectError):
+        await talk(line)
+    assert (line.conversations, line.exchanges) == (0, 0)
+    await line.close()
+
+
+@in_virtual_time
+async def test_closing_a_line_hangs_up_at_once_and_may_be_done_twice(world: World) -> None:
+    world.plug(FieldUnit())
+    line = line_to(world)
+    await talk(line)
+    await line.close()
+    assert world.open[HERE] == 0
+    await line.close()
+
+
+@in_virtual_time
+async def test_with_nothing_to_keep_a_line_is_hung_up_after_each_talk(world: World) -> None:
+    world.plug(FieldUnit())
+    line = Line(HERE, world.connect, keep_open_s=0)
+    for _ in range(3):
+        await talk(line)
+        assert world.open[HERE] == 0
+    assert world.called == 3
+
+
+@in_virtual_time
+async def test_a_unit_holds_one_conversation_however_many_ask_for_whatever(world: World) -> None:
+    unit = world.plug(FieldUnit().record(3))
+    gateway: Gateway = world.gateway
+
+    async def reader(number: int) -> None:
+        await asyncio.sleep(number % 7)
+        for force in (False, True):
+            match number % 5:
+                case 0:
+                    await gateway.info(HERE, force=force)
+                case 1:
+                    await gateway.events(HERE, force=force)
+                case 2:
+                    await gateway.monitor_status(HERE, force=force)
+                case 3:
+                    await gateway.waveform(HERE, number % 3, force=force)
+                case _:
+                    await gateway.storage_range(HERE)
+            await asyncio.sleep(number % 11)
+
+    await asyncio.gather(*(reader(number) for number in range(60)))
+    assert world.most_open == {HERE: 1}
+    assert unit.events
+
+
+@in_virtual_time
+async def test_a_hang_up_that_came_too_late_leaves_the_line_to_who_used_it_since(
+    world: World,
+) -> None:
+    world.plug(FieldUnit())
+    line = line_to(world)
+    await talk(line)
+    async with line.lock:
+        await asyncio.sleep(KEEP_OPEN_S + 1)
+        await line.talk(serial)
+    await asyncio.sleep(1)
+    assert (world.called, world.open[HERE]) == (1, 1)
+    await line.close()
