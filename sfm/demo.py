@@ -67,7 +67,7 @@ async def _show(
         body: dict[str, Any] = response.json()
         return body
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name in ("What", "First read", "Second read"):
         table.add_column(name)
     views = (
@@ -101,7 +101,7 @@ async def _show(
 def _cost(body: dict[str, Any], exchanges: int) -> str:
     origin = "device" if body["provenance"]["source"] == "device" else "cache"
     count = f"{exchanges} exchanges" if exchanges else "no exchange"
-    return f"{origin}: {count}, {body['provenance']['took_s']:.3f} s"
+    return f"{origin}: {count}, {body['provenance']['took_s']:.2f} s"
 
 
 def _addresses(console: Console, base: str, tcp_port: int) -> None:

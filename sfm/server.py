@@ -40,6 +40,9 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
         version=version("seismo-relay"),
         description="Live cache in front of Instantel MiniMate Plus seismographs.",
         lifespan=lifespan,
+        # The framework's own pages load their scripts from another host; ours does not.
+        docs_url=None,
+        redoc_url=None,
     )
     application.state.gateway = gateway
     application.state.started_mono = time.monotonic()

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from sfm import forms
 from sfm.api import schemas
+from sfm.api.docs_page import docs_page
 from sfm.api.problems import MEDIA_TYPE
 from sfm.api.provenance import respond
 from sfm.api.schemas import NoQuery, ReadQuery
@@ -59,6 +60,18 @@ async def get_health(request: Request, _: Nothing) -> Response:
     uptime_s = round(time.monotonic() - request.app.state.started_mono, 3)
     body = {"status": "ok", "version": version("seismo-relay"), "uptime_s": uptime_s}
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+@health.get("/", include_in_schema=False)
+async def get_root(_: Nothing) -> Response:
+    """Lead whoever comes with a browser to the page of routes."""
+    return RedirectResponse("/docs")
+
+
+@health.get("/docs", include_in_schema=False)
+async def get_docs(request: Request, _: Nothing) -> Response:
+    """Show every route, for people."""
+    return HTMLResponse(docs_page(request.app.openapi()))
 
 
 @device.get("/info", response_model=schemas.InfoOut, responses=DEVICE_PROBLEMS)
