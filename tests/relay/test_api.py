@@ -301,7 +301,7 @@ async def test_a_relay_that_closes_is_503(world: World) -> None:
     assert_problem(await get(world, "/device/events", **UNIT), 503, "closing")
 
 
-@pytest.mark.parametrize("path", ["/", "/device", "/device/nothing", "/device/event/0/x"])
+@pytest.mark.parametrize("path", ["/nothing", "/device", "/device/nothing", "/device/event/0/x"])
 @in_virtual_time
 async def test_an_unknown_route_has_the_same_shape(world: World, path: str) -> None:
     assert_problem(await get(world, path), 404, "not-found")
