@@ -16,6 +16,7 @@ on the way.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -24,9 +25,20 @@ from minimateplus.model import Progress
 
 T = TypeVar("T")
 
+RETRY_AFTER_S = 5.0
+"""When a reader who was turned away may ask again."""
+
 
 class ClosingError(Exception):
     """The relay is shutting down; the read was ended."""
+
+
+class BusyError(Exception):
+    """More readers wait for the device than may, or one has waited for longer than he must."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 def shut() -> bool:
@@ -41,10 +53,14 @@ class Flight(Generic[T]):
     thing: Hashable
     forced: bool = False
     """Whether somebody aboard wants the device asked whatever the cache holds."""
+    max_age_s: float | None = None
+    """The smallest age that somebody aboard will take; ``None``: nobody said."""
     readers: int = 0
     doors: Callable[[], bool] = shut
     """Asked at each boarding: may unforced readers board although the flight has left?"""
     progress: Progress | None = None
+    left: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Set when it departs, or will never."""
     task: asyncio.Task[T] = field(init=False, repr=False)
 
 
@@ -57,10 +73,16 @@ class Departures:
 
     Args:
         line: held while a flight is under way; one conversation at a time.
+        most_readers: who may be aboard at once, waiting or under way; one more is turned away.
+        queue_s: how long a reader waits for a departure.
     """
 
-    def __init__(self, line: asyncio.Lock) -> None:
+    def __init__(
+        self, line: asyncio.Lock, *, most_readers: int = 5000, queue_s: float = 300.0
+    ) -> None:
         self._line = line
+        self._most_readers = most_readers
+        self._queue_s = queue_s
         self._waiting: dict[Hashable, Flight[Any]] = {}
         self._flying: dict[Hashable, Flight[Any]] = {}
         self._closed = False
@@ -68,6 +90,10 @@ class Departures:
         """Flights that got the line."""
         self.joined = 0
         """Readers who shared another's flight."""
+        self.readers = 0
+        """Readers aboard now."""
+        self.turned_away = 0
+        """Readers who were told that the device is busy."""
 
     @property
     def is_idle(self) -> bool:
@@ -85,16 +111,27 @@ class Departures:
         flying = self._flying.items()
         return {thing: flight.progress for thing, flight in flying if flight.progress is not None}
 
-    async def ask(self, thing: Hashable, read: Read[T], *, forced: bool = False) -> tuple[T, bool]:
+    async def ask(
+        self,
+        thing: Hashable,
+        read: Read[T],
+        *,
+        forced: bool = False,
+        max_age_s: float | None = None,
+    ) -> tuple[T, bool]:
         """
         Return what a flight for ``thing`` brings, and whether it was another reader's.
 
         Raises:
             ClosingError: the relay shuts down, or did so meanwhile.
+            BusyError: too many readers, or no departure within the queue time.
             Exception: what ``read`` raised, the same for everybody aboard.
         """
         if self._closed:
             raise ClosingError("the relay is shutting down")
+        if self.readers >= self._most_readers:
+            self.turned_away += 1
+            raise BusyError(f"{self.readers} readers wait for this device already", RETRY_AFTER_S)
         flight = self._boardable(thing, forced)
         joined = flight is not None
         if flight is None:
@@ -104,15 +141,32 @@ class Departures:
             flight.task.add_done_callback(_take_note)
         self.joined += joined
         flight.forced |= forced
+        if max_age_s is not None:
+            others_s = math.inf if flight.max_age_s is None else flight.max_age_s
+            flight.max_age_s = min(max_age_s, others_s)
         flight.readers += 1
+        self.readers += 1
         try:
+            await self._departure(flight)
             # A cancelled reader ends his own waiting, not the flight.
             await asyncio.wait([flight.task])
         finally:
             flight.readers -= 1
+            self.readers -= 1
         if flight.task.cancelled():
             raise ClosingError("the relay is shutting down")
         return flight.task.result(), joined
+
+    async def _departure(self, flight: Flight[Any]) -> None:
+        """Wait until ``flight`` departs, for as long as a reader must."""
+        try:
+            async with asyncio.timeout(self._queue_s):
+                await flight.left.wait()
+        except TimeoutError:
+            self.turned_away += 1
+            raise BusyError(
+                f"waited {self._queue_s:g} s for the device's line; others use it", RETRY_AFTER_S
+            ) from None
 
     def _boardable(self, thing: Hashable, forced: bool) -> Flight[Any] | None:
         if (waiting := self._waiting.get(thing)) is not None:
@@ -125,6 +179,7 @@ class Departures:
             await self._line.acquire()
         finally:
             del self._waiting[flight.thing]
+            flight.left.set()
         self._flying[flight.thing] = flight
         self.departed += 1
         try:

@@ -15,6 +15,7 @@ probe that closes it: 200 who ask at once cost one read.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -24,14 +25,34 @@ from typing import Any, Literal
 from minimateplus.client import MiniMate
 from minimateplus.link import Address, open_link
 from sfm import forms
-from sfm.flights import ClosingError, Flight
+from sfm.backoff import RestingError
+from sfm.flights import BusyError, ClosingError, Departures, Flight
 from sfm.forms import Form
+from sfm.freshness import ANY, FORCED, Freshness
 from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
-from sfm.owner import Owner, Reading, Why, pick
+from sfm.owner import Owner, Reading, Why, is_unreachable, pick
 from sfm.settings import Settings
 
-__all__ = ["Answer", "ClosingError", "Gateway", "Provenance"]
+__all__ = [
+    "Answer",
+    "BusyError",
+    "ClosingError",
+    "Gateway",
+    "NothingHeldError",
+    "Provenance",
+    "RestingError",
+]
+
+Quality = Literal["good", "partial", "unchecked", "last_known"]
+"""
+``partial``: some samples could not be vouched for. ``unchecked``: the reader asked not to ask the
+unit, and nothing proved lately that this is still so. ``last_known``: the unit could not be read.
+"""
+
+
+class NothingHeldError(Exception):
+    """The reader wants no device read, and nothing is held that would do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +65,7 @@ class Provenance:
     """Which memory of the unit this is of; rises with every erase that was noticed."""
     source: Literal["device", "cache"]
     why: Why
-    quality: Literal["good", "partial"]
-    """``partial``: some samples could not be vouched for."""
+    quality: Quality
     read_at: str
     """When the device read began, UTC, by the relay's clock."""
     age_s: float
@@ -61,13 +81,40 @@ class Provenance:
     simulated: bool | None
     """Whether the unit says of itself that it is a simulation; ``None``: it was not asked."""
 
+    @property
+    def confirmed_age_s(self) -> float:
+        """Seconds since the unit last said so: by the read itself, or by a later proof."""
+        return self.age_s if self.checked_age_s is None else min(self.age_s, self.checked_age_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A form with its provenance. Readers of one flight share the form: nobody changes it."""
 
-    value: Any
     provenance: Provenance
+    produce: Callable[[], Any]
+    memo: dict[str, Any]
+    """What was made of the form before, such as its encoded form; shared with the cache."""
+
+    @property
+    def value(self) -> Any:
+        """The form."""
+        return self.produce()
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """One thing that a device can be asked for: where it is held, how long it keeps, its read."""
+
+    name: Hashable
+    held: Callable[[str], Held | None]
+    last: Callable[[str], Held | None]
+    """The same, past its time as well."""
+    allowed_s: float
+    """How long it keeps since the unit last said so, when the reader has no wish."""
+    read: Callable[[Owner, Flight[Reading]], Awaitable[Reading]]
+    follows_list: bool = False
+    """Whether a proof of the event list proves it."""
 
 
 class _Tally:
@@ -115,6 +162,23 @@ class Gateway:
         self._closed = False
         self._owners: dict[str, Owner] = {}
         self._tallies: dict[str, _Tally] = {}
+        held, status = cache.held_info, cache.held_monitor_status
+        self._info = _Thing("info", held, held, math.inf, _read_info)
+        self._status = _Thing(
+            "status",
+            status,
+            lambda key: cache.held_monitor_status(key, expired=True),
+            self.settings.status_ttl_s,
+            _read_status,
+        )
+        self._events = _Thing(
+            "events",
+            cache.held_events,
+            cache.held_events,
+            -math.inf,
+            lambda owner, flight: owner.read_events(flight),
+            follows_list=True,
+        )
 
     async def _open(self, address: Address) -> MiniMate:
         deadlines = self.settings.deadlines
@@ -127,45 +191,35 @@ class Gateway:
 
     # --- verbs ----------------------------------------------------------------------------------
 
-    async def info(self, address: Address, *, force: bool = False) -> Answer:
+    async def info(self, address: Address, freshness: Freshness = ANY) -> Answer:
         """Return identity and recording setup; from the cache unless a write made them doubtful."""
-        owner = self._owner(address)
-        return await self._kept(owner, "info", self.cache.held_info, owner.read_info, force)
+        return await self._ask(address, self._info, freshness)
 
-    async def monitor_status(self, address: Address, *, force: bool = False) -> Answer:
+    async def monitor_status(self, address: Address, freshness: Freshness = ANY) -> Answer:
         """Return monitoring, clock, battery and memory; from the cache for 30 s."""
-        owner = self._owner(address)
-        held = self.cache.held_monitor_status
-        return await self._kept(owner, "status", held, owner.read_status, force)
+        return await self._ask(address, self._status, freshness)
 
-    async def events(self, address: Address, *, force: bool = False) -> Answer:
+    async def events(self, address: Address, freshness: Freshness = ANY) -> Answer:
         """Return the event list, after the unit's memory was probed; new events alone are read."""
-        owner = self._owner(address)
-        return await self._fly(owner, "events", owner.read_events, force)
+        return await self._ask(address, self._events, freshness)
 
-    async def event(self, address: Address, index: int, *, force: bool = False) -> Answer:
+    async def event(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
         """
         Return one event of the list, proven as the list is.
 
         Raises:
             NoSuchEventError: the list has no such index.
         """
-        answer = await self.events(address, force=force)
-        return Answer(pick(answer.value, index, str(address)), answer.provenance)
+        return self._one_event(await self.events(address, freshness), address, index)
 
-    async def waveform(self, address: Address, index: int, *, force: bool = False) -> Answer:
+    async def waveform(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
         """
         Return the waveform in a slot (a form of ``sfm.forms``), after its slot was proven.
 
         Raises:
             NoSuchEventError: the list has no such index.
         """
-        owner = self._owner(address)
-
-        async def read(flight: Flight[Reading]) -> Reading:
-            return await owner.read_waveform(flight, index)
-
-        return await self._fly(owner, ("waveform", index), read, force)
+        return await self._ask(address, self._waveform(index), freshness)
 
     async def storage_range(self, address: Address) -> Answer:
         """Return the keys of first and last event; always from the unit."""
@@ -183,29 +237,60 @@ class Gateway:
 
         return await self._direct(address, "lifetime_count", say)
 
+    def drop(self, address: Address, reason: str) -> None:
+        """Forget everything held of a device; the next reader asks the unit."""
+        self.cache.drop_device(self.conn_key(address), reason)
+
+    # --- without the device ---------------------------------------------------------------------
+
+    def held_info(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+        """Return what ``info`` would answer without asking the unit, if it would."""
+        return self._without_asking(conn_key, self._info, freshness)
+
+    def held_monitor_status(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+        """Return what ``monitor_status`` would answer without asking the unit, if it would."""
+        return self._without_asking(conn_key, self._status, freshness)
+
+    def held_events(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+        """Return what ``events`` would answer without asking the unit, if it would."""
+        return self._without_asking(conn_key, self._events, freshness)
+
+    def held_waveform(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
+        """Return what ``waveform`` would answer without asking the unit, if it would."""
+        return self._without_asking(conn_key, self._waveform(index), freshness)
+
     def stats(self) -> Form:
         """Return what the cache holds and what the lines cost; touches no device."""
         return {
             "cache": self.cache.stats(),
-            "devices": {
-                key: {
-                    "serial": owner.serial,
-                    "simulated": owner.simulated,
-                    "hits": self._tallies[key].hits,
-                    "misses": dict(self._tallies[key].misses),
-                    "verdicts": dict(owner.verdicts),
-                    "flights": owner.departures.departed,
-                    "joined_readers": owner.departures.joined,
-                    "waiting_readers": owner.departures.waiting_readers,
-                    "conversations": owner.line.conversations,
-                    "exchanges": owner.line.exchanges,
-                    "under_way": [
-                        {"what": p.what, "done": p.done, "total": p.total}
-                        for p in owner.departures.progress.values()
-                    ],
-                }
-                for key, owner in self._owners.items()
+            "devices": {key: self._stats_of(owner) for key, owner in self._owners.items()},
+        }
+
+    def _stats_of(self, owner: Owner) -> Form:
+        tally, departures = self._tallies[owner.conn_key], owner.departures
+        return {
+            "serial": owner.serial,
+            "simulated": owner.simulated,
+            "hits": tally.hits,
+            "misses": dict(tally.misses),
+            "verdicts": dict(owner.verdicts),
+            "flights": departures.departed,
+            "joined_readers": departures.joined,
+            "readers": departures.readers,
+            "waiting_readers": departures.waiting_readers,
+            "turned_away": departures.turned_away,
+            "failures_in_a_row": owner.back_off.failures,
+            "conversations": owner.line.conversations,
+            "exchanges": owner.line.exchanges,
+            "read_times": {
+                "bounds_s": [b for b in owner.read_times.BOUNDS_S if math.isfinite(b)],
+                "counts": list(owner.read_times.counts),
+                "sum_s": round(owner.read_times.sum_s, 3),
             },
+            "under_way": [
+                {"what": p.what, "done": p.done, "total": p.total}
+                for p in departures.progress.values()
+            ],
         }
 
     # --- the ways an answer is made -------------------------------------------------------------
@@ -217,6 +302,22 @@ class Gateway:
             return LiveCache.make_conn_key(address.target, address.number, None, None)
         return LiveCache.make_conn_key(None, None, address.target, address.number)
 
+    def _waveform(self, index: int) -> _Thing:
+        def held(conn_key: str) -> Held | None:
+            return self.cache.held_waveform(conn_key, index)
+
+        async def read(owner: Owner, flight: Flight[Reading]) -> Reading:
+            return await owner.read_waveform(flight, index)
+
+        window_s = self.settings.validated_s or -math.inf
+        return _Thing(("waveform", index), held, held, window_s, read, follows_list=True)
+
+    def _one_event(self, answer: Answer, address: Address, index: int) -> Answer:
+        event = pick(answer.value, index, str(address))
+        return Answer(
+            answer.provenance, lambda: event, answer.memo.setdefault(f"event {index}", {})
+        )
+
     def _owner(self, address: Address) -> Owner:
         if self._closed:
             raise ClosingError("the relay is shutting down")
@@ -224,29 +325,80 @@ class Gateway:
         owner = self._owners.get(key)
         if owner is None:
             line = Line(address, self._connect, self.settings.keep_open_s)
-            owner = self._owners[key] = Owner(key, line, self.cache, self._clock)
+            departures = Departures(
+                line.lock,
+                most_readers=self.settings.most_readers,
+                queue_s=self.settings.queue_s,
+            )
+            owner = self._owners[key] = Owner(key, line, self.cache, self._clock, departures)
             self._tallies[key] = _Tally()
         return owner
 
-    async def _kept(
-        self,
-        owner: Owner,
-        thing: str,
-        held: Callable[[str], Held | None],
-        read: Callable[[Why], Awaitable[Reading]],
-        force: bool,
-    ) -> Answer:
-        """Answer from the cache while it may be; else from the next departure."""
-        if not force and (hit := held(owner.conn_key)) is not None:
-            return self._answer(owner, owner.reading_of(hit), shared=False)
+    async def _ask(self, address: Address, thing: _Thing, freshness: Freshness) -> Answer:
+        """Answer from what is held if the reader takes it; else from the next departure."""
+        conn_key = self.conn_key(address)
+        if (hit := self._without_asking(conn_key, thing, freshness)) is not None:
+            return hit
+        if freshness.only_if_cached:
+            raise NothingHeldError(
+                f"{conn_key}: nothing is held that is fresh enough, "
+                "and the unit was not to be asked"
+            )
+        owner = self._owner(address)
 
         async def fly(flight: Flight[Reading]) -> Reading:
             # The flight before this one may have brought what was missing.
-            if not flight.forced and (hit := held(owner.conn_key)) is not None:
-                return owner.reading_of(hit)
-            return await read("request" if flight.forced else "miss")
+            wanted = Freshness(force=flight.forced, max_age_s=flight.max_age_s)
+            if (held := self._fresh(conn_key, thing, wanted)) is not None:
+                return self._reading(owner, thing, held)
+            return await thing.read(owner, flight)
 
-        return await self._fly(owner, thing, fly, force)
+        try:
+            return await self._fly(owner, thing.name, fly, freshness)
+        except Exception as error:
+            held = thing.last(conn_key)
+            is_busy = isinstance(error, RestingError | BusyError)
+            if held is None or not (is_busy or is_unreachable(error)):
+                raise
+            if not freshness.accepts_after_error(self._age_s(thing, held, conn_key)):
+                raise
+            reading = self._reading(owner, thing, held, why="stale")
+            return self._answer(owner, reading, quality="last_known", source="cache")
+
+    def _without_asking(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Answer | None:
+        """Return what is held as an answer, if the reader takes it; touches no device."""
+        owner = self._owners.get(conn_key)
+        if owner is None or freshness.force:
+            return None
+        held = self._fresh(conn_key, thing, freshness)
+        if held is None:
+            return None
+        reading = self._reading(owner, thing, held)
+        kept = freshness.only_if_cached and not ANY.accepts(
+            self._age_s(thing, held, conn_key), thing.allowed_s
+        )
+        return self._answer(owner, reading, quality="unchecked" if kept else None)
+
+    def _fresh(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Held | None:
+        """The one decision: what is held of a thing, if it is fresh enough for the reader."""
+        held = thing.held(conn_key)
+        if held is None:
+            return None
+        accepted = freshness.accepts(self._age_s(thing, held, conn_key), thing.allowed_s)
+        return held if accepted else None
+
+    def _proven_mono(self, thing: _Thing, conn_key: str) -> float | None:
+        return self.cache.validated_mono(conn_key) if thing.follows_list else None
+
+    def _age_s(self, thing: _Thing, held: Held, conn_key: str) -> float:
+        """Return the seconds since the unit last said what is held: its read, or a later proof."""
+        proven = self._proven_mono(thing, conn_key)
+        if not thing.follows_list:
+            return held.age_s(self._clock())
+        return math.inf if proven is None else max(0.0, self._clock() - proven)
+
+    def _reading(self, owner: Owner, thing: _Thing, held: Held, why: Why = "hit") -> Reading:
+        return owner.reading_of(held, why, self._proven_mono(thing, owner.conn_key))
 
     async def _direct(
         self, address: Address, thing: str, say: Callable[[MiniMate], Awaitable[Form]]
@@ -257,17 +409,24 @@ class Gateway:
         async def read(_: Flight[Reading]) -> Reading:
             return await owner.read_directly(say)
 
-        return await self._fly(owner, thing, read, force=True)
+        return await self._fly(owner, thing, read, FORCED)
 
     async def _fly(
         self,
         owner: Owner,
         thing: Hashable,
         read: Callable[[Flight[Reading]], Awaitable[Reading]],
-        force: bool,
+        freshness: Freshness,
     ) -> Answer:
+        async def fly(flight: Flight[Reading]) -> Reading:
+            if not flight.forced:
+                owner.back_off.check()
+            return await read(flight)
+
         try:
-            reading, shared = await owner.departures.ask(thing, read, forced=force)
+            reading, shared = await owner.departures.ask(
+                thing, fly, forced=freshness.force, max_age_s=freshness.max_age_s
+            )
         except Exception:
             if owner.serial is None and owner.departures.is_idle:
                 self._forget(owner)
@@ -278,7 +437,15 @@ class Gateway:
         if self._owners.get(owner.conn_key) is owner:
             del self._owners[owner.conn_key], self._tallies[owner.conn_key]
 
-    def _answer(self, owner: Owner, reading: Reading, *, shared: bool) -> Answer:
+    def _answer(
+        self,
+        owner: Owner,
+        reading: Reading,
+        *,
+        shared: bool = False,
+        quality: Quality | None = None,
+        source: Literal["device", "cache"] | None = None,
+    ) -> Answer:
         now = self._clock()
         age_s = max(0.0, now - reading.read_began_mono)
         checked = reading.checked_mono
@@ -287,9 +454,9 @@ class Gateway:
             conn_key=owner.conn_key,
             serial=reading.serial,
             epoch=reading.epoch,
-            source="cache" if reading.why == "hit" else "device",
+            source=source or ("cache" if reading.why == "hit" else "device"),
             why=reading.why,
-            quality="partial" if _is_partial(reading.value) else "good",
+            quality=quality or _quality(reading),
             read_at=(self._wall() - timedelta(seconds=age_s)).isoformat(timespec="milliseconds"),
             age_s=round(age_s, 3),
             checked_age_s=None if checked is None else round(max(0.0, now - checked), 3),
@@ -298,10 +465,22 @@ class Gateway:
             shared=shared,
             simulated=reading.simulated,
         )
-        return Answer(reading.value, provenance)
+        return Answer(provenance, reading.produce, reading.memo)
 
 
-def _is_partial(form: Any) -> bool:
-    return isinstance(form, dict) and any(
-        vouched < form["samples"] for vouched in form.get("vouched", ())
-    )
+async def _read_info(owner: Owner, flight: Flight[Reading]) -> Reading:
+    return await owner.read_info("request" if flight.forced else "miss")
+
+
+async def _read_status(owner: Owner, flight: Flight[Reading]) -> Reading:
+    return await owner.read_status("request" if flight.forced else "miss")
+
+
+def _quality(reading: Reading) -> Quality:
+    """Return whether every sample of a waveform is vouched for; looked at once for all readers."""
+    if "is_partial" not in reading.memo:
+        form = reading.produce()
+        reading.memo["is_partial"] = isinstance(form, dict) and any(
+            vouched < form["samples"] for vouched in form.get("vouched", ())
+        )
+    return "partial" if reading.memo["is_partial"] else "good"

@@ -80,6 +80,8 @@ class Held:
     """Event lists only: the count that the list was stored under."""
     stamp: Stamp | None = None
     """Waveforms only."""
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What its users made of the value, such as its encoded form; goes with it."""
 
     def age_s(self, now_mono: float) -> float:
         """
@@ -273,11 +275,11 @@ class LiveCache:
         device = self._devices.get(conn_key)
         return None if device is None else device.waveforms.get(index)
 
-    def held_monitor_status(self, conn_key: str) -> Held | None:
-        """Return what ``get_monitor_status`` answers from."""
+    def held_monitor_status(self, conn_key: str, *, expired: bool = False) -> Held | None:
+        """Return what ``get_monitor_status`` answers from; with ``expired``, also past its time."""
         device = self._devices.get(conn_key)
-        if device is None or (held := device.status) is None:
-            return None
+        if device is None or (held := device.status) is None or expired:
+            return None if device is None else device.status
         # A negative age is a clock that went wrong, and is no proof of freshness.
         age_s = self._clock() - held.read_began_mono
         return held if 0.0 <= age_s < self._status_ttl_s else None

@@ -22,30 +22,36 @@ device that was dropped by somebody else during a read gets nothing of that read
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import structlog
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
+    DeadlineError,
     KeyChainError,
+    LinkError,
     MemoryChangedError,
     MiniMateError,
     NoSuchEventError,
     RemoteProtocolError,
     ReplyTimeoutError,
+    SampleDecodeError,
 )
 from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo
 from sfm import forms
+from sfm.backoff import BackOff
 from sfm.flights import Departures, Flight, shut
 from sfm.forms import Form
 from sfm.identity import Stamp, Verdict, compare_probes, confirms_append, last_stamp, stamp_of
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache
 
-__all__ = ["Owner", "Reading", "Why"]
+__all__ = ["Owner", "ReadTimes", "Reading", "Why", "is_unreachable", "pick"]
 
 Why = Literal["hit", "miss", "request", "stale", "partial"]
 """Why the device was read, in the words of RFC 9211 (``fwd=``); ``hit`` when nothing was."""
@@ -62,7 +68,8 @@ log = structlog.get_logger(__name__)
 class Reading:
     """What a flight brings for everybody aboard. The value is shared: nobody changes it."""
 
-    value: Any
+    produce: Callable[[], Any]
+    """Gives the form."""
     why: Why
     read_began_mono: float
     epoch: int
@@ -74,6 +81,30 @@ class Reading:
     """When the unit's memory was last asked whether the value is still what it holds."""
     exchanges: int = 0
     took_s: float = 0.0
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What readers made of the form, such as its encoded form; shared by all of them."""
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error says that the unit cannot be read now, by its own fault or the road's."""
+    if isinstance(error, KeyChainError | SampleDecodeError):
+        return False  # it answers well; what it holds is damaged
+    return isinstance(error, LinkError | ReplyTimeoutError | DeadlineError | RemoteProtocolError)
+
+
+class ReadTimes:
+    """How long reads took, as a histogram: readings up to each bound."""
+
+    BOUNDS_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, math.inf)
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(self.BOUNDS_S)
+        self.sum_s = 0.0
+
+    def add(self, took_s: float) -> None:
+        """Count one read."""
+        self.counts[bisect_left(self.BOUNDS_S, took_s)] += 1
+        self.sum_s += took_s
 
 
 class _AppendRefusedError(Exception):
@@ -113,11 +144,18 @@ class Owner:
     """Talks to one device, alone. Lives as long as the gateway; ``close`` ends its reads."""
 
     def __init__(
-        self, conn_key: str, line: Line, cache: LiveCache, clock: Callable[[], float]
+        self,
+        conn_key: str,
+        line: Line,
+        cache: LiveCache,
+        clock: Callable[[], float],
+        departures: Departures,
     ) -> None:
         self.conn_key = conn_key
         self.line = line
-        self.departures = Departures(line.lock)
+        self.departures = departures
+        self.back_off = BackOff(conn_key, clock)
+        self.read_times = ReadTimes()
         self.serial: str | None = None
         """Who answered last; ``None`` before the first contact."""
         self.simulated: bool | None = None
@@ -131,12 +169,16 @@ class Owner:
         await self.departures.close()
         await self.line.close()
 
-    def reading_of(self, held: Held) -> Reading:
+    def reading_of(
+        self, held: Held, why: Why = "hit", checked_mono: float | None = None
+    ) -> Reading:
         """Return what is held as a reading that cost nothing."""
         return Reading(
-            value=held.value(),
-            why="hit",
+            produce=held.value,
+            memo=held.memo,
+            why=why,
             read_began_mono=held.read_began_mono,
+            checked_mono=checked_mono,
             epoch=held.epoch,
             serial=self.serial,
             simulated=self.simulated,
@@ -196,7 +238,7 @@ class Owner:
                 event = proven.event(index, self.conn_key)
                 held = self._cache.held_waveform(self.conn_key, index)
                 if held is not None and not flight.forced:
-                    return replace(self.reading_of(held), checked_mono=proven.proven_mono)
+                    return self.reading_of(held, checked_mono=proven.proven_mono)
                 try:
                     return await self._download(unit, event, proven.probe, flight)
                 except MemoryChangedError as error:
@@ -415,17 +457,18 @@ class Owner:
             reading = await self.line.talk(say)
         except MiniMateError as error:
             log.warning("read_failed", unit=self.conn_key, serial=self.serial, error=str(error))
+            if is_unreachable(error):
+                self.back_off.failed(error)
             raise
-        return replace(
-            reading,
-            exchanges=self.line.exchanges - spent,
-            took_s=self._clock() - began,
-        )
+        self.back_off.succeeded()
+        took_s = self._clock() - began
+        self.read_times.add(took_s)
+        return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
 
     def _reading(self, value: Any, why: Why, began_mono: float) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number
         return Reading(
-            value=value,
+            produce=lambda: value,
             why=why,
             read_began_mono=began_mono,
             epoch=epoch,

@@ -37,6 +37,20 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How long a monitor status is served, from its read's start, s."),
     ] = 30.0
+    validated_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long a waveform is served without asking the unit, "
+            "from the last proof that its memory is unchanged, s; 0: never.",
+        ),
+    ] = 30.0
+    most_readers: Annotated[
+        int, Field(ge=1, description="Readers that may wait for one device at once.")
+    ] = 5000
+    queue_s: Annotated[
+        float, Field(gt=0, description="How long a reader waits for the device's line, s.")
+    ] = 300.0
     cache_limit_bytes: Annotated[
         int, Field(gt=0, description="What the live cache may hold, bytes.")
     ] = 256 * 1024 * 1024

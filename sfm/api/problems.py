@@ -17,7 +17,8 @@ status says who is to blame and whether asking again helps:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -29,7 +30,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from minimateplus import errors
-from sfm.flights import ClosingError
+from sfm.backoff import RestingError
+from sfm.flights import BusyError, ClosingError
+from sfm.gateway import NothingHeldError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:seismo-relay:problem:"
@@ -70,6 +73,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.LocalProtocolError: INTERNAL,
     errors.SampleRangeError: INTERNAL,
     errors.MiniMateError: INTERNAL,
+    BusyError: Problem("busy", 503, "Too many wait for the unit", RETRY_AFTER_S),
+    RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
+    NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
 }
 """Which problem each error is; an error not named here is what its nearest ancestor is."""
@@ -108,6 +114,9 @@ def install(app: FastAPI) -> None:
         if problem.status == INTERNAL.status:
             log.error("internal_error", error=repr(error), exc_info=error)
             return problem_response(problem, "The relay made a mistake; its log says which.")
+        rest_s = getattr(error, "retry_after_s", None)
+        if rest_s is not None:
+            problem = replace(problem, retry_after_s=math.ceil(rest_s))
         return problem_response(problem, str(error))
 
     async def invalid(_: Request, error: Exception) -> Response:
@@ -127,8 +136,10 @@ def install(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    for known in (errors.MiniMateError, ClosingError, Exception):
-        app.add_exception_handler(known, unit_failed)
+    known: list[type[Exception]] = [errors.MiniMateError, Exception]
+    known += [kind for kind in PROBLEMS if not issubclass(kind, errors.MiniMateError)]
+    for kind in known:
+        app.add_exception_handler(kind, unit_failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 

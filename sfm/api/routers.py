@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from sfm import forms
 from sfm.api import schemas
+from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
 from sfm.api.problems import MEDIA_TYPE
 from sfm.api.provenance import respond
@@ -77,14 +78,14 @@ async def get_docs(request: Request, _: Nothing) -> Response:
 @device.get("/info", response_model=schemas.InfoOut, responses=DEVICE_PROBLEMS)
 async def get_info(request: Request, query: Read) -> Response:
     """Identity, firmware, calibration, recording setup."""
-    answer = await _gateway(request).info(query.address, force=query.force)
+    answer = await _gateway(request).info(query.address, wanted(request, query))
     return respond(answer, answer.value)
 
 
 @device.get("/events", response_model=schemas.EventsOut, responses=DEVICE_PROBLEMS)
 async def get_events(request: Request, query: Read) -> Response:
     """Event list: stamp, peaks, project. The unit's memory is probed at each request."""
-    answer = await _gateway(request).events(query.address, force=query.force)
+    answer = await _gateway(request).events(query.address, wanted(request, query))
     return respond(answer, {"count": len(answer.value), "events": answer.value})
 
 
@@ -107,21 +108,21 @@ async def get_event_index(request: Request, query: Read) -> Response:
 @device.get("/event/{index}", response_model=schemas.EventOut, responses=EVENT_PROBLEMS)
 async def get_event(request: Request, index: Index, query: Read) -> Response:
     """One event of the list."""
-    answer = await _gateway(request).event(query.address, index, force=query.force)
+    answer = await _gateway(request).event(query.address, index, wanted(request, query))
     return respond(answer, answer.value)
 
 
 @device.get("/event/{index}/waveform", response_model=schemas.WaveformOut, responses=EVENT_PROBLEMS)
 async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     """Samples of Tran, Vert, Long and MicL in physical units, with time axis and peaks."""
-    answer = await _gateway(request).waveform(query.address, index, force=query.force)
+    answer = await _gateway(request).waveform(query.address, index, wanted(request, query))
     return respond(answer, forms.waveform_view(answer.value))
 
 
 @device.get("/monitor/status", response_model=schemas.StatusOut, responses=DEVICE_PROBLEMS)
 async def get_monitor_status(request: Request, query: Read) -> Response:
     """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
-    answer = await _gateway(request).monitor_status(query.address, force=query.force)
+    answer = await _gateway(request).monitor_status(query.address, wanted(request, query))
     return respond(answer, answer.value)
 
 

@@ -75,6 +75,32 @@ class ReadQuery(DeviceQuery):
     """Which unit, and how fresh."""
 
     force: Annotated[bool, Field(description="Go to the device, whatever the cache holds.")] = False
+    max_age: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Take an answer that the unit confirmed at most so many seconds ago.",
+        ),
+    ] = None
+    only_if_cached: Annotated[
+        bool, Field(description="Do not ask the unit; 504 when nothing is held that will do.")
+    ] = False
+    stale_if_error: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="When the unit cannot be read, take what it said at most so many s ago.",
+        ),
+    ] = None
+
+    @field_validator("only_if_cached")
+    @classmethod
+    def _one_wish(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("force"):
+            raise ValueError("force asks the unit, only_if_cached does not: give one of them")
+        return value
 
 
 class ProvenanceOut(BaseModel):
@@ -85,7 +111,7 @@ class ProvenanceOut(BaseModel):
     epoch: int = Field(description="Which memory of the unit; rises with every erase noticed.")
     source: Literal["device", "cache"]
     why: Literal["hit", "miss", "request", "stale", "partial"]
-    quality: Literal["good", "partial"]
+    quality: Literal["good", "partial", "unchecked", "last_known"]
     read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
     age_s: float
     checked_age_s: float | None = Field(

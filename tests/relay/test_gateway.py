@@ -24,6 +24,7 @@ from minimateplus.simulator.roads import LateRoad
 from minimateplus.wire import commands
 from sfm import forms
 from sfm.flights import ClosingError
+from sfm.freshness import ANY, FORCED
 from sfm.gateway import Answer, Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
@@ -95,9 +96,9 @@ async def test_readers_who_come_during_a_download_share_the_next_departure(world
     unit = world.plug(FieldUnit().record(3))
     world.road = LateRoad
     await events(world)
-    first = asyncio.create_task(first_waveform(world, force=True))
+    first = asyncio.create_task(first_waveform(world, freshness=FORCED))
     await asyncio.sleep(15)
-    late = [asyncio.create_task(first_waveform(world, force=True)) for _ in range(50)]
+    late = [asyncio.create_task(first_waveform(world, freshness=FORCED)) for _ in range(50)]
     await first
     answers = await asyncio.gather(*late)
     downloads = unit.heard.count(commands.BULK_READ.sub)
@@ -194,7 +195,7 @@ async def test_a_forced_answer_comes_from_a_read_that_began_after_it_was_asked_f
     for wait_s in (1, 5, 20, 40):
         await asyncio.sleep(wait_s)
         asked_at = world.wall().isoformat(timespec="milliseconds")
-        answer = await ask(world, force=True)
+        answer = await ask(world, freshness=FORCED)
         assert answer.provenance.read_at >= asked_at
         assert (answer.provenance.why, answer.provenance.source) == ("request", "device")
     await first
@@ -211,7 +212,8 @@ async def test_forced_and_unforced_readers_who_wait_share_one_read(
     await asyncio.sleep(0)
     unit.heard.clear()
     forced, *others = await asyncio.gather(
-        ask(world, force=True), *(ask(world, force=n % 2 == 0) for n in range(20))
+        ask(world, freshness=FORCED),
+        *(ask(world, freshness=FORCED if n % 2 == 0 else ANY) for n in range(20)),
     )
     await first
     # Who does not mind an older answer gets what is held of info and status at once.
@@ -604,7 +606,7 @@ async def test_a_memory_that_never_stands_still_is_an_error_after_three_tries(
 
     again()
     with pytest.raises(MemoryChangedError, match="ask again"):
-        await events(world, force=True)
+        await events(world, freshness=FORCED)
     unit.undo()
     await proven_after(world, unit)
 
@@ -624,7 +626,7 @@ async def test_what_was_read_before_a_drop_is_answered_but_not_kept(world: World
     ):
         unit.at_next(sub, drop)
         late = world.cache.stats()["refused_late_fills"]
-        await ask(world, force=True)
+        await ask(world, freshness=FORCED)
         assert world.cache.stats()["refused_late_fills"] > late, ask
     await proven_after(world, unit)
 
@@ -638,7 +640,7 @@ async def test_settings_written_while_another_unit_is_met_leave_its_info_unread(
     unit = world.plug(FieldUnit("SIM0002"))
     await asyncio.sleep(AWAY_S)
     unit.at_next(commands.RECORDING_SETUP.sub, lambda: world.cache.mark_config_dirty(KEY))
-    await info(world, force=True)
+    await info(world, freshness=FORCED)
     assert world.cache.get_device_info(KEY) is None
 
 
@@ -747,7 +749,7 @@ async def test_another_unit_behind_the_address_is_found_by_the_next_contact_of_a
     await ask_everything(world)
     await asyncio.sleep(AWAY_S)
     other = world.plug(FieldUnit("SIM0002").record(2, axis=1, never_set=True))
-    answer = await ask(world, force=True)
+    answer = await ask(world, freshness=FORCED)
     assert (answer.provenance.serial, answer.provenance.simulated) == ("SIM0002", True)
     assert answer.provenance.epoch == 1
     assert (await info(world)).value["serial"] == "SIM0002"
@@ -760,7 +762,7 @@ async def test_another_unit_on_the_line_that_was_kept_is_found_as_well(world: Wo
     unit = world.plug(FieldUnit("SIM0001").record(2, never_set=True))
     await ask_everything(world)
     unit.serial = "SIM0002"
-    await status(world, force=True)
+    await status(world, freshness=FORCED)
     assert world.called == 1
     assert (await info(world)).value["serial"] == "SIM0002"
 
@@ -901,7 +903,7 @@ async def test_stats_count_how_readers_were_served(world: World) -> None:
     unit = world.plug(FieldUnit().record(2))
     await asyncio.gather(events(world), events(world))
     await events(world)
-    await events(world, force=True)
+    await events(world, freshness=FORCED)
     stats = world.gateway.stats()["devices"][KEY]
     assert (stats["hits"], stats["misses"]) == (1, {"miss": 2, "request": 1})
     assert stats["verdicts"] == {"same": 2, "grew": 0, "replaced": 0, "unproven": 1}

@@ -8,6 +8,7 @@ from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, LinkClosedError, MiniMateError
+from sfm.freshness import ANY, FORCED
 from sfm.gateway import Gateway
 from sfm.line import Line
 
@@ -170,13 +171,13 @@ async def test_a_unit_holds_one_conversation_however_many_ask_for_whatever(world
         for force in (False, True):
             match number % 5:
                 case 0:
-                    await gateway.info(HERE, force=force)
+                    await gateway.info(HERE, freshness=FORCED if force else ANY)
                 case 1:
-                    await gateway.events(HERE, force=force)
+                    await gateway.events(HERE, freshness=FORCED if force else ANY)
                 case 2:
-                    await gateway.monitor_status(HERE, force=force)
+                    await gateway.monitor_status(HERE, freshness=FORCED if force else ANY)
                 case 3:
-                    await gateway.waveform(HERE, number % 3, force=force)
+                    await gateway.waveform(HERE, number % 3, freshness=FORCED if force else ANY)
                 case _:
                     await gateway.storage_range(HERE)
             await asyncio.sleep(number % 11)

@@ -1,0 +1,57 @@
+"""
+What a reader says of freshness, from parameters and from ``Cache-Control`` (RFC 9111, 5.2.1).
+
+Both may speak; the stricter wins. ``no-cache`` is ``force``, ``max-age`` is ``max_age``,
+``only-if-cached`` is ``only_if_cached``, ``stale-if-error`` (RFC 5861) is ``stale_if_error``.
+``max-stale``, ``min-fresh``, ``no-store`` and ``no-transform`` are allowed to be ignored, and are.
+A header that cannot be read is ignored too, as the standard wants; a parameter is not.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+from sfm.api.schemas import ReadQuery
+from sfm.freshness import Freshness
+
+_DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*"?(\d{1,9})"?)?\s*', re.IGNORECASE)
+
+
+def wanted(request: Request, query: ReadQuery) -> Freshness:
+    """Return what the reader of a request will take."""
+    return freshness(query, request.headers.get("cache-control"))
+
+
+def freshness(query: ReadQuery, cache_control: str | None) -> Freshness:
+    """
+    Return what a reader will take who gave these parameters and this header.
+
+    >>> freshness(ReadQuery(host="h", max_age=60), "max-age=5, only-if-cached").max_age_s
+    5.0
+    """
+    said = directives(cache_control) if cache_control else {}
+    ages = [query.max_age, said.get("max-age")]
+    force = query.force or "no-cache" in said
+    stale = query.stale_if_error
+    return Freshness(
+        force=force,
+        max_age_s=min((float(age) for age in ages if age is not None), default=None),
+        only_if_cached=not force and (query.only_if_cached or "only-if-cached" in said),
+        stale_if_error_s=stale if stale is not None else said.get("stale-if-error"),
+    )
+
+
+def directives(header: str) -> dict[str, float | None]:
+    """Return the directives of a ``Cache-Control`` header, each with its number if it has one."""
+    found: dict[str, float | None] = {}
+    for part in header.split(","):
+        match = _DIRECTIVE.fullmatch(part)
+        if match is None:
+            continue
+        name, number = match[1].lower(), match[2]
+        if name in ("max-age", "stale-if-error") and number is None:
+            continue
+        found[name] = None if number is None else float(number)
+    return found

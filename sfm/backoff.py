@@ -1,0 +1,62 @@
+"""
+When to leave a unit alone that fails: the one place with the constants of it.
+
+A unit that dials home, or whose modem lost power, fails each attempt after a long wait. The first
+failure costs nothing: it may have been a glitch. From the second in a row on, the unit is left
+alone for a while that doubles up to a minute; who asks meanwhile is told so at once. A forced read
+asks all the same. Other units are not concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_REST_S = 2.0
+LONGEST_REST_S = 60.0
+
+
+class RestingError(Exception):
+    """The unit failed several times and is left alone for a moment."""
+
+    def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:
+        super().__init__(
+            f"{unit} failed {failures} times in a row and is left alone for {retry_after_s:.0f} s; "
+            f"force=true asks it all the same; last: {cause}"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class BackOff:
+    """One unit's failures in a row. Lives as long as its owner."""
+
+    def __init__(self, unit: str, clock: Callable[[], float]) -> None:
+        self._unit = unit
+        self._clock = clock
+        self._until_mono = float("-inf")
+        self._cause = ""
+        self.failures = 0
+        """Failures since the last success."""
+
+    def failed(self, cause: Exception) -> None:
+        """Note a failure of the unit or of the road to it."""
+        self.failures += 1
+        self._cause = str(cause)
+        if self.failures > 1:
+            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self.failures - 2, 10))
+            self._until_mono = self._clock() + rest_s
+
+    def succeeded(self) -> None:
+        """Note that the unit answered."""
+        self.failures = 0
+        self._until_mono = float("-inf")
+
+    def check(self) -> None:
+        """
+        Return if the unit may be asked now.
+
+        Raises:
+            RestingError: it is left alone; the error says for how long.
+        """
+        left_s = self._until_mono - self._clock()
+        if left_s > 0:
+            raise RestingError(self._unit, self.failures, left_s, self._cause)
