@@ -59,6 +59,8 @@ class Flight(Generic[T]):
     doors: Callable[[], bool] = shut
     """Asked at each boarding: may unforced readers board although the flight has left?"""
     progress: Progress | None = None
+    notify: Callable[[Progress], None] | None = None
+    """Told of each progress."""
     left: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when it departs, or will never."""
     task: asyncio.Task[T] = field(init=False, repr=False)

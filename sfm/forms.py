@@ -31,6 +31,9 @@ from minimateplus.wire.units import MIC_PSI_PER_COUNT, db_from_psi, in_s_per_cou
 
 Form = dict[str, Any]
 
+EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")
+"""The fields of an event's form, in their order; a waveform's form begins with them."""
+
 COUNTS_DTYPE = np.dtype("<i2")
 GEO_DIGITS = 6
 MIC_DIGITS = 9

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from sfm.freshness import ANY, FORCED, Freshness
 from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
 from sfm.owner import Owner, Reading, Why, is_unreachable, pick
+from sfm.progress import ProgressLog
 from sfm.settings import Settings
 
 __all__ = [
@@ -76,6 +77,10 @@ class Provenance:
     """Requests sent to the unit for this answer."""
     took_s: float
     """How long the line was used for it."""
+    stored: bool
+    """Whether what was read is now kept."""
+    ttl_s: float | None
+    """Seconds for which it may be served again without asking the unit; ``None``: no such time."""
     shared: bool
     """Whether another reader's flight brought it."""
     simulated: bool | None
@@ -106,7 +111,7 @@ class Answer:
 class _Thing:
     """One thing that a device can be asked for: where it is held, how long it keeps, its read."""
 
-    name: Hashable
+    name: str | tuple[str, int]
     held: Callable[[str], Held | None]
     last: Callable[[str], Held | None]
     """The same, past its time as well."""
@@ -160,6 +165,7 @@ class Gateway:
         self._clock = clock
         self._wall = wall
         self._closed = False
+        self._ending = False
         self._owners: dict[str, Owner] = {}
         self._tallies: dict[str, _Tally] = {}
         held, status = cache.held_info, cache.held_monitor_status
@@ -210,7 +216,7 @@ class Gateway:
         Raises:
             NoSuchEventError: the list has no such index.
         """
-        return self._one_event(await self.events(address, freshness), address, index)
+        return _one_event(await self.events(address, freshness), str(address), index)
 
     async def waveform(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
         """
@@ -237,6 +243,24 @@ class Gateway:
 
         return await self._direct(address, "lifetime_count", say)
 
+    def progress(self, address: Address) -> ProgressLog:
+        """Return the steps of that device's reads, to follow; see ``stopped_following``."""
+        if self._ending:
+            raise ClosingError("the relay is shutting down")
+        return self._owner(address).progress
+
+    def stopped_following(self, address: Address) -> None:
+        """Forget a device that was only followed and never answered."""
+        owner = self._owners.get(self.conn_key(address))
+        if owner is not None:
+            self._forget_if_unknown(owner)
+
+    def end_streams(self) -> None:
+        """End everybody who follows a progress: the relay is about to stop."""
+        self._ending = True
+        for owner in self._owners.values():
+            owner.progress.close()
+
     def drop(self, address: Address, reason: str) -> None:
         """Forget everything held of a device; the next reader asks the unit."""
         self.cache.drop_device(self.conn_key(address), reason)
@@ -254,6 +278,11 @@ class Gateway:
     def held_events(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``events`` would answer without asking the unit, if it would."""
         return self._without_asking(conn_key, self._events, freshness)
+
+    def held_event(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
+        """Return what ``event`` would answer without asking the unit, if it would."""
+        answer = self._without_asking(conn_key, self._events, freshness)
+        return None if answer is None else _one_event(answer, conn_key, index)
 
     def held_waveform(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``waveform`` would answer without asking the unit, if it would."""
@@ -312,12 +341,6 @@ class Gateway:
         window_s = self.settings.validated_s or -math.inf
         return _Thing(("waveform", index), held, held, window_s, read, follows_list=True)
 
-    def _one_event(self, answer: Answer, address: Address, index: int) -> Answer:
-        event = pick(answer.value, index, str(address))
-        return Answer(
-            answer.provenance, lambda: event, answer.memo.setdefault(f"event {index}", {})
-        )
-
     def _owner(self, address: Address) -> Owner:
         if self._closed:
             raise ClosingError("the relay is shutting down")
@@ -354,7 +377,9 @@ class Gateway:
             return await thing.read(owner, flight)
 
         try:
-            return await self._fly(owner, thing.name, fly, freshness)
+            return await self._fly(
+                owner, thing.name, fly, freshness, lambda: self._ttl_s(thing, conn_key)
+            )
         except Exception as error:
             held = thing.last(conn_key)
             is_busy = isinstance(error, RestingError | BusyError)
@@ -377,7 +402,8 @@ class Gateway:
         kept = freshness.only_if_cached and not ANY.accepts(
             self._age_s(thing, held, conn_key), thing.allowed_s
         )
-        return self._answer(owner, reading, quality="unchecked" if kept else None)
+        quality: Quality | None = "unchecked" if kept else None
+        return self._answer(owner, reading, quality=quality, ttl_s=self._ttl_s(thing, conn_key))
 
     def _fresh(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Held | None:
         """The one decision: what is held of a thing, if it is fresh enough for the reader."""
@@ -386,6 +412,13 @@ class Gateway:
             return None
         accepted = freshness.accepts(self._age_s(thing, held, conn_key), thing.allowed_s)
         return held if accepted else None
+
+    def _ttl_s(self, thing: _Thing, conn_key: str) -> float | None:
+        """Return how long what is held now may still answer without a wish of the reader."""
+        held = thing.held(conn_key)
+        if held is None or not math.isfinite(thing.allowed_s):
+            return None
+        return round(max(0.0, thing.allowed_s - self._age_s(thing, held, conn_key)), 3)
 
     def _proven_mono(self, thing: _Thing, conn_key: str) -> float | None:
         return self.cache.validated_mono(conn_key) if thing.follows_list else None
@@ -414,27 +447,41 @@ class Gateway:
     async def _fly(
         self,
         owner: Owner,
-        thing: Hashable,
+        thing: str | tuple[str, int],
         read: Callable[[Flight[Reading]], Awaitable[Reading]],
         freshness: Freshness,
+        ttl_s: Callable[[], float | None] = lambda: None,
     ) -> Answer:
         async def fly(flight: Flight[Reading]) -> Reading:
             if not flight.forced:
                 owner.back_off.check()
-            return await read(flight)
+            flight.notify = lambda step: owner.progress.add(
+                "step", thing=name, what=step.what, done=step.done, total=step.total
+            )
+            owner.progress.add("begun", thing=name, forced=flight.forced)
+            try:
+                reading = await read(flight)
+            except Exception as error:
+                owner.progress.add("failed", thing=name, error=str(error))
+                raise
+            owner.progress.add("done", thing=name, why=reading.why, exchanges=reading.exchanges)
+            return reading
+
+        name = thing if isinstance(thing, str) else " ".join(map(str, thing))
 
         try:
             reading, shared = await owner.departures.ask(
                 thing, fly, forced=freshness.force, max_age_s=freshness.max_age_s
             )
         except Exception:
-            if owner.serial is None and owner.departures.is_idle:
-                self._forget(owner)
+            self._forget_if_unknown(owner)
             raise
-        return self._answer(owner, reading, shared=shared)
+        return self._answer(owner, reading, shared=shared, ttl_s=ttl_s())
 
-    def _forget(self, owner: Owner) -> None:
-        if self._owners.get(owner.conn_key) is owner:
+    def _forget_if_unknown(self, owner: Owner) -> None:
+        """Let nothing remain of an address where no unit ever answered."""
+        never_answered = owner.serial is None and owner.departures.is_idle
+        if never_answered and self._owners.get(owner.conn_key) is owner:
             del self._owners[owner.conn_key], self._tallies[owner.conn_key]
 
     def _answer(
@@ -445,6 +492,7 @@ class Gateway:
         shared: bool = False,
         quality: Quality | None = None,
         source: Literal["device", "cache"] | None = None,
+        ttl_s: float | None = None,
     ) -> Answer:
         now = self._clock()
         age_s = max(0.0, now - reading.read_began_mono)
@@ -462,10 +510,20 @@ class Gateway:
             checked_age_s=None if checked is None else round(max(0.0, now - checked), 3),
             exchanges=reading.exchanges,
             took_s=round(reading.took_s, 3),
+            stored=reading.stored,
+            ttl_s=ttl_s,
             shared=shared,
             simulated=reading.simulated,
         )
         return Answer(provenance, reading.produce, reading.memo)
+
+
+def _one_event(answer: Answer, unit: str, index: int) -> Answer:
+    """Return one event out of a list's answer; it is picked once for all readers."""
+    memo = answer.memo.setdefault(f"event {index}", {})
+    if "picked" not in memo:
+        memo["picked"] = pick(answer.value, index, unit)
+    return Answer(answer.provenance, lambda: memo["picked"], memo)
 
 
 async def _read_info(owner: Owner, flight: Flight[Reading]) -> Reading:

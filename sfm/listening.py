@@ -55,6 +55,7 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
         yield f"http://{f'[{name}]' if ':' in name else name}:{port}"
     finally:
         ready.cancel()
+        application.state.gateway.end_streams()
         server.should_exit = True
         await serving
 

@@ -50,6 +50,7 @@ from sfm.forms import Form
 from sfm.identity import Stamp, Verdict, compare_probes, confirms_append, last_stamp, stamp_of
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache
+from sfm.progress import ProgressLog
 
 __all__ = ["Owner", "ReadTimes", "Reading", "Why", "is_unreachable", "pick"]
 
@@ -81,6 +82,8 @@ class Reading:
     """When the unit's memory was last asked whether the value is still what it holds."""
     exchanges: int = 0
     took_s: float = 0.0
+    stored: bool = False
+    """Whether it was kept in the cache."""
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What readers made of the form, such as its encoded form; shared by all of them."""
 
@@ -122,6 +125,7 @@ class _ProvenList:
     proven_mono: float
     """When the probe began that proves them."""
     probe: MemoryProbe
+    stored: bool = False
 
     def event(self, index: int, unit: str) -> Event:
         return forms.event_of(pick(self.events, index, unit))
@@ -156,16 +160,19 @@ class Owner:
         self.departures = departures
         self.back_off = BackOff(conn_key, clock)
         self.read_times = ReadTimes()
+        self.progress = ProgressLog()
         self.serial: str | None = None
         """Who answered last; ``None`` before the first contact."""
         self.simulated: bool | None = None
         """Whether that unit says it is a simulation; ``None`` before it was asked."""
+        self._info_stored = False
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self._cache = cache
         self._clock = clock
 
     async def close(self) -> None:
         """End every read and hang up."""
+        self.progress.close()
         await self.departures.close()
         await self.line.close()
 
@@ -191,7 +198,8 @@ class Owner:
 
         async def read(unit: MiniMate) -> Reading:
             began = self._clock()
-            return self._reading(await self._meet(unit), why, began)
+            form = await self._meet(unit)
+            return self._reading(form, why, began, stored=self._info_stored)
 
         return await self._talk(read)
 
@@ -202,10 +210,10 @@ class Owner:
             await self._identify(unit)
             began, generation = self._clock(), self._generation()
             form = forms.status_form(await unit.read_monitor_status())
-            self._cache.set_monitor_status(
+            stored = self._cache.set_monitor_status(
                 self.conn_key, form, generation=generation, read_began_mono=began
             )
-            return self._reading(form, why, began)
+            return self._reading(form, why, began, stored=stored)
 
         return await self._talk(read)
 
@@ -224,7 +232,9 @@ class Owner:
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
             proven = await self._prove_list(unit, flight, whole=whole or flight.forced)
-            reading = self._reading(proven.events, proven.why, proven.began_mono)
+            reading = self._reading(
+                proven.events, proven.why, proven.began_mono, stored=proven.stored
+            )
             return replace(reading, checked_mono=proven.proven_mono)
 
         return await self._unless_refused(read)
@@ -256,7 +266,7 @@ class Owner:
         info: UnitInfo = await unit.read_info()
         form = forms.info_form(info)
         generation = self._recognise(info.serial, generation)
-        self._cache.set_device_info(
+        self._info_stored = self._cache.set_device_info(
             self.conn_key, form, generation=generation, read_began_mono=began
         )
         self.simulated = info.simulated
@@ -315,8 +325,8 @@ class Owner:
                 return _ProvenList(held.value(), "hit", held.read_began_mono, began, probe)
             if held is not None and not whole and verdict is Verdict.GREW:
                 events = await self._read_appended(unit, held, probe, flight)
-                self._keep_list(events, probe, began, generation)
-                return _ProvenList(events, "partial", began, began, probe)
+                stored = self._keep_list(events, probe, began, generation)
+                return _ProvenList(events, "partial", began, began, probe, stored)
             if verdict is Verdict.REPLACED:
                 generation = self._drop_unless_moved(generation, OTHER_MEMORY)
             walked = await self._walk(unit, probe, flight, generation)
@@ -324,10 +334,10 @@ class Owner:
                 continue
             if verdict is not Verdict.REPLACED and not _follows(held, walked, verdict, probe):
                 generation = self._drop_unless_moved(generation, OTHER_MEMORY)
-            self._keep_list(walked, probe, began, generation)
+            stored = self._keep_list(walked, probe, began, generation)
             forced = flight is not None and flight.forced
             why: Why = "request" if forced else "miss" if held is None else "stale"
-            return _ProvenList(walked, why, began, began, probe)
+            return _ProvenList(walked, why, began, began, probe, stored)
         raise self._keeps_changing(unit)
 
     async def _read_appended(
@@ -395,8 +405,8 @@ class Owner:
 
     def _keep_list(
         self, events: list[Form], probe: MemoryProbe, began_mono: float, generation: int
-    ) -> None:
-        self._cache.set_events(
+    ) -> bool:
+        return self._cache.set_events(
             self.conn_key,
             len(events),
             events,
@@ -434,11 +444,11 @@ class Owner:
             held = self._cache.held_info(self.conn_key)
             setup = (held.value() if held is not None else await self._meet(unit))["setup"]
         form = forms.waveform_form(waveform, setup)
-        self._cache.set_waveform(
+        stored = self._cache.set_waveform(
             self.conn_key, event.index, form, generation=generation, read_began_mono=began
         )
         why: Why = "request" if flight.forced else "miss"
-        return replace(self._reading(form, why, began), checked_mono=checked)
+        return replace(self._reading(form, why, began, stored=stored), checked_mono=checked)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -465,12 +475,13 @@ class Owner:
         self.read_times.add(took_s)
         return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
 
-    def _reading(self, value: Any, why: Why, began_mono: float) -> Reading:
+    def _reading(self, value: Any, why: Why, began_mono: float, *, stored: bool = False) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number
         return Reading(
             produce=lambda: value,
             why=why,
             read_began_mono=began_mono,
+            stored=stored,
             epoch=epoch,
             serial=self.serial,
             simulated=self.simulated,
@@ -522,5 +533,7 @@ def _reporter(flight: Flight[Reading] | None) -> Callable[[Progress], None] | No
 
     def report(progress: Progress) -> None:
         flight.progress = progress
+        if flight.notify is not None:
+            flight.notify(progress)
 
     return report

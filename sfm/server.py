@@ -10,6 +10,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from sfm.api import problems, routers, schemas
+from sfm.api.hits import HitLayer
+from sfm.api.streams import ending_streams_first
 from sfm.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
@@ -32,7 +34,8 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with ending_streams_first(gateway):
+            yield
         await gateway.close()
 
     application = FastAPI(
@@ -47,6 +50,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     application.state.gateway = gateway
     application.state.started_mono = time.monotonic()
     problems.install(application)
+    application.add_middleware(HitLayer, gateway=gateway)
     for router in (routers.health, routers.device, routers.cache):
         application.include_router(router)
     schemas.describe_problems(application)

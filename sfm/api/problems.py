@@ -6,6 +6,7 @@ status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
 404     there is no such event, or no such page
+412     the slot holds another event than ``If-Match`` names
 405     there is such a page, but not for this method
 422     a parameter is wrong; ``errors`` names each
 502     the unit answered, but not as a MiniMate Plus does
@@ -33,6 +34,11 @@ from minimateplus import errors
 from sfm.backoff import RestingError
 from sfm.flights import BusyError, ClosingError
 from sfm.gateway import NothingHeldError
+
+
+class OtherEventError(Exception):
+    """The slot holds another event than the reader's ``If-Match`` names."""
+
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:seismo-relay:problem:"
@@ -76,6 +82,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     BusyError: Problem("busy", 503, "Too many wait for the unit", RETRY_AFTER_S),
     RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
+    OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
 }
 """Which problem each error is; an error not named here is what its nearest ancestor is."""

@@ -1,42 +1,143 @@
-"""Answers as HTTP: the same facts of origin in the body and in the headers."""
+"""
+Answers as HTTP: the same facts of origin in the body and in the headers, made in one place.
+
+An answer is encoded once for all its readers (``Answer.memo``); only its provenance, which ages,
+is encoded for each. The framework's routes and the layer in front (``sfm.api.hits``) both reply
+through ``reply``, so neither can say anything that the other would not.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from fastapi.responses import Response
 
+from sfm import forms
 from sfm.gateway import Answer, Provenance
 
 CACHE_NAME = "seismo-relay"
+JSON = b"application/json"
+COUNTS = b"application/octet-stream"
+
+_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-def respond(answer: Answer, body: dict[str, Any]) -> Response:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A form as it goes out: its bytes without provenance, and its tag."""
+
+    body: bytes
+    etag: str
+    """Without the quotes."""
+    media_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def response(self) -> Response:
+        """Return it as the framework wants it."""
+        response = Response(self.body, self.status)
+        response.raw_headers = self.headers
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to say a form: what the body is made of it."""
+
+    name: str
+    body_of: Callable[[Any], dict[str, Any]]
+
+
+INFO = View("info", lambda form: form)
+STATUS = View("status", lambda form: form)
+DIRECT = View("direct", lambda form: form)
+EVENTS = View("events", lambda events: {"count": len(events), "events": events})
+EVENT = View("event", lambda form: form)
+WAVEFORM = View("waveform", forms.waveform_view)
+
+
+def said(answer: Answer, view: View) -> Said:
+    """Return what an answer says, encoded at most once for everybody who shares it."""
+    known: Said | None = answer.memo.get(view.name)
+    if known is None:
+        form = answer.value
+        body = orjson.dumps(view.body_of(form))
+        serial = answer.provenance.serial
+        etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
+        known = answer.memo[view.name] = Said(body, etag)
+    return known
+
+
+def said_as_counts(answer: Answer) -> Said:
     """
-    Return ``body`` with its provenance as JSON.
+    Return a waveform as its bare counts: int16, little-endian, channel after channel.
 
-    Headers: ``Age`` in whole seconds, ``ETag`` over what the unit said (not over when it was read),
-    and ``Cache-Status`` (RFC 9211).
+    What they mean stands in headers: samples, rate, where the trigger is, and what one count is.
+    """
+    known: Said | None = answer.memo.get("counts")
+    if known is None:
+        form = answer.value
+        scales = forms.scales_of(form)
+        meaning = {
+            "X-Samples": form["samples"],
+            "X-Vouched": ",".join(map(str, form["vouched"])),
+            "X-Sample-Rate-Hz": form["sample_rate_hz"],
+            "X-Pretrigger-Samples": form["pretrigger_samples"],
+            "X-In-S-Per-Count": scales["Tran"][1],
+            "X-Psi-Per-Count": scales["MicL"][1],
+        }
+        headers = tuple(
+            (name.lower().encode(), b"unknown" if value is None else str(value).encode())
+            for name, value in meaning.items()
+        )
+        etag = waveform_tag(answer.provenance.serial, form) + ".counts"
+        known = answer.memo["counts"] = Said(form["counts"], etag, COUNTS, headers)
+    return known
+
+
+def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply:
+    """
+    Return the HTTP reply that says ``what``, or 304 to a reader who has it already.
+
+    ``Age`` is the time since the unit last said so, by the read itself or by a later proof.
     """
     provenance = answer.provenance
-    said = orjson.dumps(body)
-    content = said[:-1] + b',"provenance":' + orjson.dumps(asdict(provenance)) + b"}"
-    headers = {
-        "Age": str(int(provenance.age_s)),
-        "ETag": etag_of(provenance.serial, body, said),
-        "Cache-Status": cache_status(provenance),
+    etag = f'"{what.etag}"'.encode()
+    headers = [
+        (b"content-type", what.media_type),
+        (b"age", str(int(min(provenance.confirmed_age_s, 1e9))).encode()),
+        (b"etag", etag),
+        (b"cache-status", cache_status(provenance).encode()),
         # A shared cache between us and the reader would answer without the probe.
-        "Cache-Control": "private, no-cache",
-    }
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", b"accept"),
+        *what.headers,
+    ]
     if provenance.simulated:
-        headers["X-Simulated"] = "true"
-    return Response(content, media_type="application/json", headers=headers)
+        headers.append((b"x-simulated", b"true"))
+    if if_none_match is not None and names(if_none_match, what.etag):
+        return Reply(304, headers[1:], b"")
+    body = what.body
+    if what.media_type is JSON:
+        body = b'%b,"provenance":%b}' % (body[:-1], orjson.dumps(provenance))
+    headers.append((b"content-length", str(len(body)).encode()))
+    return Reply(200, headers, body)
 
 
-def etag_of(serial: str | None, body: dict[str, Any], said: bytes) -> str:
+def tag(serial: str | None, form: Any, body: bytes) -> str:
     """
     Return a strong tag: unit, stamp if it is an event, and a digest of what is said.
 
@@ -45,20 +146,49 @@ def etag_of(serial: str | None, body: dict[str, Any], said: bytes) -> str:
     and the event stays the same.
     """
     parts = [serial or "unknown"]
-    if "waveform_key" in body:
-        parts += [body["waveform_key"], body["timestamp"] or "unknown"]
-    parts.append(hashlib.blake2b(said, digest_size=12).hexdigest())
-    return f'"{".".join(parts)}"'
+    if isinstance(form, dict) and "waveform_key" in form:
+        parts += [form["waveform_key"], form["timestamp"] or "unknown"]
+    parts.append(hashlib.blake2b(body, digest_size=12).hexdigest())
+    return ".".join(parts)
+
+
+def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
+    """Return the tag of the event in the slot, with a digest of its samples behind it."""
+    event = {name: form[name] for name in forms.EVENT_FIELDS}
+    digest = hashlib.blake2b(form["counts"], digest_size=12).hexdigest()
+    return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
+
+
+def names(header: str, etag: str) -> bool:
+    """Return whether an ``If-None-Match`` names the tag; weakly (RFC 9110, 13.1.2)."""
+    if header.strip() == "*":
+        return True
+    quoted = f'"{etag}"'
+    return any(found.removeprefix("W/") == quoted for found in _TAG.findall(header))
+
+
+def still_matches(if_match: str, event_tag: str) -> bool:
+    """
+    Return whether an ``If-Match`` names the event with that tag, or a waveform of it.
+
+    A waveform's tag begins with its event's, so the slot can be judged before a download.
+    """
+    if if_match.strip() == "*":
+        return True
+    tags = [found[1:-1] for found in _TAG.findall(if_match) if not found.startswith("W/")]
+    return any(found == event_tag or found.startswith(event_tag + ".") for found in tags)
 
 
 def cache_status(provenance: Provenance) -> str:
     """Return the ``Cache-Status`` of an answer (RFC 9211): hit, or why the unit was read."""
-    parts = [CACHE_NAME]
-    if provenance.why == "hit":
-        parts.append("hit")
-    else:
-        parts.append(f"fwd={provenance.why}")
+    parts = [CACHE_NAME, "hit" if provenance.why == "hit" else f"fwd={provenance.why}"]
+    if provenance.quality == "last_known":
+        parts.append("fwd-status=504")
+    if provenance.stored:
+        parts.append("stored")
     if provenance.shared:
         parts.append("collapsed")
+    if provenance.ttl_s is not None:
+        parts.append(f"ttl={int(provenance.ttl_s)}")
     parts.append(f'detail="exchanges {provenance.exchanges}"')
     return "; ".join(parts)

@@ -8,19 +8,29 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 
-from sfm import forms
-from sfm.api import schemas
+from sfm.api import provenance, schemas
 from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
-from sfm.api.problems import MEDIA_TYPE
-from sfm.api.provenance import respond
-from sfm.api.schemas import NoQuery, ReadQuery
-from sfm.gateway import Gateway
+from sfm.api.hits import said_for
+from sfm.api.metrics import exposition
+from sfm.api.problems import MEDIA_TYPE, OtherEventError
+from sfm.api.provenance import View
+from sfm.api.schemas import MAX_INDEX, DeviceQuery, NoQuery, ReadQuery
+from sfm.api.streams import event_stream
+from sfm.gateway import Answer, Gateway
 
 _TEXT = {
+    304: "The reader has it already (If-None-Match)",
     404: "No such event",
+    412: "The slot holds another event now (If-Match)",
     422: "A parameter is wrong; errors names it",
     500: "Our fault",
     502: "The unit answered wrongly",
@@ -37,13 +47,15 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": _TEXT[304]}}
 RELAY_PROBLEMS = _problems(422, 500)
-DEVICE_PROBLEMS = _problems(422, 500, 502, 503, 504)
-EVENT_PROBLEMS = _problems(404, 422, 500, 502, 503, 504)
+DEVICE_PROBLEMS = NOT_MODIFIED | _problems(422, 500, 502, 503, 504)
+EVENT_PROBLEMS = NOT_MODIFIED | _problems(404, 412, 422, 500, 502, 503, 504)
 
+Which = Annotated[DeviceQuery, Query()]
 Nothing = Annotated[NoQuery, Query()]
 Read = Annotated[ReadQuery, Query()]
-Index = Annotated[int, Path(ge=0, le=1_000_000, description="Place in the event list, from 0.")]
+Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Place in the event list, from 0.")]
 
 health = APIRouter(tags=["relay"])
 device = APIRouter(prefix="/device", tags=["device"])
@@ -53,6 +65,22 @@ cache = APIRouter(prefix="/cache", tags=["cache"])
 def _gateway(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
+
+
+def _send(request: Request, answer: Answer, view: View) -> Response:
+    what = said_for(answer, view, request.headers.get("accept", ""))
+    return provenance.reply(answer, what, request.headers.get("if-none-match")).response()
+
+
+def _still_the_same(request: Request, event: Answer) -> None:
+    """Raise when the reader's ``If-Match`` names another event than the slot holds now."""
+    if_match = request.headers.get("if-match")
+    now = provenance.said(event, provenance.EVENT).etag
+    if if_match is not None and not provenance.still_matches(if_match, now):
+        raise OtherEventError(
+            f"the slot holds another event now: {event.value['waveform_key']} of "
+            f"{event.value['timestamp']}; read the event list again"
+        )
 
 
 @health.get("/health", response_model=schemas.HealthOut, responses=RELAY_PROBLEMS)
@@ -75,18 +103,29 @@ async def get_docs(request: Request, _: Nothing) -> Response:
     return HTMLResponse(docs_page(request.app.openapi()))
 
 
+@health.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"description": "Prometheus text format"}, **RELAY_PROBLEMS},
+)
+async def get_metrics(request: Request, _: Nothing) -> Response:
+    """Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device."""
+    text, media_type = exposition(_gateway(request))
+    return Response(text, media_type=media_type)
+
+
 @device.get("/info", response_model=schemas.InfoOut, responses=DEVICE_PROBLEMS)
 async def get_info(request: Request, query: Read) -> Response:
     """Identity, firmware, calibration, recording setup."""
     answer = await _gateway(request).info(query.address, wanted(request, query))
-    return respond(answer, answer.value)
+    return _send(request, answer, provenance.INFO)
 
 
 @device.get("/events", response_model=schemas.EventsOut, responses=DEVICE_PROBLEMS)
 async def get_events(request: Request, query: Read) -> Response:
     """Event list: stamp, peaks, project. The unit's memory is probed at each request."""
     answer = await _gateway(request).events(query.address, wanted(request, query))
-    return respond(answer, {"count": len(answer.value), "events": answer.value})
+    return _send(request, answer, provenance.EVENTS)
 
 
 @device.get(
@@ -95,35 +134,62 @@ async def get_events(request: Request, query: Read) -> Response:
 async def get_storage_range(request: Request, query: Read) -> Response:
     """First and last key of the event memory; always from the unit."""
     answer = await _gateway(request).storage_range(query.address)
-    return respond(answer, answer.value)
+    return _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/events/index", response_model=schemas.LifetimeOut, responses=DEVICE_PROBLEMS)
 async def get_event_index(request: Request, query: Read) -> Response:
     """Lifetime event counter; always from the unit."""
     answer = await _gateway(request).lifetime_count(query.address)
-    return respond(answer, answer.value)
+    return _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/event/{index}", response_model=schemas.EventOut, responses=EVENT_PROBLEMS)
 async def get_event(request: Request, index: Index, query: Read) -> Response:
     """One event of the list."""
     answer = await _gateway(request).event(query.address, index, wanted(request, query))
-    return respond(answer, answer.value)
+    _still_the_same(request, answer)
+    return _send(request, answer, provenance.EVENT)
 
 
 @device.get("/event/{index}/waveform", response_model=schemas.WaveformOut, responses=EVENT_PROBLEMS)
 async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     """Samples of Tran, Vert, Long and MicL in physical units, with time axis and peaks."""
-    answer = await _gateway(request).waveform(query.address, index, wanted(request, query))
-    return respond(answer, forms.waveform_view(answer.value))
+    gateway, wish = _gateway(request), wanted(request, query)
+    if "if-match" in request.headers:
+        # The slot is judged by its event, before anything is downloaded.
+        _still_the_same(request, await gateway.event(query.address, index, wish))
+    return _send(request, await gateway.waveform(query.address, index, wish), provenance.WAVEFORM)
 
 
 @device.get("/monitor/status", response_model=schemas.StatusOut, responses=DEVICE_PROBLEMS)
 async def get_monitor_status(request: Request, query: Read) -> Response:
     """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
     answer = await _gateway(request).monitor_status(query.address, wanted(request, query))
-    return respond(answer, answer.value)
+    return _send(request, answer, provenance.STATUS)
+
+
+@device.get(
+    "/progress",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Steps of the reads, as they happen",
+            "content": {"text/event-stream": {}},
+        },
+        **_problems(422, 500, 503),
+    },
+)
+async def get_progress(request: Request, query: Which) -> Response:
+    """How far the unit's reads are, as server-sent events; resumable with ``Last-Event-ID``."""
+    return event_stream(_gateway(request), query.address, request.headers.get("last-event-id"))
+
+
+@cache.delete("/device", status_code=204, responses=RELAY_PROBLEMS)
+async def delete_cache_device(request: Request, query: Which) -> Response:
+    """Forget everything held of one device; the next reader asks the unit."""
+    _gateway(request).drop(query.address, "dropped by request")
+    return Response(status_code=204)
 
 
 @cache.get("/stats", response_model=schemas.StatsOut, responses=RELAY_PROBLEMS)

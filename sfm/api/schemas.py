@@ -20,6 +20,9 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+MAX_INDEX = 1_000_000
+
+
 class DeviceQuery(BaseModel):
     """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Anything else is refused."""
 
@@ -119,6 +122,10 @@ class ProvenanceOut(BaseModel):
     )
     exchanges: int = Field(description="Requests sent to the unit for this answer.")
     took_s: float
+    stored: bool = Field(description="Whether what was read is now kept.")
+    ttl_s: float | None = Field(
+        description="Seconds for which it may be served again without asking the unit."
+    )
     shared: bool
     simulated: bool | None = Field(description="True: the unit is a simulation; null: not asked.")
 

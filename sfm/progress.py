@@ -1,0 +1,75 @@
+"""
+What the reads of a device have come to, as a short history that can be followed and resumed.
+
+The rule: a follower who names the last entry he saw gets every entry behind it that is still kept,
+then each new one as it comes. Entries are numbered without gaps in one relay's life; the number
+carries the relay's mark, so that one of an earlier life is not mistaken for one of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+KEPT_ENTRIES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One step: ``begun``, ``step``, ``done`` or ``failed``, of which read, how far."""
+
+    number: int
+    kind: str
+    data: dict[str, Any]
+
+
+class ProgressLog:
+    """The last steps of one device's reads. Lives as long as its owner; ``close`` ends it."""
+
+    def __init__(self, mark: str | None = None) -> None:
+        self.mark = mark or secrets.token_hex(4)
+        self._kept: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
+        self._count = 0
+        self._closed = False
+        self._grown = asyncio.Event()
+
+    def add(self, kind: str, **data: Any) -> None:
+        """Append a step and wake who follows."""
+        self._count += 1
+        self._kept.append(Entry(self._count, kind, data))
+        self._wake()
+
+    def close(self) -> None:
+        """End every follower after what he has not seen yet."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    def id_of(self, entry: Entry) -> str:
+        """Return the name under which a follower may resume behind ``entry``."""
+        return f"{self.mark}.{entry.number}"
+
+    def number_after(self, last_id: str | None) -> int:
+        """Return behind which entry a follower goes on: all that is kept, if he saw none of it."""
+        mark, _, number = (last_id or "").partition(".")
+        return int(number) if mark == self.mark and number.isdecimal() else 0
+
+    async def follow(self, last_id: str | None = None) -> AsyncIterator[Entry]:
+        """Yield what is kept behind ``last_id``, then what comes, until the log is closed."""
+        seen = self.number_after(last_id)
+        while True:
+            grown = self._grown
+            for entry in [e for e in self._kept if e.number > seen]:
+                seen = entry.number
+                yield entry
+            if self._closed:
+                return
+            if grown is self._grown:
+                await grown.wait()
