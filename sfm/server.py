@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfm.api import problems, routers, schemas
 from sfm.api.hits import HitLayer
@@ -19,7 +20,21 @@ from sfm.settings import Settings
 __all__ = ["app", "build_app"]
 
 
-def build_app(settings: Settings | None = None, gateway: Gateway | None = None) -> FastAPI:
+class Application(FastAPI):
+    """The framework's application, with the layer of cache hits before all of it."""
+
+    front: ASGIApp | None = None
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the framework does."""
+        await super().__call__(scope, receive, send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from the cache at once, if that will do."""
+        await (self.front or self.framework)(scope, receive, send)
+
+
+def build_app(settings: Settings | None = None, gateway: Gateway | None = None) -> Application:
     """
     Return the application with its own gateway, or with the one given.
 
@@ -38,7 +53,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
             yield
         await gateway.close()
 
-    application = FastAPI(
+    application = Application(
         title="seismo-relay",
         version=version("seismo-relay"),
         description="Live cache in front of Instantel MiniMate Plus seismographs.",
@@ -50,7 +65,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     application.state.gateway = gateway
     application.state.started_mono = time.monotonic()
     problems.install(application)
-    application.add_middleware(HitLayer, gateway=gateway)
+    application.front = HitLayer(application.framework, gateway)
     for router in (routers.health, routers.device, routers.cache):
         application.include_router(router)
     schemas.describe_problems(application)

@@ -14,7 +14,6 @@ from relay_world import HERE, FieldUnit, World, in_virtual_time
 from minimateplus.errors import ConnectError
 from minimateplus.simulator.roads import LateRoad
 from sfm.api.cache_control import directives
-from sfm.api.hits import HitLayer
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.server import build_app
 
@@ -26,7 +25,7 @@ BOTH_WAYS = pytest.mark.parametrize("layer", [True, False], ids=["layer", "frame
 def application(world: World, layer: bool) -> Any:
     app = build_app(world.settings, world.gateway)
     if not layer:
-        app.user_middleware = [m for m in app.user_middleware if str(m.cls) != str(HitLayer)]
+        app.front = None
     return app
 
 
