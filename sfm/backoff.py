@@ -9,6 +9,7 @@ asks all the same. Other units are not concerned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 FIRST_REST_S = 2.0
@@ -20,7 +21,7 @@ class RestingError(Exception):
 
     def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:
         super().__init__(
-            f"{unit} failed {failures} times in a row and is left alone for {retry_after_s:.0f} s; "
+            f"{unit} failed {failures} times in a row and is left alone for {math.ceil(retry_after_s)} s; "
             f"force=true asks it all the same; last: {cause}"
         )
         self.retry_after_s = retry_after_s
