@@ -20,8 +20,9 @@ class RestingError(Exception):
     """The unit failed several times and is left alone for a moment."""
 
     def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:
+        rest = f"left alone for {math.ceil(retry_after_s)} s"
         super().__init__(
-            f"{unit} failed {failures} times in a row and is left alone for {math.ceil(retry_after_s)} s; "
+            f"{unit} failed {failures} times in a row and is {rest}; "
             f"force=true asks it all the same; last: {cause}"
         )
         self.retry_after_s = retry_after_s
