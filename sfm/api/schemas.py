@@ -94,7 +94,7 @@ class ReadQuery(DeviceQuery):
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="When the unit cannot be read, take what it said at most so many s ago.",
+            description="When the unit cannot be read, take what it said so many seconds ago.",
         ),
     ] = None
 
