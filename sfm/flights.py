@@ -54,7 +54,10 @@ class Flight(Generic[T]):
     forced: bool = False
     """Whether somebody aboard wants the device asked whatever the cache holds."""
     max_age_s: float | None = None
-    """The smallest age that somebody aboard will take; ``None``: nobody said."""
+    """
+    The greatest age that everybody aboard will take. ``None``: as the thing itself allows;
+    ``-inf``: none, since some have that wish and some another.
+    """
     readers: int = 0
     doors: Callable[[], bool] = shut
     """Asked at each boarding: may unforced readers board although the flight has left?"""
@@ -143,9 +146,13 @@ class Departures:
             flight.task.add_done_callback(_take_note)
         self.joined += joined
         flight.forced |= forced
-        if max_age_s is not None:
-            others_s = math.inf if flight.max_age_s is None else flight.max_age_s
-            flight.max_age_s = min(max_age_s, others_s)
+        if not joined:
+            flight.max_age_s = max_age_s
+        elif flight.max_age_s is None or max_age_s is None:
+            # One takes what the thing itself allows, the other an age: either may be the stricter.
+            flight.max_age_s = max_age_s if flight.max_age_s == max_age_s else -math.inf
+        else:
+            flight.max_age_s = min(max_age_s, flight.max_age_s)
         flight.readers += 1
         self.readers += 1
         try:

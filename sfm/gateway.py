@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address, open_link
@@ -56,9 +56,13 @@ class NothingHeldError(Exception):
     """The reader wants no device read, and nothing is held that would do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Provenance:
-    """Where an answer comes from."""
+    """
+    Where an answer comes from. Made for each answer, since it ages; nobody changes it.
+
+    (Not frozen: that would make each one three times as dear, on the path of every hit.)
+    """
 
     conn_key: str
     serial: str | None
@@ -120,6 +124,20 @@ class _Thing:
     read: Callable[[Owner, Flight[Reading]], Awaitable[Reading]]
     follows_list: bool = False
     """Whether a proof of the event list proves it."""
+
+    def ttl_s(self, age_s: float) -> float | None:
+        """Return how long it may still answer a reader without a wish; ``None``: no such time."""
+        if not math.isfinite(self.allowed_s):
+            return None
+        return round(max(0.0, self.allowed_s - age_s), 3)
+
+
+class _Found(NamedTuple):
+    """What is held of a thing, and how long ago the unit last said so."""
+
+    held: Held
+    age_s: float
+    proven_mono: float | None
 
 
 class _Tally:
@@ -372,66 +390,53 @@ class Gateway:
         async def fly(flight: Flight[Reading]) -> Reading:
             # The flight before this one may have brought what was missing.
             wanted = Freshness(force=flight.forced, max_age_s=flight.max_age_s)
-            if (held := self._fresh(conn_key, thing, wanted)) is not None:
-                return self._reading(owner, thing, held)
+            found = self._find(thing, thing.held(conn_key), conn_key, self._clock())
+            if found is not None and wanted.accepts(found.age_s, thing.allowed_s):
+                return owner.reading_of(found.held, "hit", found.proven_mono)
             return await thing.read(owner, flight)
 
         try:
-            return await self._fly(
-                owner, thing.name, fly, freshness, lambda: self._ttl_s(thing, conn_key)
-            )
+            return await self._fly(owner, thing.name, fly, freshness, thing)
         except Exception as error:
-            held = thing.last(conn_key)
+            now = self._clock()
+            found = self._find(thing, thing.last(conn_key), conn_key, now)
             is_busy = isinstance(error, RestingError | BusyError)
-            if held is None or not (is_busy or is_unreachable(error)):
+            if found is None or not (is_busy or is_unreachable(error)):
                 raise
-            if not freshness.accepts_after_error(self._age_s(thing, held, conn_key)):
+            if not freshness.accepts_after_error(found.age_s):
                 raise
-            reading = self._reading(owner, thing, held, why="stale")
-            return self._answer(owner, reading, quality="last_known", source="cache")
+            reading = owner.reading_of(found.held, "stale", found.proven_mono)
+            return self._answer(owner, reading, now, quality="last_known", source="cache")
 
     def _without_asking(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Answer | None:
         """Return what is held as an answer, if the reader takes it; touches no device."""
         owner = self._owners.get(conn_key)
         if owner is None or freshness.force:
             return None
-        held = self._fresh(conn_key, thing, freshness)
-        if held is None:
+        now = self._clock()
+        found = self._find(thing, thing.held(conn_key), conn_key, now)
+        if found is None or not freshness.accepts(found.age_s, thing.allowed_s):
             return None
-        reading = self._reading(owner, thing, held)
-        kept = freshness.only_if_cached and not ANY.accepts(
-            self._age_s(thing, held, conn_key), thing.allowed_s
+        unchecked = freshness.only_if_cached and not ANY.accepts(found.age_s, thing.allowed_s)
+        return self._answer(
+            owner,
+            owner.reading_of(found.held, "hit", found.proven_mono),
+            now,
+            quality="unchecked" if unchecked else None,
+            ttl_s=thing.ttl_s(found.age_s),
         )
-        quality: Quality | None = "unchecked" if kept else None
-        return self._answer(owner, reading, quality=quality, ttl_s=self._ttl_s(thing, conn_key))
 
-    def _fresh(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Held | None:
-        """The one decision: what is held of a thing, if it is fresh enough for the reader."""
-        held = thing.held(conn_key)
+    def _find(
+        self, thing: _Thing, held: Held | None, conn_key: str, now_mono: float
+    ) -> _Found | None:
+        """Return what is held of a thing with the time since the unit last said so."""
         if held is None:
             return None
-        accepted = freshness.accepts(self._age_s(thing, held, conn_key), thing.allowed_s)
-        return held if accepted else None
-
-    def _ttl_s(self, thing: _Thing, conn_key: str) -> float | None:
-        """Return how long what is held now may still answer without a wish of the reader."""
-        held = thing.held(conn_key)
-        if held is None or not math.isfinite(thing.allowed_s):
-            return None
-        return round(max(0.0, thing.allowed_s - self._age_s(thing, held, conn_key)), 3)
-
-    def _proven_mono(self, thing: _Thing, conn_key: str) -> float | None:
-        return self.cache.validated_mono(conn_key) if thing.follows_list else None
-
-    def _age_s(self, thing: _Thing, held: Held, conn_key: str) -> float:
-        """Return the seconds since the unit last said what is held: its read, or a later proof."""
-        proven = self._proven_mono(thing, conn_key)
         if not thing.follows_list:
-            return held.age_s(self._clock())
-        return math.inf if proven is None else max(0.0, self._clock() - proven)
-
-    def _reading(self, owner: Owner, thing: _Thing, held: Held, why: Why = "hit") -> Reading:
-        return owner.reading_of(held, why, self._proven_mono(thing, owner.conn_key))
+            return _Found(held, held.age_s(now_mono), None)
+        proven = self.cache.validated_mono(conn_key)
+        age_s = math.inf if proven is None else max(0.0, now_mono - proven)
+        return _Found(held, age_s, proven)
 
     async def _direct(
         self, address: Address, thing: str, say: Callable[[MiniMate], Awaitable[Form]]
@@ -450,7 +455,7 @@ class Gateway:
         thing: str | tuple[str, int],
         read: Callable[[Flight[Reading]], Awaitable[Reading]],
         freshness: Freshness,
-        ttl_s: Callable[[], float | None] = lambda: None,
+        keeps: _Thing | None = None,
     ) -> Answer:
         async def fly(flight: Flight[Reading]) -> Reading:
             if not flight.forced:
@@ -476,7 +481,11 @@ class Gateway:
         except Exception:
             self._forget_if_unknown(owner)
             raise
-        return self._answer(owner, reading, shared=shared, ttl_s=ttl_s())
+        now, ttl_s = self._clock(), None
+        if keeps is not None:
+            found = self._find(keeps, keeps.held(owner.conn_key), owner.conn_key, now)
+            ttl_s = None if found is None else keeps.ttl_s(found.age_s)
+        return self._answer(owner, reading, now, shared=shared, ttl_s=ttl_s)
 
     def _forget_if_unknown(self, owner: Owner) -> None:
         """Let nothing remain of an address where no unit ever answered."""
@@ -488,15 +497,18 @@ class Gateway:
         self,
         owner: Owner,
         reading: Reading,
+        now: float,
         *,
         shared: bool = False,
         quality: Quality | None = None,
         source: Literal["device", "cache"] | None = None,
         ttl_s: float | None = None,
     ) -> Answer:
-        now = self._clock()
         age_s = max(0.0, now - reading.read_began_mono)
-        checked = reading.checked_mono
+        checked, memo = reading.checked_mono, reading.memo
+        if "read_at" not in memo:
+            began = self._wall() - timedelta(seconds=age_s)
+            memo["read_at"] = began.isoformat(timespec="milliseconds")
         self._tallies[owner.conn_key].count(reading.why)
         provenance = Provenance(
             conn_key=owner.conn_key,
@@ -505,7 +517,7 @@ class Gateway:
             source=source or ("cache" if reading.why == "hit" else "device"),
             why=reading.why,
             quality=quality or _quality(reading),
-            read_at=(self._wall() - timedelta(seconds=age_s)).isoformat(timespec="milliseconds"),
+            read_at=memo["read_at"],
             age_s=round(age_s, 3),
             checked_age_s=None if checked is None else round(max(0.0, now - checked), 3),
             exchanges=reading.exchanges,
@@ -515,7 +527,7 @@ class Gateway:
             shared=shared,
             simulated=reading.simulated,
         )
-        return Answer(provenance, reading.produce, reading.memo)
+        return Answer(provenance, reading.produce, memo)
 
 
 def _one_event(answer: Answer, unit: str, index: int) -> Answer:

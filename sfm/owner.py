@@ -26,6 +26,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any, Literal
 
 import structlog
@@ -131,6 +132,20 @@ class _ProvenList:
         return forms.event_of(pick(self.events, index, unit))
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is remembered of a list that was told, so that its epoch holds no other memory."""
+
+    epoch: int
+    probe: MemoryProbe
+    count: int
+    digest: bytes
+
+
+def _digest(events: list[Form]) -> bytes:
+    return blake2b(repr(events).encode(), digest_size=16).digest()
+
+
 def pick(events: list[Form], index: int, unit: str) -> Form:
     """
     Return the event of that index.
@@ -167,6 +182,8 @@ class Owner:
         """Whether that unit says it is a simulation; ``None`` before it was asked."""
         self._info_stored = False
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
+        self._told: _Told | None = None
+        """The last list that was told, whether the cache kept it or not."""
         self._cache = cache
         self._clock = clock
 
@@ -250,7 +267,7 @@ class Owner:
                 if held is not None and not flight.forced:
                     return self.reading_of(held, checked_mono=proven.proven_mono)
                 try:
-                    return await self._download(unit, event, proven.probe, flight)
+                    return await self._download(unit, event, proven.probe, flight, whole=whole)
                 except MemoryChangedError as error:
                     # The memory changed between probe and last byte: what came is thrown away.
                     log.info("waveform_thrown_away", unit=self.conn_key, error=str(error))
@@ -332,7 +349,9 @@ class Owner:
             walked = await self._walk(unit, probe, flight, generation)
             if walked is None:
                 continue
-            if verdict is not Verdict.REPLACED and not _follows(held, walked, verdict, probe):
+            if verdict is not Verdict.REPLACED and not (
+                _follows(held, walked, verdict, probe) and self._follows_told(walked, probe)
+            ):
                 generation = self._drop_unless_moved(generation, OTHER_MEMORY)
             stored = self._keep_list(walked, probe, began, generation)
             forced = flight is not None and flight.forced
@@ -406,7 +425,7 @@ class Owner:
     def _keep_list(
         self, events: list[Form], probe: MemoryProbe, began_mono: float, generation: int
     ) -> bool:
-        return self._cache.set_events(
+        is_kept = self._cache.set_events(
             self.conn_key,
             len(events),
             events,
@@ -414,11 +433,38 @@ class Owner:
             generation=generation,
             read_began_mono=began_mono,
         )
+        epoch = self._cache.epoch(self.conn_key).number
+        self._told = _Told(epoch, probe, len(events), _digest(events))
+        return is_kept
+
+    def _follows_told(self, events: list[Form], probe: MemoryProbe) -> bool:
+        """
+        Whether ``events`` may be told under the present epoch, after the last list that was.
+
+        That one may have been refused as late, or be hidden: then nothing held tells of it.
+        """
+        told = self._told
+        if told is None or told.epoch != self._cache.epoch(self.conn_key).number:
+            return True
+        verdict = compare_probes(told.probe, probe)
+        if verdict is Verdict.REPLACED or _digest(events[: told.count]) != told.digest:
+            return False
+        following = len(events) - told.count
+        return verdict is not Verdict.GREW or (
+            following > 0 < told.count
+            and confirms_append(told.probe, probe, stamp_of(events[told.count - 1]), following)
+        )
 
     # --- a waveform -----------------------------------------------------------------------------
 
     async def _download(
-        self, unit: MiniMate, event: Event, probe: MemoryProbe, flight: Flight[Reading]
+        self,
+        unit: MiniMate,
+        event: Event,
+        probe: MemoryProbe,
+        flight: Flight[Reading],
+        *,
+        whole: bool,
     ) -> Reading:
         """
         Read the samples of ``event`` and keep them.
@@ -431,13 +477,13 @@ class Owner:
             MemoryChangedError: the slot does not hold that event any more.
         """
         began, generation = self._clock(), self._generation()
+        epoch = self._cache.epoch(self.conn_key).number
         waveform = await unit.read_waveform(event, on_progress=_reporter(flight))
         checked = self._clock()
         counter = probe.lifetime_count
         if counter is not None and await unit.read_lifetime_count() != counter:
-            epoch = self._cache.epoch(self.conn_key)
-            checked = (await self._prove_list(unit, None, whole=False)).proven_mono
-            if self._cache.epoch(self.conn_key) != epoch:
+            checked = (await self._prove_list(unit, None, whole=whole)).proven_mono
+            if self._cache.epoch(self.conn_key).number != epoch:
                 raise MemoryChangedError(f"{unit.name}: erased while event {event.index} was read")
         setup = None
         if forms.needs_setup(waveform):
@@ -448,7 +494,9 @@ class Owner:
             self.conn_key, event.index, form, generation=generation, read_began_mono=began
         )
         why: Why = "request" if flight.forced else "miss"
-        return replace(self._reading(form, why, began, stored=stored), checked_mono=checked)
+        reading = self._reading(form, why, began, stored=stored)
+        # Of the epoch that the slot was proven in, whatever was dropped since.
+        return replace(reading, checked_mono=checked, epoch=epoch)
 
     # --- the line -------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ from sfm import forms
 from sfm.gateway import Answer, Provenance
 
 CACHE_NAME = "seismo-relay"
-JSON = b"application/json"
-COUNTS = b"application/octet-stream"
+UNASKED_HIT = f'{CACHE_NAME}; hit; detail="exchanges 0"'
+"""The commonest ``Cache-Status`` of all."""
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -34,11 +34,12 @@ class Said:
     body: bytes
     etag: str
     """Without the quotes."""
-    media_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Those that every reply has that says this; the first is the content type."""
+    is_json: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """Status, headers and body of an answer."""
 
@@ -77,7 +78,8 @@ def said(answer: Answer, view: View) -> Said:
         body = orjson.dumps(view.body_of(form))
         serial = answer.provenance.serial
         etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
-        known = answer.memo[view.name] = Said(body, etag)
+        headers = _headers(b"application/json", etag, answer.provenance)
+        known = answer.memo[view.name] = Said(body, etag, headers)
     return known
 
 
@@ -99,13 +101,28 @@ def said_as_counts(answer: Answer) -> Said:
             "X-In-S-Per-Count": scales["Tran"][1],
             "X-Psi-Per-Count": scales["MicL"][1],
         }
-        headers = tuple(
+        etag = waveform_tag(answer.provenance.serial, form) + ".counts"
+        headers = _headers(b"application/octet-stream", etag, answer.provenance) + tuple(
             (name.lower().encode(), b"unknown" if value is None else str(value).encode())
             for name, value in meaning.items()
         )
-        etag = waveform_tag(answer.provenance.serial, form) + ".counts"
-        known = answer.memo["counts"] = Said(form["counts"], etag, COUNTS, headers)
+        known = answer.memo["counts"] = Said(form["counts"], etag, headers, is_json=False)
     return known
+
+
+def _headers(
+    media_type: bytes, etag: str, provenance: Provenance
+) -> tuple[tuple[bytes, bytes], ...]:
+    headers = [
+        (b"content-type", media_type),
+        (b"etag", f'"{etag}"'.encode()),
+        # A shared cache between us and the reader would answer without the probe.
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", b"accept"),
+    ]
+    if provenance.simulated:
+        headers.append((b"x-simulated", b"true"))
+    return tuple(headers)
 
 
 def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply:
@@ -115,26 +132,14 @@ def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply
     ``Age`` is the time since the unit last said so, by the read itself or by a later proof.
     """
     provenance = answer.provenance
-    etag = f'"{what.etag}"'.encode()
-    headers = [
-        (b"content-type", what.media_type),
-        (b"age", str(int(min(provenance.confirmed_age_s, 1e9))).encode()),
-        (b"etag", etag),
-        (b"cache-status", cache_status(provenance).encode()),
-        # A shared cache between us and the reader would answer without the probe.
-        (b"cache-control", b"private, no-cache"),
-        (b"vary", b"accept"),
-        *what.headers,
-    ]
-    if provenance.simulated:
-        headers.append((b"x-simulated", b"true"))
+    age = b"%d" % min(provenance.confirmed_age_s, 1e9)
+    own = [(b"age", age), (b"cache-status", cache_status(provenance).encode())]
     if if_none_match is not None and names(if_none_match, what.etag):
-        return Reply(304, headers[1:], b"")
+        return Reply(304, [*what.headers[1:], *own], b"")
     body = what.body
-    if what.media_type is JSON:
+    if what.is_json:
         body = b'%b,"provenance":%b}' % (body[:-1], orjson.dumps(provenance))
-    headers.append((b"content-length", str(len(body)).encode()))
-    return Reply(200, headers, body)
+    return Reply(200, [*what.headers, *own, (b"content-length", b"%d" % len(body))], body)
 
 
 def tag(serial: str | None, form: Any, body: bytes) -> str:
@@ -181,6 +186,8 @@ def still_matches(if_match: str, event_tag: str) -> bool:
 
 def cache_status(provenance: Provenance) -> str:
     """Return the ``Cache-Status`` of an answer (RFC 9211): hit, or why the unit was read."""
+    if provenance.why == "hit" and not provenance.exchanges and provenance.ttl_s is None:
+        return UNASKED_HIT
     parts = [CACHE_NAME, "hit" if provenance.why == "hit" else f"fwd={provenance.why}"]
     if provenance.quality == "last_known":
         parts.append("fwd-status=504")
