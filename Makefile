@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format clean
+.PHONY: help run test check bench soak format clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ check: $(VENV)/.dev ## Format, lint, types, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## Run what is in benchmarks/ and print its tables
+bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
+
+soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on where it stopped
+	@PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK)
 
 format: $(VENV)/.dev ## Bring the code into its form
 	$(BIN)/ruff format
@@ -49,4 +52,9 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
 	@echo "Installing what checks and tests need"
 	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.txt constraints.txt $(VENV)/.dev
+	@echo "Installing the rivals that benchmarks compare with"
+	@$(PIP) install --constraint constraints.txt --requirement requirements-bench.txt
 	@touch $@

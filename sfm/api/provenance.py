@@ -32,6 +32,7 @@ class Said:
     """A form as it goes out: its bytes without provenance, and its tag."""
 
     body: bytes
+    """Of JSON, all up to the provenance."""
     etag: str
     """Without the quotes."""
     headers: tuple[tuple[bytes, bytes], ...]
@@ -79,7 +80,7 @@ def said(answer: Answer, view: View) -> Said:
         serial = answer.provenance.serial
         etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
         headers = _headers(b"application/json", etag, answer.provenance)
-        known = answer.memo[view.name] = Said(body, etag, headers)
+        known = answer.memo[view.name] = Said(body[:-1] + b',"provenance":', etag, headers)
     return known
 
 
@@ -138,7 +139,7 @@ def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply
         return Reply(304, [*what.headers[1:], *own], b"")
     body = what.body
     if what.is_json:
-        body = b'%b,"provenance":%b}' % (body[:-1], orjson.dumps(provenance))
+        body = b"".join((body, orjson.dumps(provenance), b"}"))
     return Reply(200, [*what.headers, *own, (b"content-length", b"%d" % len(body))], body)
 
 
@@ -166,9 +167,9 @@ def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
 
 def names(header: str, etag: str) -> bool:
     """Return whether an ``If-None-Match`` names the tag; weakly (RFC 9110, 13.1.2)."""
-    if header.strip() == "*":
-        return True
     quoted = f'"{etag}"'
+    if header in (quoted, "*"):
+        return True
     return any(found.removeprefix("W/") == quoted for found in _TAG.findall(header))
 
 

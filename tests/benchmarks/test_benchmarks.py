@@ -1,0 +1,44 @@
+"""
+The benchmarks still run and still print their tables. What they measure is never judged here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+HEADS = {
+    "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
+    "bench_cache_hits.py": ("ns per hit", "LiveCache held_events", "parts of a hit"),
+    "bench_flush.py": ("LiveCache, a device long untouched",),
+    "bench_http.py": ("requests/s", "JSON, again"),
+    "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
+}
+"""What the table of each must say."""
+
+
+@pytest.mark.parametrize("script", HEADS)
+def test_a_benchmark_runs_and_prints_its_table(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "SFM_BENCH_QUICK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    for head in HEADS[script]:
+        assert head in done.stdout.replace("requests per second", "requests/s"), done.stdout
+
+
+def test_every_new_benchmark_is_run_here() -> None:
+    older = {"bench_codec.py", "bench_exchanges.py"}
+    assert {path.name for path in (ROOT / "benchmarks").glob("bench_*.py")} == {*HEADS, *older}
