@@ -1,0 +1,194 @@
+"""
+Faults to plant, each by name: a small breakage of the product that the walk must find.
+
+A fault is a context manager: while it holds, the product is broken. Each says in which scope it is
+looked for, and by which words it is to be found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+from small_world import Scope
+
+import sfm.owner
+from minimateplus.errors import KeyChainError, MiniMateError
+from minimateplus.model import Event, MemoryProbe
+from sfm import forms
+from sfm.flights import Departures, Flight
+from sfm.identity import Verdict, compare_probes
+from sfm.live_cache import Held, LiveCache
+from sfm.owner import Owner
+
+ask = Departures.ask
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One breakage: where, what instead, in which scope, and what is then broken."""
+
+    owner: Any
+    name: str
+    instead: Any
+    scope: Scope
+    found_as: str
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        with mock.patch.object(self.owner, self.name, self.instead):
+            yield
+
+
+def _forced_joins(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
+    waiting, flying = self._waiting.get(thing), self._flying.get(thing)
+    return waiting or (flying if flying is not None and flying.doors() else None)
+
+
+def _boards_what_has_left(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
+    return self._waiting.get(thing) or (None if forced else self._flying.get(thing))
+
+
+def _nobody_shares(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
+    return None
+
+
+async def _waiters_retry(self: Departures, thing: Any, read: Any, **wish: Any) -> Any:
+    try:
+        return await ask(self, thing, read, **wish)
+    except MiniMateError:
+        return await ask(self, thing, read, **wish)
+
+
+async def _failure_not_shared(self: Departures, thing: Any, read: Any, **wish: Any) -> Any:
+    was = self._boardable(thing, wish["forced"])
+    try:
+        return await ask(self, thing, read, **wish)
+    except MiniMateError:
+        if was is None:
+            raise
+        return await read(was), True
+
+
+async def _wait_as_its_owner(tasks: list[asyncio.Task[Any]]) -> None:
+    await tasks[0]
+
+
+async def _no_lock(self: Departures, flight: Flight[Any], read: Any) -> Any:
+    await asyncio.sleep(0)
+    self._waiting.pop(flight.thing, None)
+    flight.left.set()
+    self._flying[flight.thing] = flight
+    self.departed += 1
+    try:
+        return await read(flight)
+    finally:
+        self._flying.pop(flight.thing, None)
+
+
+async def _keeps_the_line_after_a_failure(self: Departures, flight: Flight[Any], read: Any) -> Any:
+    await self._line.acquire()
+    del self._waiting[flight.thing]
+    flight.left.set()
+    self._flying[flight.thing] = flight
+    self.departed += 1
+    try:
+        brought = await read(flight)
+    finally:
+        del self._flying[flight.thing]
+    self._line.release()
+    return brought
+
+
+def _never_late(self: LiveCache, device: Any, generation: int | None) -> bool:
+    return False
+
+
+async def _append_unconfirmed(
+    self: Owner, unit: Any, held: Held, probe: MemoryProbe, flight: Any
+) -> list[dict[str, Any]]:
+    known: list[dict[str, Any]] = held.value()
+    last = forms.event_of(known[-1])
+    try:
+        new = await unit.read_events(after=last, until_key=probe.last_key, on_progress=None)
+    except MiniMateError as error:
+        raise sfm.owner._AppendRefusedError(str(error)) from error
+    return known + [forms.event_form(event) for event in new]
+
+
+def _without_counter(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
+    return compare_probes(old and replace(old, lifetime_count=new.lifetime_count), new)
+
+
+def _without_timestamp_and_counter(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
+    blind = old and replace(
+        old, lifetime_count=new.lifetime_count, last_timestamp=new.last_timestamp
+    )
+    return compare_probes(blind, new)
+
+
+async def _no_closing_probe(
+    self: Owner, unit: Any, probe: MemoryProbe, flight: Any, generation: int
+) -> list[dict[str, Any]] | None:
+    if probe.is_empty:
+        return []
+    try:
+        events: list[Event] = await unit.read_events(until_key=probe.last_key, on_progress=None)
+    except KeyChainError:
+        return None
+    return [forms.event_form(event) for event in events]
+
+
+def _always() -> bool:
+    return True
+
+
+BASE = Scope(fine=False)
+NEVER_SET = Scope(never_set=True, fine=False)
+DROPPED = Scope(readers=("A",), happenings=("drop", "erase"), failing=0)
+REBUILT = Scope(
+    readers=("F",), happenings=("record 1", "erase", "record 2"), ordered=True, failing=0
+)
+
+FAULTS: dict[str, Fault] = {
+    "a forced reader joins a flight that has left": Fault(
+        Departures, "_boardable", _forced_joins, BASE, "promise 5"
+    ),
+    "whoever comes boards a flight that has left": Fault(
+        Departures, "_boardable", _boards_what_has_left, BASE, "was told"
+    ),
+    "nobody shares a flight": Fault(
+        Departures, "_boardable", _nobody_shares, BASE, "waits for ever"
+    ),
+    "the doors never close": Fault(sfm.owner, "shut", _always, BASE, "was told"),
+    "no lock on the conversation": Fault(Departures, "_fly", _no_lock, BASE, "promise 7"),
+    "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
+    "an append without confirmation": Fault(
+        Owner, "_read_appended", _append_unconfirmed, NEVER_SET, "would be proven"
+    ),
+    "who waits tries again": Fault(Departures, "ask", _waiters_retry, BASE, "boarded 2 flights"),
+    "a failure is not shared": Fault(
+        Departures, "ask", _failure_not_shared, BASE, "his flight ended with"
+    ),
+    "a reader who goes ends the flight": Fault(
+        asyncio,
+        "wait",
+        _wait_as_its_owner,
+        Scope(readers=("A", "B"), happenings=("record",), failing=0, leaving=("A",)),
+        "promise 8",
+    ),
+    "a failed flight keeps the line": Fault(
+        Departures, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
+    ),
+    "a probe without the counter": Fault(
+        sfm.owner, "compare_probes", _without_counter, NEVER_SET, "was told"
+    ),
+    "a probe of keys alone": Fault(
+        sfm.owner, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
+    ),
+    "no probe behind the walk": Fault(Owner, "_walk", _no_closing_probe, REBUILT, "was told"),
+}

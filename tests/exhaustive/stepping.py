@@ -1,0 +1,290 @@
+"""
+A loop that is led by the hand, and a look at all that the tasks in it still have before them.
+
+``SteppingLoop`` runs one ready callback when told to, in the order in which asyncio would; its time
+stands still. ``Portrait`` makes of tasks, futures, frames and their variables one comparable value:
+two worlds with equal portraits go on alike. A type that it does not know is an error, never
+something that is passed over: what is passed over could make two unlike states look the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import marshal
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import partial
+from types import BuiltinMethodType, CellType, CoroutineType, FunctionType, MethodType, ModuleType
+from typing import Any, ClassVar
+
+from minimateplus.link import Address
+from minimateplus.model import Event, MemoryProbe, Peaks
+from sfm.backoff import BackOff
+from sfm.flights import Departures, Flight
+from sfm.freshness import Freshness
+from sfm.gateway import Gateway
+from sfm.identity import Stamp
+from sfm.line import Line
+from sfm.live_cache import Epoch, Held, LiveCache
+from sfm.owner import Owner, Reading
+
+
+class SteppingLoop(asyncio.AbstractEventLoop):
+    """Enough of a loop for what lives in memory. No timer is ever due."""
+
+    def __init__(self) -> None:
+        self.ready: deque[asyncio.Handle] = deque()
+        self.complaints: list[str] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def call_soon(  # type: ignore[override]  # the stub spells the arguments as a TypeVarTuple
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self.ready.append(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]  # as above
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return asyncio.TimerHandle(when, callback, args, self, context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        pass
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]  # as above
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: object = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=self, name=name)
+        self.tasks.append(task)
+        return task
+
+    def time(self) -> float:
+        return 1000.0
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def run_next(self) -> None:
+        """Run the callback that asyncio would run next; a cancelled one is passed over."""
+        self._run(self.ready.popleft())
+
+    def run_last(self) -> None:
+        """Run what was made ready last: it came in at this very moment."""
+        self._run(self.ready.pop())
+
+    def drop_cancelled(self) -> None:
+        while self.ready and self.ready[0].cancelled():
+            self.ready.popleft()
+
+    def _run(self, handle: asyncio.Handle) -> None:
+        if not handle.cancelled():
+            handle._run()
+
+    def wind_up(self) -> None:
+        """End every task; nobody may wait for anything that does not come at once."""
+        for _ in range(8):
+            living = [task for task in self.tasks if not task.done()]
+            for task in living:
+                task.cancel()
+            while self.ready:
+                self.run_next()
+            if not living:
+                return
+
+
+_VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum)
+"""Immutable and compared by value."""
+_PLACES = (Gateway, Owner, LiveCache, Line, Departures, BackOff, asyncio.AbstractEventLoop)
+"""There is one of each in a world, and its own state is drawn as a root."""
+_SLEEPING = (asyncio.Timeout, asyncio.TimerHandle, contextvars.Context)
+"""Time stands still: never due, all alike."""
+
+Draw = Callable[["Portrait", Any], Any]
+"""Makes of a thing numbers, text, bytes, and tuples of these."""
+
+
+class Portrait:
+    """Draws one state. Things with an identity are numbered in the order in which they are met."""
+
+    _values: ClassVar[dict[Any, int]] = {}
+    """Immutable values by number."""
+    _how: ClassVar[dict[type, Draw]] = {}
+
+    def __init__(self) -> None:
+        self._met: dict[int, int] = {}
+        self._kept: list[object] = []
+        """What was met, so that no other thing gets its id meanwhile."""
+
+    def digest(self, *roots: Any) -> bytes:
+        """Return a portrait of the roots, all together, in 16 bytes."""
+        # Version 2 of marshal writes everything out, and knows nothing of identity.
+        drawn = marshal.dumps(tuple(map(self.of, roots)), 2)
+        return hashlib.blake2b(drawn, digest_size=16).digest()
+
+    def of(self, thing: Any) -> Any:
+        kind = type(thing)
+        how = self._how.get(kind)
+        if how is None:
+            how = self._how[kind] = _how_to_draw(kind)
+        return how(self, thing)
+
+    def once(self, thing: Any, draw: Draw) -> Any:
+        """Draw ``thing`` where it is met first, and point back to there later."""
+        number = self._met.get(id(thing))
+        if number is not None:
+            return number
+        self._met[id(thing)] = len(self._met)
+        self._kept.append(thing)
+        return draw(self, thing)
+
+    def value(self, thing: Any) -> int:
+        return self._values.setdefault(thing, len(self._values))
+
+    def outcome(self, future: asyncio.Future[Any]) -> Any:
+        if not future.done():
+            return "waits"
+        if future.cancelled():
+            return "cancelled"
+        # Not ``exception()``: that would count as having looked at it.
+        error = future._exception
+        return self.of(future._result if error is None else error)  # type: ignore[attr-defined]
+
+    def frames(self, coroutine: Any) -> Any:
+        frames: list[Any] = []
+        of = self.of
+        while type(coroutine) is CoroutineType:
+            frame = coroutine.cr_frame
+            if frame is None:
+                frames.append("ended")
+                break
+            code = frame.f_code
+            frames += (code.co_qualname, frame.f_lasti)
+            frames += [(name, of(value)) for name, value in frame.f_locals.items()]
+            coroutine = coroutine.cr_await
+        return tuple(frames)
+
+
+def _how_to_draw(kind: type) -> Draw:
+    for kinds, draw in _ALIKE:
+        if issubclass(kind, kinds):
+            return draw
+    for kinds, draw in _ITSELF:
+        if issubclass(kind, kinds):
+            return lambda portrait, thing: portrait.once(thing, draw)
+    if kind.__name__ == "TaskStepMethWrapper":  # asyncio's own, without a public name
+        return lambda portrait, thing: ("step", portrait.of(thing.__self__))
+    if hasattr(kind, "portrait_parts"):
+        parts: Draw = lambda portrait, thing: (  # noqa: E731  # beside the others of its kind
+            kind.__name__,
+            portrait.of(thing.portrait_parts()),
+        )
+        return lambda portrait, thing: portrait.once(thing, parts)
+    if kind.__name__ == "ProgressLog":  # said to whoever looks on; no read depends on it
+        return lambda portrait, thing: "progress"
+    if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        names = [part.name for part in fields(kind)]
+        return lambda portrait, thing: (
+            kind.__name__,
+            *[portrait.of(getattr(thing, name)) for name in names],
+        )
+    raise TypeError(f"the portrait does not know {kind.__qualname__}")
+
+
+def _task(portrait: Portrait, task: Any) -> Any:
+    callbacks = portrait.of(_callbacks(task))
+    if task.done():
+        return ("task", portrait.outcome(task), callbacks)
+    leaving = (task.cancelling(), task._must_cancel)
+    waits_for = portrait.of(task._fut_waiter)
+    return ("task", leaving, waits_for, callbacks, portrait.frames(task.get_coro()))
+
+
+def _flight(portrait: Portrait, flight: Flight[Any]) -> Any:
+    of = portrait.of
+    wish = (flight.forced, flight.max_age_s, flight.readers)
+    return ("flight", wish, of(flight.doors), of(flight.left), of(flight.task))
+
+
+def _handle(portrait: Portrait, handle: Any) -> Any:
+    if handle.cancelled():
+        return "cancelled handle"
+    return ("handle", portrait.of(handle._callback), portrait.of(handle._args))
+
+
+def _cell(portrait: Portrait, cell: CellType) -> Any:
+    try:
+        return portrait.of(cell.cell_contents)
+    except ValueError:
+        return "empty cell"
+
+
+def _callbacks(future: Any) -> list[Any]:
+    return [callback for callback, _ in future._callbacks or ()]
+
+
+def _held(portrait: Portrait, held: Held) -> Any:
+    # Written down once, since a held value never changes.
+    text = held.memo.get("portrait")
+    if text is None:
+        text = held.memo["portrait"] = repr(held.value())
+    return ("held", text, held.epoch, held.generation, portrait.of(held.probe))
+
+
+_ALIKE: list[tuple[Any, Draw]] = [
+    (Enum, Portrait.value),
+    ((int, float, str, bytes, bool, type(None)), lambda portrait, atom: atom),
+    (_VALUES, Portrait.value),
+    ((*_PLACES, *_SLEEPING), lambda portrait, thing: type(thing).__name__),
+    ((list, tuple, deque), lambda portrait, things: tuple(map(portrait.of, things))),
+    (
+        dict,
+        lambda portrait, things: tuple((k, portrait.of(v)) for k, v in things.items()),
+    ),
+    ((set, frozenset), lambda portrait, things: tuple(sorted(map(portrait.of, things)))),
+    ((type, ModuleType), lambda portrait, kind: kind.__name__),
+    (BaseException, lambda portrait, error: (type(error).__name__, str(error))),
+    (Epoch, lambda portrait, epoch: epoch.number),
+]
+"""What is drawn by its value wherever it is met."""
+
+_ITSELF: list[tuple[Any, Draw]] = [
+    (asyncio.Task, _task),
+    (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
+    (Flight, _flight),
+    (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
+    (asyncio.Lock, lambda p, lock: ("lock", lock.locked(), p.of(lock._waiters or ()))),
+    (Held, _held),
+    (Reading, lambda p, r: (repr(r.produce()), r.why, r.epoch, r.checked_mono)),
+    (CoroutineType, Portrait.frames),
+    (FunctionType, lambda p, f: (f.__qualname__, p.of(f.__closure__))),
+    (CellType, _cell),
+    (MethodType, lambda p, m: (m.__func__.__qualname__, p.of(m.__self__))),
+    (partial, lambda p, part: (p.of(part.func), p.of(part.args))),
+    (asyncio.Handle, _handle),
+    (BuiltinMethodType, lambda p, m: (m.__name__, p.of(m.__self__))),
+]
+"""What may be met again and must then be the same one."""
