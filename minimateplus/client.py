@@ -200,7 +200,6 @@ class MiniMate:
         async with self._operation("probing the event memory"):
             serial = await self._read_serial()
             stored = await self._if_answered(commands.STORAGE_RANGE, self._read_storage_range)
-            counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
             first = None if stored is None else stored.first_key
             last = None if stored is None else stored.last_key
             if stored is None or (first == FIRST_KEY == last):
@@ -212,6 +211,8 @@ class MiniMate:
                 await self._read_header(last)
                 record = await self._read_record(last)
                 timestamp = _iso(record.timestamp_unit)
+            # Last, so that a recording during the probe cannot leave its counter as it was.
+            counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
             return MemoryProbe(
                 serial=serial,
                 first_key=first,

@@ -1,0 +1,435 @@
+"""
+The auditor: knows what every unit truly held at every instant, and holds each answer against it.
+
+The rule: an answer must be true at some instant between the oldest one that its reader allowed and
+the instant it was given. The oldest one allowed follows from the thing, the reader's freshness, and
+the last invalidation that came before the request:
+
+==================  ================================================================================
+asked               the answer was true at some instant not before
+==================  ================================================================================
+force               the request
+max_age             the request less ``max_age``
+only_if_cached      the last invalidation (any age will do; the age told must be honest)
+stale_if_error      the answer less ``stale_if_error``, after a failure, and never when forced
+event list, event   the request
+waveform            the request less ``validated_s``
+monitor status      the request less 30 s, and the last acknowledged start or stop
+info                the last write of settings
+==================  ================================================================================
+
+Every instant has a number, the tick: two things at one virtual time still have an order. A status
+and an info carry the number of the sample that the unit took for them, so their origin is exact.
+
+What the auditor cannot see: what was answered to nobody; whether a cheaper read would have done
+(only that readers share flights); whether an unforced answer could have been fresher than allowed;
+a slot whose two physical events are equal in everything that was told of them.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, UnitError
+from sfm.backoff import RestingError
+from sfm.flights import BusyError, ClosingError
+from sfm.freshness import Freshness
+from sfm.gateway import NothingHeldError, Provenance
+
+ROUNDING_S = 0.002
+"""Ages are told in milliseconds."""
+STATUS_TTL_S = 30.0
+ANSWER_ON_ITS_WAY_S = 10.0
+"""
+At the grain of bytes only: a waveform's proof is dated when its last answer came in, and what that
+answer says was so when it left the unit, up to one exchange's deadline earlier.
+"""
+TROUBLE_S = 400.0
+"""How long after a failure of the road an error may still be told to somebody who waited."""
+
+
+class Slot(NamedTuple):
+    """One stored event as it truly is."""
+
+    physical: int
+    """Which ground motion; no two share it. Every sample of it says so."""
+    key: str
+    timestamp: str | None
+    look: float
+    """Its loudest axis, as the list tells it."""
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """What stood behind an address from one tick to another."""
+
+    tick: int
+    time_s: float
+    serial: str | None
+    memory: int
+    """Which memory of which unit: rises with every erase of any unit."""
+    slots: tuple[Slot, ...]
+    setup: int
+    end_tick: float = math.inf
+    end_s: float = math.inf
+
+
+@dataclass(slots=True)
+class Sample:
+    """A status or an info as a unit took it together."""
+
+    began_s: float | None
+    """When the verb began that brought it, where the unit knows."""
+    tick: int
+    time_s: float
+    serial: str
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """What a reader asked, and what became of it."""
+
+    number: int
+    life: int
+    """Which start of the relay."""
+    address: str
+    thing: str
+    index: int
+    freshness: Freshness
+    tick: int
+    time_s: float
+    told: Any = None
+    """What was said, in the auditor's own words."""
+    provenance: Provenance | None = None
+    error: BaseException | None = None
+    cancelled: bool = False
+    """The world sent the reader away."""
+    end_tick: int = 0
+    end_s: float = math.inf
+    wall_gap_s: float = 0.0
+    """How far ``read_at`` lies from the relay's wall clock less the age."""
+
+
+@dataclass(slots=True)
+class Contact:
+    """The first time that a flight turned to its unit."""
+
+    life: int
+    address: str
+    thing: str
+    asked_s: float
+    """When the reader asked for whom the flight was made."""
+    time_s: float
+
+
+@dataclass(eq=False)
+class Auditor:
+    """One world's book of truth. The world writes it; ``judge`` reads it, once, at the end."""
+
+    validated_s: float
+    most_readers_are_few: bool
+    queue_s: float
+    """How long a reader waits for the line before he is turned away."""
+    exact_samples: bool
+    """Whether samples know when their verb began."""
+    tick: int = 0
+    requests: list[Request] = field(default_factory=list)
+    states: dict[str, list[State]] = field(default_factory=dict)
+    samples: dict[int, Sample] = field(default_factory=dict)
+    contacts: list[Contact] = field(default_factory=list)
+    barriers: dict[tuple[int, str, str], list[int]] = field(default_factory=dict)
+    """Ticks of invalidations: of everything (``all``), of ``info``, of ``status``."""
+    life_began: dict[int, int] = field(default_factory=dict)
+    life_closing: dict[int, float] = field(default_factory=dict)
+    troubles: dict[str, list[float]] = field(default_factory=dict)
+    """When the road or the unit failed."""
+    seen_at_once: list[str] = field(default_factory=list)
+    """Broken promises that the units saw themselves."""
+
+    # --- what the world writes -------------------------------------------------------------------
+
+    def step(self) -> int:
+        self.tick += 1
+        return self.tick
+
+    def note_state(
+        self,
+        address: str,
+        now_s: float,
+        serial: str | None,
+        memory: int,
+        slots: tuple[Slot, ...],
+        setup: int,
+    ) -> None:
+        history = self.states.setdefault(address, [])
+        tick = self.step()
+        if history:
+            history[-1].end_tick, history[-1].end_s = tick, now_s
+        history.append(State(tick, now_s, serial, memory, slots, setup))
+
+    def note_barrier(self, life: int, address: str, kind: str) -> None:
+        self.barriers.setdefault((life, address, kind), []).append(self.step())
+
+    def note_trouble(self, address: str, now_s: float) -> None:
+        self.troubles.setdefault(address, []).append(now_s)
+
+    def complain(self, what: str) -> None:
+        self.seen_at_once.append(what)
+
+    # --- judgement -------------------------------------------------------------------------------
+
+    def judge(self) -> list[str]:
+        """Return every broken promise, as sentences."""
+        found = list(self.seen_at_once)
+        self._epochs: dict[tuple[int, str, int], set[tuple[str | None, int]]] = {}
+        self._newest: dict[tuple[int, str], list[tuple[float, int]]] = {}
+        for request in sorted(self.requests, key=lambda r: r.end_tick):
+            found += (
+                f"reader {request.number} ({request.thing} {request.index} of {request.address}, "
+                f"{_wish(request.freshness)}, asked at {request.time_s:.3f}, "
+                f"answered at {request.end_s:.3f}): {complaint}"
+                for complaint in self._judge(request)
+            )
+        found += self._judge_flights()
+        return found
+
+    def _judge(self, request: Request) -> Iterator[str]:
+        if request.error is not None:
+            yield from self._judge_error(request, request.error)
+            return
+        if request.provenance is None:
+            yield "never answered"
+            return
+        yield from self._judge_provenance(request, request.provenance)
+        if request.thing in ("info", "status"):
+            yield from self._judge_sample(request, request.provenance)
+        else:
+            yield from self._judge_memory(request, request.provenance)
+
+    def _judge_provenance(self, request: Request, said: Provenance) -> Iterator[str]:
+        freshness = request.freshness
+        if said.conn_key != request.address:
+            yield f"answered of {said.conn_key}"
+        if said.serial is None:
+            yield "the answer does not say which unit"
+        if request.wall_gap_s > ROUNDING_S:
+            yield f"read_at is {request.wall_gap_s:.3f} s away from the age told"
+        if said.why == "hit" and said.source != "cache":
+            yield "a hit that says it is from the device"
+        if freshness.force and (said.source == "cache" or said.quality == "last_known"):
+            yield "a forced reader was answered from the cache"
+        began_s = request.end_s - said.age_s
+        if freshness.force and began_s < request.time_s - ROUNDING_S:
+            yield f"forced, and the read began at {began_s:.3f}, before the request"
+        if said.quality == "last_known":
+            if freshness.stale_if_error_s is None:
+                yield "an old answer for somebody who did not allow it"
+            if not (
+                self._had_trouble(request) or self._was_busy(request) or self._changed(request)
+            ):
+                yield "an old answer although nothing failed"
+        newest = self._newest.setdefault((request.life, request.address), [])
+        before = max((e for at_s, e in newest if at_s < request.end_s - ROUNDING_S), default=0)
+        if said.why != "stale" and said.epoch < before:
+            yield f"epoch {said.epoch} after epoch {before}"
+        newest.append((request.end_s, said.epoch))
+        causes = self._epoch_causes(request)
+        if said.epoch > causes:
+            yield f"epoch {said.epoch}, and the memory changed {causes} times at most"
+
+    def _judge_sample(self, request: Request, said: Provenance) -> Iterator[str]:
+        """A status or an info: the sample says when the unit took it."""
+        number, serial, setup = request.told
+        sample = self.samples.get(number)
+        if sample is None:
+            yield f"sample {number} was never taken"
+            return
+        low_tick, low_s = self._oldest_allowed(request, said)
+        if sample.tick < low_tick or sample.time_s < low_s - ROUNDING_S:
+            yield (
+                f"sampled at {sample.time_s:.3f} (tick {sample.tick}), "
+                f"allowed from {low_s:.3f} (tick {low_tick})"
+            )
+        if sample.serial != said.serial or serial not in (None, sample.serial):
+            yield f"of unit {sample.serial}, said to be of {said.serial}"
+        began_s = request.end_s - said.age_s
+        if began_s > sample.time_s + ROUNDING_S:
+            yield f"said to be read at {began_s:.3f}, was sampled at {sample.time_s:.3f}"
+        if sample.began_s is not None and abs(began_s - sample.began_s) > ROUNDING_S:
+            yield f"said to be read at {began_s:.3f}, the read began at {sample.began_s:.3f}"
+        is_hit = said.why == "hit" and said.quality != "last_known"
+        if request.thing == "status" and is_hit and said.age_s > STATUS_TTL_S:
+            yield f"a status of {said.age_s:g} s as a hit"
+        if setup is not None and not any(
+            state.setup == setup and state.serial == said.serial
+            for state in self._states(request.address, low_tick, low_s, request.end_tick)
+        ):
+            yield f"setup {setup} of {said.serial} stood at no allowed instant"
+
+    def _judge_memory(self, request: Request, said: Provenance) -> Iterator[str]:
+        """A list, an event or a waveform: it must have been in the unit at an allowed instant."""
+        low_tick, low_s = self._oldest_allowed(request, said)
+        if said.checked_age_s is not None:
+            way_s = 0.0 if self.exact_samples else ANSWER_ON_ITS_WAY_S
+            low_s = max(low_s, request.end_s - said.checked_age_s - way_s)
+        low_s = max(low_s, request.end_s - said.age_s) if said.checked_age_s is None else low_s
+        true_states = [
+            state
+            for state in self._states(request.address, low_tick, low_s, request.end_tick)
+            if state.serial == said.serial and _says(request, state)
+        ]
+        if not true_states:
+            yield (
+                f"{request.told} of {said.serial} was true at no instant from {low_s:.3f} "
+                f"(tick {low_tick}) on; age {said.age_s:g}, checked {said.checked_age_s}, "
+                f"{said.why}, {said.quality}"
+            )
+            return
+        if request.thing == "event" or not request.told:
+            return
+        memories = {(state.serial, state.memory) for state in true_states}
+        epoch = (request.life, request.address, said.epoch)
+        common = self._epochs.setdefault(epoch, memories)
+        if not common & memories:
+            yield f"epoch {said.epoch} holds the records of two memories"
+        self._epochs[epoch] = common & memories or memories
+
+    def _judge_error(self, request: Request, error: BaseException) -> Iterator[str]:
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, ClosingError):
+            if request.life not in self.life_closing:
+                yield f"told that the relay closes, and it did not: {said}"
+        elif isinstance(error, BusyError):
+            if not self._was_busy(request):
+                yield f"turned away without need: {said}"
+        elif isinstance(error, NothingHeldError):
+            if not request.freshness.only_if_cached:
+                yield f"refused to ask the unit: {said}"
+        elif isinstance(error, NoSuchEventError):
+            low_tick, low_s = self._oldest_allowed(request, None)
+            stale_s = request.freshness.stale_if_error_s
+            if stale_s is not None and (self._had_trouble(request) or self._was_busy(request)):
+                # Told from the last known list; the error does not say so.
+                low_tick, low_s = self._barrier(request), request.end_s - stale_s
+            states = self._states(request.address, low_tick, low_s, request.end_tick)
+            if not any(s.serial and len(s.slots) <= request.index for s in states):
+                yield f"the event was there all the time: {said}"
+        elif isinstance(error, LinkError):
+            if not self._had_trouble(request):
+                yield f"nothing failed: {said}"
+        elif isinstance(error, UnitError | RestingError):
+            # A unit erased within a read may fall silent, which is a failure to the relay.
+            if not (self._had_trouble(request) or self._changed(request)):
+                yield f"nothing failed and nothing changed: {said}"
+        elif isinstance(error, MiniMateError) or not request.cancelled:
+            yield f"an answer that nobody may get: {said}"
+
+    def _judge_flights(self) -> Iterator[str]:
+        """
+        Whoever asked before a flight left is aboard it, so the next one is for a later reader.
+
+        This holds for flights that fail as well: waiters do not try again on their own.
+        """
+        last: dict[tuple[int, str, str], Contact] = {}
+        for contact in self.contacts:
+            name = (contact.life, contact.address, contact.thing)
+            before = last.get(name)
+            if before is not None and contact.asked_s < before.time_s:
+                yield (
+                    f"{contact.thing} of {contact.address} was read again at {contact.time_s:.3f} "
+                    f"for a reader of {contact.asked_s:.3f}, who was aboard the flight of "
+                    f"{before.time_s:.3f}"
+                )
+            last[name] = contact
+
+    # --- what is allowed -------------------------------------------------------------------------
+
+    def _oldest_allowed(self, request: Request, said: Provenance | None) -> tuple[int, float]:
+        """Return tick and time before which the answer's truth may not lie."""
+        barrier = self._barrier(request)
+        freshness = request.freshness
+        if said is not None and said.quality == "last_known":
+            limit_s = freshness.stale_if_error_s
+            return barrier, request.end_s - (0.0 if limit_s is None else limit_s)
+        if freshness.force:
+            return request.tick, request.time_s
+        ttl_s = STATUS_TTL_S if request.thing == "status" else math.inf
+        if freshness.max_age_s is not None:
+            return barrier, request.time_s - min(ttl_s, freshness.max_age_s)
+        if freshness.only_if_cached:
+            return barrier, request.time_s - ttl_s
+        if request.thing in ("events", "event"):
+            return request.tick, request.time_s
+        if request.thing == "waveform":
+            if not self.validated_s:
+                return request.tick, request.time_s
+            return barrier, request.time_s - self.validated_s
+        return barrier, request.time_s - ttl_s
+
+    def _barrier(self, request: Request) -> int:
+        kinds = ["all", request.thing] if request.thing in ("info", "status") else ["all"]
+        latest = self.life_began[request.life]
+        for kind in kinds:
+            ticks = self.barriers.get((request.life, request.address, kind), [])
+            place = bisect_right(ticks, request.tick)
+            if place:
+                latest = max(latest, ticks[place - 1])
+        return latest
+
+    def _states(self, address: str, low_tick: int, low_s: float, high_tick: int) -> Iterator[State]:
+        for state in self.states[address]:
+            if state.tick > high_tick:
+                return
+            if state.end_tick > low_tick and state.end_s >= low_s - ROUNDING_S:
+                yield state
+
+    def _had_trouble(self, request: Request) -> bool:
+        troubles = self.troubles.get(request.address, [])
+        return any(request.time_s - TROUBLE_S <= at_s <= request.end_s for at_s in troubles)
+
+    def _was_busy(self, request: Request) -> bool:
+        waited_s = request.end_s - request.time_s
+        return self.most_readers_are_few or waited_s >= self.queue_s - ROUNDING_S
+
+    def _changed(self, request: Request) -> bool:
+        low_s = request.time_s - TROUBLE_S
+        changes = self.states[request.address][1:]
+        return any(low_s <= state.time_s and state.tick < request.end_tick for state in changes)
+
+    def _epoch_causes(self, request: Request) -> int:
+        began = self.life_began[request.life]
+        changes = sum(began <= s.tick < request.end_tick for s in self.states[request.address])
+        # What changed while the relay was down is found with the first list that is compared.
+        drops = self.barriers.get((request.life, request.address, "all"), [])
+        return changes + sum(tick < request.end_tick for tick in drops)
+
+
+def _says(request: Request, state: State) -> bool:
+    """Whether an answer is what that state held."""
+    told = request.told
+    if request.thing == "events":
+        return bool(told == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)])
+    if request.index >= len(state.slots):
+        return False
+    slot = state.slots[request.index]
+    if request.thing == "event":
+        return bool(told == (request.index, slot.key, slot.timestamp, slot.look))
+    return bool(
+        told == ((request.index, slot.key, slot.timestamp, slot.look), frozenset((slot.physical,)))
+    )
+
+
+def _wish(freshness: Freshness) -> str:
+    wishes = [
+        "force" if freshness.force else "",
+        "" if freshness.max_age_s is None else f"max_age {freshness.max_age_s:g}",
+        "only_if_cached" if freshness.only_if_cached else "",
+        ""
+        if freshness.stale_if_error_s is None
+        else f"stale_if_error {freshness.stale_if_error_s:g}",
+    ]
+    return ", ".join(filter(None, wishes)) or "no wish"

@@ -1,0 +1,259 @@
+"""
+A unit at the grain of bytes: the simulated unit of production, and roads that go wrong.
+
+Everything between the gateway and the unit's memory is production: client, framing, conversation,
+links, the simulator's codec. The world adds hands at the keypad, and one road for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from auditor import Auditor, Sample, Slot
+
+from minimateplus.client import MiniMate
+from minimateplus.errors import ConnectError, LinkClosedError
+from minimateplus.link import Deadlines, Link
+from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator.roads import (
+    ColdRoad,
+    CutRoad,
+    LateRoad,
+    ModemTextRoad,
+    OneByteRoad,
+    StalledRoad,
+    StrayAckRoad,
+    WholeRoad,
+)
+from minimateplus.simulator.serve import Pace
+from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.framing import Frame
+
+T0 = datetime(2026, 4, 1, 0, 28, 12)
+SAMPLES = 600
+"""Enough for two bulk chunks."""
+SLOW_S = 9.0
+"""How long the answer of a slow status takes, twice: just under the deadline of one exchange."""
+SAMPLE_BASE = 5_000_000
+"""Added to the number of a status sample: a total below what is free is not believed."""
+_PHYSICALS: dict[bytes, int] = {}
+
+
+def physical_of(counts: bytes) -> int:
+    """Return which ground motion these samples are of; -1 if of none that ever was."""
+    return _PHYSICALS.get(counts, -1)
+
+
+def motion(physical: int, look: int, size: int) -> Any:
+    """Return counts that no other motion has; equal ``size`` makes equal lengths in memory."""
+    steps = np.random.default_rng(physical).choice(
+        np.array([-3, -2, 2, 3], dtype=np.int16), (4, SAMPLES + 64 * size)
+    )
+    # Back and forth: no step is zero, so every sample takes its four bits, and none drifts away.
+    counts = np.where(np.arange(steps.shape[1]) % 2, 0, steps).astype(np.int16)
+    counts[0, :8] = 0
+    counts[0, 1] = 5 if look else 4
+    _PHYSICALS[np.ascontiguousarray(counts, dtype="<i2").tobytes()] = physical
+    return counts
+
+
+class ByteUnit(SimulatedUnit):
+    """The simulated unit with the keypad of ``RecordUnit``, and samples that have numbers."""
+
+    def __init__(
+        self,
+        serial: str,
+        now_s: Callable[[], float],
+        auditor: Auditor,
+        *,
+        never_set: bool = False,
+        falling_counter: bool = False,
+    ) -> None:
+        self.memory = 0
+        self.is_on = False
+        self.setup_version = 0
+        self.physicals: list[int] = []
+        self.is_slow = False
+        self._auditor = auditor
+        self._now_s = now_s
+        self._never_set = never_set
+        self._falling_counter = falling_counter
+        self._set_back_s = 0.0
+        super().__init__(serial, clock=now_s, now_unit=T0)
+        self._plain_setup = self.setup
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(
+            Slot(
+                physical,
+                event.key.hex(),
+                event.timestamp_unit.isoformat() if event.timestamp_unit else None,
+                float(str(np.float32(event.peaks.tran_in_s))),
+            )
+            for physical, event in zip(self.physicals, self.events, strict=True)
+        )
+
+    def record(self, physical: int, *, look: int = 0, size: int = 0) -> None:
+        at_unit: datetime = T0 + timedelta(seconds=int(self._now_s() - self._set_back_s))
+        if self._never_set:
+            at_unit = NEVER_SET_UNIT
+        elif self._falling_counter:
+            at_unit = T0 + timedelta(seconds=10 * physical)
+        self.record_event(counts=motion(physical, look, size), at_unit=at_unit)
+        self.physicals.append(physical)
+
+    def erase(self, memory: int = 0) -> None:
+        super().erase()
+        self.physicals = []
+        self.memory = memory
+        if self._falling_counter:
+            self.lifetime_count = 0
+
+    def set_clock_back(self) -> None:
+        self._set_back_s = self._now_s()
+
+    def _sample(self) -> int:
+        number = len(self._auditor.samples)
+        sample = Sample(None, self._auditor.step(), self._now_s(), self.serial)
+        self._auditor.samples[number] = sample
+        return number
+
+    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+        if request.sub == commands.IDENTITY.sub:
+            number = self._sample()
+            self.firmware = f"S{number // 100:03}.{number % 100:02}"
+        if request.sub == commands.RECORDING_SETUP.sub:
+            self.setup = replace(self._plain_setup, notes=str(self.setup_version))
+        return super().answer(conversation, request)
+
+    def _status_payload(self) -> bytes:
+        payload = super()._status_payload()
+        fields: dict[str, Any] = dict(layouts.MONITOR_STATUS.parse(payload))
+        fields["memory_total_bytes"] = SAMPLE_BASE + self._sample()
+        return layouts.MONITOR_STATUS.build(fields)
+
+
+class FlippingRoad(WholeRoad):
+    """Flips one bit of one answer: damage in one place, which the client must see."""
+
+    def __init__(self, inner: Link, chance: random.Random, at_answer: int) -> None:
+        super().__init__(inner)
+        self._chance = chance
+        self._left = at_answer
+
+    async def send(self, data: bytes) -> None:
+        self._left -= 1
+        if self._left == 0 and data:
+            place = self._chance.randrange(len(data))
+            flipped = data[place] ^ (1 << self._chance.randrange(8))
+            data = data[:place] + bytes((flipped,)) + data[place + 1 :]
+        await super().send(data)
+
+
+class ByteWire:
+    """A road for each call to whatever stands behind one address."""
+
+    def __init__(
+        self,
+        address: str,
+        auditor: Auditor,
+        chance: random.Random,
+        now_s: Callable[[], float],
+        *,
+        pace_s: float,
+        fault_share: float,
+    ) -> None:
+        self.address = address
+        self.auditor = auditor
+        self.chance = chance
+        self.now_s = now_s
+        self.pace = Pace(38400 if pace_s < 1 else 9600)
+        self.fault_share = fault_share
+        self.unit: ByteUnit | None = None
+        self.is_slow = False
+        self.next_faults: list[str] = []
+        self.deaf_until_s = 0.0
+        self.on_contact: Callable[[str], None] = lambda address: None
+        self.is_closing: Callable[[], bool] = lambda: False
+        self._lines: list[MemoryLink] = []
+        self._talks: list[asyncio.Task[None]] = []
+        self._talking = 0
+
+    def plug(self, unit: ByteUnit | None) -> None:
+        """Put a unit behind the address, or nothing; every line to the old one is cut."""
+        self.unit = unit
+        if self._lines:
+            self.auditor.note_trouble(self.address, self.now_s())
+        for line in self._lines:
+            line._outgoing.put_nowait(b"")
+            line._incoming.put_nowait(b"")
+        self._lines.clear()
+
+    async def open(self) -> MiniMate:
+        self.on_contact(self.address)
+        unit = self.unit
+        if unit is None or self.now_s() < self.deaf_until_s:
+            self.auditor.note_trouble(self.address, self.now_s())
+            raise ConnectError(f"{self.address}: connection refused")
+        if self._talking:
+            self.auditor.complain(f"{self.address}: called while a conversation is open")
+        self._talking += 1
+        ours, theirs = memory_pair(self.address)
+        self._lines.append(theirs)
+        road = self._road(theirs)
+        self._talks.append(asyncio.get_running_loop().create_task(self._serve(unit, road)))
+        return await MiniMate.open(_CountedLink(ours, self), deadlines=Deadlines())
+
+    async def _serve(self, unit: ByteUnit, road: Link) -> None:
+        with suppress(LinkClosedError):
+            await converse(unit, road, self.pace)
+
+    def hung_up(self) -> None:
+        self._talking -= 1
+
+    def _road(self, line: Link) -> Link:
+        chance = self.chance
+        fault = self.next_faults.pop() if self.next_faults else ""
+        if not fault and chance.random() < 3 * self.fault_share:
+            fault = chance.choice(("drop", "stall", "corrupt"))
+        if fault or self.is_slow:
+            self.auditor.note_trouble(self.address, self.now_s())
+            # What goes wrong late in a long call still went wrong.
+            self.auditor.note_trouble(self.address, self.now_s() + 200.0)
+        if self.is_slow:
+            self.is_slow = False
+            return LateRoad(line, SLOW_S)
+        match fault:
+            case "drop":
+                return CutRoad(line, chance.randrange(1, 6000))
+            case "stall":
+                return StalledRoad(line, chance.randrange(1, 6000))
+            case "corrupt":
+                return FlippingRoad(line, chance, chance.randrange(1, 40))
+        kind = chance.choice(
+            (WholeRoad, WholeRoad, OneByteRoad, ModemTextRoad, StrayAckRoad, ColdRoad)
+        )
+        return kind(line)
+
+
+class _CountedLink(WholeRoad):
+    def __init__(self, inner: Link, wire: ByteWire) -> None:
+        super().__init__(inner)
+        self._wire: ByteWire | None = wire
+
+    async def close(self) -> None:
+        if self._wire is not None:
+            self._wire.hung_up()
+            self._wire = None
+        await super().close()

@@ -1,0 +1,381 @@
+"""
+Planted faults: small breakages of the production code, each with a name.
+
+The rule: a checker that catches nothing proves nothing. Each mutation is a context manager that
+breaks one thing and puts it back; ``MUTATIONS`` says at which grain its breakage shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+from unittest.mock import patch
+
+import orjson
+
+import sfm.live_cache as live_cache
+import sfm.owner as owner_module
+from minimateplus.client import MiniMate
+from minimateplus.model import MemoryProbe
+from sfm import forms
+from sfm.api import provenance
+from sfm.flights import Departures
+from sfm.gateway import Gateway
+from sfm.identity import compare_probes
+from sfm.live_cache import LiveCache
+from sfm.owner import Owner
+
+
+def no_generation_check() -> Any:
+    """A fill is never late."""
+    return patch.object(LiveCache, "_is_late", lambda self, device, generation: False)
+
+
+def forced_read_joins_a_departed_flight() -> Any:
+    """Whatever flies may be boarded by a forced reader."""
+
+    def boardable(self: Any, thing: Any, forced: bool, *rest: Any) -> Any:
+        return self._waiting.get(thing) or (self._flying.get(thing) if forced else None)
+
+    return patch.object(Departures, "_boardable", boardable)
+
+
+def doors_always_open() -> Any:
+    """Unforced readers board a flight that has left, whether it proves anything or not."""
+
+    def boardable(self: Any, thing: Any, forced: bool, *rest: Any) -> Any:
+        return self._waiting.get(thing) or (None if forced else self._flying.get(thing))
+
+    return patch.object(Departures, "_boardable", boardable)
+
+
+def reader_owns_the_flight() -> Any:
+    """A reader who goes away takes the flight with him."""
+    ask = Departures.ask
+
+    async def owning(self: Any, thing: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await ask(self, thing, *args, **kwargs)
+        except asyncio.CancelledError:
+            flight = self._flying.get(thing) or self._waiting.get(thing)
+            if flight is not None:
+                flight.task.cancel()
+            raise
+
+    return patch.object(Departures, "ask", owning)
+
+
+def waiters_retry() -> Any:
+    """Who shared a flight that failed tries again on his own."""
+    ask = Departures.ask
+
+    async def retrying(self: Any, *args: Any, **kwargs: Any) -> Any:
+        joined = self.joined
+        try:
+            return await ask(self, *args, **kwargs)
+        except Exception:
+            if self.joined == joined:
+                raise
+            return await ask(self, *args, **kwargs)
+
+    return patch.object(Departures, "ask", retrying)
+
+
+def no_conversation_lock() -> Any:
+    """Every flight has a line's lock of its own."""
+
+    async def flying(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._line = asyncio.Lock()
+        lock = self._line
+        flight = args[0]
+        await lock.acquire()
+        self._waiting.pop(flight.thing, None)
+        flight.left.set()
+        self.departed += 1
+        self._flying[flight.thing] = flight
+        try:
+            return await args[1](flight)
+        finally:
+            self._flying.pop(flight.thing, None)
+
+    return patch.object(Departures, "_fly", flying)
+
+
+def max_age_of_the_second_reader_ignored() -> Any:
+    """The age that a flight may bring is that of whoever asked first."""
+    ask = Departures.ask
+
+    async def deaf(self: Any, thing: Any, *args: Any, **kwargs: Any) -> Any:
+        waiting = self._waiting.get(thing)
+        if waiting is not None:
+            kwargs["max_age_s"] = waiting.max_age_s
+        return await ask(self, thing, *args, **kwargs)
+
+    return patch.object(Departures, "ask", deaf)
+
+
+def told_list_forgotten() -> Any:
+    """A list that was told and not kept says nothing of its epoch (so it once was)."""
+    return patch.object(Owner, "_follows_told", lambda self, events, probe: True)
+
+
+def _probes_without(**parts: Any) -> Any:
+    def careless(old: MemoryProbe | None, new: MemoryProbe) -> Any:
+        if old is not None:
+            old = replace(old, **{name: getattr(new, name) for name in parts})
+        return compare_probes(old, new)
+
+    return patch.object(owner_module, "compare_probes", careless)
+
+
+def probe_without_the_timestamp() -> Any:
+    """Two probes that differ only in the newest timestamp are equal."""
+    return _probes_without(last_timestamp=True)
+
+
+def probe_without_the_counter() -> Any:
+    """Two probes that differ only in the lifetime counter are equal."""
+    return _probes_without(lifetime_count=True)
+
+
+def append_without_confirmation() -> Any:
+    """What follows the old last event is new, and nobody counts."""
+
+    async def appended(self: Any, unit: Any, held: Any, probe: Any, flight: Any) -> Any:
+        known = held.value()
+        last = forms.event_of(known[-1])
+        new = await unit.read_events(after=last, until_key=probe.last_key)
+        return known + [forms.event_form(event) for event in new]
+
+    return patch.object(Owner, "_read_appended", appended)
+
+
+def list_without_closing_proof() -> Any:
+    """What was walked is the list, whatever happened meanwhile."""
+    walk = Owner._walk
+
+    async def trusting(self: Any, unit: Any, probe: Any, *args: Any) -> Any:
+        class Believer:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(unit, name)
+
+            async def read_probe(self) -> MemoryProbe:
+                return probe  # type: ignore[no-any-return]
+
+        return await walk(self, Believer(), probe, *args)  # type: ignore[arg-type]
+
+    return patch.object(Owner, "_walk", trusting)
+
+
+def waveform_without_the_counter() -> Any:
+    """After a download only the stamp is looked at."""
+    download = Owner._download
+
+    async def trusting(self: Any, unit: Any, event: Any, probe: Any, *args: Any, **kw: Any) -> Any:
+        return await download(self, unit, event, replace(probe, lifetime_count=None), *args, **kw)
+
+    return patch.object(Owner, "_download", trusting)
+
+
+def stamp_not_checked_after() -> Any:
+    """The client reads the stamp before a download, and not after; the relay counts nothing."""
+    check = MiniMate._check_stamp
+
+    async def once(self: Any, event: Any, *, arm: bool = False) -> None:
+        if arm:
+            await check(self, event, arm=arm)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(MiniMate, "_check_stamp", once))
+    stack.enter_context(waveform_without_the_counter())
+    return stack
+
+
+def swapped_serial_ignored() -> Any:
+    """Another unit answers, and nothing of the old one goes."""
+
+    def recognise(self: Any, serial: str, generation: int) -> int:
+        self.serial = serial
+        return generation
+
+    return patch.object(Owner, "_recognise", recognise)
+
+
+def age_from_the_reads_end() -> Any:
+    """What was just read is told to be as young as the end of its read."""
+    reading = Owner._reading
+
+    def young(self: Any, value: Any, why: Any, began_mono: float, *rest: Any, **kw: Any) -> Any:
+        return reading(self, value, why, self._clock(), *rest, **kw)
+
+    return patch.object(Owner, "_reading", young)
+
+
+def status_kept_from_the_reads_end() -> Any:
+    """A status is fresh for 30 s after its read ended."""
+    keep = LiveCache.set_monitor_status
+
+    def keeping(self: Any, *args: Any, read_began_mono: Any = None, **kwargs: Any) -> bool:
+        return keep(self, *args, **kwargs)
+
+    return patch.object(LiveCache, "set_monitor_status", keeping)
+
+
+def late_status_fill_after_stop() -> Any:
+    """A status that was read before monitoring was stopped is kept all the same."""
+    keep = LiveCache.set_monitor_status
+
+    def keeping(self: Any, *args: Any, generation: Any = None, **kwargs: Any) -> bool:
+        return keep(self, *args, **kwargs)
+
+    return patch.object(LiveCache, "set_monitor_status", keeping)
+
+
+def wall_clock_for_age() -> Any:
+    """Ages are counted by the time of day."""
+    init = Gateway.__init__
+
+    def by_wall(self: Any, cache: Any, *args: Any, wall: Any, **kwargs: Any) -> None:
+        kwargs["clock"] = cache._clock = lambda: wall().timestamp()
+        init(self, cache, *args, wall=wall, **kwargs)
+
+    return patch.object(Gateway, "__init__", by_wall)
+
+
+def eviction_forgets_the_dirty_flag() -> Any:
+    """A device that loses a waveform to the budget is clean again."""
+    evict = LiveCache._evict
+
+    def forgetting(self: Any) -> None:
+        before = dict(self._devices)
+        evict(self)
+        for key, device in list(self._devices.items()):
+            if before[key].waveforms is not device.waveforms:
+                self._devices[key] = replace(device, dirty=False)
+
+    return patch.object(LiveCache, "_evict", forgetting)
+
+
+def dirty_flag_cleared_by_events() -> Any:
+    """A stored event list ends a dirty configuration."""
+    keep = LiveCache.set_events
+
+    def keeping(self: Any, conn_key: str, *args: Any, **kwargs: Any) -> bool:
+        kept = keep(self, conn_key, *args, **kwargs)
+        if kept:
+            self._devices[conn_key] = replace(self._devices[conn_key], dirty=False)
+        return kept
+
+    return patch.object(LiveCache, "set_events", keeping)
+
+
+def drop_keeps_the_generation() -> Any:
+    """Reads that were under way when a device was dropped may still fill it."""
+    emptied = live_cache._Device.emptied
+
+    def same(self: Any, *args: Any) -> Any:
+        return replace(emptied(self, *args), generation=self.generation)
+
+    return patch.object(live_cache._Device, "emptied", same)
+
+
+def flush_touches_another_device() -> Any:
+    """A drop of one device begins a new epoch of all."""
+    drop = LiveCache._drop
+
+    def wide(self: Any, conn_key: str, reason: str, now_mono: float) -> Any:
+        for other in list(self._devices):
+            if other != conn_key:
+                drop(self, other, reason, now_mono)
+        return drop(self, conn_key, reason, now_mono)
+
+    return patch.object(LiveCache, "_drop", wide)
+
+
+def aliasing() -> Any:
+    """What goes into the cache is what comes out, the very object."""
+    return patch.object(live_cache, "_freeze", lambda value: (lambda: value, len(repr(value))))
+
+
+def etag_without_the_key() -> Any:
+    """An event's tag says nothing of its key (judged by ``tags_shared``, not by the worlds)."""
+    tag = provenance.tag
+
+    def keyless(serial: str | None, form: Any, body: bytes) -> str:
+        if isinstance(form, dict) and "waveform_key" in form:
+            form = {**form, "waveform_key": ""}
+            body = orjson.dumps(form)
+        return tag(serial, form, body)
+
+    return patch.object(provenance, "tag", keyless)
+
+
+def tags_shared() -> list[str]:
+    """Return the tags that two different records share, of units, keys, times and samples."""
+    tags: list[str] = []
+    for serial, key, timestamp in product("AB", ("01110000", "01110200"), ("1995", None)):
+        event = {
+            "index": 0,
+            "waveform_key": key,
+            "timestamp": timestamp,
+            "peaks": {},
+            "project": None,
+        }
+        tags.append(provenance.tag(serial, event, orjson.dumps(event)))
+        tags += (
+            provenance.waveform_tag(serial, {**event, "counts": counts})
+            for counts in (b"\1\0", b"\2\0")
+        )
+    return [tag for tag in set(tags) if tags.count(tag) > 1]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A breakage, and where it can show."""
+
+    apply: Callable[[], AbstractContextManager[Any]]
+    grain: str = "record"
+
+    @property
+    def name(self) -> str:
+        return self.apply.__name__
+
+
+MUTATIONS = [
+    Mutation(no_generation_check),
+    Mutation(forced_read_joins_a_departed_flight),
+    Mutation(doors_always_open),
+    Mutation(reader_owns_the_flight),
+    Mutation(waiters_retry),
+    Mutation(no_conversation_lock),
+    Mutation(max_age_of_the_second_reader_ignored),
+    Mutation(told_list_forgotten),
+    Mutation(probe_without_the_timestamp),
+    Mutation(probe_without_the_counter),
+    Mutation(append_without_confirmation),
+    Mutation(list_without_closing_proof),
+    Mutation(waveform_without_the_counter),
+    Mutation(stamp_not_checked_after, grain="byte"),
+    Mutation(swapped_serial_ignored),
+    Mutation(age_from_the_reads_end),
+    Mutation(status_kept_from_the_reads_end),
+    Mutation(late_status_fill_after_stop),
+    Mutation(wall_clock_for_age),
+    Mutation(eviction_forgets_the_dirty_flag),
+    Mutation(dirty_flag_cleared_by_events),
+    Mutation(drop_keeps_the_generation),
+    Mutation(flush_touches_another_device),
+    Mutation(aliasing),
+]
+
+
+@contextmanager
+def planted(mutation: Mutation) -> Iterator[None]:
+    """Let one fault stand for a while."""
+    with mutation.apply():
+        yield

@@ -1,0 +1,156 @@
+# ruff: noqa: T201 - a program for the terminal prints
+"""
+The long run: a million worlds at the grain of records and ten thousand at that of bytes.
+
+``make soak`` runs it over all cores. Where it stopped stands in ``.soak/``, so it goes on from
+there; it ends at the first broken promise, and says how that world is lived through again:
+
+    PYTHONPATH=tests .venv/bin/python tests/simulation/soak.py --replay GRAIN SEED
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from world import GRAINS, World, story_hash
+
+STATE = Path(__file__).parents[2] / ".soak" / "state.json"
+BATCH = {"record": 200, "byte": 20}
+SAY_EVERY_S = 10.0
+
+Broken = tuple[int, list[str]]
+
+
+def command_to_replay(grain: str, seed: int) -> str:
+    """Return the command that lives through one world again, and tells its story."""
+    return f"PYTHONPATH=tests .venv/bin/python tests/simulation/soak.py --replay {grain} {seed}"
+
+
+def first_broken(grain: str, seeds: range) -> Broken | None:
+    """Live through worlds; return seed and complaints of the first that breaks a promise."""
+    for seed in seeds:
+        if broken := World(grain, seed).live():
+            return seed, broken
+    return None
+
+
+def _run_batch(batch: tuple[str, int]) -> tuple[int, Broken | None]:
+    grain, begin = batch
+    return begin, first_broken(grain, range(begin, begin + BATCH[grain]))
+
+
+def _batches(grain: str, begin: int, end: int) -> Iterator[tuple[str, int]]:
+    return ((grain, at) for at in range(begin, end, BATCH[grain]))
+
+
+def _load() -> dict[str, int]:
+    if not STATE.exists():
+        return dict.fromkeys(GRAINS, 0)
+    done: dict[str, int] = json.loads(STATE.read_text())
+    return done
+
+
+def _save(done: dict[str, int]) -> None:
+    STATE.parent.mkdir(exist_ok=True)
+    scratch = STATE.with_suffix(".new")
+    scratch.write_text(json.dumps(done))
+    scratch.replace(STATE)
+
+
+def soak(wanted: dict[str, int]) -> int:
+    """Run what is still missing of ``wanted``; return the exit code."""
+    done = _load()
+    cores = os.cpu_count() or 1
+    with multiprocessing.Pool(cores) as pool:
+        for grain, count in wanted.items():
+            begin = done.get(grain, 0)
+            began_s = said_s = time.monotonic()
+            for at, broken in pool.imap(_run_batch, _batches(grain, begin, count)):
+                if broken is not None:
+                    seed, complaints = broken
+                    print(f"\nBROKEN PROMISE in {grain} world {seed}:")
+                    print("\n".join(f"  {complaint}" for complaint in complaints))
+                    print(f"\nTo see it again:\n  {command_to_replay(grain, seed)}")
+                    pool.terminate()
+                    return 1
+                done[grain] = min(count, at + BATCH[grain])
+                now_s = time.monotonic()
+                if now_s - said_s > SAY_EVERY_S:
+                    said_s = now_s
+                    _save(done)
+                    rate = (done[grain] - begin) / (now_s - began_s)
+                    left_s = (count - done[grain]) / rate
+                    print(
+                        f"{grain}: {done[grain]:,} of {count:,} worlds, {rate:,.0f} worlds/s on "
+                        f"{cores} cores, {left_s / 60:.0f} min to go",
+                        flush=True,
+                    )
+            _save(done)
+            took_s = time.monotonic() - began_s
+            ran = max(0, count - begin)
+            print(
+                f"{grain}: {count:,} worlds, no broken promise "
+                f"({ran:,} now, {ran / max(took_s, 1e-9):,.0f} worlds/s on {cores} cores)"
+            )
+    return 0
+
+
+def replay(grain: str, seed: int) -> int:
+    """Live through one world and print its story; return 1 if a promise was broken."""
+    world = World(grain, seed)
+    broken = world.live()
+    plan = world.plan
+    print(
+        f"{grain} world {seed} ({plan.theme.name}): {plan.addresses} addresses, one exchange takes "
+        f"{plan.pace_s} s or twice that, faults {plan.fault_share}, clock never set: "
+        f"{plan.never_set}, counter falls on erase: {plan.falling_counter}, "
+        f"cache {plan.limit_bytes} bytes, keep_open_s {plan.settings.keep_open_s}, "
+        f"validated_s {plan.settings.validated_s}, queue_s {plan.settings.queue_s}"
+    )
+    lines = list(world.story)
+    for key, states in world.auditor.states.items():
+        for state in states:
+            slots = ", ".join(
+                f"#{slot.physical} {slot.key} {slot.timestamp} {slot.look}" for slot in state.slots
+            )
+            what = f"{state.serial}, memory {state.memory}: {slots}" if state.serial else "nothing"
+            lines.append((state.time_s, f"    behind {key}: {what}"))
+    for contact in world.auditor.contacts:
+        what = f"    a flight for {contact.thing}, wanted since {contact.asked_s:.3f}"
+        lines.append((contact.time_s, f"{what}, turns to {contact.address}"))
+    for key, troubles in world.auditor.troubles.items():
+        lines += ((at_s, f"    trouble on the road to {key}") for at_s in troubles)
+    for at_s, what in sorted(lines, key=lambda line: line[0]):
+        print(f"{at_s:10.3f}  {what}")
+    print(f"story {story_hash(world)[:16]}")
+    print("\n".join(broken) or "no broken promise")
+    return bool(broken)
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else "")
+    parser.add_argument("--record", type=int, default=1_000_000, help="worlds of records")
+    parser.add_argument("--byte", type=int, default=10_000, help="worlds of bytes")
+    parser.add_argument("--again", action="store_true", help="forget how far the last run came")
+    parser.add_argument("--replay", nargs=2, metavar=("GRAIN", "SEED"), help="tell one world")
+    given = parser.parse_args()
+    if given.replay:
+        grain, seed = given.replay
+        if grain not in GRAINS:
+            parser.error(f"grain: expected one of {', '.join(GRAINS)}, got {grain}")
+        return replay(grain, int(seed))
+    if given.again:
+        _save(dict.fromkeys(GRAINS, 0))
+    return soak({"record": given.record, "byte": given.byte})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,798 @@
+"""
+A world: everything that happens to a relay and its units, out of one whole number.
+
+The rule: gateway, owner, departures, line and cache are those of production, unchanged. Time is
+virtual; what is ready at one instant runs in an order that the seed draws. The same seed gives the
+same world to the last tick, on any host.
+
+Two grains. ``record``: the unit is ``record_unit.RecordUnit``, and a read is a handful of waits.
+``byte``: client, framing, links and the simulated unit are those of production too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from heapq import heappop
+from typing import Any, Protocol, cast
+
+import structlog
+from auditor import Auditor, Contact, Request, Slot
+from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
+from record_unit import RecordUnit, Wire
+from virtual_time import DeadlockError, VirtualTimeLoop
+
+from minimateplus.client import MiniMate
+from minimateplus.link import Address
+from sfm.freshness import Freshness
+from sfm.gateway import Answer, Gateway
+from sfm.live_cache import LiveCache
+from sfm.settings import Settings
+
+GRAINS = ("record", "byte")
+LONGEST_WAIT_S = 5000.0
+"""Virtual seconds after the last act within which every reader must have an answer."""
+ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
+"""For whom this task runs; a flight is made in the context of the reader who first wanted it."""
+
+
+class SeededLoop(VirtualTimeLoop):
+    """
+    Virtual time without a selector; what is ready together runs in a drawn order.
+
+    asyncio promises first come, first served among ready callbacks. Nothing here may lean on that:
+    on a host, which of two tasks is woken first depends on bytes from two sockets.
+    """
+
+    def __init__(self, chance: random.Random | None) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def _run_once(self) -> None:
+        ready: Any = self._ready  # type: ignore[attr-defined]  # of BaseEventLoop
+        scheduled: Any = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            self._timer_cancelled_count: int
+            self._timer_cancelled_count -= 1
+            heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise DeadlockError("nothing is ready and nothing is due")
+            self.now_s = max(self.now_s, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self.now_s:
+            handle = heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        batch = list(ready)
+        ready.clear()
+        if self._chance is not None and len(batch) > 1:
+            self._chance.shuffle(batch)
+        for handle in batch:
+            if not handle._cancelled:
+                handle._run()
+
+
+class AnyUnit(Protocol):
+    """What people can do to a unit, at either grain."""
+
+    serial: str
+    setup_version: int
+    memory: int
+    is_on: bool
+
+    @property
+    def slots(self) -> tuple[Slot, ...]: ...
+    def record(self, physical: int, *, look: int = 0, size: int = 0) -> None: ...
+    def erase(self, memory: int) -> None: ...
+    def set_clock_back(self) -> None: ...
+
+
+class AnyWire(Protocol):
+    """What lies between the relay and a unit, at either grain."""
+
+    is_slow: bool
+    next_faults: list[str]
+    deaf_until_s: float
+    on_contact: Callable[[str], None]
+    is_closing: Callable[[], bool]
+
+    def plug(self, unit: Any) -> None: ...
+    async def open(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What happens often in a world: weights of acts, things and wishes."""
+
+    name: str
+    acts: dict[str, int]
+    things: dict[str, int]
+    wishes: dict[str, int]
+    two_addresses: float = 0.3
+    never_set: float = 0.5
+    falling_counter: float = 0.15
+    tiny_cache: float = 0.15
+    faults: float = 0.25
+    slow: float = 0.4
+    meddling: int = 3
+    """So many acts at most beside each burst of readers."""
+
+
+ACTS = {
+    "append": 6,
+    "rerecord": 6,
+    "erase": 2,
+    "swap": 2,
+    "clock": 1,
+    "faults": 3,
+    "deaf": 2,
+    "slow": 3,
+    "drop": 1,
+    "config": 3,
+    "keypad": 1,
+    "monitor": 4,
+    "restart": 1,
+    "wall": 2,
+    "cancel": 4,
+}
+THINGS = {"info": 2, "events": 5, "event": 1, "waveform": 4, "status": 2}
+WISHES = {"any": 8, "force": 3, "max_age": 3, "only": 1, "stale": 2}
+
+THEMES = (
+    Theme("mixed", ACTS, THINGS, WISHES),
+    Theme(
+        "erases",
+        {"append": 5, "rerecord": 10, "erase": 2, "drop": 1, "cancel": 1},
+        {"events": 6, "waveform": 4},
+        WISHES,
+        never_set=0.7,
+        falling_counter=0.3,
+        faults=0.05,
+    ),
+    Theme(
+        "settings",
+        {"config": 16, "drop": 5, "wall": 1, "append": 1, "rerecord": 1, "keypad": 1},
+        {"info": 6, "events": 6, "waveform": 2},
+        {"any": 10, "force": 2, "max_age": 3},
+        faults=0.05,
+        slow=0.7,
+        meddling=6,
+    ),
+    Theme(
+        "evictions",
+        {"config": 16, "append": 1},
+        {"info": 5, "events": 1, "waveform": 7},
+        {"any": 10, "force": 2},
+        two_addresses=1.0,
+        tiny_cache=1.0,
+        faults=0.0,
+    ),
+    Theme(
+        "status",
+        {"monitor": 8, "slow": 6, "cancel": 2, "wall": 4, "faults": 1},
+        {"status": 8, "info": 1, "events": 1},
+        WISHES,
+        faults=0.1,
+    ),
+    Theme(
+        "bad roads",
+        {"faults": 8, "deaf": 5, "append": 2, "rerecord": 2, "swap": 2, "cancel": 3, "restart": 1},
+        THINGS,
+        {"any": 6, "force": 2, "max_age": 1, "stale": 5},
+        faults=0.7,
+    ),
+    Theme(
+        "queues",
+        {"append": 2, "rerecord": 8, "cancel": 1, "slow": 4},
+        {"info": 4, "events": 7, "status": 4},
+        {"any": 5, "force": 1, "max_age": 7},
+        slow=0.9,
+        faults=0.0,
+        meddling=4,
+    ),
+    Theme(
+        "downloads",
+        {"rerecord": 8, "append": 2, "erase": 1},
+        {"waveform": 10, "events": 1},
+        {"any": 5, "force": 5},
+        never_set=0.8,
+        falling_counter=0.1,
+        faults=0.0,
+        slow=0.7,
+        meddling=5,
+    ),
+    Theme(
+        "swaps",
+        {"swap": 8, "append": 2, "monitor": 1, "restart": 1},
+        THINGS,
+        WISHES,
+        faults=0.05,
+    ),
+)
+
+
+@cache
+def _settings(keep_open_s: float, validated_s: float, queue_s: float, most: int) -> Settings:
+    return Settings(
+        keep_open_s=keep_open_s, validated_s=validated_s, queue_s=queue_s, most_readers=most
+    )
+
+
+@dataclass(order=True, slots=True)
+class Act:
+    """Something that happens at an instant."""
+
+    at_s: float
+    number: int
+    kind: str = field(compare=False)
+    place: int = field(compare=False, default=0)
+    """Which address."""
+    draw: int = field(compare=False, default=0)
+    thing: str = field(compare=False, default="")
+    freshness: Freshness = field(compare=False, default_factory=Freshness)
+
+
+@dataclass
+class Plan:
+    """Everything a seed draws before the world begins."""
+
+    seed: int
+    grain: str
+    theme: Theme
+    addresses: int
+    never_set: bool
+    falling_counter: bool
+    limit_bytes: int | None
+    pace_s: float
+    fault_share: float
+    shuffles: bool
+    settings: Settings
+    few: bool
+    acts: list[Act]
+
+
+def draw_plan(grain: str, seed: int) -> Plan:
+    """Return the world of that seed, before it begins."""
+    chance = random.Random(f"{grain} {seed}")
+    theme = THEMES[seed % len(THEMES)]
+    falling = chance.random() < theme.falling_counter
+    few = chance.random() < 0.05
+    settings = _settings(
+        chance.choice((0.0, 5.0, 5.0)),
+        chance.choice((0.0, 30.0, 30.0)),
+        20.0 if few else 300.0,
+        4 if few else 5000,
+    )
+    plan = Plan(
+        seed=seed,
+        grain=grain,
+        theme=theme,
+        addresses=1 + (chance.random() < theme.two_addresses),
+        never_set=not falling and chance.random() < theme.never_set,
+        falling_counter=falling,
+        limit_bytes=chance.choice((1200, 1750)) if chance.random() < theme.tiny_cache else None,
+        pace_s=chance.choice((1.0, 3.0)) if chance.random() < theme.slow else 0.1,
+        fault_share=chance.choice((0.02, 0.06)) if chance.random() < theme.faults else 0.0,
+        shuffles=chance.random() < 0.7,
+        settings=settings,
+        few=few,
+        acts=[],
+    )
+    at_s = 0.0
+    for _ in range(chance.randint(3, 5)):
+        _draw_burst(plan, chance, at_s)
+        at_s += chance.choice((0.5, 3.0, 8.0, 20.0, 29.0, 45.0, 100.0))
+    plan.acts.sort()
+    return plan
+
+
+def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
+    """Readers who come close together, and people who meddle while they wait."""
+    theme, span_s = plan.theme, plan.pace_s * chance.choice((0.0, 2.0, 8.0, 16.0))
+    favourite = _pick(chance, theme.things)
+    for _ in range(chance.randint(1, 4)):
+        thing = favourite if chance.random() < 0.5 else _pick(chance, theme.things)
+        act = Act(
+            at_s + chance.choice((0.0, span_s * chance.random())),
+            len(plan.acts),
+            "read",
+            chance.randrange(plan.addresses),
+            chance.randrange(3) and chance.randrange(3),
+            thing,
+            _wish(chance, _pick(chance, theme.wishes)),
+        )
+        plan.acts.append(act)
+    for _ in range(chance.randint(0, theme.meddling)):
+        act = Act(
+            at_s + chance.choice((-0.2, span_s * chance.random(), 40 * plan.pace_s)),
+            len(plan.acts),
+            _pick(chance, theme.acts),
+            chance.randrange(plan.addresses),
+            chance.randrange(1 << 16),
+        )
+        plan.acts.append(act)
+
+
+def _pick(chance: random.Random, weights: dict[str, int]) -> str:
+    return chance.choices(list(weights), list(weights.values()))[0]
+
+
+def _wish(chance: random.Random, wish: str) -> Freshness:
+    age_s = chance.choice((0.0, 1.0, 5.0, 25.0, 60.0))
+    match wish:
+        case "force":
+            return Freshness(force=True)
+        case "max_age":
+            return Freshness(max_age_s=age_s)
+        case "only":
+            return Freshness(only_if_cached=True, max_age_s=chance.choice((None, age_s)))
+        case "stale":
+            return Freshness(stale_if_error_s=chance.choice((5.0, 60.0, 600.0)))
+        case _:
+            return Freshness()
+
+
+class World:
+    """One seed, lived through. ``live`` returns the broken promises."""
+
+    def __init__(self, grain: str, seed: int) -> None:
+        self.plan = draw_plan(grain, seed)
+        self.chance = random.Random(f"{grain} {seed} life")
+        self.loop = SeededLoop(random.Random(seed) if self.plan.shuffles else None)
+        self.auditor = Auditor(
+            validated_s=self.plan.settings.validated_s,
+            most_readers_are_few=self.plan.few,
+            queue_s=self.plan.settings.queue_s,
+            exact_samples=grain == "record",
+        )
+        self.story: list[tuple[float, str]] = []
+        self.broken: list[str] = []
+        self.complaints: list[str] = []
+        self._wall_offsets_s = [0.0]
+        """How far the wall clock stood from the loop's, from the beginning; the last is now."""
+        self._life = -1
+        self._closing = False
+        self._serials = 0
+        self._memories = 0
+        self._physical = 0
+        self._addresses = [
+            Address("tcp", name, 12345) for name in ("a", "b")[: self.plan.addresses]
+        ]
+        self._keys = [Gateway.conn_key(address) for address in self._addresses]
+        self._units: list[Any] = [None] * len(self._addresses)
+        self._wires: list[AnyWire] = []
+        self._readers: dict[asyncio.Task[None], Request] = {}
+        self._flights: dict[asyncio.Task[Any] | None, None] = {}
+        self._meddlers: list[asyncio.Task[None]] = []
+
+    # --- the two grains --------------------------------------------------------------------------
+
+    def _build_wire(self, key: str) -> AnyWire:
+        plan = self.plan
+        if plan.grain == "record":
+            return Wire(
+                key,
+                self.auditor,
+                self.chance,
+                self.loop.time,
+                pace_s=plan.pace_s,
+                fault_share=plan.fault_share,
+            )
+        return ByteWire(
+            key,
+            self.auditor,
+            self.chance,
+            self.loop.time,
+            pace_s=plan.pace_s,
+            fault_share=plan.fault_share,
+        )
+
+    def _build_unit(self) -> Any:
+        self._serials += 1
+        serial = f"SIM{self._serials:04}"
+        plan = self.plan
+        if plan.grain == "record":
+            unit: Any = RecordUnit(
+                serial,
+                self.loop.time,
+                never_set=plan.never_set,
+                falling_counter=plan.falling_counter,
+            )
+        else:
+            unit = ByteUnit(
+                serial,
+                self.loop.time,
+                self.auditor,
+                never_set=plan.never_set,
+                falling_counter=plan.falling_counter,
+            )
+        unit.memory = self._new_memory()
+        for _ in range(self.chance.choice((0, 1, 1, 2, 2, 3))):
+            self._record(unit)
+        return unit
+
+    def _new_memory(self) -> int:
+        self._memories += 1
+        return self._memories
+
+    def _record(self, unit: Any) -> None:
+        self._physical += 1
+        chance = self.chance
+        odd = chance.random() < 0.2
+        unit.record(self._physical, look=odd and chance.randrange(2), size=chance.random() < 0.15)
+
+    # --- living ----------------------------------------------------------------------------------
+
+    def live(self) -> list[str]:
+        """Live through the plan; return every broken promise, as sentences."""
+        loop = self.loop
+        loop.set_exception_handler(lambda _, context: self._complain(context))
+        try:
+            with _silent_log():
+                loop.run_until_complete(self._main())
+        except DeadlockError as error:
+            self.broken.append(f"everybody waits for ever: {error}")
+        finally:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            asyncio.set_event_loop(None)
+            loop.close()
+        self.broken += self.complaints
+        self.broken += self.auditor.judge()
+        return self.broken
+
+    def _complain(self, context: dict[str, Any]) -> None:
+        self.complaints.append(
+            f"the loop says: {context.get('message')} {context.get('exception')!r}"
+        )
+
+    async def _main(self) -> None:
+        for place, key in enumerate(self._keys):
+            wire = self._build_wire(key)
+            wire.on_contact = self._contact
+            wire.is_closing = lambda: self._closing
+            self._wires.append(wire)
+            self._units[place] = self._build_unit()
+            wire.plug(self._units[place])
+            self._note(place)
+        self._start_relay()
+        began_s = self.loop.now_s
+        for act in self.plan.acts:
+            wait_s = began_s + act.at_s - self.loop.now_s
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            await self._do(act)
+        await self._wait_for_readers()
+        await self._stop_relay()
+        if self._meddlers:
+            await asyncio.wait(self._meddlers)
+
+    async def _wait_for_readers(self) -> None:
+        waiting = [task for task in self._readers if not task.done()]
+        if waiting:
+            _, waiting_still = await asyncio.wait(waiting, timeout=LONGEST_WAIT_S)
+            for task in waiting_still:
+                request = self._readers[task]
+                self.broken.append(f"reader {request.number} waits for ever ({request.thing})")
+
+    def _start_relay(self) -> None:
+        self._life += 1
+        self._closing = False
+        self.auditor.life_began[self._life] = self.auditor.step()
+        clock = self.loop.time
+        self.cache = LiveCache(clock=clock, limit_bytes=self.plan.limit_bytes)
+        self.gateway = Gateway(
+            self.cache, self.plan.settings, connect=self._connect, clock=clock, wall=self._wall
+        )
+
+    async def _stop_relay(self) -> None:
+        self._closing = True
+        self.auditor.life_closing[self._life] = self.loop.now_s
+        await self.gateway.close()
+
+    def _wall(self) -> datetime:
+        seconds = self.loop.now_s + self._wall_offsets_s[-1]
+        return datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+    async def _connect(self, address: Address) -> MiniMate:
+        wire = self._wires[self._addresses.index(address)]
+        return cast("MiniMate", await wire.open())
+
+    def _contact(self, key: str) -> None:
+        """Note the first time that a flight turns to its unit."""
+        task = asyncio.current_task()
+        asker = ASKER.get()
+        if asker is None or task in self._flights:
+            return
+        self._flights[task] = None
+        thing = "events" if asker.thing == "event" else asker.thing
+        if thing == "waveform":
+            thing += f" {asker.index}"
+        contact = Contact(asker.life, key, thing, asker.time_s, self.loop.now_s)
+        self.auditor.contacts.append(contact)
+
+    def _note(self, place: int) -> None:
+        """Write into the book of truth what stands behind an address now."""
+        unit, key, now_s = self._units[place], self._keys[place], self.loop.now_s
+        if unit is None:
+            self.auditor.note_state(key, now_s, None, 0, (), 0)
+        else:
+            self.auditor.note_state(
+                key, now_s, unit.serial, unit.memory, unit.slots, unit.setup_version
+            )
+
+    def _tell(self, what: str) -> None:
+        self.story.append((round(self.loop.now_s, 6), what))
+
+    # --- acts ------------------------------------------------------------------------------------
+
+    async def _do(self, act: Act) -> None:
+        if act.kind == "read":
+            self._send_reader(act)
+            return
+        self._tell(f"{act.kind} at {self._keys[act.place]}")
+        unit = self._units[act.place]
+        if unit is None and act.kind in (
+            "append",
+            "rerecord",
+            "erase",
+            "clock",
+            "config",
+            "keypad",
+        ):
+            return
+        result = getattr(self, f"_do_{act.kind}")(act, unit)
+        if result is not None:
+            await result
+
+    def _do_append(self, act: Act, unit: Any) -> None:
+        for _ in range(1 + act.draw % 2):
+            if len(unit.slots) < 5:
+                self._record(unit)
+        self._note(act.place)
+
+    def _do_erase(self, act: Act, unit: Any) -> None:
+        unit.erase(self._new_memory())
+        self._note(act.place)
+
+    def _do_rerecord(self, act: Act, unit: Any) -> None:
+        """Erase, and record fewer, as many, or more; at once or a moment later."""
+        held = len(unit.slots)
+        count = max(1, held + (0, 0, 1, -1, 2)[act.draw % 5])
+        self._do_erase(act, unit)
+
+        def record() -> None:
+            for _ in range(min(count, 5)):
+                self._record(unit)
+            if self._units[act.place] is unit:
+                self._note(act.place)
+
+        if act.draw & 64:
+            self._later(self.plan.pace_s * (act.draw % 7), record)
+        else:
+            record()
+
+    def _do_swap(self, act: Act, unit: Any) -> None:
+        """Unplug the unit; some seconds later another stands there, or the same again."""
+        place = act.place
+        other = unit if unit is not None and act.draw % 4 == 0 else self._build_unit()
+        self._units[place] = None
+        self._wires[place].plug(None)
+        self._note(place)
+
+        def plug() -> None:
+            self._units[place] = other
+            self._wires[place].plug(other)
+            self._note(place)
+
+        self._later(2.0 + act.draw % 3, plug)
+
+    def _do_clock(self, act: Act, unit: Any) -> None:
+        unit.set_clock_back()
+
+    def _do_faults(self, act: Act, unit: Any) -> None:
+        kinds = ("drop", "stall", "corrupt", "")
+        self._wires[act.place].next_faults = [
+            kinds[act.draw >> 2 * n & 3] for n in range(act.draw % 4)
+        ]
+
+    def _do_deaf(self, act: Act, unit: Any) -> None:
+        wire = self._wires[act.place]
+        wire.deaf_until_s = self.loop.now_s + (2.0, 30.0, 100.0)[act.draw % 3]
+        wire.next_faults = ["drop"]
+
+    def _do_slow(self, act: Act, unit: Any) -> None:
+        self._wires[act.place].is_slow = True
+
+    def _do_drop(self, act: Act, unit: Any) -> None:
+        self.gateway.drop(self._addresses[act.place], "asked to")
+        self.auditor.note_barrier(self._life, self._keys[act.place], "all")
+
+    def _do_config(self, act: Act, unit: Any) -> None:
+        """Settings are written and acknowledged."""
+        unit.setup_version = self._next_setup(unit)
+        self._note(act.place)
+        self.cache.mark_config_dirty(self._keys[act.place])
+        self.auditor.note_barrier(self._life, self._keys[act.place], "info")
+
+    def _do_keypad(self, act: Act, unit: Any) -> None:
+        """Somebody changes settings at the unit, and the relay is not told."""
+        unit.setup_version = self._next_setup(unit)
+        self._note(act.place)
+
+    def _next_setup(self, unit: Any) -> int:
+        return int(unit.setup_version + 1) % 64
+
+    def _do_monitor(self, act: Act, unit: Any) -> None:
+        """Monitoring is started or stopped, and the unit acknowledges it."""
+        if unit is not None:
+            unit.is_on = not unit.is_on
+        self.cache.invalidate_monitor_status(self._keys[act.place])
+        self.auditor.note_barrier(self._life, self._keys[act.place], "status")
+
+    async def _do_restart(self, act: Act, unit: Any) -> None:
+        await self._stop_relay()
+        self._start_relay()
+
+    def _do_wall(self, act: Act, unit: Any) -> None:
+        step_s = (10.0, 100.0, -50.0)[act.draw % 3]
+        self._wall_offsets_s.append(self._wall_offsets_s[-1] - step_s)
+
+    def _do_cancel(self, act: Act, unit: Any) -> None:
+        """A reader goes away."""
+        waiting = [task for task in self._readers if not task.done()]
+        if waiting:
+            task = waiting[act.draw % len(waiting)]
+            self._readers[task].cancelled = True
+            task.cancel()
+
+    def _later(self, delay_s: float, do: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(delay_s)
+            do()
+
+        self._meddlers.append(self.loop.create_task(wait()))
+
+    # --- readers ---------------------------------------------------------------------------------
+
+    def _send_reader(self, act: Act) -> None:
+        number = len(self._readers)
+        request = Request(
+            number,
+            self._life,
+            self._keys[act.place],
+            act.thing,
+            act.draw if act.thing in ("event", "waveform") else 0,
+            act.freshness,
+            0,
+            self.loop.now_s,
+        )
+        task = self.loop.create_task(self._read(request, self._addresses[act.place]))
+        self._readers[task] = request
+
+    async def _read(self, request: Request, address: Address) -> None:
+        ASKER.set(request)
+        auditor = self.auditor
+        request.tick, request.time_s = auditor.step(), self.loop.now_s
+        request.life = self._life
+        try:
+            answer = await self._ask(request, address)
+        except asyncio.CancelledError as error:
+            if request.cancelled:
+                self._tell(f"reader {request.number} went away")
+                return
+            request.error = error
+        except Exception as error:
+            request.error = error
+        else:
+            request.provenance = answer.provenance
+            request.wall_gap_s = self._wall_gap_s(answer)
+            request.told = self._told(request, answer)
+        request.end_tick, request.end_s = auditor.step(), self.loop.now_s
+        auditor.requests.append(request)
+        said = request.provenance
+        self._tell(
+            f"reader {request.number}, {request.thing} {request.index} {request.freshness} of "
+            f"{request.time_s:.3f}: "
+            + (
+                f"{type(request.error).__name__} {request.error}"
+                if said is None
+                else f"{request.told} {said.why} {said.quality} {said.serial} epoch {said.epoch} "
+                f"age {said.age_s} checked {said.checked_age_s} exchanges {said.exchanges}"
+            )
+        )
+
+    async def _ask(self, request: Request, address: Address) -> Answer:
+        gateway, freshness = self.gateway, request.freshness
+        match request.thing:
+            case "info":
+                return await gateway.info(address, freshness)
+            case "status":
+                return await gateway.monitor_status(address, freshness)
+            case "events":
+                return await gateway.events(address, freshness)
+            case "event":
+                return await gateway.event(address, request.index, freshness)
+            case _:
+                return await gateway.waveform(address, request.index, freshness)
+
+    def _wall_gap_s(self, answer: Answer) -> float:
+        """How far ``read_at`` is from the age, by any setting that the wall clock had."""
+        said = answer.provenance
+        expected = self._wall() - timedelta(seconds=said.age_s)
+        gap_s = (datetime.fromisoformat(said.read_at) - expected).total_seconds()
+        now_s = self._wall_offsets_s[-1]
+        return min(abs(gap_s + now_s - offset_s) for offset_s in self._wall_offsets_s)
+
+    def _told(self, request: Request, answer: Answer) -> Any:
+        value = answer.value
+        told = self._in_few_words(request.thing, value)
+        if answer.provenance.why == "hit" and answer.provenance.exchanges == 0:
+            _scribble(value)
+        return told
+
+    def _in_few_words(self, thing: str, value: Any) -> Any:
+        match thing:
+            case "info":
+                number = int(value["firmware"].replace(".", "").strip("S"))
+                return number, value["serial"], int(value["setup"]["notes"])
+            case "status":
+                return value["memory_total_bytes"] % SAMPLE_BASE, None, None
+            case "events":
+                return [_slot(event) for event in value]
+            case "event":
+                return _slot(value)
+            case _:
+                return _slot(value), frozenset(self._physicals(value["counts"]))
+
+    def _physicals(self, counts: bytes) -> set[int]:
+        if self.plan.grain == "record":
+            return set(memoryview(counts).cast("h"))
+        return {physical_of(counts)}
+
+
+def _slot(event: dict[str, Any]) -> tuple[int, str, str | None, float]:
+    return event["index"], event["waveform_key"], event["timestamp"], event["peaks"]["tran_in_s"]
+
+
+def _scribble(value: Any) -> None:
+    """Change everything in a copy that is ours: nobody else may notice."""
+    if isinstance(value, list):
+        for item in value:
+            _scribble(item)
+        value.clear()
+    elif isinstance(value, dict):
+        for item in value.values():
+            _scribble(item)
+        for name in value:
+            value[name] = None
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """The log of a million worlds interests nobody."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=_Silence)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+class _Silence(structlog.BoundLoggerBase):
+    def info(self, *args: object, **kwargs: object) -> None:
+        """Say nothing."""
+
+    warning = info
+
+
+def story_hash(world: World) -> str:
+    """Return a digest of everything that happened, to the tick."""
+    return hashlib.sha256(repr((world.story, world.auditor.tick)).encode()).hexdigest()
