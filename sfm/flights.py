@@ -53,11 +53,8 @@ class Flight(Generic[T]):
     thing: Hashable
     forced: bool = False
     """Whether somebody aboard wants the device asked whatever the cache holds."""
-    max_age_s: float | None = None
-    """
-    The greatest age that everybody aboard will take. ``None``: as the thing itself allows;
-    ``-inf``: none, since some have that wish and some another.
-    """
+    max_age_s: float = math.inf
+    """The greatest age that everybody aboard will take."""
     readers: int = 0
     doors: Callable[[], bool] = shut
     """Asked at each boarding: may unforced readers board although the flight has left?"""
@@ -122,7 +119,7 @@ class Departures:
         read: Read[T],
         *,
         forced: bool = False,
-        max_age_s: float | None = None,
+        max_age_s: float = math.inf,
     ) -> tuple[T, bool]:
         """
         Return what a flight for ``thing`` brings, and whether it was another reader's.
@@ -146,13 +143,7 @@ class Departures:
             flight.task.add_done_callback(_take_note)
         self.joined += joined
         flight.forced |= forced
-        if not joined:
-            flight.max_age_s = max_age_s
-        elif flight.max_age_s is None or max_age_s is None:
-            # One takes what the thing itself allows, the other an age: either may be the stricter.
-            flight.max_age_s = max_age_s if flight.max_age_s == max_age_s else -math.inf
-        else:
-            flight.max_age_s = min(max_age_s, flight.max_age_s)
+        flight.max_age_s = min(max_age_s, flight.max_age_s)
         flight.readers += 1
         self.readers += 1
         try:

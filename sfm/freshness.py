@@ -52,7 +52,11 @@ class Freshness:
             return False
         if self.only_if_cached and self.max_age_s is None:
             return True
-        return age_s <= (allowed_s if self.max_age_s is None else self.max_age_s)
+        return age_s <= self.limit_s(allowed_s)
+
+    def limit_s(self, allowed_s: float) -> float:
+        """Return the greatest age that will do, for a thing that keeps for ``allowed_s``."""
+        return allowed_s if self.max_age_s is None else self.max_age_s
 
     def accepts_after_error(self, age_s: float) -> bool:
         """Return whether an answer of that age will do when the unit could not be read."""

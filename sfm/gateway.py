@@ -18,11 +18,12 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from minimateplus.client import MiniMate
+from minimateplus.errors import NoSuchEventError
 from minimateplus.link import Address, open_link
 from sfm import forms
 from sfm.backoff import RestingError
@@ -104,6 +105,8 @@ class Answer:
     produce: Callable[[], Any]
     memo: dict[str, Any]
     """What was made of the form before, such as its encoded form; shared with the cache."""
+    instead_of: Exception | None = None
+    """The failure that this last known answer stands in for."""
 
     @property
     def value(self) -> Any:
@@ -234,7 +237,16 @@ class Gateway:
         Raises:
             NoSuchEventError: the list has no such index.
         """
-        return _one_event(await self.events(address, freshness), str(address), index)
+        answer = await self.events(address, freshness)
+        try:
+            return _one_event(answer, str(address), index)
+        except NoSuchEventError as absent:
+            # A list that was not proven cannot say that an event is absent.
+            if answer.instead_of is not None:
+                raise answer.instead_of from absent
+            if answer.provenance.quality == "unchecked":
+                raise NothingHeldError(f"{address}: event {index} was never read") from absent
+            raise
 
     async def waveform(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
         """
@@ -406,7 +418,8 @@ class Gateway:
             if not freshness.accepts_after_error(found.age_s):
                 raise
             reading = owner.reading_of(found.held, "stale", found.proven_mono)
-            return self._answer(owner, reading, now, quality="last_known", source="cache")
+            answer = self._answer(owner, reading, now, quality="last_known", source="cache")
+            return replace(answer, instead_of=error)
 
     def _without_asking(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Answer | None:
         """Return what is held as an answer, if the reader takes it; touches no device."""
@@ -475,8 +488,9 @@ class Gateway:
         name = thing if isinstance(thing, str) else " ".join(map(str, thing))
 
         try:
+            allowed_s = math.inf if keeps is None else keeps.allowed_s
             reading, shared = await owner.departures.ask(
-                thing, fly, forced=freshness.force, max_age_s=freshness.max_age_s
+                thing, fly, forced=freshness.force, max_age_s=freshness.limit_s(allowed_s)
             )
         except Exception:
             self._forget_if_unknown(owner)

@@ -479,7 +479,8 @@ class Owner:
         began, generation = self._clock(), self._generation()
         epoch = self._cache.epoch(self.conn_key).number
         waveform = await unit.read_waveform(event, on_progress=_reporter(flight))
-        checked = self._clock()
+        # The unit gave the last stamp some time before we heard it: the start alone is certain.
+        checked = began
         counter = probe.lifetime_count
         if counter is not None and await unit.read_lifetime_count() != counter:
             checked = (await self._prove_list(unit, None, whole=whole)).proven_mono

@@ -14,6 +14,7 @@ from relay_world import HERE, FieldUnit, World, in_virtual_time
 from minimateplus.errors import ConnectError
 from minimateplus.simulator.roads import LateRoad
 from sfm.api.cache_control import directives
+from sfm.flights import Departures, Flight
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.server import build_app
 
@@ -109,6 +110,66 @@ async def test_a_list_is_served_unasked_while_its_last_proof_is_young_enough(
     assert int(young.headers["Age"]) >= 20
     await get(world, "/device/events", layer, max_age=10)
     assert asked(world) > spent
+
+
+@pytest.mark.parametrize(
+    "wishes", [(5.0, -math.inf), (-math.inf, 5.0), (5.0, 3.0), (math.inf, 3.0)]
+)
+@in_virtual_time
+async def test_a_flight_takes_no_more_age_than_the_strictest_aboard(
+    world: World, wishes: tuple[float, float]
+) -> None:
+    line = asyncio.Lock()
+    departures = Departures(line)
+
+    async def read(flight: Flight[float]) -> float:
+        return flight.max_age_s
+
+    async with line:
+        asked = [
+            asyncio.create_task(departures.ask("list", read, max_age_s=wish)) for wish in wishes
+        ]
+        await asyncio.sleep(0)
+    assert [(await task)[0] for task in asked] == [min(wishes)] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "limit_s"), [("info", math.inf), ("monitor_status", 30.0), ("events", -math.inf)]
+)
+@in_virtual_time
+async def test_who_says_nothing_boards_with_what_the_thing_itself_allows(
+    world: World, path: str, limit_s: float
+) -> None:
+    world.plug(FieldUnit().record(1))
+    owner = world.gateway._owner(HERE)
+    boarded: list[float] = []
+    ask = owner.departures.ask
+
+    async def note(*args: Any, **more: Any) -> Any:
+        boarded.append(more["max_age_s"])
+        return await ask(*args, **more)
+
+    owner.departures.ask = note  # type: ignore[method-assign]
+    await getattr(world.gateway, path)(HERE)
+    assert boarded == [limit_s]
+
+
+@in_virtual_time
+async def test_a_list_that_was_not_proven_cannot_say_that_an_event_is_absent(
+    world: World,
+) -> None:
+    world.plug(FieldUnit().record(1))
+    await get(world, "/device/events")
+    await asyncio.sleep(10)
+    for layer in (True, False):
+        never = await get(world, "/device/event/7", layer, only_if_cached=True)
+        assert (never.status_code, never.json()["type"][-12:]) == (504, "nothing-held")
+    assert (await get(world, "/device/event/7")).status_code == 404
+    await asyncio.sleep(10)
+    world.units.clear()
+    gone = await get(world, "/device/event/7", stale_if_error=1000)
+    assert (gone.status_code, gone.json()["type"][-12:]) == (503, "unit-refused")
+    assert (await get(world, "/device/event/0", stale_if_error=1000)).status_code == 200
 
 
 @BOTH_WAYS

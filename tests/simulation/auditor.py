@@ -43,11 +43,6 @@ from sfm.gateway import NothingHeldError, Provenance
 ROUNDING_S = 0.002
 """Ages are told in milliseconds."""
 STATUS_TTL_S = 30.0
-ANSWER_ON_ITS_WAY_S = 10.0
-"""
-At the grain of bytes only: a waveform's proof is dated when its last answer came in, and what that
-answer says was so when it left the unit, up to one exchange's deadline earlier.
-"""
 TROUBLE_S = 400.0
 """How long after a failure of the road an error may still be told to somebody who waited."""
 
@@ -134,8 +129,6 @@ class Auditor:
     most_readers_are_few: bool
     queue_s: float
     """How long a reader waits for the line before he is turned away."""
-    exact_samples: bool
-    """Whether samples know when their verb began."""
     tick: int = 0
     requests: list[Request] = field(default_factory=list)
     states: dict[str, list[State]] = field(default_factory=dict)
@@ -274,8 +267,7 @@ class Auditor:
         """A list, an event or a waveform: it must have been in the unit at an allowed instant."""
         low_tick, low_s = self._oldest_allowed(request, said)
         if said.checked_age_s is not None:
-            way_s = 0.0 if self.exact_samples else ANSWER_ON_ITS_WAY_S
-            low_s = max(low_s, request.end_s - said.checked_age_s - way_s)
+            low_s = max(low_s, request.end_s - said.checked_age_s)
         low_s = max(low_s, request.end_s - said.age_s) if said.checked_age_s is None else low_s
         true_states = [
             state

@@ -350,7 +350,6 @@ class World:
             validated_s=self.plan.settings.validated_s,
             most_readers_are_few=self.plan.few,
             queue_s=self.plan.settings.queue_s,
-            exact_samples=grain == "record",
         )
         self.story: list[tuple[float, str]] = []
         self.broken: list[str] = []
