@@ -11,9 +11,11 @@ there; it ends at the first broken promise, and says how that world is lived thr
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +23,8 @@ from pathlib import Path
 
 from world import GRAINS, World, story_hash
 
-STATE = Path(__file__).parents[2] / ".soak" / "state.json"
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / ".soak" / "state.json"
 BATCH = {"record": 200, "byte": 20}
 SAY_EVERY_S = 10.0
 
@@ -50,17 +53,33 @@ def _batches(grain: str, begin: int, end: int) -> Iterator[tuple[str, int]]:
     return ((grain, at) for at in range(begin, end, BATCH[grain]))
 
 
+def code_digest() -> str:
+    """Return a digest of all that a world is made of: another code has lived through nothing."""
+    files = [f for name in ("minimateplus", "sfm", "tests") for f in (ROOT / name).rglob("*.py")]
+    whole = hashlib.blake2b(digest_size=8)
+    for file in sorted(files):
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+CODE = code_digest()
+
+
 def _load() -> dict[str, int]:
-    if not STATE.exists():
-        return dict.fromkeys(GRAINS, 0)
-    done: dict[str, int] = json.loads(STATE.read_text())
-    return done
+    """Return how many worlds of each grain this very code has lived through."""
+    if STATE.exists():
+        state = json.loads(STATE.read_text())
+        if state.get("code") == CODE:
+            done: dict[str, int] = state["done"]
+            return done
+        print("the code has changed since the last run: starting anew")
+    return dict.fromkeys(GRAINS, 0)
 
 
 def _save(done: dict[str, int]) -> None:
     STATE.parent.mkdir(exist_ok=True)
     scratch = STATE.with_suffix(".new")
-    scratch.write_text(json.dumps(done))
+    scratch.write_text(json.dumps({"code": CODE, "done": done}))
     scratch.replace(STATE)
 
 
@@ -68,7 +87,8 @@ def soak(wanted: dict[str, int]) -> int:
     """Run what is still missing of ``wanted``; return the exit code."""
     done = _load()
     cores = os.cpu_count() or 1
-    with multiprocessing.Pool(cores) as pool:
+    # Ctrl-C is the parent's: it says how far it came, and ends the others.
+    with multiprocessing.Pool(cores, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for grain, count in wanted.items():
             begin = done.get(grain, 0)
             began_s = said_s = time.monotonic()
@@ -149,7 +169,11 @@ def main() -> int:
         return replay(grain, int(seed))
     if given.again:
         _save(dict.fromkeys(GRAINS, 0))
-    return soak({"record": given.record, "byte": given.byte})
+    try:
+        return soak({"record": given.record, "byte": given.byte})
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on from {STATE}")
+        return 130
 
 
 if __name__ == "__main__":
