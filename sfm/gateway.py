@@ -97,7 +97,7 @@ class Provenance:
         return self.age_s if self.checked_age_s is None else min(self.age_s, self.checked_age_s)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A form with its provenance. Readers of one flight share the form: nobody changes it."""
 

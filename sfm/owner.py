@@ -66,9 +66,13 @@ OTHER_MEMORY = "the unit's memory is not the one that the list was read from"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reading:
-    """What a flight brings for everybody aboard. The value is shared: nobody changes it."""
+    """
+    What a flight brings for everybody aboard. It is shared: nobody changes it.
+
+    (Not frozen, as ``Provenance`` is not: each hit makes one.)
+    """
 
     produce: Callable[[], Any]
     """Gives the form."""
