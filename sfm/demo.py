@@ -90,9 +90,9 @@ async def _show(
     console.print(table)
     console.print(
         Text(
-            "Exchanges are as the unit counted them. A list or a waveform from cache is proven "
-            "first: a probe of the unit's memory finds any erase, at a cost that does not grow "
-            "with what is stored.\n",
+            "Exchanges are as the unit counted them. A list from cache is proven first: a probe of "
+            "the unit's memory finds any erase, at a cost that does not grow with what is stored. "
+            "A waveform is served unasked for a while after such a proof.\n",
             style="dim",
         )
     )

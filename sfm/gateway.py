@@ -3,9 +3,9 @@ The gateway: every device has one owner; readers get answers that say where they
 
 The rule: nothing is answered that a read begun after the last doubt would contradict. The event
 list is doubted at every request, so the unit's memory is probed each time (``sfm.identity`` gives
-the verdict); a waveform is as good as its slot in a list that was just proven; a monitor status is
-good for 30 s from the start of its read; device info until its settings are written. ``force``
-doubts everything.
+the verdict); a waveform is good for a while after such a proof (``Settings.validated_s``); a
+monitor status for 30 s from the start of its read; device info until its settings are written.
+``force`` doubts everything, and ``sfm.freshness`` says what else a reader will take.
 
 Readers who ask for the same thing share a flight (``sfm.flights``); what a flight does on the
 unit's one conversation is ``sfm.owner``. A long read of the list takes unforced readers until the
@@ -250,7 +250,7 @@ class Gateway:
 
     async def waveform(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
         """
-        Return the waveform in a slot (a form of ``sfm.forms``), after its slot was proven.
+        Return the waveform in a slot (a form of ``sfm.forms``), its slot proven lately or now.
 
         Raises:
             NoSuchEventError: the list has no such index.
