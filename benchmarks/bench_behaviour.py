@@ -539,7 +539,7 @@ class Relay:
     async def _keeps_old(self) -> bool:
         reader = await self._begin()
         self.unit.stop_monitoring()
-        self.gateway.drop(self.ADDRESS, "somebody was at the keypad")
+        await self.gateway.drop(self.ADDRESS, "somebody was at the keypad")
         old = await reader
         assert old.value["monitoring"]
         told: bool = (await self._ask()).value["monitoring"]

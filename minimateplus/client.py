@@ -20,6 +20,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -64,6 +65,8 @@ _KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
 """What units and modems say before a unit answers: no sign of a wrong far end."""
 
 OnProgress = Callable[[Progress], None]
+OnImage = Callable[[int, bytes, int], None]
+"""Takes a chunk of an event's image: its offset, its bytes, the size of the image in bytes."""
 
 T = TypeVar("T")
 
@@ -209,7 +212,7 @@ class MiniMate:
             timestamp = None
             if last is not None and not is_empty:
                 await self._read_header(last)
-                record = await self._read_record(last)
+                record = layouts.parse_waveform_record(await self._read_record(last))
                 timestamp = _iso(record.timestamp_unit)
             # Last, so that a recording during the probe cannot leave its counter as it was.
             counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
@@ -276,7 +279,12 @@ class MiniMate:
             return await self._read_event(key, index)
 
     async def read_waveform(
-        self, event: Event | int, *, on_progress: OnProgress | None = None
+        self,
+        event: Event | int,
+        *,
+        on_progress: OnProgress | None = None,
+        begun: bytes = b"",
+        on_image: OnImage | None = None,
     ) -> Waveform:
         """
         Return the samples of one event.
@@ -284,9 +292,23 @@ class MiniMate:
         The event's stamp is read before and after the download, and must both times be that of
         ``event``; else the whole download is thrown away.
 
+        A read that was cut can be gone on with: see ``begun``. The stamp is checked and the unit
+        armed as always, and the first chunk is read again. Then reading goes on behind what is
+        held. That a unit answers a read that leaps over a part is likely, since each 5A says its
+        own address, but no capture shows it [I]. Should the first read behind the gap fail, its
+        error is raised like any other: begin the next read without ``begun``.
+
         Args:
             event: one from ``read_events``, or an index, found by walking the keys.
-            on_progress: called after each chunk, in bytes.
+            on_progress: called after each chunk, in bytes; what ``begun`` holds counts as done.
+            begun: what an earlier read of this same event brought of its image, from its first
+                byte on. Bytes behind the last whole chunk (``commands.BULK_CHUNK_BYTES``, or what
+                is left at the image's end) are not used. All is thrown away when it is longer than
+                the image or does not begin with the first chunk as read now.
+            on_image: called with each chunk of the image that is new, in order. The first call is
+                for offset 0 unless ``begun`` was used: whoever keeps chunks then drops what he
+                had. No chunk is vouched for until this verb returns; after ``MemoryChangedError``
+                they may be of two events.
 
         Raises:
             MemoryChangedError: the slot holds another event than it did.
@@ -297,12 +319,15 @@ class MiniMate:
             if isinstance(event, int):
                 event = await self._find_event(event)
             await self._arm(event)
-            image, start = await self._read_image(event.key, on_progress)
-            await self._check_stamp(event)
+            image, start = await self._read_image(event.key, begun, on_progress, on_image)
+            # Of the two readings of the record the one behind the samples is kept. It is nearer to
+            # them (4 exchanges after the last, the other 9 before the first), so if another event
+            # with the same stamp came in between, it is the likelier one to be that of the samples.
+            record = await self._check_stamp(event)
             body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]
             reading = read_body(body, start.samples)
             return Waveform(
-                event=event,
+                event=replace(event, record=record),
                 counts=reading.counts,
                 vouched=reading.vouched,
                 sample_rate_hz=_rate_from_pretrigger(start.pretrigger_samples),
@@ -374,18 +399,19 @@ class MiniMate:
         reply = await self._exchange(commands.RECORD_HEADER, length=length, params=params)
         return RecordHeader(key, length, reply.payload)
 
-    async def _read_record(self, key: bytes) -> layouts.WaveformRecord:
-        payload = await self._fetch(commands.WAVEFORM_RECORD, commands.key_params(key))
-        return layouts.parse_waveform_record(payload)
+    async def _read_record(self, key: bytes) -> bytes:
+        return await self._fetch(commands.WAVEFORM_RECORD, commands.key_params(key))
 
     async def _read_event(self, key: bytes, index: int) -> Event:
-        record = await self._read_record(key)
+        payload = await self._read_record(key)
+        record = layouts.parse_waveform_record(payload)
         return Event(
             index=index,
             key=key,
             timestamp_unit=record.timestamp_unit,
             peaks=record.peaks,
             project=record.project,
+            record=payload,
         )
 
     async def _walk(
@@ -424,11 +450,12 @@ class MiniMate:
                     at += header.is_event
         raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
 
-    async def _check_stamp(self, event: Event, *, arm: bool = False) -> None:
+    async def _check_stamp(self, event: Event, *, arm: bool = False) -> bytes:
         """
         Visit ``event``'s record and read its stamp again; both must be what they were.
 
-        A stamp that is no date tells nothing, so then the peaks must be the same as well.
+        A stamp that is no date tells nothing, so then the peaks must be the same as well. Returns
+        the record (0C) as read now.
         """
         try:
             header = await self._read_header(event.key)
@@ -441,13 +468,15 @@ class MiniMate:
             )
         if arm:
             await self._read_key(commands.FIRST_EVENT, commands.ARM)
-        now = await self._read_record(event.key)
+        payload = await self._read_record(event.key)
+        now = layouts.parse_waveform_record(payload)
         same = now.timestamp_unit == event.timestamp_unit
         if not same or (now.timestamp_unit is None and now.peaks != event.peaks):
             raise MemoryChangedError(
                 f"{self.name}: the record at {event.key.hex()} is of {_iso(now.timestamp_unit)} "
                 f"now, was of {_iso(event.timestamp_unit)}"
             )
+        return payload
 
     async def _arm(self, event: Event) -> None:
         """Bring the unit to answer 5A, in the captured order, checking the stamp on the way [C]."""
@@ -457,12 +486,16 @@ class MiniMate:
             await self._fetch(commands.POLL)
 
     async def _read_image(
-        self, key: bytes, on_progress: OnProgress | None
+        self,
+        key: bytes,
+        begun: bytes,
+        on_progress: OnProgress | None,
+        on_image: OnImage | None,
     ) -> tuple[bytes, layouts.StartRecord]:
         """Read an event's memory from its key to the end that its STRT record tells."""
         base = int.from_bytes(key, "big")
-        image = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
-        start = layouts.parse_start_record(image)
+        first = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
+        start = layouts.parse_start_record(first)
         size = start.end_address - base
         shortest = layouts.BODY_OFFSET + layouts.FOOTER.size
         if start.start_address != base or not shortest <= size <= MAX_IMAGE_BYTES:
@@ -470,14 +503,23 @@ class MiniMate:
                 f"{self.name}: the event at {key.hex()} says it lies from "
                 f"{start.start_address:08x} to {start.end_address:08x}"
             )
+        first = first[:size]
+        image = _usable(begun, first, size)
+        if not image:
+            image = first
+            if on_image is not None:
+                on_image(0, first, size)
         while len(image) < size:
             if on_progress is not None:
                 on_progress(Progress(what="bytes", done=len(image), total=size))
             wanted = min(commands.BULK_CHUNK_BYTES, size - len(image))
-            image += await self._read_memory(base + len(image), wanted)
+            chunk = await self._read_memory(base + len(image), wanted)
+            if on_image is not None:
+                on_image(len(image), chunk, size)
+            image += chunk
         if on_progress is not None:
             on_progress(Progress(what="bytes", done=size, total=size))
-        return image[:size], start
+        return image, start
 
     async def _read_memory(self, address: int, length: int) -> bytes:
         params = commands.address_params(address)
@@ -607,6 +649,16 @@ def _without_start(pending: bytes) -> bytes:
         return b""
     begun = next(n for n in range(len(start), -1, -1) if pending.endswith(start[:n]))
     return pending[: len(pending) - begun]
+
+
+def _usable(begun: bytes, first: bytes, size: int) -> bytes:
+    """Return the whole chunks of ``begun``; none unless it can be of this image."""
+    if len(begun) > size:
+        return b""
+    if len(begun) < size:
+        # Where a cut read ended within a chunk, nobody vouches for the piece.
+        begun = begun[: len(begun) - len(begun) % commands.BULK_CHUNK_BYTES]
+    return begun if begun.startswith(first) else b""
 
 
 def _iso(moment: datetime | None) -> str | None:

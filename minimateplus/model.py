@@ -10,7 +10,7 @@ A missing reading is never zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -129,6 +129,8 @@ class Event:
     timestamp_unit: datetime | None
     peaks: Peaks
     project: str | None
+    record: bytes = field(default=b"", repr=False, compare=False)
+    """The waveform record (SUB 0C, 210 bytes) as sent, un-escaped; empty when not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Waveform:
     """
 
     event: Event
+    """As the caller gave it, with the ``record`` that was read with these samples."""
     counts: NDArray[np.int16]
     vouched: tuple[int, int, int, int]
     sample_rate_hz: int | None

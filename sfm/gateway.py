@@ -30,11 +30,13 @@ from sfm.backoff import RestingError
 from sfm.flights import BusyError, ClosingError, Departures, Flight
 from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
+from sfm.keeper import Keeper
 from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
-from sfm.owner import Owner, Reading, Why, is_unreachable, pick
+from sfm.owner import DISK, Owner, Reading, Source, Why, is_unreachable, pick
 from sfm.progress import ProgressLog
 from sfm.settings import Settings
+from sfm.store import StoreError
 
 __all__ = [
     "Answer",
@@ -46,10 +48,12 @@ __all__ = [
     "RestingError",
 ]
 
-Quality = Literal["good", "partial", "unchecked", "last_known"]
+Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
 """
 ``partial``: some samples could not be vouched for. ``unchecked``: the reader asked not to ask the
 unit, and nothing proved lately that this is still so. ``last_known``: the unit could not be read.
+``not_verified_since_restart``: as one of these two, and the unit was not read since the relay
+started; only a reader who asked for either gets it.
 """
 
 
@@ -69,13 +73,13 @@ class Provenance:
     serial: str | None
     epoch: int
     """Which memory of the unit this is of; rises with every erase that was noticed."""
-    source: Literal["device", "cache"]
+    source: Source
     why: Why
     quality: Quality
     read_at: str
     """When the device read began, UTC, by the relay's clock."""
     age_s: float
-    """Seconds since then, by the monotonic clock."""
+    """Seconds since then, by the monotonic clock; ``inf``: unknown, the machine started since."""
     checked_age_s: float | None
     """Seconds since the unit was last asked whether this is still so; ``None``: it was not."""
     exchanges: int
@@ -93,7 +97,7 @@ class Provenance:
 
     @property
     def confirmed_age_s(self) -> float:
-        """Seconds since the unit last said so: by the read itself, or by a later proof."""
+        """Seconds since the unit last said so, by the read itself or a later proof; or ``inf``."""
         return self.age_s if self.checked_age_s is None else min(self.age_s, self.checked_age_s)
 
 
@@ -127,6 +131,8 @@ class _Thing:
     read: Callable[[Owner, Flight[Reading]], Awaitable[Reading]]
     follows_list: bool = False
     """Whether a proof of the event list proves it."""
+    index: int | None = None
+    """Which waveform, of one."""
 
     def ttl_s(self, age_s: float) -> float | None:
         """Return how long it may still answer a reader without a wish; ``None``: no such time."""
@@ -141,6 +147,18 @@ class _Found(NamedTuple):
     held: Held
     age_s: float
     proven_mono: float | None
+    is_verified: bool
+    """Whether the unit said so since the relay started."""
+
+    def serves(self, freshness: Freshness, allowed_s: float) -> bool:
+        """Whether it will do for a reader, with nobody asked."""
+        if not self.is_verified:
+            return freshness.only_if_cached and freshness.max_age_s is None
+        return freshness.accepts(self.age_s, allowed_s)
+
+    def oldest_age_s(self, now_mono: float) -> float:
+        """Return how long ago the unit last said so for certain, before a restart too."""
+        return self.age_s if self.is_verified else self.held.age_s(now_mono)
 
 
 class _Tally:
@@ -166,6 +184,7 @@ class Gateway:
     Args:
         cache: what is remembered between reads; its clock must be ``clock``.
         settings: deadlines and times.
+        keeper: what is kept over a restart; nothing, if not given. Closed with the gateway.
         connect: opens a conversation; by TCP or serial if not given.
         clock: monotonic seconds.
         wall: the time of day, UTC, for people.
@@ -176,6 +195,7 @@ class Gateway:
         cache: LiveCache,
         settings: Settings | None = None,
         *,
+        keeper: Keeper | None = None,
         connect: Connect | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -185,6 +205,7 @@ class Gateway:
         self._connect = connect or self._open
         self._clock = clock
         self._wall = wall
+        self.keeper = keeper or Keeper(None, clock=clock, wall=wall)
         self._closed = False
         self._ending = False
         self._owners: dict[str, Owner] = {}
@@ -215,6 +236,7 @@ class Gateway:
         """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
         self._closed = True
         await asyncio.gather(*(owner.close() for owner in self._owners.values()))
+        await self.keeper.close()
 
     # --- verbs ----------------------------------------------------------------------------------
 
@@ -244,7 +266,7 @@ class Gateway:
             # A list that was not proven cannot say that an event is absent.
             if answer.instead_of is not None:
                 raise answer.instead_of from absent
-            if answer.provenance.quality == "unchecked":
+            if answer.provenance.quality in ("unchecked", "not_verified_since_restart"):
                 raise NothingHeldError(f"{address}: event {index} was never read") from absent
             raise
 
@@ -291,9 +313,22 @@ class Gateway:
         for owner in self._owners.values():
             owner.progress.close()
 
-    def drop(self, address: Address, reason: str) -> None:
-        """Forget everything held of a device; the next reader asks the unit."""
-        self.cache.drop_device(self.conn_key(address), reason)
+    async def drop(self, address: Address, reason: str) -> None:
+        """
+        Forget everything held of a device, archive excepted; the next reader asks the unit.
+
+        Raises:
+            StoreError: memory has forgotten; the database could not, and may bring it back.
+        """
+        conn_key = self.conn_key(address)
+        self.cache.drop_device(conn_key, reason)
+        epoch = self.cache.epoch(conn_key).number
+        try:
+            beyond = await self.keeper.drop(conn_key, epoch, reason)
+        except RestingError as error:
+            raise StoreError(str(error)) from error
+        if beyond is not None and beyond > epoch:
+            self.cache.drop_device(conn_key, reason, beyond=beyond - 1)
 
     # --- without the device ---------------------------------------------------------------------
 
@@ -322,6 +357,7 @@ class Gateway:
         """Return what the cache holds and what the lines cost; touches no device."""
         return {
             "cache": self.cache.stats(),
+            "store": self.keeper.state(),
             "devices": {key: self._stats_of(owner) for key, owner in self._owners.items()},
         }
 
@@ -369,7 +405,9 @@ class Gateway:
             return await owner.read_waveform(flight, index)
 
         window_s = self.settings.validated_s or -math.inf
-        return _Thing(("waveform", index), held, held, window_s, read, follows_list=True)
+        return _Thing(
+            ("waveform", index), held, held, window_s, read, follows_list=True, index=index
+        )
 
     def _owner(self, address: Address) -> Owner:
         if self._closed:
@@ -383,15 +421,50 @@ class Gateway:
                 most_readers=self.settings.most_readers,
                 queue_s=self.settings.queue_s,
             )
-            owner = self._owners[key] = Owner(key, line, self.cache, self._clock, departures)
+            owner = self._owners[key] = Owner(
+                key, line, self.cache, self.keeper, self._clock, departures
+            )
             self._tallies[key] = _Tally()
         return owner
+
+    async def _recall(self, address: Address) -> None:
+        """Take up what the store knows of a device, once in the relay's life."""
+        key = self.conn_key(address)
+        owner = self._owners.get(key)
+        if not self.keeper.has_store or (owner is not None and owner.is_recalled):
+            return
+        try:
+            found = await self.keeper.recall(key)
+        except (StoreError, RestingError):
+            return  # the keeper has noted it; what is written later is fenced
+        if found is None and key not in self._owners:
+            return  # wrong addresses cost no memory
+        owner = self._owner(address)
+        if not owner.is_recalled:
+            owner.is_recalled = True
+            if found is not None:
+                owner.take_up(found)
+
+    async def _recall_waveform(self, conn_key: str, thing: _Thing) -> Held | None:
+        """Return a waveform that left memory, or was there before a restart."""
+        owner = self._owners.get(conn_key)
+        if owner is None or thing.index is None or not self.keeper.has_store:
+            return None
+        return await owner.recall_waveform(thing.index)
 
     async def _ask(self, address: Address, thing: _Thing, freshness: Freshness) -> Answer:
         """Answer from what is held if the reader takes it; else from the next departure."""
         conn_key = self.conn_key(address)
         if (hit := self._without_asking(conn_key, thing, freshness)) is not None:
             return hit
+        recalled = None
+        if self.keeper.has_store:
+            await self._recall(address)
+            if not freshness.force:
+                recalled = await self._recall_waveform(conn_key, thing)
+            hit = self._without_asking(conn_key, thing, freshness, recalled)
+            if hit is not None:
+                return hit
         if freshness.only_if_cached:
             raise NothingHeldError(
                 f"{conn_key}: nothing is held that is fresh enough, "
@@ -403,7 +476,7 @@ class Gateway:
             # The flight before this one may have brought what was missing.
             wanted = Freshness(force=flight.forced, max_age_s=flight.max_age_s)
             found = self._find(thing, thing.held(conn_key), conn_key, self._clock())
-            if found is not None and wanted.accepts(found.age_s, thing.allowed_s):
+            if found is not None and found.serves(wanted, thing.allowed_s):
                 return owner.reading_of(found.held, "hit", found.proven_mono)
             return await thing.read(owner, flight)
 
@@ -411,31 +484,38 @@ class Gateway:
             return await self._fly(owner, thing.name, fly, freshness, thing)
         except Exception as error:
             now = self._clock()
-            found = self._find(thing, thing.last(conn_key), conn_key, now)
+            found = self._find(thing, thing.last(conn_key) or recalled, conn_key, now)
             is_busy = isinstance(error, RestingError | BusyError)
             if found is None or not (is_busy or is_unreachable(error)):
                 raise
-            if not freshness.accepts_after_error(found.age_s):
+            if not freshness.accepts_after_error(found.oldest_age_s(now)):
                 raise
             reading = owner.reading_of(found.held, "stale", found.proven_mono)
-            answer = self._answer(owner, reading, now, quality="last_known", source="cache")
+            quality: Quality = "last_known" if found.is_verified else "not_verified_since_restart"
+            answer = self._answer(owner, reading, now, quality=quality)
             return replace(answer, instead_of=error)
 
-    def _without_asking(self, conn_key: str, thing: _Thing, freshness: Freshness) -> Answer | None:
+    def _without_asking(
+        self, conn_key: str, thing: _Thing, freshness: Freshness, held: Held | None = None
+    ) -> Answer | None:
         """Return what is held as an answer, if the reader takes it; touches no device."""
         owner = self._owners.get(conn_key)
         if owner is None or freshness.force:
             return None
         now = self._clock()
-        found = self._find(thing, thing.held(conn_key), conn_key, now)
-        if found is None or not freshness.accepts(found.age_s, thing.allowed_s):
+        found = self._find(thing, thing.held(conn_key) or held, conn_key, now)
+        if found is None or not found.serves(freshness, thing.allowed_s):
             return None
-        unchecked = freshness.only_if_cached and not ANY.accepts(found.age_s, thing.allowed_s)
+        quality: Quality | None = None
+        if not found.is_verified:
+            quality = "not_verified_since_restart"
+        elif freshness.only_if_cached and not ANY.accepts(found.age_s, thing.allowed_s):
+            quality = "unchecked"
         return self._answer(
             owner,
             owner.reading_of(found.held, "hit", found.proven_mono),
             now,
-            quality="unchecked" if unchecked else None,
+            quality=quality,
             ttl_s=thing.ttl_s(found.age_s),
         )
 
@@ -446,15 +526,16 @@ class Gateway:
         if held is None:
             return None
         if not thing.follows_list:
-            return _Found(held, held.age_s(now_mono), None)
+            return _Found(held, held.age_s(now_mono), None, held.source != DISK)
         proven = self.cache.validated_mono(conn_key)
         age_s = math.inf if proven is None else max(0.0, now_mono - proven)
-        return _Found(held, age_s, proven)
+        return _Found(held, age_s, proven, held.source != DISK or proven is not None)
 
     async def _direct(
         self, address: Address, thing: str, say: Callable[[MiniMate], Awaitable[Form]]
     ) -> Answer:
         """Answer from the unit and keep nothing."""
+        await self._recall(address)
         owner = self._owner(address)
 
         async def read(_: Flight[Reading]) -> Reading:
@@ -515,12 +596,12 @@ class Gateway:
         *,
         shared: bool = False,
         quality: Quality | None = None,
-        source: Literal["device", "cache"] | None = None,
         ttl_s: float | None = None,
     ) -> Answer:
         age_s = max(0.0, now - reading.read_began_mono)
         checked, memo = reading.checked_mono, reading.memo
         if "read_at" not in memo:
+            # What comes from the store brings its own.
             began = self._wall() - timedelta(seconds=age_s)
             memo["read_at"] = began.isoformat(timespec="milliseconds")
         self._tallies[owner.conn_key].count(reading.why)
@@ -528,7 +609,7 @@ class Gateway:
             conn_key=owner.conn_key,
             serial=reading.serial,
             epoch=reading.epoch,
-            source=source or ("cache" if reading.why == "hit" else "device"),
+            source=reading.source,
             why=reading.why,
             quality=quality or _quality(reading),
             read_at=memo["read_at"],

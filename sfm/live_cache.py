@@ -114,10 +114,10 @@ class _Device:
         """Bytes of what is never evicted."""
         return sum(held.size_bytes for held in (self.info, self.status, self.events) if held)
 
-    def emptied(self, reason: str, now_mono: float) -> _Device:
+    def emptied(self, reason: str, now_mono: float, beyond: int = -1) -> _Device:
         """Return the state after a drop. A dirty configuration is still unread, so it stays so."""
         return _Device(
-            epoch=Epoch(self.epoch.number + 1, reason, now_mono),
+            epoch=Epoch(max(self.epoch.number, beyond) + 1, reason, now_mono),
             generation=self.generation + 1,
             dirty=self.dirty,
         )
@@ -284,6 +284,13 @@ class LiveCache:
         age_s = self._clock() - held.read_began_mono
         return held if 0.0 <= age_s < self._status_ttl_s else None
 
+    def event_stamp(self, conn_key: str, index: int) -> Stamp | None:
+        """Return the stamp that the held list gives that index; None without, or while hidden."""
+        device = self._devices.get(conn_key)
+        if device is None or device.dirty or device.events is None:
+            return None
+        return device.event_stamps.get(index)
+
     def generation(self, conn_key: str) -> int:
         """Return how often this device was invalidated; take it before a read's first byte."""
         return self._devices.get(conn_key, self._unknown).generation
@@ -341,12 +348,14 @@ class LiveCache:
         generation: int | None = None,
         read_began_mono: float | None = None,
         source: str = "device",
+        proven: bool = True,
     ) -> bool:
         """
         Store the list; a conflict with the held list or a held waveform drops all else first.
 
         An event without ``index`` takes its position in the list. A waveform of an index that this
         list does not have goes. While the configuration is dirty the list is stored, and hidden.
+        A list that was known before a restart is not ``proven`` until the unit has said so.
 
         Raises:
             ValueError: a negative index, or one index twice.
@@ -375,8 +384,10 @@ class LiveCache:
                 probe=probe,
                 device_count=device_count,
             )
+            validated = began if proven else None
             self._publish(
-                conn_key, replace(device, events=held, event_stamps=stamps, validated_mono=began)
+                conn_key,
+                replace(device, events=held, event_stamps=stamps, validated_mono=validated),
             )
             self._evict()
         return True
@@ -493,16 +504,30 @@ class LiveCache:
             device = self._devices.get(conn_key, self._unknown)
             self._publish(conn_key, replace(device, dirty=True, generation=device.generation + 1))
 
-    def drop_device(self, conn_key: str, reason: str) -> None:
+    def drop_device(self, conn_key: str, reason: str, *, beyond: int = -1) -> None:
         """
         Drop everything of one device and begin a new epoch, for a reason given as a sentence.
 
         Costs nothing that grows with other devices: an empty snapshot is published, and the
-        device's own waveforms leave the order of eviction.
+        device's own waveforms leave the order of eviction. The new epoch is greater than
+        ``beyond``, where others have counted further.
         """
         now = self._clock()
         with self._lock:
-            self._drop(conn_key, reason, now)
+            self._drop(conn_key, reason, now, beyond)
+
+    def begin_at(self, conn_key: str, epoch: int, reason: str) -> bool:
+        """
+        Let a device of which nothing is known yet begin at an epoch from before a restart.
+
+        Returns whether it did; a device of which something is known stays as it is.
+        """
+        now = self._clock()
+        with self._lock:
+            if conn_key in self._devices:
+                return False
+            self._publish(conn_key, _Device(epoch=Epoch(epoch, reason, now)))
+        return True
 
     # ---- looking inside
 
@@ -534,8 +559,8 @@ class LiveCache:
         self._refused_late += is_late
         return is_late
 
-    def _drop(self, conn_key: str, reason: str, now_mono: float) -> _Device:
-        device = self._devices.get(conn_key, self._unknown).emptied(reason, now_mono)
+    def _drop(self, conn_key: str, reason: str, now_mono: float, beyond: int = -1) -> _Device:
+        device = self._devices.get(conn_key, self._unknown).emptied(reason, now_mono, beyond)
         self._publish(conn_key, device)
         return device
 

@@ -22,6 +22,8 @@ device that was dropped by somebody else during a read gets nothing of that read
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
@@ -43,23 +45,31 @@ from minimateplus.errors import (
     ReplyTimeoutError,
     SampleDecodeError,
 )
-from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo
+from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo, Waveform
 from sfm import forms
-from sfm.backoff import BackOff
+from sfm.backoff import BackOff, RestingError
 from sfm.flights import Departures, Flight, shut
 from sfm.forms import Form
 from sfm.identity import Stamp, Verdict, compare_probes, confirms_append, last_stamp, stamp_of
+from sfm.keeper import Keeper
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache
 from sfm.progress import ProgressLog
+from sfm.store import Noted, Origin, Recalled, StoreError
 
-__all__ = ["Owner", "ReadTimes", "Reading", "Why", "is_unreachable", "pick"]
+__all__ = ["DISK", "Owner", "ReadTimes", "Reading", "Source", "Why", "is_unreachable", "pick"]
 
 Why = Literal["hit", "miss", "request", "stale", "partial"]
 """Why the device was read, in the words of RFC 9211 (``fwd=``); ``hit`` when nothing was."""
 
+Source = Literal["device", "cache", "disk"]
+"""``disk``: read before the relay's last start, or brought back from the store."""
+
 ATTEMPTS_WHILE_CHANGING = 3
 """How often a read starts again when the unit records or is erased under it."""
+
+DISK = "disk"
+"""The source of what was read before the relay's last start."""
 
 OTHER_MEMORY = "the unit's memory is not the one that the list was read from"
 
@@ -91,6 +101,7 @@ class Reading:
     """Whether it was kept in the cache."""
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What readers made of the form, such as its encoded form; shared by all of them."""
+    source: Source = "device"
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -115,6 +126,10 @@ class ReadTimes:
         self.sum_s += took_s
 
 
+class _FencedError(Exception):
+    """Another relay wrote what the database holds of this device: begin anew, beyond its epoch."""
+
+
 class _AppendRefusedError(Exception):
     """The new events do not simply follow the old ones: read everything."""
 
@@ -131,9 +146,20 @@ class _ProvenList:
     """When the probe began that proves them."""
     probe: MemoryProbe
     stored: bool = False
+    of: Held | None = None
+    """What was held, when nothing was read."""
 
     def event(self, index: int, unit: str) -> Event:
         return forms.event_of(pick(self.events, index, unit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What came of an event's image before its read was cut."""
+
+    epoch: int
+    event: Event
+    image: bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +197,7 @@ class Owner:
         conn_key: str,
         line: Line,
         cache: LiveCache,
+        keeper: Keeper,
         clock: Callable[[], float],
         departures: Departures,
     ) -> None:
@@ -184,11 +211,17 @@ class Owner:
         """Who answered last; ``None`` before the first contact."""
         self.simulated: bool | None = None
         """Whether that unit says it is a simulation; ``None`` before it was asked."""
-        self._info_stored = False
+        self.is_recalled = False
+        """Whether what the store knows of the device was taken up, or found to be nothing."""
+        self._is_met = False
+        """Whether the unit that answers now was asked who it is, in this life of the relay."""
+        self._begun: _Begun | None = None
+        """The image of the last download, where it was cut."""
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self._told: _Told | None = None
         """The last list that was told, whether the cache kept it or not."""
         self._cache = cache
+        self._keeper = keeper
         self._clock = clock
 
     async def close(self) -> None:
@@ -210,7 +243,69 @@ class Owner:
             epoch=held.epoch,
             serial=self.serial,
             simulated=self.simulated,
+            source="disk" if held.source == DISK else "cache",
         )
+
+    # --- what the store knows -------------------------------------------------------------------
+
+    def take_up(self, found: Recalled) -> None:
+        """Take what was known before the relay's last start into the cache, as not proven yet."""
+        if not self._cache.begin_at(self.conn_key, found.epoch, found.epoch_reason):
+            return
+        if found.serial is None or found.info is None:
+            return
+        self.serial, self.simulated = found.serial, found.info["simulated"]
+        self._cache.set_device_info(
+            self.conn_key,
+            found.info,
+            read_began_mono=self._keeper.began_mono(found.info_noted),
+            source=DISK,
+        )
+        _note_time(self._cache.held_info(self.conn_key), found.info_noted)
+        if found.events is None or found.probe is None:
+            return
+        self._cache.set_events(
+            self.conn_key,
+            len(found.events),
+            found.events,
+            probe=found.probe,
+            read_began_mono=self._keeper.began_mono(found.events_noted),
+            source=DISK,
+            proven=False,
+        )
+        _note_time(self._cache.held_events(self.conn_key), found.events_noted)
+        self._told = _Told(found.epoch, found.probe, len(found.events), _digest(found.events))
+
+    async def recall_waveform(self, index: int) -> Held | None:
+        """Return the waveform of a slot from memory or from the store, if it is of this memory."""
+        held = self._cache.held_waveform(self.conn_key, index)
+        stamp = self._cache.event_stamp(self.conn_key, index)
+        if held is not None or stamp is None or None in (stamp.key, stamp.timestamp):
+            return held
+        generation = self._generation()
+        epoch = self._cache.epoch(self.conn_key).number
+        found = await self._keeper.recall_waveform(self.conn_key, index, epoch)
+        if found is None or self._generation() != generation or found[0].stamp != stamp:
+            return None
+        recalled, form = found
+        began = self._keeper.began_mono(recalled.noted)
+        kept = self._cache.set_waveform(
+            self.conn_key, index, form, read_began_mono=began, source=DISK
+        )
+        held = self._cache.held_waveform(self.conn_key, index) if kept else None
+        if held is None:
+            # Larger than what memory may hold: it is answered all the same.
+            held = Held(
+                value=form.copy,
+                read_began_mono=began,
+                epoch=epoch,
+                generation=generation,
+                source=DISK,
+                size_bytes=len(form["counts"]),
+                stamp=stamp,
+            )
+        _note_time(held, recalled.noted)
+        return held
 
     # --- what flights do ------------------------------------------------------------------------
 
@@ -219,8 +314,8 @@ class Owner:
 
         async def read(unit: MiniMate) -> Reading:
             began = self._clock()
-            form = await self._meet(unit)
-            return self._reading(form, why, began, stored=self._info_stored)
+            form, stored = await self._meet(unit)
+            return self._reading(form, why, began, stored=stored)
 
         return await self._talk(read)
 
@@ -253,6 +348,8 @@ class Owner:
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
             proven = await self._prove_list(unit, flight, whole=whole or flight.forced)
+            if proven.of is not None:
+                return self.reading_of(proven.of, checked_mono=proven.proven_mono)
             reading = self._reading(
                 proven.events, proven.why, proven.began_mono, stored=proven.stored
             )
@@ -267,11 +364,13 @@ class Owner:
             for _ in range(ATTEMPTS_WHILE_CHANGING):
                 proven = await self._prove_list(unit, None, whole=whole)
                 event = proven.event(index, self.conn_key)
-                held = self._cache.held_waveform(self.conn_key, index)
-                if held is not None and not flight.forced:
+                held = None if flight.forced else await self.recall_waveform(index)
+                if held is not None:
                     return self.reading_of(held, checked_mono=proven.proven_mono)
                 try:
                     return await self._download(unit, event, proven.probe, flight, whole=whole)
+                except _FencedError:
+                    log.info("waveform_proven_again", unit=self.conn_key)
                 except MemoryChangedError as error:
                     # The memory changed between probe and last byte: what came is thrown away.
                     log.info("waveform_thrown_away", unit=self.conn_key, error=str(error))
@@ -281,35 +380,42 @@ class Owner:
 
     # --- who answers ----------------------------------------------------------------------------
 
-    async def _meet(self, unit: MiniMate) -> Form:
-        """Read and keep who the unit is and how it is set up."""
+    async def _meet(self, unit: MiniMate) -> tuple[Form, bool]:
+        """Read and keep who the unit is and how it is set up; return it and whether it is kept."""
         began, generation = self._clock(), self._generation()
         info: UnitInfo = await unit.read_info()
         form = forms.info_form(info)
-        generation = self._recognise(info.serial, generation)
-        self._info_stored = self._cache.set_device_info(
-            self.conn_key, form, generation=generation, read_began_mono=began
-        )
-        self.simulated = info.simulated
-        return form
+        generation = await self._recognise(info.serial, generation)
+        self.simulated, self._is_met = info.simulated, True
+        for _ in range(2):
+            stored = self._cache.set_device_info(
+                self.conn_key, form, generation=generation, read_began_mono=began
+            )
+            if not stored:
+                return form, False
+            outcome = await self._keeper.keep_info(self._origin(began), form)
+            if outcome.fenced_epoch is None:
+                break
+            generation = self._begin_beyond(outcome.fenced_epoch)
+        return form, stored
 
     async def _identify(self, unit: MiniMate) -> None:
         """Make sure who answers: the serial number, and the whole info of a unit not met yet."""
-        if self.simulated is not None:
-            self._recognise(await unit.read_serial(), self._generation())
-        if self.simulated is None:
+        if self._is_met:
+            await self._recognise(await unit.read_serial(), self._generation())
+        if not self._is_met:
             await self._meet(unit)
 
-    def _recognise(self, serial: str, generation: int) -> int:
+    async def _recognise(self, serial: str, generation: int) -> int:
         """
         Note who answers; return the generation to store under.
 
-        When it is another unit, everything held goes, and ``simulated`` is unknown again.
+        When it is another unit, everything held goes, and whether it is met is open again.
         """
         if self.serial not in (None, serial):
             reason = f"unit {serial} answers where {self.serial} used to"
-            generation = self._drop_unless_moved(generation, reason)
-            self.simulated = None
+            self.serial, self.simulated, self._is_met = serial, None, False
+            return await self._drop_unless_moved(generation, reason)
         self.serial = serial
         return generation
 
@@ -330,34 +436,39 @@ class Owner:
             _AppendRefusedError: try again with ``whole``.
         """
         for _ in range(ATTEMPTS_WHILE_CHANGING):
-            if self.simulated is None or self._cache.held_info(self.conn_key) is None:
+            if not self._is_met or self._cache.held_info(self.conn_key) is None:
                 # First contact, or settings were written: no list is held, or it is hidden.
                 await self._meet(unit)
             began, generation = self._clock(), self._generation()
             probe = await unit.read_probe()
-            generation = self._recognise(probe.serial, generation)
-            if self.simulated is None:
+            generation = await self._recognise(probe.serial, generation)
+            if not self._is_met:
                 continue
             held = self._cache.held_events(self.conn_key)
             verdict = compare_probes(_probe_of(held), probe)
             self.verdicts[verdict.value] += 1
             if held is not None and not whole and verdict is Verdict.SAME:
                 self._cache.validated(self.conn_key, probe, began)
-                return _ProvenList(held.value(), "hit", held.read_began_mono, began, probe)
+                return _ProvenList(held.value(), "hit", held.read_began_mono, began, probe, of=held)
             if held is not None and not whole and verdict is Verdict.GREW:
-                events = await self._read_appended(unit, held, probe, flight)
-                stored = self._keep_list(events, probe, began, generation)
+                events, new = await self._read_appended(unit, held, probe, flight)
+                stored = await self._keep_list(events, new, probe, began, generation)
+                if stored is None:
+                    continue
                 return _ProvenList(events, "partial", began, began, probe, stored)
             if verdict is Verdict.REPLACED:
-                generation = self._drop_unless_moved(generation, OTHER_MEMORY)
-            walked = await self._walk(unit, probe, flight, generation)
-            if walked is None:
+                generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
+            read = await self._walk(unit, probe, flight, generation)
+            if read is None:
                 continue
+            walked = [forms.event_form(event) for event in read]
             if verdict is not Verdict.REPLACED and not (
                 _follows(held, walked, verdict, probe) and self._follows_told(walked, probe)
             ):
-                generation = self._drop_unless_moved(generation, OTHER_MEMORY)
-            stored = self._keep_list(walked, probe, began, generation)
+                generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
+            stored = await self._keep_list(walked, read, probe, began, generation)
+            if stored is None:
+                continue
             forced = flight is not None and flight.forced
             why: Why = "request" if forced else "miss" if held is None else "stale"
             return _ProvenList(walked, why, began, began, probe, stored)
@@ -369,8 +480,8 @@ class Owner:
         held: Held,
         probe: MemoryProbe,
         flight: Flight[Reading] | None,
-    ) -> list[Form]:
-        """Return the held list with what was recorded since, if the unit confirms all of it."""
+    ) -> tuple[list[Form], list[Event]]:
+        """Return the held list with what was recorded since, and that, if the unit confirms it."""
         known: list[Form] = held.value()
         last = forms.event_of(known[-1])
         try:
@@ -388,7 +499,7 @@ class Owner:
             or stamp_of(events[-1]) != last_stamp(probe)
         ):
             raise _AppendRefusedError("the counts or the last stamp do not agree")
-        return events
+        return events, new
 
     async def _walk(
         self,
@@ -396,7 +507,7 @@ class Owner:
         probe: MemoryProbe,
         flight: Flight[Reading] | None,
         generation: int,
-    ) -> list[Form] | None:
+    ) -> list[Event] | None:
         """
         Read every event; return ``None`` when the memory changed meanwhile.
 
@@ -422,13 +533,23 @@ class Owner:
             return None
         if failure is not None:
             raise failure
-        read = [forms.event_form(event) for event in events]
-        last = stamp_of(read[-1]) if read else Stamp()
-        return read if last == last_stamp(probe) or not probe.is_complete else None
+        last = stamp_of(forms.event_form(events[-1])) if events else Stamp()
+        return events if last == last_stamp(probe) or not probe.is_complete else None
 
-    def _keep_list(
-        self, events: list[Form], probe: MemoryProbe, began_mono: float, generation: int
-    ) -> bool:
+    async def _keep_list(
+        self,
+        events: list[Form],
+        read: list[Event],
+        probe: MemoryProbe,
+        began_mono: float,
+        generation: int,
+    ) -> bool | None:
+        """
+        Keep a list, and archive the events that were read for it, its end.
+
+        Returns whether it is kept; ``None`` when another relay keeps this device in the same
+        database: then everything held is dropped, and the list is to be proven again.
+        """
         is_kept = self._cache.set_events(
             self.conn_key,
             len(events),
@@ -439,7 +560,13 @@ class Owner:
         )
         epoch = self._cache.epoch(self.conn_key).number
         self._told = _Told(epoch, probe, len(events), _digest(events))
-        return is_kept
+        outcome = await self._keeper.keep_list(
+            self._origin(began_mono), probe, events, read, is_mirrored=is_kept
+        )
+        if outcome.fenced_epoch is not None:
+            self._begin_beyond(outcome.fenced_epoch)
+            return None
+        return is_kept and (outcome.is_archived or not self._keeper.has_store)
 
     def _follows_told(self, events: list[Form], probe: MemoryProbe) -> bool:
         """
@@ -482,7 +609,7 @@ class Owner:
         """
         began, generation = self._clock(), self._generation()
         epoch = self._cache.epoch(self.conn_key).number
-        waveform = await unit.read_waveform(event, on_progress=_reporter(flight))
+        waveform = await self._read_samples(unit, event, epoch, flight)
         # The unit gave the last stamp some time before we heard it: the start alone is certain.
         checked = began
         counter = probe.lifetime_count
@@ -493,15 +620,65 @@ class Owner:
         setup = None
         if forms.needs_setup(waveform):
             held = self._cache.held_info(self.conn_key)
-            setup = (held.value() if held is not None else await self._meet(unit))["setup"]
+            setup = (held.value() if held is not None else (await self._meet(unit))[0])["setup"]
         form = forms.waveform_form(waveform, setup)
+        is_current = self._generation() == generation
         stored = self._cache.set_waveform(
             self.conn_key, event.index, form, generation=generation, read_began_mono=began
         )
+        outcome = await self._keeper.keep_waveform(
+            self._origin(began), waveform.event, form, waveform.image, is_mirrored=is_current
+        )
+        if outcome.fenced_epoch is not None:
+            self._begin_beyond(outcome.fenced_epoch)
+            raise _FencedError
+        if self._keeper.has_store:
+            # What is too large for memory is kept all the same.
+            stored = is_current and outcome.is_archived
         why: Why = "request" if flight.forced else "miss"
         reading = self._reading(form, why, began, stored=stored)
         # Of the epoch that the slot was proven in, whatever was dropped since.
         return replace(reading, checked_mono=checked, epoch=epoch)
+
+    async def _read_samples(
+        self, unit: MiniMate, event: Event, epoch: int, flight: Flight[Reading]
+    ) -> Waveform:
+        """
+        Read the samples of ``event``, going on where an earlier read of it in this epoch was cut.
+
+        What was read before the cut lies between two proofs of the list in one epoch, so it is of
+        this event. A unit that answers the rest wrongly, or not at all, is read from the start the
+        next time: whether every unit takes up in the middle is not known.
+        """
+        begun = self._begun
+        if begun is None or begun.event != event or begun.epoch != epoch:
+            image = await self._keeper.recall_chunks(self.conn_key, epoch, event)
+            begun = _Begun(epoch, event, bytearray(image))
+        self._begun = begun
+        held_before = len(begun.image)
+        came = False
+
+        def keep(start: int, chunk: bytes, _: int) -> None:
+            nonlocal came
+            came = True
+            del begun.image[start:]
+            begun.image.extend(chunk)
+            self._keeper.keep_chunk(self.conn_key, epoch, event, start, chunk)
+
+        try:
+            waveform = await unit.read_waveform(
+                event, on_progress=_reporter(flight), begun=bytes(begun.image), on_image=keep
+            )
+        except Exception as error:
+            cut = isinstance(error, LinkError | ReplyTimeoutError | DeadlineError)
+            if not cut or (held_before and not came):
+                self._begun = None
+                await self._keeper.forget_chunks(self.conn_key, event)
+            raise
+        finally:
+            await asyncio.shield(self._keeper.settle(self.conn_key))
+        self._begun = None
+        return waveform
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -543,18 +720,48 @@ class Owner:
     def _generation(self) -> int:
         return self._cache.generation(self.conn_key)
 
-    def _drop_unless_moved(self, generation: int, reason: str) -> int:
+    async def _drop_unless_moved(self, generation: int, reason: str) -> int:
         """Drop the device; return the generation to store under, a late one if others moved it."""
         moved = self._generation() != generation
         log.info("epoch_began", unit=self.conn_key, serial=self.serial, reason=reason)
         self._cache.drop_device(self.conn_key, reason)
-        return generation if moved else self._generation()
+        now = self._generation()
+        # Durable before anybody is told of the new epoch, so that its number names one memory.
+        epoch = self._cache.epoch(self.conn_key).number
+        with contextlib.suppress(StoreError, RestingError):
+            beyond = await self._keeper.drop(self.conn_key, epoch, reason)
+            if beyond is not None and beyond > epoch:
+                now = self._begin_beyond(beyond - 1)
+        return generation if moved else now
+
+    def _begin_beyond(self, epoch: int) -> int:
+        """Drop the device, since others counted up to ``epoch``; return the generation now."""
+        reason = f"another relay, or an earlier start of this one, knows it up to epoch {epoch}"
+        log.warning("epoch_began", unit=self.conn_key, serial=self.serial, reason=reason)
+        self._cache.drop_device(self.conn_key, reason, beyond=epoch)
+        return self._generation()
+
+    def _origin(self, began_mono: float) -> Origin:
+        """Return where and when what is now in the cache was read."""
+        return self._keeper.origin(
+            self.conn_key,
+            self.serial or "",
+            self._cache.epoch(self.conn_key).number,
+            simulated=bool(self.simulated),
+            began_mono=began_mono,
+        )
 
     def _keeps_changing(self, unit: MiniMate) -> MemoryChangedError:
         return MemoryChangedError(
             f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} "
             "reads; it may be recording; ask again in a moment"
         )
+
+
+def _note_time(held: Held | None, noted: Noted | None) -> None:
+    """Let what is held say when it was read, by the wall clock of then."""
+    if held is not None and noted is not None:
+        held.memo["read_at"] = noted.read_at
 
 
 def _probe_of(held: Held | None) -> MemoryProbe | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 
+import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,10 +16,14 @@ from sfm.api import problems, routers, schemas
 from sfm.api.hits import HitLayer
 from sfm.api.streams import ending_streams_first
 from sfm.gateway import Gateway
+from sfm.keeper import Keeper, boot_id
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
+from sfm.store import NO_DATABASE, Store, default_url
 
-__all__ = ["app", "build_app"]
+__all__ = ["app", "build_app", "keeper_of"]
+
+log = structlog.get_logger(__name__)
 
 
 class Application(FastAPI):
@@ -34,6 +40,25 @@ class Application(FastAPI):
         await (self.front or self.framework)(scope, receive, send)
 
 
+def keeper_of(settings: Settings) -> Keeper:
+    """Return the keeper of the database that the settings name; nothing is opened yet."""
+    url = settings.database_url or default_url()
+
+    def open_store() -> Store:
+        return Store.open(
+            url,
+            zones=settings.zones,
+            on_upgrade=lambda told: log.warning("store_upgraded", what=told),
+        )
+
+    return Keeper(
+        None if url == NO_DATABASE else open_store,
+        clock=time.monotonic,
+        wall=lambda: datetime.now(UTC),
+        boot=boot_id(),
+    )
+
+
 def build_app(settings: Settings | None = None, gateway: Gateway | None = None) -> Application:
     """
     Return the application with its own gateway, or with the one given.
@@ -45,10 +70,11 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
         cache = LiveCache(
             limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
         )
-        gateway = Gateway(cache, settings)
+        gateway = Gateway(cache, settings, keeper=keeper_of(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.keeper.start()
         with ending_streams_first(gateway):
             yield
         await gateway.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from minimateplus.link import Deadlines
@@ -54,6 +55,37 @@ class Settings(BaseSettings):
     cache_limit_bytes: Annotated[
         int, Field(gt=0, description="What the live cache may hold, bytes.")
     ] = 256 * 1024 * 1024
+
+    database_url: Annotated[
+        str | None,
+        Field(
+            description="Where everything that was read is kept: sqlite:////path/to/file or "
+            "postgresql://user:password@host/name; none: nowhere. "
+            "Without it, a SQLite file in the user's data folder.",
+        ),
+    ] = None
+    site_zones: Annotated[
+        dict[str, str],
+        Field(
+            description="Time zone of each unit's clock, by serial number, as JSON: "
+            '{"BE12345": "Europe/Oslo", "*": "UTC"}; * is for all others.',
+        ),
+    ] = {}
+
+    @field_validator("site_zones")
+    @classmethod
+    def _are_zones(cls, value: dict[str, str]) -> dict[str, str]:
+        for serial, name in value.items():
+            try:
+                ZoneInfo(name)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{serial}: no time zone is named {name!r}") from error
+        return value
+
+    @property
+    def zones(self) -> dict[str, ZoneInfo]:
+        """The time zones of ``site_zones``."""
+        return {serial: ZoneInfo(name) for serial, name in self.site_zones.items()}
 
     @property
     def deadlines(self) -> Deadlines:

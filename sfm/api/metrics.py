@@ -55,6 +55,7 @@ class _GatewayCollector(Collector):
         yield _split(devices, "verdicts", "verdicts", "verdict", "What probes said of lists.")
         yield _read_times(devices)
         yield from _cache(stats["cache"])
+        yield from _store(stats["store"])
 
 
 def _split(
@@ -102,6 +103,27 @@ def _cache(held: dict[str, Any]) -> Iterator[Metric]:
     for key, device in held["by_device"].items():
         epochs.add_metric([key], device["epoch"])
     yield epochs
+
+
+def _store(store: dict[str, Any]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        PREFIX + "store_up", "1: the database works; 0: it fails; absent: there is none."
+    )
+    if store["state"] != "none":
+        up.add_metric([], store["state"] == "ok")
+    yield up
+    for field, text in (
+        ("waiting_records", "Records that wait for the database."),
+        ("waiting_bytes", "Bytes of these."),
+    ):
+        yield GaugeMetricFamily(f"{PREFIX}store_{field}", text, value=store[field])
+    for field, text in (
+        ("writes", "Writes that were durable."),
+        ("failures", "Verbs that failed by the database's fault."),
+        ("not_archived", "Records that could not wait for the database any longer."),
+        ("damaged", "Stored waveforms that were not what their hash says."),
+    ):
+        yield CounterMetricFamily(f"{PREFIX}store_{field}", text, value=store[field])
 
 
 def exposition(gateway: Gateway) -> tuple[bytes, str]:

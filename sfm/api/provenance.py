@@ -21,6 +21,8 @@ from sfm import forms
 from sfm.gateway import Answer, Provenance
 
 CACHE_NAME = "seismo-relay"
+UNKNOWN_AGE_S = 2**31
+"""What ``Age`` says of an age that nobody knows: more than can be (RFC 9111, 1.2.2)."""
 UNASKED_HIT = f'{CACHE_NAME}; hit; detail="exchanges 0"'
 """The commonest ``Cache-Status`` of all."""
 
@@ -133,7 +135,7 @@ def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply
     ``Age`` is the time since the unit last said so, by the read itself or by a later proof.
     """
     provenance = answer.provenance
-    age = b"%d" % min(provenance.confirmed_age_s, 1e9)
+    age = b"%d" % min(provenance.confirmed_age_s, UNKNOWN_AGE_S)
     own = [(b"age", age), (b"cache-status", cache_status(provenance).encode())]
     if if_none_match is not None and names(if_none_match, what.etag):
         return Reply(304, [*what.headers[1:], *own], b"")
@@ -190,7 +192,7 @@ def cache_status(provenance: Provenance) -> str:
     if provenance.why == "hit" and not provenance.exchanges and provenance.ttl_s is None:
         return UNASKED_HIT
     parts = [CACHE_NAME, "hit" if provenance.why == "hit" else f"fwd={provenance.why}"]
-    if provenance.quality == "last_known":
+    if provenance.why == "stale" and provenance.source != "device":
         parts.append("fwd-status=504")
     if provenance.stored:
         parts.append("stored")

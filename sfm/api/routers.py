@@ -85,9 +85,14 @@ def _still_the_same(request: Request, event: Answer) -> None:
 
 @health.get("/health", response_model=schemas.HealthOut, responses=RELAY_PROBLEMS)
 async def get_health(request: Request, _: Nothing) -> Response:
-    """Say that the relay is up; touches no device."""
-    uptime_s = round(time.monotonic() - request.app.state.started_mono, 3)
-    body = {"status": "ok", "version": version("seismo-relay"), "uptime_s": uptime_s}
+    """Say that the relay is up, and how its database does; touches no device."""
+    store = _gateway(request).keeper.state()
+    body = {
+        "status": "degraded" if store["state"] == "degraded" else "ok",
+        "version": version("seismo-relay"),
+        "uptime_s": round(time.monotonic() - request.app.state.started_mono, 3),
+        "store": store,
+    }
     return Response(orjson.dumps(body), media_type="application/json")
 
 
@@ -188,7 +193,7 @@ async def get_progress(request: Request, query: Which) -> Response:
 @cache.delete("/device", status_code=204, responses=RELAY_PROBLEMS)
 async def delete_cache_device(request: Request, query: Which) -> Response:
     """Forget everything held of one device; the next reader asks the unit."""
-    _gateway(request).drop(query.address, "dropped by request")
+    await _gateway(request).drop(query.address, "dropped by request")
     return Response(status_code=204)
 
 

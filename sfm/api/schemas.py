@@ -112,11 +112,13 @@ class ProvenanceOut(BaseModel):
     conn_key: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD.")
     serial: str | None
     epoch: int = Field(description="Which memory of the unit; rises with every erase noticed.")
-    source: Literal["device", "cache"]
+    source: Literal["device", "cache", "disk"] = Field(
+        description="disk: read before the relay's last start, or brought back from the store."
+    )
     why: Literal["hit", "miss", "request", "stale", "partial"]
-    quality: Literal["good", "partial", "unchecked", "last_known"]
+    quality: Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
     read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
-    age_s: float
+    age_s: float | None = Field(description="null: unknown, the machine started since the read.")
     checked_age_s: float | None = Field(
         description="Seconds since the unit was last asked whether this is still so."
     )
@@ -261,18 +263,40 @@ class LifetimeOut(BaseModel):
     provenance: ProvenanceOut
 
 
-class HealthOut(BaseModel):
-    """The relay itself is well; says nothing of any unit."""
+class StoreState(BaseModel):
+    """How the database does."""
 
-    status: Literal["ok"]
+    state: Literal["ok", "degraded", "none"] = Field(
+        description="degraded: answers come from memory and units; new records wait."
+    )
+    where: str | None = Field(description="The file, or the server without its password.")
+    problem: str | None = Field(description="full, locked, damaged, lost, ...")
+    detail: str | None
+    since: str | None = Field(description="Since when, UTC, by the relay's clock.")
+    writes: int
+    failures: int
+    waiting_records: int = Field(description="Read, and not archived yet.")
+    waiting_bytes: int
+    not_archived: int = Field(description="Records that could not wait any longer.")
+    damaged: int = Field(description="Stored waveforms that were not what their hash says.")
+
+
+class HealthOut(BaseModel):
+    """The relay itself is up; says nothing of any unit."""
+
+    status: Literal["ok", "degraded"] = Field(
+        description="degraded: the database fails; see store."
+    )
     version: str
     uptime_s: float
+    store: StoreState
 
 
 class StatsOut(BaseModel):
-    """What the cache holds and what the lines cost."""
+    """What the cache holds, how the database does, and what the lines cost."""
 
     cache: dict[str, Any]
+    store: StoreState
     devices: dict[str, Any]
 
 

@@ -30,6 +30,7 @@ coming in one by one, except in scopes with ``probe_steps=2``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -435,7 +436,9 @@ class SmallWorld:
     def _happens(self, what: str) -> None:
         self._happenings.remove(what)
         if what == "drop":
-            self.gateway.drop(HERE, "asked to")
+            # Without a store nothing in it waits.
+            with contextlib.suppress(StopIteration):
+                self.gateway.drop(HERE, "asked to").send(None)
             self._dropped = True
         if what.startswith(("erase", "wipe")):
             self.memory = ()

@@ -203,6 +203,8 @@ def _how_to_draw(kind: type) -> Draw:
             portrait.of(thing.portrait_parts()),
         )
         return lambda portrait, thing: portrait.once(thing, parts)
+    if kind.__name__ == "Keeper":  # of no store: nothing in it ever changes
+        return lambda portrait, thing: "keeper"
     if kind.__name__ == "ProgressLog":  # said to whoever looks on; no read depends on it
         return lambda portrait, thing: "progress"
     if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]

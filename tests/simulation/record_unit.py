@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from auditor import Auditor, Sample, Slot
 
+from minimateplus.client import OnImage, OnProgress
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,
@@ -51,6 +54,9 @@ REPLY_S = 10.0
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 COLUMNS = 2
 """Chunks of a waveform: each is read at an instant of its own."""
+CHUNK = struct.Struct(">Bh")
+"""One chunk of an image: which one it is, and of which ground motion."""
+IMAGE_BYTES = COLUMNS * CHUNK.size
 LOOKS = (0.5, 0.25)
 
 
@@ -122,10 +128,19 @@ class RecordUnit:
         moment = self._moment(physical)
         index = len(self.stored)
         peaks = PEAKS[LOOKS[look]]
-        event = Event(index=index, key=key, timestamp_unit=moment, peaks=peaks, project=None)
+        slot = Slot(physical, key.hex(), moment.isoformat(), LOOKS[look])
+        # The physical number tells nobody anything: the relay only keeps records, unread.
+        event = Event(
+            index=index,
+            key=key,
+            timestamp_unit=moment,
+            peaks=peaks,
+            project=None,
+            record=" ".join(map(str, slot)).encode(),
+        )
         self.stored.append(event)
         self.lifetime_count += 1
-        self.slots = (*self.slots, Slot(physical, key.hex(), moment.isoformat(), LOOKS[look]))
+        self.slots = (*self.slots, slot)
 
     def _moment(self, physical: int) -> datetime:
         if self._never_set:
@@ -157,6 +172,22 @@ class RecordUnit:
 def counts_of(columns: tuple[int, ...]) -> Any:
     """Return counts that say, in every sample, which ground motion they are of."""
     return np.repeat(np.array([columns], dtype="<i2"), 4, axis=0)
+
+
+def columns_of(image: bytes) -> tuple[int, ...]:
+    """Return the ground motion of each chunk; -1, of which none ever was, where it is misplaced."""
+    return tuple(
+        physical if place == at else -1
+        for at, (place, physical) in enumerate(CHUNK.iter_unpack(image))
+    )
+
+
+def usable(begun: bytes, first: bytes) -> bytes:
+    """Return what ``MiniMate.read_waveform`` would use of ``begun``: whole chunks, or none."""
+    if len(begun) > IMAGE_BYTES:
+        return b""
+    begun = begun[: len(begun) - len(begun) % CHUNK.size]
+    return begun if begun.startswith(first) else b""
 
 
 class Wire:
@@ -371,20 +402,21 @@ class RecordTalk:
             raise KeyChainError(f"{self.name}: the record at {key.hex()} has length 00")
         return unit.stored[place]
 
-    def _check_stamp(self, unit: RecordUnit, event: Event) -> None:
+    def _check_stamp(self, unit: RecordUnit, event: Event) -> bytes:
         try:
             now = self._visit(unit, event.key)
         except KeyChainError as error:
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone") from error
         if now.timestamp_unit != event.timestamp_unit:
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is of another time")
+        return now.record
 
     async def read_events(
         self,
         *,
         after: Event | None = None,
         until_key: bytes | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[Event]:
         async with self._verb():
             events: list[Event] = []
@@ -409,6 +441,7 @@ class RecordTalk:
                         timestamp_unit=found.timestamp_unit,
                         peaks=found.peaks,
                         project=None,
+                        record=found.record,
                     )
                 )
                 if on_progress is not None:
@@ -427,30 +460,48 @@ class RecordTalk:
         return unit.stored[following].key if following < len(unit.stored) else None
 
     async def read_waveform(
-        self, event: Event, *, on_progress: Callable[[Progress], None] | None = None
+        self,
+        event: Event,
+        *,
+        on_progress: OnProgress | None = None,
+        begun: bytes = b"",
+        on_image: OnImage | None = None,
     ) -> Waveform:
         async with self._verb():
             self._check_stamp(await self._exchange(), event)
-            columns = []
-            for done in range(COLUMNS):
-                unit = await self._exchange()
-                place = unit.find(event.key)
-                if place is None and not done:
-                    raise RemoteProtocolError(f"{self.name}: no STRT record at {event.key.hex()}")
-                columns.append(0 if place is None else unit.slots[place].physical)
+            first = await self._chunk(event.key, 0)
+            image = usable(begun, first)
+            if not image:
+                image = first
+                if on_image is not None:
+                    on_image(0, first, IMAGE_BYTES)
+            while len(image) < IMAGE_BYTES:
                 if on_progress is not None:
-                    on_progress(Progress(what="bytes", done=done, total=COLUMNS))
-            self._check_stamp(await self._exchange(), event)
+                    on_progress(Progress(what="bytes", done=len(image), total=IMAGE_BYTES))
+                chunk = await self._chunk(event.key, len(image) // CHUNK.size)
+                if on_image is not None:
+                    on_image(len(image), chunk, IMAGE_BYTES)
+                image += chunk
+            if on_progress is not None:
+                on_progress(Progress(what="bytes", done=IMAGE_BYTES, total=IMAGE_BYTES))
+            record = self._check_stamp(await self._exchange(), event)
             return Waveform(
-                event=event,
-                counts=counts_of(tuple(columns)),
+                event=replace(event, record=record),
+                counts=counts_of(columns_of(image)),
                 vouched=(COLUMNS, COLUMNS, COLUMNS, COLUMNS),
                 sample_rate_hz=1024,
                 pretrigger_samples=0,
                 geo_range_in_s=10.0,
                 mode=None,
-                image=b"",
+                image=image,
             )
+
+    async def _chunk(self, key: bytes, at: int) -> bytes:
+        unit = await self._exchange()
+        place = unit.find(key)
+        if place is None and not at:
+            raise RemoteProtocolError(f"{self.name}: no STRT record at {key.hex()}")
+        return CHUNK.pack(at, 0 if place is None else unit.slots[place].physical)
 
     async def read_monitor_status(self) -> MonitorStatus:
         async with self._verb():

@@ -610,8 +610,8 @@ class World:
     def _do_slow(self, act: Act, unit: Any) -> None:
         self._wires[act.place].is_slow = True
 
-    def _do_drop(self, act: Act, unit: Any) -> None:
-        self.gateway.drop(self._addresses[act.place], "asked to")
+    async def _do_drop(self, act: Act, unit: Any) -> None:
+        await self.gateway.drop(self._addresses[act.place], "asked to")
         self.auditor.note_barrier(self._life, self._keys[act.place], "all")
 
     def _do_config(self, act: Act, unit: Any) -> None:

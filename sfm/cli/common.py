@@ -1,0 +1,114 @@
+"""What every command stands on: the app, its consoles and parameters, how a command ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from minimateplus.errors import MiniMateError
+from minimateplus.link import Address, parse_address
+from minimateplus.link.address import DEFAULT_TCP_PORT, split_host_port
+from minimateplus.model import Progress as Step
+from sfm import terminal
+from sfm.listening import PortTakenError
+
+DEFAULT_RELAY = "http://127.0.0.1:8200"
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+app = App(
+    name="seismo-relay",
+    help="Read Instantel MiniMate Plus seismographs, and serve them from a live cache.",
+    version=version("seismo-relay"),
+)
+out = Console()
+err = Console(stderr=True)
+
+Unit = Annotated[str, Parameter(help="tcp://HOST:PORT, /dev/ttyUSB0, serial:PORT:BAUD, HOST:PORT")]
+Relay = Annotated[str | None, Parameter(help=f"Ask through this relay [default: {DEFAULT_RELAY}].")]
+Force = Annotated[bool, Parameter(help="Go to the device, whatever a cache holds.", negative=())]
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.", negative=())]
+PortNumber = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
+
+
+class CommandError(Exception):
+    """Something to tell the person at the terminal, and to exit with."""
+
+    def __init__(self, message: RenderableType, status: int = FAILED) -> None:
+        super().__init__(str(message))
+        self.message = message
+        self.status = status
+
+
+def where(unit: str, relay: str | None) -> tuple[str | None, Address]:
+    """Return the relay to ask, ``None`` for the unit itself, and the unit's address."""
+    try:
+        return relay, parse_address(unit)
+    except ValueError as error:
+        try:
+            host, port = split_host_port(unit, DEFAULT_TCP_PORT)
+        except ValueError:
+            raise CommandError(str(error), MISUSED) from None
+        return relay or DEFAULT_RELAY, Address("tcp", host, port)
+
+
+def progress_bar() -> Progress:
+    """Return a bar on standard error that vanishes when done; its tasks carry a ``figure``."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[figure]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=err, transient=True)
+    add_task = bar.add_task
+    bar.add_task = lambda *args, **more: add_task(*args, **{"figure": "", **more})  # type: ignore[method-assign]
+    return bar
+
+
+def advance(bar: Progress, task: Any, step: Step) -> None:
+    """Move a task of the bar to where a read is."""
+    of = "" if step.total is None else f" of {step.total:,}"
+    bar.update(task, completed=step.done, total=step.total, figure=f"{step.done:,}{of} {step.what}")
+
+
+def print_body(body: dict[str, Any], view: Callable[[Any], RenderableType], as_json: bool) -> None:
+    """Print an answer as JSON, or as its view and where it comes from."""
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        terminal.show(out, view(body), body)
+
+
+def run_command(main: Coroutine[Any, Any, None]) -> None:
+    """Run a command; turn what can go wrong into a sentence and an exit status."""
+    try:
+        asyncio.run(main)
+    except CommandError as error:
+        told = error.message
+        err.print(Text(told) if isinstance(told, str) else told, soft_wrap=True)
+        raise SystemExit(error.status) from error
+    except (MiniMateError, PortTakenError) as error:
+        err.print(Text(str(error)), soft_wrap=True)
+        raise SystemExit(FAILED) from error
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    with contextlib.suppress(AttributeError, ValueError):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    app()

@@ -1,0 +1,198 @@
+"""
+Opening the database: which driver, which pragmas, which connection may write.
+
+SQLite before 3.51.3 can corrupt a WAL file when two connections checkpoint at once. So a build
+without the fault is taken where there is one (``pysqlite3``); and in any case exactly one
+connection of one process writes and checkpoints: a lock file keeps a second relay out, and reading
+connections are set never to checkpoint.
+
+``synchronous=FULL``: with WAL, NORMAL keeps a database sound but may lose the last commits in a
+power cut (sqlite.org, "pragma synchronous"). Here a commit that was acknowledged must stay.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import filelock
+import platformdirs
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from sfm.store.errors import StoreInUseError, StoreLostError, told_as_store_errors
+
+try:
+    import pysqlite3 as _sqlite
+except ImportError:  # no wheel for this platform
+    _sqlite = sqlite3
+
+SQLITE: ModuleType = _sqlite
+SAFE_SQLITE = (3, 51, 3)
+"""From here on two connections may checkpoint at once (sqlite.org, release notes of 3.51.3)."""
+NO_DATABASE = "none"
+BUSY_S = 2.0
+"""How long a write waits for somebody else's lock."""
+FILE_NAME = "seismo-relay.sqlite"
+
+
+def default_url() -> str:
+    """Return the embedded database's URL: a file in this user's data folder."""
+    folder = Path(platformdirs.user_data_dir("seismo-relay", appauthor=False))
+    return f"sqlite:///{folder / FILE_NAME}"
+
+
+def read_url(text: str) -> URL:
+    """
+    Return the URL as SQLAlchemy takes it, with the driver that we use.
+
+    Raises:
+        StoreLostError: it is no URL, or of another kind of database.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StoreLostError(
+            f"{text!r} is no database URL; write sqlite:////path/to/file, "
+            "postgresql://user:password@host/name, or none"
+        ) from None
+    kind = url.get_backend_name()
+    if kind == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if kind == "sqlite":
+        return url
+    raise StoreLostError(f"{kind}: only sqlite and postgresql are known")
+
+
+def sqlite_is_safe() -> bool:
+    """Whether this SQLite is without the WAL fault that is described at the top."""
+    version: tuple[int, ...] = SQLITE.sqlite_version_info
+    return version >= SAFE_SQLITE
+
+
+class Engines:
+    """
+    One door for writing and one for reading. Lives as long as its store; ``close`` shuts both.
+
+    Args:
+        url: of the database; see ``read_url``.
+        read_only: for whoever only looks: nothing is locked, created or written.
+
+    Raises:
+        StoreInUseError: another relay has the file.
+        StoreLostError: the file's folder cannot be made or locked.
+    """
+
+    def __init__(self, url: URL, *, read_only: bool = False) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.path = Path(url.database) if self.is_sqlite and url.database else None
+        if self.path is not None and str(self.path) == ":memory:":
+            self.path = None
+        self._lock: filelock.BaseFileLock | None = None
+        if not self.is_sqlite:
+            engine = create_engine(
+                url, pool_size=4, max_overflow=4, pool_pre_ping=True, pool_timeout=BUSY_S
+            )
+            self.writing = engine
+            # One consistent look: by default each statement would have its own.
+            self.reading = engine.execution_options(isolation_level="REPEATABLE READ")
+            return
+        if self.path is None:
+            self.writing = self.reading = self._sqlite(StaticPool, is_writer=True)
+            return
+        if not read_only:
+            self._take_file(self.path)
+        options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_S}
+        self.reading = self._sqlite(
+            QueuePool, is_writer=False, pool_size=4, max_overflow=4, pool_timeout=BUSY_S
+        )
+        self.writing = (
+            self.reading if read_only else self._sqlite(QueuePool, is_writer=True, **options)
+        )
+
+    @property
+    def where(self) -> str:
+        """The database's name for people; no password in it."""
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close every connection; the writing one last, since it checkpoints."""
+        self.reading.dispose()
+        self.writing.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that is durable when the block has ended."""
+        with told_as_store_errors(self.where), self.writing.begin() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent look."""
+        with told_as_store_errors(self.where), self.reading.begin() as connection:
+            yield connection
+
+    def _take_file(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = filelock.FileLock(f"{path}.lock", mode=0o600)
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise StoreInUseError(
+                f"{path} is in use by another relay; ask through that one, stop it, or set "
+                "SFM_DATABASE_URL to another file or to PostgreSQL"
+            ) from None
+        except OSError as error:
+            raise StoreLostError(f"{path}: {error.strerror or error}; check its folder") from error
+
+    def _sqlite(self, pool: Any, *, is_writer: bool, **options: Any) -> Engine:
+        def connect() -> Any:
+            if self.path is None:
+                return _tuned(SQLITE.connect(":memory:", check_same_thread=False), is_writer)
+            if is_writer and not self.path.exists():
+                # Records are nobody else's to read until somebody says so.
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            mode = "rw" if is_writer or os.access(self.path, os.W_OK) else "ro"
+            target = f"file:{quoted(self.path)}?mode={mode}"
+            return _tuned(
+                SQLITE.connect(target, uri=True, timeout=BUSY_S, check_same_thread=False), is_writer
+            )
+
+        engine = create_engine(
+            "sqlite://", module=SQLITE, creator=connect, poolclass=pool, **options
+        )
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # The driver's own habits are off: a transaction begins here, writers with the lock.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+        return engine
+
+
+def _tuned(connection: Any, is_writer: bool) -> Any:
+    connection.isolation_level = None
+    pragmas = [f"busy_timeout={int(BUSY_S * 1000)}", "foreign_keys=ON"]
+    if is_writer:
+        pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+    else:
+        pragmas += ["wal_autocheckpoint=0", "query_only=ON"]
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+def quoted(path: Path) -> str:
+    """Return a path as it stands in a SQLite URI."""
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,139 @@
+"""
+What can go wrong with the store, by what to do next.
+
+StoreError
+├── RevisionError      the database is of another revision; the message has the command to run
+├── StoreInUseError    another relay has this SQLite file
+├── StoreBusyError     somebody else holds the write lock; it passes
+├── StoreFullError     no room; free some
+├── StoreDamagedError  the file is no sound database; restore a backup
+├── StoreLostError     it cannot be opened or reached, or reading and writing failed
+├── NoSerialError      a record without a serial number; refused, not filed under a placeholder
+├── NoSuchRecordError  the archive has no such record
+├── BadCursorError     a cursor that this archive did not give
+└── DamagedRecordError stored bytes are not what their hash says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy.exc
+
+
+class StoreError(Exception):
+    """The root of everything above."""
+
+    kind = "store-failed"
+    """One word for metrics and health."""
+
+
+class RevisionError(StoreError):
+    """The database is of another revision than this program."""
+
+    kind = "other-revision"
+
+
+class StoreInUseError(StoreError):
+    """Another relay of this machine has the database file."""
+
+    kind = "in-use"
+
+
+class StoreBusyError(StoreError):
+    """The write lock was not to be had in time."""
+
+    kind = "locked"
+
+
+class StoreFullError(StoreError):
+    """There is no room left."""
+
+    kind = "full"
+
+
+class StoreDamagedError(StoreError):
+    """The file is not a database, or not a sound one."""
+
+    kind = "damaged"
+
+
+class StoreLostError(StoreError):
+    """It cannot be reached, opened, read or written."""
+
+    kind = "lost"
+
+
+class NoSerialError(StoreError):
+    """A record that says of no unit where it is from."""
+
+    kind = "no-serial"
+
+
+class NoSuchRecordError(StoreError):
+    """The archive has no such record."""
+
+    kind = "no-such-record"
+
+
+class BadCursorError(StoreError):
+    """A cursor that no page of this archive gave."""
+
+    kind = "bad-cursor"
+
+
+class DamagedRecordError(StoreError):
+    """The bytes of a stored record are not what its hash says."""
+
+    kind = "damaged-record"
+
+
+_BY_SQLITE_NAME = {
+    "SQLITE_FULL": StoreFullError,
+    "SQLITE_BUSY": StoreBusyError,
+    "SQLITE_LOCKED": StoreBusyError,
+    "SQLITE_CORRUPT": StoreDamagedError,
+    "SQLITE_NOTADB": StoreDamagedError,
+    "SQLITE_IOERR": StoreLostError,
+    "SQLITE_CANTOPEN": StoreLostError,
+    "SQLITE_READONLY": StoreLostError,
+}
+_BY_TEXT = (
+    ("disk is full", StoreFullError),
+    ("no space left", StoreFullError),
+    ("database is locked", StoreBusyError),
+    ("lock timeout", StoreBusyError),
+    ("deadlock detected", StoreBusyError),
+    ("malformed", StoreDamagedError),
+    ("not a database", StoreDamagedError),
+)
+"""Where a driver gives no name: PostgreSQL's words, and those of older SQLite modules."""
+
+
+@contextmanager
+def told_as_store_errors(where: str) -> Iterator[None]:
+    """
+    Turn what SQLAlchemy and the drivers raise into errors of ours; the cause is kept.
+
+    Programming errors (a statement that is wrong) pass as they are: they are our fault.
+    """
+    try:
+        yield
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error, sqlalchemy.exc.ProgrammingError | sqlalchemy.exc.IntegrityError):
+            raise
+        raise _kind_of(error.orig)(f"{where}: {error.orig}") from error
+    except sqlalchemy.exc.TimeoutError as error:
+        raise StoreBusyError(f"{where}: no connection to be had: {error}") from error
+    except OSError as error:
+        raise StoreLostError(f"{where}: {error}") from error
+
+
+def _kind_of(error: BaseException | None) -> type[StoreError]:
+    name = str(getattr(error, "sqlite_errorname", None) or "")
+    for begin, kind in _BY_SQLITE_NAME.items():
+        if name.startswith(begin):
+            return kind
+    text = str(error).lower()
+    return next((kind for words, kind in _BY_TEXT if words in text), StoreLostError)

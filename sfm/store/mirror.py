@@ -1,0 +1,446 @@
+"""
+The mirror: what each unit holds now, as the live cache knew it, for the next start of the relay.
+
+There is one cache logic, and it is not here: the mirror writes down what ``LiveCache`` took, and
+gives it back. Three things it does by itself, inside the transaction that writes:
+
+- **The rule** (``sfm.identity``): where the stamp of a new row conflicts with that of the row in
+  its slot, everything of the device goes before the new row enters.
+- **The epoch**: rows of one device are of one epoch; what is written under another drops the rest.
+- **The fence**: each write names the version of the device's rows that its writer last saw. If
+  somebody else wrote since (another relay, or an earlier life that this one never heard of),
+  nothing is written, and the writer learns which epoch it must begin beyond.
+
+Dropping the mirror never drops a recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+
+from minimateplus.model import Event, MemoryProbe
+from sfm.forms import Form
+from sfm.identity import Stamp, stamp_of, stamps_conflict
+from sfm.store import archive, schema
+from sfm.store.archive import Origin, Samples
+from sfm.store.statements import insert_unless_there, json_text
+
+devices, events = schema.cached_devices, schema.cached_events
+waveforms, chunks = schema.cached_waveforms, schema.download_chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Nothing was written: somebody else wrote this device's rows. Begin beyond their epoch."""
+
+    epoch: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """When something was read, as far as it can be known after a restart."""
+
+    read_at: str
+    began_mono: float | None
+    boot_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What the mirror holds of a device."""
+
+    version: int
+    epoch: int
+    epoch_reason: str
+    serial: str | None
+    info: Form | None
+    info_noted: Noted | None
+    events: list[Form] | None
+    events_noted: Noted | None
+    probe: MemoryProbe | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledWaveform:
+    """A waveform of the mirror, its samples still packed in the archive."""
+
+    samples: Samples
+    index: int
+    stamp: Stamp
+    noted: Noted
+
+
+def recall(connection: Connection, conn_key: str) -> Recalled | None:
+    """Return what is held of a device; ``None`` when nothing was ever written of it."""
+    row = connection.execute(select(devices).where(devices.c.conn_key == conn_key)).first()
+    if row is None:
+        return None
+    probe = None if row.probe_json is None else _probe_of(orjson.loads(row.probe_json))
+    held: list[Form] | None = None
+    if row.list_count is not None:
+        texts = connection.execute(
+            select(events.c.event_json)
+            .where(events.c.conn_key == conn_key)
+            .order_by(events.c.index)
+        ).scalars()
+        held = [orjson.loads(text) for text in texts]
+        if [event["index"] for event in held] != list(range(row.list_count)):
+            held = None  # not whole: as good as none
+    return Recalled(
+        version=row.version,
+        epoch=row.epoch,
+        epoch_reason=row.epoch_reason,
+        serial=row.serial,
+        info=None if row.info_json is None else orjson.loads(row.info_json),
+        info_noted=_noted(row.info_read_at, row.info_began_mono, row.info_boot_id),
+        events=held,
+        events_noted=_noted(row.list_read_at, row.list_began_mono, row.list_boot_id),
+        probe=probe,
+    )
+
+
+def recall_waveform(
+    connection: Connection, conn_key: str, index: int, epoch: int, version: int
+) -> RecalledWaveform | None:
+    """Return the waveform of a slot, if the device's rows are those that the asker knows."""
+    row = connection.execute(
+        select(waveforms)
+        .join(devices, devices.c.conn_key == waveforms.c.conn_key)
+        .where(
+            waveforms.c.conn_key == conn_key,
+            waveforms.c["index"] == index,
+            devices.c.epoch == epoch,
+            devices.c.version == version,
+        )
+    ).first()
+    if row is None:
+        return None
+    noted = _noted(row.cached_at, row.began_mono, row.boot_id)
+    assert noted is not None
+    return RecalledWaveform(
+        samples=archive.samples(connection, waveform_id=row.waveform_id),
+        index=index,
+        stamp=stamp_of({"waveform_key": row.waveform_key, "timestamp": row.event_timestamp}),
+        noted=noted,
+    )
+
+
+def write_info(
+    connection: Connection, origin: Origin, seen: int | None, info: Form
+) -> int | Fenced:
+    """Write down who the unit is; return the version that is now to be seen."""
+    taken = _take(connection, origin, seen)
+    if isinstance(taken, int):
+        _set(
+            connection,
+            origin,
+            info_json=json_text(info),
+            info_read_at=origin.read_at_text,
+            info_began_mono=origin.began_mono,
+            info_boot_id=origin.boot_id,
+        )
+    return taken
+
+
+def write_list(
+    connection: Connection,
+    origin: Origin,
+    seen: int | None,
+    probe: MemoryProbe,
+    listed: Sequence[Form],
+    first_new: int,
+    recording_ids: Mapping[int, int],
+) -> int | Fenced:
+    """
+    Write down the list; return the version that is now to be seen.
+
+    Args:
+        connection: inside a transaction.
+        origin: of the list.
+        seen: the version of the device's rows that the writer last saw.
+        probe: the one that the list was read under.
+        listed: the whole list.
+        first_new: the first index that was not in the list before.
+        recording_ids: for each new index, its recording.
+    """
+    taken = _take(connection, origin, seen)
+    if isinstance(taken, Fenced):
+        return taken
+    stamps = {form["index"]: stamp_of(form) for form in listed}
+    known = _slots(connection, events, origin.conn_key)
+    samples = _slots(connection, waveforms, origin.conn_key)
+    if _conflict(stamps, known) or _conflict(stamps, samples):
+        _clear(connection, origin.conn_key)
+        known, samples = {}, {}
+    if set(known) != set(range(first_new)) or first_new > len(listed):
+        _forget(connection, events, origin.conn_key, set(known))
+        first_new = 0
+    _forget(connection, waveforms, origin.conn_key, set(samples) - set(stamps))
+    rows = [
+        {
+            "conn_key": origin.conn_key,
+            "index": form["index"],
+            "event_json": json_text(form),
+            "cached_at": origin.read_at_text,
+            "waveform_key": stamps[form["index"]].key,
+            "event_timestamp": stamps[form["index"]].timestamp,
+            "recording_id": recording_ids.get(form["index"]),
+        }
+        for form in listed[first_new:]
+    ]
+    if rows:
+        connection.execute(insert(events), rows)
+    _set(
+        connection,
+        origin,
+        probe_json=json_text(_probe_form(probe)),
+        list_count=len(listed),
+        list_read_at=origin.read_at_text,
+        list_began_mono=origin.began_mono,
+        list_boot_id=origin.boot_id,
+    )
+    return taken
+
+
+def write_waveform(
+    connection: Connection, origin: Origin, seen: int | None, event: Event, waveform_id: int
+) -> int | Fenced:
+    """Write down which recorded waveform is in the event's slot; return the version to be seen."""
+    taken = _take(connection, origin, seen)
+    if isinstance(taken, Fenced):
+        return taken
+    stamp = stamp_of(
+        {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
+    )
+    for table in (events, waveforms):
+        if _conflict({event.index: stamp}, _slots(connection, table, origin.conn_key)):
+            _clear(connection, origin.conn_key)
+    _forget(connection, waveforms, origin.conn_key, {event.index})
+    row = {
+        "conn_key": origin.conn_key,
+        "index": event.index,
+        "waveform_key": stamp.key,
+        "event_timestamp": stamp.timestamp,
+        "waveform_id": waveform_id,
+        "cached_at": origin.read_at_text,
+        "began_mono": origin.began_mono,
+        "boot_id": origin.boot_id,
+    }
+    connection.execute(insert(waveforms), [row])
+    forget_chunks(connection, origin.conn_key, event)
+    return taken
+
+
+def drop(connection: Connection, conn_key: str, epoch: int, reason: str) -> tuple[int, int]:
+    """Drop everything of a device, whoever wrote it; return its epoch and version from now on."""
+    row = _locked(connection, conn_key)
+    _clear(connection, conn_key)
+    beyond = max(epoch, row.epoch + 1)
+    connection.execute(
+        update(devices)
+        .where(devices.c.conn_key == conn_key)
+        .values(epoch=beyond, epoch_reason=reason, version=row.version + 1, serial=None)
+    )
+    return beyond, row.version + 1
+
+
+def keep_chunks(
+    connection: Connection,
+    conn_key: str,
+    epoch: int,
+    seen: int | None,
+    event: Event,
+    parts: Sequence[tuple[int, bytes]],
+) -> bool:
+    """
+    Keep parts of an image that is being read; return whether they were kept.
+
+    They belong to the device's epoch: what ends it drops them. A part at 0 begins anew.
+    """
+    known = select(devices).where(
+        devices.c.conn_key == conn_key, devices.c.epoch == epoch, devices.c.version == seen
+    )
+    if connection.execute(known.with_for_update()).first() is None:
+        return False
+    begun_anew = max((at for at, (start, _) in enumerate(parts) if start == 0), default=None)
+    if begun_anew is not None:
+        forget_chunks(connection, conn_key, event)
+    rows = [
+        {
+            "conn_key": conn_key,
+            "waveform_key": event.key.hex(),
+            "event_timestamp": archive.timestamp_text(event),
+            "start": start,
+            "data": data,
+        }
+        for start, data in parts[begun_anew or 0 :]
+    ]
+    connection.execute(insert_unless_there(connection, chunks), rows)
+    return True
+
+
+def recall_chunks(
+    connection: Connection, conn_key: str, epoch: int, seen: int | None, event: Event
+) -> bytes:
+    """Return what was kept of an event's image, from its first byte up to the first gap."""
+    rows = connection.execute(
+        select(chunks.c.start, chunks.c.data)
+        .join(devices, devices.c.conn_key == chunks.c.conn_key)
+        .where(
+            chunks.c.conn_key == conn_key,
+            chunks.c.waveform_key == event.key.hex(),
+            chunks.c.event_timestamp == archive.timestamp_text(event),
+            devices.c.epoch == epoch,
+            devices.c.version == seen,
+        )
+        .order_by(chunks.c.start)
+    )
+    image = bytearray()
+    for start, data in rows:
+        if start != len(image):
+            break
+        image += data
+    return bytes(image)
+
+
+def forget_chunks(connection: Connection, conn_key: str, event: Event) -> None:
+    """Forget what was kept of an event's image."""
+    connection.execute(
+        delete(chunks).where(
+            chunks.c.conn_key == conn_key, chunks.c.waveform_key == event.key.hex()
+        )
+    )
+
+
+def contradictions(connection: Connection) -> list[str]:
+    """Return a sentence for each row of the mirror that does not agree with the archive."""
+    r, w = schema.recordings.c, schema.recording_waveforms.c
+    listed = select(
+        events.c.conn_key,
+        events.c["index"].label("slot"),
+        events.c.waveform_key,
+        events.c.event_timestamp,
+        r.waveform_key.label("key"),
+        r.event_timestamp.label("at"),
+    ).join(schema.recordings, r.id == events.c.recording_id)
+    sampled = (
+        select(
+            waveforms.c.conn_key,
+            waveforms.c["index"].label("slot"),
+            waveforms.c.waveform_key,
+            waveforms.c.event_timestamp,
+            r.waveform_key.label("key"),
+            r.event_timestamp.label("at"),
+        )
+        .join(schema.recording_waveforms, w.id == waveforms.c.waveform_id)
+        .join(schema.recordings, r.id == w.recording_id)
+    )
+    return [
+        f"{row.conn_key}: slot {row.slot} says {row.waveform_key} of {row.event_timestamp}, "
+        f"its recording {row.key} of {row.at}"
+        for query in (listed, sampled)
+        for row in connection.execute(query)
+        if (row.waveform_key, row.event_timestamp or "") != (row.key, row.at)
+    ]
+
+
+# --- inside --------------------------------------------------------------------------------------
+
+
+def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fenced:
+    """Lock the device's rows for a write; clear them if they are of another epoch or unit."""
+    row = connection.execute(
+        select(devices).where(devices.c.conn_key == origin.conn_key).with_for_update()
+    ).first()
+    if row is None:
+        if seen is not None:
+            # The rows that the writer knows of are gone: another database, or somebody's cleaning.
+            return Fenced(origin.epoch, 0)
+        # Of two writers that both begin, the second one finds the first one's version here.
+        row, seen = _locked(connection, origin.conn_key), 0
+    if row.version != seen:
+        return Fenced(row.epoch, row.version)
+    if row.epoch != origin.epoch or row.serial not in (None, origin.serial):
+        _clear(connection, origin.conn_key)
+    version = int(row.version) + 1
+    _set(connection, origin, epoch=origin.epoch, serial=origin.serial, version=version)
+    return version
+
+
+def _locked(connection: Connection, conn_key: str) -> Row[Any]:
+    """Return the device's row, locked until the transaction ends; made if it was not there."""
+    empty = {"conn_key": conn_key, "epoch": -1, "epoch_reason": "", "version": 0}
+    connection.execute(insert_unless_there(connection, devices), [empty])
+    return connection.execute(
+        select(devices).where(devices.c.conn_key == conn_key).with_for_update()
+    ).one()
+
+
+def _set(connection: Connection, origin: Origin, **values: Any) -> None:
+    connection.execute(
+        update(devices).where(devices.c.conn_key == origin.conn_key).values(**values)
+    )
+
+
+def _clear(connection: Connection, conn_key: str) -> None:
+    """Drop what is held of a device; its row stays, for its epoch and version."""
+    for table in (events, waveforms, chunks):
+        connection.execute(delete(table).where(table.c.conn_key == conn_key))
+    nothing = {c.name: None for c in devices.c if c.name.startswith(("info_", "list_", "probe_"))}
+    connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**nothing))
+
+
+def _slots(connection: Connection, table: Table, conn_key: str) -> dict[int, Stamp]:
+    """Return the stamp that each slot of a device has in that table."""
+    t = table.c
+    rows = connection.execute(
+        select(t["index"].label("slot"), t.waveform_key, t.event_timestamp).where(
+            t.conn_key == conn_key
+        )
+    )
+    return {
+        row.slot: stamp_of({"waveform_key": row.waveform_key, "timestamp": row.event_timestamp})
+        for row in rows
+    }
+
+
+def _forget(connection: Connection, table: Table, conn_key: str, indices: set[int]) -> None:
+    for index in sorted(indices):
+        connection.execute(
+            delete(table).where(table.c.conn_key == conn_key, table.c.index == index)
+        )
+
+
+def _conflict(new: Mapping[int, Stamp], held: Mapping[int, Stamp]) -> bool:
+    return any(stamps_conflict(new[i], stamp) for i, stamp in held.items() if i in new)
+
+
+def _noted(read_at: str | None, began_mono: float | None, boot_id: str | None) -> Noted | None:
+    if read_at is None:
+        return None
+    return Noted(read_at=read_at, began_mono=began_mono, boot_id=boot_id)
+
+
+def _probe_form(probe: MemoryProbe) -> Form:
+    return {
+        "serial": probe.serial,
+        "first_key": None if probe.first_key is None else probe.first_key.hex(),
+        "last_key": None if probe.last_key is None else probe.last_key.hex(),
+        "lifetime_count": probe.lifetime_count,
+        "last_timestamp": probe.last_timestamp,
+        "is_empty": probe.is_empty,
+    }
+
+
+def _probe_of(form: Form) -> MemoryProbe:
+    keys = {
+        name: None if form[name] is None else bytes.fromhex(form[name])
+        for name in ("first_key", "last_key")
+    }
+    return MemoryProbe(**{**form, **keys})

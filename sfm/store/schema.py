@@ -1,0 +1,177 @@
+"""
+The tables, for SQLite and PostgreSQL alike. Nobody outside ``sfm.store`` knows them.
+
+Archive: append-only. Nothing here is ever changed or removed, with one exception: samples that no
+longer match their own hash may be replaced by samples that do.
+
+- ``recordings``: one row for each physical event ever read.
+- ``recording_waveforms``: its samples, as counts and as the unit's own memory.
+- ``findings``: what was noticed: two contents under one stamp, damage, repair.
+- ``reviews``: what people say of a recording. The last one counts; all are kept.
+
+Mirror: what each unit holds now, as far as it is known. May be dropped at any time.
+
+- ``cached_devices``, ``cached_events``, ``cached_waveforms``, ``download_chunks``.
+
+Times ending in ``_at`` are of the relay, UTC, ISO 8601. ``event_timestamp`` is the unit's own
+clock, as it said it, ISO 8601 without zone; in the archive an unknown one is empty, since two NULLs
+are unlike in a unique index.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite makes numbers by itself only for INTEGER keys."""
+Sorted = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that sorts by its bytes everywhere, as SQLite's does."""
+Number = Float(53)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("serial", Sorted, nullable=False),
+    Column("waveform_key", Sorted, nullable=False),
+    Column("event_timestamp", Sorted, nullable=False),
+    Column("utc", Sorted),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("tran_in_s", Number),
+    Column("vert_in_s", Number),
+    Column("long_in_s", Number),
+    Column("mic_psi", Number),
+    Column("vector_sum_in_s", Number),
+    Column("project", Text),
+    Column("simulated", Boolean, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("read_at", Text, nullable=False),
+    CheckConstraint("serial <> ''", name="serial_known"),
+    UniqueConstraint("serial", "waveform_key", "event_timestamp", "content_hash"),
+    # The vector sum stands in both so that a filter on it reads the index alone.
+    Index("ix_recordings_by_time", "event_timestamp", "id", "vector_sum_in_s"),
+    Index("ix_recordings_by_serial", "serial", "event_timestamp", "id", "vector_sum_in_s"),
+)
+
+recording_waveforms = Table(
+    "recording_waveforms",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("facts_json", Text, nullable=False),
+    Column("scales_json", Text, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("counts_hash", LargeBinary, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("read_at", Text, nullable=False),
+    # Last, so that the rest of a row is read without them.
+    Column("counts", LargeBinary, nullable=False),
+    Column("image", LargeBinary, nullable=False),
+    UniqueConstraint("recording_id", "content_hash"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("serial", Sorted, nullable=False),
+    Column("recording_id", Id, ForeignKey("recordings.id")),
+    Column("detail", Text, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False, index=True),
+    Column("at", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("false_trigger", Boolean),
+    Column("note", Text),
+)
+
+cached_devices = Table(
+    "cached_devices",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("serial", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("epoch_reason", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("info_json", Text),
+    Column("info_read_at", Text),
+    Column("info_began_mono", Number),
+    Column("info_boot_id", Text),
+    Column("probe_json", Text),
+    Column("list_count", Integer),
+    Column("list_read_at", Text),
+    Column("list_began_mono", Number),
+    Column("list_boot_id", Text),
+)
+
+cached_events = Table(
+    "cached_events",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("event_json", Text, nullable=False),
+    Column("cached_at", Text, nullable=False),
+    Column("waveform_key", Text),
+    Column("event_timestamp", Text),
+    Column("recording_id", Id, ForeignKey("recordings.id")),
+)
+
+cached_waveforms = Table(
+    "cached_waveforms",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("waveform_key", Text),
+    Column("event_timestamp", Text),
+    Column("waveform_id", Id, ForeignKey("recording_waveforms.id"), nullable=False),
+    Column("cached_at", Text, nullable=False),
+    Column("began_mono", Number),
+    Column("boot_id", Text),
+)
+
+download_chunks = Table(
+    "download_chunks",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("waveform_key", Text, primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("event_timestamp", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)

@@ -1,0 +1,334 @@
+"""
+``Store``: the only door to the database. Each verb is one transaction.
+
+What a unit says enters the archive, and the mirror of what it holds now points there. The archive's
+part of a write stands whatever the mirror says to it: a fence keeps nobody's record out.
+
+All verbs block, and may be called from any thread; ``sfm.keeper`` calls them from the relay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from minimateplus.model import Event, MemoryProbe
+from sfm.forms import Form
+from sfm.store import archive, mirror, revisions, schema
+from sfm.store.archive import Origin, Page, Samples, Wanted
+from sfm.store.cursors import Cursor
+from sfm.store.engine import Engines, read_url
+from sfm.store.errors import DamagedRecordError, RevisionError, StoreError
+from sfm.store.mirror import Fenced, Recalled, RecalledWaveform
+
+MOST_ON_A_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a write: it is in the archive; of the mirror, its version or the fence."""
+
+    mirror: int | Fenced | None
+
+
+class Store:
+    """
+    One database. Lives as long as the relay; ``close`` it.
+
+    Args:
+        engines: the doors to it.
+        zones: of which time zone each unit's clock is, by serial number; ``*`` for all others.
+    """
+
+    def __init__(self, engines: Engines, zones: Mapping[str, ZoneInfo] | None = None) -> None:
+        self.engines = engines
+        self._zones = zones or {}
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        zones: Mapping[str, ZoneInfo] | None = None,
+        read_only: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_upgrade: Callable[[str], None] = lambda _: None,
+    ) -> Store:
+        """
+        Open a database of the right revision; upgrade it if that is ours to do.
+
+        Args:
+            url: as in ``SFM_DATABASE_URL``.
+            zones: see the class.
+            read_only: only look: no lock, no upgrade.
+            now: the time of day, for the name of a copy.
+            on_upgrade: told in a sentence what an upgrade did.
+
+        Raises:
+            StoreError: one of ``sfm.store.errors``.
+        """
+        engines = Engines(read_url(url), read_only=read_only)
+        try:
+            if read_only:
+                with engines.read() as connection:
+                    found = revisions.revision_of(connection)
+                if found != revisions.HEAD:
+                    raise RevisionError(
+                        f"{engines.where} is of revision {found or 'none'}, this program needs "
+                        f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}"
+                    )
+            else:
+                told = revisions.ensure_head(engines, now)
+                if told is not None:
+                    on_upgrade(told)
+        except BaseException:
+            engines.close()
+            raise
+        return cls(engines, zones)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.engines.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def where(self) -> str:
+        """The database's name for people."""
+        return self.engines.where
+
+    # --- what is read from units -----------------------------------------------------------------
+
+    def keep_info(self, origin: Origin, seen: int | None, info: Form) -> Kept:
+        """Write down in the mirror who a unit is."""
+        with self.engines.write() as connection:
+            return Kept(mirror.write_info(connection, origin, seen, info))
+
+    def keep_list(
+        self,
+        origin: Origin,
+        seen: int | None,
+        probe: MemoryProbe,
+        listed: Sequence[Form],
+        read: Sequence[Event],
+        *,
+        is_mirrored: bool = True,
+    ) -> Kept:
+        """
+        Enter the events that were read; write down the list that they complete.
+
+        Args:
+            origin: of the list.
+            seen: the version of the mirror's rows that the writer last saw.
+            probe: the one that the list was read under.
+            listed: the whole list, as forms.
+            read: those events of it that were read now; they are its end.
+            is_mirrored: whether the list is what the unit holds now.
+
+        Raises:
+            NoSerialError: nothing says which unit it is.
+        """
+        with self.engines.write() as connection:
+            numbers = archive.keep_events(connection, origin, read, self._zones)
+            if not is_mirrored:
+                return Kept(None)
+            ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
+            first_new = len(listed) - len(read)
+            return Kept(mirror.write_list(connection, origin, seen, probe, listed, first_new, ids))
+
+    def keep_events(self, origin: Origin, read: Sequence[Event]) -> Kept:
+        """Enter events that were read, and say nothing of what the unit holds now."""
+        with self.engines.write() as connection:
+            archive.keep_events(connection, origin, read, self._zones)
+        return Kept(None)
+
+    def keep_waveform(
+        self,
+        origin: Origin,
+        seen: int | None,
+        event: Event,
+        form: Form,
+        image: bytes,
+        *,
+        is_mirrored: bool = True,
+    ) -> Kept:
+        """Enter a waveform and its event; write down that it is in its slot."""
+        with self.engines.write() as connection:
+            [number] = archive.keep_events(connection, origin, [event], self._zones)
+            waveform = archive.keep_waveform(connection, origin, number, form, image)
+            if not is_mirrored:
+                return Kept(None)
+            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform))
+
+    def keep_chunks(
+        self,
+        conn_key: str,
+        epoch: int,
+        seen: int | None,
+        event: Event,
+        parts: Sequence[tuple[int, bytes]],
+    ) -> bool:
+        """Keep parts of an image under way; return whether they were kept."""
+        with self.engines.write() as connection:
+            return mirror.keep_chunks(connection, conn_key, epoch, seen, event, parts)
+
+    def forget_chunks(self, conn_key: str, event: Event) -> None:
+        """Forget what was kept of an event's image."""
+        with self.engines.write() as connection:
+            mirror.forget_chunks(connection, conn_key, event)
+
+    def drop(self, conn_key: str, epoch: int, reason: str) -> tuple[int, int]:
+        """Drop the mirror of a device; return its epoch and version from now on."""
+        with self.engines.write() as connection:
+            return mirror.drop(connection, conn_key, epoch, reason)
+
+    # --- what was read before --------------------------------------------------------------------
+
+    def recall(self, conn_key: str) -> Recalled | None:
+        """Return what the mirror holds of a device."""
+        with self.engines.read() as connection:
+            return mirror.recall(connection, conn_key)
+
+    def recall_waveform(
+        self, conn_key: str, index: int, epoch: int, version: int
+    ) -> tuple[RecalledWaveform, Form] | None:
+        """
+        Return the waveform of a slot and its form, if the mirror is of that epoch and version.
+
+        A stored waveform that is not what its hash says is written down as a finding.
+
+        Raises:
+            DamagedRecordError: it is not.
+        """
+        with self.engines.read() as connection:
+            found = mirror.recall_waveform(connection, conn_key, index, epoch, version)
+        if found is None:
+            return None
+        try:
+            return found, {**found.samples.form(), "index": index}
+        except DamagedRecordError as error:
+            # What cannot be written down now must not hide the damage.
+            with contextlib.suppress(StoreError):
+                self.note_damage(found.samples, str(error))
+            raise
+
+    def recall_chunks(self, conn_key: str, epoch: int, seen: int | None, event: Event) -> bytes:
+        """Return what was kept of an event's image, from its first byte on."""
+        with self.engines.read() as connection:
+            return mirror.recall_chunks(connection, conn_key, epoch, seen, event)
+
+    # --- the archive -----------------------------------------------------------------------------
+
+    def devices(self) -> list[Form]:
+        """Return every unit of the archive."""
+        with self.engines.read() as connection:
+            return archive.devices(connection)
+
+    def page(self, wanted: Wanted, cursor: str | None = None, limit: int = 100) -> Page:
+        """
+        Return a page of recordings.
+
+        Raises:
+            BadCursorError: no page gave that cursor.
+            ValueError: ``limit`` is not 1 to 1000.
+        """
+        if not 1 <= limit <= MOST_ON_A_PAGE:
+            raise ValueError(f"limit: expected 1 to {MOST_ON_A_PAGE}, got {limit}")
+        after = None if cursor is None else Cursor.read(cursor)
+        with self.engines.read() as connection:
+            return archive.page(connection, wanted, after, limit)
+
+    def recording(self, number: int) -> Form:
+        """
+        Return one recording; see ``archive.event``.
+
+        Raises:
+            NoSuchRecordError: there is none of that number.
+        """
+        with self.engines.read() as connection:
+            return archive.event(connection, number)
+
+    def samples(self, number: int, content_hash: bytes | None = None) -> Samples:
+        """
+        Return the samples of a recording: the first ones read, or those of that content.
+
+        Raises:
+            NoSuchRecordError: there is no such recording, or nothing was downloaded of it.
+        """
+        with self.engines.read() as connection:
+            return archive.samples(connection, recording_id=number, content_hash=content_hash)
+
+    def image(self, waveform_id: int) -> bytes:
+        """Return the unit's own memory of an event."""
+        with self.engines.read() as connection:
+            return archive.image(connection, waveform_id)
+
+    def review(
+        self,
+        number: int,
+        *,
+        at: datetime,
+        reviewer: str,
+        false_trigger: bool | None,
+        note: str | None,
+    ) -> Form:
+        """
+        Write down what a person says of a recording; return it.
+
+        Raises:
+            NoSuchRecordError: there is no such recording.
+        """
+        with self.engines.write() as connection:
+            return archive.review(
+                connection,
+                number,
+                at=at,
+                reviewer=reviewer,
+                false_trigger=false_trigger,
+                note=note,
+            )
+
+    def reviews(self, number: int) -> list[Form]:
+        """Return what people said of a recording, the latest first; errors as above."""
+        with self.engines.read() as connection:
+            return archive.reviews_of(connection, number)
+
+    def findings(self, limit: int = 100) -> list[Form]:
+        """Return what was noticed: other contents under one stamp, damage, repair."""
+        with self.engines.read() as connection:
+            return archive.findings(connection, limit)
+
+    def note_damage(self, samples: Samples, detail: str) -> None:
+        """Write down that stored samples are not what their hash says."""
+        with self.engines.write() as connection:
+            archive.note(
+                connection,
+                datetime.now(UTC),
+                "damaged",
+                samples.serial,
+                samples.recording_id,
+                detail,
+            )
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        with self.engines.read() as connection:
+            return {
+                name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for name, table in schema.metadata.tables.items()
+            }
