@@ -442,8 +442,8 @@ class Gateway:
         owner = self._owner(address)
         if not owner.is_recalled:
             owner.is_recalled = True
-            if found is not None:
-                owner.take_up(found)
+            if found is not None and owner.take_up(found):
+                self.keeper.took_up(key, found)
 
     async def _recall_waveform(self, conn_key: str, thing: _Thing) -> Held | None:
         """Return a waveform that left memory, or was there before a restart."""

@@ -150,6 +150,8 @@ class Keeper:
         self._rest = BackOff("the database", clock)
         self._versions: dict[str, int] = {}
         """Of each device's mirror rows; written by verbs that write, one after another."""
+        self._unsound: set[tuple[str, int]] = set()
+        """Slots whose stored waveform is damaged, until it was read again."""
         self._backlog: deque[_Waiting] = deque()
         self._backlog_bytes = 0
         self._retrying: asyncio.Task[None] | None = None
@@ -289,6 +291,7 @@ class Keeper:
                 origin, seen, event, form, image, is_mirrored=is_mirrored
             ),
             waiting,
+            waveform=event.index,
         )
 
     async def drop(self, conn_key: str, epoch: int, reason: str) -> int | None:
@@ -316,17 +319,18 @@ class Keeper:
         Raises:
             StoreError: the database could not be read.
         """
-        found = await self._do(lambda store: store.recall(conn_key), is_write=False)
-        if found is not None:
-            self._versions.setdefault(conn_key, found.version)
-        return found
+        return await self._do(lambda store: store.recall(conn_key), is_write=False)
+
+    def took_up(self, conn_key: str, found: Recalled) -> None:
+        """Note that the cache begins where the mirror stands; else what is written is fenced."""
+        self._versions[conn_key] = found.version
 
     async def recall_waveform(
         self, conn_key: str, index: int, epoch: int
     ) -> tuple[RecalledWaveform, Form] | None:
         """Return the waveform of a slot in that epoch, if the store has it and it is sound."""
         seen = self._versions.get(conn_key)
-        if seen is None:
+        if seen is None or (conn_key, index) in self._unsound:
             return None
         try:
             return await self._do(
@@ -334,6 +338,7 @@ class Keeper:
             )
         except DamagedRecordError as error:
             self.damaged += 1
+            self._unsound.add((conn_key, index))
             log.error("stored_waveform_damaged", unit=conn_key, index=index, error=str(error))
         except (StoreError, RestingError):
             pass
@@ -429,6 +434,7 @@ class Keeper:
         conn_key: str,
         keep: Callable[[Store, int | None], Kept],
         waiting: _Waiting | None = None,
+        waveform: int | None = None,
     ) -> Outcome:
         """Write, or let the record wait for a better time; never fails."""
         if self._open_store is None:
@@ -454,6 +460,8 @@ class Keeper:
                 self._let_wait(waiting)
             return NOT_ARCHIVED
         self.writes += 1
+        if waveform is not None:
+            self._unsound.discard((conn_key, waveform))
         fenced = kept.mirror.epoch if isinstance(kept.mirror, Fenced) else None
         return Outcome(True, fenced)
 

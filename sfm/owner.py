@@ -248,12 +248,16 @@ class Owner:
 
     # --- what the store knows -------------------------------------------------------------------
 
-    def take_up(self, found: Recalled) -> None:
-        """Take what was known before the relay's last start into the cache, as not proven yet."""
+    def take_up(self, found: Recalled) -> bool:
+        """
+        Take what was known before the relay's last start into the cache, as not proven yet.
+
+        Returns False when the cache knows something of the device already: then that stands.
+        """
         if not self._cache.begin_at(self.conn_key, found.epoch, found.epoch_reason):
-            return
+            return False
         if found.serial is None or found.info is None:
-            return
+            return True
         self.serial, self.simulated = found.serial, found.info["simulated"]
         self._cache.set_device_info(
             self.conn_key,
@@ -263,7 +267,7 @@ class Owner:
         )
         _note_time(self._cache.held_info(self.conn_key), found.info_noted)
         if found.events is None or found.probe is None:
-            return
+            return True
         self._cache.set_events(
             self.conn_key,
             len(found.events),
@@ -275,6 +279,7 @@ class Owner:
         )
         _note_time(self._cache.held_events(self.conn_key), found.events_noted)
         self._told = _Told(found.epoch, found.probe, len(found.events), _digest(found.events))
+        return True
 
     async def recall_waveform(self, index: int) -> Held | None:
         """Return the waveform of a slot from memory or from the store, if it is of this memory."""

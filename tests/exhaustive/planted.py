@@ -110,14 +110,14 @@ def _never_late(self: LiveCache, device: Any, generation: int | None) -> bool:
 
 async def _append_unconfirmed(
     self: Owner, unit: Any, held: Held, probe: MemoryProbe, flight: Any
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[Event]]:
     known: list[dict[str, Any]] = held.value()
     last = forms.event_of(known[-1])
     try:
         new = await unit.read_events(after=last, until_key=probe.last_key, on_progress=None)
     except MiniMateError as error:
         raise sfm.owner._AppendRefusedError(str(error)) from error
-    return known + [forms.event_form(event) for event in new]
+    return known + [forms.event_form(event) for event in new], new
 
 
 def _without_counter(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
@@ -133,14 +133,14 @@ def _without_timestamp_and_counter(old: MemoryProbe | None, new: MemoryProbe) ->
 
 async def _no_closing_probe(
     self: Owner, unit: Any, probe: MemoryProbe, flight: Any, generation: int
-) -> list[dict[str, Any]] | None:
+) -> list[Event] | None:
     if probe.is_empty:
         return []
     try:
         events: list[Event] = await unit.read_events(until_key=probe.last_key, on_progress=None)
     except KeyChainError:
         return None
-    return [forms.event_form(event) for event in events]
+    return events
 
 
 def _always() -> bool:

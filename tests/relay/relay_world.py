@@ -12,10 +12,11 @@ import asyncio
 import functools
 import gc
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,13 @@ from minimateplus.wire import commands
 from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
 from sfm.gateway import Gateway
+from sfm.keeper import Keeper
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
+from sfm.store import Store, StoreError
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 HERE = Address("tcp", "unit.invalid", 12345)
 ELSEWHERE = Address("tcp", "other.invalid", 12345)
@@ -94,6 +98,23 @@ class FieldUnit(SimulatedUnit):
             self.record_event(counts=ground(loud, axis), at_unit=at)
         return self
 
+    def record_big(self, *, never_set: bool = False, seed: int = 1) -> FieldUnit:
+        """Record an event of several chunks; each ``seed`` is another ground motion."""
+        counts = np.random.default_rng(seed).integers(-900, 900, (4, 600)).astype(np.int16)
+        self.record_event(counts=counts, at_unit=NEVER_SET_UNIT if never_set else None)
+        return self
+
+    def at_next_time(self, sub: int, number: int, act: Callable[[], None]) -> None:
+        """Let somebody act just before the ``number``-th request of that SUB is answered."""
+
+        def count() -> None:
+            if number > 1:
+                self.at_next_time(sub, number - 1, act)
+            else:
+                act()
+
+        self.at_next(sub, count)
+
     def truth(self) -> list[tuple[str, str, float]]:
         """Key, timestamp and loudest axis of every stored event: what a list must say."""
         return [
@@ -128,16 +149,56 @@ class _CountedLink(WholeRoad):
         await super().close()
 
 
+class Disk(Store):
+    """A database in memory that stays when the relay that had it is gone. Can fail."""
+
+    def __init__(self) -> None:
+        with Store.open("sqlite://") as opened:
+            super().__init__(opened.engines)
+            self._whole = opened  # its engines live as long as this
+            opened.close = lambda: None  # type: ignore[method-assign]
+        self.failing: StoreError | None = None
+
+    def open(self) -> Disk:
+        """What a keeper opens."""
+        if self.failing is not None:
+            raise self.failing
+        return self
+
+    def close(self) -> None:
+        """Stay."""
+
+    def fail(self, error: StoreError | None) -> None:
+        """Let every statement fail from now on; ``None``: none."""
+        self.failing = error
+
+        @contextmanager
+        def failing() -> Iterator[Any]:
+            assert self.failing is not None
+            raise self.failing
+            yield
+
+        for name in ("write", "read"):
+            if error is not None:
+                setattr(self.engines, name, failing)
+            elif name in self.engines.__dict__:
+                delattr(self.engines, name)
+
+
+async def at_once(verb: Callable[[], T], is_write: bool, /) -> T:
+    """Run a verb of the store where it stands: virtual time has no threads."""
+    return verb()
+
+
 class World:
     """Units behind addresses, and one gateway. Lives for one test."""
 
     def __init__(self, **settings: Any) -> None:
         # Waveforms are proven at each request, unless a test is about their window.
         self.settings = Settings(**{"validated_s": 0, **settings})
-        self.cache = LiveCache(clock=now_s, status_ttl_s=self.settings.status_ttl_s)
-        self.gateway = Gateway(
-            self.cache, self.settings, connect=self.connect, clock=now_s, wall=self.wall
-        )
+        self.disk: Disk | None = None
+        """What stays over a restart; nothing, unless a test asks for it."""
+        self._start()
         self.units: dict[Address, FieldUnit] = {}
         self.road: Road = WholeRoad
         self.called = 0
@@ -146,6 +207,42 @@ class World:
         self.most_open: dict[Address, int] = {}
         self._lines: list[MemoryLink] = []
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _start(self, boot: str = "this boot") -> None:
+        self.cache = LiveCache(
+            clock=now_s,
+            status_ttl_s=self.settings.status_ttl_s,
+            limit_bytes=self.settings.cache_limit_bytes,
+        )
+        disk = self.disk
+        keeper = Keeper(
+            None if disk is None else disk.open,
+            clock=now_s,
+            wall=self.wall,
+            boot=boot,
+            run=at_once,
+        )
+        self.gateway = Gateway(
+            self.cache,
+            self.settings,
+            keeper=keeper,
+            connect=self.connect,
+            clock=now_s,
+            wall=self.wall,
+        )
+
+    async def with_disk(self, **settings: Any) -> Disk:
+        """Start the relay anew, with an empty database."""
+        await self.gateway.close()
+        self.settings = Settings(**{**self.settings.model_dump(), **settings})
+        self.disk = Disk()
+        self._start()
+        return self.disk
+
+    async def restart(self, *, boot: str = "this boot") -> None:
+        """Stop the relay and start it again, on the same disk; with ``boot``, its machine too."""
+        await self.gateway.close()
+        self._start(boot)
 
     def plug(self, unit: FieldUnit, address: Address = HERE) -> FieldUnit:
         """Put ``unit`` behind an address; conversations under way stay with their unit."""
@@ -179,6 +276,14 @@ class World:
         for line in self._lines:
             await line.close()
         self._lines.clear()
+
+    def cut_at_once(self) -> None:
+        """Cut every line, from the unit's side, while an exchange is under way."""
+        self._cutting = asyncio.get_running_loop().create_task(self.cut())
+
+    async def pause(self, seconds: float) -> None:
+        """Let virtual time go by."""
+        await asyncio.sleep(seconds)
 
     async def cost(self, asked: Awaitable[Any], unit: FieldUnit) -> int:
         """Return how many requests ``asked`` put to ``unit``, as the unit counts them."""

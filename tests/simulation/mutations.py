@@ -150,7 +150,7 @@ def append_without_confirmation() -> Any:
         known = held.value()
         last = forms.event_of(known[-1])
         new = await unit.read_events(after=last, until_key=probe.last_key)
-        return known + [forms.event_form(event) for event in new]
+        return known + [forms.event_form(event) for event in new], new
 
     return patch.object(Owner, "_read_appended", appended)
 
@@ -199,7 +199,7 @@ def stamp_not_checked_after() -> Any:
 def swapped_serial_ignored() -> Any:
     """Another unit answers, and nothing of the old one goes."""
 
-    def recognise(self: Any, serial: str, generation: int) -> int:
+    async def recognise(self: Any, serial: str, generation: int) -> int:
         self.serial = serial
         return generation
 
