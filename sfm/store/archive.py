@@ -251,6 +251,24 @@ def note(
     connection.execute(insert(schema.findings), [row])
 
 
+def note_damage(connection: Connection, at: datetime, recording_id: int, detail: str) -> None:
+    """
+    Write down that something stored of a recording is not what its hash says.
+
+    Once: what was said already is not said again, unless it was mended in between.
+
+    Raises:
+        NoSuchRecordError: there is no such recording.
+    """
+    f = schema.findings.c
+    mine = select(func.max(f.id)).where(f.recording_id == recording_id)
+    mended = connection.execute(mine.where(f.kind == "mended")).scalar() or 0
+    told = connection.execute(mine.where(f.kind == "damaged", f.detail == detail)).scalar() or 0
+    if told <= mended:
+        serial = event(connection, recording_id)["serial"]
+        note(connection, at, "damaged", serial, recording_id, detail)
+
+
 def review(
     connection: Connection,
     recording_id: int,
@@ -328,12 +346,13 @@ def samples(
         query = query.where(waveforms.c.content_hash == content_hash)
     row = connection.execute(query.limit(1)).mappings().first()
     if row is None:
-        if recording_id is not None:
-            event(connection, recording_id)
+        if recording_id is None:
+            raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
+        event(connection, recording_id)
+        if content_hash is None:
+            raise NoSuchRecordError("the samples of this recording were never downloaded")
         raise NoSuchRecordError(
-            "the samples of this recording were never downloaded"
-            if recording_id is not None
-            else f"the archive has no waveform {waveform_id}"
+            f"recording {recording_id} has no samples of the content {content_hash.hex()}"
         )
     return Samples(
         waveform_id=row["w_id"],
@@ -422,18 +441,19 @@ def _add_what_changes(connection: Connection, found: list[Form]) -> None:
     """Add to each row of a page what is no fact of the instrument: samples there, review."""
     numbers = [row["id"] for row in found]
     w, v = waveforms.c, schema.reviews.c
-    counted = connection.execute(
-        select(w.recording_id, func.count())
-        .where(w.recording_id.in_(numbers))
-        .group_by(w.recording_id)
+    contents: dict[int, list[str]] = {number: [] for number in numbers}
+    downloaded = (
+        select(w.recording_id, w.content_hash).where(w.recording_id.in_(numbers)).order_by(w.id)
     )
-    downloaded = {row[0]: row[1] for row in counted}
+    for number, content_hash in connection.execute(downloaded):
+        contents[number].append(bytes(content_hash).hex())
     latest: dict[int, Form] = {}
     said = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
     for one in connection.execute(said).mappings():
         latest[one["recording_id"]] = _review_form(one)
     for row in found:
-        row["waveforms"] = downloaded.get(row["id"], 0)
+        row["waveforms"] = len(contents[row["id"]])
+        row["contents"] = contents[row["id"]]
         row["review"] = latest.get(row["id"])
 
 

@@ -36,8 +36,11 @@ class Cursor(NamedTuple):
                 raise ValueError(number)
             if timestamp and datetime.fromisoformat(timestamp).isoformat() != timestamp:
                 raise ValueError(timestamp)
+            place = cls(timestamp, int(number))
+            if place.text() != text:
+                raise ValueError(text)
         except (ValueError, binascii.Error) as error:
             raise BadCursorError(
                 "this cursor is not one that a page gave; begin without"
             ) from error
-        return cls(timestamp, int(number))
+        return place

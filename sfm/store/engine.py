@@ -96,6 +96,8 @@ class Engines:
         if self.path is not None and str(self.path) == ":memory:":
             self.path = None
         self._lock: filelock.BaseFileLock | None = None
+        self.writing: Engine
+        self.reading: Engine
         if not self.is_sqlite:
             engine = create_engine(
                 url, pool_size=4, max_overflow=4, pool_pre_ping=True, pool_timeout=BUSY_S

@@ -224,7 +224,7 @@ class Store:
         except DamagedRecordError as error:
             # What cannot be written down now must not hide the damage.
             with contextlib.suppress(StoreError):
-                self.note_damage(found.samples, str(error))
+                self.note_damage(found.samples.recording_id, str(error))
             raise
 
     def recall_chunks(self, conn_key: str, epoch: int, seen: int | None, event: Event) -> bytes:
@@ -313,17 +313,10 @@ class Store:
         with self.engines.read() as connection:
             return archive.findings(connection, limit)
 
-    def note_damage(self, samples: Samples, detail: str) -> None:
-        """Write down that stored samples are not what their hash says."""
+    def note_damage(self, number: int, detail: str) -> None:
+        """Write down, once, that something stored of a recording is not what its hash says."""
         with self.engines.write() as connection:
-            archive.note(
-                connection,
-                datetime.now(UTC),
-                "damaged",
-                samples.serial,
-                samples.recording_id,
-                detail,
-            )
+            archive.note_damage(connection, datetime.now(UTC), number, detail)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table has."""

@@ -159,7 +159,7 @@ class Disk(Store):
             opened.close = lambda: None  # type: ignore[method-assign]
         self.failing: StoreError | None = None
 
-    def open(self) -> Disk:
+    def opened(self) -> Disk:
         """What a keeper opens."""
         if self.failing is not None:
             raise self.failing
@@ -216,7 +216,7 @@ class World:
         )
         disk = self.disk
         keeper = Keeper(
-            None if disk is None else disk.open,
+            None if disk is None else disk.opened,
             clock=now_s,
             wall=self.wall,
             boot=boot,

