@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,13 +40,23 @@ async def run(console: Console, http_port: int, *, once: bool = False) -> None:
     """
     unit = SimulatedUnit(seed=20261123)
     record_past_events(unit, EVENTS)
+    with tempfile.TemporaryDirectory(prefix="seismo-relay-demo-") as folder:
+        # Simulated records are not for the archive of this machine's user.
+        settings = Settings(database_url=f"sqlite:///{folder}/demo.sqlite")
+        await _run(console, settings, unit, http_port, once=once)
+
+
+async def _run(
+    console: Console, settings: Settings, unit: SimulatedUnit, http_port: int, *, once: bool
+) -> None:
     async with (
         serve_tcp(unit, pace=Pace(BAUD)) as served,
-        listening(build_app(Settings()), RELAY_HOST, http_port) as base,
+        listening(build_app(settings), RELAY_HOST, http_port) as base,
     ):
         console.print(
             f"A [bold]simulated[/bold] MiniMate Plus answers at {served.url}, "
-            f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}\n"
+            f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}; "
+            "what it reads is kept in a folder that goes when it stops.\n"
         )
         async with httpx.AsyncClient(base_url=base, timeout=None) as client:
             await _show(console, client, served.port, unit)

@@ -183,11 +183,11 @@ class Keeper:
         if self._open_store is None:
             return
         try:
-            await self._do(lambda store: store.counts, is_write=True)
+            await self._do(lambda store: store.where, is_write=True)
         except (RevisionError, StoreInUseError):
             raise
-        except StoreError as error:
-            log.error("store_unusable", problem=error.kind, error=str(error))
+        except (StoreError, RestingError):
+            pass  # noted and logged by ``_do``
 
     async def close(self) -> None:
         """Write what waits, if it can be written, and close the database."""
@@ -503,7 +503,8 @@ class Keeper:
         self._rest.failed(error)
         if self._problem is None:
             self._problem_since = self._wall()
-        if self._problem is None or self._problem.kind != error.kind:
+        is_new = self._problem is None or self._problem.kind != error.kind
+        if is_new and not isinstance(error, RevisionError | StoreInUseError):
             log.error("store_failed", problem=error.kind, error=str(error))
         self._problem = error
 

@@ -32,7 +32,10 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
 
     Raises:
         PortTakenError: another program listens there, or the address is not this machine's.
+        StoreError: the database is another relay's, or must be upgraded by hand.
     """
+    # Here, and not in the server's start-up, which would only say that it failed.
+    await application.state.gateway.keeper.start()
     config = uvicorn.Config(
         application,
         host=host,

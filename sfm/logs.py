@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import structlog
 
 
-def configure_logs() -> None:
-    """Write the relay's log to standard error, coloured for a terminal, JSON otherwise."""
+def configure_logs(*, quiet: bool = False) -> None:
+    """
+    Write the relay's log to standard error, coloured for a terminal, JSON otherwise.
+
+    ``quiet`` is for a command that says itself what went wrong: nothing is written.
+    """
     looked_at = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if looked_at else structlog.processors.JSONRenderer()
@@ -20,5 +25,8 @@ def configure_logs() -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.CRITICAL if quiet else logging.NOTSET
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

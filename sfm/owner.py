@@ -256,16 +256,17 @@ class Owner:
         """
         if not self._cache.begin_at(self.conn_key, found.epoch, found.epoch_reason):
             return False
-        if found.serial is None or found.info is None:
+        if found.serial is None:
             return True
-        self.serial, self.simulated = found.serial, found.info["simulated"]
-        self._cache.set_device_info(
-            self.conn_key,
-            found.info,
-            read_began_mono=self._keeper.began_mono(found.info_noted),
-            source=DISK,
-        )
-        _note_time(self._cache.held_info(self.conn_key), found.info_noted)
+        self.serial, self.simulated = found.serial, found.simulated
+        if found.info is not None:
+            self._cache.set_device_info(
+                self.conn_key,
+                found.info,
+                read_began_mono=self._keeper.began_mono(found.info_noted),
+                source=DISK,
+            )
+            _note_time(self._cache.held_info(self.conn_key), found.info_noted)
         if found.events is None or found.probe is None:
             return True
         self._cache.set_events(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -37,13 +37,25 @@ def serve(*, host: str | None = None, http_port: PortNumber | None = None) -> No
     configure_logs()
     port = settings.http_port if http_port is None else http_port
 
+    application = build_app(settings)
+
     async def run() -> None:
-        async with listening(build_app(settings), host or settings.host, port) as base:
+        async with listening(application, host or settings.host, port) as base:
             with asked_to_stop() as stop:
                 err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
+                err.print(Text(_archive_sentence(application.state.gateway.keeper.state())))
                 await stop.wait()
 
     run_command(run())
+
+
+def _archive_sentence(store: dict[str, Any]) -> str:
+    """Say where what is read is kept."""
+    if store["state"] == "none":
+        return "Nothing that is read is kept: SFM_DATABASE_URL is none."
+    if store["state"] == "degraded":
+        return f"The archive cannot be used now, and is tried again: {store['detail']}"
+    return f"Everything that is read is kept in {store['where']}"
 
 
 @app.command

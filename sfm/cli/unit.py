@@ -32,8 +32,10 @@ from sfm.cli.common import (
     run_command,
     where,
 )
-from sfm.server import build_app
+from sfm.logs import configure_logs
+from sfm.server import Application, build_app
 from sfm.settings import Settings
+from sfm.store import NO_DATABASE, StoreError
 
 POLL_PROGRESS_S = 0.3
 
@@ -54,7 +56,8 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
         async with httpx.AsyncClient(base_url=relay, timeout=timeout) as client:
             yield client
         return
-    application = build_app(Settings())
+    configure_logs(quiet=True)
+    application = await _own_relay()
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://own", timeout=None
@@ -63,6 +66,22 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
             yield client
         finally:
             await application.state.gateway.close()
+
+
+async def _own_relay() -> Application:
+    """Return a relay in this process; what it reads is archived, if the archive can be had."""
+    application = build_app(Settings())
+    keeper = application.state.gateway.keeper
+    try:
+        await keeper.start()
+        problem = keeper.state()["detail"]
+    except StoreError as error:
+        problem = str(error)
+    if problem is None:
+        return application
+    err.print(Text(f"What is read now is not archived: {problem}"), soft_wrap=True)
+    await application.state.gateway.close()
+    return build_app(Settings(database_url=NO_DATABASE))
 
 
 async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[str, Any]:

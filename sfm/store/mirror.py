@@ -59,6 +59,7 @@ class Recalled:
     epoch: int
     epoch_reason: str
     serial: str | None
+    simulated: bool | None
     info: Form | None
     info_noted: Noted | None
     events: list[Form] | None
@@ -97,6 +98,7 @@ def recall(connection: Connection, conn_key: str) -> Recalled | None:
         epoch=row.epoch,
         epoch_reason=row.epoch_reason,
         serial=row.serial,
+        simulated=row.simulated,
         info=None if row.info_json is None else orjson.loads(row.info_json),
         info_noted=_noted(row.info_read_at, row.info_began_mono, row.info_boot_id),
         events=held,
@@ -369,7 +371,14 @@ def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fen
     if row.epoch != origin.epoch or row.serial not in (None, origin.serial):
         _clear(connection, origin.conn_key)
     version = int(row.version) + 1
-    _set(connection, origin, epoch=origin.epoch, serial=origin.serial, version=version)
+    _set(
+        connection,
+        origin,
+        epoch=origin.epoch,
+        serial=origin.serial,
+        simulated=origin.simulated,
+        version=version,
+    )
     return version
 
 

@@ -127,6 +127,7 @@ cached_devices = Table(
     metadata,
     Column("conn_key", Sorted, primary_key=True),
     Column("serial", Text),
+    Column("simulated", Boolean),
     Column("epoch", Integer, nullable=False),
     Column("epoch_reason", Text, nullable=False),
     Column("version", BigInteger, nullable=False),

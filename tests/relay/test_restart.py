@@ -161,6 +161,22 @@ async def test_an_event_recorded_while_the_relay_was_down_is_read_alone(world: W
 
 
 @in_virtual_time
+async def test_a_list_read_after_an_erase_is_warm_after_a_restart_too(world: World) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit().record(3))
+    await world.gateway.events(HERE)
+    unit.erase()
+    unit.record(2)
+    before = await world.gateway.events(HERE)
+    await world.restart()
+    unasked = await world.gateway.events(HERE, UNASKED)
+    assert unasked.provenance.simulated is True
+    after = await world.gateway.events(HERE)
+    assert (after.provenance.source, after.value) == ("disk", before.value)
+    assert after.provenance.epoch == before.provenance.epoch == 1
+
+
+@in_virtual_time
 async def test_another_unit_behind_the_address_after_a_restart(world: World) -> None:
     await world.with_disk()
     world.plug(FieldUnit("SIM0001").record(2))

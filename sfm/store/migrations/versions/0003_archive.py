@@ -115,6 +115,7 @@ def upgrade() -> None:
         "cached_devices",
         sa.Column("conn_key", by_bytes, nullable=False),
         sa.Column("serial", sa.Text()),
+        sa.Column("simulated", sa.Boolean()),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("epoch_reason", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
