@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak format clean
+.PHONY: help run test check bench soak soak-kill format clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Start a simulated unit and the relay, read the one through the other, stay up
 	@$(BIN)/seismo-relay demo
@@ -28,6 +28,9 @@ bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
 
 soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on where it stopped
 	@PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK)
+
+soak-kill: $(VENV)/.dev ## Kill the relay a thousand times while it downloads
+	@PYTHONPATH=tests $(BIN)/python tests/durable/killing.py $(SOAK)
 
 format: $(VENV)/.dev ## Bring the code into its form
 	$(BIN)/ruff format

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from killing import run
+
+KILLS = 50
+
+
+def test_fifty_kills_lose_tear_and_double_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    seed = secrets.randbelow(10**6)
+    figures = run(KILLS, seed, tmp_path)
+    assert not figures.broken, f"seed {seed}: {figures.broken}"
+    assert figures.kills > KILLS
+    # A harness that never met what it is for would prove nothing.
+    assert figures.kills_in_a_read > KILLS / 4, figures
+    assert figures.waveforms > 0 < figures.events, figures
+    assert figures.resumable > 0, figures
