@@ -108,6 +108,15 @@ def run_command(main: Coroutine[Any, Any, None]) -> None:
         raise SystemExit(INTERRUPTED) from None
 
 
+def run_blocking(main: Callable[[], None]) -> None:
+    """Run a command that waits for nothing but the disk; the same sentences and statuses."""
+
+    async def run() -> None:
+        main()
+
+    run_command(run())
+
+
 def main() -> None:
     """Run the command line."""
     with contextlib.suppress(AttributeError, ValueError):

@@ -388,7 +388,7 @@ def image(connection: Connection, waveform_id: int) -> bytes:
 def devices(connection: Connection) -> list[Form]:
     """Return every unit of the archive with what is there of it."""
     r = recordings.c
-    rows = connection.execute(
+    found = connection.execute(
         select(
             r.serial,
             func.count().label("recordings"),
@@ -399,13 +399,7 @@ def devices(connection: Connection) -> list[Form]:
         .group_by(r.serial)
         .order_by(r.serial)
     ).mappings()
-    found = [dict(row) for row in rows]
-    for device in found:
-        last = connection.execute(
-            select(r.simulated, r.read_at, r.route).where(r.id == device.pop("last_id"))
-        ).one()
-        device.update(simulated=last.simulated, last_read_at=last.read_at, last_route=last.route)
-    return found
+    return [_device_form(connection, row) for row in found.all()]
 
 
 def page(connection: Connection, wanted: Wanted, after: Cursor | None, limit: int) -> Page:
@@ -476,7 +470,8 @@ def findings(connection: Connection, limit: int = 100) -> list[Form]:
     """Return what was noticed, the latest first."""
     f = schema.findings
     rows = connection.execute(select(f).order_by(f.c.id.desc()).limit(limit)).mappings()
-    return [dict(row) for row in rows]
+    names = ("id", "at", "kind", "serial", "recording_id", "detail")
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def event_form(row: RowMapping) -> Form:
@@ -604,6 +599,21 @@ def _tell_of_twins(
                 f"{key} of {at}: the record read now differs from the one before; both are kept"
             )
             note(connection, origin.read_at, "other_content", origin.serial, number, detail)
+
+
+def _device_form(connection: Connection, row: RowMapping) -> Form:
+    r = recordings.c
+    last = connection.execute(
+        select(r.simulated, r.read_at, r.route).where(r.id == row["last_id"])
+    ).one()
+    # Names of ours: those of the row are no plain texts, and JSON takes no others.
+    told = {n: row[n] for n in ("serial", "recordings", "first_timestamp", "last_timestamp")}
+    return {
+        **told,
+        "simulated": last.simulated,
+        "last_read_at": last.read_at,
+        "last_route": last.route,
+    }
 
 
 def _review_form(row: RowMapping) -> Form:

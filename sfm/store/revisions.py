@@ -54,7 +54,7 @@ def ensure_head(engines: Engines, now: Callable[[], datetime]) -> str | None:
     if found == EMPTY:
         upgrade(engines)
         return None
-    _refuse_newer(engines, found)
+    refuse_newer(engines.where, found)
     if not engines.is_sqlite:
         raise RevisionError(
             f"{engines.where} is of revision {found}, this program needs {HEAD}; make a backup, "
@@ -82,7 +82,7 @@ def upgrade(engines: Engines, revision: str = "head") -> None:
             # Two relays that start at once must not both fill it.
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(7110111)"))
-        _refuse_newer(engines, revision_of(connection))
+        refuse_newer(engines.where, revision_of(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
@@ -142,9 +142,15 @@ def copy_sqlite(
         raise StoreDamagedError(f"{source} cannot be copied to {target}: {error}") from error
 
 
-def _refuse_newer(engines: Engines, found: str) -> None:
+def refuse_newer(where: str, found: str) -> None:
+    """
+    Return if this program knows that revision.
+
+    Raises:
+        RevisionError: a newer program made it.
+    """
     if found not in (EMPTY, BEFORE_REVISIONS) and found > HEAD:
         raise RevisionError(
-            f"{engines.where} is of revision {found}, made by a newer seismo-relay; this one knows "
+            f"{where} is of revision {found}, made by a newer seismo-relay; this one knows "
             f"{HEAD}: run the newer program, or restore a backup of before"
         )

@@ -1,0 +1,204 @@
+"""Commands that look into the archive, without a relay or beside one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.table import Table
+from rich.text import Text
+
+from sfm import forms
+from sfm.cli.common import CommandError, Json, app, out, run_blocking
+from sfm.cli.database import Database, opened
+from sfm.store import Wanted
+from sfm.store.errors import NoSuchRecordError
+
+archive = App(name="archive", help="Look at everything ever read.")
+app.command(archive)
+
+Id = Annotated[int, Parameter(validator=Number(gte=1), help="Number of the recording.")]
+
+
+@archive.command(name="list")
+def list_(
+    *,
+    serial: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    min_pvs: Annotated[float | None, Parameter(validator=Number(gte=0))] = None,
+    project: str | None = None,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
+    cursor: str | None = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """
+    List recordings, newest unit time first.
+
+    Parameters
+    ----------
+    serial
+        Of this unit only.
+    since
+        Unit time, ISO 8601 without zone: at or after.
+    until
+        Unit time: before.
+    min_pvs
+        Peak vector sum of at least so many in/s.
+    project
+        Text that the project contains, in any case.
+    limit
+        At most so many.
+    cursor
+        Where the page before ended, as it said.
+    """
+
+    def run() -> None:
+        wanted = Wanted(
+            serial=serial, since=since, until=until, min_pvs_in_s=min_pvs, project=project
+        )
+        with opened(database) as store:
+            page = store.page(wanted, cursor, limit)
+        body = {"events": page.rows, "next_cursor": page.next_cursor}
+        if as_json:
+            sys.stdout.write(json.dumps(body, indent=2) + "\n")
+        else:
+            out.print(_list_view(body))
+
+    run_blocking(run)
+
+
+@archive.command
+def show(number: Id, *, database: Database = None, as_json: Json = False) -> None:
+    """Show one recording: what the unit said, where it was read, what people say of it."""
+
+    def run() -> None:
+        with opened(database) as store:
+            body = store.recording(number)
+            body["reviews"] = store.reviews(number)
+            try:
+                samples = store.samples(number)
+                body["waveform"] = forms.waveform_view(samples.form())
+                body["waveform"]["content_hash"] = samples.content_hash.hex()
+            except NoSuchRecordError:
+                body["waveform"] = None
+        if as_json:
+            sys.stdout.write(json.dumps(body, indent=2) + "\n")
+        else:
+            out.print(_show_view(body))
+
+    run_blocking(run)
+
+
+@archive.command(name="export-raw")
+def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
+    """
+    Write the unit's own bytes of a recording as plain files, with a note of where they are from.
+
+    Parameters
+    ----------
+    folder
+        Where to; made if it is not there. Nothing is overwritten.
+    """
+
+    def run() -> None:
+        with opened(database) as store:
+            event = store.recording(number)
+            parts = {"record.bin": bytes.fromhex(event["record"])}
+            note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
+            try:
+                samples = store.samples(number)
+                parts["image.bin"] = store.image(samples.waveform_id)
+                note["image_hash"] = samples.content_hash.hex()
+                note["codec"] = samples.codec
+            except NoSuchRecordError:
+                note["image_hash"] = None
+        parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
+        at = (event["timestamp"] or "unknown-time").replace(":", "")
+        name = f"{event['serial']}.{event['waveform_key']}.{at}.{number}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for kind, data in parts.items():
+                with (folder / f"{name}.{kind}").open("xb") as file:
+                    file.write(data)
+                out.print(Text(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
+        except FileExistsError as error:
+            raise CommandError(f"{error.filename} is there already; name another folder") from error
+        except OSError as error:
+            raise CommandError(f"cannot write to {folder}: {error.strerror}") from error
+
+    run_blocking(run)
+
+
+def _list_view(body: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("Id", "Serial", "Unit's time"):
+        table.add_column(name, no_wrap=True)
+    for name in ("PVS\nin/s", "MicL\ndB(L)", "Samples"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Note")
+    table.add_column("Project", no_wrap=True, overflow="ellipsis", max_width=14)
+    for row in body["events"]:
+        peaks, review = row["peaks"], row["review"]
+        notes = ["simulated"] if row["simulated"] else []
+        if review is not None:
+            notes.append("false trigger" if review["false_trigger"] else "reviewed")
+        table.add_row(
+            str(row["id"]),
+            row["serial"],
+            (row["timestamp"] or "unknown").replace("T", " "),
+            _figure(peaks["vector_sum_in_s"], 3),
+            _figure(peaks["mic_db"], 1),
+            "yes" if row["waveforms"] else "no",
+            ", ".join(notes),
+            Text(row["project"] or ""),
+        )
+    if body["next_cursor"]:
+        table.caption = f"more: --cursor {body['next_cursor']}"
+    return table
+
+
+def _show_view(body: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    peaks, waveform = body["peaks"], body["waveform"]
+    rows = {
+        "Recording": f"{body['id']}{', SIMULATED' if body['simulated'] else ''}",
+        "Serial": body["serial"],
+        "Key": body["waveform_key"],
+        "Unit's time": (body["timestamp"] or "unknown").replace("T", " "),
+        "Instant (UTC)": body["utc"] or "unknown: SFM_SITE_ZONES names no zone for it",
+        "Peaks": ", ".join(
+            f"{name} {_figure(peaks[field], digits)} {unit}"
+            for name, field, digits, unit in (
+                ("Tran", "tran_in_s", 3, "in/s"),
+                ("Vert", "vert_in_s", 3, "in/s"),
+                ("Long", "long_in_s", 3, "in/s"),
+                ("PVS", "vector_sum_in_s", 3, "in/s"),
+                ("MicL", "mic_db", 1, "dB(L)"),
+            )
+        ),
+        "Project": body["project"] or "",
+        "Read": f"{body['read_at']} over {body['route']}",
+        "Record": f"{len(body['record']) // 2} bytes, BLAKE2b {body['content_hash'][:16]}..., "
+        + ("sound" if body["record_is_sound"] else "DAMAGED"),
+        "Samples": "never downloaded"
+        if waveform is None
+        else f"{waveform['samples']} a channel at {waveform['sample_rate_hz'] or 'unknown'} per s",
+    }
+    for name, value in rows.items():
+        table.add_row(name, Text(str(value)))
+    for review in body["reviews"]:
+        said = "false trigger" if review["false_trigger"] else "note"
+        table.add_row(
+            "Review", Text(f"{review['at']} {review['reviewer']}, {said}: {review['note']}")
+        )
+    return table
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,177 @@
+"""Commands for whoever keeps the database: upgrade, check, backup, restore, vacuum."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from sfm.cli.common import FAILED, Json, app, err, out, progress_bar, run_blocking
+from sfm.settings import Settings
+from sfm.store import NO_DATABASE, Store, StoreError, default_url
+
+Database = Annotated[
+    str | None,
+    Parameter(help="sqlite:////path/to/file or postgresql://... [default: SFM_DATABASE_URL]."),
+]
+
+db = App(name="db", help="Upgrade, check, back up and restore the database.")
+app.command(db)
+
+
+def database_url(given: str | None) -> str:
+    """Return the database that is meant."""
+    url = given or Settings().database_url or default_url()
+    if url == NO_DATABASE:
+        raise StoreError("there is no database: SFM_DATABASE_URL is none; name one with --database")
+    return url
+
+
+@db.command
+def upgrade(*, database: Database = None) -> None:
+    """Bring the database to this program's revision, after a copy was made beside it (SQLite)."""
+
+    def run() -> None:
+        from sfm.store import revisions
+        from sfm.store.engine import Engines, read_url
+
+        engines = Engines(read_url(database_url(database)))
+        try:
+            with engines.write() as connection:
+                found = revisions.revision_of(connection)
+            if found == revisions.HEAD:
+                out.print(Text(f"{engines.where} is of revision {found} already"))
+                return
+            copy = None
+            if engines.is_sqlite and found != revisions.EMPTY:
+                copy = revisions.copy_before_upgrade(engines, found, datetime.now(UTC))
+            revisions.upgrade(engines)
+            out.print(
+                Text(
+                    f"{engines.where}: revision {found or 'none'} to {revisions.HEAD}"
+                    + (f"; a copy of before is {copy}" if copy else "")
+                )
+            )
+        finally:
+            engines.close()
+
+    run_blocking(run)
+
+
+@db.command
+def check(*, database: Database = None, as_json: Json = False) -> None:
+    """Look at every byte that has a hash, and at what must agree; changes nothing."""
+
+    def run() -> None:
+        from sfm.store import upkeep
+
+        with _Bar("checking") as told:
+            checked = upkeep.check(database_url(database), told)
+        if as_json:
+            facts = {name: getattr(checked, name) for name in checked.__slots__}
+            sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+        else:
+            for fault in checked.faults:
+                out.print(Text(fault), soft_wrap=True)
+            out.print(
+                Text(
+                    f"revision {checked.revision}: {checked.recordings:,} recordings and "
+                    f"{checked.waveforms:,} waveforms looked at, {len(checked.faults)} faults"
+                )
+            )
+        if checked.faults:
+            raise SystemExit(FAILED)
+
+    run_blocking(run)
+
+
+@db.command
+def backup(file: Path, *, database: Database = None) -> None:
+    """
+    Copy the database to a file, as of one instant, while the relay goes on.
+
+    Parameters
+    ----------
+    file
+        Where to; must not be there yet.
+    """
+
+    def run() -> None:
+        from sfm.store import upkeep
+
+        with _Bar("copying") as told:
+            size = upkeep.backup(database_url(database), file, told)
+        out.print(Text(f"{file}: {size:,} bytes, read again and sound"))
+
+    run_blocking(run)
+
+
+@db.command
+def restore(file: Path, *, database: Database = None) -> None:
+    """
+    Put a backup in the place of the database, which is kept beside it. Stop the relay first.
+
+    Parameters
+    ----------
+    file
+        A backup.
+    """
+
+    def run() -> None:
+        from sfm.store import upkeep
+
+        url = database_url(database)
+        kept = upkeep.restore(url, file, datetime.now(UTC))
+        out.print(Text(f"restored from {file}; every unit is read again at its next request"))
+        if kept is not None:
+            out.print(Text(f"what was there before is {kept}"))
+
+    run_blocking(run)
+
+
+@db.command
+def vacuum(*, database: Database = None) -> None:
+    """Give back the room of what is gone. Stop the relay first."""
+
+    def run() -> None:
+        from sfm.store import upkeep
+
+        before, after = upkeep.vacuum(database_url(database))
+        out.print(Text(f"{before:,} bytes before, {after:,} bytes now"))
+
+    run_blocking(run)
+
+
+def opened(database: str | None) -> Store:
+    """Return the database, to look only; beside a relay as well."""
+    return Store.open(database_url(database), read_only=True)
+
+
+class _Bar:
+    """A progress bar, where somebody looks."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._bar: Any = None
+
+    def __enter__(self) -> Any:
+        if not err.is_terminal:
+            return lambda _done, _total: None
+        self._bar = progress_bar()
+        self._bar.start()
+        task = self._bar.add_task(self._doing, total=None)
+
+        def told(done: int, total: int) -> None:
+            figure = f"{done:,} of {total:,}"
+            self._bar.update(task, completed=done, total=total, figure=figure)
+
+        return told
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

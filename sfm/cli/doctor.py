@@ -1,0 +1,223 @@
+"""``seismo-relay doctor``: what this machine has, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import filelock
+import httpx
+from rich.table import Table
+from rich.text import Text
+
+from sfm.cli.common import FAILED, Json, app, out, run_blocking
+from sfm.cli.database import database_url
+from sfm.keeper import boot_id
+from sfm.settings import Settings
+from sfm.store import StoreError, revisions
+from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
+
+ENOUGH_BYTES = 1 << 30
+YEAR_OF_RELEASE = 2026
+RELAY_ANSWERS_S = 1.0
+
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: State
+    detail: str
+
+
+@app.command
+def doctor(*, as_json: Json = False) -> None:
+    """Look at versions, database, disk, permissions, serial ports and clock; change nothing."""
+
+    def run() -> None:
+        found = list(_examine())
+        if as_json:
+            sys.stdout.write(json.dumps([asdict(finding) for finding in found], indent=2) + "\n")
+        else:
+            out.print(_view(found))
+        if any(finding.state == "failed" for finding in found):
+            raise SystemExit(FAILED)
+
+    run_blocking(run)
+
+
+def _examine() -> Iterator[Finding]:
+    yield Finding(
+        "program",
+        "ok",
+        f"seismo-relay {version('seismo-relay')}, Python {platform.python_version()}",
+    )
+    yield _sqlite()
+    yield from _guarded("database", _database)
+    yield from _serial_ports()
+    yield from _clock()
+    yield _relay()
+
+
+def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except StoreError as error:
+        yield Finding(what, "failed", str(error))
+
+
+def _sqlite() -> Finding:
+    told = f"SQLite {SQLITE.sqlite_version} of {SQLITE.__name__}"
+    if sqlite_is_safe():
+        return Finding("SQLite", "ok", told)
+    return Finding(
+        "SQLite",
+        "warning",
+        f"{told}: before 3.51.3 two connections that checkpoint at once can corrupt a WAL file. "
+        "The relay keeps to one connection that writes and checkpoints; let no other program write "
+        "to its database. Where pysqlite3 has a wheel, installing it ends this",
+    )
+
+
+def _database() -> Iterator[Finding]:
+    settings = Settings()
+    if settings.database_url == "none":
+        yield Finding("database", "warning", "none, by SFM_DATABASE_URL: nothing read is kept")
+        return
+    url = read_url(database_url(None))
+    engines = Engines(url, read_only=True)
+    try:
+        path = engines.path
+        if path is not None:
+            yield from _folder(path)
+            if not path.exists():
+                yield Finding("database", "ok", f"{path} is not there yet; made at the first start")
+                return
+            yield _lock(path)
+        with engines.read() as connection:
+            found = revisions.revision_of(connection)
+        if found == revisions.HEAD:
+            yield Finding("database", "ok", f"{engines.where}, revision {found}")
+        else:
+            yield Finding(
+                "database",
+                "failed",
+                f"{engines.where} is of revision {found or 'none'}, this program needs "
+                f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}",
+            )
+    finally:
+        engines.close()
+
+
+def _folder(path: Path) -> Iterator[Finding]:
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        yield Finding(
+            "permissions",
+            "failed",
+            f"{path} cannot be written by this user; change its owner, or SFM_DATABASE_URL",
+        )
+    elif path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        yield Finding(
+            "permissions", "warning", f"{path} is open to others ({mode:o}); chmod 600 closes it"
+        )
+    else:
+        yield Finding("permissions", "ok", f"{folder} can be written")
+    names = (path, path.with_name(f"{path.name}-wal"))
+    sizes = [name.stat().st_size if name.exists() else 0 for name in names]
+    free = shutil.disk_usage(folder).free
+    state: State = "ok" if free > max(ENOUGH_BYTES, sum(sizes)) else "warning"
+    advice = "" if state == "ok" else "; make room before records have to wait"
+    yield Finding(
+        "disk",
+        state,
+        f"{free:,} bytes free; database {sizes[0]:,}, its WAL {sizes[1]:,}{advice}",
+    )
+
+
+def _lock(path: Path) -> Finding:
+    lock_path = Path(f"{path}.lock")
+    if not lock_path.exists():
+        return Finding("lock", "ok", "no relay has the database")
+    try:
+        with filelock.FileLock(str(lock_path), blocking=False):
+            return Finding("lock", "ok", "no relay has the database")
+    except filelock.Timeout:
+        return Finding("lock", "ok", "a relay has the database; ask through it with --relay")
+    except OSError as error:
+        return Finding("lock", "warning", f"{lock_path}: {error.strerror}")
+
+
+def _serial_ports() -> Iterator[Finding]:
+    ports = sorted(
+        path for name in ("ttyUSB*", "ttyACM*", "ttyS[0-9]*") for path in Path("/dev").glob(name)
+    )
+    usable = [str(p) for p in ports if os.access(p, os.R_OK | os.W_OK)]
+    closed = [str(p) for p in ports if str(p) not in usable]
+    if usable or not closed:
+        yield Finding("serial ports", "ok", ", ".join(usable) or "none on this machine")
+    if closed:
+        yield Finding(
+            "serial ports",
+            "warning",
+            f"{', '.join(closed)}: not for this user; on Debian: adduser USER dialout",
+        )
+
+
+def _clock() -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    told = f"{now.isoformat(timespec='seconds')}"
+    if now.year < YEAR_OF_RELEASE:
+        yield Finding("clock", "failed", f"{told} is before this program was made; set the clock")
+    else:
+        yield Finding("clock", "ok", told)
+    if boot_id() is None:
+        yield Finding(
+            "boot number",
+            "warning",
+            "this system gives none: after each restart of the relay ages are unknown",
+        )
+    try:
+        ZoneInfo("Europe/Oslo")
+    except ZoneInfoNotFoundError:
+        yield Finding("time zones", "failed", "no zone data; install the package tzdata")
+
+
+def _relay() -> Finding:
+    settings = Settings()
+    base = f"http://{settings.host}:{settings.http_port}"
+    try:
+        health = httpx.get(f"{base}/health", timeout=RELAY_ANSWERS_S, trust_env=False).json()
+        store = health["store"]
+        state: State = "ok" if health["status"] == "ok" else "warning"
+        detail = f"{base}: {health['status']}, {health['version']}, store {store['state']}"
+        return Finding("relay", state, detail + (f": {store['detail']}" if store["detail"] else ""))
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return Finding("relay", "ok", f"none answers at {base}")
+
+
+def _view(found: list[Finding]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("What", "State", "Found"):
+        table.add_column(name)
+    colours = {"ok": "green", "warning": "yellow", "failed": "red"}
+    for finding in found:
+        table.add_row(
+            finding.what, Text(finding.state, style=colours[finding.state]), Text(finding.detail)
+        )
+    return table

@@ -1,0 +1,280 @@
+"""The database and the archive on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minimateplus.client import MiniMate
+from minimateplus.link.memory import memory_pair
+from minimateplus.model import Event, MemoryProbe, Waveform
+from minimateplus.simulator import SimulatedUnit, converse
+from sfm import forms
+from sfm.cli import app
+from sfm.store import Origin, Store, Wanted, upkeep
+from sfm.store.engine import SQLITE
+from sfm.store.errors import StoreInUseError
+
+Say = Callable[..., tuple[int, str]]
+
+
+def read_a_unit() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
+    """What a simulated unit with three events says."""
+    unit = SimulatedUnit("SIM0001", seed=3)
+    for day in (1, 2, 3):
+        unit.record_event(at_unit=datetime(2026, 4, day))
+
+    async def read() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
+        ours, theirs = memory_pair("unit")
+        answering = asyncio.create_task(converse(unit, theirs))
+        async with MiniMate.connect(ours) as talk:
+            probe = await talk.read_probe()
+            events = await talk.read_events()
+            waveforms = [await talk.read_waveform(event) for event in events[:2]]
+        await answering
+        return probe, events, waveforms
+
+    return asyncio.run(read())
+
+
+ORIGIN = Origin(
+    conn_key="tcp:unit:12345",
+    serial="SIM0001",
+    epoch=0,
+    simulated=True,
+    read_at=datetime(2026, 5, 1, tzinfo=UTC),
+    began_mono=1.0,
+    boot_id=None,
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database with three events and two waveforms, named by the settings."""
+    path = tmp_path / "kept" / "seismo.sqlite"
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
+    probe, events, waveforms = read_a_unit()
+    with Store.open(f"sqlite:///{path}") as store:
+        listed = [forms.event_form(event) for event in events]
+        version = store.keep_list(ORIGIN, None, probe, listed, events).mirror
+        for waveform in waveforms:
+            assert isinstance(version, int)
+            form = forms.waveform_form(waveform, None)
+            kept = store.keep_waveform(ORIGIN, version, waveform.event, form, waveform.image)
+            version = kept.mirror
+    return path
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run a command; return its exit status and all it said."""
+
+    def run(*words: str) -> tuple[int, str]:
+        status = 0
+        try:
+            app([*words], exit_on_error=False, print_error=True)
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
+    return run
+
+
+def rows(path: Path) -> list[Any]:
+    """Everything that the archive holds, hashes included."""
+    with Store.open(f"sqlite:///{path}", read_only=True) as store:
+        page = store.page(Wanted(), limit=1000).rows
+        return [(store.recording(row["id"]), row["contents"]) for row in page]
+
+
+def spoil(path: Path, statement: str) -> None:
+    with closing(SQLITE.connect(str(path))) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) -> None:
+    with Store.open(f"sqlite:///{database}"):
+        status, told = say("db", "check")
+    assert status == 0
+    assert "3 recordings and 2 waveforms looked at, 0 faults" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("UPDATE recordings SET record = zeroblob(210) WHERE id = 2", "recording 2"),
+        ("UPDATE recording_waveforms SET counts = zeroblob(9) WHERE id = 1", "unpacked"),
+        ("UPDATE recording_waveforms SET image = zeroblob(9) WHERE id = 1", "memory is not"),
+        ('UPDATE cached_events SET recording_id = 1 WHERE "index" = 2', "slot 2"),
+        ("UPDATE cached_waveforms SET waveform_id = 1", "slot 1"),
+        ("UPDATE recording_waveforms SET recording_id = 99 WHERE id = 2", "points nowhere"),
+    ],
+)
+def test_each_damage_is_found_and_named(
+    database: Path, say: Say, statement: str, word: str
+) -> None:
+    spoil(database, statement)
+    status, told = say("db", "check")
+    assert status == 1
+    assert word in " ".join(told.split())
+    status, told = say("db", "check", "--json")
+    assert status == 1
+    assert json.loads(told)["faults"]
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_a_file_that_is_no_database_is_called_that(database: Path, say: Say, length: int) -> None:
+    database.with_name(f"{database.name}-wal").unlink(missing_ok=True)
+    database.write_bytes(b"\x07" * length)
+    status, told = say("db", "check")
+    assert status == 1
+    assert "Traceback" not in told
+
+
+def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
+    database: Path, say: Say, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    with Store.open(f"sqlite:///{database}") as store:
+
+        def write() -> None:
+            while not stop.is_set():
+                store.review(1, at=ORIGIN.read_at, reviewer="R", false_trigger=None, note="n")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            status, told = say("db", "backup", str(tmp_path / "copy"))
+        finally:
+            stop.set()
+            writer.join()
+        assert status == 0, told
+        assert say("db", "backup", str(tmp_path / "copy"))[0] == 1  # never overwritten
+        with pytest.raises(StoreInUseError):
+            upkeep.restore(f"sqlite:///{database}", tmp_path / "copy", ORIGIN.read_at)
+    before = rows(database)
+    spoil(database, "DELETE FROM recording_waveforms WHERE id = 2")
+    spoil(database, "UPDATE recordings SET project = 'other'")
+    status, told = say("db", "restore", str(tmp_path / "copy"))
+    assert status == 0, told
+    assert rows(database) == before
+    with Store.open(f"sqlite:///{database}") as store:
+        assert store.recall(ORIGIN.conn_key) is None
+    [kept] = database.parent.glob("*.replaced.*")
+    assert rows(kept) != before
+
+
+def test_what_is_no_backup_is_not_restored(database: Path, say: Say, tmp_path: Path) -> None:
+    before = rows(database)
+    (tmp_path / "rubbish").write_bytes(b"SQLite format 3\x00" + b"\x01" * 5000)
+    for name in ("rubbish", "absent"):
+        status, _ = say("db", "restore", str(tmp_path / name))
+        assert status == 1
+    assert rows(database) == before
+
+
+def test_an_unnumbered_database_is_upgraded_with_a_copy_beside(
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.sqlite"
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
+    spoil(path, 'CREATE TABLE cached_events (conn_key, "index", event_json, cached_at)')
+    status, told = say("db", "check")
+    assert status == 1
+    assert "seismo-relay db upgrade" in " ".join(told.split())
+    status, told = say("db", "upgrade")
+    assert status == 0, told
+    assert list(tmp_path.glob("old.sqlite.revision-unnumbered.*.backup"))
+    assert say("db", "check")[0] == 0
+    assert "already" in say("db", "upgrade")[1]
+
+
+def test_a_vacuum_gives_room_back(database: Path, say: Say) -> None:
+    spoil(database, "CREATE TABLE large (data)")
+    spoil(database, "INSERT INTO large VALUES (zeroblob(3000000))")
+    spoil(database, "DROP TABLE large")
+    before = database.stat().st_size
+    assert say("db", "vacuum")[0] == 0
+    assert database.stat().st_size < before - 2_000_000
+    assert say("db", "check")[0] == 0
+
+
+def test_the_archive_is_listed_and_shown(database: Path, say: Say) -> None:
+    status, told = say("archive", "list")
+    assert status == 0
+    assert "simulated" in told
+    assert "2026-04-03 00:00:00" in told
+    listed = json.loads(say("archive", "list", "--json")[1])["events"]
+    assert [row["waveforms"] for row in listed] == [0, 1, 1]
+    assert json.loads(say("archive", "list", "--serial", "X", "--json")[1])["events"] == []
+    shown = json.loads(say("archive", "show", "1", "--json")[1])
+    assert set(shown["waveform"]["channels"]) == {"Tran", "Vert", "Long", "MicL"}
+    assert "SIMULATED" in say("archive", "show", "3")[1]
+    status, told = say("archive", "show", "77")
+    assert (status, "no recording 77" in told) == (1, True)
+
+
+def test_the_units_own_bytes_are_written_and_nothing_is_overwritten(
+    database: Path, say: Say, tmp_path: Path
+) -> None:
+    _, events, waveforms = read_a_unit()
+    assert say("archive", "export-raw", "1", str(tmp_path / "raw"))[0] == 0
+    files = {
+        path.name.rsplit(".", 2)[1]: path.read_bytes() for path in (tmp_path / "raw").iterdir()
+    }
+    assert files["record"] == events[0].record
+    assert files["image"] == waveforms[0].image
+    assert json.loads(files["note"])["serial"] == "SIM0001"
+    status, told = say("archive", "export-raw", "1", str(tmp_path / "raw"))
+    assert (status, "is there already" in " ".join(told.split())) == (1, True)
+
+
+@pytest.fixture
+def examined(say: Say) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
+    def run() -> tuple[int, dict[str, dict[str, str]]]:
+        status, told = say("doctor", "--json")
+        return status, {found["what"]: found for found in json.loads(told)}
+
+    return run
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_sound_machine(
+    database: Path, examined: Callable[[], tuple[int, Any]]
+) -> None:
+    status, found = examined()
+    assert status == 0
+    assert found["database"]["state"] == "ok"
+    assert "no relay" in found["lock"]["detail"]
+    with Store.open(f"sqlite:///{database}"):
+        assert "a relay has" in examined()[1]["lock"]["detail"]
+
+
+def test_the_doctor_says_what_is_wrong(
+    database: Path,
+    examined: Callable[[], tuple[int, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sfm.store.engine.SAFE_SQLITE", (99, 0, 0))
+    assert "WAL" in examined()[1]["SQLite"]["detail"]
+    database.chmod(0o644)
+    assert examined()[1]["permissions"]["state"] == "warning"
+    monkeypatch.setattr("os.access", lambda *_: False)
+    status, found = examined()
+    assert (status, found["permissions"]["state"]) == (1, "failed")
+    monkeypatch.undo()
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{database}")
+    spoil(database, "UPDATE alembic_version SET version_num = '0001'")
+    status, found = examined()
+    assert (status, "db upgrade" in found["database"]["detail"]) == (1, True)
+    monkeypatch.setenv("SFM_DATABASE_URL", "mysql://x")
+    assert examined()[0] == 1
