@@ -102,6 +102,10 @@ class Departures:
         """Whether no flight waits or is under way."""
         return not (self._waiting or self._flying)
 
+    def is_waiting(self, thing: Hashable) -> bool:
+        """Whether a flight for that thing waits for the line, so that anybody may board."""
+        return thing in self._waiting
+
     @property
     def waiting_readers(self) -> int:
         """Readers aboard flights that have not left."""
@@ -140,7 +144,7 @@ class Departures:
             flight = Flight(thing)
             self._waiting[thing] = flight
             flight.task = asyncio.create_task(self._fly(flight, read))
-            flight.task.add_done_callback(_take_note)
+            flight.task.add_done_callback(take_note)
         self.joined += joined
         flight.forced |= forced
         flight.max_age_s = min(max_age_s, flight.max_age_s)
@@ -197,7 +201,7 @@ class Departures:
         await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
 
 
-def _take_note(task: asyncio.Task[Any]) -> None:
+def take_note(task: asyncio.Task[Any]) -> None:
     """Look at the outcome, so that a failure that nobody waited for is no complaint at exit."""
     if not task.cancelled():
         task.exception()

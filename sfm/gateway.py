@@ -17,17 +17,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import NoSuchEventError
 from minimateplus.link import Address, open_link
 from sfm import forms
 from sfm.backoff import RestingError
-from sfm.flights import BusyError, ClosingError, Departures, Flight
+from sfm.flights import BusyError, ClosingError, Departures, Flight, take_note
 from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
@@ -47,6 +47,8 @@ __all__ = [
     "Provenance",
     "RestingError",
 ]
+
+T = TypeVar("T")
 
 Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
 """
@@ -209,6 +211,8 @@ class Gateway:
         self._closed = False
         self._ending = False
         self._owners: dict[str, Owner] = {}
+        self._looking: dict[Hashable, asyncio.Task[Any]] = {}
+        """What is being looked up in the store."""
         self._tallies: dict[str, _Tally] = {}
         held, status = cache.held_info, cache.held_monitor_status
         self._info = _Thing("info", held, held, math.inf, _read_info)
@@ -235,6 +239,9 @@ class Gateway:
     async def close(self) -> None:
         """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
         self._closed = True
+        for task in list(self._looking.values()):
+            task.cancel()
+        await asyncio.gather(*self._looking.values(), return_exceptions=True)
         await asyncio.gather(*(owner.close() for owner in self._owners.values()))
         await self.keeper.close()
 
@@ -427,41 +434,67 @@ class Gateway:
             self._tallies[key] = _Tally()
         return owner
 
-    async def _recall(self, address: Address) -> None:
-        """Take up what the store knows of a device, once in the relay's life."""
+    async def _recall(self, address: Address) -> bool:
+        """Take up what the store knows of a device; return whether that is known now."""
         key = self.conn_key(address)
         owner = self._owners.get(key)
         if not self.keeper.has_store or (owner is not None and owner.is_recalled):
-            return
+            return True
+        return await self._together(key, lambda: self._recall_now(address, key))
+
+    async def _recall_now(self, address: Address, key: str) -> bool:
         try:
             found = await self.keeper.recall(key)
         except (StoreError, RestingError):
-            return  # the keeper has noted it; what is written later is fenced
-        if found is None and key not in self._owners:
-            return  # wrong addresses cost no memory
+            return False  # the keeper has noted it; what is written later is fenced
+        if found is None:
+            return True  # no owner is made for it: wrong addresses cost no memory
         owner = self._owner(address)
         if not owner.is_recalled:
             owner.is_recalled = True
-            if found is not None and owner.take_up(found):
+            if owner.take_up(found):
                 self.keeper.took_up(key, found)
+        return True
 
-    async def _recall_waveform(self, conn_key: str, thing: _Thing) -> Held | None:
+    async def _recall_waveform(
+        self, conn_key: str, thing: _Thing, freshness: Freshness
+    ) -> Held | None:
         """Return a waveform that left memory, or was there before a restart."""
-        owner = self._owners.get(conn_key)
-        if owner is None or thing.index is None or not self.keeper.has_store:
+        owner, index = self._owners.get(conn_key), thing.index
+        if owner is None or index is None or owner.departures.is_waiting(thing.name):
+            return None  # whoever flies for it looks into the store himself
+        what = (conn_key, index)
+        if freshness.force and what not in self._looking:
             return None
-        return await owner.recall_waveform(thing.index)
+        # A forced reader waits as well: his flight must not leave the others behind.
+        return await self._together(what, lambda: owner.recall_waveform(index))
+
+    async def _together(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """
+        Look into the store once for all who want the same thing now.
+
+        So they go on at one moment, and nobody is left behind by the flight of another.
+        """
+        task: asyncio.Task[T] | None = self._looking.get(what)
+        if task is None:
+            task = self._looking[what] = asyncio.create_task(look())
+            task.add_done_callback(lambda _: self._looking.pop(what, None))
+            task.add_done_callback(take_note)
+        # A cancelled reader ends his own waiting, not the look.
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise ClosingError("the relay is shutting down")
+        return task.result()
 
     async def _ask(self, address: Address, thing: _Thing, freshness: Freshness) -> Answer:
         """Answer from what is held if the reader takes it; else from the next departure."""
         conn_key = self.conn_key(address)
         if (hit := self._without_asking(conn_key, thing, freshness)) is not None:
             return hit
-        recalled = None
+        recalled, is_known = None, True
         if self.keeper.has_store:
-            await self._recall(address)
-            if not freshness.force:
-                recalled = await self._recall_waveform(conn_key, thing)
+            is_known = await self._recall(address)
+            recalled = await self._recall_waveform(conn_key, thing, freshness)
             hit = self._without_asking(conn_key, thing, freshness, recalled)
             if hit is not None:
                 return hit
@@ -471,6 +504,7 @@ class Gateway:
                 "and the unit was not to be asked"
             )
         owner = self._owner(address)
+        owner.is_recalled |= is_known
 
         async def fly(flight: Flight[Reading]) -> Reading:
             # The flight before this one may have brought what was missing.
@@ -535,8 +569,9 @@ class Gateway:
         self, address: Address, thing: str, say: Callable[[MiniMate], Awaitable[Form]]
     ) -> Answer:
         """Answer from the unit and keep nothing."""
-        await self._recall(address)
+        is_known = await self._recall(address)
         owner = self._owner(address)
+        owner.is_recalled |= is_known
 
         async def read(_: Flight[Reading]) -> Reading:
             return await owner.read_directly(say)

@@ -146,7 +146,7 @@ class Keeper:
         self._boot = boot
         self._run = run or in_threads()
         self._store: Store | None = None
-        self._closed = False
+        self._closed = self._gone = False
         self._rest = BackOff("the database", clock)
         self._versions: dict[str, int] = {}
         """Of each device's mirror rows; written by verbs that write, one after another."""
@@ -156,6 +156,7 @@ class Keeper:
         self._backlog_bytes = 0
         self._retrying: asyncio.Task[None] | None = None
         self._images: dict[str, _Image] = {}
+        self._writes_fail = False
         self._problem: StoreError | None = None
         self._problem_since: datetime | None = None
         self.writes = 0
@@ -206,6 +207,7 @@ class Keeper:
             except (StoreError, RestingError) as error:
                 self.not_archived += len(self._backlog)
                 log.error("records_not_archived", count=len(self._backlog), error=str(error))
+        self._gone = True
         store, self._store = self._store, None
         if store is not None:
             await self._run(store.close, True)
@@ -373,7 +375,8 @@ class Keeper:
         try:
             return await self._do(verb, is_write=is_write)
         except RestingError as error:
-            raise self._problem or StoreLostError(str(error)) from error
+            kind = type(self._problem) if self._problem is not None else StoreLostError
+            raise kind(f"{self._problem or error}; it is tried again soon") from None
 
     # --- images under way ------------------------------------------------------------------------
 
@@ -473,6 +476,8 @@ class Keeper:
             StoreError: what went wrong.
             RestingError: it failed lately and is left alone for a moment.
         """
+        if self._gone:
+            raise StoreLostError("the relay is shutting down")
         if is_write or self._store is None:
             self._rest.check()
 
@@ -487,20 +492,24 @@ class Keeper:
         except _NOT_THE_DATABASES_FAULT:
             raise
         except StoreError as error:
-            self._failed(error)
+            self._failed(error, is_write=is_write)
             raise
         except SQLAlchemyError as error:
-            ours = StoreError(f"the database refused a statement: {error}")
-            self._failed(ours)
+            # Our fault; what the statement was stands in the log and nowhere else.
+            ours = StoreError("the database refused a statement; the relay's log says which")
+            self._failed(ours, is_write=is_write)
             log.error("store_statement_refused", error=str(error), exc_info=error)
             raise ours from error
-        if is_write or self._problem is None:
+        if is_write or not self._writes_fail:
             self._succeeded()
         return result
 
-    def _failed(self, error: StoreError) -> None:
+    def _failed(self, error: StoreError, *, is_write: bool) -> None:
         self.failures += 1
-        self._rest.failed(error)
+        if is_write or self._store is None:
+            # A read that fails keeps no record waiting.
+            self._rest.failed(error)
+            self._writes_fail = True
         if self._problem is None:
             self._problem_since = self._wall()
         is_new = self._problem is None or self._problem.kind != error.kind
@@ -513,6 +522,7 @@ class Keeper:
         if self._problem is not None:
             log.info("store_recovered", problem=self._problem.kind, waiting=len(self._backlog))
         self._problem = self._problem_since = None
+        self._writes_fail = False
 
     def _let_wait(self, waiting: _Waiting) -> None:
         self._backlog.append(waiting)

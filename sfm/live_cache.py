@@ -518,15 +518,17 @@ class LiveCache:
 
     def begin_at(self, conn_key: str, epoch: int, reason: str) -> bool:
         """
-        Let a device of which nothing is known yet begin at an epoch from before a restart.
+        Let a device of which nothing is held yet begin at an epoch from before a restart.
 
-        Returns whether it did; a device of which something is known stays as it is.
+        Returns whether it did; a device of which something is held, or was, stays as it is.
         """
         now = self._clock()
         with self._lock:
-            if conn_key in self._devices:
+            device = self._devices.get(conn_key, self._unknown)
+            holds = device.info or device.events or device.status or device.waveforms
+            if device.epoch.number > 0 or holds:
                 return False
-            self._publish(conn_key, _Device(epoch=Epoch(epoch, reason, now)))
+            self._publish(conn_key, replace(device, epoch=Epoch(epoch, reason, now)))
         return True
 
     # ---- looking inside

@@ -27,7 +27,9 @@ import contextlib
 import math
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -302,7 +304,7 @@ class Owner:
         if held is None:
             # Larger than what memory may hold: it is answered all the same.
             held = Held(
-                value=form.copy,
+                value=partial(deepcopy, form),
                 read_began_mono=began,
                 epoch=epoch,
                 generation=generation,

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfm.api import problems, routers, schemas
+from sfm.api.archive import archive
 from sfm.api.hits import HitLayer
 from sfm.api.streams import ending_streams_first
 from sfm.gateway import Gateway
@@ -92,7 +93,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     application.state.started_mono = time.monotonic()
     problems.install(application)
     application.front = HitLayer(application.framework, gateway)
-    for router in (routers.health, routers.device, routers.cache):
+    for router in (routers.health, routers.device, routers.cache, archive):
         application.include_router(router)
     schemas.describe_problems(application)
     return application

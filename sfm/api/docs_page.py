@@ -50,6 +50,9 @@ def _route(path: str, method: str, route: dict[str, Any]) -> str:
         f"<tr><td>{escape(status)}<td>{escape(answer['description'])}"
         for status, answer in sorted(route["responses"].items())
     )
+    body = route.get("requestBody", {}).get("content", {}).get("application/json", {})
+    for name, schema in body.get("schema", {}).get("properties", {}).items():
+        parameters += _parameter({"name": f"body: {name}", "schema": schema})
     table = f"<table><tr><th>Parameter<th>Value<th>Meaning{parameters}</table>"
     return (
         f'<h2><span class="method">{escape(method.upper())}</span> <code>{escape(path)}</code></h2>'

@@ -133,6 +133,6 @@ def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | No
 
 def said_for(answer: Answer, view: View, accept: str) -> Said:
     """Return what an answer says in the form that the reader accepts: JSON, or bare counts."""
-    if view is provenance.WAVEFORM and "application/octet-stream" in accept:
+    if view is provenance.WAVEFORM and provenance.takes_counts(accept):
         return provenance.said_as_counts(answer)
     return provenance.said(answer, view)

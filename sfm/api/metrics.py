@@ -121,7 +121,7 @@ def _store(store: dict[str, Any]) -> Iterator[Metric]:
         ("writes", "Writes that were durable."),
         ("failures", "Verbs that failed by the database's fault."),
         ("not_archived", "Records that could not wait for the database any longer."),
-        ("damaged", "Stored waveforms that were not what their hash says."),
+        ("damaged", "Reads of stored records that were not what their hash says."),
     ):
         yield CounterMetricFamily(f"{PREFIX}store_{field}", text, value=store[field])
 

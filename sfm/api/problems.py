@@ -1,18 +1,19 @@
 """
 One error shape for all of the API: problem details (RFC 9457), ``application/problem+json``.
 
-Every error of ``minimateplus`` stands in ``PROBLEMS``; a test proves the table complete. The
-status says who is to blame and whether asking again helps:
+Every error of ``minimateplus`` and of ``sfm.store`` stands in ``PROBLEMS``; tests prove the table
+complete. The status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
-404     there is no such event, or no such page
+404     there is no such event or record, no archive at all, or no such page
 412     the slot holds another event than ``If-Match`` names
 405     there is such a page, but not for this method
+413     the body is too large
 422     a parameter is wrong; ``errors`` names each
 502     the unit answered, but not as a MiniMate Plus does
-503     refused, busy, or changing; ``Retry-After`` says when to ask again
+503     refused, busy, changing, or the database fails; ``Retry-After`` says when to ask again
 504     the unit did not answer in time
-500     our fault
+500     our fault, or a stored record is damaged
 ======  ==========================================================================
 """
 
@@ -34,15 +35,23 @@ from minimateplus import errors
 from sfm.backoff import RestingError
 from sfm.flights import BusyError, ClosingError
 from sfm.gateway import NothingHeldError
+from sfm.keeper import NoStoreError
+from sfm.store import errors as store_errors
 
 
 class OtherEventError(Exception):
     """The slot holds another event than the reader's ``If-Match`` names."""
 
 
+class TooLargeError(Exception):
+    """The body of a request is larger than it may be."""
+
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:seismo-relay:problem:"
 RETRY_AFTER_S = 5
+RETRY_STORE_S = 60
+"""Where somebody must do something first; the relay tries the database again by itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +70,8 @@ INTERNAL = Problem("internal", 500, "Our fault")
 INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
 SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
+STORE_FAILED = Problem("store-failed", 503, "The database cannot be used", RETRY_STORE_S)
+UNIT_FAILED = Problem("unit-failed", 502, "The unit failed")
 
 PROBLEMS: dict[type[Exception], Problem] = {
     errors.ConnectTimeoutError: SILENT,
@@ -74,7 +85,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
     errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),
     errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
-    errors.UnitError: Problem("unit-failed", 502, "The unit failed"),
+    errors.UnitError: UNIT_FAILED,
     errors.CaptureError: Problem("bad-capture", 502, "The capture cannot answer this"),
     errors.LocalProtocolError: INTERNAL,
     errors.SampleRangeError: INTERNAL,
@@ -84,6 +95,26 @@ PROBLEMS: dict[type[Exception], Problem] = {
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
     OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
+    TooLargeError: Problem("too-large", 413, "The body is too large"),
+    NoStoreError: Problem("no-archive", 404, "This relay keeps no archive"),
+    store_errors.NoSuchRecordError: Problem("no-such-record", 404, "There is no such record"),
+    store_errors.DamagedRecordError: Problem("damaged-record", 500, "A stored record is damaged"),
+    # Refused before the archive is asked, as every parameter is.
+    store_errors.BadCursorError: INVALID,
+    store_errors.NoSerialError: UNIT_FAILED,
+    store_errors.StoreBusyError: Problem(
+        "store-busy", 503, "Somebody else holds the database", RETRY_AFTER_S
+    ),
+    store_errors.StoreFullError: Problem(
+        "store-full", 503, "There is no room for the database", RETRY_STORE_S
+    ),
+    store_errors.StoreDamagedError: Problem(
+        "store-damaged", 503, "The database is damaged", RETRY_STORE_S
+    ),
+    store_errors.StoreLostError: STORE_FAILED,
+    store_errors.StoreInUseError: STORE_FAILED,
+    store_errors.RevisionError: STORE_FAILED,
+    store_errors.StoreError: STORE_FAILED,
 }
 """Which problem each error is; an error not named here is what its nearest ancestor is."""
 
@@ -118,7 +149,7 @@ def install(app: FastAPI) -> None:
 
     async def unit_failed(_: Request, error: Exception) -> Response:
         problem = problem_of(error)
-        if problem.status == INTERNAL.status:
+        if problem is INTERNAL:
             log.error("internal_error", error=repr(error), exc_info=error)
             return problem_response(problem, "The relay made a mistake; its log says which.")
         rest_s = getattr(error, "retry_after_s", None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ UNKNOWN_AGE_S = 2**31
 """What ``Age`` says of an age that nobody knows: more than can be (RFC 9111, 1.2.2)."""
 UNASKED_HIT = f'{CACHE_NAME}; hit; detail="exchanges 0"'
 """The commonest ``Cache-Status`` of all."""
+
+COUNTS_TYPE = b"application/octet-stream"
+SIMULATED = (b"x-simulated", b"true")
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -95,22 +98,32 @@ def said_as_counts(answer: Answer) -> Said:
     known: Said | None = answer.memo.get("counts")
     if known is None:
         form = answer.value
-        scales = forms.scales_of(form)
-        meaning = {
-            "X-Samples": form["samples"],
-            "X-Vouched": ",".join(map(str, form["vouched"])),
-            "X-Sample-Rate-Hz": form["sample_rate_hz"],
-            "X-Pretrigger-Samples": form["pretrigger_samples"],
-            "X-In-S-Per-Count": scales["Tran"][1],
-            "X-Psi-Per-Count": scales["MicL"][1],
-        }
         etag = waveform_tag(answer.provenance.serial, form) + ".counts"
-        headers = _headers(b"application/octet-stream", etag, answer.provenance) + tuple(
-            (name.lower().encode(), b"unknown" if value is None else str(value).encode())
-            for name, value in meaning.items()
-        )
+        headers = _headers(COUNTS_TYPE, etag, answer.provenance) + meaning_of_counts(form)
         known = answer.memo["counts"] = Said(form["counts"], etag, headers, is_json=False)
     return known
+
+
+def meaning_of_counts(form: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that say what bare counts of a waveform's form mean."""
+    scales = forms.scales_of(form)
+    meaning = {
+        "X-Samples": form["samples"],
+        "X-Vouched": ",".join(map(str, form["vouched"])),
+        "X-Sample-Rate-Hz": form["sample_rate_hz"],
+        "X-Pretrigger-Samples": form["pretrigger_samples"],
+        "X-In-S-Per-Count": scales["Tran"][1],
+        "X-Psi-Per-Count": scales["MicL"][1],
+    }
+    return tuple(
+        (name.lower().encode(), b"unknown" if value is None else str(value).encode())
+        for name, value in meaning.items()
+    )
+
+
+def takes_counts(accept: str) -> bool:
+    """Return whether a reader of a waveform wants its bare counts instead of JSON."""
+    return COUNTS_TYPE.decode() in accept
 
 
 def _headers(
@@ -124,7 +137,7 @@ def _headers(
         (b"vary", b"accept"),
     ]
     if provenance.simulated:
-        headers.append((b"x-simulated", b"true"))
+        headers.append(SIMULATED)
     return tuple(headers)
 
 

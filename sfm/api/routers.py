@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
@@ -21,50 +21,24 @@ from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
 from sfm.api.hits import said_for
 from sfm.api.metrics import exposition
-from sfm.api.problems import MEDIA_TYPE, OtherEventError
+from sfm.api.problems import OtherEventError
 from sfm.api.provenance import View
-from sfm.api.schemas import MAX_INDEX, DeviceQuery, NoQuery, ReadQuery
+from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
+from sfm.api.schemas import MAX_INDEX, DeviceQuery, ReadQuery
 from sfm.api.streams import event_stream
-from sfm.gateway import Answer, Gateway
+from sfm.gateway import Answer
 
-_TEXT = {
-    304: "The reader has it already (If-None-Match)",
-    404: "No such event",
-    412: "The slot holds another event now (If-Match)",
-    422: "A parameter is wrong; errors names it",
-    500: "Our fault",
-    502: "The unit answered wrongly",
-    503: "Refused, busy or changing; Retry-After says when to ask again",
-    504: "The unit did not answer in time",
-}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": "#/components/schemas/ProblemOut"}
-    return {
-        status: {"description": _TEXT[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
-
-
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": _TEXT[304]}}
-RELAY_PROBLEMS = _problems(422, 500)
-DEVICE_PROBLEMS = NOT_MODIFIED | _problems(422, 500, 502, 503, 504)
-EVENT_PROBLEMS = NOT_MODIFIED | _problems(404, 412, 422, 500, 502, 503, 504)
+RELAY_PROBLEMS = described_problems(422, 500)
+DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(422, 500, 502, 503, 504)
+EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503, 504)
 
 Which = Annotated[DeviceQuery, Query()]
-Nothing = Annotated[NoQuery, Query()]
 Read = Annotated[ReadQuery, Query()]
 Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Place in the event list, from 0.")]
 
 health = APIRouter(tags=["relay"])
 device = APIRouter(prefix="/device", tags=["device"])
 cache = APIRouter(prefix="/cache", tags=["cache"])
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
 
 
 def _send(request: Request, answer: Answer, view: View) -> Response:
@@ -86,7 +60,7 @@ def _still_the_same(request: Request, event: Answer) -> None:
 @health.get("/health", response_model=schemas.HealthOut, responses=RELAY_PROBLEMS)
 async def get_health(request: Request, _: Nothing) -> Response:
     """Say that the relay is up, and how its database does; touches no device."""
-    store = _gateway(request).keeper.state()
+    store = gateway_of(request).keeper.state()
     body = {
         "status": "degraded" if store["state"] == "degraded" else "ok",
         "version": version("seismo-relay"),
@@ -115,21 +89,21 @@ async def get_docs(request: Request, _: Nothing) -> Response:
 )
 async def get_metrics(request: Request, _: Nothing) -> Response:
     """Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device."""
-    text, media_type = exposition(_gateway(request))
+    text, media_type = exposition(gateway_of(request))
     return Response(text, media_type=media_type)
 
 
 @device.get("/info", response_model=schemas.InfoOut, responses=DEVICE_PROBLEMS)
 async def get_info(request: Request, query: Read) -> Response:
     """Identity, firmware, calibration, recording setup."""
-    answer = await _gateway(request).info(query.address, wanted(request, query))
+    answer = await gateway_of(request).info(query.address, wanted(request, query))
     return _send(request, answer, provenance.INFO)
 
 
 @device.get("/events", response_model=schemas.EventsOut, responses=DEVICE_PROBLEMS)
 async def get_events(request: Request, query: Read) -> Response:
     """Event list: stamp, peaks, project. The unit's memory is probed at each request."""
-    answer = await _gateway(request).events(query.address, wanted(request, query))
+    answer = await gateway_of(request).events(query.address, wanted(request, query))
     return _send(request, answer, provenance.EVENTS)
 
 
@@ -138,21 +112,21 @@ async def get_events(request: Request, query: Read) -> Response:
 )
 async def get_storage_range(request: Request, query: Read) -> Response:
     """First and last key of the event memory; always from the unit."""
-    answer = await _gateway(request).storage_range(query.address)
+    answer = await gateway_of(request).storage_range(query.address)
     return _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/events/index", response_model=schemas.LifetimeOut, responses=DEVICE_PROBLEMS)
 async def get_event_index(request: Request, query: Read) -> Response:
     """Lifetime event counter; always from the unit."""
-    answer = await _gateway(request).lifetime_count(query.address)
+    answer = await gateway_of(request).lifetime_count(query.address)
     return _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/event/{index}", response_model=schemas.EventOut, responses=EVENT_PROBLEMS)
 async def get_event(request: Request, index: Index, query: Read) -> Response:
     """One event of the list."""
-    answer = await _gateway(request).event(query.address, index, wanted(request, query))
+    answer = await gateway_of(request).event(query.address, index, wanted(request, query))
     _still_the_same(request, answer)
     return _send(request, answer, provenance.EVENT)
 
@@ -160,7 +134,7 @@ async def get_event(request: Request, index: Index, query: Read) -> Response:
 @device.get("/event/{index}/waveform", response_model=schemas.WaveformOut, responses=EVENT_PROBLEMS)
 async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     """Samples of Tran, Vert, Long and MicL in physical units, with time axis and peaks."""
-    gateway, wish = _gateway(request), wanted(request, query)
+    gateway, wish = gateway_of(request), wanted(request, query)
     if "if-match" in request.headers:
         # The slot is judged by its event, before anything is downloaded.
         _still_the_same(request, await gateway.event(query.address, index, wish))
@@ -170,7 +144,7 @@ async def get_waveform(request: Request, index: Index, query: Read) -> Response:
 @device.get("/monitor/status", response_model=schemas.StatusOut, responses=DEVICE_PROBLEMS)
 async def get_monitor_status(request: Request, query: Read) -> Response:
     """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
-    answer = await _gateway(request).monitor_status(query.address, wanted(request, query))
+    answer = await gateway_of(request).monitor_status(query.address, wanted(request, query))
     return _send(request, answer, provenance.STATUS)
 
 
@@ -182,22 +156,27 @@ async def get_monitor_status(request: Request, query: Read) -> Response:
             "description": "Steps of the reads, as they happen",
             "content": {"text/event-stream": {}},
         },
-        **_problems(422, 500, 503),
+        **described_problems(422, 500, 503),
     },
 )
 async def get_progress(request: Request, query: Which) -> Response:
     """How far the unit's reads are, as server-sent events; resumable with ``Last-Event-ID``."""
-    return event_stream(_gateway(request), query.address, request.headers.get("last-event-id"))
+    return event_stream(gateway_of(request), query.address, request.headers.get("last-event-id"))
 
 
-@cache.delete("/device", status_code=204, responses=RELAY_PROBLEMS)
+@cache.delete("/device", status_code=204, responses=described_problems(422, 500, 503))
 async def delete_cache_device(request: Request, query: Which) -> Response:
-    """Forget everything held of one device; the next reader asks the unit."""
-    await _gateway(request).drop(query.address, "dropped by request")
+    """
+    Forget everything held of one device, archive excepted; the next reader asks the unit.
+
+    503 when the database could not forget: memory has, and what the database still holds is proven
+    at the unit before it is served again.
+    """
+    await gateway_of(request).drop(query.address, "dropped by request")
     return Response(status_code=204)
 
 
 @cache.get("/stats", response_model=schemas.StatsOut, responses=RELAY_PROBLEMS)
 async def get_cache_stats(request: Request, _: Nothing) -> Response:
     """What the cache holds and what the lines cost; touches no device."""
-    return Response(orjson.dumps(_gateway(request).stats()), media_type="application/json")
+    return Response(orjson.dumps(gateway_of(request).stats()), media_type="application/json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
@@ -10,8 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from minimateplus.link import Address
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
+from sfm.store import Wanted
+from sfm.store.cursors import Cursor
+from sfm.store.errors import BadCursorError
+from sfm.store.store import MOST_ON_A_PAGE
 
 _NO_NAME = re.compile(r"[\s\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_NOTE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Lines and tabs may be in a note. NUL may not: PostgreSQL stores none."""
 
 
 class NoQuery(BaseModel):
@@ -103,6 +111,151 @@ class ReadQuery(DeviceQuery):
     def _one_wish(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("force"):
             raise ValueError("force asks the unit, only_if_cached does not: give one of them")
+        return value
+
+
+PAGE_LIMIT = 100
+
+Limit = Annotated[
+    int, Field(ge=1, le=MOST_ON_A_PAGE, description="How many at most, the newest first.")
+]
+
+
+class LimitQuery(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Limit = PAGE_LIMIT
+
+
+class ArchiveQuery(LimitQuery):
+    """Which recordings: every part that is given must hold. And which page of them."""
+
+    serial: Annotated[
+        str | None, Field(min_length=1, max_length=64, description="Serial number, whole.")
+    ] = None
+    since: Annotated[
+        str | None,
+        Field(
+            max_length=40,
+            description="Unit time, at or after: the unit's own clock, ISO 8601 without zone; "
+            "a date alone is its midnight.",
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        Field(max_length=40, description="Unit time, before; written as with since."),
+    ] = None
+    min_pvs: Annotated[
+        float | None,
+        Field(ge=0, allow_inf_nan=False, description="Peak vector sum, at least, in/s."),
+    ] = None
+    project: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=100,
+            description="Text that the project contains, in any case.",
+        ),
+    ] = None
+    cursor: Annotated[
+        str | None,
+        Field(max_length=100, description="next_cursor of the page before; same other parameters."),
+    ] = None
+
+    @field_validator("serial", "project")
+    @classmethod
+    def _is_text(cls, value: str | None) -> str | None:
+        if value is not None and _CONTROL.search(value):
+            raise ValueError("must not hold control characters")
+        return value
+
+    @field_validator("since", "until")
+    @classmethod
+    def _is_unit_time(cls, value: str | None) -> str | None:
+        """Return a time as it stands in the archive, so that the two compare as texts."""
+        if value is None:
+            return None
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(
+                "give unit time, ISO 8601 without zone, as 2026-04-01T00:28:12 or 2026-04-01"
+            ) from None
+        if time.tzinfo is not None:
+            raise ValueError(
+                "give it without zone: it is the unit's own clock, whose zone the unit does not "
+                "know; utc of a recording is there where SFM_SITE_ZONES names the unit's"
+            )
+        return time.isoformat()
+
+    @field_validator("cursor")
+    @classmethod
+    def _is_of_ours(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                Cursor.read(value)
+            except BadCursorError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def wanted(self) -> Wanted:
+        """The same in the words of the archive."""
+        return Wanted(
+            serial=self.serial,
+            since=self.since,
+            until=self.until,
+            min_pvs_in_s=self.min_pvs,
+            project=self.project,
+        )
+
+
+class ContentQuery(BaseModel):
+    """Which samples of a recording, if the unit said more than one thing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9a-fA-F]{64}$",
+            description="One of the recording's contents, in hex; without it, the first read.",
+        ),
+    ] = None
+
+    @property
+    def content_hash(self) -> bytes | None:
+        """The hash itself."""
+        return None if self.content is None else bytes.fromhex(self.content)
+
+
+class ReviewIn(BaseModel):
+    """What a person says of a recording."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reviewer: Annotated[str, Field(min_length=1, max_length=100, description="Who says so.")]
+    false_trigger: Annotated[
+        bool | None, Field(description="Whether the event is none; null: not said.")
+    ] = None
+    note: Annotated[
+        str | None, Field(max_length=4000, description="What else there is to say.")
+    ] = None
+
+    @field_validator("reviewer")
+    @classmethod
+    def _is_somebody(cls, value: str) -> str:
+        if not value.strip() or _CONTROL.search(value):
+            raise ValueError("must not be blank or hold control characters")
+        return value
+
+    @field_validator("note")
+    @classmethod
+    def _can_be_kept(cls, value: str | None) -> str | None:
+        if value is not None and _NO_NOTE.search(value):
+            raise ValueError("must not hold control characters other than line ends and tabs")
         return value
 
 
@@ -222,8 +375,8 @@ class ChannelOut(BaseModel):
     peak_time_s: float | None
 
 
-class WaveformOut(EventOut):
-    """One event's samples in physical units."""
+class SamplesBase(BaseModel):
+    """Samples in physical units."""
 
     samples: int
     vouched: list[int]
@@ -235,6 +388,10 @@ class WaveformOut(EventOut):
     mode: Literal["single_shot", "continuous"] | None
     time: TimeAxis
     channels: dict[Literal["Tran", "Vert", "Long", "MicL"], ChannelOut]
+
+
+class WaveformOut(SamplesBase, EventOut):
+    """One event's samples in physical units."""
 
 
 class StatusOut(BaseModel):
@@ -278,7 +435,7 @@ class StoreState(BaseModel):
     waiting_records: int = Field(description="Read, and not archived yet.")
     waiting_bytes: int
     not_archived: int = Field(description="Records that could not wait any longer.")
-    damaged: int = Field(description="Stored waveforms that were not what their hash says.")
+    damaged: int = Field(description="Reads of stored records that were not what their hash says.")
 
 
 class HealthOut(BaseModel):
@@ -298,6 +455,104 @@ class StatsOut(BaseModel):
     cache: dict[str, Any]
     store: StoreState
     devices: dict[str, Any]
+
+
+class ArchivedBase(EventBase):
+    """An event in the archive: whose, and when and over which route it was read."""
+
+    id: int = Field(description="Number of the recording in this archive.")
+    serial: str
+    index: int = Field(description="The slot that it lay in when it was read first.")
+    utc: str | None = Field(
+        description="The instant of timestamp, by the zone of SFM_SITE_ZONES; null: not one."
+    )
+    simulated: bool
+    read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
+    route: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD, as it was then.")
+
+
+class ReviewOut(BaseModel):
+    """What a person said of a recording."""
+
+    at: str = Field(description="UTC, by the relay's clock.")
+    reviewer: str
+    false_trigger: bool | None
+    note: str | None
+
+
+class ArchivedRow(ArchivedBase):
+    """An event in the archive's list, with what may still change: samples, review."""
+
+    waveforms: int = Field(description="How many contents of its samples were downloaded.")
+    contents: list[str] = Field(description="content_hash of each, hex, the first read first.")
+    review: ReviewOut | None = Field(description="The latest.")
+
+
+class ArchivePage(BaseModel):
+    """Recordings, newest unit time first, unknown times last."""
+
+    events: list[ArchivedRow]
+    next_cursor: str | None = Field(description="null: this is the last page.")
+
+
+class ArchivedOut(ArchivedBase):
+    """An event in the archive: facts that never change."""
+
+    content_hash: str = Field(description="BLAKE2b-256 of record, hex.")
+    record: str = Field(description="The unit's own record of it, byte for byte, hex.")
+
+
+class ArchivedWaveformOut(SamplesBase, EventBase):
+    """An archived event's samples in physical units."""
+
+    id: int = Field(description="Number of the recording in this archive.")
+    serial: str
+    simulated: bool
+    read_at: str = Field(description="Start of the download, UTC, by the relay's clock.")
+    route: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD, as it was then.")
+    content_hash: str = Field(description="BLAKE2b-256 of the unit's memory of it, hex.")
+
+
+class ArchivedDevice(BaseModel):
+    """One unit of the archive."""
+
+    serial: str
+    recordings: int
+    first_timestamp: str | None = Field(description="Unit time; null: no recording has one.")
+    last_timestamp: str | None
+    simulated: bool
+    last_read_at: str = Field(description="When its last new recording was read, UTC.")
+    last_route: str
+
+
+class ArchivedDevices(BaseModel):
+    """Every unit of the archive."""
+
+    devices: list[ArchivedDevice]
+
+
+class ReviewsOut(BaseModel):
+    """What people said of a recording."""
+
+    current: ReviewOut | None
+    history: list[ReviewOut] = Field(description="All of them, current included, latest first.")
+
+
+class FindingOut(BaseModel):
+    """Something that was noticed."""
+
+    id: int
+    at: str = Field(description="UTC, by the relay's clock.")
+    kind: Literal["other_content", "other_waveform", "damaged", "mended"]
+    serial: str
+    recording_id: int | None
+    detail: str
+
+
+class FindingsOut(BaseModel):
+    """What was noticed, the latest first."""
+
+    findings: list[FindingOut]
 
 
 class ProblemOut(BaseModel):

@@ -45,15 +45,25 @@ def test_every_route_has_its_heading_and_no_heading_is_without_a_route() -> None
     assert sorted(headings) == sorted(operations())
 
 
+TABLES = {
+    "Which unit, and how fresh": set(schemas.ReadQuery.model_fields),
+    "The archive": {*schemas.ArchiveQuery.model_fields, *schemas.ContentQuery.model_fields},
+}
+
+
 def test_every_query_parameter_has_its_row_with_its_default() -> None:
-    told = rows("Which unit, and how fresh")
-    for operation in operations().values():
+    for route, operation in operations().items():
+        told = rows("The archive" if "/archive/" in route else "Which unit, and how fresh")
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "query":
                 default = parameter["schema"].get("default")
                 expected = "" if default is None else str(default).lower()
                 assert told[parameter["name"]][1].strip("`") == expected
-    assert set(told) == set(schemas.ReadQuery.model_fields)
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_no_parameter_is_described_that_no_route_takes(title: str) -> None:
+    assert set(rows(title)) == TABLES[title]
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:

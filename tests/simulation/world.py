@@ -6,7 +6,10 @@ virtual; what is ready at one instant runs in an order that the seed draws. The 
 same world to the last tick, on any host.
 
 Two grains. ``record``: the unit is ``record_unit.RecordUnit``, and a read is a handful of waits.
-``byte``: client, framing, links and the simulated unit are those of production too.
+``byte``: client, framing, links and the simulated unit are those of production too. A third kind of
+world, ``kept``, is of records, and its relay has a database that outlives restarts and crashes
+(``tests/simulation/disk.py``). To the auditor all its lives are one: nothing may be fresher, and no
+epoch name another memory, because the relay was started anew.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ import contextvars
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from heapq import heappop
@@ -26,17 +29,20 @@ from typing import Any, Protocol, cast
 import structlog
 from auditor import Auditor, Contact, Request, Slot
 from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
+from disk import Disk
 from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from sfm.freshness import Freshness
-from sfm.gateway import Answer, Gateway
+from sfm.gateway import Answer, Gateway, Provenance
+from sfm.keeper import Keeper
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
+from sfm.store.errors import StoreLostError
 
-GRAINS = ("record", "byte")
+GRAINS = ("record", "byte", "kept")
 LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
 ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
@@ -218,6 +224,23 @@ THEMES = (
 )
 
 
+KEPT_THEMES = tuple(
+    replace(
+        theme,
+        # A written setting is forgotten by a restart until commands come with the store.
+        acts={
+            **{kind: weight for kind, weight in theme.acts.items() if kind != "config"},
+            "restart": 3,
+            "crash": 8,
+            "rerecord": 4 + theme.acts.get("rerecord", 0),
+        },
+        things={**theme.things, "waveform": 3 + theme.things.get("waveform", 0)},
+        wishes={**theme.wishes, "only": 2, "stale": 2 + theme.wishes.get("stale", 0)},
+    )
+    for theme in THEMES
+)
+
+
 @cache
 def _settings(keep_open_s: float, validated_s: float, queue_s: float, most: int) -> Settings:
     return Settings(
@@ -256,12 +279,14 @@ class Plan:
     settings: Settings
     few: bool
     acts: list[Act]
+    keeps: bool = False
+    """Whether the relay has a database."""
 
 
 def draw_plan(grain: str, seed: int) -> Plan:
     """Return the world of that seed, before it begins."""
     chance = random.Random(f"{grain} {seed}")
-    theme = THEMES[seed % len(THEMES)]
+    theme = (KEPT_THEMES if grain == "kept" else THEMES)[seed % len(THEMES)]
     falling = chance.random() < theme.falling_counter
     few = chance.random() < 0.05
     settings = _settings(
@@ -272,7 +297,8 @@ def draw_plan(grain: str, seed: int) -> Plan:
     )
     plan = Plan(
         seed=seed,
-        grain=grain,
+        grain="record" if grain == "kept" else grain,
+        keeps=grain == "kept",
         theme=theme,
         addresses=1 + (chance.random() < theme.two_addresses),
         never_set=not falling and chance.random() < theme.never_set,
@@ -357,6 +383,9 @@ class World:
         self._wall_offsets_s = [0.0]
         """How far the wall clock stood from the loop's, from the beginning; the last is now."""
         self._life = -1
+        self._disk = (
+            Disk(self.loop.time, self.chance, self.plan.pace_s) if self.plan.keeps else None
+        )
         self._closing = False
         self._serials = 0
         self._memories = 0
@@ -470,6 +499,8 @@ class World:
             await self._do(act)
         await self._wait_for_readers()
         await self._stop_relay()
+        if self._disk is not None:
+            self._disk.hold_against(self.auditor.complain)
         if self._meddlers:
             await asyncio.wait(self._meddlers)
 
@@ -482,13 +513,28 @@ class World:
                 self.broken.append(f"reader {request.number} waits for ever ({request.thing})")
 
     def _start_relay(self) -> None:
-        self._life += 1
+        if self._disk is None or self._life < 0:
+            self._life += 1
+            self.auditor.life_began[self._life] = self.auditor.step()
         self._closing = False
-        self.auditor.life_began[self._life] = self.auditor.step()
         clock = self.loop.time
         self.cache = LiveCache(clock=clock, limit_bytes=self.plan.limit_bytes)
+        keeper = None
+        if self._disk is not None:
+            keeper = Keeper(
+                self._disk.begin_life(),
+                clock=clock,
+                wall=self._wall,
+                boot="this boot",
+                run=self._disk.run,
+            )
         self.gateway = Gateway(
-            self.cache, self.plan.settings, connect=self._connect, clock=clock, wall=self._wall
+            self.cache,
+            self.plan.settings,
+            keeper=keeper,
+            connect=self._connect,
+            clock=clock,
+            wall=self._wall,
         )
 
     async def _stop_relay(self) -> None:
@@ -611,8 +657,9 @@ class World:
         self._wires[act.place].is_slow = True
 
     async def _do_drop(self, act: Act, unit: Any) -> None:
-        await self.gateway.drop(self._addresses[act.place], "asked to")
+        # Memory forgets at once; the database a moment later.
         self.auditor.note_barrier(self._life, self._keys[act.place], "all")
+        await self.gateway.drop(self._addresses[act.place], "asked to")
 
     def _do_config(self, act: Act, unit: Any) -> None:
         """Settings are written and acknowledged."""
@@ -638,6 +685,18 @@ class World:
 
     async def _do_restart(self, act: Act, unit: Any) -> None:
         await self._stop_relay()
+        self._start_relay()
+
+    async def _do_crash(self, act: Act, unit: Any) -> None:
+        """The relay is killed; what its database has not done by now is never done."""
+        assert self._disk is not None
+        self._disk.end_life()
+        # Its tasks and its lines end with it; whatever they still ask of the database is dead.
+        with suppress(StoreLostError):
+            await self._stop_relay()
+        self._disk.hold_against(self.auditor.complain)
+        if act.draw & 1 and unit is not None:
+            self._do_rerecord(act, unit)
         self._start_relay()
 
     def _do_wall(self, act: Act, unit: Any) -> None:
@@ -691,7 +750,9 @@ class World:
         except Exception as error:
             request.error = error
         else:
-            request.provenance = answer.provenance
+            request.provenance = _in_the_auditors_words(answer.provenance)
+            if self._disk is not None and answer.provenance.stored:
+                self._disk.note_stored(request.thing, answer)
             request.wall_gap_s = self._wall_gap_s(answer)
             request.told = self._told(request, answer)
         request.end_tick, request.end_s = auditor.step(), self.loop.now_s
@@ -757,6 +818,14 @@ class World:
         return {physical_of(counts)}
 
 
+def _in_the_auditors_words(said: Provenance) -> Provenance:
+    """From disk is from the cache; what a failure brought from there is the last known."""
+    if said.source != "disk":
+        return said
+    is_last_known = said.why == "stale"
+    return replace(said, source="cache", quality="last_known" if is_last_known else said.quality)
+
+
 def _slot(event: dict[str, Any]) -> tuple[int, str, str | None, float]:
     return event["index"], event["waveform_key"], event["timestamp"], event["peaks"]["tran_in_s"]
 
@@ -789,7 +858,7 @@ class _Silence(structlog.BoundLoggerBase):
     def info(self, *args: object, **kwargs: object) -> None:
         """Say nothing."""
 
-    warning = info
+    warning = error = info
 
 
 def story_hash(world: World) -> str:

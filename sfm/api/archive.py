@@ -1,0 +1,306 @@
+"""
+The archive over HTTP: everything that units ever said, whether or not they still hold it.
+
+The rules: no route here asks a unit. What never changes (an event's facts, its samples, the unit's
+memory of it) goes out for good, and only after it was held against its hash; what may change
+(lists, reviews) is not to be kept. Looking, checking and encoding are done beside the event loop,
+where ``Keeper.ask`` runs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+import structlog
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+
+from sfm import forms
+from sfm.api import provenance, schemas
+from sfm.api.problems import TooLargeError
+from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
+from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
+from sfm.api.schemas import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
+from sfm.store import Samples, Store, StoreError
+from sfm.store.errors import DamagedRecordError
+from sfm.store.samples_at_rest import CODEC, digest
+
+MOST_REVIEW_BYTES = 64 * 1024
+"""A note of 4000 signs, each written as two escapes of six bytes, and the rest."""
+MAX_ID = 2**63 - 1
+FOR_GOOD = b"private, max-age=31536000, immutable"
+CHANGING = {"Cache-Control": "no-store"}
+JSON_TYPE = b"application/json"
+OF_A_BODY = (b"content-type", b"content-encoding")
+"""Headers that an answer without a body must not have."""
+
+LIST_PROBLEMS = described_problems(404, 422, 500, 503)
+FACT_PROBLEMS = NOT_MODIFIED | LIST_PROBLEMS
+BYTES: dict[str, Any] = {COUNTS_TYPE.decode(): {"schema": {"type": "string", "format": "binary"}}}
+REVIEW_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ReviewIn.model_json_schema()}},
+    }
+}
+
+Id = Annotated[
+    int, Path(alias="id", ge=1, le=MAX_ID, description="Number of the recording in this archive.")
+]
+Some = Annotated[LimitQuery, Query()]
+Which = Annotated[ArchiveQuery, Query()]
+Content = Annotated[ContentQuery, Query()]
+Pair = tuple[bytes, bytes]
+Pairs = tuple[Pair, ...]
+
+archive = APIRouter(prefix="/archive", tags=["archive"])
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """Something that never changes, checked and encoded."""
+
+    body: bytes
+    etag: str
+    """Without the quotes."""
+    is_simulated: bool
+    headers: Pairs
+    """Content type, and what else belongs to this fact alone."""
+
+    @classmethod
+    def of(cls, body: bytes, content_hash: str, is_simulated: bool, *headers: Pair) -> _Fact:
+        """Return a fact with its tag: two ways to say the same content have two."""
+        etag = f"{content_hash}.{hashlib.blake2b(body, digest_size=12).hexdigest()}"
+        return cls(body, etag, is_simulated, headers)
+
+
+@archive.get("/devices", response_model=schemas.ArchivedDevices, responses=LIST_PROBLEMS)
+async def get_archived_devices(request: Request, _: Nothing) -> Response:
+    """Every unit of the archive: how many recordings, from when to when, last read."""
+    devices = await gateway_of(request).keeper.ask(lambda store: store.devices())
+    return _changing({"devices": devices})
+
+
+@archive.get("/events", response_model=schemas.ArchivePage, responses=LIST_PROBLEMS)
+async def get_archived_events(request: Request, query: Which) -> Response:
+    """
+    A page of recordings: newest unit time first, unknown times last, then the latest entered.
+
+    What was there when the first page was read is met exactly once, whatever enters meanwhile.
+    """
+    page = await gateway_of(request).keeper.ask(
+        lambda store: store.page(query.wanted, query.cursor, query.limit)
+    )
+    return _changing({"events": page.rows, "next_cursor": page.next_cursor})
+
+
+@archive.get("/events/{id}", response_model=schemas.ArchivedOut, responses=FACT_PROBLEMS)
+async def get_archived_event(request: Request, number: Id, _: Nothing) -> Response:
+    """One recording: facts of the instrument that never change, and its own record of them."""
+
+    def look(store: Store) -> _Fact:
+        form = store.recording(number)
+        if not form.pop("record_is_sound"):
+            raise DamagedRecordError(
+                f"recording {number} ({form['serial']}, {form['waveform_key']} of "
+                f"{form['timestamp']}): the stored record is not what its hash says"
+            )
+        body, content_hash = orjson.dumps(form), form["content_hash"]
+        return _Fact.of(body, content_hash, form["simulated"], (b"content-type", JSON_TYPE))
+
+    return await _for_good(request, number, look)
+
+
+@archive.get(
+    "/events/{id}/waveform",
+    response_model=schemas.ArchivedWaveformOut,
+    responses={
+        200: {"description": "JSON; or the bare counts, as with a live waveform", "content": BYTES},
+        **FACT_PROBLEMS,
+    },
+)
+async def get_archived_waveform(request: Request, number: Id, query: Content) -> Response:
+    """
+    Samples of a recording: in physical units, or as bare counts.
+
+    A reader who takes zstd gets the stored frame of the counts as it lies.
+    """
+    wants_counts = takes_counts(request.headers.get("accept", ""))
+    takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
+
+    def look(store: Store) -> _Fact:
+        samples = store.samples(number, query.content_hash)
+        # Unpacked and held against the hash in any case, also where the frame itself goes out.
+        form = samples.form()
+        body, headers = form["counts"], [(b"vary", b"accept, accept-encoding")]
+        content_hash = samples.content_hash.hex()
+        if not wants_counts:
+            body = _waveform_json(samples, form)
+            headers.append((b"content-type", JSON_TYPE))
+        else:
+            headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(form)]
+            headers.append((b"x-content-hash", content_hash.encode()))
+            if takes_frame and samples.codec == CODEC:
+                body = samples.frame
+                headers.append((b"content-encoding", b"zstd"))
+        return _Fact.of(body, content_hash, samples.simulated, *headers)
+
+    return await _for_good(request, number, look)
+
+
+@archive.get(
+    "/events/{id}/image",
+    response_class=Response,
+    responses={200: {"description": "The bytes", "content": BYTES}, **FACT_PROBLEMS},
+)
+async def get_archived_image(request: Request, number: Id, query: Content) -> Response:
+    """The unit's own memory of an event, byte for byte, from the file-type tag to the footer."""
+
+    def look(store: Store) -> _Fact:
+        samples = store.samples(number, query.content_hash)
+        image = store.image(samples.waveform_id)
+        if digest(image) != samples.content_hash:
+            raise DamagedRecordError(f"{samples.what}: the stored image is not what its hash says")
+        content_hash = samples.content_hash.hex()
+        headers = ((b"content-type", COUNTS_TYPE), (b"x-content-hash", content_hash.encode()))
+        return _Fact.of(image, content_hash, samples.simulated, *headers)
+
+    return await _for_good(request, number, look)
+
+
+@archive.get("/events/{id}/review", response_model=schemas.ReviewsOut, responses=LIST_PROBLEMS)
+async def get_review(request: Request, number: Id, _: Nothing) -> Response:
+    """What people said of a recording: the latest, and all of it."""
+    history = await gateway_of(request).keeper.ask(lambda store: store.reviews(number))
+    return _changing({"current": history[0] if history else None, "history": history})
+
+
+@archive.put(
+    "/events/{id}/review",
+    response_model=schemas.ReviewOut,
+    responses=LIST_PROBLEMS | described_problems(413),
+    openapi_extra=REVIEW_BODY,
+)
+async def put_review(request: Request, number: Id, _: Nothing) -> Response:
+    """Say what you make of a recording; what was said before is kept. Nothing else changes."""
+    said = await _review_of(request)
+    stored = await gateway_of(request).keeper.change(
+        lambda store: store.review(
+            number,
+            at=datetime.now(UTC),
+            reviewer=said.reviewer,
+            false_trigger=said.false_trigger,
+            note=said.note,
+        )
+    )
+    return _changing(stored)
+
+
+@archive.get("/findings", response_model=schemas.FindingsOut, responses=LIST_PROBLEMS)
+async def get_findings(request: Request, query: Some) -> Response:
+    """What was noticed, the latest first: two contents under one stamp, damage, repair."""
+    found = await gateway_of(request).keeper.ask(lambda store: store.findings(query.limit))
+    return _changing({"findings": found})
+
+
+def takes_zstd(accept_encoding: str) -> bool:
+    """
+    Return whether an ``Accept-Encoding`` takes zstd (RFC 9110, 12.5.3).
+
+    A weight that cannot be read takes nothing.
+
+    >>> takes_zstd("gzip, zstd;q=0.5"), takes_zstd("*, zstd;q=0")
+    (True, False)
+    """
+    weights: dict[str, float] = {}
+    for part in accept_encoding.split(","):
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        weights[name] = weight
+    return weights.get("zstd", weights.get("*", 0.0)) > 0
+
+
+def _waveform_json(samples: Samples, form: forms.Form) -> bytes:
+    view = forms.waveform_view(form)
+    return orjson.dumps(
+        {
+            "id": samples.recording_id,
+            "serial": samples.serial,
+            **view,
+            "simulated": samples.simulated,
+            "read_at": samples.read_at,
+            "route": samples.route,
+            "content_hash": samples.content_hash.hex(),
+        }
+    )
+
+
+def _changing(body: forms.Form) -> Response:
+    """Return an answer that the next one may contradict."""
+    return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=CHANGING)
+
+
+async def _for_good(request: Request, number: int, look: Callable[[Store], _Fact]) -> Response:
+    """
+    Return a fact that may be kept for good, or 304 to a reader who has it.
+
+    Raises:
+        DamagedRecordError: it is not what its hash says; written down as a finding.
+        StoreError: there is no such fact, or the database cannot be read.
+    """
+    keeper = gateway_of(request).keeper
+    try:
+        fact = await keeper.ask(look)
+    except DamagedRecordError as error:
+        detail = str(error)
+        keeper.damaged += 1
+        log.error("archived_record_damaged", recording=number, error=detail)
+        # What cannot be written down now must not hide the damage.
+        with suppress(StoreError):
+            await keeper.change(lambda store: store.note_damage(number, detail))
+        raise
+    more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", FOR_GOOD)]
+    if fact.is_simulated:
+        more.append(provenance.SIMULATED)
+    if_none_match = request.headers.get("if-none-match")
+    if if_none_match is not None and provenance.names(if_none_match, fact.etag):
+        kept = [pair for pair in fact.headers if pair[0] not in OF_A_BODY]
+        return Reply(304, [*kept, *more], b"").response()
+    length = (b"content-length", b"%d" % len(fact.body))
+    return Reply(200, [*fact.headers, *more, length], fact.body).response()
+
+
+async def _review_of(request: Request) -> ReviewIn:
+    """
+    Return the review that a request brings.
+
+    Raises:
+        TooLargeError: it is larger than any review; no more of it was read.
+        RequestValidationError: it is none.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_REVIEW_BYTES:
+            raise TooLargeError(f"a review has at most {MOST_REVIEW_BYTES} bytes; shorten the note")
+    try:
+        return ReviewIn.model_validate_json(bytes(body))
+    except ValidationError as error:
+        wrong = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
+        raise RequestValidationError(wrong) from None

@@ -1,0 +1,129 @@
+"""
+A database that outlives the relay: SQLite in memory, in a world of virtual time.
+
+A verb of the store happens at one instant, as a transaction does. Before and behind it the relay
+may wait; a crash falls into these waits, so a write is done and not yet answered, or asked for and
+never done. Writes follow one another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+from sfm.gateway import Answer
+from sfm.store import Store, Wanted, mirror
+from sfm.store.engine import Engines, read_url
+from sfm.store.errors import StoreLostError
+
+T = TypeVar("T")
+
+
+@cache
+def _template() -> Any:
+    """An empty database of the right revision, made once in a process."""
+    return _connection(Store.open("sqlite://").engines)
+
+
+def _connection(engines: Engines) -> Any:
+    return engines.writing.raw_connection().driver_connection
+
+
+class _Life(Store):
+    """One start of the relay's view of the database."""
+
+    def close(self) -> None:
+        """The database stays."""
+
+
+class Disk:
+    """The database of one world."""
+
+    def __init__(self, clock: Callable[[], float], chance: random.Random, pace_s: float) -> None:
+        self._engines = Engines(read_url("sqlite://"))
+        _template().backup(_connection(self._engines))
+        self._chance = random.Random(chance.getrandbits(32))
+        self._pace_s = pace_s
+        self._life = 0
+        self._writing: asyncio.Lock | None = None
+        self._stored_events: set[tuple[str, str, str | None]] = set()
+        self._stored_waveforms: set[tuple[str, str, str | None, bytes]] = set()
+        self._rows = (0, 0)
+
+    def begin_life(self) -> Callable[[], Store]:
+        """Return what a keeper opens."""
+        self._life += 1
+        self._writing = asyncio.Lock()
+        return lambda: _Life(self._engines)
+
+    def end_life(self) -> None:
+        """From now on nothing that the present relay asks for is done."""
+        self._life += 1
+
+    async def run(self, verb: Callable[[], T], is_write: bool, /) -> T:
+        """Run a verb at an instant of its own."""
+        life, writing = self._life, self._writing
+        assert writing is not None
+        if not is_write:
+            return await self._run(verb, life)
+        async with writing:
+            return await self._run(verb, life)
+
+    async def _run(self, verb: Callable[[], T], life: int) -> T:
+        await self._wait()
+        if life != self._life:
+            raise StoreLostError("the process is gone")
+        result = verb()
+        await self._wait()
+        if life != self._life:
+            raise StoreLostError("the process is gone")
+        return result
+
+    async def _wait(self) -> None:
+        if self._chance.random() < 0.5:
+            await asyncio.sleep(self._pace_s * self._chance.choice((0.0, 0.1, 1.0, 4.0)))
+
+    # --- the proof -------------------------------------------------------------------------------
+
+    def note_stored(self, thing: str, answer: Answer) -> None:
+        """Note what was told to be stored."""
+        serial, value = answer.provenance.serial or "", answer.value
+        match thing:
+            case "events":
+                self._stored_events |= {(serial, e["waveform_key"], e["timestamp"]) for e in value}
+            case "event" | "waveform":
+                stamp = (serial, value["waveform_key"], value["timestamp"])
+                self._stored_events.add(stamp)
+                if thing == "waveform":
+                    self._stored_waveforms.add((*stamp, value["counts"]))
+
+    def hold_against(self, complain: Callable[[str], None]) -> None:
+        """Complain of what was told to be stored and is not there whole, once, and agreed upon."""
+        store = _Life(self._engines)
+        with self._engines.read() as connection:
+            for sentence in mirror.contradictions(connection):
+                complain(f"the mirror: {sentence}")
+        counts = store.counts()
+        rows = counts["recordings"], counts["recording_waveforms"]
+        if rows[0] < self._rows[0] or rows[1] < self._rows[1]:
+            complain(f"records went: {self._rows} before, {rows} now")
+        self._rows = rows
+        events: set[Any] = set()
+        waveforms: set[Any] = set()
+        identities: list[Any] = []
+        for row in store.page(Wanted(), limit=1000).rows:
+            stamp = (row["serial"], row["waveform_key"], row["timestamp"])
+            events.add(stamp)
+            identities.append((*stamp, store.recording(row["id"])["content_hash"]))
+            for content in row["contents"]:
+                held = store.samples(row["id"], bytes.fromhex(content))
+                waveforms.add((*stamp, held.counts()))
+        if len(set(identities)) < len(identities):
+            complain("a recording is there twice")
+        for stamp in self._stored_events - events:
+            complain(f"event {stamp} was told to be stored and is not there")
+        for waveform in self._stored_waveforms - waveforms:
+            complain(f"waveform {waveform[:3]} was told to be stored and is not there")
