@@ -18,7 +18,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -163,6 +163,15 @@ class _Found(NamedTuple):
         return self.age_s if self.is_verified else self.held.age_s(now_mono)
 
 
+@dataclass(slots=True, eq=False)
+class _Look:
+    """A look into the store, and how many readers have not gone on from it yet."""
+
+    task: asyncio.Task[Any]
+    waiting: int = 0
+    gone_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class _Tally:
     """How one device's readers were served."""
 
@@ -211,7 +220,7 @@ class Gateway:
         self._closed = False
         self._ending = False
         self._owners: dict[str, Owner] = {}
-        self._looking: dict[Hashable, asyncio.Task[Any]] = {}
+        self._looking: dict[Hashable, _Look] = {}
         """What is being looked up in the store."""
         self._tallies: dict[str, _Tally] = {}
         held, status = cache.held_info, cache.held_monitor_status
@@ -239,9 +248,10 @@ class Gateway:
     async def close(self) -> None:
         """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
         self._closed = True
-        for task in list(self._looking.values()):
+        looks = [found.task for found in self._looking.values()]
+        for task in looks:
             task.cancel()
-        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+        await asyncio.gather(*looks, return_exceptions=True)
         await asyncio.gather(*(owner.close() for owner in self._owners.values()))
         await self.keeper.close()
 
@@ -438,7 +448,8 @@ class Gateway:
         """Take up what the store knows of a device; return whether that is known now."""
         key = self.conn_key(address)
         owner = self._owners.get(key)
-        if not self.keeper.has_store or (owner is not None and owner.is_recalled):
+        is_known = owner is not None and owner.is_recalled and key not in self._looking
+        if is_known or not self.keeper.has_store:
             return True
         return await self._together(key, lambda: self._recall_now(address, key))
 
@@ -475,16 +486,33 @@ class Gateway:
 
         So they go on at one moment, and nobody is left behind by the flight of another.
         """
-        task: asyncio.Task[T] | None = self._looking.get(what)
-        if task is None:
-            task = self._looking[what] = asyncio.create_task(look())
-            task.add_done_callback(lambda _: self._looking.pop(what, None))
-            task.add_done_callback(take_note)
-        # A cancelled reader ends his own waiting, not the look.
-        await asyncio.wait([task])
-        if task.cancelled():
+        found = self._looking.get(what)
+        if found is None:
+            found = self._looking[what] = _Look(asyncio.create_task(look()))
+            found.task.add_done_callback(lambda _: self._looked(what))
+            found.task.add_done_callback(take_note)
+        if found.task.done():
+            # Those who waited for it are about to go on: not before them.
+            await found.gone_on.wait()
+        else:
+            found.waiting += 1
+            try:
+                # A cancelled reader ends his own waiting, not the look.
+                await asyncio.wait([found.task])
+            finally:
+                found.waiting -= 1
+                self._looked(what)
+        if found.task.cancelled():
             raise ClosingError("the relay is shutting down")
-        return task.result()
+        result: T = found.task.result()
+        return result
+
+    def _looked(self, what: Hashable) -> None:
+        """Forget a look that has ended and that everybody has gone on from."""
+        found = self._looking.get(what)
+        if found is not None and found.task.done() and not found.waiting:
+            del self._looking[what]
+            found.gone_on.set()
 
     async def _ask(self, address: Address, thing: _Thing, freshness: Freshness) -> Answer:
         """Answer from what is held if the reader takes it; else from the next departure."""

@@ -262,7 +262,7 @@ class Keeper:
         listed: Sequence[Form],
         read: Sequence[Event],
         *,
-        is_mirrored: bool,
+        is_servable: bool,
     ) -> Outcome:
         """Archive the events that were read; mirror the list that they complete."""
         waiting = _Waiting(
@@ -273,7 +273,7 @@ class Keeper:
         return await self._keep(
             origin.conn_key,
             lambda store, seen: store.keep_list(
-                origin, seen, probe, listed, read, is_mirrored=is_mirrored
+                origin, seen, probe, listed, read, is_servable=is_servable
             ),
             waiting if read else None,
         )

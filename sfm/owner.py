@@ -271,6 +271,9 @@ class Owner:
             _note_time(self._cache.held_info(self.conn_key), found.info_noted)
         if found.events is None or found.probe is None:
             return True
+        self._told = _Told(found.epoch, found.probe, len(found.events), _digest(found.events))
+        if found.events_noted is None:
+            return True  # it was told, and was late: it is compared with, and not shown
         self._cache.set_events(
             self.conn_key,
             len(found.events),
@@ -281,7 +284,6 @@ class Owner:
             proven=False,
         )
         _note_time(self._cache.held_events(self.conn_key), found.events_noted)
-        self._told = _Told(found.epoch, found.probe, len(found.events), _digest(found.events))
         return True
 
     async def recall_waveform(self, index: int) -> Held | None:
@@ -569,7 +571,7 @@ class Owner:
         epoch = self._cache.epoch(self.conn_key).number
         self._told = _Told(epoch, probe, len(events), _digest(events))
         outcome = await self._keeper.keep_list(
-            self._origin(began_mono), probe, events, read, is_mirrored=is_kept
+            self._origin(began_mono), probe, events, read, is_servable=is_kept
         )
         if outcome.fenced_epoch is not None:
             self._begin_beyond(outcome.fenced_epoch)

@@ -158,6 +158,8 @@ def write_list(
     listed: Sequence[Form],
     first_new: int,
     recording_ids: Mapping[int, int],
+    *,
+    is_servable: bool = True,
 ) -> int | Fenced:
     """
     Write down the list; return the version that is now to be seen.
@@ -170,6 +172,8 @@ def write_list(
         listed: the whole list.
         first_new: the first index that was not in the list before.
         recording_ids: for each new index, its recording.
+        is_servable: False for a list that was told and came too late for the cache: after a restart
+            it is compared with, so that its epoch names no other memory, and shown to nobody.
     """
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
@@ -203,7 +207,7 @@ def write_list(
         origin,
         probe_json=json_text(_probe_form(probe)),
         list_count=len(listed),
-        list_read_at=origin.read_at_text,
+        list_read_at=origin.read_at_text if is_servable else None,
         list_began_mono=origin.began_mono,
         list_boot_id=origin.boot_id,
     )

@@ -127,7 +127,7 @@ class Store:
         listed: Sequence[Form],
         read: Sequence[Event],
         *,
-        is_mirrored: bool = True,
+        is_servable: bool = True,
     ) -> Kept:
         """
         Enter the events that were read; write down the list that they complete.
@@ -138,18 +138,20 @@ class Store:
             probe: the one that the list was read under.
             listed: the whole list, as forms.
             read: those events of it that were read now; they are its end.
-            is_mirrored: whether the list is what the unit holds now.
+            is_servable: see ``mirror.write_list``.
 
         Raises:
             NoSerialError: nothing says which unit it is.
         """
         with self.engines.write() as connection:
             numbers = archive.keep_events(connection, origin, read, self._zones)
-            if not is_mirrored:
-                return Kept(None)
             ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
             first_new = len(listed) - len(read)
-            return Kept(mirror.write_list(connection, origin, seen, probe, listed, first_new, ids))
+            return Kept(
+                mirror.write_list(
+                    connection, origin, seen, probe, listed, first_new, ids, is_servable=is_servable
+                )
+            )
 
     def keep_events(self, origin: Origin, read: Sequence[Event]) -> Kept:
         """Enter events that were read, and say nothing of what the unit holds now."""

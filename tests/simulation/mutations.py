@@ -27,8 +27,10 @@ from sfm.api import provenance
 from sfm.flights import Departures
 from sfm.gateway import Gateway
 from sfm.identity import compare_probes
+from sfm.keeper import Keeper, Outcome
 from sfm.live_cache import LiveCache
 from sfm.owner import Owner
+from sfm.store import mirror
 
 
 def no_generation_check() -> Any:
@@ -334,6 +336,32 @@ def tags_shared() -> list[str]:
     return [tag for tag in set(tags) if tags.count(tag) > 1]
 
 
+def told_list_forgotten_by_a_restart() -> Any:
+    """After a restart nothing says which memory an epoch was told of."""
+    take_up = Owner.take_up
+
+    def forgetful(self: Any, found: Any) -> bool:
+        taken = take_up(self, found)
+        self._told = None
+        return taken
+
+    return patch.object(Owner, "take_up", forgetful)
+
+
+def stored_before_it_is_written() -> Any:
+    """An answer says stored, and the record is on its way."""
+
+    async def keep(self: Any, *args: Any, **kw: Any) -> Outcome:
+        return Outcome(True)
+
+    return patch.object(Keeper, "_keep", keep)
+
+
+def mirror_keeps_the_old_memory() -> Any:
+    """A new epoch enters the mirror, and what is there stays."""
+    return patch.object(mirror, "_clear", lambda connection, conn_key: None)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A breakage, and where it can show."""
@@ -371,6 +399,8 @@ MUTATIONS = [
     Mutation(drop_keeps_the_generation),
     Mutation(flush_touches_another_device),
     Mutation(aliasing),
+    Mutation(stored_before_it_is_written, grain="kept"),
+    Mutation(mirror_keeps_the_old_memory, grain="kept"),
 ]
 
 
