@@ -18,6 +18,7 @@ HEADS = {
     "bench_cache_hits.py": ("ns per hit", "LiveCache held_events", "parts of a hit"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
     "bench_http.py": ("requests/s", "JSON, again"),
+    "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
 }
 """What the table of each must say."""

@@ -1,0 +1,332 @@
+"""
+What durability costs: commits, pages, a restart, a waveform from disk, room.
+
+``make bench`` or ``PYTHONPATH=tests python benchmarks/bench_store.py``. SFM_BENCH_QUICK=1 makes it
+small. The peer of a commit is the bare sqlite3 module: one row of the same size, one transaction,
+``synchronous=FULL``, the same disk. The peer of a page is OFFSET on the same table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from minimateplus.client import MiniMate
+from minimateplus.link.memory import memory_pair
+from minimateplus.model import Event, Waveform
+from minimateplus.simulator import SimulatedUnit, converse, serve_tcp
+from sfm import forms
+from sfm.store import Origin, Store, Wanted
+from sfm.store.cursors import Cursor
+from sfm.store.engine import SQLITE
+
+QUICK = bool(os.environ.get("SFM_BENCH_QUICK"))
+ROWS = 20_000 if QUICK else 1_000_000
+ARCHIVES = (1_000,) if QUICK else (10_000, 100_000)
+COMMITS = 20 if QUICK else 200
+SERIALS = 50
+T0 = datetime(2020, 1, 1)
+
+
+def timed(act: Callable[[], Any], times: int) -> tuple[float, float]:
+    """Return median and 90th percentile, ms."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        act()
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took), sorted(took)[int(len(took) * 0.9)]
+
+
+def say(what: str, figure: str, target: str = "") -> None:
+    """Print one row."""
+    print(f"{what:<58}{figure:>26}  {target}")
+
+
+def origin(conn_key: str = "tcp:bench:1", serial: str = "SIM0001") -> Origin:
+    """Return where benchmark records are from."""
+    return Origin(
+        conn_key=conn_key,
+        serial=serial,
+        epoch=0,
+        simulated=True,
+        read_at=datetime(2026, 5, 1, tzinfo=UTC),
+        began_mono=1.0,
+        boot_id=None,
+    )
+
+
+def read_unit(events: int) -> tuple[Any, list[Event], list[Waveform]]:
+    """Return what a simulated unit says: probe, list, waveforms."""
+    unit = SimulatedUnit("SIM0001", seed=5)
+    for number in range(events):
+        unit.record_event(at_unit=T0 + timedelta(hours=number))
+
+    async def read() -> tuple[Any, list[Event], list[Waveform]]:
+        ours, theirs = memory_pair("unit")
+        answering = asyncio.create_task(converse(unit, theirs))
+        async with MiniMate.connect(ours) as talk:
+            probe = await talk.read_probe()
+            listed = await talk.read_events()
+            waveforms = [await talk.read_waveform(event) for event in listed]
+        await answering
+        return probe, listed, waveforms
+
+    return asyncio.run(read())
+
+
+def fill(path: Path, rows: int) -> None:
+    """Put rows into the archive the short way: as the store would, without its checks."""
+    with Store.open(f"sqlite:///{path}"):
+        pass
+    connection = SQLITE.connect(str(path))
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.executemany(
+        "INSERT INTO recordings (serial, waveform_key, event_timestamp, content_hash, record, slot,"
+        " tran_in_s, vert_in_s, long_in_s, mic_psi, vector_sum_in_s, project, simulated, epoch,"
+        " route, read_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,1,0,'tcp:bench:1',?)",
+        (
+            (
+                f"BE{n % SERIALS:05}",
+                f"{0x01110000 + n:08x}",
+                (T0 + timedelta(seconds=97 * n)).isoformat(),
+                n.to_bytes(32, "big"),
+                bytes(210),
+                n % 300,
+                0.1,
+                0.2,
+                0.3,
+                0.001,
+                9.0 if n % 10_000 == 0 else 0.4,
+                "North face" if n % 2 else "Bridge pier 4",
+                "2026-05-01T00:00:00.000+00:00",
+            )
+            for n in range(rows)
+        ),
+    )
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("ANALYZE")
+    connection.close()
+
+
+def bench_commits(folder: Path) -> None:
+    """Measure one durable commit, beside the bare module's."""
+    probe, listed, waveforms = read_unit(40 if QUICK else 300)
+    several = [forms.event_form(event) for event in listed]
+    with Store.open(f"sqlite:///{folder / 'commits.sqlite'}") as store:
+        began = time.perf_counter()
+        seen: Any = store.keep_list(origin(), None, probe, several[:-1], listed[:-1]).mirror
+        say(
+            f"first list of {len(listed) - 1} events",
+            f"{(time.perf_counter() - began) * 1e3:.1f} ms",
+        )
+        keys = iter(range(10**6))
+
+        def append() -> None:
+            nonlocal seen
+            number = next(keys)
+            event = Event(
+                index=len(several) - 1,
+                key=listed[-1].key,
+                timestamp_unit=T0 + timedelta(days=9, seconds=number),
+                peaks=listed[-1].peaks,
+                project=None,
+                record=number.to_bytes(210, "big"),
+            )
+            one = [*several[:-1], forms.event_form(event)]
+            seen = store.keep_list(origin(), seen, probe, one, [event]).mirror
+
+        ours = timed(append, COMMITS)
+        waiting = iter(waveforms * 10)
+
+        def keep() -> None:
+            nonlocal seen
+            waveform = next(waiting)
+            form = forms.waveform_form(waveform, None)
+            kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
+            seen = kept.mirror
+
+        samples = timed(keep, min(COMMITS, len(waveforms)))
+    size = len(waveforms[0].image) + 8000
+    bare = SQLITE.connect(str(folder / "bare.sqlite"), isolation_level=None)
+    bare.execute("PRAGMA journal_mode=WAL").close()
+    bare.execute("PRAGMA synchronous=FULL").close()
+    bare.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB)")
+    for what, (median, p90), data, target in (
+        ("durable commit of an event", ours, bytes(600), "target 3 ms"),
+        (
+            f"durable commit of a waveform, {waveforms[0].counts.shape[1]:,} samples",
+            samples,
+            os.urandom(size),
+            "target 3 ms",
+        ),
+    ):
+        insert = partial(bare.execute, "INSERT INTO rows (data) VALUES (?)", (data,))
+        floor, _ = timed(insert, COMMITS)
+        met = "met" if median <= 3 else "NOT met"
+        say(
+            what, f"{median:.2f} ms, p90 {p90:.2f}", f"{target}: {met}; {median / floor:.1f} x bare"
+        )
+    bare.close()
+
+
+def bench_pages(folder: Path) -> Path:
+    """Measure pages of 100 at three depths, beside OFFSET."""
+    path = folder / "large.sqlite"
+    began = time.perf_counter()
+    fill(path, ROWS)
+    say(f"(filling {ROWS:,} recordings)", f"{time.perf_counter() - began:.0f} s")
+    with Store.open(f"sqlite:///{path}", read_only=True) as store:
+        for depth in (0.0, 0.5, 0.999):
+            number = int(ROWS * (1 - depth))
+            at = (T0 + timedelta(seconds=97 * number)).isoformat()
+            cursor = Cursor(at, number).text()
+            wishes = {
+                "all units": Wanted(),
+                "one unit": Wanted(serial="BE00007"),
+                "a time range": Wanted(since="2020-01-01T00:00:00"),
+            }
+            for name, wanted in wishes.items():
+                median, p90 = timed(partial(store.page, wanted, cursor, 100), 20)
+                met = "met" if median <= 5 else "NOT met"
+                say(
+                    f"page of 100 at {depth:.1%}, {name}",
+                    f"{median:.2f} ms, p90 {p90:.2f}",
+                    f"target 5 ms: {met}",
+                )
+            with store.engines.read() as connection:
+                offset = int(ROWS * depth)
+                sql = (
+                    "SELECT * FROM recordings ORDER BY event_timestamp DESC, id DESC "
+                    f"LIMIT 100 OFFSET {offset}"
+                )
+                query = text(sql)
+                median, _ = timed(lambda: connection.execute(query).all(), 3)  # noqa: B023
+            say("  the same by OFFSET", f"{median:.2f} ms")
+        for name, wanted in {
+            "PVS of 1 in 10,000": Wanted(min_pvs_in_s=5.0),
+            "project, half of them": Wanted(project="north"),
+            "project, none": Wanted(project="nowhere"),
+        }.items():
+            median, _ = timed(partial(store.page, wanted, None, 100), 3)
+            say(f"first page, {name}", f"{median:.1f} ms", "no target")
+        median, _ = timed(store.devices, 3)
+        say("every unit with its counts", f"{median:.1f} ms", "no target")
+    return path
+
+
+def bench_restart(folder: Path) -> None:
+    """Measure the first correct answers of a relay that was started anew."""
+    for rows in ARCHIVES:
+        path = folder / f"restart{rows}.sqlite"
+        fill(path, rows)
+        asyncio.run(_restart(path, rows))
+
+
+async def _restart(path: Path, rows: int) -> None:
+    unit = SimulatedUnit("SIM0001", seed=5)
+    for number in range(20 if QUICK else 300):
+        unit.record_event(at_unit=T0 + timedelta(hours=number))
+    async with serve_tcp(unit) as served:
+        query = f"host=127.0.0.1&tcp_port={served.port}"
+        for life in ("first", "second"):
+            environment = {**os.environ, "SFM_DATABASE_URL": f"sqlite:///{path}"}
+            began = time.perf_counter()
+            relay = subprocess.Popen(  # noqa: ASYNC220  # starting it is no wait
+                [
+                    str(Path(sys.executable).with_name("seismo-relay")),
+                    "serve",
+                    "--http-port",
+                    "8397",
+                ],
+                env=environment,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                async with httpx.AsyncClient(
+                    base_url="http://127.0.0.1:8397", timeout=60, trust_env=False
+                ) as client:
+                    while True:
+                        try:
+                            await client.get("/health")
+                            break
+                        except httpx.TransportError:
+                            await asyncio.sleep(0.005)
+                    up = time.perf_counter()
+                    listed = await client.get(f"/device/events?{query}")
+                    first = time.perf_counter()
+                    waveform = await client.get(f"/device/event/3/waveform?{query}")
+                    second = time.perf_counter()
+                    if life == "second":
+                        assert listed.json()["provenance"]["source"] == "disk"
+                        assert waveform.json()["provenance"]["source"] == "disk"
+                        took = (first - up) * 1000
+                        met = "met" if took <= 100 else "NOT met"
+                        name = f"first list after a restart, {rows:,} recordings"
+                        say(name, f"{took:.0f} ms", f"target 100 ms: {met}")
+                        say("  then a waveform", f"{(second - first) * 1000:.1f} ms")
+                        say("  start of the process before that", f"{up - began:.2f} s")
+            finally:
+                relay.terminate()
+                relay.wait(20)
+
+
+def bench_room(folder: Path) -> None:
+    """Measure what a stored event takes, and what bringing a waveform back costs."""
+    probe, listed, waveforms = read_unit(20 if QUICK else 300)
+    path = folder / "room.sqlite"
+    with Store.open(f"sqlite:///{path}") as store:
+        several = [forms.event_form(event) for event in listed]
+        seen: Any = store.keep_list(origin(), None, probe, several, listed).mirror
+        for waveform in waveforms:
+            form = forms.waveform_form(waveform, None)
+            kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
+            seen = kept.mirror
+        version = seen
+        median, p90 = timed(lambda: store.recall_waveform("tcp:bench:1", 3, 0, version), 100)
+        met = "met" if median <= 1 else "NOT met"
+        say(
+            "waveform from disk, hash verified",
+            f"{median:.2f} ms, p90 {p90:.2f}",
+            f"target 1 ms: {met}",
+        )
+        median, _ = timed(lambda: store.samples(3).counts(), 100)
+        say("  its stored frame alone, hash verified", f"{median:.2f} ms")
+    raw = sum(w.counts.nbytes for w in waveforms) / len(waveforms)
+    image = sum(len(w.image) for w in waveforms) / len(waveforms)
+    packed = sum(len(zlib.compress(w.counts.tobytes(), 6)) for w in waveforms) / len(waveforms)
+    whole = path.stat().st_size / len(waveforms)
+    say("database, bytes per event with samples", f"{whole:,.0f}", f"{whole / raw:.2f} x raw int16")
+    say("  raw int16", f"{raw:,.0f}")
+    say("  the unit's own memory of it", f"{image:,.0f}")
+    say("  zlib 6 of the raw, for comparison", f"{packed:,.0f}")
+
+
+def main() -> None:
+    """Run all."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print(f"SQLite {SQLITE.sqlite_version} ({SQLITE.__name__}), durable commits on {folder}")
+        bench_commits(folder)
+        bench_room(folder)
+        bench_restart(folder)
+        bench_pages(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Faults under the database file: full, locked, broken off at any statement, a WAL cut anywhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from minimateplus.model import Event, MemoryProbe, Peaks
+from sfm import forms
+from sfm.store import Origin, Store, Wanted, engine, mirror, revisions
+from sfm.store.engine import SQLITE, Engines, read_url
+from sfm.store.errors import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreLostError,
+)
+from sfm.store.samples_at_rest import digest
+
+KEY = "tcp:unit:12345"
+ORIGIN = Origin(
+    conn_key=KEY,
+    serial="BE1",
+    epoch=0,
+    simulated=True,
+    read_at=datetime(2026, 5, 1, tzinfo=UTC),
+    began_mono=1.0,
+    boot_id="b",
+)
+
+
+def an_event(index: int) -> Event:
+    return Event(
+        index=index,
+        key=(0x01110000 + 512 * index).to_bytes(4, "big"),
+        timestamp_unit=datetime(2026, 4, 1, 0, index),
+        peaks=Peaks(
+            tran_in_s=0.5, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=0.5
+        ),
+        project="North face",
+        record=bytes([index]) * 210,
+    )
+
+
+def a_probe(count: int) -> MemoryProbe:
+    return MemoryProbe(
+        serial="BE1",
+        first_key=an_event(0).key,
+        last_key=an_event(count - 1).key,
+        lifetime_count=count,
+        last_timestamp=f"2026-04-01T00:{count - 1:02}:00",
+        is_empty=False,
+    )
+
+
+def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
+    counts = bytes(range(256)) * (8 + event.index)
+    form = {
+        **forms.event_form(event),
+        "samples": len(counts) // 8,
+        "vouched": [len(counts) // 8] * 4,
+        "sample_rate_hz": 1024,
+        "sample_rate_source": "event",
+        "pretrigger_samples": 256,
+        "geo_range_in_s": 10.0,
+        "geo_range_source": "event",
+        "mode": "continuous",
+        "counts": counts,
+    }
+    return form, bytes([event.index]) * 3000
+
+
+def grow(store: Store, count: int, seen: Any) -> Any:
+    """Keep one more event, and its waveform; return the version to be seen."""
+    events = [an_event(index) for index in range(count)]
+    listed = [forms.event_form(event) for event in events]
+    new = events if seen is None else events[-1:]
+    seen = store.keep_list(ORIGIN, seen, a_probe(count), listed, new).mirror
+    return store.keep_waveform(ORIGIN, seen, events[-1], *a_waveform(events[-1])).mirror
+
+
+def state(store: Store) -> tuple[int, int, int, int]:
+    """Recordings, waveforms, mirrored events and waveforms; everything held against its hash."""
+    for row in store.page(Wanted(), limit=1000).rows:
+        assert store.recording(row["id"])["record_is_sound"]
+        for content in row["contents"]:
+            held = store.samples(row["id"], bytes.fromhex(content))
+            assert held.counts()
+            assert digest(store.image(held.waveform_id)) == held.content_hash
+    with store.engines.read() as connection:
+        assert mirror.contradictions(connection) == []
+        if store.engines.is_sqlite:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    counts = store.counts()
+    names = ("recordings", "recording_waveforms", "cached_events", "cached_waveforms")
+    a, b, c, d = (counts[name] for name in names)
+    return a, b, c, d
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "faults.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+def test_a_full_disk_is_called_that_loses_nothing_and_passes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(f"sqlite:///{path}") as store:
+        seen = grow(store, 1, None)
+    tuned = engine._tuned
+
+    def with_a_quota(connection: Any, is_writer: bool) -> Any:
+        connection = tuned(connection, is_writer)
+        if is_writer:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count={pages + 2}").close()
+        return connection
+
+    monkeypatch.setattr(engine, "_tuned", with_a_quota)
+    with Store.open(f"sqlite:///{path}") as store:
+        before = state(store)
+
+        def fill() -> None:
+            nonlocal seen, before
+            for count in range(2, 40):
+                seen = grow(store, count, seen)
+                before = state(store)
+
+        with pytest.raises(StoreFullError):
+            fill()
+        held = state(store)
+        # The event may be in, and its waveform not: each is whole.
+        assert held[0] - before[0] in (0, 1)
+        assert held[1] == before[1]
+    monkeypatch.undo()
+    with Store.open(f"sqlite:///{path}") as store:
+        again = grow(store, held[0] + 1, None)
+        assert isinstance(again, mirror.Fenced)  # it never saw these rows
+        assert state(store)[0] == held[0] + 1
+
+
+def test_somebody_elses_lock_is_called_that_and_passes(path: Path, store: Store) -> None:
+    seen = grow(store, 1, None)
+    before = state(store)
+    with closing(SQLITE.connect(str(path), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE").close()
+        with pytest.raises(StoreBusyError):
+            grow(store, 2, seen)
+        assert state(store) == before
+        other.execute("ROLLBACK").close()
+    grow(store, 2, seen)
+    assert state(store) == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize("what", ["list", "waveform"])
+def test_a_write_that_breaks_at_any_statement_leaves_nothing_behind(
+    store: Store, what: str
+) -> None:
+    seen = grow(store, 1, None)
+    before = state(store)
+    events = [an_event(0), an_event(1)]
+    listed = [forms.event_form(event) for event in events]
+
+    def write() -> Any:
+        if what == "list":
+            return store.keep_list(ORIGIN, seen, a_probe(2), listed, events[1:])
+        return store.keep_waveform(ORIGIN, seen, events[1], *a_waveform(events[1]))
+
+    left = 0
+
+    def fail(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise SQLITE.OperationalError("disk I/O error")
+
+    broken = 0
+    sqlalchemy_event.listen(store.engines.writing, "before_cursor_execute", fail)
+    try:
+        while True:
+            left = broken
+            try:
+                write()
+                break
+            except (StoreError, SQLITE.OperationalError):
+                pass
+            broken += 1
+            left = 10**6
+            assert state(store) == before
+    finally:
+        sqlalchemy_event.remove(store.engines.writing, "before_cursor_execute", fail)
+    assert broken >= 4
+    assert state(store)[0] == 2
+
+
+def test_a_wal_cut_anywhere_gives_back_a_beginning_of_what_was_committed(
+    path: Path, tmp_path: Path
+) -> None:
+    states = []
+    with Store.open(f"sqlite:///{path}") as store:
+        seen = None
+        for count in range(1, 5):
+            seen = grow(store, count, seen)
+            states.append(state(store))
+        for name in ("", "-wal"):
+            shutil.copy(f"{path}{name}", f"{tmp_path}/copy{name}")
+    wal = (tmp_path / "copy-wal").read_bytes()
+    assert len(wal) > 40_000
+    met = set()
+    for length in sorted({*range(0, len(wal), 4 * 4120), 31, 33, 4151, len(wal) - 1, len(wal)}):
+        cut = tmp_path / f"cut{length}.sqlite"
+        shutil.copy(tmp_path / "copy", cut)
+        Path(f"{cut}-wal").write_bytes(wal[:length])
+        with Store.open(f"sqlite:///{cut}") as store:
+            found = state(store)
+            met.add(found)
+            # A list and its waveform are two commits; between them one is there.
+            assert found == (0, 0, 0, 0) or any(found[0] == whole[0] for whole in states)
+            grow(store, 6, None)
+            assert state(store)[0] >= found[0]
+    assert states[-1] in met
+    assert len(met) > 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda path: path.write_bytes(b"\x07" * 9000), StoreDamagedError),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), StoreDamagedError),
+        (lambda path: (path.unlink(), path.mkdir()), StoreLostError),
+    ],
+    ids=["rubbish", "truncated", "a folder"],
+)
+def test_a_file_that_is_no_database_has_a_name_for_it(
+    path: Path, spoil: Any, kind: type[StoreError]
+) -> None:
+    with Store.open(f"sqlite:///{path}") as store:
+        grow(store, 1, None)
+    spoil(path)
+
+    def use() -> None:
+        with Store.open(f"sqlite:///{path}") as store:
+            state(store)
+            grow(store, 2, None)
+
+    with pytest.raises(StoreError) as caught:
+        use()
+    assert isinstance(caught.value, kind)
+    assert str(path) in str(caught.value)
+
+
+def test_an_empty_file_is_an_empty_database(path: Path) -> None:
+    path.touch()
+    with Store.open(f"sqlite:///{path}") as store:
+        grow(store, 1, None)
+        assert state(store) == (1, 1, 1, 1)
+
+
+def test_a_start_that_was_killed_between_two_migrations_starts_again(path: Path) -> None:
+    engines = Engines(read_url(f"sqlite:///{path}"))
+    try:
+        revisions.upgrade(engines, "0001")
+    finally:
+        engines.close()
+    with Store.open(f"sqlite:///{path}") as store:
+        grow(store, 1, None)
+        assert state(store) == (1, 1, 1, 1)
