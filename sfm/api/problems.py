@@ -115,6 +115,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     store_errors.StoreInUseError: STORE_FAILED,
     store_errors.RevisionError: STORE_FAILED,
     store_errors.StoreError: STORE_FAILED,
+    store_errors.OwnToolsError: STORE_FAILED,
 }
 """Which problem each error is; an error not named here is what its nearest ancestor is."""
 

@@ -11,6 +11,7 @@ StoreError
 ├── NoSerialError      a record without a serial number; refused, not filed under a placeholder
 ├── NoSuchRecordError  the archive has no such record
 ├── BadCursorError     a cursor that this archive did not give
+├── OwnToolsError      PostgreSQL does this by a program of its own; the message names it
 └── DamagedRecordError stored bytes are not what their hash says
 """
 
@@ -81,6 +82,12 @@ class BadCursorError(StoreError):
     """A cursor that no page of this archive gave."""
 
     kind = "bad-cursor"
+
+
+class OwnToolsError(StoreError):
+    """PostgreSQL does this with a program of its own; the message has the command."""
+
+    kind = "own-tools"
 
 
 class DamagedRecordError(StoreError):

@@ -21,9 +21,9 @@ from sfm.store.engine import SQLITE, Engines, read_url
 from sfm.store.errors import (
     DamagedRecordError,
     NoSuchRecordError,
+    OwnToolsError,
     RevisionError,
     StoreDamagedError,
-    StoreError,
     StoreFullError,
     StoreLostError,
 )
@@ -31,12 +31,6 @@ from sfm.store.samples_at_rest import digest
 
 OnProgress = Callable[[int, int], None]
 """Told how much is done, of how much."""
-
-
-class OwnToolsError(StoreError):
-    """PostgreSQL does this with a program of its own; the message has the command."""
-
-    kind = "own-tools"
 
 
 @dataclass(frozen=True, slots=True)

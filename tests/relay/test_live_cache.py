@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import doctest
+import gc
 import math
 import subprocess
 import sys
@@ -933,11 +934,15 @@ def work_of(cache: LiveCache, operation: Callable[[], object]) -> tuple[int, int
     cache._devices = counted
     before = sys.gettrace()
     counted.touched = 0
+    # What a collection finalizes on the way is not this operation's work.
+    gc.collect()
+    gc.disable()
     sys.settrace(trace)
     try:
         operation()
     finally:
         sys.settrace(before)
+        gc.enable()
     return lines, counted.touched
 
 
