@@ -135,21 +135,21 @@ def bench_commits(folder: Path) -> None:
             f"first list of {len(listed) - 1} events",
             f"{(time.perf_counter() - began) * 1e3:.1f} ms",
         )
-        keys = iter(range(10**6))
+        keys, grown = iter(range(10**6)), several[:-1]
 
         def append() -> None:
             nonlocal seen
             number = next(keys)
             event = Event(
-                index=len(several) - 1,
+                index=len(grown),
                 key=listed[-1].key,
                 timestamp_unit=T0 + timedelta(days=9, seconds=number),
                 peaks=listed[-1].peaks,
                 project=None,
                 record=number.to_bytes(210, "big"),
             )
-            one = [*several[:-1], forms.event_form(event)]
-            seen = store.keep_list(origin(), seen, probe, one, [event]).mirror
+            grown.append(forms.event_form(event))
+            seen = store.keep_list(origin(), seen, probe, grown, [event]).mirror
 
         ours = timed(append, COMMITS)
         waiting = iter(waveforms * 10)

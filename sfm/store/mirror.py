@@ -225,7 +225,7 @@ def write_waveform(
         {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
     )
     for table in (events, waveforms):
-        if _conflict({event.index: stamp}, _slots(connection, table, origin.conn_key)):
+        if _conflict({event.index: stamp}, _slots(connection, table, origin.conn_key, event.index)):
             _clear(connection, origin.conn_key)
     _forget(connection, waveforms, origin.conn_key, {event.index})
     row = {
@@ -409,18 +409,17 @@ def _clear(connection: Connection, conn_key: str) -> None:
     connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**nothing))
 
 
-def _slots(connection: Connection, table: Table, conn_key: str) -> dict[int, Stamp]:
-    """Return the stamp that each slot of a device has in that table."""
+def _slots(
+    connection: Connection, table: Table, conn_key: str, index: int | None = None
+) -> dict[int, Stamp]:
+    """Return the stamp that each slot of a device has in that table, or that one slot."""
     t = table.c
-    rows = connection.execute(
-        select(t["index"].label("slot"), t.waveform_key, t.event_timestamp).where(
-            t.conn_key == conn_key
-        )
+    query = select(t["index"].label("slot"), t.waveform_key, t.event_timestamp).where(
+        t.conn_key == conn_key
     )
-    return {
-        row.slot: stamp_of({"waveform_key": row.waveform_key, "timestamp": row.event_timestamp})
-        for row in rows
-    }
+    rows = connection.execute(query if index is None else query.where(t["index"] == index))
+    # They were written in normal form.
+    return {row.slot: Stamp(row.waveform_key, row.event_timestamp) for row in rows}
 
 
 def _forget(connection: Connection, table: Table, conn_key: str, indices: set[int]) -> None:
