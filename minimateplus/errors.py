@@ -15,8 +15,12 @@ Everything that can go wrong with a unit, and who is to blame.
     │   │   ├── KeyChainError     its chain of event keys loops, jumps or breaks
     │   │   └── SampleDecodeError an event body could not be read
     │   ├── NoSuchEventError      it holds no event of that index or key
-    │   └── MemoryChangedError    its memory changed while we read it
+    │   ├── MemoryChangedError    its memory changed while we read it
+    │   ├── NotWritableError      it does not show where that setting lies; nothing was written
+    │   └── OutcomeUnknownError   a command was sent, and what became of it is not known
+    │       └── ReadBackError     it acknowledged a command, and then shows something else
     ├── LocalProtocolError        us: we were about to say what the wire does not allow now
+    ├── SettingError              us: a setting that a unit cannot take; names the field
     ├── SampleRangeError          us: samples that the event body has no form for
     └── CaptureError              a capture file that is none, or does not fit what was asked
 
@@ -36,10 +40,14 @@ __all__ = [
     "MemoryChangedError",
     "MiniMateError",
     "NoSuchEventError",
+    "NotWritableError",
+    "OutcomeUnknownError",
+    "ReadBackError",
     "RemoteProtocolError",
     "ReplyTimeoutError",
     "SampleDecodeError",
     "SampleRangeError",
+    "SettingError",
     "UnitError",
 ]
 
@@ -96,8 +104,37 @@ class MemoryChangedError(UnitError):
     """The unit's memory changed during the read; what was read is thrown away."""
 
 
+class NotWritableError(UnitError):
+    """The unit does not show where a setting lies, or its blocks: nothing was written."""
+
+
+class OutcomeUnknownError(UnitError):
+    """
+    A command went out, and whether the unit followed it is not known. It is never repeated.
+
+    ``__cause__`` says what went wrong. Read the unit before you give the command again.
+    """
+
+
+class ReadBackError(OutcomeUnknownError):
+    """The unit acknowledged a command, and shows something else when it is read afterwards."""
+
+
 class LocalProtocolError(MiniMateError):
     """A request was about to be sent that the unit would ignore or answer wrongly now."""
+
+
+class SettingError(MiniMateError, ValueError):
+    """
+    A setting that a unit cannot take. Nothing was sent.
+
+    ``field`` is the name of it, ``reason`` what it may be.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 class SampleRangeError(MiniMateError, ValueError):

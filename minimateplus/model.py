@@ -59,6 +59,86 @@ class RecordingSetup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetupChange:
+    """New recording settings; ``None`` keeps what the unit has. An empty text empties its field."""
+
+    mode: RecordMode | None = None
+    sample_rate_hz: int | None = None
+    histogram_interval_s: int | None = None
+    record_time_s: float | None = None
+    geo_range_in_s: float | None = None
+    trigger_level_in_s: float | None = None
+    alarm_level_in_s: float | None = None
+    mic_trigger_psi: float | None = None
+    mic_alarm_psi: float | None = None
+    project: str | None = None
+    client: str | None = None
+    operator: str | None = None
+    location: str | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallHome:
+    """When and whom a unit calls by itself, by its modem. Times of day are of the unit's clock."""
+
+    enabled: bool
+    dial: str | None
+    """What the unit says to its modem, such as ``ATDT`` and a number or an address."""
+    after_event: bool
+    at_times: bool
+    first_enabled: bool
+    first_time: str | None
+    """HH:MM."""
+    second_enabled: bool
+    second_time: str | None
+    retries: int
+    retry_wait_s: int
+    connect_wait_s: int
+    warm_up_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallHomeChange:
+    """New call-home settings; ``None`` keeps what the unit has."""
+
+    enabled: bool | None = None
+    dial: str | None = None
+    after_event: bool | None = None
+    at_times: bool | None = None
+    first_enabled: bool | None = None
+    first_time: str | None = None
+    second_enabled: bool | None = None
+    second_time: str | None = None
+    retries: int | None = None
+    retry_wait_s: int | None = None
+    connect_wait_s: int | None = None
+    warm_up_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One setting before and after, and the bytes of its block that differ."""
+
+    field: str
+    before: object
+    after: object
+    spans: tuple[tuple[int, str, str], ...]
+    """Offset in the un-escaped block, old bytes and new bytes in hexadecimal; at each place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a write of settings did, or would do."""
+
+    changes: tuple[FieldChange, ...]
+    is_written: bool
+    """False for a trial, and where nothing differed: then nothing was sent."""
+    elsewhere_bytes: int = 0
+    """Bytes of the block that came back otherwise than written, outside the given fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitInfo:
     """Who the unit is and how it is set up."""
 

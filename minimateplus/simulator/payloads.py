@@ -100,6 +100,25 @@ def setup_block(setup: RecordingSetup) -> bytes:
     return bytes(block)
 
 
+def call_home_block() -> bytes:
+    """Return the 124 bytes of 2C: off. Three retries as captured [C], the rest ours."""
+    fields = {
+        "own_length": layouts.CALL_HOME.size,
+        "dial": "ATDT",
+        "retries": 3,
+        "retry_wait_s": 60,
+        "connect_wait_s": 60,
+        "warm_up_s": 60,
+    }
+    return layouts.CALL_HOME.build(fields)
+
+
+def unknown_block(sub: int) -> bytes:
+    """Return a block of which only the length is known: its own length word, then zeros."""
+    size = commands.COMMANDS[sub].fetch_bytes or 0
+    return size.to_bytes(2, "big").ljust(size, b"\0")
+
+
 def _channel_block(name: str, setup: RecordingSetup) -> bytes:
     block = bytearray(layouts.CHANNEL_BLOCK_BYTES)
     block[0:4] = name.encode()
@@ -157,6 +176,7 @@ def footer(start: datetime, stop: datetime) -> bytes:
 
 
 __all__ = [
+    "call_home_block",
     "footer",
     "header_payload",
     "identity_payload",
@@ -165,4 +185,5 @@ __all__ = [
     "serial_payload",
     "setup_block",
     "texts_trailer",
+    "unknown_block",
 ]

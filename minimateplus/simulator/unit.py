@@ -1,16 +1,18 @@
 """
 ``SimulatedUnit``: memory, clock, battery and manners of a MiniMate Plus, without the instrument.
 
-What it does: answers every read command of the wire table, and start and stop of monitoring; keeps
-event memory with addresses, keys that advance with it, an erase that resets the keys but not the
-lifetime counter, and a monitor-log record behind each event; runs a clock that can be set back or
-was never set; checks its sensors for 40 s before it monitors. It is strict where real units are
-known to be: a bulk read that was not armed gets no answer, a frame with a wrong sum neither, an
-unknown command neither, and 1F without a visited record gives the null key.
+What it does: answers every command of the wire table, those that change it included; keeps event
+memory with addresses, keys that advance with it, an erase that resets the keys but not the lifetime
+counter, and a monitor-log record behind each event; runs a clock that can be set back or was never
+set; checks its sensors for 40 s before it monitors. It is strict where real units are known to be:
+a bulk read that was not armed gets no answer, a frame with a wrong sum neither, an unknown command
+neither, and 1F without a visited record gives the null key. So it is with what changes it: an erase
+is confirmed only behind its beginning and a look at status and storage range, and settings are
+taken only when the whole write came in the captured order (``writing``).
 
-What it does **not** simulate: histograms, the writing of settings, erase over the wire, call-home,
-timers, alarms, filters and real sensors, what a full memory does, the true contents of payloads
-that nobody knows (docs/wire.md lists what is our choice), and the hours of a battery.
+What it does **not** simulate: histograms, dialling out, timers, alarms, filters and real sensors,
+what a full memory does, the true contents of payloads that nobody knows (docs/wire.md lists what is
+our choice), and the hours of a battery.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from minimateplus.model import FIRST_KEY, Event, Peaks, RecordingSetup, RecordMo
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import PRETRIGGER_S, Blast, synthesise
 from minimateplus.simulator.memory import EventMemory, StoredEvent
+from minimateplus.simulator.writing import SettingsWrite
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import ARM
 from minimateplus.wire.conversation import TOKEN_PLACE, Conversation
@@ -46,8 +49,6 @@ BATTERY_FULL_V = 6.80
 BATTERY_EMPTY_V = 5.90
 DRAIN_V_PER_HOUR = {False: 0.0005, True: 0.002}
 """Idle and monitoring; ours, so that the figure follows from what the unit did."""
-START_MONITORING = 0x96
-STOP_MONITORING = 0x97
 
 DEFAULT_SETUP = RecordingSetup(
     mode=RecordMode.CONTINUOUS,
@@ -98,7 +99,11 @@ class SimulatedUnit:
         if not serial or len(serial) > 7:
             raise ValueError(f"a serial number has 1 to 7 characters, got {serial!r}")
         self.serial = serial
-        self.setup = setup
+        self._setup, self._setup_block = setup, payloads.setup_block(setup)
+        self.call_home_block = payloads.call_home_block()
+        """The 124 bytes of 2C."""
+        self.changes_taken: list[int] = []
+        """SUBs of the commands that changed this unit, in order."""
         self.firmware = firmware
         self.calibrated_on = calibrated_on
         self.lifetime_count = 0
@@ -115,12 +120,24 @@ class SimulatedUnit:
         self._set_to = now_unit or datetime.now().replace(microsecond=0)
         self._busy_unit: tuple[datetime, datetime] | None = None
         """Start and end of the last recording; ``None`` once the clock was set."""
+        self._erases: WeakKeyDictionary[Conversation, set[int]] = WeakKeyDictionary()
+        """What each conversation said since it began to erase."""
+        self._writes: WeakKeyDictionary[Conversation, SettingsWrite] = WeakKeyDictionary()
         self._cursors: WeakKeyDictionary[Conversation, bytes] = WeakKeyDictionary()
         """The key that each conversation visited last."""
         self._monitor_since: float | None = None
         self._battery_v = BATTERY_FULL_V
 
     # --- what a person does at the unit ---------------------------------------------------------
+
+    @property
+    def setup(self) -> RecordingSetup:
+        """How it records from now on."""
+        return self._setup
+
+    @setup.setter
+    def setup(self, setup: RecordingSetup) -> None:
+        self._setup, self._setup_block = setup, payloads.setup_block(setup)
 
     @property
     def now_unit(self) -> datetime:
@@ -241,11 +258,13 @@ class SimulatedUnit:
             lost = request.sub == commands.NEXT_EVENT.sub and request.sub not in self.ignores
             return self._reply(request, bytes(request.length)) if lost else None
         conversation.say(request)
-        if request.sub in (START_MONITORING, STOP_MONITORING):
-            (self.start_monitoring if request.sub == START_MONITORING else self.stop_monitoring)()
-            return self._reply(request, b"")
-        if request.sub not in commands.COMMANDS:
+        command = commands.COMMANDS.get(request.sub)
+        if command is None:
             return None
+        self._note_erase(conversation, request)
+        if command.changes:
+            # The acknowledgement is a bare header; its length field is our choice [U].
+            return self._reply(request, b"", length=0) if self._do(conversation, request) else None
         if request.sub in (commands.RECORD_HEADER.sub, commands.WAVEFORM_RECORD.sub):
             self._cursors[conversation] = request.params[4:8]
         if request.sub == commands.RECORD_HEADER.sub and request.length == 0:
@@ -253,11 +272,58 @@ class SimulatedUnit:
         payload = self._payload(conversation, request)
         return None if payload is None else self._reply(request, payload[: request.length])
 
-    def _reply(self, request: Frame, payload: bytes, params: bytes | None = None) -> bytes:
+    def _reply(
+        self,
+        request: Frame,
+        payload: bytes,
+        params: bytes | None = None,
+        length: int | None = None,
+    ) -> bytes:
         self.exchanges += 1
-        return encode_reply(
-            reply_sub(request.sub), request.length, params or request.params, payload
-        )
+        told = request.length if length is None else length
+        return encode_reply(reply_sub(request.sub), told, params or request.params, payload)
+
+    def _note_erase(self, conversation: Conversation, request: Frame) -> None:
+        """Remember what was looked at between the two halves of an erase."""
+        if request.sub == commands.ERASE_BEGIN.sub:
+            self._erases[conversation] = set()
+        elif request.length and conversation in self._erases:
+            self._erases[conversation].add(request.sub)
+
+    def _do(self, conversation: Conversation, request: Frame) -> bool:
+        """Follow a command that changes this unit; return whether it is acknowledged."""
+        followed = self._follow(conversation, request)
+        if followed:
+            self.changes_taken.append(request.sub)
+        return followed
+
+    def _follow(self, conversation: Conversation, request: Frame) -> bool:
+        match request.sub:
+            case commands.START_MONITORING.sub:
+                self.start_monitoring()
+            case commands.STOP_MONITORING.sub:
+                self.stop_monitoring()
+            case commands.ERASE_BEGIN.sub:
+                return request.params[TOKEN_PLACE] == ARM
+            case commands.ERASE_CONFIRM.sub:
+                looked = self._erases.pop(conversation, set())
+                wanted = {commands.MONITOR_STATUS.sub, commands.STORAGE_RANGE.sub}
+                if not wanted <= looked or request.params[TOKEN_PLACE] != ARM:
+                    return False
+                self.erase()
+            case _:
+                write = self._writes.setdefault(conversation, SettingsWrite())
+                if not write.takes(request):
+                    return False
+                self._take_settings(write)
+        return True
+
+    def _take_settings(self, write: SettingsWrite) -> None:
+        if write.setup is not None:
+            self._setup_block, write.setup = write.setup, None
+            self._setup = layouts.parse_setup(self._setup_block)
+        if write.call_home is not None:
+            self.call_home_block, write.call_home = write.call_home, None
 
     def _header_probe(self, request: Frame) -> bytes:
         """The one probe that carries a length: 46, 2C, or 00 where no record is (00 is ours)."""
@@ -285,7 +351,11 @@ class SimulatedUnit:
                 return layouts.EVENT_COUNTER.build({"lifetime_count": self.lifetime_count})
             case commands.RECORDING_SETUP.sub:
                 address = int.from_bytes(request.params[2:4], "big")
-                return payloads.setup_block(self.setup)[address:]
+                return self._setup_block[address:]
+            case commands.CALL_HOME.sub:
+                return self.call_home_block
+            case commands.TRIGGER_BLOCK.sub | commands.UNKNOWN_BLOCK.sub:
+                return payloads.unknown_block(request.sub)
             case commands.MONITOR_STATUS.sub:
                 return self._status_payload()
             case commands.BULK_READ.sub:

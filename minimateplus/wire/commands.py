@@ -6,6 +6,10 @@ the length that the table gives [C]. Three kinds differ. ``0A`` tells its length
 reply; ``1A`` is fetched in pages; ``5A`` reads any stretch of event memory in one go, without a
 probe.
 
+What changes a unit is said once and acknowledged by a bare header. Blocks are written in the order
+of the capture of 2026-03-11, each closed by a confirming command; a write's SUB is its read's plus
+60.
+
 Each row carries the mark of its evidence: C captured, D derived from captured bytes,
 I inferred, U unknown (docs/wire.md explains the marks).
 """
@@ -40,9 +44,11 @@ class Command:
     sub: int
     name: str
     fetch_bytes: int | None
-    """Bytes that a fetch asks for; ``None`` when the table cannot know (0A, 1A, 5A)."""
+    """Bytes that a fetch asks for; ``None`` of what changes a unit, and of 0A, 1A and 5A."""
     mark: Mark
     note: str
+    changes: bool = False
+    """Whether the unit is another afterwards: such a command is never sent twice."""
 
 
 EVENT_HEADER_BYTES = 0x46
@@ -65,7 +71,31 @@ RECORDING_SETUP = Command(0x1A, "recording setup", None, "C", "2,090 bytes in fo
 MONITOR_STATUS = Command(0x1C, "monitor status", 0x2C, "C", "clock, battery, memory")
 FIRST_EVENT = Command(0x1E, "first key", 8, "C", "with token FE it arms the bulk read")
 NEXT_EVENT = Command(0x1F, "next key", 8, "C", "after 0A visited the present key")
+TRIGGER_BLOCK = Command(0x22, "trigger block", 0x2C, "I", "read form of 82 by the pattern; unseen")
+UNKNOWN_BLOCK = Command(0x09, "block 09", 0xCA, "C", "purpose unknown; written back as 69")
+CALL_HOME = Command(0x2C, "call home", 0x7C, "C", "dial string, when to call, retries")
 BULK_READ = Command(0x5A, "bulk read", None, "D", "a plain read of event memory")
+
+START_MONITORING = Command(
+    0x96, "start monitoring", None, "C", "then checks its sensors: 40 s", True
+)
+STOP_MONITORING = Command(0x97, "stop monitoring", None, "C", "one frame", True)
+ERASE_BEGIN = Command(0xA3, "erase, begin", None, "C", "token FE", True)
+ERASE_CONFIRM = Command(0xA2, "erase, confirm", None, "C", "token FE; after 1C and 06", True)
+WRITE_EVENT_COUNTER = Command(0x68, "write event index", None, "C", "88 bytes, as read by 08", True)
+CONFIRM_EVENT_COUNTER = Command(0x73, "confirm event index", None, "C", "after 68", True)
+WRITE_SETUP = Command(0x71, "write recording setup", None, "C", "three chunks", True)
+CONFIRM_SETUP = Command(
+    0x72, "confirm recording setup", None, "C", "after 71s, and last of all", True
+)
+WRITE_TRIGGER = Command(0x82, "write trigger block", None, "C", "44 bytes", True)
+CONFIRM_TRIGGER = Command(0x83, "confirm trigger block", None, "C", "after 82", True)
+WRITE_UNKNOWN = Command(0x69, "write block 09", None, "I", "202 bytes, as read by 09", True)
+CONFIRM_UNKNOWN = Command(0x74, "confirm block 09", None, "C", "after 69", True)
+WRITE_CALL_HOME = Command(
+    0x7E, "write call home", None, "C", "126 bytes: those of 2C and 0000", True
+)
+CONFIRM_CALL_HOME = Command(0x7F, "confirm call home", None, "C", "after 7E", True)
 
 COMMANDS: dict[int, Command] = {
     command.sub: command
@@ -81,7 +111,24 @@ COMMANDS: dict[int, Command] = {
         MONITOR_STATUS,
         FIRST_EVENT,
         NEXT_EVENT,
+        TRIGGER_BLOCK,
+        UNKNOWN_BLOCK,
+        CALL_HOME,
         BULK_READ,
+        START_MONITORING,
+        STOP_MONITORING,
+        ERASE_BEGIN,
+        ERASE_CONFIRM,
+        WRITE_EVENT_COUNTER,
+        CONFIRM_EVENT_COUNTER,
+        WRITE_SETUP,
+        CONFIRM_SETUP,
+        WRITE_TRIGGER,
+        CONFIRM_TRIGGER,
+        WRITE_UNKNOWN,
+        CONFIRM_UNKNOWN,
+        WRITE_CALL_HOME,
+        CONFIRM_CALL_HOME,
     )
 }
 """Every command that this package sends or answers, by SUB."""
@@ -90,8 +137,13 @@ BULK_CHUNK_BYTES = 0x0400
 """Bytes asked in one 5A; 0400 and 0200 are both captured, the longer costs fewer turns. [C]"""
 
 SETUP_PAGES = ((0x0400, 0x0000), (0x0400, 0x0400), (0x002A, 0x0800))
-"""Length field and start address of the three fetches of 1A, after its probe. [C]"""
+"""
+Length field and start address of the three fetches of 1A, after its probe [C]; also of the three
+chunks of 71, whose parameters exist in captures that we could not read [I].
+"""
 SETUP_BYTES = 0x082A
+CALL_HOME_TAIL = bytes(2)
+"""Written behind the 124 bytes of the call-home block. [C]"""
 SETUP_TOKEN = 0x64
 
 

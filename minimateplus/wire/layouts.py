@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.model import (
     CHANNELS,
+    CallHome,
     MonitorLogEntry,
     MonitorStatus,
     Peaks,
@@ -147,6 +148,19 @@ class Layout:
             )
         return {f.name: _READ[f.kind](payload[f.offset : f.offset + f.size]) for f in self.fields}
 
+    def encode(self, name: str, value: Any) -> tuple[int, bytes]:
+        """
+        Return the offset of one field, and its bytes for that value.
+
+        Raises:
+            KeyError: there is no such field.
+            OverflowError: the number is too large for it.
+        """
+        for f in self.fields:
+            if f.name == name:
+                return f.offset, _WRITE[f.kind](value, f.size)
+        raise KeyError(name)
+
     def build(self, values: Mapping[str, Any]) -> bytes:
         """
         Return a payload that holds ``values``; fields not given are zero.
@@ -245,6 +259,28 @@ SETUP_HEAD = Layout(
 )
 """Offsets as un-escaped in the write block; ``parse_setup`` finds the block by its anchor."""
 
+CALL_HOME = Layout(
+    "call home (2C)",
+    0x7C,
+    (
+        Field("own_length", 0, 2, "u16", "I", "00 7C"),
+        Field("enabled", 5, 1, "u8", "C", "2026-04-20"),
+        Field("dial", 6, 40, "text", "C", "40 ASCII, null padded"),
+        Field("after_event", 87, 1, "u8", "C", "2026-04-20"),
+        Field("at_times", 91, 1, "u8", "C", "2026-04-20"),
+        Field("first_enabled", 93, 1, "u8", "C", "2026-04-20"),
+        Field("second_enabled", 95, 1, "u8", "C", "2026-04-20"),
+        Field("first_hour", 101, 1, "u8", "C", "2026-04-20"),
+        Field("first_minute", 102, 1, "u8", "C", "2026-04-20"),
+        Field("second_hour", 105, 1, "u8", "C", "2026-04-20"),
+        Field("second_minute", 106, 1, "u8", "C", "2026-04-20"),
+        Field("retries", 117, 1, "u8", "D", "10 03 at 117 of the escaped block"),
+        Field("retry_wait_s", 119, 1, "u8", "D", "120 of the escaped block; one byte"),
+        Field("connect_wait_s", 121, 1, "u8", "D", "122 of the escaped block"),
+        Field("warm_up_s", 123, 1, "u8", "D", "124 of the escaped block"),
+    ),
+)
+
 IMAGE_TAG = bytes.fromhex("00 12 03 00")
 """File type of a waveform event, the first bytes of its memory image. [C]"""
 STRT = Layout(
@@ -288,6 +324,7 @@ LAYOUTS = (
     WAVEFORM_RECORD,
     MONITOR_STATUS,
     SETUP_HEAD,
+    CALL_HOME,
     STRT,
     FOOTER,
 )
@@ -353,14 +390,16 @@ def _within(value: float | None, low: float, high: float) -> float | None:
     return value if value is not None and low <= value <= high else None
 
 
-class _Text(NamedTuple):
+class Text(NamedTuple):
+    """A text of 0C or 1A, and where it starts."""
+
     start: int
     text: str
 
 
-def _find_text(payload: bytes, label: bytes) -> _Text | None:
+def find_text(payload: bytes, label: bytes) -> Text | None:
     """Return the null-padded ASCII behind ``label`` and the nulls that fill the label's field."""
-    at = _label_at(payload, label)
+    at = find_label(payload, label)
     if at is None:
         return None
     match = _NULLS_THEN_TEXT.match(payload, at + len(label))
@@ -372,14 +411,14 @@ def _find_text(payload: bytes, label: bytes) -> _Text | None:
         # its field to the last byte runs on into that label.
         text = "" if text.startswith(other) else text.removesuffix(other)
     text = text.strip()
-    return _Text(match.start(1), text) if text else None
+    return Text(match.start(1), text) if text else None
 
 
 _NULLS_THEN_TEXT = re.compile(rb":?+\0*([\x20-\x7e]+)")  # "Extended Notes" may have a colon, too
 _LABEL_TEXTS = tuple(label.decode("ascii") for label in SETUP_TEXTS.values())
 
 
-def _label_at(payload: bytes, label: bytes) -> int | None:
+def find_label(payload: bytes, label: bytes) -> int | None:
     """
     Return where ``label`` stands, rather than a value that happens to hold the same words.
 
@@ -398,7 +437,7 @@ def text_after(payload: bytes, label: bytes) -> str | None:
     >>> text_after(b"Project:" + bytes(14) + b"Long Lake" + bytes(33) + b"Client:", b"Project:")
     'Long Lake'
     """
-    found = _find_text(payload, label)
+    found = find_text(payload, label)
     return found.text if found else None
 
 
@@ -517,13 +556,13 @@ def parse_setup(block: bytes) -> RecordingSetup:
     head = _setup_head(block)
     pretrigger = _within(head.get("pretrigger_s"), -10.0, 0.0)
     range_in_s, levels, mic = None, _NO_LEVELS, _NO_LEVELS
-    if (geo := _find_geo_block(block)) is not None:
+    if (geo := find_geo_block(block, CHANNELS[0])) is not None:
         range_in_s = geo.range_in_s
         levels = _levels(block, geo.label_at, GEO_UNIT_TEXT, TRIGGER_BEFORE_GEO_TEXT, 20.0)
     for match in re.finditer(CHANNELS[-1].encode(), block):
         found = _levels(block, match.start(), MIC_UNIT_TEXT, TRIGGER_BEFORE_MIC_TEXT, 10.0)
         mic = max(mic, found, key=_Levels.known)
-    texts = {name: _find_text(block, label) for name, label in SETUP_TEXTS.items()}
+    texts = {name: find_text(block, label) for name, label in SETUP_TEXTS.items()}
     values = {found.start for found in texts.values() if found}
     names = (m for m in _SETUP_NAME.finditer(block) if m.start() not in values)
     name = next(names, None)
@@ -550,31 +589,43 @@ _SETUP_NAME = re.compile(rb"[\x20-\x7e]* Recording Setup[\x20-\x7e]*")
 _SETUP_PRETRIGGER_OFFSET = 12
 
 
-def _setup_head(block: bytes) -> dict[str, Any]:
+def setup_head_at(block: bytes) -> int | None:
     """
-    Return the head's fields; none when neither the anchor nor a sample rate proves its place.
+    Return where the head of 1A starts; ``None`` when nothing proves its place.
 
-    The anchor is there only while the pre-trigger is the usual 0.25 s.
+    It is found by its anchor, which is there only while the pre-trigger is the usual 0.25 s; else
+    a sample rate where one should be proves that it starts at 0.
     """
     anchor = block.find(SETUP_ANCHOR, _SETUP_PRETRIGGER_OFFSET, 64)
-    head = SETUP_HEAD.parse(block[anchor - _SETUP_PRETRIGGER_OFFSET if anchor >= 0 else 0 :])
-    return head if anchor >= 0 or head["sample_rate_hz"] in SAMPLE_RATES_HZ else {}
+    if anchor >= 0:
+        return anchor - _SETUP_PRETRIGGER_OFFSET
+    return 0 if SETUP_HEAD.parse(block)["sample_rate_hz"] in SAMPLE_RATES_HZ else None
 
 
-class _GeoBlock(NamedTuple):
+def _setup_head(block: bytes) -> dict[str, Any]:
+    at = setup_head_at(block)
+    return {} if at is None else SETUP_HEAD.parse(block[at:])
+
+
+class GeoBlock(NamedTuple):
+    """A geophone's block of 1A: where its label and its range byte stand, and what that says."""
+
     label_at: int
+    range_at: int
     range_in_s: float | None
 
 
-def _find_geo_block(block: bytes) -> _GeoBlock | None:
-    """Return the Tran block: the label with the geophone constant behind it, and its range."""
-    for match in re.finditer(CHANNELS[0].encode(), block):
+def find_geo_block(block: bytes, channel: str) -> GeoBlock | None:
+    """Return a geophone's block: its label with the geophone constant behind it."""
+    for match in re.finditer(channel.encode(), block):
         for after in range(SENSITIVITY_AFTER_LABEL, SENSITIVITY_EARLIEST - 1, -1):
             at = match.start() + after
             value = _float_at(block, at)
             if value is not None and abs(value - SENSITIVITY_IN_S_PER_V) < 1e-3:
-                code = block[at + RANGE_AFTER_SENSITIVITY : at + RANGE_AFTER_SENSITIVITY + 1]
-                return _GeoBlock(match.start(), GEO_RANGE_BYTES.get(code[0]) if code else None)
+                place = at + RANGE_AFTER_SENSITIVITY
+                code = block[place : place + 1]
+                known = GEO_RANGE_BYTES.get(code[0]) if code else None
+                return GeoBlock(match.start(), place, known)
     return None
 
 
@@ -589,16 +640,41 @@ class _Levels(NamedTuple):
 _NO_LEVELS = _Levels(None, None)
 
 
-def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float) -> _Levels:
-    """Return the two levels round the unit text of a channel block, which the next label ends."""
+def unit_text_at(block: bytes, label_at: int, unit: bytes) -> int | None:
+    """Return where the unit text of a channel's block stands; the next label ends the block."""
     ends = [block.find(name.encode(), label_at + 4) for name in CHANNELS]
     end = min([label_at + CHANNEL_BLOCK_BYTES, *(at for at in ends if at >= 0)])
     at = block.find(unit, label_at, end)
-    if at < 0:
+    return at if at >= 0 else None
+
+
+def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float) -> _Levels:
+    """Return the two levels round the unit text of a channel's block."""
+    at = unit_text_at(block, label_at, unit)
+    if at is None:
         return _NO_LEVELS
     return _Levels(
         _within(_float_at(block, at - before), 1e-6, limit),
         _within(_float_at(block, at + ALARM_AFTER_TEXT), 1e-6, limit),
+    )
+
+
+def parse_call_home(block: bytes) -> CallHome:
+    """Return the call-home settings of a 2C payload; a time that is none is unknown."""
+    fields = CALL_HOME.parse(block)
+
+    def time(name: str) -> str | None:
+        hour, minute = fields[f"{name}_hour"], fields[f"{name}_minute"]
+        return f"{hour:02d}:{minute:02d}" if hour < 24 and minute < 60 else None
+
+    flags = ("enabled", "after_event", "at_times", "first_enabled", "second_enabled")
+    numbers = ("retries", "retry_wait_s", "connect_wait_s", "warm_up_s")
+    return CallHome(
+        dial=fields["dial"],
+        first_time=time("first"),
+        second_time=time("second"),
+        **{name: fields[name] != 0 for name in flags},
+        **{name: fields[name] for name in numbers},
     )
 
 

@@ -83,7 +83,7 @@ def test_every_command_has_its_row_and_every_row_its_command() -> None:
             f"{sub:02X}",
             f"{reply_sub(sub):02X}",
             command.name,
-            told[sub] if command.fetch_bytes is None else f"{command.fetch_bytes:02X}",
+            told.get(sub, "-") if command.fetch_bytes is None else f"{command.fetch_bytes:02X}",
             command.mark,
         )
         for sub, command in COMMANDS.items()

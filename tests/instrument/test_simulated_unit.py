@@ -371,7 +371,7 @@ def test_two_conversations_do_not_share_their_cursor() -> None:
     assert say(other, wire(0x1F, 8)).payload[:4] == keys[3]
 
 
-@pytest.mark.parametrize("sub", [0x00, 0x09, 0x2E, 0x71, 0xA3, 0xFF])
+@pytest.mark.parametrize("sub", [0x00, 0x02, 0x2E, 0x11, 0xA0, 0xFF])
 def test_an_unknown_command_gets_no_answer(sub: int) -> None:
     assert ask(a_unit(), wire(sub)) == [b""]
 

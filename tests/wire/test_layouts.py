@@ -23,6 +23,7 @@ from minimateplus.wire.layouts import (
     LAYOUTS,
     Layout,
     build_stamp,
+    parse_call_home,
     parse_identity,
     parse_monitor_log,
     parse_monitor_status,
@@ -528,6 +529,7 @@ def test_the_layouts_have_the_sizes_that_the_commands_fetch() -> None:
         0x1F: "event key (1E, 1F)",
         0x0C: "waveform record (0C)",
         0x1C: "monitor status (1C)",
+        0x2C: "call home (2C)",
     }.items():
         assert sizes[name] == COMMANDS[sub].fetch_bytes
     assert sizes["record header (0A)"] == 0x2C
@@ -566,6 +568,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     parse_identity,
     parse_log,
     parse_monitor_status,
+    parse_call_home,
     parse_setup,
     parse_stamp,
     layouts.parse_text,

@@ -1,0 +1,287 @@
+"""
+One conversation with one unit: a request, its reply, and the deadline of each.
+
+The rule: one conversation, nothing said twice. Only the first POLL is repeated, once, because a
+cold unit may sleep through it [C]. Whatever else fails is an error that says whose side it lies on,
+and a conversation that has failed once is over: a late answer could be taken for another's. The
+exception is a unit that does not answer one part of the memory probe, which some may not know.
+
+What is **not** promised: a frame's only guard is an 8-bit sum [C] and its length, so damage in two
+places of one frame may pass for truth. Damage in one place cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Self, TypeVar
+
+from minimateplus.errors import (
+    DeadlineError,
+    KeyChainError,
+    LocalProtocolError,
+    MemoryChangedError,
+    NoSuchEventError,
+    RemoteProtocolError,
+    ReplyTimeoutError,
+)
+from minimateplus.link import Deadlines, Link, open_link
+from minimateplus.model import StorageRange
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import NO_PARAMS, Command
+from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request, reply_sub
+
+MAX_RUBBISH_BYTES = 1 << 16
+"""Bytes that belong to no frame after which an exchange is given up at once."""
+
+_KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
+"""What units and modems say before a unit answers: no sign of a wrong far end."""
+
+T = TypeVar("T")
+
+
+class Talk:
+    """
+    One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
+
+    Not for two callers at once: a verb called while another runs is a ``LocalProtocolError``.
+    """
+
+    def __init__(self, link: Link, deadlines: Deadlines | None = None) -> None:
+        self._link = link
+        self._deadlines = deadlines or Deadlines()
+        self._reader = FrameReader(Direction.REPLY)
+        self._frames: list[Frame] = []
+        self._held_before = b""
+        self._conversation = Conversation()
+        self._busy = False
+        self._unanswered: set[int] = set()
+        self.exchanges = 0
+        """Requests sent so far; a two-step read is two."""
+        self.serial: str | None = None
+        """The serial number last read in this conversation; ``None`` until then."""
+        self.answers = 0
+        """Replies received so far."""
+        self.commands_sent = 0
+        """Frames whose first byte may have gone out and that change the unit."""
+        self.is_usable = True
+        """False once something failed: close this conversation and start another."""
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, address: str | Link, *, deadlines: Deadlines | None = None
+    ) -> AsyncIterator[Self]:
+        """
+        Open a link, wake the unit, and close the link on every path.
+
+        Args:
+            address: an address that ``minimateplus.link`` can read, or an open link.
+            deadlines: how long each thing may take.
+
+        Raises:
+            ConnectError: no link could be opened.
+            ReplyTimeoutError: something answered the knock, but no unit answered POLL.
+        """
+        unit = await cls.open(address, deadlines=deadlines)
+        try:
+            yield unit
+        finally:
+            await unit.close()
+
+    @classmethod
+    async def open(
+        cls, address: str | Link, *, deadlines: Deadlines | None = None, wake: bool = True
+    ) -> Self:
+        """
+        Return a unit that has answered POLL. Whoever calls this calls ``close``.
+
+        With ``wake`` false nothing is said: for a unit that may be too busy to answer.
+        """
+        link = await open_link(address, deadlines) if isinstance(address, str) else address
+        unit = cls(link, deadlines)
+        if not wake:
+            return unit
+        try:
+            async with unit._operation("waking the unit"):
+                await unit._wake()
+        except BaseException:
+            await link.close()
+            raise
+        return unit
+
+    async def close(self) -> None:
+        """End the conversation and its link. Never fails, and may be called twice."""
+        self.is_usable = False
+        await self._link.close()
+
+    @property
+    def name(self) -> str:
+        """The address of the unit, as its link gives it."""
+        return self._link.name
+
+    async def _wake(self) -> None:
+        try:
+            await self._exchange(commands.POLL)
+        except ReplyTimeoutError:
+            # A cold unit may lose the first POLL [C]; nothing else is ever repeated.
+            await self._exchange(commands.POLL)
+        await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
+
+    # --- what reads and commands stand on --------------------------------------------------------
+
+    async def _read_serial(self) -> str:
+        serial: str | None = layouts.SERIAL.parse(await self._fetch(commands.SERIAL))["serial"]
+        if serial is None:
+            raise RemoteProtocolError(f"{self.name}: the unit gives no serial number")
+        self.serial = serial
+        return serial
+
+    async def _read_setup_block(self) -> bytes:
+        await self._exchange(commands.RECORDING_SETUP, params=commands.page_params(0))
+        pages = [
+            (
+                await self._exchange(
+                    commands.RECORDING_SETUP, length=length, params=commands.page_params(address)
+                )
+            ).payload
+            for length, address in commands.SETUP_PAGES
+        ]
+        return b"".join(pages)
+
+    async def _read_storage_range(self) -> StorageRange:
+        token = commands.token_params(commands.ARM)
+        return layouts.parse_storage_range(await self._fetch(commands.STORAGE_RANGE, token))
+
+    # --- exchanges ------------------------------------------------------------------------------
+
+    async def _fetch(self, command: Command, params: bytes = NO_PARAMS) -> bytes:
+        """Probe, then fetch the length that the table gives; return the payload."""
+        assert command.fetch_bytes is not None, command.name
+        await self._exchange(command, params=params)
+        return (await self._exchange(command, length=command.fetch_bytes, params=params)).payload
+
+    async def _if_answered(self, command: Command, read: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what ``read`` brings, ``None`` from a unit that does not know the command."""
+        if command.sub in self._unanswered:
+            return None
+        asked_before = self.answers
+        try:
+            return await read()
+        except ReplyTimeoutError:
+            # Half an answer, or one to the probe alone, comes from a unit that knows the command.
+            if self.answers > asked_before or self._reader.pending:
+                raise
+            self._unanswered.add(command.sub)
+            return None
+
+    async def _exchange(
+        self,
+        command: Command,
+        *,
+        length: int = 0,
+        params: bytes = NO_PARAMS,
+        data: bytes = b"",
+    ) -> Frame:
+        """Send one request, with ``data`` if it writes; return its reply, checked against it."""
+        request = Frame(command.sub, length, params, data)
+        self._conversation.say(request)
+        self._reader.start_counting()
+        # What came before the question is no answer to it, nor rubbish in its stead.
+        self._frames.clear()
+        self._held_before = _without_start(self._reader.pending)
+        self.exchanges += 1
+        try:
+            async with asyncio.timeout(self._deadlines.reply_s):
+                await self._link.send(encode_request(command.sub, length, params, data))
+                # A late answer to a request that was given up is of another SUB: skip it.
+                while (reply := await self._next_frame()).sub != reply_sub(command.sub):
+                    pass
+        except TimeoutError as error:
+            raise self._why_no_reply(command) from error
+        self.answers += 1
+        self._check_reply(request, reply)
+        return reply
+
+    async def _next_frame(self) -> Frame:
+        while not self._frames:
+            self._frames = self._reader.feed(await self._link.receive())
+            if self._reader.skipped_bytes > MAX_RUBBISH_BYTES:
+                raise RemoteProtocolError(
+                    f"{self.name}: {self._reader.skipped_bytes} bytes came and no frame; "
+                    "what answers there is no MiniMate Plus"
+                )
+        return self._frames.pop(0)
+
+    def _why_no_reply(self, command: Command) -> ReplyTimeoutError | RemoteProtocolError:
+        """Tell silence from rubbish: after the deadline only what came in between can say it."""
+        asked = f"{command.name} ({command.sub:02X})"
+        waited = f"{self._deadlines.reply_s:g} s"
+        reader = self._reader
+        if reader.broken_frames:
+            return RemoteProtocolError(
+                f"{self.name}: {asked} was answered only by broken frames for {waited}; "
+                "is another program on the line, or the baud rate wrong?"
+            )
+        came = (reader.rubbish + _without_start(reader.pending)).removeprefix(self._held_before)
+        rubbish = _KNOWN_TEXT.sub(b"", came)
+        if rubbish:
+            return RemoteProtocolError(
+                f"{self.name}: {asked} was answered by {rubbish[:24]!r} and no frame in {waited}; "
+                "what answers there is no MiniMate Plus"
+            )
+        return ReplyTimeoutError(f"{self.name}: no answer to {asked} within {waited}")
+
+    def _check_reply(self, request: Frame, reply: Frame) -> None:
+        """Hold a reply against its request: echoes, and as many bytes as were asked for."""
+        # A 0A probe's reply carries the record's length among its parameters; its key is the echo.
+        part = slice(4, 8) if request.sub == commands.RECORD_HEADER.sub else slice(None)
+        echo, asked = reply.params[part], request.params[part]
+        if echo != asked and any(echo):
+            raise RemoteProtocolError(
+                f"{self.name}: asked {request.sub:02X} with {asked.hex()}, "
+                f"was answered with {echo.hex()}"
+            )
+        # What POLL's answer holds is unknown, its length included.
+        wanted = 0 if request.payload else request.length
+        if request.sub != commands.POLL.sub and len(reply.payload) != wanted:
+            raise RemoteProtocolError(
+                f"{self.name}: asked {request.sub:02X} for {wanted} bytes, got {len(reply.payload)}"
+            )
+
+    @asynccontextmanager
+    async def _operation(self, doing: str) -> AsyncIterator[None]:
+        """One verb: alone in the conversation, within its deadline; a failure ends both."""
+        if self._busy:
+            raise LocalProtocolError(f"{self.name}: {doing} while another verb runs")
+        if not self.is_usable:
+            raise LocalProtocolError(f"{self.name}: this conversation is over; start another")
+        self._busy = True
+        try:
+            async with asyncio.timeout(self._deadlines.operation_s):
+                yield
+        except TimeoutError as error:
+            self.is_usable = False
+            raise DeadlineError(
+                f"{self.name}: {doing} took longer than {self._deadlines.operation_s:g} s"
+            ) from error
+        except (KeyChainError, MemoryChangedError, NoSuchEventError):
+            # Every answer was heard to its end, so the conversation can go on.
+            raise
+        except BaseException:
+            self.is_usable = False
+            raise
+        finally:
+            self._busy = False
+
+
+def _without_start(pending: bytes) -> bytes:
+    """Return what was held back, without the start of a reply that it ends with, however short."""
+    start = Direction.REPLY.value
+    if pending.startswith(start):
+        return b""
+    begun = next(n for n in range(len(start), -1, -1) if pending.endswith(start[:n]))
+    return pending[: len(pending) - begun]
