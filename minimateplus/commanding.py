@@ -14,7 +14,7 @@ no new settings: a block is only ever written back to the unit that said it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -33,6 +33,8 @@ from minimateplus.wire.framing import encode_request
 
 T = TypeVar("T")
 
+Before = Callable[[], Awaitable[None]]
+"""Awaited just before the first byte of a command goes out; what it raises stops the command."""
 OnStep = Callable[[int, int], None]
 """Takes how many commands of a write were acknowledged, and how many there are."""
 
@@ -101,13 +103,16 @@ class Commanding(Talk):
         async with self._operation("reading the call-home settings"):
             return layouts.parse_call_home(await self._fetch(commands.CALL_HOME))
 
-    async def write_call_home(self, change: CallHomeChange, *, trial: bool = False) -> Written:
+    async def write_call_home(
+        self, change: CallHomeChange, *, trial: bool = False, before: Before | None = None
+    ) -> Written:
         """
         Change the given call-home settings, read them back and compare.
 
         Args:
             change: what is to be otherwise.
             trial: only say what would change.
+            before: see ``Before``.
 
         Raises:
             SettingError: a value that a unit cannot take; nothing was sent.
@@ -119,12 +124,19 @@ class Commanding(Talk):
             new, told = changes.change_call_home(block, change, unit=self.name)
             if trial or not told:
                 return Written(changes=told, is_written=False)
+            if before is not None:
+                await before()
             await self._command(commands.WRITE_CALL_HOME, new + commands.CALL_HOME_TAIL)
             await self._command(commands.CONFIRM_CALL_HOME)
             return self._compared(new, await self._fetch(commands.CALL_HOME), told)
 
     async def write_setup(
-        self, change: SetupChange, *, trial: bool = False, on_step: OnStep | None = None
+        self,
+        change: SetupChange,
+        *,
+        trial: bool = False,
+        before: Before | None = None,
+        on_step: OnStep | None = None,
     ) -> Written:
         """
         Change the given recording settings in the captured order, read them back and compare.
@@ -132,6 +144,7 @@ class Commanding(Talk):
         Args:
             change: what is to be otherwise.
             trial: only say what would change.
+            before: see ``Before``.
             on_step: called after each acknowledgement.
 
         Raises:
@@ -146,6 +159,8 @@ class Commanding(Talk):
             if trial or not told:
                 return Written(changes=told, is_written=False)
             steps = await self._setup_write(new)
+            if before is not None:
+                await before()
             for number, (command, data, params) in enumerate(steps, 1):
                 await self._command(command, data, params=params)
                 if on_step is not None:

@@ -131,7 +131,7 @@ class SettingError(MiniMateError, ValueError):
     ``field`` is the name of it, ``reason`` what it may be.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str = "a unit cannot take it") -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason

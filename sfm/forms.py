@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minimateplus.model import (
     CHANNELS,
+    CallHome,
     Event,
     MonitorStatus,
     Peaks,
@@ -26,6 +28,7 @@ from minimateplus.model import (
     StorageRange,
     UnitInfo,
     Waveform,
+    Written,
 )
 from minimateplus.wire.units import MIC_PSI_PER_COUNT, db_from_psi, in_s_per_count
 
@@ -39,7 +42,7 @@ GEO_DIGITS = 6
 MIC_DIGITS = 9
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
     """Return a fact as plain values: dates as ISO text, modes as lower-case names, keys as hex."""
     if isinstance(value, Enum):
         return value.name.lower()
@@ -51,37 +54,99 @@ def _plain(value: object) -> Any:
         # The wire's floats have 32 bits: the shortest text that means the same one.
         return float(str(np.float32(value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
 
 def info_form(info: UnitInfo) -> Form:
     """Return identity and recording setup as a form."""
-    form: Form = _plain(info)
+    form: Form = plain(info)
     return form
 
 
-def status_form(status: MonitorStatus) -> Form:
-    """Return a monitor status as a form."""
-    form: Form = _plain(status)
+QUARTER_S = 900.0
+"""Time zones differ by whole quarters of an hour."""
+WIDEST_ZONE_S = 14 * 3600.0
+
+
+def status_form(
+    status: MonitorStatus, now: datetime | None = None, zone: ZoneInfo | None = None
+) -> Form:
+    """
+    Return a monitor status as a form, with the drift of the unit's clock against ours.
+
+    Args:
+        status: as read.
+        now: when it was read, by our clock; the drift is unknown without it.
+        zone: of the unit's clock, where it is known.
+
+    The drift has the resolution of the unit's clock, 1 s, and holds the delay of the road. Without
+    a zone it is what is left beside whole quarters of an hour; a clock further from UTC than any
+    zone is has its whole offset as drift.
+    """
+    form: Form = plain(status)
+    return form | clock_drift(status.clock_unit, now, zone)
+
+
+def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInfo | None) -> Form:
+    """Return how far a unit's clock is from UTC and from what it should show, in s."""
+    offset_s = drift_s = None
+    if clock_unit is not None and now is not None:
+        utc = now.astimezone(UTC).replace(tzinfo=None)
+        offset_s = (clock_unit - utc).total_seconds()
+        if zone is not None:
+            drift_s = (clock_unit - now.astimezone(zone).replace(tzinfo=None)).total_seconds()
+        elif abs(offset_s) > WIDEST_ZONE_S + QUARTER_S / 2:
+            drift_s = offset_s
+        else:
+            drift_s = offset_s - QUARTER_S * round(offset_s / QUARTER_S)
+    return {
+        "clock_offset_s": _rounded(offset_s, 1),
+        "clock_drift_s": _rounded(drift_s, 1),
+        "clock_zone": None if zone is None else zone.key,
+        "clock_settable": False,
+    }
+
+
+def call_home_form(call_home: CallHome) -> Form:
+    """Return call-home settings as a form."""
+    form: Form = plain(call_home)
     return form
+
+
+def written_form(written: Written) -> Form:
+    """Return what a write of settings did, or would do, as a form."""
+    return {
+        "changes": [
+            {
+                "field": change.field,
+                "before": plain(change.before),
+                "after": plain(change.after),
+                "bytes": [
+                    {"offset": at, "before": old, "after": new} for at, old, new in change.spans
+                ],
+            }
+            for change in written.changes
+        ],
+        "elsewhere_bytes": written.elsewhere_bytes,
+    }
 
 
 def storage_range_form(stored: StorageRange) -> Form:
     """Return a storage range as a form."""
-    form: Form = _plain(stored)
+    form: Form = plain(stored)
     return form
 
 
 def event_form(event: Event) -> Form:
     """Return one event of the list as a form: stamp, peaks, project."""
-    peaks: Form = _plain(event.peaks)
+    peaks: Form = plain(event.peaks)
     mic_psi = event.peaks.mic_psi
     peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
     return {
         "index": event.index,
         "waveform_key": event.key.hex(),
-        "timestamp": _plain(event.timestamp_unit),
+        "timestamp": plain(event.timestamp_unit),
         "peaks": peaks,
         "project": event.project,
     }
@@ -122,7 +187,7 @@ def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
         "pretrigger_samples": waveform.pretrigger_samples,
         "geo_range_in_s": geo_range,
         "geo_range_source": range_source if geo_range is not None else None,
-        "mode": _plain(waveform.mode) if isinstance(waveform.mode, RecordMode) else None,
+        "mode": plain(waveform.mode) if isinstance(waveform.mode, RecordMode) else None,
         "counts": np.ascontiguousarray(waveform.counts, dtype=COUNTS_DTYPE).tobytes(),
     }
 

@@ -15,11 +15,13 @@ probe that closes it: 200 who ask at once cost one read.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from minimateplus.client import MiniMate
@@ -27,7 +29,7 @@ from minimateplus.errors import NoSuchEventError
 from minimateplus.link import Address, open_link
 from sfm import forms
 from sfm.backoff import RestingError
-from sfm.flights import BusyError, ClosingError, Departures, Flight, take_note
+from sfm.flights import RETRY_AFTER_S, BusyError, ClosingError, Departures, Flight, take_note
 from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
@@ -35,6 +37,7 @@ from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
 from sfm.owner import DISK, Owner, Reading, Source, Why, is_unreachable, pick
 from sfm.progress import ProgressLog
+from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import StoreError
 
@@ -49,6 +52,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+Report = Callable[[str, float, float | None], None]
+"""Takes a step of something long: what is counted, how many, of how many."""
 
 Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
 """
@@ -197,6 +203,8 @@ class Gateway:
         settings: deadlines and times.
         keeper: what is kept over a restart; nothing, if not given. Closed with the gateway.
         connect: opens a conversation; by TCP or serial if not given.
+        connect_unheard: opens one with a unit that is not woken; as ``connect`` if not given.
+        reach: what may be connected to; as the settings say if not given.
         clock: monotonic seconds.
         wall: the time of day, UTC, for people.
     """
@@ -208,12 +216,21 @@ class Gateway:
         *,
         keeper: Keeper | None = None,
         connect: Connect | None = None,
+        connect_unheard: Connect | None = None,
+        reach: Reach | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.cache = cache
         self.settings = settings or Settings()
-        self._connect = connect or self._open
+        open_link_to: Connect = connect or self._open
+        open_unheard: Connect = connect_unheard or connect or partial(self._open, wake=False)
+        self._connect: Connect = lambda address: self._connected(address, open_link_to)
+        self._connect_unheard: Connect = lambda address: self._connected(address, open_unheard)
+        self._connecting = 0
+        """Conversations that are being opened."""
+        self.reach = reach or Reach(self.settings.reach, self.settings.registered)
+        self._orders = itertools.count(1)
         self._clock = clock
         self._wall = wall
         self.keeper = keeper or Keeper(None, clock=clock, wall=wall)
@@ -241,9 +258,21 @@ class Gateway:
             follows_list=True,
         )
 
-    async def _open(self, address: Address) -> MiniMate:
+    async def _open(self, address: Address, *, wake: bool = True) -> MiniMate:
         deadlines = self.settings.deadlines
-        return await MiniMate.open(await open_link(address, deadlines), deadlines=deadlines)
+        link = await open_link(await self.reach.resolve(address), deadlines)
+        return await MiniMate.open(link, deadlines=deadlines, wake=wake)
+
+    async def _connected(self, address: Address, connect: Connect) -> MiniMate:
+        """Open a conversation, unless as many are open as may be."""
+        talking = sum(owner.line.is_connected for owner in self._owners.values())
+        if talking + self._connecting >= self.settings.most_conversations:
+            raise BusyError(f"{talking} units are talked with already", RETRY_AFTER_S)
+        self._connecting += 1
+        try:
+            return await connect(address)
+        finally:
+            self._connecting -= 1
 
     async def close(self) -> None:
         """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
@@ -311,6 +340,54 @@ class Gateway:
             return {"lifetime_count": await unit.read_lifetime_count()}
 
         return await self._direct(address, "lifetime_count", say)
+
+    async def order(
+        self, address: Address, name: str, act: Callable[[Owner, Report], Awaitable[T]]
+    ) -> T:
+        """
+        Let ``act`` have a unit's line for itself; for what is done once and shared with nobody.
+
+        It waits for its turn like everybody. If its reader is gone before that (``BusyError``), it
+        does not happen; once begun, it is finished whoever goes away.
+
+        Args:
+            address: of the unit.
+            name: for who follows the progress.
+            act: is given the owner, and what reports steps: what, how many, of how many.
+        """
+        is_known = await self._recall(address)
+        owner = self._owner(address)
+        owner.is_recalled |= is_known
+
+        def report(what: str, done: float, total: float | None) -> None:
+            owner.progress.add("step", thing=name, what=what, done=done, total=total)
+
+        async def fly(flight: Flight[T]) -> T:
+            if not flight.readers:
+                raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
+            owner.progress.add("begun", thing=name, forced=True)
+            try:
+                done = await act(owner, report)
+            except Exception as error:
+                owner.progress.add("failed", thing=name, error=str(error))
+                raise
+            owner.progress.add("done", thing=name)
+            return done
+
+        try:
+            done, _ = await owner.departures.ask((name, next(self._orders)), fly, forced=True)
+        except Exception:
+            self._forget_if_unknown(owner)
+            raise
+        return done
+
+    async def call_home(self, address: Address) -> Answer:
+        """Return when and whom the unit calls by itself; always from the unit."""
+
+        async def say(unit: MiniMate) -> Form:
+            return forms.call_home_form(await unit.read_call_home())
+
+        return await self._direct(address, "call_home", say)
 
     def progress(self, address: Address) -> ProgressLog:
         """Return the steps of that device's reads, to follow; see ``stopped_following``."""
@@ -432,14 +509,21 @@ class Gateway:
         key = self.conn_key(address)
         owner = self._owners.get(key)
         if owner is None:
-            line = Line(address, self._connect, self.settings.keep_open_s)
+            line = Line(address, self._connect, self.settings.keep_open_s, self._connect_unheard)
             departures = Departures(
                 line.lock,
                 most_readers=self.settings.most_readers,
                 queue_s=self.settings.queue_s,
             )
             owner = self._owners[key] = Owner(
-                key, line, self.cache, self.keeper, self._clock, departures
+                key,
+                line,
+                self.cache,
+                self.keeper,
+                self._clock,
+                departures,
+                self._wall,
+                self.settings.zones,
             )
             self._tallies[key] = _Tally()
         return owner

@@ -2,7 +2,8 @@
 The line to one unit: one conversation at a time, kept open a little while.
 
 The rule: whoever talks holds ``Line.lock``, and nothing is said twice, with one exception: a line
-that died while nobody used it is replaced, since nothing was read over it yet.
+that died while nobody used it is replaced, since nothing was read over it yet. A command whose
+first byte may be out is never said again, on whatever line.
 
 A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A line
 kept open longer would keep everybody else from the unit, so it is hung up after ``keep_open_s``.
@@ -31,7 +32,13 @@ class Line:
     ``lock`` is held by whoever talks, for the whole of what belongs together.
     """
 
-    def __init__(self, address: Address, connect: Connect, keep_open_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connect: Connect,
+        keep_open_s: float,
+        connect_unheard: Connect | None = None,
+    ) -> None:
         self.address = address
         self.lock = asyncio.Lock()
         self.exchanges = 0
@@ -40,6 +47,7 @@ class Line:
         """Start-ups."""
         self._talks = 0
         self._connect = connect
+        self._connect_unheard = connect_unheard or connect
         self._keep_open_s = keep_open_s
         self._unit: MiniMate | None = None
         self._hang_up_later: asyncio.TimerHandle | None = None
@@ -51,24 +59,39 @@ class Line:
 
         A line that was kept open may have died unnoticed. If the far end hangs up before it has
         answered anything, nothing was read yet: then, and only then, ``say`` is said once more on a
-        fresh line.
+        fresh line. Not so where a command had gone out.
         """
         self._talks += 1
         if self._hang_up_later is not None:
             self._hang_up_later.cancel()
         kept = self._unit
         if kept is not None:
-            answers = kept.answers
+            before = (kept.answers, kept.commands_sent)
             try:
                 return await self._say(kept, say)
             except LinkClosedError:
-                if kept.answers != answers:
+                if (kept.answers, kept.commands_sent) != before:
                     raise
         unit = await self._connect(self.address)
         self._unit = unit
         self.conversations += 1
         self.exchanges += unit.exchanges
         return await self._say(unit, say)
+
+    async def talk_unheard(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+        """
+        Let ``say`` speak on a fresh line to a unit that was not woken, and hang up at once.
+
+        The caller holds ``lock``. For a unit that is too busy to answer.
+        """
+        await self.hang_up()
+        unit = await self._connect_unheard(self.address)
+        self.conversations += 1
+        try:
+            return await say(unit)
+        finally:
+            self.exchanges += unit.exchanges
+            await unit.close()
 
     async def _say(self, unit: MiniMate, say: Callable[[MiniMate], Awaitable[T]]) -> T:
         before = unit.exchanges
@@ -89,9 +112,15 @@ class Line:
     async def _hang_up_if_idle(self, talks: int) -> None:
         async with self.lock:
             if self._talks == talks:
-                await self._hang_up()
+                await self.hang_up()
 
-    async def _hang_up(self) -> None:
+    @property
+    def is_connected(self) -> bool:
+        """Whether a conversation is open."""
+        return self._unit is not None
+
+    async def hang_up(self) -> None:
+        """End the conversation that is kept, if one is. The caller holds ``lock``."""
         unit, self._unit = self._unit, None
         if unit is not None:
             await unit.close()
@@ -102,4 +131,4 @@ class Line:
             self._hang_up_later.cancel()
         if self._hanging_up is not None:
             await self._hanging_up
-        await self._hang_up()
+        await self.hang_up()

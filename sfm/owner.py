@@ -26,12 +26,14 @@ import asyncio
 import contextlib
 import math
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -43,6 +45,8 @@ from minimateplus.errors import (
     MemoryChangedError,
     MiniMateError,
     NoSuchEventError,
+    OutcomeUnknownError,
+    ReadBackError,
     RemoteProtocolError,
     ReplyTimeoutError,
     SampleDecodeError,
@@ -60,6 +64,8 @@ from sfm.progress import ProgressLog
 from sfm.store import Noted, Origin, Recalled, StoreError
 
 __all__ = ["DISK", "Owner", "ReadTimes", "Reading", "Source", "Why", "is_unreachable", "pick"]
+
+T = TypeVar("T")
 
 Why = Literal["hit", "miss", "request", "stale", "partial"]
 """Why the device was read, in the words of RFC 9211 (``fwd=``); ``hit`` when nothing was."""
@@ -108,8 +114,10 @@ class Reading:
 
 def is_unreachable(error: Exception) -> bool:
     """Whether an error says that the unit cannot be read now, by its own fault or the road's."""
-    if isinstance(error, KeyChainError | SampleDecodeError):
-        return False  # it answers well; what it holds is damaged
+    if isinstance(error, KeyChainError | SampleDecodeError | ReadBackError):
+        return False  # it answers well; what it holds is damaged, or not what was written
+    if isinstance(error, OutcomeUnknownError):
+        return True
     return isinstance(error, LinkError | ReplyTimeoutError | DeadlineError | RemoteProtocolError)
 
 
@@ -202,6 +210,8 @@ class Owner:
         keeper: Keeper,
         clock: Callable[[], float],
         departures: Departures,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        zones: Mapping[str, ZoneInfo] | None = None,
     ) -> None:
         self.conn_key = conn_key
         self.line = line
@@ -225,6 +235,8 @@ class Owner:
         self._cache = cache
         self._keeper = keeper
         self._clock = clock
+        self._wall = wall
+        self._zones = zones or {}
 
     async def close(self) -> None:
         """End every read and hang up."""
@@ -327,37 +339,39 @@ class Owner:
             form, stored = await self._meet(unit)
             return self._reading(form, why, began, stored=stored)
 
-        return await self._talk(read)
+        return await self.talk(read)
 
     async def read_status(self, why: Why) -> Reading:
         """Read the monitor status, and keep it for as long as it is fresh from its own start."""
 
         async def read(unit: MiniMate) -> Reading:
-            await self._identify(unit)
+            await self.identify(unit)
             began, generation = self._clock(), self._generation()
-            form = forms.status_form(await unit.read_monitor_status())
+            status = await unit.read_monitor_status()
+            zone = self._zones.get(unit.serial or "", self._zones.get("*"))
+            form = forms.status_form(status, self._wall(), zone)
             stored = self._cache.set_monitor_status(
                 self.conn_key, form, generation=generation, read_began_mono=began
             )
             return self._reading(form, why, began, stored=stored)
 
-        return await self._talk(read)
+        return await self.talk(read)
 
     async def read_directly(self, say: Callable[[MiniMate], Awaitable[Form]]) -> Reading:
         """Read something that is not kept."""
 
         async def read(unit: MiniMate) -> Reading:
-            await self._identify(unit)
+            await self.identify(unit)
             began = self._clock()
             return self._reading(await say(unit), "miss", began)
 
-        return await self._talk(read)
+        return await self.talk(read)
 
     async def read_events(self, flight: Flight[Reading]) -> Reading:
         """Prove, extend or read the event list."""
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
-            proven = await self._prove_list(unit, flight, whole=whole or flight.forced)
+            proven = await self.prove_list(unit, flight, whole=whole or flight.forced)
             if proven.of is not None:
                 return self.reading_of(proven.of, checked_mono=proven.proven_mono)
             reading = self._reading(
@@ -372,7 +386,7 @@ class Owner:
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
             for _ in range(ATTEMPTS_WHILE_CHANGING):
-                proven = await self._prove_list(unit, None, whole=whole)
+                proven = await self.prove_list(unit, None, whole=whole)
                 event = proven.event(index, self.conn_key)
                 held = None if flight.forced else await self.recall_waveform(index)
                 if held is not None:
@@ -387,6 +401,32 @@ class Owner:
             raise self._keeps_changing(unit)
 
         return await self._unless_refused(read)
+
+    # --- what commands make doubtful ------------------------------------------------------------
+
+    def doubt_status(self) -> None:
+        """Drop the monitor status: monitoring is being started or stopped."""
+        self._cache.invalidate_monitor_status(self.conn_key)
+
+    async def doubt_settings(self) -> None:
+        """
+        Hide info and events until the next info: settings are being written. Durable.
+
+        Raises:
+            StoreError: the database could not note it.
+        """
+        self._cache.mark_config_dirty(self.conn_key)
+        await self._keeper.forget_info(self.conn_key)
+
+    async def doubt_memory(self, reason: str) -> None:
+        """Drop everything of the device and begin a new epoch: its memory is being erased."""
+        await self._drop_unless_moved(self._generation(), reason)
+
+    async def recognise(self, unit: MiniMate) -> str:
+        """Ask who answers, and no more than that; return the serial number."""
+        serial = await unit.read_serial()
+        await self._recognise(serial, self._generation())
+        return serial
 
     # --- who answers ----------------------------------------------------------------------------
 
@@ -409,7 +449,7 @@ class Owner:
             generation = self._begin_beyond(outcome.fenced_epoch)
         return form, stored
 
-    async def _identify(self, unit: MiniMate) -> None:
+    async def identify(self, unit: MiniMate) -> None:
         """Make sure who answers: the serial number, and the whole info of a unit not met yet."""
         if self._is_met:
             await self._recognise(await unit.read_serial(), self._generation())
@@ -431,7 +471,7 @@ class Owner:
 
     # --- the list -------------------------------------------------------------------------------
 
-    async def _prove_list(
+    async def prove_list(
         self, unit: MiniMate, flight: Flight[Reading] | None, *, whole: bool
     ) -> _ProvenList:
         """
@@ -624,7 +664,7 @@ class Owner:
         checked = began
         counter = probe.lifetime_count
         if counter is not None and await unit.read_lifetime_count() != counter:
-            checked = (await self._prove_list(unit, None, whole=whole)).proven_mono
+            checked = (await self.prove_list(unit, None, whole=whole)).proven_mono
             if self._cache.epoch(self.conn_key).number != epoch:
                 raise MemoryChangedError(f"{unit.name}: erased while event {event.index} was read")
         setup = None
@@ -695,25 +735,50 @@ class Owner:
     async def _unless_refused(self, read: Callable[..., Awaitable[Reading]]) -> Reading:
         """Let ``read`` append if it can; if the unit contradicts, let it read everything."""
         try:
-            return await self._talk(read)
+            return await self.talk(read)
         except _AppendRefusedError as refusal:
             log.info("append_refused", unit=self.conn_key, reason=str(refusal))
-        return await self._talk(lambda unit: read(unit, whole=True))
+        return await self.talk(lambda unit: read(unit, whole=True))
 
-    async def _talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
+    async def talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
         """Say something over the line, and write the bill on what it brings."""
         began, spent = self._clock(), self.line.exchanges
+        reading = await self.converse(say)
+        took_s = self._clock() - began
+        return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
+
+    async def converse(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+        """Return what ``say`` brings over the line; whoever calls holds it. See ``Line.talk``."""
+        began = self._clock()
         try:
-            reading = await self.line.talk(say)
+            result = await self.line.talk(say)
         except MiniMateError as error:
-            log.warning("read_failed", unit=self.conn_key, serial=self.serial, error=str(error))
+            log.warning("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
             if is_unreachable(error):
                 self.back_off.failed(error)
             raise
         self.back_off.succeeded()
-        took_s = self._clock() - began
-        self.read_times.add(took_s)
-        return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
+        self.read_times.add(self._clock() - began)
+        return result
+
+    async def with_proven_list(
+        self, say: Callable[[MiniMate, list[Form], bytes | None], Awaitable[T]]
+    ) -> T:
+        """
+        Prove the event list, then, in the same conversation, let ``say`` go on.
+
+        It is given the list as the unit holds it now, and the last event's key as the unit says it.
+        """
+
+        async def prove(unit: MiniMate, *, whole: bool = False) -> T:
+            proven = await self.prove_list(unit, None, whole=whole)
+            return await say(unit, proven.events, proven.probe.last_key)
+
+        try:
+            return await self.converse(prove)
+        except _AppendRefusedError as refusal:
+            log.info("append_refused", unit=self.conn_key, reason=str(refusal))
+        return await self.converse(lambda unit: prove(unit, whole=True))
 
     def _reading(self, value: Any, why: Why, began_mono: float, *, stored: bool = False) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number

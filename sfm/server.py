@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -13,9 +15,15 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfm.api import problems, routers, schemas
+from sfm.api.accounts import accounts
 from sfm.api.archive import archive
+from sfm.api.commands import commands
+from sfm.api.guard import AT_THE_DOOR, Guard
 from sfm.api.hits import HitLayer
+from sfm.api.routing import described_problems
+from sfm.api.sessions import Sessions
 from sfm.api.streams import ending_streams_first
+from sfm.commands import Commands
 from sfm.gateway import Gateway
 from sfm.keeper import Keeper, boot_id
 from sfm.live_cache import LiveCache
@@ -90,12 +98,16 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
         redoc_url=None,
     )
     application.state.gateway = gateway
+    application.state.commands = Commands(gateway)
     application.state.started_mono = time.monotonic()
     problems.install(application)
-    application.front = HitLayer(application.framework, gateway)
-    for router in (routers.health, routers.device, routers.cache, archive):
+    sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
+    hits = HitLayer(application.framework, gateway)
+    guard = application.front = Guard(hits, gateway, settings, sessions)
+    application.state.sessions, application.state.guard = sessions, guard
+    for router in (routers.health, routers.device, routers.cache, commands, archive, accounts):
         application.include_router(router)
-    schemas.describe_problems(application)
+    schemas.describe_problems(application, described_problems(*AT_THE_DOOR))
     return application
 
 

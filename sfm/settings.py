@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from minimateplus.link import Deadlines
+from minimateplus.link import Address, Deadlines, parse_address
+from sfm.reach import Reach
 
 
 class Settings(BaseSettings):
@@ -56,6 +57,51 @@ class Settings(BaseSettings):
         int, Field(gt=0, description="What the live cache may hold, bytes.")
     ] = 256 * 1024 * 1024
 
+    require_tokens: Annotated[
+        bool,
+        Field(description="Ask for a token also from who sits at this machine."),
+    ] = False
+    insecure: Annotated[
+        bool,
+        Field(description="Let everybody do everything, without tokens, wherever he asks from."),
+    ] = False
+    units: Annotated[
+        dict[str, str],
+        Field(
+            description="The registered devices, name and address, as JSON: "
+            '{"north face": "tcp://10.0.0.5:12345"}. Over the network these alone are reached, '
+            "unless SFM_REACH says more.",
+        ),
+    ] = {}
+    reach: Annotated[
+        list[str] | None,
+        Field(
+            description="What may be reached, as JSON: networks, addresses, HOST:PORT, serial "
+            'ports by pattern, registered, any: ["registered", "10.1.0.0/16", "/dev/ttyUSB*"].',
+        ),
+    ] = None
+    most_conversations: Annotated[
+        int, Field(ge=1, description="Conversations with units that may be open at once.")
+    ] = 64
+    most_requests_per_client: Annotated[
+        int,
+        Field(ge=1, description="Device requests of one token that may be under way at once."),
+    ] = 32
+    forced_per_minute: Annotated[
+        int, Field(ge=1, description="Forced reads that one token may ask for in a minute.")
+    ] = 30
+    tls_cert: Annotated[
+        str | None, Field(description="Certificate file (PEM), to answer over HTTPS.")
+    ] = None
+    tls_key: Annotated[str | None, Field(description="Its key file (PEM).")] = None
+    trusted_proxies: Annotated[
+        list[str],
+        Field(
+            description="Addresses of reverse proxies that are believed whom they forward for, "
+            'as JSON: ["10.0.0.2"].',
+        ),
+    ] = []
+
     database_url: Annotated[
         str | None,
         Field(
@@ -81,6 +127,26 @@ class Settings(BaseSettings):
             except (ValueError, OSError) as error:
                 raise ValueError(f"{serial}: no time zone is named {name!r}") from error
         return value
+
+    @field_validator("units")
+    @classmethod
+    def _are_addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, address in value.items():
+            if parse_address(address).kind == "replay":
+                raise ValueError(f"{name}: a capture is no unit")
+        return value
+
+    @field_validator("reach")
+    @classmethod
+    def _can_be_reached(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None:
+            Reach(value)
+        return value
+
+    @property
+    def registered(self) -> dict[str, Address]:
+        """The addresses of ``units``."""
+        return {name: parse_address(address) for name, address in self.units.items()}
 
     @property
     def zones(self) -> dict[str, ZoneInfo]:

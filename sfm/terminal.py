@@ -137,10 +137,72 @@ def status_view(body: Body) -> RenderableType:
         [
             ("Monitoring", "yes" if body["monitoring"] else "no"),
             ("Unit's clock", text(body["clock_unit"]).replace("T", " ")),
+            ("Its drift", _drift(body)),
             ("Battery", number(body["battery_v"], "V", 2)),
             ("Memory", memory),
         ]
     )
+
+
+def call_home_view(body: Body) -> RenderableType:
+    """Return call-home settings as a table."""
+    times = [
+        f"{text(body[f'{name}_time'])} ({'on' if body[f'{name}_enabled'] else 'off'})"
+        for name in ("first", "second")
+    ]
+    return _facts(
+        [
+            ("Calls by itself", "yes" if body["enabled"] else "no"),
+            ("Dials", text(body["dial"])),
+            ("After each event", "yes" if body["after_event"] else "no"),
+            ("At times of day", "yes" if body["at_times"] else "no"),
+            ("Times (unit's clock)", ", ".join(times)),
+            ("Retries", f"{body['retries']}, {body['retry_wait_s']} s apart"),
+            ("Waits for connection", f"{body['connect_wait_s']} s"),
+            ("Warm-up of the modem", f"{body['warm_up_s']} s"),
+        ]
+    )
+
+
+OUTCOMES = {
+    "done": "done",
+    "unchanged": "nothing to do: it was so already",
+    "trial": "a trial: nothing was sent",
+    "unknown": "sent, effect unknown; read the unit before you give it again",
+}
+
+
+def command_view(body: Body) -> Table:
+    """Return how a command ended as a table: what changed, what was seen afterwards."""
+    rows = [("Unit", f"{text(body['serial'])} at {body['conn_key']}")]
+    if body["simulated"]:
+        rows.append(("", "SIMULATED"))
+    rows.append((body["command"].replace("_", " ").capitalize(), OUTCOMES[body["outcome"]]))
+    if body.get("monitoring") is not None:
+        rows.append(("Monitoring now", "yes" if body["monitoring"] else "no"))
+    if body.get("look_failed"):
+        rows.append(("Not seen afterwards", body["look_failed"]))
+    for change in body.get("changes", ()):
+        rows.append((change["field"], f"{text(change['before'])} -> {text(change['after'])}"))
+        rows += [
+            ("", f"byte {at['offset']}: {at['before']} -> {at['after']}") for at in change["bytes"]
+        ]
+    if type(body.get("erased")) is int:
+        rows.append(("Events erased", str(body["erased"])))
+    if body.get("not_archived"):
+        rows.append(("Not in the archive", f"{len(body['not_archived'])} of them"))
+    number_of = body["audit_number"]
+    rows.append(("Audit entry", "none" if number_of is None else str(number_of)))
+    return _facts(rows)
+
+
+def _drift(body: Body) -> str:
+    """Say how far the unit's clock is off, against what, and that nobody can set it from here."""
+    drift_s, zone = body.get("clock_drift_s"), body.get("clock_zone")
+    if drift_s is None:
+        return UNKNOWN
+    against = zone or "the nearest quarter of an hour; its zone is not set (SFM_SITE_ZONES)"
+    return f"{drift_s:+.0f} s against {against}; it cannot be set over the wire"
 
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -19,13 +19,11 @@ from typing import Annotated, Any
 import orjson
 import structlog
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import ValidationError
 
 from sfm import forms
 from sfm.api import provenance, schemas
-from sfm.api.problems import TooLargeError
+from sfm.api.bodies import body_of, described_body
 from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
 from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
 from sfm.api.schemas import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
@@ -33,8 +31,6 @@ from sfm.store import Samples, Store, StoreError
 from sfm.store.errors import DamagedRecordError
 from sfm.store.samples_at_rest import CODEC, digest
 
-MOST_REVIEW_BYTES = 64 * 1024
-"""A note of 4000 signs, each written as two escapes of six bytes, and the rest."""
 MAX_ID = 2**63 - 1
 FOR_GOOD = b"private, max-age=31536000, immutable"
 CHANGING = {"Cache-Control": "no-store"}
@@ -45,13 +41,6 @@ OF_A_BODY = (b"content-type", b"content-encoding")
 LIST_PROBLEMS = described_problems(404, 422, 500, 503)
 FACT_PROBLEMS = NOT_MODIFIED | LIST_PROBLEMS
 BYTES: dict[str, Any] = {COUNTS_TYPE.decode(): {"schema": {"type": "string", "format": "binary"}}}
-REVIEW_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ReviewIn.model_json_schema()}},
-    }
-}
-
 Id = Annotated[
     int, Path(alias="id", ge=1, le=MAX_ID, description="Number of the recording in this archive.")
 ]
@@ -188,11 +177,11 @@ async def get_review(request: Request, number: Id, _: Nothing) -> Response:
     "/events/{id}/review",
     response_model=schemas.ReviewOut,
     responses=LIST_PROBLEMS | described_problems(413),
-    openapi_extra=REVIEW_BODY,
+    openapi_extra=described_body(ReviewIn),
 )
 async def put_review(request: Request, number: Id, _: Nothing) -> Response:
     """Say what you make of a recording; what was said before is kept. Nothing else changes."""
-    said = await _review_of(request)
+    said = await body_of(request, ReviewIn)
     stored = await gateway_of(request).keeper.change(
         lambda store: store.review(
             number,
@@ -284,23 +273,3 @@ async def _for_good(request: Request, number: int, look: Callable[[Store], _Fact
         return Reply(304, [*kept, *more], b"").response()
     length = (b"content-length", b"%d" % len(fact.body))
     return Reply(200, [*fact.headers, *more, length], fact.body).response()
-
-
-async def _review_of(request: Request) -> ReviewIn:
-    """
-    Return the review that a request brings.
-
-    Raises:
-        TooLargeError: it is larger than any review; no more of it was read.
-        RequestValidationError: it is none.
-    """
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_REVIEW_BYTES:
-            raise TooLargeError(f"a review has at most {MOST_REVIEW_BYTES} bytes; shorten the note")
-    try:
-        return ReviewIn.model_validate_json(bytes(body))
-    except ValidationError as error:
-        wrong = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
-        raise RequestValidationError(wrong) from None

@@ -7,6 +7,8 @@ which a machine in the field does not reach, and which would tell that host who 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from html import escape
 from typing import Any
 
@@ -24,6 +26,9 @@ td, th { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0;
   a { color: #8ab4f8; }
 }
 """
+
+STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+"""What the content security policy knows the page's style by."""
 
 
 def docs_page(description: dict[str, Any]) -> str:

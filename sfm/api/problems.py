@@ -5,6 +5,7 @@ Every error of ``minimateplus`` and of ``sfm.store`` stands in ``PROBLEMS``; tes
 complete. The status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
+409     the unit is not as the command says; ``reason`` says how
 404     there is no such event or record, no archive at all, or no such page
 412     the slot holds another event than ``If-Match`` names
 405     there is such a page, but not for this method
@@ -12,7 +13,7 @@ complete. The status says who is to blame and whether asking again helps:
 422     a parameter is wrong; ``errors`` names each
 502     the unit answered, but not as a MiniMate Plus does
 503     refused, busy, changing, or the database fails; ``Retry-After`` says when to ask again
-504     the unit did not answer in time
+504     the unit did not answer in time; with ``outcome: unknown`` a command was out already
 500     our fault, or a stored record is damaged
 ======  ==========================================================================
 """
@@ -33,9 +34,11 @@ from starlette.exceptions import HTTPException
 
 from minimateplus import errors
 from sfm.backoff import RestingError
+from sfm.commands import RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.gateway import NothingHeldError
 from sfm.keeper import NoStoreError
+from sfm.reach import ForbiddenAddressError
 from sfm.store import errors as store_errors
 
 
@@ -68,6 +71,7 @@ class Problem:
 
 INTERNAL = Problem("internal", 500, "Our fault")
 INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
+UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command is not known")
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
 SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
 STORE_FAILED = Problem("store-failed", 503, "The database cannot be used", RETRY_STORE_S)
@@ -85,14 +89,20 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
     errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),
     errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
+    errors.NotWritableError: Problem("not-writable", 502, "The unit does not show the setting"),
+    errors.OutcomeUnknownError: UNKNOWN,
+    errors.ReadBackError: Problem("read-back", 502, "The unit says otherwise than was written"),
     errors.UnitError: UNIT_FAILED,
     errors.CaptureError: Problem("bad-capture", 502, "The capture cannot answer this"),
     errors.LocalProtocolError: INTERNAL,
     errors.SampleRangeError: INTERNAL,
+    errors.SettingError: INVALID,
     errors.MiniMateError: INTERNAL,
     BusyError: Problem("busy", 503, "Too many wait for the unit", RETRY_AFTER_S),
     RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
+    ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
+    RefusedError: Problem("refused", 409, "The unit is not as the command says"),
     OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
     TooLargeError: Problem("too-large", 413, "The body is too large"),
@@ -124,8 +134,22 @@ def problem_of(error: Exception) -> Problem:
     """Return the problem that an error is, by its own type or its nearest ancestor's."""
     for kind in type(error).__mro__:
         if kind in PROBLEMS:
-            return PROBLEMS[kind]
+            problem = PROBLEMS[kind]
+            too_late = isinstance(error.__cause__, errors.ReplyTimeoutError | errors.DeadlineError)
+            return replace(problem, status=504) if problem is UNKNOWN and too_late else problem
     return INTERNAL
+
+
+def _more(error: Exception) -> dict[str, Any]:
+    """Return what a problem says beside its sentence."""
+    more: dict[str, Any] = {}
+    if (outcome := getattr(error, "outcome", None)) is not None:
+        more["outcome"] = outcome
+    if isinstance(error, RefusedError):
+        more |= {"reason": error.reason, **error.facts}
+    if isinstance(error, errors.SettingError):
+        more["errors"] = [{"field": error.field, "message": error.reason}]
+    return more
 
 
 def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
@@ -156,7 +180,7 @@ def install(app: FastAPI) -> None:
         rest_s = getattr(error, "retry_after_s", None)
         if rest_s is not None:
             problem = replace(problem, retry_after_s=math.ceil(rest_s))
-        return problem_response(problem, str(error))
+        return problem_response(problem, str(error), **_more(error))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -402,6 +402,18 @@ class StatusOut(BaseModel):
     battery_v: float | None
     memory_total_bytes: int | None
     memory_free_bytes: int | None
+    clock_offset_s: float | None = Field(
+        None, description="The unit's clock minus UTC, s, at the read, by the relay's clock."
+    )
+    clock_drift_s: float | None = Field(
+        None,
+        description="The unit's clock minus what it should show, s; without a zone, what is left "
+        "beside whole quarters of an hour. Resolution 1 s; holds the delay of the road.",
+    )
+    clock_zone: str | None = Field(None, description="Of SFM_SITE_ZONES; null: not known.")
+    clock_settable: bool = Field(
+        False, description="Always false: how the clock is set is not known on the wire."
+    )
     provenance: ProvenanceOut
 
 
@@ -562,20 +574,40 @@ class ProblemOut(BaseModel):
     title: str
     status: int
     detail: Annotated[str, Field(description="What happened, and to which unit.")]
+    outcome: Annotated[
+        Literal["refused", "failed", "unknown"] | None,
+        Field(
+            description="Only of commands. refused, failed: the unit is as it was. unknown: the "
+            "command was sent, and whether the unit followed it is not known."
+        ),
+    ] = None
+    reason: Annotated[str | None, Field(description="Only of refused: how the unit differs.")] = (
+        None
+    )
     errors: Annotated[
         list[dict[str, str]] | None,
         Field(description="Only of invalid-parameter: each field with a message."),
     ] = None
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Put ``ProblemOut`` among the schemas of the OpenAPI page, for the routes that refer to it."""
+def describe_problems(app: FastAPI, everywhere: dict[int | str, dict[str, Any]]) -> None:
+    """
+    Complete the OpenAPI page: the schema of problems, and those that any route may answer with.
+
+    Args:
+        app: whose page.
+        everywhere: description of each such status.
+    """
     describe = app.openapi
 
     def described() -> dict[str, Any]:
         page = describe()
         known = page.setdefault("components", {}).setdefault("schemas", {})
         known.setdefault("ProblemOut", ProblemOut.model_json_schema())
+        for methods in page["paths"].values():
+            for operation in methods.values():
+                for status, told in everywhere.items():
+                    operation["responses"].setdefault(str(status), told)
         for unused in ("HTTPValidationError", "ValidationError"):
             known.pop(unused, None)
         return page

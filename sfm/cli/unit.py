@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,7 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
     application = await _own_relay()
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://own", timeout=None
+        transport=transport, base_url="http://127.0.0.1", timeout=None
     ) as client:
         try:
             yield client
@@ -84,26 +84,39 @@ async def _own_relay() -> Application:
     return build_app(Settings(database_url=NO_DATABASE))
 
 
-async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[str, Any]:
+async def ask(
+    unit: str,
+    path: str,
+    relay: str | None,
+    *,
+    method: str = "GET",
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the body of one device route, with progress on the way."""
     relay, address = where(unit, relay)
-    query = {**_parameters(address), **({"force": "true"} if force else {})}
+    parameters = {**_parameters(address), **(query or {})}
     async with _client(relay) as client:
         try:
             async with _progress(client, address):
-                response = await client.get(path, params=query)
+                response = await client.request(method, path, params=parameters, json=body)
         except httpx.TransportError as error:
             raise CommandError(
                 f"no relay answers at {relay} ({str(error) or type(error).__name__}); "
                 "start one with: seismo-relay serve, or ask the unit itself: tcp://HOST:PORT"
             ) from error
     try:
-        body: dict[str, Any] = response.json()
+        told: dict[str, Any] = response.json()
     except ValueError as error:
         raise CommandError(f"{relay} answers, but not as a relay does") from error
     if response.is_error:
-        raise CommandError(terminal.problem_view(body))
-    return body
+        raise CommandError(terminal.problem_view(told))
+    return told
+
+
+async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[str, Any]:
+    """Return the body of one device route that reads."""
+    return await ask(unit, path, relay, query={"force": "true"} if force else None)
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,9 @@ from minimateplus.model import FIRST_KEY
 from minimateplus.simulator.roads import LateRoad
 from minimateplus.wire import commands
 from sfm.api import schemas
+from sfm.api.guard import AT_THE_DOOR
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
+from sfm.api.rules import RULES
 from sfm.flights import ClosingError
 from sfm.gateway import Provenance
 from sfm.server import build_app
@@ -33,6 +35,16 @@ DEVICE_ROUTES = [
     "/device/events/index",
     "/device/monitor/status",
 ]
+COMMANDS_AND_ACCOUNTS = (
+    "/device/monitor/st",
+    "/device/config",
+    "/device/events/erase",
+    "/device/call_home",
+    "/device/rescue",
+    "/session",
+    "/tokens",
+    "/audit",
+)
 RELAY_ROUTES = ["/health", "/cache/stats"]
 EVERY_ROUTE = DEVICE_ROUTES + RELAY_ROUTES
 
@@ -43,7 +55,7 @@ def app_of(world: World) -> FastAPI:
 
 async def get(world: World, path: str, /, method: str = "GET", **params: Any) -> httpx.Response:
     transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.request(method, path, params=params, timeout=None)
 
 
@@ -347,6 +359,8 @@ def test_the_status_says_whose_side_an_error_lies_on(kind: type[Exception]) -> N
     status = problem_of(kind("said")).status
     if issubclass(kind, errors.NoSuchEventError):
         assert status == 404
+    elif kind is errors.SettingError:
+        assert status == 422
     elif kind in (errors.ReplyTimeoutError, errors.DeadlineError, errors.ConnectTimeoutError):
         assert status == 504
     elif issubclass(kind, errors.LinkError | errors.MemoryChangedError):
@@ -387,7 +401,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     paths = openapi()["paths"]
     for path in EVERY_ROUTE:
         operation = paths[path.replace("/event/0", "/event/{index}")]["get"]
-        expected = {"200", "422", "500"}
+        expected = {"200", "422", "500", *map(str, AT_THE_DOOR)}
         if path in DEVICE_ROUTES:
             expected |= {"304", "502", "503", "504"}
         if "/event/0" in path:
@@ -399,6 +413,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
             assert content[MEDIA_TYPE]["schema"] == {"$ref": "#/components/schemas/ProblemOut"}
     routes = {path.replace("/event/0", "/event/{index}") for path in EVERY_ROUTE}
     elsewhere = {path for path in paths if path.startswith("/archive/")}
+    elsewhere |= {path for _, path in RULES if path.startswith(COMMANDS_AND_ACCOUNTS)}
     assert routes | elsewhere | {"/metrics", "/device/progress", "/cache/device"} == set(paths)
 
 

@@ -39,7 +39,7 @@ async def get(
     **more: Any,
 ) -> httpx.Response:
     transport = httpx.ASGITransport(application(world, layer), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         params = {**UNIT, **more}
         return await client.get(path, params=params, headers=headers, timeout=None)
 
@@ -417,7 +417,7 @@ async def test_a_dropped_device_is_asked_again(world: World) -> None:
     world.plug(FieldUnit().record(1))
     await get(world, "/device/info")
     transport = httpx.ASGITransport(application(world, True))
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         assert (await client.delete("/cache/device", params=UNIT)).status_code == 204
     assert (await get(world, "/device/info")).json()["provenance"]["source"] == "device"
 
@@ -454,5 +454,5 @@ async def test_the_metrics_say_what_happened(world: World) -> None:
 
 async def get_plain(world: World, path: str) -> httpx.Response:
     transport = httpx.ASGITransport(application(world, True))
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.get(path)

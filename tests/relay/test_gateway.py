@@ -27,6 +27,7 @@ from sfm.flights import ClosingError
 from sfm.freshness import ANY, FORCED
 from sfm.gateway import Answer, Gateway
 from sfm.live_cache import LiveCache
+from sfm.reach import Reach
 from sfm.settings import Settings
 
 Ask = Callable[[World], Awaitable[Answer]]
@@ -923,7 +924,7 @@ async def test_a_unit_whose_clock_steps_back_is_still_listed_in_the_order_of_its
     assert answer.provenance.why == "partial"
 
 
-def test_a_serial_server_is_opened_at_the_address_as_given(
+def test_a_serial_server_is_opened_at_the_address_of_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Address] = []
@@ -936,10 +937,16 @@ def test_a_serial_server_is_opened_at_the_address_as_given(
     monkeypatch.setattr("sfm.gateway.open_link", open_nothing)
     server = Address("serial", "rfc2217://server.invalid:2217", 9600)
 
+    async def resolve(host: str, _: int) -> list[str]:
+        return {"server.invalid": ["10.0.0.9"]}.get(host, [])
+
+    known = Reach(resolve=resolve)
+
     async def main() -> None:
         settings = Settings(connect_s=3.0)
         with pytest.raises(ConnectError):
-            await Gateway(LiveCache(clock=now_s), settings, clock=now_s).info(server)
+            gateway = Gateway(LiveCache(clock=now_s), settings, reach=known, clock=now_s)
+            await gateway.info(server)
 
     run(main())
-    assert asked == [server]
+    assert asked == [Address("serial", "rfc2217://10.0.0.9:2217", 9600)]

@@ -1,0 +1,467 @@
+"""
+The door: who asks, whether he may, and what every answer is sent with.
+
+The rule: this layer stands before all others, the cache's hits included. A connection is open to
+everything without a token only when all of it is of this machine: the address that was connected
+to, the one it came from, and the name that was asked for (so that a web page cannot reach in by a
+name of its own), and nobody says that he forwards for another. So it does not matter how the server
+was started. Everything else needs a token of the role in ``sfm.api.rules``, shown as a bearer or by
+a session of ``sfm.api.sessions``. A request that changes something, and comes from a browser, must
+come from our own pages.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sfm.access import ANYBODY, LOCAL, Actor, Allowance, Role, Underway, neighbourhood
+from sfm.api.docs_page import STYLE_HASH
+from sfm.api.problems import Problem, problem_of, problem_response
+from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
+from sfm.api.schemas import DeviceQuery
+from sfm.api.sessions import Session, Sessions
+from sfm.gateway import Gateway
+from sfm.reach import ForbiddenAddressError
+from sfm.settings import Settings
+from sfm.store import StoreError
+from sfm.store.tokens import Token, number_of
+
+MOST_HEADER_BYTES = 16 * 1024
+MOST_QUERY_BYTES = 4 * 1024
+MOST_BODY_BYTES = 64 * 1024
+MOST_FAILURES = 10
+FAILURES_PER_S = 60.0
+"""An address may show so many wrong tokens at once, and regains them all in a minute."""
+TOKEN_KEPT_S = 5.0
+"""How long a token is believed without asking the database again."""
+FORCED_AGE_S = 1.0
+"""A greatest age below this asks for a device read."""
+MOST_KNOWN_TOKENS = 1000
+
+SAFE = frozenset(("GET", "HEAD"))
+FORWARDED = frozenset(
+    (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+)
+
+SECURITY: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' '%s'; img-src 'self' data:; "
+        b"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
+        b"form-action 'none'; frame-ancestors 'none'" % STYLE_HASH.encode(),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+NO_TOKEN = Problem("token-needed", 401, "A token is needed")
+NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
+FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
+TOO_OFTEN = Problem("too-often", 429, "Too often")
+TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
+TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
+BODY_TOO_LARGE = Problem("too-large", 413, "The body is too large")
+
+AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
+"""What any route may be answered with before it is asked."""
+
+log = structlog.get_logger(__name__)
+
+
+class RefusalError(Exception):
+    """Ends a request at the door, with a problem."""
+
+    def __init__(self, problem: Problem, detail: str, wait_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.wait_s = wait_s
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the headers of a request say, as far as the door looks at them."""
+
+    host: bytes = b""
+    origin: bytes | None = None
+    fetch_site: bytes | None = None
+    authorization: bytes | None = None
+    cookie: bytes = b""
+    csrf: bytes | None = None
+    cache_control: bytes = b""
+    length: bytes = b""
+    is_forwarded: bool = False
+    size: int = 0
+
+
+_KNOWN = {
+    b"host": "host",
+    b"origin": "origin",
+    b"sec-fetch-site": "fetch_site",
+    b"authorization": "authorization",
+    b"cookie": "cookie",
+    b"x-csrf-token": "csrf",
+    b"cache-control": "cache_control",
+    b"content-length": "length",
+}
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
+    asked = _Asked()
+    for name, value in headers:
+        asked.size += len(name) + len(value)
+        if name in _KNOWN:
+            setattr(asked, _KNOWN[name], value)
+        elif name in FORWARDED:
+            asked.is_forwarded = True
+    return asked
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who asks, as the door found out."""
+    actor: Actor = request.scope["sfm.actor"]
+    return actor
+
+
+class Guard:
+    """
+    ASGI middleware before everything. Lives as long as the application; owns the sessions.
+
+    Args:
+        app: what answers whoever may.
+        gateway: whose keeper has the tokens, and whose reach is asked.
+        settings: what the door is like.
+        sessions: those of browsers.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        gateway: Gateway,
+        settings: Settings,
+        sessions: Sessions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._app = app
+        self._gateway = gateway
+        self._settings = settings
+        self._sessions = sessions
+        self._clock = clock
+        self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
+        self._forced = Allowance(settings.forced_per_minute, 60.0, clock)
+        self._underway = Underway(settings.most_requests_per_client)
+        self._tokens: dict[int, tuple[float, Token | None]] = {}
+        self._local: dict[tuple[object, object, bytes], bool] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or say why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_secure = scope.get("scheme") == "https"
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = (*SECURITY, HSTS) if is_secure else SECURITY
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        try:
+            asked = _read(scope["headers"])
+            actor, client = await self._admit(scope, asked)
+        except RefusalError as refusal:
+            await _refuse(refusal, scope, receive, send_guarded)
+            return
+        scope["sfm.actor"] = actor
+        if client is None:
+            await self._app(scope, receive, send_guarded)
+            return
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            self._underway.end(client)
+
+    # --- who ------------------------------------------------------------------------------------
+
+    async def _admit(self, scope: Scope, asked: _Asked) -> tuple[Actor, object | None]:
+        """
+        Return who asks, and as whom he is counted while his request is under way.
+
+        Raises:
+            RefusalError: he may not.
+        """
+        method = scope["method"]
+        _check_size(asked, scope["query_string"])
+        if self._is_local(scope, asked):
+            if method not in SAFE:
+                _check_own_page(asked, scope)
+            self._check_reach(scope, LOCAL)
+            return LOCAL, None
+        template, rule = rule_of(method, scope["path"])
+        actor = await self._actor(scope, asked, rule)
+        self._check_role(actor, rule, template)
+        self._check_units(scope, actor, template)
+        self._check_forced(scope, asked, actor)
+        client = actor.token_id or neighbourhood(actor.origin)
+        if not scope["path"].startswith("/device/"):
+            return actor, None
+        if not self._underway.begin(client):
+            raise RefusalError(
+                TOO_OFTEN, "too many of your requests are under way; wait for one", 1.0
+            )
+        return actor, client
+
+    def _is_local(self, scope: Scope, asked: _Asked) -> bool:
+        """Whether all of a connection is of this machine."""
+        if asked.is_forwarded or self._settings.require_tokens:
+            return False
+        server, client = scope.get("server"), scope.get("client")
+        key = (server[0] if server else None, client[0] if client else None, asked.host)
+        try:
+            return self._local[key]
+        except KeyError:
+            if len(self._local) >= 1024:
+                self._local.clear()
+            found = self._local[key] = (
+                _is_loopback(key[0]) and _is_loopback(key[1]) and _is_loopback_name(asked.host)
+            )
+            return found
+
+    async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
+        origin = str(scope["client"][0]) if scope.get("client") else ""
+        if asked.authorization is not None:
+            token = await self._of_bearer(asked.authorization, origin)
+        elif (session := self._sessions.of_cookie(asked.cookie)) is not None:
+            token = await self._of_session(session)
+            if scope["method"] not in SAFE:
+                _check_own_page(asked, scope)
+                if not session.is_csrf(asked.csrf):
+                    raise RefusalError(
+                        FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
+                    )
+        elif self._settings.insecure:
+            if scope["method"] not in SAFE:
+                _check_own_page(asked, scope)
+            return Actor(ANYBODY.name, ANYBODY.role, origin)
+        elif rule is None:
+            if scope["method"] not in SAFE:
+                _check_own_page(asked, scope)
+            return Actor("", Role.VIEWER, origin)
+        else:
+            raise RefusalError(
+                NO_TOKEN,
+                "show a token (Authorization: Bearer); whoever runs the relay makes one with: "
+                "seismo-relay token create NAME --role viewer",
+            )
+        return self.actor_for(token, origin)
+
+    @staticmethod
+    def actor_for(token: Token, origin: str) -> Actor:
+        """Return who shows a token."""
+        return Actor(token.name, Role(token.role), origin, frozenset(token.units), token.id)
+
+    async def _of_session(self, session: Session) -> Token:
+        token = await self._token(session.token_id)
+        if token is None:
+            self._sessions.end(session)
+            raise RefusalError(NO_TOKEN, "the token of this session is good for nothing any more")
+        return token
+
+    async def _of_bearer(self, authorization: bytes, origin: str) -> Token:
+        kind, _, secret = authorization.decode("latin-1").partition(" ")
+        return await self.token_of(secret.strip() if kind.lower() == "bearer" else "", origin)
+
+    async def token_of(self, secret: str, origin: str) -> Token:
+        """
+        Return the token that a secret is of; counts a wrong one against its address.
+
+        Raises:
+            RefusalError: it is of none, or too many were wrong.
+        """
+        where = neighbourhood(origin)
+        wait_s = self._failures.wait_s(where)
+        if wait_s > 0:
+            raise RefusalError(TOO_OFTEN, "too many wrong tokens came from your address", wait_s)
+        number = number_of(secret)
+        token = None if number is None else await self._token(number)
+        if token is None or not token.is_of(secret):
+            self._failures.take(where)
+            log.warning("wrong_token", origin=origin)
+            raise RefusalError(NO_TOKEN, "this token is wrong, or was revoked")
+        return token
+
+    async def _token(self, number: int) -> Token | None:
+        """Return a token that is good now, asked for again after a few seconds."""
+        now = self._clock()
+        known = self._tokens.get(number)
+        if known is not None and now - known[0] < TOKEN_KEPT_S:
+            return known[1]
+        try:
+            found = await self._gateway.keeper.ask(lambda store: store.token(number))
+        except StoreError:
+            if known is None:
+                raise RefusalError(
+                    Problem("store-failed", 503, "The database cannot be used"),
+                    "tokens cannot be looked up now; /health says why",
+                    5.0,
+                ) from None
+            return known[1]
+        good = found if found is not None and found.revoked_at is None else None
+        if len(self._tokens) >= MOST_KNOWN_TOKENS:
+            self._tokens.clear()
+        self._tokens[number] = (now, good)
+        return good
+
+    def forget_token(self, number: int) -> None:
+        """Ask the database anew for that token: it was revoked."""
+        self._tokens.pop(number, None)
+        self._sessions.end_of_token(number)
+
+    # --- whether --------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_role(actor: Actor, rule: Rule, template: str) -> None:
+        if rule is not None and not actor.role.includes(rule):
+            raise RefusalError(
+                NOT_ALLOWED, f"this needs the role {rule.value}; yours is {actor.role.value}"
+            )
+        if actor.is_limited and template in OF_ALL_UNITS:
+            raise RefusalError(NOT_ALLOWED, "this tells of every unit; your token is for some")
+
+    def _check_units(self, scope: Scope, actor: Actor, template: str) -> None:
+        if not template.startswith(("/device/", "/cache/device")):
+            return
+        query = _device_query(scope)
+        if query is None:
+            return  # the route says what is wrong with it
+        conn_key = self._gateway.conn_key(query.address)
+        if not actor.may_use(conn_key):
+            raise RefusalError(NOT_ALLOWED, f"your token is not for {conn_key}")
+        self._check_reach(scope, actor, query)
+
+    def _check_reach(self, scope: Scope, actor: Actor, query: DeviceQuery | None = None) -> None:
+        """Refuse an address that may not be reached, before anything else is said of it."""
+        is_local = actor.token_id is None
+        if is_local and self._settings.reach is None:
+            return  # what is never reached is refused where it would be connected to
+        if query is None:
+            if not scope["path"].startswith(("/device/", "/cache/device")):
+                return
+            query = _device_query(scope)
+        if query is not None:
+            try:
+                self._gateway.reach.check(query.address, is_local=is_local)
+            except ForbiddenAddressError as error:
+                raise RefusalError(problem_of(error), str(error)) from None
+
+    def _check_forced(self, scope: Scope, asked: _Asked, actor: Actor) -> None:
+        if not _is_forced(scope, asked):
+            return
+        if not actor.role.includes(FORCED):
+            raise RefusalError(
+                NOT_ALLOWED,
+                f"a forced read needs the role {FORCED.value}; yours is {actor.role.value}",
+            )
+        if actor.token_id is not None:
+            wait_s = self._forced.take(actor.token_id)
+            if wait_s > 0:
+                raise RefusalError(TOO_OFTEN, "this token forces too many reads", wait_s)
+
+
+def _check_size(asked: _Asked, query_string: bytes) -> None:
+    if asked.size > MOST_HEADER_BYTES:
+        raise RefusalError(TOO_MANY_HEADERS, f"headers have at most {MOST_HEADER_BYTES} bytes")
+    if len(query_string) > MOST_QUERY_BYTES:
+        raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
+    # One without a length is bounded where it is read (sfm.api.bodies).
+    if asked.length and (not asked.length.isdigit() or int(asked.length) > MOST_BODY_BYTES):
+        raise RefusalError(BODY_TOO_LARGE, f"a body has at most {MOST_BODY_BYTES} bytes")
+
+
+def _check_own_page(asked: _Asked, scope: Scope) -> None:
+    """Refuse what a page of another site lets a browser send."""
+    if asked.fetch_site not in (None, b"same-origin", b"none"):
+        raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
+    if asked.origin is not None:
+        own = scope.get("scheme", "http").encode() + b"://" + asked.host
+        if asked.origin.lower() != own.lower():
+            raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
+
+
+def _is_forced(scope: Scope, asked: _Asked) -> bool:
+    if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
+        return False
+    directives = asked.cache_control.lower().replace(b" ", b"")
+    if b"no-cache" in directives:
+        return True
+    ages = [part[8:] for part in directives.split(b",") if part.startswith(b"max-age=")]
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    ages += [value.encode("latin-1", "replace") for name, value in pairs if name == "max_age"]
+    if any(_is_young(age) for age in ages):
+        return True
+    falses = ("0", "off", "f", "false", "n", "no")
+    return any(name == "force" and value.lower() not in falses for name, value in pairs)
+
+
+def _is_young(age: bytes) -> bool:
+    try:
+        return float(age) < FORCED_AGE_S
+    except ValueError:
+        return False
+
+
+def _device_query(scope: Scope) -> DeviceQuery | None:
+    """Return which unit is asked for; ``None`` when the parameters do not say."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    wanted = {name: value for name, value in pairs if name in DeviceQuery.model_fields}
+    try:
+        query = DeviceQuery.model_validate(wanted)
+    except ValidationError:
+        return None
+    repeated = [name for name, _ in pairs if name in wanted]
+    if len(repeated) != len(wanted):
+        raise RefusalError(NOT_ALLOWED, "name the unit once")
+    return query
+
+
+def _is_loopback(address: object) -> bool:
+    try:
+        found = ipaddress.ip_address(str(address))
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def _is_loopback_name(host: bytes) -> bool:
+    """Whether a Host header names this machine and nothing that a name server could say."""
+    name = host.decode("latin-1").lower()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    return name == "localhost" or _is_loopback(name)
+
+
+async def _refuse(refusal: RefusalError, scope: Scope, receive: Receive, send: Send) -> None:
+    response = problem_response(refusal.problem, str(refusal))
+    if refusal.wait_s is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(refusal.wait_s)))
+    if refusal.problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="seismo-relay"'
+    await response(scope, receive, send)

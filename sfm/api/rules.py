@@ -1,0 +1,82 @@
+"""
+Who may use which route: one table, and a test that every route stands in it.
+
+``None``: everybody, with or without a token. A route that stands here with a role needs that role
+or one above it. What is not here needs a viewer before it is told that it does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sfm.access import Role
+
+__all__ = ["FORCED", "OF_ALL_UNITS", "RULES", "rule_of"]
+
+Rule = Role | None
+
+V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741  # as in the table of the docs
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("GET", "/health"): None,
+    ("GET", "/"): None,
+    ("GET", "/session"): None,
+    ("POST", "/session"): None,
+    ("DELETE", "/session"): None,
+    ("GET", "/docs"): V,
+    ("GET", "/openapi.json"): V,
+    ("GET", "/metrics"): V,
+    ("GET", "/device/info"): V,
+    ("GET", "/device/events"): V,
+    ("GET", "/device/events/storage_range"): V,
+    ("GET", "/device/events/index"): V,
+    ("GET", "/device/event/{index}"): V,
+    ("GET", "/device/event/{index}/waveform"): V,
+    ("GET", "/device/monitor/status"): V,
+    ("GET", "/device/progress"): V,
+    ("GET", "/device/call_home"): V,
+    ("POST", "/device/monitor/start"): O,
+    ("POST", "/device/monitor/stop"): O,
+    ("POST", "/device/config"): O,
+    ("POST", "/device/call_home"): O,
+    ("POST", "/device/events/erase"): A,
+    ("POST", "/device/rescue"): A,
+    ("GET", "/cache/stats"): V,
+    ("DELETE", "/cache/device"): A,
+    ("GET", "/archive/devices"): V,
+    ("GET", "/archive/events"): V,
+    ("GET", "/archive/events/{id}"): V,
+    ("GET", "/archive/events/{id}/waveform"): V,
+    ("GET", "/archive/events/{id}/image"): V,
+    ("GET", "/archive/events/{id}/review"): V,
+    ("PUT", "/archive/events/{id}/review"): O,
+    ("GET", "/archive/findings"): V,
+    ("GET", "/tokens"): A,
+    ("POST", "/tokens"): A,
+    ("DELETE", "/tokens/{id}"): A,
+    ("GET", "/audit"): A,
+}
+
+FORCED = Role.OPERATOR
+"""What a read needs that asks the unit in any case: force, no-cache, max_age below 1 s."""
+
+OF_ALL_UNITS = frozenset(
+    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit")
+)
+"""Routes that tell of every unit: not for a token that is limited to some."""
+
+_SHAPES = [
+    (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path)
+    for method, path in RULES
+    if "{" in path
+]
+
+
+def rule_of(method: str, path: str) -> tuple[str, Rule]:
+    """Return the template of a path, and who may use it with that method."""
+    if (method, path) in RULES:
+        return path, RULES[method, path]
+    for known, shape, template in _SHAPES:
+        if known == method and shape.fullmatch(path):
+            return template, RULES[method, template]
+    return path, Role.VIEWER

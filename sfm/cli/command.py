@@ -1,0 +1,329 @@
+"""
+What changes a unit: start, stop, settings, erase, call home, rescue.
+
+Each says what it did and what became of it. An erase wants the serial number and the number of
+events in the command, or typed by a person who was shown both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from sfm import terminal
+from sfm.cli.common import (
+    MISUSED,
+    CommandError,
+    Json,
+    Relay,
+    Unit,
+    app,
+    err,
+    out,
+    print_body,
+    run_command,
+)
+from sfm.cli.unit import ask
+
+Yes = Annotated[bool, Parameter(negative=())]
+Switch = Annotated[bool | None, Parameter(negative=())]
+
+
+@app.command
+def start(unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json = False) -> None:
+    """
+    Start monitoring, and follow the sensor check of about 40 s.
+
+    Parameters
+    ----------
+    follow
+        Wait until the unit monitors, for at most 60 s.
+    """
+    query = {"follow": _word(follow)}
+    _run(ask(unit, "/device/monitor/start", relay, method="POST", query=query), as_json)
+
+
+@app.command
+def stop(unit: Unit, *, unheard: Yes = False, relay: Relay = None, as_json: Json = False) -> None:
+    """
+    Stop monitoring.
+
+    Parameters
+    ----------
+    unheard
+        For a unit that is too busy to answer: say it and wait for nothing.
+    """
+    query = {"unheard": _word(unheard)}
+    _run(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
+
+
+@app.command
+def configure(
+    unit: Unit,
+    *,
+    mode: Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None = None,
+    sample_rate_hz: int | None = None,
+    histogram_interval_s: int | None = None,
+    record_time_s: float | None = None,
+    geo_range_in_s: float | None = None,
+    trigger_level_in_s: float | None = None,
+    alarm_level_in_s: float | None = None,
+    mic_trigger_psi: float | None = None,
+    mic_alarm_psi: float | None = None,
+    project: str | None = None,
+    client: str | None = None,
+    operator: str | None = None,
+    location: str | None = None,
+    notes: str | None = None,
+    serial: str | None = None,
+    dry_run: Yes = False,
+    relay: Relay = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Change the given recording settings; what is not given keeps its value.
+
+    Parameters
+    ----------
+    mode
+        How the unit records.
+    sample_rate_hz
+        1024, 2048 or 4096 samples a second and channel.
+    histogram_interval_s
+        2, 5, 15, 60, 300 or 900 s.
+    record_time_s
+        Behind the trigger, 1 to 100 s.
+    geo_range_in_s
+        10 or 1.25 in/s.
+    trigger_level_in_s
+        Of the geophones, 0.02 in/s to the range.
+    alarm_level_in_s
+        Of the geophones, not below the trigger level.
+    mic_trigger_psi
+        Of the microphone, psi.
+    mic_alarm_psi
+        Of the microphone, psi.
+    project
+        Text of the events recorded from now on; empty for none.
+    client
+        As project.
+    operator
+        As project.
+    location
+        As project.
+    notes
+        As project.
+    serial
+        Whose; refused when another unit answers.
+    dry_run
+        Show what would change, to the byte, and send nothing.
+    """
+    given = {
+        "mode": mode,
+        "sample_rate_hz": sample_rate_hz,
+        "histogram_interval_s": histogram_interval_s,
+        "record_time_s": record_time_s,
+        "geo_range_in_s": geo_range_in_s,
+        "trigger_level_in_s": trigger_level_in_s,
+        "alarm_level_in_s": alarm_level_in_s,
+        "mic_trigger_psi": mic_trigger_psi,
+        "mic_alarm_psi": mic_alarm_psi,
+        "project": project,
+        "client": client,
+        "operator": operator,
+        "location": location,
+        "notes": notes,
+    }
+    _write(unit, "/device/config", given, serial, dry_run, relay, as_json)
+
+
+@app.command(name="call-home")
+def call_home(
+    unit: Unit,
+    *,
+    enabled: bool | None = None,
+    dial: str | None = None,
+    after_event: bool | None = None,
+    at_times: bool | None = None,
+    first_enabled: bool | None = None,
+    first_time: str | None = None,
+    second_enabled: bool | None = None,
+    second_time: str | None = None,
+    retries: int | None = None,
+    retry_wait_s: int | None = None,
+    connect_wait_s: int | None = None,
+    warm_up_s: int | None = None,
+    serial: str | None = None,
+    dry_run: Yes = False,
+    relay: Relay = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Show when and whom the unit calls by itself; with settings given, change them.
+
+    Parameters
+    ----------
+    enabled
+        Whether it calls at all.
+    dial
+        What it says to its modem.
+    after_event
+        Call after each event.
+    at_times
+        Call at times of day.
+    first_enabled
+        Whether the first time counts.
+    first_time
+        HH:MM by the unit's own clock.
+    second_enabled
+        Whether the second time counts.
+    second_time
+        HH:MM by the unit's own clock.
+    retries
+        How often it tries again.
+    retry_wait_s
+        Between two tries, s.
+    connect_wait_s
+        For the connection, s.
+    warm_up_s
+        For the modem, s.
+    serial
+        Whose; refused when another unit answers.
+    dry_run
+        Show what would change, to the byte, and send nothing.
+    """
+    given = {
+        "enabled": enabled,
+        "dial": dial,
+        "after_event": after_event,
+        "at_times": at_times,
+        "first_enabled": first_enabled,
+        "first_time": first_time,
+        "second_enabled": second_enabled,
+        "second_time": second_time,
+        "retries": retries,
+        "retry_wait_s": retry_wait_s,
+        "connect_wait_s": connect_wait_s,
+        "warm_up_s": warm_up_s,
+    }
+    if any(value is not None for value in given.values()):
+        _write(unit, "/device/call_home", given, serial, dry_run, relay, as_json)
+        return
+
+    async def run() -> None:
+        body = await ask(unit, "/device/call_home", relay)
+        print_body(body, terminal.call_home_view, as_json)
+
+    run_command(run())
+
+
+@app.command
+def erase(
+    unit: Unit,
+    *,
+    serial: str | None = None,
+    count: int | None = None,
+    discard_unarchived: Yes = False,
+    relay: Relay = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Erase every event of a unit. What was downloaded before stays in the archive.
+
+    Parameters
+    ----------
+    serial
+        The unit's serial number; asked for at the terminal if not given.
+    count
+        How many events it holds; read from the unit, and shown, if the serial is typed.
+    discard_unarchived
+        Erase also events whose samples are not in the archive.
+    """
+
+    async def run() -> None:
+        typed, held = serial, count
+        if typed is None or held is None:
+            typed, held = await _agreed(unit, relay, typed)
+        body = {"serial": typed, "count": held, "discard_unarchived": discard_unarchived}
+        done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
+        print_body(done, _view, as_json)
+
+    run_command(run())
+
+
+async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str, int]:
+    """Show a person whom an erase is for, and let him type the serial number."""
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "an erase from a script needs --serial and --count; nothing was erased", MISUSED
+        )
+    listed = await ask(unit, "/device/events", relay)
+    found, held = str(listed["provenance"]["serial"]), len(listed["events"])
+    err.print(Text(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
+    typed = serial
+    if typed is None:
+        typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
+    if typed != found:
+        raise CommandError(f"that is not {found}; nothing was erased")
+    return found, held
+
+
+@app.command
+def rescue(
+    unit: Unit, *, serial: str, erase: Yes = False, relay: Relay = None, as_json: Json = False
+) -> None:
+    """
+    Free a unit that dials home without end: switch call-home off, in one short conversation.
+
+    Parameters
+    ----------
+    serial
+        The unit's serial number; refused when another answers.
+    erase
+        Erase its memory as well, archived or not.
+    """
+    body = {"serial": serial, "erase": erase}
+    _run(ask(unit, "/device/rescue", relay, method="POST", body=body), as_json)
+
+
+def _write(
+    unit: str,
+    path: str,
+    given: dict[str, Any],
+    serial: str | None,
+    dry_run: bool,
+    relay: str | None,
+    as_json: bool,
+) -> None:
+    settings = {name: value for name, value in given.items() if value is not None}
+    if not settings:
+        err.print("Nothing to change: give at least one setting (--help lists them).")
+        raise SystemExit(MISUSED)
+    body = settings if serial is None else {**settings, "serial": serial}
+    query = {"dry_run": _word(dry_run)}
+    _run(ask(unit, path, relay, method="POST", query=query, body=body), as_json)
+
+
+def _run(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
+    async def run() -> None:
+        done = await asked
+        if as_json:
+            print_body(done, _view, as_json)
+        else:
+            out.print(_view(done))
+
+    run_command(run())
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _view(done: dict[str, Any]) -> Table:
+    return terminal.command_view(done)
