@@ -5,7 +5,8 @@ Every error of ``minimateplus`` and of ``sfm.store`` stands in ``PROBLEMS``; tes
 complete. The status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
-404     there is no such event or record, no archive at all, or no such page
+404     there is no such event, record or token, no archive at all, or no such page
+409     a token of that name is there already
 412     the slot holds another event than ``If-Match`` names
 405     there is such a page, but not for this method
 413     the body is too large
@@ -98,6 +99,10 @@ PROBLEMS: dict[type[Exception], Problem] = {
     TooLargeError: Problem("too-large", 413, "The body is too large"),
     NoStoreError: Problem("no-archive", 404, "This relay keeps no archive"),
     store_errors.NoSuchRecordError: Problem("no-such-record", 404, "There is no such record"),
+    store_errors.NoSuchTokenError: Problem("no-such-token", 404, "There is no such token"),
+    store_errors.TokenNameTakenError: Problem(
+        "token-name-taken", 409, "Another token has that name"
+    ),
     store_errors.DamagedRecordError: Problem("damaged-record", 500, "A stored record is damaged"),
     # Refused before the archive is asked, as every parameter is.
     store_errors.BadCursorError: INVALID,
