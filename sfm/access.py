@@ -16,10 +16,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["ANYBODY", "LOCAL", "Actor", "Allowance", "Role", "Underway", "neighbourhood"]
+__all__ = [
+    "ANYBODY",
+    "LOCAL",
+    "Actor",
+    "Allowance",
+    "ForbiddenUnitError",
+    "Role",
+    "Underway",
+    "is_loopback",
+    "neighbourhood",
+]
 
 MOST_REMEMBERED = 10_000
 """Clients whose failures or reads are counted at once; the one seen longest ago goes first."""
+
+
+class ForbiddenUnitError(Exception):
+    """A token is not for that unit."""
 
 
 class Role(Enum):
@@ -85,6 +99,23 @@ def neighbourhood(address: str) -> str:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def is_loopback(address: object) -> bool:
+    """
+    Whether an address is one of this machine that no other reaches.
+
+    >>> is_loopback("127.0.0.9"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if address == "localhost":
+        return True
+    try:
+        found = ipaddress.ip_address(str(address))
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 class Allowance:

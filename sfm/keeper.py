@@ -29,15 +29,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from minimateplus.model import Event, MemoryProbe
 from sfm.backoff import BackOff, RestingError
 from sfm.forms import Form
-from sfm.store import Fenced, Kept, Noted, Origin, Recalled, RecalledWaveform, Store, StoreError
+from sfm.store import (
+    AuditEntry,
+    Fenced,
+    Kept,
+    Noted,
+    Origin,
+    Recalled,
+    RecalledWaveform,
+    Store,
+    StoreError,
+)
 from sfm.store.errors import (
     BadCursorError,
     DamagedRecordError,
     NoSerialError,
     NoSuchRecordError,
+    NoSuchTokenError,
     RevisionError,
     StoreInUseError,
     StoreLostError,
+    TokenNameTakenError,
 )
 
 __all__ = ["Keeper", "NoStoreError", "Outcome", "boot_id", "in_threads"]
@@ -50,7 +62,14 @@ RETRY_S = 5.0
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_NOT_THE_DATABASES_FAULT = (BadCursorError, DamagedRecordError, NoSerialError, NoSuchRecordError)
+_NOT_THE_DATABASES_FAULT = (
+    BadCursorError,
+    DamagedRecordError,
+    NoSerialError,
+    NoSuchRecordError,
+    NoSuchTokenError,
+    TokenNameTakenError,
+)
 
 
 class NoStoreError(StoreError):
@@ -311,6 +330,62 @@ class Keeper:
             return beyond
 
         return await self._do(drop, is_write=True)
+
+    async def forget_info(self, conn_key: str) -> int | None:
+        """
+        Forget in the mirror how a device is set up: its settings were written.
+
+        Returns the epoch to begin beyond, if somebody else wrote the device's rows and nothing was
+        forgotten; ``None``: it is forgotten, or there is no database.
+
+        Raises:
+            StoreError: it could not be forgotten there.
+            RestingError: the database failed lately and is left alone for a moment.
+        """
+        if self._open_store is None:
+            return None
+
+        def forget(store: Store) -> int | None:
+            mirrored = store.forget_info(conn_key, self._versions.get(conn_key)).mirror
+            if isinstance(mirrored, Fenced):
+                self._versions[conn_key] = mirrored.version
+                return mirrored.epoch
+            assert mirrored is not None
+            self._versions[conn_key] = mirrored
+            return None
+
+        return await self._do(forget, is_write=True)
+
+    async def slots_without_samples(self, conn_key: str, count: int) -> list[int]:
+        """
+        Return which of a device's ``count`` events the archive has no samples of, by their indices.
+
+        Without a database, and where the mirror does not prove otherwise: all of them. What waits
+        for the database is not archived.
+
+        Raises:
+            StoreError: the database could not be read.
+            RestingError: it could not be opened lately and is left alone for a moment.
+        """
+        seen = self._versions.get(conn_key)
+        if self._open_store is None or seen is None:
+            return list(range(count))
+        return await self._do(
+            lambda store: store.slots_without_samples(conn_key, seen, count), is_write=False
+        )
+
+    async def note(self, entry: AuditEntry) -> int | None:
+        """
+        Add an entry to the audit log; return its number, ``None`` where there is no database.
+
+        It is durable then: what must not happen unseen waits for this.
+
+        Raises:
+            StoreError: there is a database, and it did not take the entry.
+        """
+        if self._open_store is None:
+            return None
+        return await self.change(lambda store: store.note(entry))
 
     # --- bringing back ---------------------------------------------------------------------------
 

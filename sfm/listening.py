@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,12 +18,31 @@ GRACE_S = 2
 """How long an answer under way may take once the relay is asked to stop."""
 
 
+class CertificateError(Exception):
+    """The certificate or its key cannot be used."""
+
+
 class PortTakenError(Exception):
     """Nothing can listen on the address that was asked for."""
 
 
+MOST_HEADER_BYTES = 32 * 1024
+"""Of one request's head, for the server; the door (``sfm.api.guard``) takes less and says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the relay answers: over TLS or not, and which proxies are believed."""
+
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+
 @asynccontextmanager
-async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIterator[str]:
+async def listening(
+    application: FastAPI, host: str, http_port: int, terms: Terms | None = None
+) -> AsyncIterator[str]:
     """
     Yield the base address of ``application``, which answers until the block ends.
 
@@ -29,22 +50,17 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
         application: what answers.
         host: the address to listen on.
         http_port: 0 for any free port.
+        terms: plain HTTP and no proxy, if not given.
 
     Raises:
+        CertificateError: the certificate or its key cannot be used.
         PortTakenError: another program listens there, or the address is not this machine's.
         StoreError: the database is another relay's, or must be upgraded by hand.
     """
     # Here, and not in the server's start-up, which would only say that it failed.
     await application.state.gateway.keeper.start()
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=http_port,
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = _Server(config)
+    terms = terms or Terms()
+    server = _Server(_config(application, host, http_port, terms))
     serving = asyncio.create_task(server.serve_or_give_up())
     ready = asyncio.create_task(server.ready.wait())
     try:
@@ -55,12 +71,39 @@ async def listening(application: FastAPI, host: str, http_port: int) -> AsyncIte
                 "of this machine; choose another port with --http-port"
             )
         name, port = server.servers[0].sockets[0].getsockname()[:2]
-        yield f"http://{f'[{name}]' if ':' in name else name}:{port}"
+        scheme = "https" if terms.tls_cert else "http"
+        yield f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
     finally:
         ready.cancel()
         application.state.gateway.end_streams()
         server.should_exit = True
         await serving
+
+
+def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uvicorn.Config:
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=http_port,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        # Uvicorn believes proxies of this machine by itself; we believe those that are named.
+        proxy_headers=bool(terms.trusted_proxies),
+        forwarded_allow_ips=list(terms.trusted_proxies),
+        ssl_certfile=terms.tls_cert,
+        ssl_keyfile=terms.tls_key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(
+            f"{terms.tls_cert}, {terms.tls_key}: {error.strerror or error}; expected a certificate "
+            "and its key as PEM files"
+        ) from error
+    return config
 
 
 class _Server(uvicorn.Server):

@@ -416,7 +416,10 @@ class Owner:
             StoreError: the database could not note it.
         """
         self._cache.mark_config_dirty(self.conn_key)
-        await self._keeper.forget_info(self.conn_key)
+        fenced_epoch = await self._keeper.forget_info(self.conn_key)
+        if fenced_epoch is not None:
+            self._begin_beyond(fenced_epoch)
+            self._cache.mark_config_dirty(self.conn_key)
 
     async def doubt_memory(self, reason: str) -> None:
         """Drop everything of the device and begin a new epoch: its memory is being erased."""

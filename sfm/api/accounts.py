@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -205,7 +207,7 @@ async def delete_session(request: Request, _: Nothing) -> Response:
 async def get_tokens(request: Request, _: Nothing) -> Response:
     """Every token, revoked ones too; never a secret."""
     tokens = await gateway_of(request).keeper.ask(lambda store: store.tokens())
-    return _send({"tokens": [_told(token) for token in tokens]})
+    return _send({"tokens": [token.form() for token in tokens]})
 
 
 @accounts.post(
@@ -218,12 +220,13 @@ async def get_tokens(request: Request, _: Nothing) -> Response:
 async def post_token(request: Request, _: Nothing) -> Response:
     """Make a token; its secret is told once."""
     wanted = await body_of(request, TokenIn)
-    keeper = gateway_of(request).keeper
-    token, secret = await keeper.change(
-        lambda store: store.add_token(wanted.name, wanted.role, wanted.units, datetime.now(UTC))
+    now, entry = datetime.now(UTC), partial(_entry, request, "token_create")
+    token, secret = await gateway_of(request).keeper.change(
+        lambda store: store.add_token(
+            wanted.name, wanted.role, wanted.units, now, secrets.token_bytes, audited=entry
+        )
     )
-    await keeper.note(_entry(request, "token_create", token))
-    return _send(_told(token) | {"secret": secret}, 201)
+    return _send(token.form() | {"secret": secret}, 201)
 
 
 @accounts.delete("/tokens/{id}", response_model=TokenOut, responses=TOKEN_PROBLEMS)
@@ -233,11 +236,12 @@ async def delete_token(
     _: Nothing,
 ) -> Response:
     """Revoke a token; its sessions end at once."""
-    keeper = gateway_of(request).keeper
-    token = await keeper.change(lambda store: store.revoke_token(str(number), datetime.now(UTC)))
+    now, entry = datetime.now(UTC), partial(_entry, request, "token_revoke")
+    token = await gateway_of(request).keeper.change(
+        lambda store: store.revoke_token(number, now, audited=entry)
+    )
     guard_of(request).forget_token(token.id)
-    await keeper.note(_entry(request, "token_revoke", token))
-    return _send(_told(token))
+    return _send(token.form())
 
 
 @accounts.get("/audit", response_model=AuditOut, responses=described_problems(404, 422, 500, 503))
@@ -248,17 +252,6 @@ async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> 
     return _send({"entries": entries})
 
 
-def _told(token: Token) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "name": token.name,
-        "role": token.role,
-        "units": list(token.units),
-        "created_at": token.created_at,
-        "revoked_at": token.revoked_at,
-    }
-
-
 def _entry(request: Request, command: str, token: Token) -> AuditEntry:
     actor = actor_of(request)
     return AuditEntry(
@@ -266,16 +259,7 @@ def _entry(request: Request, command: str, token: Token) -> AuditEntry:
         actor=actor.name,
         role=actor.role.value,
         origin=actor.origin,
-        unit=None,
-        serial=None,
         command=command,
-        phase="done",
-        of=None,
         outcome="done",
-        detail=token_detail(token),
+        detail={"token": token.id, "name": token.name, "role": token.role, "units": token.units},
     )
-
-
-def token_detail(token: Token) -> dict[str, Any]:
-    """Return what the audit log says of a token."""
-    return {"token": token.id, "name": token.name, "role": token.role, "units": list(token.units)}

@@ -22,13 +22,15 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from sfm import forms
+from sfm.access import ForbiddenUnitError
 from sfm.api import provenance, schemas
 from sfm.api.bodies import body_of, described_body
+from sfm.api.guard import actor_of
 from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
 from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
 from sfm.api.schemas import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
 from sfm.store import Samples, Store, StoreError
-from sfm.store.errors import DamagedRecordError
+from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 from sfm.store.samples_at_rest import CODEC, digest
 
 MAX_ID = 2**63 - 1
@@ -76,7 +78,8 @@ class _Fact:
 async def get_archived_devices(request: Request, _: Nothing) -> Response:
     """Every unit of the archive: how many recordings, from when to when, last read."""
     devices = await gateway_of(request).keeper.ask(lambda store: store.devices())
-    return _changing({"devices": devices})
+    actor = actor_of(request)
+    return _changing({"devices": [d for d in devices if actor.may_use(d["serial"])]})
 
 
 @archive.get("/events", response_model=schemas.ArchivePage, responses=LIST_PROBLEMS)
@@ -86,6 +89,8 @@ async def get_archived_events(request: Request, query: Which) -> Response:
 
     What was there when the first page was read is met exactly once, whatever enters meanwhile.
     """
+    if not actor_of(request).may_use(query.serial):
+        raise ForbiddenUnitError("your token is for some units: give serial, and one of those")
     page = await gateway_of(request).keeper.ask(
         lambda store: store.page(query.wanted, query.cursor, query.limit)
     )
@@ -96,8 +101,11 @@ async def get_archived_events(request: Request, query: Which) -> Response:
 async def get_archived_event(request: Request, number: Id, _: Nothing) -> Response:
     """One recording: facts of the instrument that never change, and its own record of them."""
 
+    may_see = _seen_by(request)
+
     def look(store: Store) -> _Fact:
         form = store.recording(number)
+        may_see(number, form["serial"])
         if not form.pop("record_is_sound"):
             raise DamagedRecordError(
                 f"recording {number} ({form['serial']}, {form['waveform_key']} of "
@@ -125,9 +133,11 @@ async def get_archived_waveform(request: Request, number: Id, query: Content) ->
     """
     wants_counts = takes_counts(request.headers.get("accept", ""))
     takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
+    may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:
         samples = store.samples(number, query.content_hash)
+        may_see(number, samples.serial)
         # Unpacked and held against the hash in any case, also where the frame itself goes out.
         form = samples.form()
         body, headers = form["counts"], [(b"vary", b"accept, accept-encoding")]
@@ -154,8 +164,11 @@ async def get_archived_waveform(request: Request, number: Id, query: Content) ->
 async def get_archived_image(request: Request, number: Id, query: Content) -> Response:
     """The unit's own memory of an event, byte for byte, from the file-type tag to the footer."""
 
+    may_see = _seen_by(request)
+
     def look(store: Store) -> _Fact:
         samples = store.samples(number, query.content_hash)
+        may_see(number, samples.serial)
         image = store.image(samples.waveform_id)
         if digest(image) != samples.content_hash:
             raise DamagedRecordError(f"{samples.what}: the stored image is not what its hash says")
@@ -169,6 +182,7 @@ async def get_archived_image(request: Request, number: Id, query: Content) -> Re
 @archive.get("/events/{id}/review", response_model=schemas.ReviewsOut, responses=LIST_PROBLEMS)
 async def get_review(request: Request, number: Id, _: Nothing) -> Response:
     """What people said of a recording: the latest, and all of it."""
+    await _check_seen(request, number)
     history = await gateway_of(request).keeper.ask(lambda store: store.reviews(number))
     return _changing({"current": history[0] if history else None, "history": history})
 
@@ -182,6 +196,7 @@ async def get_review(request: Request, number: Id, _: Nothing) -> Response:
 async def put_review(request: Request, number: Id, _: Nothing) -> Response:
     """Say what you make of a recording; what was said before is kept. Nothing else changes."""
     said = await body_of(request, ReviewIn)
+    await _check_seen(request, number)
     stored = await gateway_of(request).keeper.change(
         lambda store: store.review(
             number,
@@ -199,6 +214,23 @@ async def get_findings(request: Request, query: Some) -> Response:
     """What was noticed, the latest first: two contents under one stamp, damage, repair."""
     found = await gateway_of(request).keeper.ask(lambda store: store.findings(query.limit))
     return _changing({"findings": found})
+
+
+def _seen_by(request: Request) -> Callable[[int, str], None]:
+    """Return what raises, as for a recording that is not there, where a token is not for it."""
+    actor = actor_of(request)
+
+    def check(number: int, serial: str) -> None:
+        if not actor.may_use(serial):
+            raise NoSuchRecordError(f"the archive has no recording {number}")
+
+    return check
+
+
+async def _check_seen(request: Request, number: int) -> None:
+    if actor_of(request).is_limited:
+        form = await gateway_of(request).keeper.ask(lambda store: store.recording(number))
+        _seen_by(request)(number, form["serial"])
 
 
 def takes_zstd(accept_encoding: str) -> bool:

@@ -12,7 +12,6 @@ come from our own pages.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +23,16 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sfm.access import ANYBODY, LOCAL, Actor, Allowance, Role, Underway, neighbourhood
+from sfm.access import (
+    ANYBODY,
+    LOCAL,
+    Actor,
+    Allowance,
+    Role,
+    Underway,
+    is_loopback,
+    neighbourhood,
+)
 from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import Problem, problem_of, problem_response
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
@@ -238,7 +246,7 @@ class Guard:
             if len(self._local) >= 1024:
                 self._local.clear()
             found = self._local[key] = (
-                _is_loopback(key[0]) and _is_loopback(key[1]) and _is_loopback_name(asked.host)
+                is_loopback(key[0]) and is_loopback(key[1]) and _is_loopback_name(asked.host)
             )
             return found
 
@@ -439,15 +447,6 @@ def _device_query(scope: Scope) -> DeviceQuery | None:
     return query
 
 
-def _is_loopback(address: object) -> bool:
-    try:
-        found = ipaddress.ip_address(str(address))
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
-
-
 def _is_loopback_name(host: bytes) -> bool:
     """Whether a Host header names this machine and nothing that a name server could say."""
     name = host.decode("latin-1").lower()
@@ -455,7 +454,7 @@ def _is_loopback_name(host: bytes) -> bool:
         name = name[1:].partition("]")[0]
     elif name.count(":") == 1:
         name = name.partition(":")[0]
-    return name == "localhost" or _is_loopback(name)
+    return name == "localhost" or is_loopback(name)
 
 
 async def _refuse(refusal: RefusalError, scope: Scope, receive: Receive, send: Send) -> None:

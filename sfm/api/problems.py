@@ -5,12 +5,15 @@ Every error of ``minimateplus`` and of ``sfm.store`` stands in ``PROBLEMS``; tes
 complete. The status says who is to blame and whether asking again helps:
 
 ======  ==========================================================================
-409     the unit is not as the command says; ``reason`` says how
-404     there is no such event or record, no archive at all, or no such page
+401     a token is needed, or the one shown is wrong
+403     the token is not good for that, or the relay may not connect there
+404     there is no such event, record or token, no archive at all, or no such page
+409     the unit is not as the command says; ``reason`` says how. Or a token has that name already
 412     the slot holds another event than ``If-Match`` names
 405     there is such a page, but not for this method
-413     the body is too large
+413     the body is too large; 414 the query, 431 the headers
 422     a parameter is wrong; ``errors`` names each
+429     too often; ``Retry-After`` says when to ask again
 502     the unit answered, but not as a MiniMate Plus does
 503     refused, busy, changing, or the database fails; ``Retry-After`` says when to ask again
 504     the unit did not answer in time; with ``outcome: unknown`` a command was out already
@@ -33,6 +36,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from minimateplus import errors
+from sfm.access import ForbiddenUnitError
 from sfm.backoff import RestingError
 from sfm.commands import RefusedError
 from sfm.flights import BusyError, ClosingError
@@ -102,12 +106,17 @@ PROBLEMS: dict[type[Exception], Problem] = {
     RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
     ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
+    ForbiddenUnitError: Problem("not-allowed", 403, "This token is not good for that"),
     RefusedError: Problem("refused", 409, "The unit is not as the command says"),
     OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
     TooLargeError: Problem("too-large", 413, "The body is too large"),
     NoStoreError: Problem("no-archive", 404, "This relay keeps no archive"),
     store_errors.NoSuchRecordError: Problem("no-such-record", 404, "There is no such record"),
+    store_errors.NoSuchTokenError: Problem("no-such-token", 404, "There is no such token"),
+    store_errors.TokenNameTakenError: Problem(
+        "token-name-taken", 409, "Another token has that name"
+    ),
     store_errors.DamagedRecordError: Problem("damaged-record", 500, "A stored record is damaged"),
     # Refused before the archive is asked, as every parameter is.
     store_errors.BadCursorError: INVALID,

@@ -22,7 +22,7 @@ from minimateplus.link import Address, parse_address
 from minimateplus.link.address import DEFAULT_TCP_PORT, split_host_port
 from minimateplus.model import Progress as Step
 from sfm import terminal
-from sfm.listening import PortTakenError
+from sfm.listening import CertificateError, PortTakenError
 from sfm.store import StoreError
 
 DEFAULT_RELAY = "http://127.0.0.1:8200"
@@ -101,7 +101,7 @@ def run_command(main: Coroutine[Any, Any, None]) -> None:
         told = error.message
         err.print(Text(told) if isinstance(told, str) else told, soft_wrap=True)
         raise SystemExit(error.status) from error
-    except (MiniMateError, PortTakenError, StoreError) as error:
+    except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
         err.print(Text(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
     except KeyboardInterrupt:

@@ -14,17 +14,31 @@ from minimateplus.link.address import DEFAULT_TCP_PORT
 from minimateplus.simulator import SimulatedUnit, serve_pty, serve_tcp
 from minimateplus.simulator.serve import Pace
 from sfm import demo as demonstration
+from sfm.access import is_loopback
+from sfm.backoff import RestingError
 from sfm.cli.common import MISUSED, CommandError, PortNumber, app, err, out, run_command
-from sfm.listening import asked_to_stop, listening
+from sfm.keeper import Keeper
+from sfm.listening import Terms, asked_to_stop, listening
 from sfm.logs import configure_logs
 from sfm.server import build_app
 from sfm.settings import Settings
+from sfm.store import StoreError
 
 
 @app.command
-def serve(*, host: str | None = None, http_port: PortNumber | None = None) -> None:
+def serve(
+    *,
+    host: str | None = None,
+    http_port: PortNumber | None = None,
+    insecure: Annotated[bool, Parameter(negative=())] = False,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+) -> None:
     """
     Run the relay until Ctrl-C.
+
+    On an address of this machine alone everything is allowed. On any other it asks for tokens, and
+    does not start before there is one.
 
     Parameters
     ----------
@@ -32,21 +46,62 @@ def serve(*, host: str | None = None, http_port: PortNumber | None = None) -> No
         Address to listen on; SFM_HOST or 127.0.0.1.
     http_port
         Port to listen on; SFM_HTTP_PORT or 8200.
+    insecure
+        Let everybody who reaches it do everything, without tokens.
+    tls_cert
+        Certificate file (PEM), to answer over HTTPS; SFM_TLS_CERT.
+    tls_key
+        Its key file (PEM); SFM_TLS_KEY.
     """
-    settings = Settings()
+    given: dict[str, Any] = {"insecure": insecure or None, "tls_cert": tls_cert, "tls_key": tls_key}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     configure_logs()
+    address = host or settings.host
     port = settings.http_port if http_port is None else http_port
 
     application = build_app(settings)
 
+    terms = Terms(
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        trusted_proxies=tuple(settings.trusted_proxies),
+    )
+
     async def run() -> None:
-        async with listening(application, host or settings.host, port) as base:
+        keeper = application.state.gateway.keeper
+        await keeper.start()
+        if not settings.insecure and (settings.require_tokens or not is_loopback(address)):
+            try:
+                await _need_token(keeper, address)
+            except BaseException:
+                await application.state.gateway.close()
+                raise
+        async with listening(application, address, port, terms) as base:
             with asked_to_stop() as stop:
                 err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
+                if settings.insecure:
+                    err.print("INSECURE: whoever reaches it may do everything, erase included.")
                 err.print(Text(_archive_sentence(application.state.gateway.keeper.state())))
                 await stop.wait()
 
     run_command(run())
+
+
+async def _need_token(keeper: Keeper, address: str) -> None:
+    """Raise unless somebody could be let in."""
+    try:
+        tokens = await keeper.ask(lambda store: store.tokens())
+    except (StoreError, RestingError) as error:
+        raise CommandError(
+            f"listening on {address} needs tokens, and they cannot be read: {error}; listen on "
+            "127.0.0.1, or say --insecure to let everybody do everything"
+        ) from error
+    if not any(token.revoked_at is None for token in tokens):
+        raise CommandError(
+            f"listening on {address} needs a token, and there is none; make one first:\n"
+            "  seismo-relay token create NAME --role admin\n"
+            "or listen on 127.0.0.1, or say --insecure to let everybody do everything"
+        )
 
 
 def _archive_sentence(store: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
 
 POLL_PROGRESS_S = 0.3
+TOKEN_VARIABLE = "SFM_TOKEN"
+"""Environment variable with the token that is shown to a relay."""
 
 
 def _parameters(address: Address) -> dict[str, Any]:
@@ -53,7 +56,9 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the relay, or of an own one in this process that nobody else can reach."""
     if relay is not None:
         timeout = httpx.Timeout(None, connect=10.0)
-        async with httpx.AsyncClient(base_url=relay, timeout=timeout) as client:
+        secret = os.environ.get(TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {secret}"} if secret else None
+        async with httpx.AsyncClient(base_url=relay, timeout=timeout, headers=headers) as client:
             yield client
         return
     configure_logs(quiet=True)
@@ -70,7 +75,7 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
 
 async def _own_relay() -> Application:
     """Return a relay in this process; what it reads is archived, if the archive can be had."""
-    application = build_app(Settings())
+    application = build_app(Settings(require_tokens=False))
     keeper = application.state.gateway.keeper
     try:
         await keeper.start()
@@ -81,7 +86,7 @@ async def _own_relay() -> Application:
         return application
     err.print(Text(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
-    return build_app(Settings(database_url=NO_DATABASE))
+    return build_app(Settings(database_url=NO_DATABASE, require_tokens=False))
 
 
 async def ask(

@@ -1,13 +1,20 @@
-"""The durable tier: an archive of everything ever read, and a mirror of what units hold now."""
+"""
+The durable tier: an archive of everything ever read, a mirror of what units hold now, and who may
+command them and did.
+"""
 
 from sfm.store.archive import Origin, Page, Samples, Wanted
+from sfm.store.audit import AuditEntry, AuditVerdict
 from sfm.store.engine import NO_DATABASE, default_url
 from sfm.store.errors import StoreError
 from sfm.store.mirror import Fenced, Noted, Recalled, RecalledWaveform
 from sfm.store.store import Kept, Store
+from sfm.store.tokens import Token
 
 __all__ = [
     "NO_DATABASE",
+    "AuditEntry",
+    "AuditVerdict",
     "Fenced",
     "Kept",
     "Noted",
@@ -18,6 +25,7 @@ __all__ = [
     "Samples",
     "Store",
     "StoreError",
+    "Token",
     "Wanted",
     "default_url",
 ]

@@ -10,6 +10,8 @@ StoreError
 ├── StoreLostError     it cannot be opened or reached, or reading and writing failed
 ├── NoSerialError      a record without a serial number; refused, not filed under a placeholder
 ├── NoSuchRecordError  the archive has no such record
+├── NoSuchTokenError   no token of that name or number that is not revoked yet
+├── TokenNameTakenError another token that is not revoked has that name
 ├── BadCursorError     a cursor that this archive did not give
 ├── OwnToolsError      PostgreSQL does this by a program of its own; the message names it
 └── DamagedRecordError stored bytes are not what their hash says
@@ -76,6 +78,18 @@ class NoSuchRecordError(StoreError):
     """The archive has no such record."""
 
     kind = "no-such-record"
+
+
+class NoSuchTokenError(StoreError):
+    """There is no such token, or it was revoked already."""
+
+    kind = "no-such-token"
+
+
+class TokenNameTakenError(StoreError):
+    """Another token that is not revoked has that name."""
+
+    kind = "token-name-taken"
 
 
 class BadCursorError(StoreError):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, exists, insert, select, update
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
@@ -254,6 +254,59 @@ def drop(connection: Connection, conn_key: str, epoch: int, reason: str) -> tupl
         .values(epoch=beyond, epoch_reason=reason, version=row.version + 1, serial=None)
     )
     return beyond, row.version + 1
+
+
+def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int | Fenced:
+    """
+    Forget how the unit is set up, since its settings were written; return the version to be seen.
+
+    Its list and waveforms stay. Of a unit that nothing was written of yet it is remembered: a
+    writer that read the settings of before finds the version moved on.
+    """
+    query = select(devices).where(devices.c.conn_key == conn_key).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        if seen is not None:
+            return Fenced(-1, 0)  # as with the other writes; of which epoch it was nobody knows
+        row, seen = _locked(connection, conn_key), 0
+    if row.version != seen:
+        return Fenced(row.epoch, row.version)
+    values: dict[str, Any] = {c.name: None for c in devices.c if c.name.startswith("info_")}
+    values |= {"epoch": max(row.epoch, 0), "version": row.version + 1}
+    connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**values))
+    return int(row.version) + 1
+
+
+def slots_without_samples(
+    connection: Connection, conn_key: str, version: int | None, count: int
+) -> list[int]:
+    """
+    Return which of a unit's ``count`` events the archive has no samples of, by their indices.
+
+    Proven by the mirror's list alone: unless that is of this version, whole, current and of that
+    many events, every event is without samples; and so is one that no recording is named for.
+    """
+    every = list(range(count))
+    device = connection.execute(
+        select(devices.c.list_count, devices.c.list_read_at).where(
+            devices.c.conn_key == conn_key, devices.c.version == version
+        )
+    ).first()
+    # A list with no time of its own came too late: the unit may hold something else by now.
+    if device is None or device.list_count != count or device.list_read_at is None:
+        return every
+    sampled = schema.recording_waveforms.c.recording_id
+    rows = connection.execute(
+        select(
+            events.c["index"].label("slot"),
+            exists().where(sampled == events.c.recording_id).label("has_samples"),
+        )
+        .where(events.c.conn_key == conn_key)
+        .order_by(events.c["index"])
+    ).all()
+    if [row.slot for row in rows] != every:
+        return every
+    return [row.slot for row in rows if not row.has_samples]
 
 
 def keep_chunks(

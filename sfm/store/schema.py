@@ -13,6 +13,11 @@ Mirror: what each unit holds now, as far as it is known. May be dropped at any t
 
 - ``cached_devices``, ``cached_events``, ``cached_waveforms``, ``download_chunks``.
 
+Access:
+
+- ``tokens``: who may ask and command; of a secret only its digest. Revoked ones stay.
+- ``audit``: who commanded what. Append-only, by the database's own guards (``AUDIT_GUARDS``).
+
 Times ending in ``_at`` are of the relay, UTC, ISO 8601. ``event_timestamp`` is the unit's own
 clock, as it said it, ISO 8601 without zone; in the archive an unknown one is empty, since two NULLs
 are unlike in a unique index.
@@ -21,6 +26,7 @@ are unlike in a unique index.
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -34,6 +40,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.dialects import postgresql
 
@@ -176,3 +183,71 @@ download_chunks = Table(
     Column("event_timestamp", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Sorted, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("units_json", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("revoked_at", Text),
+    CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role_known"),
+)
+_unrevoked = tokens.c.revoked_at.is_(None)
+Index(
+    "ix_tokens_name_in_use",  # a name is one token's, until that is revoked
+    tokens.c.name,
+    unique=True,
+    sqlite_where=_unrevoked,
+    postgresql_where=_unrevoked,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Id, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("unit", Text),
+    Column("serial", Text),
+    Column("command", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("of", Id),
+    Column("outcome", Text, nullable=False),
+    Column("detail_json", Text, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+AUDIT_GUARDS = {
+    "sqlite": (
+        "CREATE TRIGGER audit_not_changed BEFORE UPDATE ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        "CREATE TRIGGER audit_not_removed BEFORE DELETE ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        # INSERT OR REPLACE removes a row without asking the trigger above.
+        "CREATE TRIGGER audit_not_replaced BEFORE INSERT ON audit "
+        "WHEN NEW.number <= (SELECT max(number) FROM audit) "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only' "
+        "USING ERRCODE = 'integrity_constraint_violation'; END $$",
+        "CREATE TRIGGER audit_not_changed BEFORE UPDATE OR DELETE ON audit "
+        "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
+        "CREATE TRIGGER audit_not_emptied BEFORE TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
+    ),
+}
+"""What keeps rows of the log as they are, by dialect; run when the table is made."""
+
+for _dialect, _statements in AUDIT_GUARDS.items():
+    for _statement in _statements:
+        _guard = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(audit, "after_create", _guard.execute_if(dialect=_dialect))

@@ -20,12 +20,14 @@ from sqlalchemy import func, select
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
-from sfm.store import archive, mirror, revisions, schema
+from sfm.store import archive, audit, mirror, revisions, schema, tokens
 from sfm.store.archive import Origin, Page, Samples, Wanted
+from sfm.store.audit import AuditEntry, AuditVerdict
 from sfm.store.cursors import Cursor
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError, RevisionError, StoreError
 from sfm.store.mirror import Fenced, Recalled, RecalledWaveform
+from sfm.store.tokens import RoleName, Token
 
 MOST_ON_A_PAGE = 1000
 
@@ -199,6 +201,11 @@ class Store:
         with self.engines.write() as connection:
             return mirror.drop(connection, conn_key, epoch, reason)
 
+    def forget_info(self, conn_key: str, seen: int | None) -> Kept:
+        """Forget how a unit is set up: its settings were written."""
+        with self.engines.write() as connection:
+            return Kept(mirror.forget_info(connection, conn_key, seen))
+
     # --- what was read before --------------------------------------------------------------------
 
     def recall(self, conn_key: str) -> Recalled | None:
@@ -233,6 +240,11 @@ class Store:
         """Return what was kept of an event's image, from its first byte on."""
         with self.engines.read() as connection:
             return mirror.recall_chunks(connection, conn_key, epoch, seen, event)
+
+    def slots_without_samples(self, conn_key: str, version: int | None, count: int) -> list[int]:
+        """Return which of a unit's events would be lost with it; see the mirror's function."""
+        with self.engines.read() as connection:
+            return mirror.slots_without_samples(connection, conn_key, version, count)
 
     # --- the archive -----------------------------------------------------------------------------
 
@@ -319,6 +331,95 @@ class Store:
         """Write down, once, that something stored of a recording is not what its hash says."""
         with self.engines.write() as connection:
             archive.note_damage(connection, datetime.now(UTC), number, detail)
+
+    # --- who may, and who did --------------------------------------------------------------------
+
+    def add_token(
+        self,
+        name: str,
+        role: RoleName,
+        units: Sequence[str],
+        at: datetime,
+        secret_bytes: Callable[[int], bytes],
+        *,
+        audited: Callable[[Token], AuditEntry] | None = None,
+    ) -> tuple[Token, str]:
+        """
+        Make a token; return it and its secret, which is kept nowhere.
+
+        Args:
+            name: 1 to 64 printable letters, no other token's that is in use.
+            role: ``viewer``, ``operator`` or ``admin``.
+            units: connection keys or serial numbers; none: every unit.
+            at: when.
+            secret_bytes: where the secret comes from; ``secrets.token_bytes``.
+            audited: what the audit log is told, in the same transaction: both are there or neither.
+
+        Raises:
+            TokenNameTakenError: another token in use has that name.
+            ValueError: something that a name, role or unit cannot be.
+        """
+        with self.engines.write() as connection:
+            token, secret = tokens.add(connection, name, role, units, at, secret_bytes)
+            if audited is not None:
+                audit.note(connection, audited(token))
+            return token, secret
+
+    def tokens(self) -> list[Token]:
+        """Return all tokens, the revoked ones too, in the order in which they were made."""
+        with self.engines.read() as connection:
+            return tokens.every(connection)
+
+    def token(self, number: int) -> Token | None:
+        """Return a token, revoked or not."""
+        with self.engines.read() as connection:
+            return tokens.get(connection, number)
+
+    def revoke_token(
+        self,
+        name_or_id: str | int,
+        at: datetime,
+        *,
+        audited: Callable[[Token], AuditEntry] | None = None,
+    ) -> Token:
+        """
+        Revoke a token; return it. ``audited`` as above.
+
+        Raises:
+            NoSuchTokenError: no token in use has that name or number.
+        """
+        with self.engines.write() as connection:
+            token = tokens.revoke(connection, name_or_id, at)
+            if audited is not None:
+                audit.note(connection, audited(token))
+            return token
+
+    def note(self, entry: AuditEntry) -> int:
+        """Add an entry to the audit log; return its number."""
+        with self.engines.write() as connection:
+            return audit.note(connection, entry)
+
+    def audit(self, limit: int, before: int | None = None) -> list[Form]:
+        """
+        Return entries of the audit log, newest first, of those numbered below ``before``.
+
+        Raises:
+            ValueError: ``limit`` is not 1 to 1000.
+        """
+        if not 1 <= limit <= MOST_ON_A_PAGE:
+            raise ValueError(f"limit: expected 1 to {MOST_ON_A_PAGE}, got {limit}")
+        with self.engines.read() as connection:
+            return audit.latest(connection, limit, before)
+
+    def verify_audit(self, expect: tuple[int, bytes] | None = None) -> AuditVerdict:
+        """
+        Go through the chain of the audit log; return how far it is sound.
+
+        That its end was cut off, or all of it written anew, is seen only against ``expect``: number
+        and hash of an entry, noted elsewhere before (``AuditVerdict.count`` and ``head_hash``).
+        """
+        with self.engines.read() as connection:
+            return audit.verify(connection, expect)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table has."""

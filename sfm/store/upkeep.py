@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
 
-from sfm.store import archive, mirror, revisions, schema
+from sfm.store import archive, audit, mirror, revisions, schema
 from sfm.store.engine import SQLITE, Engines, read_url
 from sfm.store.errors import (
     DamagedRecordError,
@@ -63,6 +63,9 @@ def check(url: str, on_progress: OnProgress = lambda _done, _total: None) -> Che
                     f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}"
                 )
             faults += mirror.contradictions(connection)
+            verdict = audit.verify(connection)
+            if verdict.why is not None:
+                faults.append(f"the audit log: {verdict.why}; compare it with a backup")
             numbers = list(connection.execute(select(schema.recordings.c.id)).scalars())
             sampled = list(connection.execute(select(schema.recording_waveforms.c.id)).scalars())
         total = len(numbers) + len(sampled)

@@ -31,7 +31,7 @@ from durable_world import (
     origin,
     rows,
 )
-from sqlalchemy import URL, inspect, text
+from sqlalchemy import URL, Connection, inspect, text
 
 import sfm.store
 from sfm.forms import event_form
@@ -149,7 +149,7 @@ def differences(engines: Engines) -> list[Any]:
         return list(compare_metadata(context, schema.metadata))
 
 
-@pytest.mark.parametrize("start", ["", "0001", "0002", "0003"])
+@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004"])
 def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
 ) -> None:
@@ -190,7 +190,8 @@ def test_the_migrations_make_what_the_schema_would_make(engines: Engines) -> Non
                     "fk": look.get_foreign_keys(name),
                     "unique": look.get_unique_constraints(name),
                     "check": look.get_check_constraints(name),
-                    "index": look.get_indexes(name),
+                    "index": [repr_of_parts(one) for one in look.get_indexes(name)],
+                    "guards": guards(connection, name),
                 }
                 for name in sorted(schema.metadata.tables)
             }
@@ -202,6 +203,25 @@ def test_the_migrations_make_what_the_schema_would_make(engines: Engines) -> Non
         schema.metadata.create_all(connection)
     by_schema = shape()
     assert by_migrations == by_schema
+    assert by_schema["audit"]["guards"]
+
+
+def repr_of_parts(index: Any) -> dict[str, str]:
+    """The condition of a partial index is an object that equals nothing but itself."""
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return {name: str(value) for name, value in {**index, "dialect_options": options}.items()}
+
+
+def guards(connection: Connection, table: str) -> list[str]:
+    """Return the triggers of a table as the database tells them."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
+    else:
+        query = (
+            "SELECT pg_get_triggerdef(oid) || pg_get_functiondef(tgfoid) FROM pg_trigger "
+            "WHERE tgrelid = CAST(:table AS regclass) AND NOT tgisinternal"
+        )
+    return sorted(connection.execute(text(query), {"table": table}).scalars())
 
 
 def test_head_is_the_newest_script() -> None:
@@ -209,7 +229,8 @@ def test_head_is_the_newest_script() -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == revisions.HEAD
-    assert [script.revision for script in scripts.walk_revisions()] == ["0003", "0002", "0001"]
+    found = [script.revision for script in scripts.walk_revisions()]
+    assert found == ["0004", "0003", "0002", "0001"]
 
 
 @each_legacy_table
@@ -378,12 +399,12 @@ def test_a_database_of_a_newer_program_is_refused(
     engines: Engines, bare_url: str, read_only: bool
 ) -> None:
     revisions.upgrade(engines)
-    execute(engines, "UPDATE alembic_version SET version_num = '0004'")
+    execute(engines, "UPDATE alembic_version SET version_num = '0005'")
     before = fingerprint(engines)
-    with pytest.raises(RevisionError, match=r"0004.*newer seismo-relay.*0003.*restore a backup"):
+    with pytest.raises(RevisionError, match=r"0005.*newer seismo-relay.*0004.*restore a backup"):
         revisions.upgrade(engines)
     engines.close()
-    with pytest.raises(RevisionError, match="0004") as refused:
+    with pytest.raises(RevisionError, match="0005") as refused:
         Store.open(bare_url, read_only=read_only)
     if not read_only:
         assert "run the newer program, or restore a backup" in str(refused.value)
@@ -393,7 +414,7 @@ def test_a_database_of_a_newer_program_is_refused(
 
 
 @only_postgresql
-@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002"])
+@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
 def test_an_older_postgresql_is_left_alone_and_the_command_is_told(
     engines: Engines, bare_url: str, start: str
 ) -> None:
@@ -402,13 +423,13 @@ def test_an_older_postgresql_is_left_alone_and_the_command_is_told(
     with pytest.raises(RevisionError) as refused:
         open_store(bare_url)
     assert str(refused.value).endswith("run: seismo-relay db upgrade")
-    for part in (f"revision {start},", "needs 0003", "backup", "stop every relay"):
+    for part in (f"revision {start},", "needs 0004", "backup", "stop every relay"):
         assert part in str(refused.value)
     assert fingerprint(engines) == before
 
 
 @only_sqlite
-@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002"])
+@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
 def test_an_older_file_is_upgraded_after_a_copy_was_made_beside_it(
     engines: Engines, bare_url: str, start: str, tmp_path: Path
 ) -> None:
@@ -419,7 +440,7 @@ def test_an_older_file_is_upgraded_after_a_copy_was_made_beside_it(
     Store.open(bare_url, now=lambda: NOW, on_upgrade=told.append).close()
     copy = tmp_path / f"relay.sqlite.revision-{start}.20260501T120000.backup"
     [sentence] = told
-    assert f"from revision {start} to 0003" in sentence
+    assert f"from revision {start} to 0004" in sentence
     assert sentence.endswith(str(copy))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part"))
@@ -436,13 +457,14 @@ def make_old(engines: Engines, start: str) -> None:
     else:
         revisions.upgrade(engines, start)
     values = f"'a', 0, '{json.dumps(LEGACY[0])}', 'then'" + (
-        f", '{KEY}', '{TIME}'" if start == "0002" else ""
+        f", '{KEY}', '{TIME}'" if start >= "0002" and start != "unnumbered" else ""
     )
+    values += ", NULL" if start == "0003" else ""
     with engines.write() as connection:
         connection.exec_driver_sql(f"INSERT INTO cached_events VALUES ({values})")
 
 
-@pytest.mark.parametrize("start", ["", "unnumbered", "0002"])
+@pytest.mark.parametrize("start", ["", "unnumbered", "0002", "0003"])
 def test_whoever_only_looks_upgrades_nothing(engines: Engines, bare_url: str, start: str) -> None:
     if start:
         make_old(engines, start)
@@ -455,8 +477,8 @@ def test_whoever_only_looks_upgrades_nothing(engines: Engines, bare_url: str, st
     again.close()
 
 
-@pytest.mark.parametrize("start", ["", "unnumbered", "0001", "0002"])
-@pytest.mark.parametrize("step", ["create_index", "batch_alter_table", "create_table"])
+@pytest.mark.parametrize("start", ["", "unnumbered", "0001", "0002", "0003"])
+@pytest.mark.parametrize("step", ["create_index", "batch_alter_table", "create_table", "execute"])
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
     engines: Engines, monkeypatch: pytest.MonkeyPatch, start: str, step: str
 ) -> None:
@@ -464,8 +486,12 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
         make_old(engines, start)
     before = fingerprint(engines)
     true_step = getattr(Operations, step)
+    if start == "0003" and step == "batch_alter_table":
+        pytest.skip("no such step is left")
     # The last call of its kind fails, so that much was done before.
-    calls_left = {"create_index": 3, "batch_alter_table": 1, "create_table": 6}[step]
+    calls_left = {"create_index": 4, "batch_alter_table": 1, "create_table": 9, "execute": 2}[step]
+    if start == "0003":
+        calls_left = {"create_index": 1, "create_table": 2, "execute": 2}[step]
 
     def faulty(*given: Any, **more: Any) -> Any:
         nonlocal calls_left

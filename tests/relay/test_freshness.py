@@ -26,7 +26,7 @@ BOTH_WAYS = pytest.mark.parametrize("layer", [True, False], ids=["layer", "frame
 def application(world: World, layer: bool) -> Any:
     app = build_app(world.settings, world.gateway)
     if not layer:
-        app.front = None
+        app.state.guard._app = app.framework
     return app
 
 

@@ -944,8 +944,8 @@ def test_a_serial_server_is_opened_at_the_address_of_its_name(
 
     async def main() -> None:
         settings = Settings(connect_s=3.0)
+        gateway = Gateway(LiveCache(clock=now_s), settings, reach=known, clock=now_s)
         with pytest.raises(ConnectError):
-            gateway = Gateway(LiveCache(clock=now_s), settings, reach=known, clock=now_s)
             await gateway.info(server)
 
     run(main())

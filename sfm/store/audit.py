@@ -1,0 +1,229 @@
+"""
+The audit log: who commanded what, when, from where, at which unit, and what came of it.
+
+The rule: entries are added and never changed, and each is chained by hash to the one before, so
+that a change, a removal, an insertion or another order of what is inside is found and named.
+
+The chain, exactly. Entries are numbered 1, 2, 3 without gaps. An entry's hash is BLAKE2b with a
+digest of 32 bytes over ``previous_hash`` (the 32 bytes of the hash of the entry before; 32 zero
+bytes for the first) followed by the canonical JSON of these members: ``actor``, ``at``,
+``command``, ``detail``, ``number``, ``of``, ``origin``, ``outcome``, ``phase``, ``role``,
+``serial``, ``unit``. All are texts as they stand in the table, but ``number`` and ``of``, which are
+integers; what is not given is ``null``. ``detail`` is the *text* of the detail's own canonical
+JSON, so that nothing depends on how somebody's program reads numbers. Canonical means (RFC 8259):
+members in the order of their names, no space between tokens, ``"`` and ``\\`` behind a ``\\``, and
+what is not printable ASCII escaped as ``\\b \\f \\n \\r \\t`` where there is such a form, else as
+``\\uXXXX`` in lower-case hex, with a surrogate pair beyond U+FFFF. It is what Python's
+``json.dumps(members, sort_keys=True, separators=(",", ":"))`` writes.
+
+What it cannot show: the log's end cut off, or the whole of it written anew by somebody who can
+write to the database. That is seen only against a number and hash noted elsewhere, before.
+
+All functions take a connection inside a transaction of ``Store``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select, text, type_coerce
+from sqlalchemy.types import NullType
+
+from sfm.forms import Form
+from sfm.store import schema
+from sfm.store.archive import utc_text
+from sfm.store.samples_at_rest import digest
+
+table = schema.audit
+
+Phase = Literal["begun", "ended", "done"]
+OutcomeWord = Literal["begun", "done", "refused", "failed", "unknown"]
+BEFORE_THE_FIRST = bytes(32)
+AT_ONCE = 500
+"""Rows fetched together where the whole log is read."""
+_WRITER_LOCK = 7110112
+"""Of PostgreSQL's advisory locks, the one that who adds an entry holds until its commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """What is to be written down. What does not print is written as its escape."""
+
+    at: datetime
+    """When, by the relay's wall clock; with its zone."""
+    actor: str
+    role: str
+    origin: str
+    """From which address, or ``command line``."""
+    unit: str | None = None
+    """Connection key."""
+    serial: str | None = None
+    command: str
+    phase: Phase = "done"
+    """``begun`` before the first byte went out, ``ended`` after; ``done``: told in one entry."""
+    of: int | None = None
+    """Number of the entry that told of the beginning."""
+    outcome: OutcomeWord
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked and what changed, as values that JSON has."""
+
+    def __post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise ValueError(f"at: expected an instant with its zone, got {self.at}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerdict:
+    """What a look at the whole chain found."""
+
+    count: int
+    """Entries that are sound, from the first on."""
+    head_hash: str
+    """Hash of the last of them, hex: with ``count`` the thing to note elsewhere."""
+    broken: int | None = None
+    """Number of the first entry that is not as it was written."""
+    why: str | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.broken is None
+
+
+def note(connection: Connection, entry: AuditEntry) -> int:
+    """
+    Add an entry; return its number.
+
+    Two writers stand in line: by SQLite's write lock, or by an advisory lock of PostgreSQL.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
+    last = connection.execute(
+        select(table.c.number, table.c.hash).order_by(table.c.number.desc()).limit(1)
+    ).first()
+    number, previous = (1, BEFORE_THE_FIRST) if last is None else (last[0] + 1, bytes(last[1]))
+    row = {
+        "number": number,
+        "at": utc_text(entry.at),
+        "actor": _printable(entry.actor),
+        "role": _printable(entry.role),
+        "origin": _printable(entry.origin),
+        "unit": None if entry.unit is None else _printable(entry.unit),
+        "serial": None if entry.serial is None else _printable(entry.serial),
+        "command": _printable(entry.command),
+        "phase": entry.phase,
+        "of": entry.of,
+        "outcome": entry.outcome,
+        "detail_json": canonical_json(entry.detail),
+    }
+    chained = {**row, "previous_hash": previous, "hash": hash_of(row, previous)}
+    connection.execute(insert(table), [chained])
+    return number
+
+
+def latest(connection: Connection, limit: int, before: int | None = None) -> list[Form]:
+    """Return entries, newest first: at most ``limit``, of those numbered below ``before``."""
+    query = select(table).order_by(table.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(table.c.number < before)
+    return [_form(row) for row in connection.execute(query).mappings()]
+
+
+def verify(connection: Connection, expect: tuple[int, bytes] | None = None) -> AuditVerdict:
+    """
+    Go through the whole chain, a piece at a time, up to the first entry that is broken.
+
+    Entries cut off at the end leave a sound chain, and so does a log that was written anew.
+
+    Args:
+        connection: one consistent look.
+        expect: number and hash of an entry as noted elsewhere before; it must still be there.
+    """
+    count, previous = 0, BEFORE_THE_FIRST
+    for row in _rows(connection):
+        why = _fault(row, count + 1, previous)
+        if why is None and expect is not None and row["number"] == expect[0]:
+            why = _unexpected(row["hash"], expect)
+        if why is not None:
+            return AuditVerdict(count, previous.hex(), count + 1, why)
+        count, previous = count + 1, row["hash"]
+    if expect is not None and expect[0] > count:
+        why = f"the log ends at {count}, but entry {expect[0]} was noted: its end was cut off"
+        return AuditVerdict(count, previous.hex(), count + 1, why)
+    return AuditVerdict(count, previous.hex())
+
+
+def canonical_json(value: object) -> str:
+    """
+    Return plain values as the one JSON text that the chain knows; see the top.
+
+    Raises:
+        TypeError: a value that JSON does not have.
+        ValueError: a number that JSON does not have.
+    """
+    if isinstance(value, Mapping):
+        value = dict(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hash_of(row: Mapping[str, Any] | RowMapping, previous: bytes) -> bytes:
+    """Return the hash of an entry, given as its row, behind the one whose hash is ``previous``."""
+    members = {
+        "detail" if c.name == "detail_json" else c.name: row[c.name]
+        for c in table.c
+        if c.name not in ("previous_hash", "hash")
+    }
+    return digest(previous + canonical_json(members).encode("ascii"))
+
+
+def _rows(connection: Connection) -> Iterator[RowMapping]:
+    # As the driver gives them: in SQLite a column may hold anything that somebody put there.
+    columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
+    query = select(*columns).order_by(table.c.number)
+    yield from connection.execute(query, execution_options={"yield_per": AT_ONCE}).mappings()
+
+
+def _fault(row: RowMapping, number: int, previous: bytes) -> str | None:
+    """Return what is wrong with a row that should be of that number; ``None``: nothing."""
+    if row["number"] != number:
+        return f"entry {number} is missing; behind {number - 1} comes {row['number']}"
+    if row["previous_hash"] != previous:
+        return f"entry {number} does not follow the entry before it: removed, moved or forked"
+    try:
+        expected = hash_of(row, previous)
+    except (TypeError, ValueError):
+        return f"entry {number} holds what no entry was written with"
+    if row["hash"] != expected:
+        return f"entry {number} is not what its hash says: it was changed"
+    return None
+
+
+def _unexpected(found: bytes, expect: tuple[int, bytes]) -> str | None:
+    if found == expect[1]:
+        return None
+    return (
+        f"entry {expect[0]} has the hash {found.hex()}, but {expect[1].hex()} was noted: "
+        "the log was written anew"
+    )
+
+
+def _form(row: RowMapping) -> Form:
+    try:
+        detail = json.loads(row["detail_json"])
+    except ValueError:
+        detail = {"unreadable": row["detail_json"]}
+    return {
+        **{c.name: row[c.name] for c in table.c if c.name != "detail_json"},
+        "detail": detail,
+        "previous_hash": bytes(row["previous_hash"]).hex(),
+        "hash": bytes(row["hash"]).hex(),
+    }
+
+
+def _printable(said: str) -> str:
+    """Return text that any database and terminal takes: other people's words stand in the log."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)

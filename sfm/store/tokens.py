@@ -1,0 +1,208 @@
+"""
+Tokens: who may ask the relay, and who may command units through it.
+
+The rule: a secret is shown once, when its token is made, and is kept by nobody here; the store has
+its BLAKE2b digest. A secret of 256 random bits needs no slow hash: there is nothing to guess.
+
+A secret reads ``sfm_<id>_<43 letters>``: the number of its token, so that one row is looked up and
+one digest compared, in constant time; and 32 random bytes in URL-safe base64 without padding.
+
+A name is one token's until that is revoked. Rows are never removed: the audit log names them.
+
+All functions with a connection take one inside a transaction of ``Store``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import orjson
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from sfm.forms import Form
+from sfm.store import schema
+from sfm.store.archive import utc_text
+from sfm.store.errors import NoSuchTokenError, TokenNameTakenError
+from sfm.store.samples_at_rest import digest
+from sfm.store.statements import json_text
+
+table = schema.tokens
+
+RoleName = Literal["viewer", "operator", "admin"]
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
+SECRET_BYTES = 32
+LONGEST_NAME = 64
+LONGEST_UNIT = 255
+"""A host name has at most 253 letters (RFC 1035); a unit's own serial number far fewer."""
+
+# Eighteen digits are below what a column takes.
+_SECRET = re.compile(r"sfm_([1-9][0-9]{0,17})_[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept: without its secret."""
+
+    id: int
+    name: str
+    role: RoleName
+    units: tuple[str, ...]
+    """Which units it is for: connection keys or serial numbers; empty: every unit."""
+    created_at: datetime
+    revoked_at: datetime | None
+    digest: bytes
+    """BLAKE2b of the whole secret, 32 bytes."""
+
+    def is_of(self, secret: str) -> bool:
+        """
+        Whether the secret is this token's and the token is not revoked. Never raises.
+
+        The time that it takes does not tell how much of the secret is right.
+        """
+        if self.revoked_at is not None or number_of(secret) != self.id:
+            return False
+        return hmac.compare_digest(digest(secret.encode()), self.digest)
+
+    def form(self) -> Form:
+        """Return it as plain values, without its digest."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "role": self.role,
+            "units": list(self.units),
+            "created_at": utc_text(self.created_at),
+            "revoked_at": None if self.revoked_at is None else utc_text(self.revoked_at),
+        }
+
+
+def number_of(secret: str) -> int | None:
+    """
+    Return the number of the token that a secret says it is of; ``None`` for rubbish.
+
+    >>> number_of("sfm_7_" + "A" * 43)
+    7
+    >>> number_of("rubbish") is None
+    True
+    """
+    match = _SECRET.fullmatch(secret)
+    return None if match is None else int(match[1])
+
+
+def add(
+    connection: Connection,
+    name: str,
+    role: RoleName,
+    units: Sequence[str],
+    at: datetime,
+    secret_bytes: Callable[[int], bytes],
+) -> tuple[Token, str]:
+    """
+    Enter a token; return it and its secret, which nobody can be told again.
+
+    Raises:
+        TokenNameTakenError: another token that is not revoked has that name.
+        ValueError: a name, role or unit that cannot be one, or too little chance.
+    """
+    _check(name, role, units)
+    row = {
+        "name": name,
+        "role": role,
+        "units_json": json_text(list(units)),
+        "digest": b"",  # of no secret; the number is in the secret and is not known yet
+        "created_at": utc_text(at),
+    }
+    try:
+        number = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
+    except IntegrityError as error:
+        raise TokenNameTakenError(
+            f"a token named {name!r} is there already; take another name, or revoke that one first"
+        ) from error
+    chance = secret_bytes(SECRET_BYTES)
+    if len(chance) != SECRET_BYTES:
+        raise ValueError(f"a secret: expected {SECRET_BYTES} random bytes, got {len(chance)}")
+    secret = f"sfm_{number}_{base64.urlsafe_b64encode(chance).decode('ascii').rstrip('=')}"
+    connection.execute(
+        update(table).where(table.c.id == number).values(digest=digest(secret.encode()))
+    )
+    found = get(connection, number)
+    assert found is not None
+    return found, secret
+
+
+def every(connection: Connection) -> list[Token]:
+    """Return all tokens, the revoked ones too, in the order in which they were made."""
+    return [_token(row) for row in connection.execute(select(table).order_by(table.c.id))]
+
+
+def get(connection: Connection, number: int) -> Token | None:
+    """Return a token, revoked or not."""
+    row = connection.execute(select(table).where(table.c.id == number)).first()
+    return None if row is None else _token(row)
+
+
+def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token:
+    """
+    Revoke a token; return it.
+
+    Text is a name; if no token in use has that name, digits are a number.
+
+    Raises:
+        NoSuchTokenError: there is none, or it was revoked before.
+    """
+    found = _in_use(connection, name_or_id)
+    if found is None:
+        raise NoSuchTokenError(
+            f"there is no token {name_or_id!r}, or it was revoked before; "
+            "the list of tokens names those that are in use"
+        )
+    connection.execute(update(table).where(table.c.id == found.id).values(revoked_at=utc_text(at)))
+    revoked = get(connection, found.id)
+    assert revoked is not None
+    return revoked
+
+
+def _in_use(connection: Connection, name_or_id: str | int) -> Token | None:
+    """Return the unrevoked token of a name or number, its row locked."""
+    query = select(table).where(table.c.revoked_at.is_(None)).with_for_update()
+    row = None
+    if isinstance(name_or_id, str):
+        if name_or_id.isprintable():
+            row = connection.execute(query.where(table.c.name == name_or_id)).first()
+        if row is None and re.fullmatch(r"[0-9]{1,18}", name_or_id):
+            name_or_id = int(name_or_id)
+    if isinstance(name_or_id, int) and 0 < name_or_id < 10**18:
+        row = connection.execute(query.where(table.c.id == name_or_id)).first()
+    return None if row is None else _token(row)
+
+
+def _check(name: str, role: str, units: Sequence[str]) -> None:
+    if not (1 <= len(name) <= LONGEST_NAME and name.isprintable()):
+        raise ValueError(f"name: expected 1 to {LONGEST_NAME} printable letters, got {name!r}")
+    if role not in ROLES:
+        raise ValueError(f"role: expected one of {', '.join(ROLES)}, got {role!r}")
+    if isinstance(units, str):
+        raise ValueError(f"units: expected several texts, got one: {units!r}")
+    for unit in units:
+        if not (1 <= len(unit) <= LONGEST_UNIT and unit.isprintable()):
+            raise ValueError(
+                f"units: expected serial numbers, or keys such as tcp:10.0.0.5:12345, got {unit!r}"
+            )
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(
+        id=row.id,
+        name=row.name,
+        role=row.role,
+        units=tuple(orjson.loads(row.units_json)),
+        created_at=datetime.fromisoformat(row.created_at),
+        revoked_at=None if row.revoked_at is None else datetime.fromisoformat(row.revoked_at),
+        digest=bytes(row.digest),
+    )
