@@ -66,11 +66,12 @@ class Line:
             self._hang_up_later.cancel()
         kept = self._unit
         if kept is not None:
-            before = (kept.answers, kept.commands_sent)
+            answers = kept.answers
             try:
                 return await self._say(kept, say)
             except LinkClosedError:
-                if (kept.answers, kept.commands_sent) != before:
+                # (A command that was out makes it another error: its outcome is unknown.)
+                if kept.answers != answers:
                     raise
         unit = await self._connect(self.address)
         self._unit = unit

@@ -23,6 +23,7 @@ from sfm.api.provenance import reply, said
 from sfm.api.routing import NOT_MODIFIED, commands_of, described_problems, gateway_of
 from sfm.api.schemas import ReadQuery
 from sfm.commands import By, Done
+from sfm.forms import Form
 
 WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
 SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
@@ -39,8 +40,14 @@ def by_of(request: Request) -> By:
     return By(actor.name, actor.role.value, actor.origin)
 
 
-def _answer(done: Done, status: int = 200) -> Response:
-    body = {f.name: getattr(done, f.name) for f in dataclasses.fields(done)}
+NOT_SEEN: Form = dict.fromkeys(("monitoring", "waited_s", "look_failed", "told"))
+"""What a start or stop says of the unit afterwards, where it did not look."""
+
+
+def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response:
+    body: Form = {**(seen or {})} | {
+        f.name: getattr(done, f.name) for f in dataclasses.fields(done)
+    }
     detail = body.pop("detail")
     headers = {"Cache-Control": "no-store"}
     if done.simulated:
@@ -53,7 +60,8 @@ def _answer(done: Done, status: int = 200) -> Response:
 async def start_monitoring(request: Request, query: Annotated[StartQuery, Query()]) -> Response:
     """Start monitoring; the sensor check of about 40 s is followed as progress."""
     order = commands_of(request).start_monitoring
-    return _answer(await order(query.address, by_of(request), follow=query.follow))
+    done = await order(query.address, by_of(request), follow=query.follow)
+    return _answer(done, seen=NOT_SEEN)
 
 
 @commands.post(
@@ -68,7 +76,7 @@ async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]
     """Stop monitoring; ``unheard`` waits for no answer, for a unit that is busy."""
     order = commands_of(request).stop_monitoring
     done = await order(query.address, by_of(request), follow=query.follow, unheard=query.unheard)
-    return _answer(done, 202 if query.unheard else 200)
+    return _answer(done, 202 if query.unheard else 200, NOT_SEEN)
 
 
 @commands.post(

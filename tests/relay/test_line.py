@@ -7,7 +7,12 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.client import MiniMate
-from minimateplus.errors import ConnectError, LinkClosedError, MiniMateError
+from minimateplus.errors import (
+    ConnectError,
+    LinkClosedError,
+    MiniMateError,
+    OutcomeUnknownError,
+)
 from sfm.freshness import ANY, FORCED
 from sfm.gateway import Gateway
 from sfm.line import Line
@@ -79,6 +84,17 @@ async def test_a_line_that_was_kept_and_died_is_replaced_without_an_error(world:
     await world.cut()
     assert await talk(line) == "SIM0001"
     assert (line.conversations, world.most_open[HERE]) == (2, 1)
+    await line.close()
+
+
+@in_virtual_time
+async def test_a_command_is_not_said_again_on_a_new_line(world: World) -> None:
+    unit, line = world.plug(FieldUnit()), line_to(world)
+    await talk(line)
+    await world.cut()
+    with pytest.raises(OutcomeUnknownError):
+        await talk(line, lambda one: one.start_monitoring())
+    assert (unit.changes_taken, world.called) == ([], 1)
     await line.close()
 
 
