@@ -307,7 +307,10 @@ def _unit(said: str) -> str:
         return Gateway.conn_key(parse_address(said))
     if said.isalnum():
         return said
-    return Gateway.conn_key(where(said, None)[1])
+    try:
+        return Gateway.conn_key(where(said, None)[1])
+    except ValueError as error:
+        raise CommandError(f"--unit {said}: {error}", MISUSED) from error
 
 
 def _noted(said: str) -> tuple[int, bytes]:
