@@ -32,6 +32,8 @@ from sfm.store import NO_DATABASE, Store, default_url
 
 __all__ = ["app", "build_app", "keeper_of"]
 
+ROUTERS = (routers.health, routers.device, routers.cache, commands, archive, accounts)
+
 log = structlog.get_logger(__name__)
 
 
@@ -105,7 +107,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     hits = HitLayer(application.framework, gateway)
     guard = application.front = Guard(hits, gateway, settings, sessions)
     application.state.sessions, application.state.guard = sessions, guard
-    for router in (routers.health, routers.device, routers.cache, commands, archive, accounts):
+    for router in ROUTERS:
         application.include_router(router)
     schemas.describe_problems(application, described_problems(*AT_THE_DOOR))
     return application

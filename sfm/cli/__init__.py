@@ -12,7 +12,16 @@ Exit status: 0 done; 1 the unit, the link or the relay failed; 2 the command lin
 from __future__ import annotations
 
 # Importing a module puts its commands on the app.
-from sfm.cli import archive, command, database, doctor, evidence, relay, unit  # noqa: F401
+from sfm.cli import (  # noqa: F401
+    access,
+    archive,
+    command,
+    database,
+    doctor,
+    evidence,
+    relay,
+    unit,
+)
 from sfm.cli.common import app, main
 
 __all__ = ["app", "main"]

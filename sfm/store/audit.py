@@ -24,8 +24,9 @@ All functions take a connection inside a transaction of ``Store``.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -144,13 +145,14 @@ def verify(connection: Connection, expect: tuple[int, bytes] | None = None) -> A
         expect: number and hash of an entry as noted elsewhere before; it must still be there.
     """
     count, previous = 0, BEFORE_THE_FIRST
-    for row in _rows(connection):
-        why = _fault(row, count + 1, previous)
-        if why is None and expect is not None and row["number"] == expect[0]:
-            why = _unexpected(row["hash"], expect)
-        if why is not None:
-            return AuditVerdict(count, previous.hex(), count + 1, why)
-        count, previous = count + 1, row["hash"]
+    with contextlib.closing(_rows(connection)) as rows:
+        for row in rows:
+            why = _fault(row, count + 1, previous)
+            if why is None and expect is not None and row["number"] == expect[0]:
+                why = _unexpected(row["hash"], expect)
+            if why is not None:
+                return AuditVerdict(count, previous.hex(), count + 1, why)
+            count, previous = count + 1, row["hash"]
     if expect is not None and expect[0] > count:
         why = f"the log ends at {count}, but entry {expect[0]} was noted: its end was cut off"
         return AuditVerdict(count, previous.hex(), count + 1, why)
@@ -180,11 +182,13 @@ def hash_of(row: Mapping[str, Any] | RowMapping, previous: bytes) -> bytes:
     return digest(previous + canonical_json(members).encode("ascii"))
 
 
-def _rows(connection: Connection) -> Iterator[RowMapping]:
+def _rows(connection: Connection) -> Generator[RowMapping, None, None]:
     # As the driver gives them: in SQLite a column may hold anything that somebody put there.
     columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
     query = select(*columns).order_by(table.c.number)
-    yield from connection.execute(query, execution_options={"yield_per": AT_ONCE}).mappings()
+    # Who stops in the middle closes the cursor of the database too.
+    with connection.execute(query, execution_options={"yield_per": AT_ONCE}) as found:
+        yield from found.mappings()
 
 
 def _fault(row: RowMapping, number: int, previous: bytes) -> str | None:
@@ -217,7 +221,7 @@ def _form(row: RowMapping) -> Form:
     except ValueError:
         detail = {"unreadable": row["detail_json"]}
     return {
-        **{c.name: row[c.name] for c in table.c if c.name != "detail_json"},
+        **{str(c.name): row[c.name] for c in table.c if c.name != "detail_json"},
         "detail": detail,
         "previous_hash": bytes(row["previous_hash"]).hex(),
         "hash": bytes(row["hash"]).hex(),

@@ -383,6 +383,96 @@ def test_a_drop_of_what_was_never_written_is_remembered(store: Store) -> None:
     version_of(keep_list(store, events(1), version, at=origin(epoch=3)))
 
 
+# --- before a command ----------------------------------------------------------------------------
+
+
+def test_written_settings_are_forgotten_and_nothing_else(store: Store) -> None:
+    version = version_of(store.keep_info(origin(), None, INFO))
+    version = version_of(keep_list(store, events(3), version))
+    version = version_of(keep_waveform(store, event(1), version))
+    store.keep_info(origin("BE2", conn_key=B), None, INFO)
+    bystander, before = mirrored(store, B), mirrored(store, A)
+    assert version_of(store.forget_info(A, version)) == version + 1
+    found = store.recall(A)
+    assert found is not None
+    assert (found.info, found.info_noted, found.version) == (None, None, version + 1)
+    assert (found.epoch, found.serial) == (1, "BE18189")
+    assert found.events == [event_form(one) for one in events(3)]
+    after = mirrored(store, A)
+    assert {name: after[name] for name in MIRROR} == {name: before[name] for name in MIRROR}
+    assert mirrored(store, B) == bystander
+    assert fence_of(store.keep_info(origin(), version, INFO)) == Fenced(1, version + 1)
+
+
+@pytest.mark.parametrize("stale", [None, 0, 1, 99])
+def test_who_did_not_see_the_last_write_forgets_nothing(store: Store, stale: int | None) -> None:
+    store.keep_info(origin(epoch=4), None, INFO)
+    version = version_of(store.keep_info(origin(epoch=4), 1, INFO))
+    before = snapshot(store, "cached_devices")
+    assert fence_of(store.forget_info(A, stale)) == Fenced(4, version)
+    assert snapshot(store, "cached_devices") == before
+
+
+def test_settings_of_a_unit_never_written_of_are_remembered_to_be_old(store: Store) -> None:
+    version = version_of(store.forget_info(A, None))
+    found = store.recall(A)
+    assert found is not None
+    assert (found.epoch, found.version, found.info) == (0, version, None)
+    # Another relay that read the settings of before comes too late.
+    assert isinstance(store.keep_info(origin(), None, INFO).mirror, Fenced)
+    version_of(store.keep_info(origin(epoch=0), version, INFO))
+    assert isinstance(store.forget_info(B, 7).mirror, Fenced)
+    assert store.recall(B) is None
+
+
+def test_events_without_samples_are_named_by_their_slots(store: Store) -> None:
+    version = version_of(keep_list(store, events(4)))
+    assert store.slots_without_samples(A, version, 4) == [0, 1, 2, 3]
+    version = version_of(keep_waveform(store, event(1), version))
+    version = version_of(keep_waveform(store, event(3), version))
+    assert store.slots_without_samples(A, version, 4) == [0, 2]
+    # What was downloaded stays archived when the slot's waveform is no longer mirrored.
+    with store.engines.write() as connection:
+        connection.execute(delete(schema.cached_waveforms))
+    assert store.slots_without_samples(A, version, 4) == [0, 2]
+    version = version_of(keep_list(store, [], version))
+    assert store.slots_without_samples(A, version, 0) == []
+
+
+def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> None:
+    version = version_of(keep_list(store, events(2)))
+    version = version_of(keep_waveform(store, event(1), version))
+    again = [event(0), shifted(event(1), hours=5)]
+    version = version_of(keep_list(store, again, version))
+    assert store.slots_without_samples(A, version, 2) == [0, 1]
+
+
+def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(store: Store) -> None:
+    listed = events(2)
+    version = version_of(keep_list(store, listed))
+    for one in listed:
+        version = version_of(keep_waveform(store, one, version))
+    assert store.slots_without_samples(A, version, 2) == []
+    for other in (None, version - 1, version + 1):
+        assert store.slots_without_samples(A, other, 2) == [0, 1]
+    assert store.slots_without_samples(A, version, 3) == [0, 1, 2]
+    assert store.slots_without_samples(A, version, 1) == [0]
+    assert store.slots_without_samples(B, version, 2) == [0, 1]
+    e, d = schema.cached_events, schema.cached_devices
+    faults = (
+        update(d).values(list_read_at=None),  # told, and too late
+        update(e).where(e.c["index"] == 1).values(recording_id=None),
+        delete(e).where(e.c["index"] == 1),
+    )
+    for fault, left in zip(faults, ([0, 1], [1], [0, 1]), strict=True):
+        held = rows(store, "cached_devices")
+        with store.engines.write() as connection:
+            connection.execute(fault)
+        assert store.slots_without_samples(A, version, 2) == left
+        with store.engines.write() as connection:
+            connection.execute(update(d).values(list_read_at=held[0]["list_read_at"]))
+
+
 # --- images under way ----------------------------------------------------------------------------
 
 

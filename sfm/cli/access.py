@@ -1,0 +1,386 @@
+"""
+Commands for whoever says who may use the relay, and looks at who did.
+
+A token is made in the database, or by a relay that has it: a SQLite file is one program's to write.
+Through a relay (``--relay``) an admin's token is sent: ``--token``, or ``SFM_TOKEN``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import httpx
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from minimateplus.link import parse_address
+from sfm import terminal
+from sfm.cli.common import FAILED, MISUSED, CommandError, Json, app, err, out, run_blocking, where
+from sfm.cli.database import Database, database_url, opened
+from sfm.gateway import Gateway
+from sfm.store import AuditEntry, AuditVerdict, Store, Token
+from sfm.store.errors import StoreInUseError
+
+COMMAND_LINE = "command line"
+ANSWER_S = 30.0
+
+token = App(name="token", help="Say who may use the relay.")
+audit = App(name="audit", help="Look at who commanded what.")
+app.command(token)
+app.command(audit)
+
+ThisRelay = Annotated[
+    str | None, Parameter(help="Through this relay, which has the database: http://HOST:PORT.")
+]
+Admin = Annotated[
+    str | None,
+    Parameter(name="--token", env_var="SFM_TOKEN", help="An admin's token, for --relay."),
+]
+RoleName = Literal["viewer", "operator", "admin"]
+
+
+@token.command
+def create(
+    name: str,
+    *,
+    role: RoleName,
+    unit: Annotated[list[str] | None, Parameter(negative=())] = None,
+    relay: ThisRelay = None,
+    admin: Admin = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Make a token and print its secret, alone on standard output, this once.
+
+    Parameters
+    ----------
+    name
+        Whose, in 1 to 64 letters; no other token in use has it.
+    role
+        viewer reads; operator monitors, configures and forces reads too; admin may do everything.
+    unit
+        Only this one: an address, or a serial number. May be given more than once.
+    """
+
+    def run() -> None:
+        units = [_unit(one) for one in unit or ()]
+        if relay is not None:
+            body = {"name": name, "role": role, "units": units}
+            made = _ask(relay, admin, "POST", "/tokens", json=body)
+        else:
+            made = _create(name, role, units, database)
+        if as_json:
+            _print_json(made)
+        else:
+            _told(f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:")
+            sys.stdout.write(f"{made['secret']}\n")
+
+    run_blocking(run)
+
+
+@token.command(name="list")
+def list_tokens(
+    *,
+    relay: ThisRelay = None,
+    admin: Admin = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """List tokens, those that were revoked too."""
+
+    def run() -> None:
+        if relay is not None:
+            body = _ask(relay, admin, "GET", "/tokens")
+        else:
+            with opened(database) as store:
+                body = {"tokens": [one.form() for one in store.tokens()]}
+        _print(body, _tokens_view, as_json)
+
+    run_blocking(run)
+
+
+@token.command
+def revoke(
+    name_or_id: str,
+    *,
+    relay: ThisRelay = None,
+    admin: Admin = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Revoke a token: from now on its secret opens nothing.
+
+    Parameters
+    ----------
+    name_or_id
+        Its name; or its number, if no token in use has that for a name.
+    """
+
+    def run() -> None:
+        if relay is not None:
+            revoked = _revoke_through(relay, admin, name_or_id)
+        else:
+            with _to_change(database) as store:
+                revoked = store.revoke_token(name_or_id, _now(), audited=_revoked_entry).form()
+        if as_json:
+            _print_json(revoked)
+        else:
+            _told(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
+
+    run_blocking(run)
+
+
+@audit.command(name="list")
+def list_entries(
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
+    before: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    relay: ThisRelay = None,
+    admin: Admin = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """
+    List who commanded what, newest first.
+
+    Parameters
+    ----------
+    limit
+        At most so many.
+    before
+        Entries with a lower number only.
+    """
+
+    def run() -> None:
+        if relay is not None:
+            query = {"limit": limit, **({} if before is None else {"before": before})}
+            body = _ask(relay, admin, "GET", "/audit", params=query)
+        else:
+            with opened(database) as store:
+                body = {"entries": store.audit(limit, before)}
+        _print(body, _entries_view, as_json)
+
+    run_blocking(run)
+
+
+@audit.command
+def verify(*, expect: str | None = None, database: Database = None, as_json: Json = False) -> None:
+    """
+    Go through the chain of the log; exit with 1 if an entry is not as it was written.
+
+    An end that was cut off is seen only with --expect.
+
+    Parameters
+    ----------
+    expect
+        NUMBER:HASH of an entry, as an earlier verify told it.
+    """
+
+    def run() -> None:
+        noted = None if expect is None else _noted(expect)
+        with opened(database) as store:
+            verdict = store.verify_audit(noted)
+        if as_json:
+            _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
+        else:
+            out.print(Text(_verdict_sentence(verdict)), soft_wrap=True)
+        if not verdict.is_sound:
+            raise SystemExit(FAILED)
+
+    run_blocking(run)
+
+
+# --- in the database -----------------------------------------------------------------------------
+
+
+def _create(name: str, role: RoleName, units: list[str], database: str | None) -> dict[str, Any]:
+    try:
+        with _to_change(database) as store:
+            made, secret = store.add_token(
+                name, role, units, _now(), secrets.token_bytes, audited=_created_entry
+            )
+    except ValueError as error:
+        raise CommandError(str(error), MISUSED) from error
+    return {**made.form(), "secret": secret}
+
+
+@contextlib.contextmanager
+def _to_change(database: str | None) -> Iterator[Store]:
+    """Open the database to write; if a relay has the file, say how to go through that one."""
+    try:
+        store = Store.open(database_url(database), on_upgrade=_told)
+    except StoreInUseError as error:
+        raise CommandError(
+            f"{error}. Through the relay, as an admin: --relay URL with --token or SFM_TOKEN; "
+            "the first token of all is made before the relay is started"
+        ) from error
+    with store:
+        yield store
+
+
+def _created_entry(made: Token) -> AuditEntry:
+    return _entry("token create", made)
+
+
+def _revoked_entry(revoked: Token) -> AuditEntry:
+    return _entry("token revoke", revoked)
+
+
+def _entry(command: str, about: Token) -> AuditEntry:
+    return AuditEntry(
+        at=_now(),
+        actor=COMMAND_LINE,
+        role="admin",  # whoever can write to the database may do everything
+        origin=COMMAND_LINE,
+        command=command,
+        outcome="done",
+        detail={
+            "id": about.id,
+            "name": about.name,
+            "role": about.role,
+            "units": list(about.units),
+        },
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+# --- through a relay -----------------------------------------------------------------------------
+
+
+def _ask(relay: str, admin: str | None, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """Return the body that a relay answers with; empty where it has none."""
+    headers = {} if admin is None else {"Authorization": f"Bearer {admin}"}
+    try:
+        # A redirection would take the token elsewhere: none is followed.
+        response = httpx.request(
+            method, relay.rstrip("/") + path, headers=headers, timeout=ANSWER_S, **more
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise CommandError(
+            f"no relay answers at {relay} ({str(error) or type(error).__name__}); start one with: "
+            "seismo-relay serve, or leave out --relay to use the database itself"
+        ) from error
+    try:
+        body: Any = response.json() if response.content else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or response.is_redirect:
+        raise CommandError(f"{relay} answers {response.status_code}, but not as a relay does")
+    if response.is_error:
+        raise CommandError(terminal.problem_view(body))
+    return body
+
+
+def _revoke_through(relay: str, admin: str | None, name_or_id: str) -> dict[str, Any]:
+    in_use = [
+        one
+        for one in _ask(relay, admin, "GET", "/tokens")["tokens"]
+        if one.get("revoked_at") is None
+    ]
+    named = [one for one in in_use if one["name"] == name_or_id]
+    numbered = [one for one in in_use if str(one["id"]) == name_or_id]
+    for one in named or numbered:
+        return {**one, **_ask(relay, admin, "DELETE", f"/tokens/{one['id']}")}
+    raise CommandError(f"{relay} has no token {name_or_id!r} in use; see: token list")
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def _unit(said: str) -> str:
+    """Return the connection key of an address; what is no address is a serial number."""
+    with contextlib.suppress(ValueError):
+        return Gateway.conn_key(parse_address(said))
+    if said.isalnum():
+        return said
+    try:
+        return Gateway.conn_key(where(said, None)[1])
+    except ValueError as error:
+        raise CommandError(f"--unit {said}: {error}", MISUSED) from error
+
+
+def _noted(said: str) -> tuple[int, bytes]:
+    number, _, digits = said.partition(":")
+    try:
+        if not (number.isascii() and number.isdigit() and len(digits) == 64):
+            raise ValueError(said)
+        return int(number), bytes.fromhex(digits)
+    except ValueError:
+        raise CommandError(
+            f"--expect: expected NUMBER:HASH with 64 hex digits, got {said!r}", MISUSED
+        ) from None
+
+
+def _told(sentence: str) -> None:
+    err.print(Text(sentence), soft_wrap=True)
+
+
+def _print_json(body: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(body, indent=2) + "\n")
+
+
+def _print(body: dict[str, Any], view: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(body)
+    else:
+        shown: RenderableType = view(body)
+        out.print(shown)
+
+
+def _units(form: dict[str, Any]) -> str:
+    return ", ".join(form["units"]) or "every unit"
+
+
+def _tokens_view(body: dict[str, Any]) -> Table:
+    table = _table("Id", "Name", "Role", "Units", "Made", "Revoked")
+    for form in body["tokens"]:
+        words = (form["name"], form["role"], _units(form), form["created_at"][:19])
+        revoked = (form.get("revoked_at") or "")[:19]
+        table.add_row(str(form["id"]), *(Text(word) for word in words), Text(revoked))
+    return table
+
+
+def _entries_view(body: dict[str, Any]) -> Table:
+    table = _table("No", "When (UTC)", "Who", "Unit", "Command", "Outcome", "Detail")
+    for form in body["entries"]:
+        of = "" if form.get("of") is None else f" of {form['of']}"
+        words = (
+            form["at"][:19].replace("T", " "),
+            f"{form['actor']} ({form['role']}) from {form['origin']}",
+            " ".join(part for part in (form.get("serial"), form.get("unit")) if part),
+            form["command"],
+            form["outcome"] + of,
+            ", ".join(f"{name}: {value}" for name, value in (form.get("detail") or {}).items()),
+        )
+        table.add_row(str(form["number"]), *(Text(word) for word in words))
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _verdict_sentence(verdict: AuditVerdict) -> str:
+    if not verdict.is_sound:
+        return f"BROKEN at entry {verdict.broken}: {verdict.why}; {verdict.count:,} before it sound"
+    return (
+        f"{verdict.count:,} entries, each as it was written. To see later that none was cut off, "
+        f"note elsewhere: {verdict.count}:{verdict.head_hash}"
+    )

@@ -1,0 +1,619 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Route
+from starlette.types import Message
+from virtual_time import now_s, run
+
+from sfm.access import Role
+from sfm.api.guard import AT_THE_DOOR, MOST_FAILURES, SECURITY, TOKEN_KEPT_S, Guard
+from sfm.api.rules import OF_ALL_UNITS, RULES
+from sfm.api.sessions import SESSION_S, Sessions
+from sfm.gateway import Gateway
+from sfm.keeper import Keeper
+from sfm.live_cache import LiveCache
+from sfm.server import ROUTERS, Application, build_app
+from sfm.settings import Settings
+from sfm.store import Store
+
+UNIT = "host=10.9.9.9&tcp_port=12345"
+KEY = "tcp:10.9.9.9:12345"
+NETWORK = ("10.0.0.1", 8200)
+PEER = ("10.0.0.7", 50000)
+HERE = ("127.0.0.1", 8200)
+ROLES: tuple[Role | None, ...] = (None, *Role)
+PASSED = "passed"
+
+
+async def at_once(verb: Any, _: bool, /) -> Any:
+    return verb()
+
+
+@dataclass
+class Door:
+    """An application behind its door; what passes the door is answered here, not by a unit."""
+
+    app: Application
+    store: Store
+    secrets: dict[str, str] = field(default_factory=dict)
+    passed: list[Any] = field(default_factory=list)
+
+    def token(self, name: str, role: Role, *units: str) -> str:
+        _, secret = self.store.add_token(
+            name, role.value, units, datetime.now(UTC), lambda n: bytes([len(self.secrets)]) * n
+        )
+        self.secrets[name] = secret
+        return secret
+
+    async def ask(
+        self,
+        method: str = "GET",
+        target: str = f"/device/info?{UNIT}",
+        *,
+        secret: str | None = None,
+        server: tuple[str, int] = NETWORK,
+        peer: tuple[str, int] = PEER,
+        host: str = "10.0.0.1:8200",
+        scheme: str = "http",
+        body: bytes = b"",
+        **headers: str,
+    ) -> httpx.Response:
+        """Return what the door says, or what stands behind it."""
+        path, _, query = target.partition("?")
+        pairs = [(b"host", host.encode())]
+        if secret is not None:
+            pairs.append((b"authorization", f"Bearer {secret}".encode()))
+        pairs += [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": pairs,
+            "server": server,
+            "client": peer,
+            "scheme": scheme,
+        }
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        told = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
+        content = b"".join(m.get("body", b"") for m in sent[1:])
+        return httpx.Response(sent[0]["status"], headers=told, content=content)
+
+    async def passes(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether a request gets through the door."""
+        before = len(self.passed)
+        await self.ask(*args, **kwargs)
+        return len(self.passed) > before
+
+
+@asynccontextmanager
+async def door(*, real: bool = False, **settings: Any) -> AsyncIterator[Door]:
+    """Yield a door with a database in memory; with ``real``, the application stands behind it."""
+    store = Store.open("sqlite://")
+    keeper = Keeper(lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once)
+    known = Settings(**{"database_url": "none", "units": {"one": "tcp://10.9.9.9"}, **settings})
+    gateway = Gateway(LiveCache(clock=now_s), known, keeper=keeper, clock=now_s)
+    app = build_app(known, gateway)
+    found = Door(app, store)
+    secrets = iter(f"secret{n}" for n in range(10**6))
+    sessions = Sessions(now_s, lambda: next(secrets))
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        found.passed.append(scope["sfm.actor"])
+        if real:
+            await app.framework(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": PASSED.encode()})
+
+    guard = Guard(behind, gateway, known, sessions, now_s)
+    app.front, app.state.guard, app.state.sessions = guard, guard, sessions
+    try:
+        yield found
+    finally:
+        await gateway.close()
+
+
+def concrete(path: str) -> str:
+    """Return a target that fits a template."""
+    target = path.replace("{index}", "0").replace("{id}", "1")
+    return f"{target}?{UNIT}" if target.startswith(("/device/", "/cache/device")) else target
+
+
+# --- the matrix -----------------------------------------------------------------------------------
+
+
+def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
+    app = build_app(Settings(database_url="none"))
+    found = [*app.routes, *(route for router in ROUTERS for route in router.routes)]
+    routes = {
+        (method, route.path)
+        for route in found
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == set(RULES)
+    assert {path for _, path in routes} >= set(app.openapi()["paths"])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.value if role else "none")
+@pytest.mark.parametrize("state", ["right", "wrong", "revoked"])
+def test_exactly_the_allowed_ones_pass(
+    rule: tuple[str, str], role: Role | None, state: str
+) -> None:
+    needed = RULES[rule]
+
+    async def main() -> bool:
+        async with door() as found:
+            secret = None
+            if role is not None:
+                secret = found.token("t", role)
+                if state == "revoked":
+                    found.store.revoke_token("t", datetime.now(UTC))
+                if state == "wrong":
+                    secret = secret[:-1] + ("A" if secret[-1] != "A" else "B")
+            return await found.passes(rule[0], concrete(rule[1]), secret=secret)
+
+    allowed = (
+        needed is None
+        if role is None
+        else state == "right" and (needed is None or role.includes(needed))
+    )
+    assert run(main()) is allowed
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
+def test_who_sits_at_this_machine_may_do_everything(rule: tuple[str, str]) -> None:
+    async def main() -> bool:
+        async with door() as found:
+            return await found.passes(
+                rule[0], concrete(rule[1]), server=HERE, peer=HERE, host="127.0.0.1:8200"
+            )
+
+    assert run(main())
+
+
+def test_what_is_not_there_is_told_to_nobody_without_a_token() -> None:
+    async def main() -> tuple[int, bool]:
+        async with door() as found:
+            secret = found.token("t", Role.VIEWER)
+            first = await found.ask("GET", "/secret/plans")
+            return first.status_code, await found.passes("GET", "/secret/plans", secret=secret)
+
+    assert run(main()) == (401, True)
+
+
+# --- who is of this machine -----------------------------------------------------------------------
+
+LOCAL: dict[str, Any] = {"server": HERE, "peer": HERE, "host": "127.0.0.1:8200"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"server": NETWORK},
+        {"peer": PEER},
+        {"host": "evil.example:8200"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "localhost.evil.example"},
+        {"host": ""},
+        {"x_forwarded_for": "127.0.0.1"},
+        {"forwarded": "for=127.0.0.1"},
+        {"x_real_ip": "127.0.0.1"},
+        {"x_forwarded_host": "localhost"},
+    ],
+    ids=str,
+)
+def test_one_part_that_is_not_of_this_machine_needs_a_token(change: dict[str, Any]) -> None:
+    async def main() -> tuple[bool, bool]:
+        async with door() as found:
+            local = await found.passes(**LOCAL)
+            return local, await found.passes(**{**LOCAL, **change})
+
+    assert run(main()) == (True, False)
+
+
+@pytest.mark.parametrize("host", ["localhost:8200", "[::1]:8200", "127.0.0.1", "127.8.8.8:1"])
+def test_the_names_of_this_machine_are_known(host: str) -> None:
+    async def main() -> bool:
+        async with door() as found:
+            return await found.passes(**{**LOCAL, "host": host})
+
+    assert run(main())
+
+
+def test_tokens_can_be_required_of_everybody() -> None:
+    async def main() -> bool:
+        async with door(require_tokens=True) as found:
+            return await found.passes(**LOCAL)
+
+    assert not run(main())
+
+
+def test_insecure_lets_everybody_in_but_no_page_of_another_site() -> None:
+    async def main() -> list[bool]:
+        async with door(insecure=True) as found:
+            target = f"/device/events/erase?{UNIT}"
+            return [
+                await found.passes("POST", target),
+                await found.passes("POST", target, origin="http://evil.example"),
+                await found.passes("POST", target, sec_fetch_site="cross-site"),
+            ]
+
+    assert run(main()) == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({}, True),
+        ({"origin": "http://127.0.0.1:8200", "sec_fetch_site": "same-origin"}, True),
+        ({"origin": "http://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "https://127.0.0.1:8200"}, False),
+        ({"origin": "http://127.0.0.1:9999"}, False),
+        ({"sec_fetch_site": "cross-site"}, False),
+        ({"sec_fetch_site": "same-site"}, False),
+    ],
+    ids=str,
+)
+def test_a_web_page_of_another_site_gives_no_command(headers: dict[str, str], passes: bool) -> None:
+    async def main() -> tuple[bool, bool]:
+        async with door() as found:
+            return (
+                await found.passes("POST", f"/device/monitor/stop?{UNIT}", **LOCAL, **headers),
+                await found.passes("GET", **LOCAL, **headers),
+            )
+
+    assert run(main()) == (passes, True)
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+async def logged_in(found: Door, role: Role, scheme: str = "http") -> tuple[str, str, str]:
+    """Return the cookie, the second secret, and the whole Set-Cookie header."""
+    secret = found.token("browser", role)
+    response = await found.ask(
+        "POST", "/session", body=f'{{"token": "{secret}"}}'.encode(), scheme=scheme
+    )
+    assert response.status_code == 200, response.text
+    set_cookie = response.headers["set-cookie"]
+    return set_cookie.split(";")[0], response.json()["csrf"], set_cookie
+
+
+def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secret() -> None:
+    async def main() -> None:
+        async with door(real=True) as found:
+            cookie, csrf, _ = await logged_in(found, Role.ADMIN)
+            drop = ("DELETE", f"/cache/device?{UNIT}")
+            assert await found.passes("GET", "/cache/stats", cookie=cookie)
+            assert not await found.passes(*drop, cookie=cookie)
+            assert not await found.passes(*drop, cookie=cookie, x_csrf_token="wrong")
+            other = {"origin": "http://evil.example"}
+            assert not await found.passes(*drop, cookie=cookie, x_csrf_token=csrf, **other)
+            assert await found.passes(*drop, cookie=cookie, x_csrf_token=csrf)
+            who = (await found.ask("GET", "/session", cookie=cookie)).json()
+            assert (who["name"], who["role"], who["csrf"]) == ("browser", "admin", csrf)
+            await found.ask("DELETE", "/session", cookie=cookie, x_csrf_token=csrf)
+            assert not await found.passes("GET", "/cache/stats", cookie=cookie)
+
+    run(main())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
+    async def main() -> str:
+        async with door(real=True) as found:
+            return (await logged_in(found, Role.VIEWER, scheme))[2].lower()
+
+    cookie = run(main())
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert ("secure" in cookie) is (scheme == "https")
+
+
+def test_a_session_ends_with_its_token_and_with_the_day() -> None:
+    async def main() -> None:
+        async with door(real=True) as found:
+            cookie, _, _ = await logged_in(found, Role.VIEWER)
+            admin = found.token("admin", Role.ADMIN)
+            await asyncio.sleep(SESSION_S - 10)
+            assert await found.passes("GET", "/cache/stats", cookie=cookie)
+            await asyncio.sleep(11)
+            assert not await found.passes("GET", "/cache/stats", cookie=cookie)
+            body = f'{{"token": "{found.secrets["browser"]}"}}'.encode()
+            again = (await found.ask("POST", "/session", body=body)).headers["set-cookie"]
+            assert await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
+            await found.ask("DELETE", "/tokens/1", secret=admin)
+            assert not await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
+
+    run(main())
+
+
+def test_a_page_of_another_site_begins_no_session() -> None:
+    async def main() -> int:
+        async with door(real=True) as found:
+            secret = found.token("browser", Role.VIEWER)
+            body = f'{{"token": "{secret}"}}'.encode()
+            answer = await found.ask("POST", "/session", body=body, origin="http://evil.example")
+            return answer.status_code
+
+    assert run(main()) == 403
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() -> None:
+    async def main() -> None:
+        async with door(real=True) as found:
+            admin = found.token("admin", Role.ADMIN)
+            body = b'{"name": "night watch", "role": "operator", "units": ["tcp:10.9.9.9:12345"]}'
+            made = await found.ask("POST", "/tokens", secret=admin, body=body)
+            assert made.status_code == 201
+            secret = made.json()["secret"]
+            assert await found.passes(secret=secret)
+            again = await found.ask("POST", "/tokens", secret=admin, body=body)
+            assert again.status_code == 409
+            listed = (await found.ask("GET", "/tokens", secret=admin)).text
+            assert "night watch" in listed
+            assert secret not in listed
+            gone = await found.ask("DELETE", "/tokens/2", secret=admin)
+            assert gone.json()["revoked_at"]
+            assert not await found.passes(secret=secret)
+            assert (await found.ask("DELETE", "/tokens/2", secret=admin)).status_code == 404
+            entries = (await found.ask("GET", "/audit", secret=admin)).json()["entries"]
+            assert [(e["command"], e["actor"], e["origin"]) for e in entries] == [
+                ("token_revoke", "admin", "10.0.0.7"),
+                ("token_create", "admin", "10.0.0.7"),
+            ]
+            assert secret not in str(entries)
+
+    run(main())
+
+
+def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
+    async def main() -> list[bool]:
+        async with door() as found:
+            secret = found.token("t", Role.VIEWER)
+            seen = [await found.passes(secret=secret)]
+            found.store.revoke_token("t", datetime.now(UTC))
+            await asyncio.sleep(TOKEN_KEPT_S + 0.1)
+            return [*seen, await found.passes(secret=secret)]
+
+    assert run(main()) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("target", "passes"),
+    [
+        (f"/device/info?{UNIT}", True),
+        ("/device/info?host=10.9.9.8", False),
+        (f"/device/info?{UNIT}&host=10.9.9.8", False),
+        ("/device/info?host=10.9.9.8&host=10.9.9.9", False),
+        ("/device/progress?host=10.9.9.8", False),
+        ("/archive/events?serial=BE1", True),
+        *((path, False) for path in sorted(OF_ALL_UNITS) if "{" not in path),
+    ],
+)
+def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> None:
+    async def main() -> bool:
+        async with door(reach=["any"]) as found:
+            secret = found.token("t", Role.ADMIN, KEY, "BE1")
+            return await found.passes("GET", target, secret=secret)
+
+    assert run(main()) is passes
+
+
+# --- reach ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "passes"),
+    [
+        (f"/device/info?{UNIT}", True),
+        ("/device/info?host=10.9.9.9&tcp_port=80", False),
+        ("/device/info?host=10.9.9.10", False),
+        ("/device/info?host=localhost", False),
+        ("/device/info?port=/dev/ttyUSB0", False),
+        ("/device/info?port=/etc/passwd", False),
+        ("/device/progress?host=10.9.9.10", False),
+        ("/device/info?host=10.9.9.10&only_if_cached=true", False),
+    ],
+)
+def test_over_the_network_only_registered_units_are_reached(target: str, passes: bool) -> None:
+    async def main() -> tuple[bool, str]:
+        async with door() as found:
+            secret = found.token("t", Role.OPERATOR)
+            return (
+                await found.passes("GET", target, secret=secret),
+                (await found.ask("GET", target, secret=secret)).text,
+            )
+
+    through, told = run(main())
+    assert through is passes
+    assert passes or "may not connect there" in told
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"x_more": "x" * 17_000}, 431),
+        ({"target": f"/device/info?{UNIT}&x={'y' * 5000}"}, 414),
+        ({"content_length": "70000"}, 413),
+        ({"content_length": "-1"}, 413),
+    ],
+    ids=["headers", "query", "body", "rubbish"],
+)
+@pytest.mark.parametrize("local", [True, False])
+def test_what_is_too_large_is_refused_at_the_door(
+    more: dict[str, Any], status: int, local: bool
+) -> None:
+    async def main() -> int:
+        async with door() as found:
+            return (await found.ask(**(LOCAL if local else {}), **more)).status_code
+
+    assert run(main()) == status
+    assert status in AT_THE_DOOR
+
+
+def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> None:
+    async def main() -> None:
+        async with door() as found:
+            right = found.token("t", Role.VIEWER)
+            for _ in range(MOST_FAILURES):
+                assert (await found.ask(secret="sfm_1_" + "x" * 43)).status_code == 401
+            stopped = await found.ask(secret="sfm_1_" + "x" * 43)
+            assert stopped.status_code == 429
+            assert 1 <= int(stopped.headers["retry-after"]) <= 6
+            assert (await found.ask(secret=right)).status_code == 429
+            assert await found.passes(secret=right, peer=("10.0.0.8", 1))
+            await asyncio.sleep(7)
+            assert await found.passes(secret=right)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("more", "forced"),
+    [
+        ({"target": f"/device/info?{UNIT}&force=true"}, True),
+        ({"target": f"/device/info?{UNIT}&force=1"}, True),
+        ({"target": f"/device/info?{UNIT}&force=false"}, False),
+        ({"target": f"/device/info?{UNIT}&max_age=0"}, True),
+        ({"target": f"/device/info?{UNIT}&max_age=0.5"}, True),
+        ({"target": f"/device/info?{UNIT}&max_age=60"}, False),
+        ({"cache_control": "no-cache"}, True),
+        ({"cache_control": "max-age=0"}, True),
+        ({"cache_control": "max-age=60"}, False),
+    ],
+    ids=str,
+)
+def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
+    async def main() -> tuple[bool, bool]:
+        async with door() as found:
+            viewer, operator = found.token("v", Role.VIEWER), found.token("o", Role.OPERATOR)
+            return (
+                await found.passes(secret=viewer, **more),
+                await found.passes(secret=operator, **more),
+            )
+
+    assert run(main()) == (not forced, True)
+
+
+def test_a_token_forces_so_many_reads_in_a_minute() -> None:
+    async def main() -> list[int]:
+        async with door(forced_per_minute=3) as found:
+            one, other = found.token("a", Role.OPERATOR), found.token("b", Role.OPERATOR)
+            target = f"/device/info?{UNIT}&force=true"
+            seen = [(await found.ask("GET", target, secret=one)).status_code for _ in range(4)]
+            seen.append((await found.ask("GET", target, secret=other)).status_code)
+            await asyncio.sleep(21)
+            seen.append((await found.ask("GET", target, secret=one)).status_code)
+            return seen
+
+    assert run(main()) == [200, 200, 200, 429, 200, 200]
+
+
+def test_a_token_has_so_many_requests_under_way() -> None:
+    async def main() -> list[int]:
+        async with door(most_requests_per_client=2) as found:
+            waiting = asyncio.Event()
+
+            async def slow(scope: Any, receive: Any, send: Any) -> None:
+                await waiting.wait()
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+            found.app.state.guard._app = slow
+            secret, other = found.token("a", Role.VIEWER), found.token("b", Role.VIEWER)
+            under_way = [asyncio.create_task(found.ask(secret=secret)) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            third = await found.ask(secret=secret)
+            mine = asyncio.create_task(found.ask(secret=other))
+            await asyncio.sleep(0.1)
+            assert not mine.done()
+            waiting.set()
+            await asyncio.gather(*under_way, mine)
+            return [third.status_code, (await found.ask(secret=secret)).status_code]
+
+    assert run(main()) == [429, 200]
+
+
+# --- what every answer is sent with ---------------------------------------------------------------
+
+
+def test_every_answer_has_the_headers_of_the_door_and_allows_nothing_foreign() -> None:
+    async def main() -> list[httpx.Response]:
+        async with door(real=True) as found:
+            return [
+                await found.ask("GET", "/health"),
+                await found.ask("GET", "/device/info"),
+                await found.ask("GET", "/docs", **LOCAL),
+                await found.ask("GET", "/nothing", **LOCAL),
+                await found.ask("OPTIONS", "/device/info", **LOCAL, origin="http://evil.example"),
+            ]
+
+    for answer in run(main()):
+        for name, value in SECURITY:
+            assert answer.headers[name.decode()] == value.decode()
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in answer.headers
+        assert "strict-transport-security" not in answer.headers
+
+
+def test_over_tls_browsers_are_told_to_stay_with_it() -> None:
+    async def main() -> httpx.Response:
+        async with door() as found:
+            return await found.ask("GET", "/health", scheme="https")
+
+    assert "max-age" in run(main()).headers["strict-transport-security"]
+
+
+def test_who_is_not_known_hears_nothing_of_the_machine() -> None:
+    async def main() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with door(real=True) as found:
+            return (
+                (await found.ask("GET", "/health")).json()["store"],
+                (await found.ask("GET", "/health", **LOCAL)).json()["store"],
+            )
+
+    unknown, local = run(main())
+    assert (unknown["where"], unknown["detail"]) == (None, None)
+    assert local.keys() == unknown.keys()
+
+
+def test_who_is_not_known_is_told_so_by_the_session() -> None:
+    async def main() -> tuple[Any, Any]:
+        async with door(real=True) as found:
+            return (
+                (await found.ask("GET", "/session")).json(),
+                (await found.ask("GET", "/session", **LOCAL)).json(),
+            )
+
+    nobody, local = run(main())
+    assert nobody["role"] is None
+    assert (local["name"], local["role"], local["csrf"]) == ("local", "admin", None)
