@@ -865,6 +865,8 @@ def test_every_error_of_the_store_has_a_row_of_its_own(kind: type[StoreError]) -
     expected = {
         NoStoreError: 404,
         store_errors.NoSuchRecordError: 404,
+        store_errors.NoSuchTokenError: 404,
+        store_errors.TokenNameTakenError: 409,
         store_errors.BadCursorError: 422,
         store_errors.NoSuchTokenError: 404,
         store_errors.TokenNameTakenError: 409,
