@@ -33,8 +33,16 @@ from sfm.access import (
     is_loopback,
     neighbourhood,
 )
+from sfm.api.bodies import MOST_BYTES
 from sfm.api.docs_page import STYLE_HASH
-from sfm.api.problems import Problem, problem_of, problem_response
+from sfm.api.problems import (
+    NOT_ALLOWED,
+    STORE_FAILED,
+    TOO_LARGE,
+    Problem,
+    problem_of,
+    problem_response,
+)
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas import DeviceQuery
 from sfm.api.sessions import Session, Sessions
@@ -46,7 +54,6 @@ from sfm.store.tokens import Token, number_of
 
 MOST_HEADER_BYTES = 16 * 1024
 MOST_QUERY_BYTES = 4 * 1024
-MOST_BODY_BYTES = 64 * 1024
 MOST_FAILURES = 10
 FAILURES_PER_S = 60.0
 """An address may show so many wrong tokens at once, and regains them all in a minute."""
@@ -78,12 +85,12 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 NO_TOKEN = Problem("token-needed", 401, "A token is needed")
-NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
 FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
-TOO_OFTEN = Problem("too-often", 429, "Too often")
+TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
 TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
 TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
-BODY_TOO_LARGE = Problem("too-large", 413, "The body is too large")
+REFUSALS = (NO_TOKEN, FOREIGN_PAGE, TOO_OFTEN, TOO_LONG_QUERY, TOO_MANY_HEADERS)
+"""The problems that only the door knows."""
 
 AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
 """What any route may be answered with before it is asked."""
@@ -324,9 +331,7 @@ class Guard:
         except StoreError:
             if known is None:
                 raise RefusalError(
-                    Problem("store-failed", 503, "The database cannot be used"),
-                    "tokens cannot be looked up now; /health says why",
-                    5.0,
+                    STORE_FAILED, "tokens cannot be looked up now; /health says why", 5.0
                 ) from None
             return known[1]
         good = found if found is not None and found.revoked_at is None else None
@@ -397,8 +402,8 @@ def _check_size(asked: _Asked, query_string: bytes) -> None:
     if len(query_string) > MOST_QUERY_BYTES:
         raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
     # One without a length is bounded where it is read (sfm.api.bodies).
-    if asked.length and (not asked.length.isdigit() or int(asked.length) > MOST_BODY_BYTES):
-        raise RefusalError(BODY_TOO_LARGE, f"a body has at most {MOST_BODY_BYTES} bytes")
+    if asked.length and (not asked.length.isdigit() or int(asked.length) > MOST_BYTES):
+        raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
 
 
 def _check_own_page(asked: _Asked, scope: Scope) -> None:

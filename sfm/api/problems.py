@@ -79,6 +79,8 @@ UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
 SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
 STORE_FAILED = Problem("store-failed", 503, "The database cannot be used", RETRY_STORE_S)
+NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
+TOO_LARGE = Problem("too-large", 413, "The body is too large")
 UNIT_FAILED = Problem("unit-failed", 502, "The unit failed")
 
 PROBLEMS: dict[type[Exception], Problem] = {
@@ -106,11 +108,11 @@ PROBLEMS: dict[type[Exception], Problem] = {
     RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
     ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
-    ForbiddenUnitError: Problem("not-allowed", 403, "This token is not good for that"),
+    ForbiddenUnitError: NOT_ALLOWED,
     RefusedError: Problem("refused", 409, "The unit is not as the command says"),
     OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
-    TooLargeError: Problem("too-large", 413, "The body is too large"),
+    TooLargeError: TOO_LARGE,
     NoStoreError: Problem("no-archive", 404, "This relay keeps no archive"),
     store_errors.NoSuchRecordError: Problem("no-such-record", 404, "There is no such record"),
     store_errors.NoSuchTokenError: Problem("no-such-token", 404, "There is no such token"),

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
-from sfm.api import schemas
+from sfm.api import command_schemas, schemas
+from sfm.api.accounts import AuditQuery
+from sfm.api.guard import REFUSALS
 from sfm.api.problems import INTERNAL, INVALID, PROBLEMS, Problem
+from sfm.commands import Outcome
 from sfm.server import build_app
 from sfm.settings import Settings
 
@@ -45,15 +49,31 @@ def test_every_route_has_its_heading_and_no_heading_is_without_a_route() -> None
     assert sorted(headings) == sorted(operations())
 
 
-TABLES = {
-    "Which unit, and how fresh": set(schemas.ReadQuery.model_fields),
-    "The archive": {*schemas.ArchiveQuery.model_fields, *schemas.ContentQuery.model_fields},
+UNIT = "Which unit, and how fresh"
+TABLES: dict[str, tuple[type[BaseModel], ...]] = {
+    UNIT: (schemas.ReadQuery,),
+    "The archive": (schemas.ArchiveQuery, schemas.ContentQuery),
+    "The audit log": (AuditQuery,),
+    "Commands": (
+        command_schemas.StartQuery,
+        command_schemas.StopQuery,
+        command_schemas.WriteQuery,
+    ),
 }
+
+
+def told_of(route: str) -> dict[str, list[str]]:
+    """The rows that describe the query parameters of a route."""
+    if "/archive/" in route:
+        return rows("The archive")
+    if "/audit" in route:
+        return rows("The audit log")
+    return rows(UNIT) | (rows("Commands") if route.startswith("POST") else {})
 
 
 def test_every_query_parameter_has_its_row_with_its_default() -> None:
     for route, operation in operations().items():
-        told = rows("The archive" if "/archive/" in route else "Which unit, and how fresh")
+        told = told_of(route)
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "query":
                 default = parameter["schema"].get("default")
@@ -63,7 +83,27 @@ def test_every_query_parameter_has_its_row_with_its_default() -> None:
 
 @pytest.mark.parametrize("title", TABLES)
 def test_no_parameter_is_described_that_no_route_takes(title: str) -> None:
-    assert set(rows(title)) == TABLES[title]
+    taken = {name for model in TABLES[title] for name in model.model_fields}
+    of_unit = set(schemas.DeviceQuery.model_fields) if title != UNIT else set()
+    assert set(rows(title)) - set(get_args(Outcome)) == taken - of_unit
+
+
+def test_every_outcome_of_a_command_has_its_row() -> None:
+    assert set(get_args(Outcome)) <= set(rows("Commands"))
+
+
+@pytest.mark.parametrize(
+    ("route", "model"),
+    [
+        ("POST /device/config", command_schemas.ConfigIn),
+        ("POST /device/call_home", command_schemas.CallHomeIn),
+        ("POST /device/events/erase", command_schemas.EraseIn),
+        ("POST /device/rescue", command_schemas.RescueIn),
+    ],
+)
+def test_every_field_of_a_body_is_described(route: str, model: type[BaseModel]) -> None:
+    told = re.split(r"^### ", section("Routes").split(f"### `{route}`")[1], flags=re.MULTILINE)[0]
+    assert set(model.model_fields) <= set(re.findall(r"`(\w+)`", told))
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:
@@ -74,15 +114,18 @@ def test_every_setting_has_its_row_with_its_default() -> None:
         assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
 
 
-@pytest.mark.parametrize("problem", {*PROBLEMS.values(), INTERNAL, INVALID}, ids=lambda p: p.kind)
+KNOWN = {*PROBLEMS.values(), *REFUSALS, INTERNAL, INVALID}
+
+
+@pytest.mark.parametrize("problem", KNOWN, ids=lambda p: p.kind)
 def test_every_problem_has_its_row_with_its_status(problem: Problem) -> None:
     cells = rows("Errors")[problem.kind]
-    assert cells[1] == str(problem.status)
+    assert str(problem.status) in cells[1].split(", ")
     assert ("`Retry-After`" in cells[2]) == (problem.retry_after_s is not None)
 
 
 def test_no_problem_is_described_that_cannot_occur() -> None:
-    kinds = {problem.kind for problem in (*PROBLEMS.values(), INTERNAL, INVALID)}
+    kinds = {problem.kind for problem in KNOWN}
     assert set(rows("Errors")) == kinds | {"not-found", "method-not-allowed"}
 
 
