@@ -262,11 +262,6 @@ class MiniMate(Commanding):
 
     # --- reads inside an operation --------------------------------------------------------------
 
-    async def _read_lifetime_count(self) -> int:
-        fields = layouts.EVENT_COUNTER.parse(await self._fetch(commands.EVENT_COUNTER))
-        count: int = fields["lifetime_count"]
-        return count
-
     async def _read_key(self, command: Command, token: int = 0) -> bytes | None:
         """Return a key from 1E or 1F; ``None`` for the null key."""
         payload = await self._fetch(command, commands.token_params(token) if token else NO_PARAMS)

@@ -25,7 +25,14 @@ from minimateplus.errors import (
     OutcomeUnknownError,
     ReadBackError,
 )
-from minimateplus.model import CallHome, CallHomeChange, FieldChange, SetupChange, Written
+from minimateplus.model import (
+    CallHome,
+    CallHomeChange,
+    FieldChange,
+    MemoryProbe,
+    SetupChange,
+    Written,
+)
 from minimateplus.talk import Talk
 from minimateplus.wire import changes, commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
@@ -71,21 +78,29 @@ class Commanding(Talk):
             await self._say_unheard(commands.POLL)
             await self._say_unheard(commands.STOP_MONITORING)
 
-    async def erase_all(self, last_key: bytes | None = None) -> None:
+    async def erase_all(self, proven: MemoryProbe | None = None) -> None:
         """
         Erase every event in the six captured exchanges: A3, 1C, 06, A2.
 
         Args:
-            last_key: the last event's key as known to who wants this. The unit says it once more
-                in between, and when it is another, the confirming command is not sent.
+            proven: the memory as known to who wants this. The unit says its lifetime counter once
+                more before A3 (2 exchanges more), and its last event's key in between.
 
         Raises:
-            MemoryChangedError: it is another; A3 went out and A2 did not, so nothing was erased as
+            MemoryChangedError: one of them is another. A2 did not go out, so nothing was erased as
                 far as any capture tells.
             OutcomeUnknownError: something failed after the first byte of A3.
         """
         token = commands.token_params(commands.ARM)
+        counted = None if proven is None else proven.lifetime_count
+        last_key = None if proven is None or proven.is_empty else proven.last_key
         async with self._commanding("erasing all events"):
+            # A key alone does not tell: what is recorded after an erase may end at the same one.
+            if counted is not None and (now := await self._read_lifetime_count()) != counted:
+                raise MemoryChangedError(
+                    f"{self.name}: the lifetime counter is {now} now, was {counted}; nothing was "
+                    "sent; read the event list again"
+                )
             await self._command(commands.ERASE_BEGIN, params=token)
             await self._fetch(commands.MONITOR_STATUS)
             stored = await self._read_storage_range()

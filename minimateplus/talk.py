@@ -156,6 +156,11 @@ class Talk:
         token = commands.token_params(commands.ARM)
         return layouts.parse_storage_range(await self._fetch(commands.STORAGE_RANGE, token))
 
+    async def _read_lifetime_count(self) -> int:
+        fields = layouts.EVENT_COUNTER.parse(await self._fetch(commands.EVENT_COUNTER))
+        count: int = fields["lifetime_count"]
+        return count
+
     # --- exchanges ------------------------------------------------------------------------------
 
     async def _fetch(self, command: Command, params: bytes = NO_PARAMS) -> bytes:

@@ -21,6 +21,7 @@ became of the command: ``refused`` and ``failed`` mean that the unit is as it wa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -40,10 +41,10 @@ from minimateplus.errors import (
     SettingError,
 )
 from minimateplus.link import Address
-from minimateplus.model import CallHomeChange, SetupChange
+from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange
 from sfm import forms
 from sfm.backoff import RestingError
-from sfm.flights import BusyError
+from sfm.flights import BusyError, ClosingError
 from sfm.forms import Form
 from sfm.freshness import FORCED
 from sfm.gateway import Gateway, Report
@@ -225,7 +226,11 @@ class Commands:
         self, address: Address, done: Done, look: Callable[[Address], Awaitable[Form]]
     ) -> Done:
         began = self._clock()
-        detail = done.detail | await look(address)
+        try:
+            seen = await look(address)
+        except ClosingError as error:
+            seen = {"monitoring": None, "look_failed": str(error)}
+        detail = done.detail | seen
         took_s = round(done.took_s + self._clock() - began, 3)
         return dataclasses.replace(done, detail=detail, took_s=took_s)
 
@@ -373,8 +378,8 @@ class Commands:
             address: of the unit.
             by: who wants it.
             serial: whose.
-            count: how many events it holds; that and the serial are held against the unit now, and
-                the last event's key once more between the two halves of the erase.
+            count: how many events it holds; that and the serial are held against the unit now, its
+                lifetime counter once more just before the erase, its last event's key within it.
             discard_unarchived: erase also what the archive does not hold with its samples.
 
         Raises:
@@ -383,7 +388,9 @@ class Commands:
         """
 
         async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
-            async def say(unit: MiniMate, events: list[Form], last: bytes | None) -> Form:
+            async def say(
+                unit: MiniMate, events: list[Form], proven: MemoryProbe
+            ) -> tuple[Outcome, Form]:
                 attempt.begin(unit)
                 if owner.serial != serial:
                     await self._same_unit(owner, unit, serial)
@@ -394,6 +401,8 @@ class Commands:
                         "count-differs",
                         count=len(events),
                     )
+                if not events:
+                    return "unchanged", {"erased": 0, "not_archived": []}
                 lost = await self._unarchived(owner, events)
                 if lost and not discard_unarchived:
                     raise RefusedError(
@@ -404,11 +413,11 @@ class Commands:
                         unarchived=lost,
                     )
                 report("events erased", 0, count)
-                await self._erase(owner, unit, last if events else None, by)
+                await self._erase(owner, unit, proven, by)
                 report("events erased", count, count)
-                return {"erased": count, "not_archived": lost}
+                return "done", {"erased": count, "not_archived": lost}
 
-            return "done", await owner.with_proven_list(say)
+            return await owner.with_proven_list(say)
 
         asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
         return await self._ordered(address, by, "erase", asked, act)
@@ -452,10 +461,12 @@ class Commands:
 
         return await self._ordered(address, by, "rescue", {"serial": serial, "erase": erase}, act)
 
-    async def _erase(self, owner: Owner, unit: MiniMate, last: bytes | None, by: By) -> None:
+    async def _erase(
+        self, owner: Owner, unit: MiniMate, proven: MemoryProbe | None, by: By
+    ) -> None:
         await owner.doubt_memory(f"erased through this relay, by {by.name}")
         try:
-            await unit.erase_all(last)
+            await unit.erase_all(proven)
         except MemoryChangedError as error:
             raise RefusedError(str(error), "memory-changed") from error
         finally:
@@ -497,13 +508,18 @@ class Commands:
     async def _recorded(self, owner: Owner, attempt: _Attempt, report: Report, act: Act) -> Done:
         """Do it, between two entries of the audit log."""
         began, spent = self._clock(), owner.line.exchanges
-        begun = await self._note(owner, attempt, "begun", None, "begun", attempt.asked)
+        noting = asyncio.create_task(
+            self._note(owner, attempt, "begun", None, "begun", attempt.asked)
+        )
         try:
+            # Shielded: a relay that is stopped meanwhile must not leave an entry without an end.
+            begun = await asyncio.shield(noting)
             outcome, detail = await act(owner, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
             why = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
-            await self._note_end(owner, attempt, begun, outcome, why)
+            with contextlib.suppress(StoreError, RestingError):  # no beginning, no end
+                await self._note_end(owner, attempt, await noting, outcome, why)
             if isinstance(error, Exception):
                 error.outcome = outcome  # type: ignore[attr-defined]  # told with the problem
             raise

@@ -765,17 +765,17 @@ class Owner:
         return result
 
     async def with_proven_list(
-        self, say: Callable[[MiniMate, list[Form], bytes | None], Awaitable[T]]
+        self, say: Callable[[MiniMate, list[Form], MemoryProbe], Awaitable[T]]
     ) -> T:
         """
         Prove the event list, then, in the same conversation, let ``say`` go on.
 
-        It is given the list as the unit holds it now, and the last event's key as the unit says it.
+        It is given the list as the unit holds it now, and the probe that proves it.
         """
 
         async def prove(unit: MiniMate, *, whole: bool = False) -> T:
             proven = await self.prove_list(unit, None, whole=whole)
-            return await say(unit, proven.events, proven.probe.last_key)
+            return await say(unit, proven.events, proven.probe)
 
         try:
             return await self.converse(prove)

@@ -370,6 +370,16 @@ def samples(
     )
 
 
+def holds_samples(connection: Connection, recording_id: int | None) -> bool:
+    """Whether the unit's own memory of a recording is here, and is what its hash says."""
+    images = connection.execute(
+        select(waveforms.c.image, waveforms.c.content_hash).where(
+            waveforms.c.recording_id == recording_id
+        )
+    )
+    return any(digest(bytes(row.image)) == bytes(row.content_hash) for row in images)
+
+
 def image(connection: Connection, waveform_id: int) -> bytes:
     """
     Return the unit's own memory of an event, from the file-type tag to the footer.

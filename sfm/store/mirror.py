@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Table, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
@@ -284,7 +284,8 @@ def slots_without_samples(
     Return which of a unit's ``count`` events the archive has no samples of, by their indices.
 
     Proven by the mirror's list alone: unless that is of this version, whole, current and of that
-    many events, every event is without samples; and so is one that no recording is named for.
+    many events, every event is without samples; and so is one that no recording is named for, or
+    whose stored image is not what its hash says.
     """
     every = list(range(count))
     device = connection.execute(
@@ -295,18 +296,14 @@ def slots_without_samples(
     # A list with no time of its own came too late: the unit may hold something else by now.
     if device is None or device.list_count != count or device.list_read_at is None:
         return every
-    sampled = schema.recording_waveforms.c.recording_id
     rows = connection.execute(
-        select(
-            events.c["index"].label("slot"),
-            exists().where(sampled == events.c.recording_id).label("has_samples"),
-        )
+        select(events.c["index"].label("slot"), events.c.recording_id)
         .where(events.c.conn_key == conn_key)
         .order_by(events.c["index"])
     ).all()
     if [row.slot for row in rows] != every:
         return every
-    return [row.slot for row in rows if not row.has_samples]
+    return [row.slot for row in rows if not archive.holds_samples(connection, row.recording_id)]
 
 
 def keep_chunks(

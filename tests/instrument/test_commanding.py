@@ -108,7 +108,7 @@ def fresh(**more: Any) -> CutUnit:
 
 def test_an_erase_is_the_six_captured_exchanges_and_nothing_else() -> None:
     unit = fresh()
-    told(unit, lambda host: host.erase_all(unit.events[-1].key))
+    told(unit, lambda host: host.erase_all())
     assert unit.asked == ERASE
     assert unit.events == []
     assert unit.lifetime_count == 2
@@ -116,7 +116,7 @@ def test_an_erase_is_the_six_captured_exchanges_and_nothing_else() -> None:
 
 def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
     unit = fresh()
-    known = unit.events[-1].key
+    proven = told(unit, lambda host: host.read_probe())
 
     def record(request: Frame) -> bytes | None:
         if request.sub == 0xA3:
@@ -125,9 +125,24 @@ def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="not confirmed"):
-        told(unit, lambda host: host.erase_all(known))
+        told(unit, lambda host: host.erase_all(proven))
     assert 0xA2 not in unit.asked
     assert len(unit.events) == 3
+
+
+def test_an_erase_is_not_begun_when_the_memory_is_another_that_ends_at_the_same_key() -> None:
+    unit = fresh()
+    unit.erase()
+    unit.record_event()
+    proven = told(unit, lambda host: host.read_probe())
+    unit.erase()
+    unit.record_event()
+    assert unit.events[-1].key == proven.last_key
+    unit.asked.clear()
+    with pytest.raises(MemoryChangedError, match="lifetime counter is 4 now, was 3"):
+        told(unit, lambda host: host.erase_all(proven))
+    assert 0xA3 not in unit.asked
+    assert len(unit.events) == 1
 
 
 def test_a_setup_is_written_in_the_captured_order() -> None:

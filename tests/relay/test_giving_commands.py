@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from sqlalchemy import update
 from virtual_time import now_s
 
 from minimateplus.client import MiniMate
@@ -29,9 +30,10 @@ from minimateplus.simulator.roads import WholeRoad
 from minimateplus.wire.commands import COMMANDS
 from sfm.api.problems import problem_of
 from sfm.commands import By, Commands, Done, RefusedError
-from sfm.flights import BusyError
+from sfm.flights import BusyError, ClosingError
 from sfm.freshness import FORCED, Freshness
 from sfm.server import build_app
+from sfm.store import schema
 from sfm.store.errors import StoreFullError
 
 ME = By("me", "admin", "127.0.0.1")
@@ -262,6 +264,49 @@ async def test_an_event_recorded_between_the_halves_of_an_erase_saves_everything
     assert caught.value.reason == "memory-changed"
     assert len(unit.events) == 3
     assert told((await world.gateway.events(HERE)).value) == unit.truth()
+
+
+@in_virtual_time
+async def test_a_memory_recorded_anew_under_the_same_keys_is_not_erased(world: World) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit().record(2))
+    for index in range(2):
+        await world.gateway.waveform(HERE, index)
+
+    def record_anew() -> None:
+        unit.erase()
+        unit.record(2, axis=1)
+
+    # The first two requests of that SUB prove the list; the third comes just before the erase.
+    unit.at_next_time(0x08, 3, record_anew)
+    with pytest.raises(RefusedError, match="lifetime counter") as caught:
+        await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
+    assert (caught.value.reason, changed(unit)) == ("memory-changed", [])
+    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+
+
+@in_virtual_time
+async def test_an_empty_memory_is_not_erased_again(world: World) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit())
+    done = await commands_of(world).erase(HERE, ME, serial="SIM0001", count=0)
+    assert (done.outcome, done.detail) == ("unchanged", {"erased": 0, "not_archived": []})
+    assert changed(unit) == []
+
+
+@in_virtual_time
+async def test_samples_that_are_not_what_their_hash_says_are_not_archived(world: World) -> None:
+    disk = await world.with_disk()
+    unit = world.plug(FieldUnit().record(2))
+    for index in range(2):
+        await world.gateway.waveform(HERE, index)
+    with disk.engines.write() as connection:
+        waveforms = schema.recording_waveforms
+        connection.execute(update(waveforms).where(waveforms.c.id == 2).values(image=b"rotten"))
+    with pytest.raises(RefusedError) as caught:
+        await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
+    assert caught.value.facts == {"unarchived": [1]}
+    assert len(unit.events) == 2
 
 
 @in_virtual_time
@@ -504,6 +549,41 @@ async def test_a_relay_that_is_stopped_notes_what_it_does_not_know(world: World)
     await stopping[0]
     entries = disk.audit(10)
     assert [e["outcome"] for e in entries] == ["unknown", "begun"]
+
+
+@in_virtual_time
+async def test_a_relay_that_is_stopped_while_it_notes_a_beginning_notes_an_end(
+    world: World,
+) -> None:
+    disk = await world.with_disk()
+    unit = world.plug(FieldUnit().record(2))
+    await world.gateway.info(HERE)
+
+    async def slowly(verb: Callable[[], Any], is_write: bool, /) -> Any:
+        await world.pause(1)
+        return verb()
+
+    world.gateway.keeper._run = slowly
+    asking = asyncio.create_task(ORDERS["config"](commands_of(world), HERE))
+    await world.pause(0.5)
+    await world.gateway.close()
+    with pytest.raises(ClosingError):
+        await asking
+    assert [e["outcome"] for e in disk.audit(10)] == ["failed", "begun"]
+    assert changed(unit) == []
+
+
+@in_virtual_time
+async def test_a_relay_that_is_stopped_while_it_looks_says_that_the_command_was_done(
+    world: World,
+) -> None:
+    world.plug(FieldUnit())
+    starting = asyncio.create_task(commands_of(world).start_monitoring(HERE, ME))
+    await world.pause(12)
+    await world.gateway.close()
+    done = await starting
+    assert (done.outcome, done.detail["monitoring"]) == ("done", None)
+    assert "shutting down" in done.detail["look_failed"]
 
 
 # --- over HTTP ------------------------------------------------------------------------------------
