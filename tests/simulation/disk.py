@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
+
+from orders import Order
 
 from sfm.gateway import Answer
 from sfm.store import Store, Wanted, mirror
@@ -86,6 +88,54 @@ class Disk:
         if self._chance.random() < 0.5:
             await asyncio.sleep(self._pace_s * self._chance.choice((0.0, 0.1, 1.0, 4.0)))
 
+    def archived_waveforms(self) -> set[tuple[str, str, str | None, bytes]]:
+        """Return what the archive holds now: serial, key, timestamp, counts."""
+        store = _Life(self._engines)
+        return {
+            (
+                row["serial"],
+                row["waveform_key"],
+                row["timestamp"],
+                store.samples(row["id"], bytes.fromhex(content)).counts(),
+            )
+            for row in store.page(Wanted(), limit=1000).rows
+            for content in row["contents"]
+        }
+
+    def has_begun(self, actor: str) -> bool:
+        """Whether the audit log tells now that somebody's command begins."""
+        entries = _Life(self._engines).audit(1000)
+        return any(e["actor"] == actor and e["phase"] == "begun" for e in entries)
+
+    def hold_orders(self, orders: Iterable[Order], complain: Callable[[str], None]) -> None:
+        """Complain of what the audit log does not tell, or tells otherwise; note what it tells."""
+        store = _Life(self._engines)
+        verdict = store.verify_audit()
+        if not verdict.is_sound:
+            complain(f"the audit log: {verdict.why}")
+        entries = store.audit(1000)
+        for order in orders:
+            told = {
+                phase: [e for e in entries if (e["actor"], e["phase"]) == (order.actor, phase)]
+                for phase in ("begun", "ended")
+            }
+            begun, ended = told["begun"], told["ended"]
+            if len(begun) > 1 or len(ended) > len(begun):
+                complain(f"{order.name} began {len(begun)} times in the audit log")
+            if order.said and not begun:
+                complain(f"{order.name}: said something, and the audit log tells of no beginning")
+            if begun and not ended and not order.crashed:
+                complain(f"{order.name}: the audit log tells of no end")
+            if not ended:
+                continue
+            order.noted_outcome = outcome = ended[-1]["outcome"]
+            same = {"unchanged": "done", "trial": "done", "": outcome}
+            if ended[-1]["of"] != begun[-1]["number"]:
+                complain(f"{order.name}: its end is that of another beginning")
+            if outcome != same.get(order.outcome, order.outcome):
+                complain(f"{order.name}: told {order.outcome}, and {outcome} to the audit log")
+            order.noted_outcome = ended[-1]["detail"].get("result", outcome)
+
     # --- the proof -------------------------------------------------------------------------------
 
     def note_stored(self, thing: str, answer: Answer) -> None:
@@ -112,15 +162,12 @@ class Disk:
             complain(f"records went: {self._rows} before, {rows} now")
         self._rows = rows
         events: set[Any] = set()
-        waveforms: set[Any] = set()
         identities: list[Any] = []
         for row in store.page(Wanted(), limit=1000).rows:
             stamp = (row["serial"], row["waveform_key"], row["timestamp"])
             events.add(stamp)
             identities.append((*stamp, store.recording(row["id"])["content_hash"]))
-            for content in row["contents"]:
-                held = store.samples(row["id"], bytes.fromhex(content))
-                waveforms.add((*stamp, held.counts()))
+        waveforms = self.archived_waveforms()
         if len(set(identities)) < len(identities):
             complain("a recording is there twice")
         for stamp in self._stored_events - events:
