@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from auditor import Auditor, Sample
-from orders import LOOKS, FollowsOrders, Order, Slot
+from orders import LAST_WORDS, FollowsOrders, Order, Slot
 from record_unit import home_of
 
 from minimateplus.client import MiniMate
@@ -167,7 +167,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         if request.sub == commands.IDENTITY.sub:
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
-        if request.sub in LOOKS and request.length:
+        if request.sub in LAST_WORDS and request.length:
             self.looked[request.sub] = self.slots
         return super().answer(conversation, request)
 

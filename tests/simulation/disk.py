@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
 from orders import Order
 
+from sfm.forms import Form
 from sfm.gateway import Answer
 from sfm.store import Store, Wanted, mirror
 from sfm.store.engine import Engines, read_url
@@ -39,6 +40,12 @@ class _Life(Store):
 
     def close(self) -> None:
         """The database stays."""
+
+
+def _waveforms_of(store: Store, row: Form) -> Iterator[tuple[str, str, str | None, bytes]]:
+    for content in row["contents"]:
+        counts = store.samples(row["id"], bytes.fromhex(content)).counts()
+        yield row["serial"], row["waveform_key"], row["timestamp"], counts
 
 
 class Disk:
@@ -91,16 +98,8 @@ class Disk:
     def archived_waveforms(self) -> set[tuple[str, str, str | None, bytes]]:
         """Return what the archive holds now: serial, key, timestamp, counts."""
         store = _Life(self._engines)
-        return {
-            (
-                row["serial"],
-                row["waveform_key"],
-                row["timestamp"],
-                store.samples(row["id"], bytes.fromhex(content)).counts(),
-            )
-            for row in store.page(Wanted(), limit=1000).rows
-            for content in row["contents"]
-        }
+        rows = store.page(Wanted(), limit=1000).rows
+        return {waveform for row in rows for waveform in _waveforms_of(store, row)}
 
     def has_begun(self, actor: str) -> bool:
         """Whether the audit log tells now that somebody's command begins."""
@@ -162,12 +161,13 @@ class Disk:
             complain(f"records went: {self._rows} before, {rows} now")
         self._rows = rows
         events: set[Any] = set()
+        waveforms: set[Any] = set()
         identities: list[Any] = []
         for row in store.page(Wanted(), limit=1000).rows:
             stamp = (row["serial"], row["waveform_key"], row["timestamp"])
             events.add(stamp)
             identities.append((*stamp, store.recording(row["id"])["content_hash"]))
-        waveforms = self.archived_waveforms()
+            waveforms.update(_waveforms_of(store, row))
         if len(set(identities)) < len(identities):
             complain("a recording is there twice")
         for stamp in self._stored_events - events:

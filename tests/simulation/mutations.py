@@ -18,16 +18,21 @@ from unittest.mock import patch
 
 import orjson
 
+import sfm.commands as commands_module
 import sfm.live_cache as live_cache
 import sfm.owner as owner_module
 from minimateplus.client import MiniMate
+from minimateplus.commanding import Commanding
+from minimateplus.errors import OutcomeUnknownError
 from minimateplus.model import MemoryProbe
 from sfm import forms
 from sfm.api import provenance
+from sfm.commands import Commands
 from sfm.flights import Departures
 from sfm.gateway import Gateway
 from sfm.identity import compare_probes
 from sfm.keeper import Keeper, Outcome
+from sfm.line import Line
 from sfm.live_cache import LiveCache
 from sfm.owner import Owner
 from sfm.store import mirror
@@ -362,6 +367,168 @@ def mirror_keeps_the_old_memory() -> Any:
     return patch.object(mirror, "_clear", lambda connection, conn_key: None)
 
 
+# --- commands -----------------------------------------------------------------------------------
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing of what should be done."""
+
+
+def status_not_doubted() -> Any:
+    """A start or stop leaves the status that was read before."""
+    return patch.object(Owner, "doubt_status", lambda self: None)
+
+
+def settings_not_doubted() -> Any:
+    """New settings leave the info that was read before."""
+    return patch.object(Owner, "doubt_settings", _nothing)
+
+
+def erase_keeps_the_device() -> Any:
+    """An erase leaves everything that was read before."""
+    return patch.object(Owner, "doubt_memory", _nothing)
+
+
+def a_line_that_died_says_a_command_again() -> Any:
+    """What was said on a kept line that died is said again on a fresh one, commands as well."""
+    talk = Line.talk
+
+    async def again(self: Any, say: Any) -> Any:
+        was_kept = self.is_connected
+        try:
+            return await talk(self, say)
+        except OutcomeUnknownError:
+            if not was_kept:
+                raise
+        return await talk(self, say)
+
+    return patch.object(Line, "talk", again)
+
+
+def _erase_with(known: Callable[[MemoryProbe], MemoryProbe]) -> Any:
+    erase = Commanding.erase_all
+
+    async def careless(self: Any, proven: MemoryProbe | None = None) -> None:
+        await erase(self, None if proven is None else known(proven))
+
+    return patch.object(Commanding, "erase_all", careless)
+
+
+def erase_without_the_last_key() -> Any:
+    """An erase is confirmed whatever was recorded since its beginning."""
+    return _erase_with(lambda proven: replace(proven, is_empty=True))
+
+
+def erase_without_the_counter() -> Any:
+    """An erase begins whatever was recorded since the list was proven, if it ends at that key."""
+    return _erase_with(lambda proven: replace(proven, lifetime_count=None))
+
+
+def erase_without_the_archive() -> Any:
+    """An erase asks nobody what would be lost."""
+
+    async def nothing_lost(self: Any, *args: Any) -> list[int]:
+        return []
+
+    return patch.object(Commands, "_unarchived", nothing_lost)
+
+
+def erase_of_whatever_answers() -> Any:
+    """An erase or a rescue is for whoever answers there."""
+    stack = contextlib.ExitStack()
+    for name in ("erase", "rescue"):
+        give = getattr(Commands, name)
+
+        async def careless(self: Any, address: Any, by: Any, *, give: Any = give, **kw: Any) -> Any:
+            owner = self._gateway._owners.get(Gateway.conn_key(address))
+            if owner is not None and owner.serial is not None:
+                kw["serial"] = owner.serial
+            return await give(self, address, by, **kw)
+
+        stack.enter_context(patch.object(Commands, name, careless))
+    return stack
+
+
+def erase_of_any_number() -> Any:
+    """An erase believes the number that was given, whatever the unit holds."""
+    prove = Owner.with_proven_list
+    erase = Commands.erase
+
+    async def careless(self: Any, address: Any, by: Any, *, count: int, **kw: Any) -> Any:
+        async def proving(owner: Any, say: Any) -> Any:
+            async def said(unit: Any, events: Any, proven: Any) -> Any:
+                return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
+
+            return await prove(owner, said)
+
+        with patch.object(Owner, "with_proven_list", proving):
+            return await erase(self, address, by, count=count, **kw)
+
+    return patch.object(Commands, "erase", careless)
+
+
+def unknown_is_told_as_failed() -> Any:
+    """A command that was lost before its acknowledgement is told not to have happened."""
+    outcome_of = commands_module._Attempt.outcome_of
+
+    def sure(self: Any, error: BaseException) -> Any:
+        outcome = outcome_of(self, error)
+        return "failed" if outcome == "unknown" else outcome
+
+    return patch.object(commands_module._Attempt, "outcome_of", sure)
+
+
+def done_without_an_acknowledgement() -> Any:
+    """A start or stop whose acknowledgement never came is done."""
+
+    def trusting(switch: Any) -> Any:
+        async def believed(self: Any) -> None:
+            with contextlib.suppress(OutcomeUnknownError):
+                await switch(self)
+
+        return believed
+
+    stack = contextlib.ExitStack()
+    for name in ("start_monitoring", "stop_monitoring"):
+        believed = trusting(getattr(Commanding, name))
+        stack.enter_context(patch.object(Commanding, name, believed))
+    return stack
+
+
+def a_trial_writes() -> Any:
+    """Settings that are only tried are written."""
+    write = Commanding.write_setup
+
+    async def writing(self: Any, change: Any, *, trial: bool = False, **kw: Any) -> Any:
+        return await write(self, change, **kw)
+
+    return patch.object(Commanding, "write_setup", writing)
+
+
+def _notes_without(is_missing: Callable[[Any], bool]) -> Any:
+    note = Keeper.note
+
+    async def some(self: Any, entry: Any) -> int | None:
+        return None if is_missing(entry) else await note(self, entry)
+
+    return patch.object(Keeper, "note", some)
+
+
+def command_begins_unrecorded() -> Any:
+    """A command goes out before anything of it is written down."""
+    return _notes_without(lambda entry: entry.phase == "begun")
+
+
+def command_of_a_stopped_relay_ends_unrecorded() -> Any:
+    """What a relay does when it is stopped has a beginning in the audit log, and no end."""
+    return _notes_without(lambda entry: "Cancelled" in entry.detail.get("error", ""))
+
+
+def settings_are_doubted_in_memory_only() -> Any:
+    """New settings leave the old info in the database, for the next start."""
+    return patch.object(Keeper, "forget_info", _nothing)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A breakage, and where it can show."""
@@ -399,6 +566,21 @@ MUTATIONS = [
     Mutation(drop_keeps_the_generation),
     Mutation(flush_touches_another_device),
     Mutation(aliasing),
+    Mutation(status_not_doubted),
+    Mutation(settings_not_doubted),
+    Mutation(erase_keeps_the_device),
+    Mutation(a_line_that_died_says_a_command_again),
+    Mutation(erase_without_the_last_key),
+    Mutation(erase_without_the_counter),
+    Mutation(erase_without_the_archive),
+    Mutation(erase_of_whatever_answers),
+    Mutation(erase_of_any_number),
+    Mutation(unknown_is_told_as_failed),
+    Mutation(done_without_an_acknowledgement),
+    Mutation(a_trial_writes),
+    Mutation(command_begins_unrecorded, grain="kept"),
+    Mutation(command_of_a_stopped_relay_ends_unrecorded, grain="kept"),
+    Mutation(settings_are_doubted_in_memory_only, grain="kept"),
     Mutation(stored_before_it_is_written, grain="kept"),
     Mutation(mirror_keeps_the_old_memory, grain="kept"),
 ]

@@ -50,7 +50,8 @@ DOES = {"unheard": "stop", "rescue": "call home"}
 BARRIERS = dict.fromkeys(START + STOP, "status") | dict.fromkeys(SETUP_ORDER, "info")
 BARRIERS |= dict.fromkeys(ERASE, "all")
 """Which answers may not come from before a frame of a command."""
-LOOKS = (commands.EVENT_COUNTER.sub, commands.STORAGE_RANGE.sub)
+LAST_WORDS = (commands.EVENT_COUNTER.sub, commands.STORAGE_RANGE.sub)
+"""What a unit tells of its memory while it is being erased."""
 
 
 class Slot(NamedTuple):

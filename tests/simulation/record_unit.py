@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from auditor import Auditor, Sample
-from orders import LOOKS, FollowsOrders, Order, Slot
+from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
 from minimateplus.client import OnImage, OnProgress
 from minimateplus.commanding import Commanding
@@ -222,7 +222,7 @@ class RecordUnit(FollowsOrders):
 
     def look(self, command: Command) -> bytes:
         """Return the block that a command fetches; of the status nobody reads it here."""
-        if command.sub in LOOKS:
+        if command.sub in LAST_WORDS:
             self.looked[command.sub] = self.slots
         match command.sub:
             case commands.CALL_HOME.sub:

@@ -35,9 +35,12 @@ from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
 from minimateplus.client import MiniMate
+from minimateplus.errors import MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
+from sfm.backoff import RestingError
 from sfm.commands import By, Commands, Done
+from sfm.flights import BusyError, ClosingError
 from sfm.freshness import Freshness
 from sfm.gateway import Answer, Gateway, Provenance
 from sfm.keeper import Keeper
@@ -292,7 +295,7 @@ KEPT_THEMES = tuple(
         # Settings that the cache alone is told of are not remembered over a restart; commands are.
         acts={
             **{kind: weight for kind, weight in theme.acts.items() if kind != "config"},
-            "order": 3 + theme.acts.get("config", 0) + theme.acts.get("order", 0),
+            "order": 4 + theme.acts.get("order", 0) // 2,
             "restart": 3,
             "crash": 8,
             "rerecord": 4 + theme.acts.get("rerecord", 0),
@@ -887,6 +890,7 @@ class World:
                     "serial": serial,
                     "count": max(0, held + chance.choice((-1, 1))) if stale else held,
                     "discard": chance.random() < 0.4,
+                    "archives": chance.random() < 0.5,
                 }
             case "rescue":
                 return {"serial": serial, "erase": chance.random() < 0.5, "discard": True}
@@ -894,7 +898,10 @@ class World:
                 return {}
 
     async def _give(self, order: Order, address: Address) -> None:
+        if order.asked.get("archives") and self._disk is not None:
+            await self._read_every_waveform(order, address)
         ORDER.set(order)
+        order.crashed = False
         order.tick, order.time_s, order.life = self.auditor.step(), self.loop.now_s, self._life
         try:
             done = await self._command(order, address)
@@ -910,6 +917,12 @@ class World:
         order.end_tick, order.end_s = self.auditor.step(), self.loop.now_s
         told = order.detail if order.error is None else repr(order.error)
         self._tell(f"{order.name} of {order.time_s:.3f}: {order.outcome} {told}")
+
+    async def _read_every_waveform(self, order: Order, address: Address) -> None:
+        """Do what a careful person does before an erase."""
+        with suppress(MiniMateError, BusyError, ClosingError, RestingError, StoreLostError):
+            for index in range(order.asked["count"]):
+                await self.gateway.waveform(address, index)
 
     async def _command(self, order: Order, address: Address) -> Done:
         give, asked, by = self.commands, order.asked, By(order.actor, "admin", "local")
