@@ -20,8 +20,8 @@ call-home settings  the request
 ==================  ================================================================================
 
 A command that went out is an invalidation at each of its frames, whatever became of it: of the
-status (start, stop), of info (settings), of everything (erase). What else holds of commands, and who
-may have erased what, is in ``orders``.
+status (start, stop), of info (settings), of everything (erase). What else holds of commands, and
+who may have erased what, is in ``orders``.
 
 Every instant has a number, the tick: two things at one virtual time still have an order. A status
 and an info carry the number of the sample that the unit took for them, so their origin is exact.
@@ -133,6 +133,7 @@ class Auditor:
     queue_s: float
     """How long a reader waits for the line before he is turned away."""
     falling_counter: bool = False
+    answers_travel: bool = False
     tick: int = 0
     requests: list[Request] = field(default_factory=list)
     states: dict[str, list[State]] = field(default_factory=dict)
@@ -151,6 +152,7 @@ class Auditor:
     def __post_init__(self) -> None:
         self.book = OrderBook(
             falling_counter=self.falling_counter,
+            answers_travel=self.answers_travel,
             had_trouble=self._had_trouble,
             changed=self._changed,
             held=self._held_during,

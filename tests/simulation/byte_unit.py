@@ -168,7 +168,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
         if request.sub in LAST_WORDS and request.length:
-            self.looked[request.sub] = self.slots
+            self.note_look(request.sub, self.slots)
         return super().answer(conversation, request)
 
     def _follow(self, conversation: Conversation, request: Frame) -> bool:

@@ -125,7 +125,7 @@ class Disk:
                 complain(f"{order.name}: said something, and the audit log tells of no beginning")
             if begun and not ended and not order.crashed:
                 complain(f"{order.name}: the audit log tells of no end")
-            if not ended:
+            if not (begun and ended):
                 continue
             order.noted_outcome = outcome = ended[-1]["outcome"]
             same = {"unchanged": "done", "trial": "done", "": outcome}

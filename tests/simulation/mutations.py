@@ -295,11 +295,11 @@ def flush_touches_another_device() -> Any:
     """A drop of one device begins a new epoch of all."""
     drop = LiveCache._drop
 
-    def wide(self: Any, conn_key: str, reason: str, now_mono: float) -> Any:
+    def wide(self: Any, conn_key: str, reason: str, now_mono: float, *beyond: int) -> Any:
         for other in list(self._devices):
             if other != conn_key:
                 drop(self, other, reason, now_mono)
-        return drop(self, conn_key, reason, now_mono)
+        return drop(self, conn_key, reason, now_mono, *beyond)
 
     return patch.object(LiveCache, "_drop", wide)
 
@@ -433,20 +433,13 @@ def erase_without_the_archive() -> Any:
     return patch.object(Commands, "_unarchived", nothing_lost)
 
 
-def erase_of_whatever_answers() -> Any:
-    """An erase or a rescue is for whoever answers there."""
-    stack = contextlib.ExitStack()
-    for name in ("erase", "rescue"):
-        give = getattr(Commands, name)
+def command_for_whatever_answers() -> Any:
+    """Settings and an erase are for whoever answers there."""
 
-        async def careless(self: Any, address: Any, by: Any, *, give: Any = give, **kw: Any) -> Any:
-            owner = self._gateway._owners.get(Gateway.conn_key(address))
-            if owner is not None and owner.serial is not None:
-                kw["serial"] = owner.serial
-            return await give(self, address, by, **kw)
+    async def identified(self: Any, owner: Any, unit: Any, serial: str | None) -> None:
+        await owner.identify(unit)
 
-        stack.enter_context(patch.object(Commands, name, careless))
-    return stack
+    return patch.object(Commands, "_same_unit", identified)
 
 
 def erase_of_any_number() -> Any:
@@ -571,9 +564,9 @@ MUTATIONS = [
     Mutation(erase_keeps_the_device),
     Mutation(a_line_that_died_says_a_command_again),
     Mutation(erase_without_the_last_key),
-    Mutation(erase_without_the_counter),
+    Mutation(erase_without_the_counter, grain="kept"),
     Mutation(erase_without_the_archive),
-    Mutation(erase_of_whatever_answers),
+    Mutation(command_for_whatever_answers),
     Mutation(erase_of_any_number),
     Mutation(unknown_is_told_as_failed),
     Mutation(done_without_an_acknowledgement),

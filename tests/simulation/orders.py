@@ -10,8 +10,8 @@ The rule, for each order that somebody gave to the relay:
 - An erase is followed only by the unit of the serial number that was given, with as many events as
   were given, all of them archived with their samples unless that was waived. What the wire cannot
   tell is excused and no more than that: what was recorded after the unit's last word before the
-  confirmation; a memory recorded anew, that ends at the same key, after the lifetime counter was
-  looked at; and the same at any time during the erase by a unit whose counter falls.
+  confirmation; a memory recorded anew, that ends at the same key, since the erase began to be said
+  (the lifetime counter can be looked at just before, and no later); and the same at any time during the erase by a unit whose counter falls.
 - Where there is a database, the audit log holds the beginning before the relay turned to the unit,
   and an end of the same outcome, unless the relay was killed before anybody was told.
 
@@ -21,6 +21,7 @@ a command that goes out is an invalidation of what it may change (``BARRIERS``).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -79,6 +80,8 @@ class Order:
     time_s: float = 0.0
     said: list[int] = field(default_factory=list)
     """Frames that went out and change a unit."""
+    held_at_begin: tuple[Slot, ...] = ()
+    """What the unit held when its erase began to be said."""
     followed: list[str] = field(default_factory=list)
     """What a unit did for it."""
     outcome: str = ""
@@ -116,6 +119,17 @@ class FollowsOrders:
         self.new_memory: Callable[[], int] = lambda: 0
         self.looked: dict[int, tuple[Slot, ...]] = {}
         """What it held when it last told its counter (08) and its last key (06)."""
+        self.hands: tuple[int, Callable[[], None]] | None = None
+        """What somebody does at the unit once it has told so many of these."""
+
+    def note_look(self, sub: int, slots: tuple[Slot, ...]) -> None:
+        """A unit tells its counter or its last key; behind that answer hands may be at it."""
+        self.looked[sub] = slots
+        if self.hands is not None:
+            left, do = self.hands[0] - 1, self.hands[1]
+            self.hands = (left, do) if left else None
+            if not left:
+                asyncio.get_running_loop().call_soon(do)
 
 
 @dataclass(eq=False)
@@ -123,6 +137,8 @@ class OrderBook:
     """The orders of one world, and what was seen of them at once."""
 
     falling_counter: bool
+    answers_travel: bool
+    """Whether hands may be at a unit between its answer and the moment that it is heard."""
     had_trouble: Callable[[Order], bool]
     changed: Callable[[Order], bool]
     """Whether what stands at the order's address changed since shortly before it was given."""
@@ -134,16 +150,18 @@ class OrderBook:
     excused: int = 0
     """Erases that took what the wire could not tell of."""
 
-    def note_followed(self, order: Order | None, what: str) -> None:
+    def note_followed(self, order: Order | None, serial: str, what: str) -> None:
+        """A unit has done something."""
         if order is None:
-            self.seen_at_once.append(f"a unit followed a command that nobody gave: {what}")
-        else:
-            order.followed.append(what)
+            self.seen_at_once.append(f"{serial} followed a command that nobody gave: {what}")
+            return
+        order.followed.append(what)
+        if order.asked.get("serial") not in (None, serial):
+            self.seen_at_once.append(f"{order.name}: {serial} followed it")
 
     def note_erasing(
         self,
         order: Order | None,
-        serial: str,
         slots: tuple[Slot, ...],
         looked: dict[int, tuple[Slot, ...]],
         is_archived: Callable[[Slot], bool],
@@ -151,8 +169,6 @@ class OrderBook:
         """A unit is about to erase ``slots``."""
         if order is None:
             return
-        if order.asked["serial"] != serial:
-            self.seen_at_once.append(f"{order.name}: {serial} was erased")
         if order.command != "erase" or not slots:
             return
         told = slots
@@ -160,7 +176,9 @@ class OrderBook:
         if last_word != slots:
             self.excused += 1
             told = last_word
-        counted = looked[commands.EVENT_COUNTER.sub]
+        counted = order.held_at_begin
+        if self.answers_travel:
+            counted = looked[commands.EVENT_COUNTER.sub]
         if told != counted and _last_key(told) == _last_key(counted):
             self.excused += 1
             told = counted
@@ -184,6 +202,8 @@ class OrderBook:
             yield f"said {_hex(order.said)}"
         if len(set(order.followed)) < len(order.followed):
             yield f"followed more than once: {order.followed}"
+        if order.asked.get("trial") and order.said:
+            yield f"only a trial, and {_hex(order.said)} was said"
         outcome = order.outcome or order.noted_outcome
         if outcome in ("refused", "failed", "unchanged", "trial") and order.followed:
             yield f"{outcome}, and the unit did: {order.followed}"

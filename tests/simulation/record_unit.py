@@ -14,7 +14,7 @@ import asyncio
 import random
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -223,7 +223,7 @@ class RecordUnit(FollowsOrders):
     def look(self, command: Command) -> bytes:
         """Return the block that a command fetches; of the status nobody reads it here."""
         if command.sub in LAST_WORDS:
-            self.looked[command.sub] = self.slots
+            self.note_look(command.sub, self.slots)
         match command.sub:
             case commands.CALL_HOME.sub:
                 return self.call_home_block
@@ -423,8 +423,10 @@ class RecordTalk(Commanding):
         finally:
             self._busy = False
 
-    def _operation(self, doing: str) -> AbstractAsyncContextManager[None]:
-        return self._verb()
+    @asynccontextmanager
+    async def _operation(self, doing: str) -> AsyncIterator[None]:
+        async with self._verb():
+            yield
 
     async def _exchange_records(
         self, hear: Callable[[RecordUnit], None] | None = None
@@ -557,7 +559,7 @@ class RecordTalk(Commanding):
 
     async def _read_lifetime_count(self) -> int:
         unit = await self._exchange_records()
-        unit.looked[commands.EVENT_COUNTER.sub] = unit.slots
+        unit.note_look(commands.EVENT_COUNTER.sub, unit.slots)
         return unit.lifetime_count
 
     async def read_probe(self) -> MemoryProbe:

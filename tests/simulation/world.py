@@ -30,7 +30,7 @@ import structlog
 from auditor import Auditor, Contact, Request
 from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
 from disk import Disk
-from orders import Order, Slot
+from orders import ERASE, Order, Slot
 from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
@@ -448,6 +448,7 @@ class World:
             most_readers_are_few=self.plan.few,
             queue_s=self.plan.settings.queue_s,
             falling_counter=self.plan.falling_counter,
+            answers_travel=self.plan.grain == "byte",
         )
         self.story: list[tuple[float, str]] = []
         self.broken: list[str] = []
@@ -675,6 +676,9 @@ class World:
             self.auditor.complain(f"{sub:02X} is said to {key}, and nobody ordered it")
         else:
             self.auditor.note_said(order, self._life, sub)
+            unit = self._units[self._keys.index(key)]
+            if sub == ERASE[0] and unit is not None:
+                order.held_at_begin = unit.slots
         return order
 
     def _erasing(self, unit: Any, order: Order | None) -> None:
@@ -690,10 +694,10 @@ class World:
             )
 
         book = self.auditor.book
-        book.note_erasing(order, unit.serial, unit.slots, unit.looked, is_archived)
+        book.note_erasing(order, unit.slots, unit.looked, is_archived)
 
     def _followed(self, unit: Any, order: Order | None, what: str) -> None:
-        self.auditor.book.note_followed(order, what)
+        self.auditor.book.note_followed(order, unit.serial, what)
         self._tell(f"{unit.serial} follows {order.name if order else 'nobody'}: {what}")
         if unit in self._units:
             self._note(self._units.index(unit))
@@ -865,11 +869,15 @@ class World:
         self._readers[task] = order
         if act.thing == "erase" and unit is not None and chance.random() < 0.5:
             meddle = chance.choice((self._do_append, self._do_rerecord, self._do_erase))
-            later = replace(act, draw=chance.randrange(1 << 16))
-            self._later(
-                self.plan.pace_s * chance.randrange(30),
-                lambda: meddle(later, unit) if self._units[act.place] is unit else None,
-            )
+            # (Recorded anew at once, and as many: what tells the least.)
+            later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
+
+            def lay_hands() -> None:
+                if self._units[act.place] is unit:
+                    self._tell(f"hands are at {unit.serial}")
+                    meddle(later, unit)
+
+            unit.hands = (chance.randint(1, 7), lay_hands)
 
     def _ask_for(self, command: str, unit: Any, chance: random.Random) -> dict[str, Any]:
         """Return what is asked for: mostly what fits the unit as it is, now and then not."""
@@ -952,9 +960,7 @@ class World:
                     discard_unarchived=asked["discard"],
                 )
             case _:
-                return await give.rescue(
-                    address, by, serial=asked["serial"], erase=asked["erase"]
-                )
+                return await give.rescue(address, by, serial=asked["serial"], erase=asked["erase"])
 
     # --- readers ---------------------------------------------------------------------------------
 
