@@ -11,7 +11,8 @@ The rule, for each order that somebody gave to the relay:
   were given, all of them archived with their samples unless that was waived. What the wire cannot
   tell is excused and no more than that: what was recorded after the unit's last word before the
   confirmation; a memory recorded anew, that ends at the same key, since the erase began to be said
-  (the lifetime counter can be looked at just before, and no later); and the same at any time during the erase by a unit whose counter falls.
+  (the lifetime counter can be looked at just before, and no later); and the same at any time since
+  the command was given where the unit's counter falls with an erase.
 - Where there is a database, the audit log holds the beginning before the relay turned to the unit,
   and an end of the same outcome, unless the relay was killed before anybody was told.
 

@@ -295,9 +295,9 @@ KEPT_THEMES = tuple(
         # Settings that the cache alone is told of are not remembered over a restart; commands are.
         acts={
             **{kind: weight for kind, weight in theme.acts.items() if kind != "config"},
-            "order": 4 + theme.acts.get("order", 0) // 2,
+            "order": max(4, theme.acts.get("order", 0)),
             "restart": 3,
-            "crash": 8,
+            "crash": 3 if theme.acts.get("order", 0) > 8 else 8,
             "rerecord": 4 + theme.acts.get("rerecord", 0),
         },
         things={**theme.things, "waveform": 3 + theme.things.get("waveform", 0)},
@@ -868,7 +868,9 @@ class World:
         task = self.loop.create_task(self._give(order, self._addresses[act.place]))
         self._readers[task] = order
         if act.thing == "erase" and unit is not None and chance.random() < 0.5:
-            meddle = chance.choice((self._do_append, self._do_rerecord, self._do_erase))
+            # (Twice: it is the hardest to find.)
+            deeds = (self._do_append, self._do_rerecord, self._do_rerecord, self._do_erase)
+            meddle = chance.choice(deeds)
             # (Recorded anew at once, and as many: what tells the least.)
             later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
 
@@ -877,7 +879,7 @@ class World:
                     self._tell(f"hands are at {unit.serial}")
                     meddle(later, unit)
 
-            unit.hands = (chance.randint(1, 7), lay_hands)
+            unit.hands = (chance.randint(1, 6), lay_hands)
 
     def _ask_for(self, command: str, unit: Any, chance: random.Random) -> dict[str, Any]:
         """Return what is asked for: mostly what fits the unit as it is, now and then not."""
@@ -898,7 +900,7 @@ class World:
                     "serial": serial,
                     "count": max(0, held + chance.choice((-1, 1))) if stale else held,
                     "discard": chance.random() < 0.4,
-                    "archives": chance.random() < 0.5,
+                    "archives": chance.random() < 0.7,
                 }
             case "rescue":
                 return {"serial": serial, "erase": chance.random() < 0.5, "discard": True}
