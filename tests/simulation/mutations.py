@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -444,20 +445,24 @@ def command_for_whatever_answers() -> Any:
 
 def erase_of_any_number() -> Any:
     """An erase believes the number that was given, whatever the unit holds."""
-    prove = Owner.with_proven_list
-    erase = Commands.erase
+    prove, erase = Owner.with_proven_list, Commands.erase
+    given: contextvars.ContextVar[int] = contextvars.ContextVar("given")
 
-    async def careless(self: Any, address: Any, by: Any, *, count: int, **kw: Any) -> Any:
-        async def proving(owner: Any, say: Any) -> Any:
-            async def said(unit: Any, events: Any, proven: Any) -> Any:
-                return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
+    async def careless(self: Any, *args: Any, count: int, **kw: Any) -> Any:
+        given.set(count)
+        return await erase(self, *args, count=count, **kw)
 
-            return await prove(owner, said)
+    async def proving(self: Any, say: Any) -> Any:
+        async def said(unit: Any, events: Any, proven: Any) -> Any:
+            count = given.get()
+            return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
 
-        with patch.object(Owner, "with_proven_list", proving):
-            return await erase(self, address, by, count=count, **kw)
+        return await prove(self, said)
 
-    return patch.object(Commands, "erase", careless)
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Commands, "erase", careless))
+    stack.enter_context(patch.object(Owner, "with_proven_list", proving))
+    return stack
 
 
 def unknown_is_told_as_failed() -> Any:

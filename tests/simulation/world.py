@@ -865,21 +865,33 @@ class World:
         )
         self.auditor.book.orders.append(order)
         self._tell(f"{order.name} is given")
-        task = self.loop.create_task(self._give(order, self._addresses[act.place]))
-        self._readers[task] = order
-        if act.thing == "erase" and unit is not None and chance.random() < 0.5:
-            # (Twice: it is the hardest to find.)
-            deeds = (self._do_append, self._do_rerecord, self._do_rerecord, self._do_erase)
-            meddle = chance.choice(deeds)
-            # (Recorded anew at once, and as many: what tells the least.)
-            later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
+        meddles = act.thing == "erase" and unit is not None and chance.random() < 0.5
+        hands = self._hands(act, unit, chance) if meddles else None
 
-            def lay_hands() -> None:
-                if self._units[act.place] is unit:
-                    self._tell(f"hands are at {unit.serial}")
-                    meddle(later, unit)
+        async def give() -> None:
+            address = self._addresses[act.place]
+            if order.asked.get("archives") and self._disk is not None:
+                await self._read_every_waveform(order, address)
+            if hands is not None:
+                unit.hands = hands
+            await self._give(order, address)
 
-            unit.hands = (chance.randint(1, 6), lay_hands)
+        self._readers[self.loop.create_task(give())] = order
+
+    def _hands(self, act: Act, unit: Any, chance: random.Random) -> tuple[int, Callable[[], None]]:
+        """Return what somebody will do at a unit, and at which of its answers."""
+        # (Twice: it is the hardest to find.)
+        deeds = (self._do_append, self._do_rerecord, self._do_rerecord, self._do_erase)
+        deed = chance.choice(deeds)
+        # (Recorded anew at once, and as many: what tells the least.)
+        later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
+
+        def lay_hands() -> None:
+            if self._units[act.place] is unit:
+                self._tell(f"hands are at {unit.serial}")
+                deed(later, unit)
+
+        return chance.randint(1, 6), lay_hands
 
     def _ask_for(self, command: str, unit: Any, chance: random.Random) -> dict[str, Any]:
         """Return what is asked for: mostly what fits the unit as it is, now and then not."""
@@ -908,8 +920,6 @@ class World:
                 return {}
 
     async def _give(self, order: Order, address: Address) -> None:
-        if order.asked.get("archives") and self._disk is not None:
-            await self._read_every_waveform(order, address)
         ORDER.set(order)
         order.crashed = False
         order.tick, order.time_s, order.life = self.auditor.step(), self.loop.now_s, self._life
