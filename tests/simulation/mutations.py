@@ -571,7 +571,7 @@ MUTATIONS = [
     Mutation(erase_keeps_the_device, 549),
     Mutation(a_line_that_died_says_a_command_again, 196),
     Mutation(erase_without_the_last_key, 1220),
-    Mutation(erase_without_the_counter, 1550, grain="kept"),
+    Mutation(erase_without_the_counter, 4179, grain="kept"),
     Mutation(erase_without_the_archive, 27),
     Mutation(command_for_whatever_answers, 54),
     Mutation(erase_of_any_number, 32),
@@ -583,7 +583,7 @@ MUTATIONS = [
     Mutation(settings_are_doubted_in_memory_only, 179, grain="kept"),
     Mutation(stored_before_it_is_written, 0, grain="kept"),
     Mutation(mirror_keeps_the_old_memory, 10, grain="kept"),
-    Mutation(told_list_forgotten_by_a_restart, 1409, grain="kept"),
+    Mutation(told_list_forgotten_by_a_restart, 3092, grain="kept"),
 ]
 
 

@@ -87,11 +87,15 @@ def test_commands_end_in_every_way_that_they_may() -> None:
 
 
 def test_where_there_is_an_archive_an_erase_is_done_without_a_waiver() -> None:
-    orders = orders_of("kept", "erasing", 20)
+    orders = orders_of("kept", "erasing", 12)
     assert any(
         order.command == "erase" and "erase" in order.followed and not order.asked["discard"]
         for order in orders
     )
+
+
+def test_relays_are_killed_in_the_middle_of_commands() -> None:
+    orders = orders_of("kept", "commands", 12)
     assert any(order.crashed and order.said for order in orders)
 
 
