@@ -28,7 +28,8 @@ and an info carry the number of the sample that the unit took for them, so their
 
 What the auditor cannot see: what was answered to nobody; whether a cheaper read would have done
 (only that readers share flights); whether an unforced answer could have been fresher than allowed;
-a slot whose two physical events are equal in everything that was told of them.
+a slot whose two physical events are equal in everything that was told of them; whether
+an erase that was refused as not archived could have been done.
 """
 
 from __future__ import annotations
