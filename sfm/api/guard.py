@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import structlog
@@ -34,6 +33,7 @@ from sfm.access import (
     neighbourhood,
 )
 from sfm.api.bodies import MOST_BYTES
+from sfm.api.cache_control import directives
 from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import (
     NOT_ALLOWED,
@@ -107,43 +107,29 @@ class RefusalError(Exception):
         self.wait_s = wait_s
 
 
-@dataclass(slots=True)
 class _Asked:
-    """What the headers of a request say, as far as the door looks at them."""
+    """What the headers of a request say. Made for every request, so no more than it must be."""
 
-    host: bytes = b""
-    origin: bytes | None = None
-    fetch_site: bytes | None = None
-    authorization: bytes | None = None
-    cookie: bytes = b""
-    csrf: bytes | None = None
-    cache_control: bytes = b""
-    length: bytes = b""
-    is_forwarded: bool = False
-    size: int = 0
+    __slots__ = ("_headers", "known", "size")
 
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+        self.known = dict(headers)
+        self.size = sum(len(name) + len(value) for name, value in headers)
 
-_KNOWN = {
-    b"host": "host",
-    b"origin": "origin",
-    b"sec-fetch-site": "fetch_site",
-    b"authorization": "authorization",
-    b"cookie": "cookie",
-    b"x-csrf-token": "csrf",
-    b"cache-control": "cache_control",
-    b"content-length": "length",
-}
+    @property
+    def host(self) -> bytes:
+        """The name that was asked for."""
+        return self.known.get(b"host", b"")
 
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether somebody says that he forwards for another."""
+        return not FORWARDED.isdisjoint(self.known)
 
-def _read(headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
-    asked = _Asked()
-    for name, value in headers:
-        asked.size += len(name) + len(value)
-        if name in _KNOWN:
-            setattr(asked, _KNOWN[name], value)
-        elif name in FORWARDED:
-            asked.is_forwarded = True
-    return asked
+    def all_of(self, name: bytes) -> bytes:
+        """Every value of a header that may stand there more than once, as one list."""
+        return b",".join(value for known, value in self._headers if known == name)
 
 
 def actor_of(request: Request) -> Actor:
@@ -175,6 +161,7 @@ class Guard:
         self._app = app
         self._gateway = gateway
         self._settings = settings
+        self._needs_tokens = settings.require_tokens
         self._sessions = sessions
         self._clock = clock
         self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
@@ -196,9 +183,15 @@ class Guard:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
+        client: object | None = None
         try:
-            asked = _read(scope["headers"])
-            actor, client = await self._admit(scope, asked)
+            asked = _Asked(scope["headers"])
+            _check_size(asked, scope["query_string"])
+            if self._is_local(scope, asked):
+                actor = LOCAL
+                self._check_local(scope, asked)
+            else:
+                actor, client = await self._admit(scope, asked)
         except RefusalError as refusal:
             await _refuse(refusal, scope, receive, send_guarded)
             return
@@ -220,14 +213,7 @@ class Guard:
         Raises:
             RefusalError: he may not.
         """
-        method = scope["method"]
-        _check_size(asked, scope["query_string"])
-        if self._is_local(scope, asked):
-            if method not in SAFE:
-                _check_own_page(asked, scope)
-            self._check_reach(scope, LOCAL)
-            return LOCAL, None
-        template, rule = rule_of(method, scope["path"])
+        template, rule = rule_of(scope["method"], scope["path"])
         actor = await self._actor(scope, asked, rule)
         self._check_role(actor, rule, template)
         self._check_units(scope, actor, template)
@@ -241,9 +227,14 @@ class Guard:
             )
         return actor, client
 
+    def _check_local(self, scope: Scope, asked: _Asked) -> None:
+        if scope["method"] not in SAFE:
+            _check_own_page(asked, scope)
+        self._check_reach(scope, LOCAL)
+
     def _is_local(self, scope: Scope, asked: _Asked) -> bool:
         """Whether all of a connection is of this machine."""
-        if asked.is_forwarded or self._settings.require_tokens:
+        if self._needs_tokens or asked.is_forwarded:
             return False
         server, client = scope.get("server"), scope.get("client")
         key = (server[0] if server else None, client[0] if client else None, asked.host)
@@ -259,13 +250,14 @@ class Guard:
 
     async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
         origin = str(scope["client"][0]) if scope.get("client") else ""
-        if asked.authorization is not None:
-            token = await self._of_bearer(asked.authorization, origin)
-        elif (session := self._sessions.of_cookie(asked.cookie)) is not None:
+        bearer = asked.known.get(b"authorization")
+        if bearer is not None:
+            token = await self._of_bearer(bearer, origin)
+        elif (session := self._sessions.of_cookie(asked.known.get(b"cookie", b""))) is not None:
             token = await self._of_session(session)
             if scope["method"] not in SAFE:
                 _check_own_page(asked, scope)
-                if not session.is_csrf(asked.csrf):
+                if not session.is_csrf(asked.known.get(b"x-csrf-token")):
                     raise RefusalError(
                         FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
                     )
@@ -402,36 +394,37 @@ def _check_size(asked: _Asked, query_string: bytes) -> None:
     if len(query_string) > MOST_QUERY_BYTES:
         raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
     # One without a length is bounded where it is read (sfm.api.bodies).
-    if asked.length and (not asked.length.isdigit() or int(asked.length) > MOST_BYTES):
+    length = asked.known.get(b"content-length")
+    if length and (not length.isdigit() or int(length) > MOST_BYTES):
         raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
 
 
 def _check_own_page(asked: _Asked, scope: Scope) -> None:
     """Refuse what a page of another site lets a browser send."""
-    if asked.fetch_site not in (None, b"same-origin", b"none"):
+    if asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none"):
         raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
-    if asked.origin is not None:
+    origin = asked.known.get(b"origin")
+    if origin is not None:
         own = scope.get("scheme", "http").encode() + b"://" + asked.host
-        if asked.origin.lower() != own.lower():
+        if origin.lower() != own.lower():
             raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
 
 
 def _is_forced(scope: Scope, asked: _Asked) -> bool:
     if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
         return False
-    directives = asked.cache_control.lower().replace(b" ", b"")
-    if b"no-cache" in directives:
+    said = directives(asked.all_of(b"cache-control").decode("latin-1"))
+    age_s = said.get("max-age")
+    if "no-cache" in said or (age_s is not None and age_s < FORCED_AGE_S):
         return True
-    ages = [part[8:] for part in directives.split(b",") if part.startswith(b"max-age=")]
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    ages += [value.encode("latin-1", "replace") for name, value in pairs if name == "max_age"]
-    if any(_is_young(age) for age in ages):
+    if any(name == "max_age" and _is_young(value) for name, value in pairs):
         return True
     falses = ("0", "off", "f", "false", "n", "no")
     return any(name == "force" and value.lower() not in falses for name, value in pairs)
 
 
-def _is_young(age: bytes) -> bool:
+def _is_young(age: str) -> bool:
     try:
         return float(age) < FORCED_AGE_S
     except ValueError:

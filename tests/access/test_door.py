@@ -64,14 +64,16 @@ class Door:
         host: str = "10.0.0.1:8200",
         scheme: str = "http",
         body: bytes = b"",
-        **headers: str,
+        **headers: str | list[str],
     ) -> httpx.Response:
         """Return what the door says, or what stands behind it."""
         path, _, query = target.partition("?")
         pairs = [(b"host", host.encode())]
         if secret is not None:
             pairs.append((b"authorization", f"Bearer {secret}".encode()))
-        pairs += [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+        for name, values in headers.items():
+            told = [values] if isinstance(values, str) else values
+            pairs += [(name.replace("_", "-").encode(), value.encode()) for value in told]
         scope = {
             "type": "http",
             "http_version": "1.1",
@@ -93,9 +95,9 @@ class Door:
             sent.append(message)
 
         await self.app(scope, receive, send)
-        told = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
+        answered = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
         content = b"".join(m.get("body", b"") for m in sent[1:])
-        return httpx.Response(sent[0]["status"], headers=told, content=content)
+        return httpx.Response(sent[0]["status"], headers=answered, content=content)
 
     async def passes(self, *args: Any, **kwargs: Any) -> bool:
         """Whether a request gets through the door."""
@@ -509,6 +511,10 @@ def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> Non
         ({"cache_control": "no-cache"}, True),
         ({"cache_control": "max-age=0"}, True),
         ({"cache_control": "max-age=60"}, False),
+        ({"cache_control": 'max-age="0"'}, True),
+        ({"cache_control": ["no-cache", "max-age=60"]}, True),
+        ({"cache_control": ["max-age=60", "no-cache"]}, True),
+        ({"cache_control": ["max-age=60", "stale-if-error=5"]}, False),
     ],
     ids=str,
 )
