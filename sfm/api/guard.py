@@ -12,7 +12,6 @@ come from our own pages.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,14 +33,17 @@ from sfm.access import (
     neighbourhood,
 )
 from sfm.api.bodies import MOST_BYTES
+from sfm.api.cache_control import directives
 from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import (
     NOT_ALLOWED,
+    NOT_FOUND,
     STORE_FAILED,
     TOO_LARGE,
     Problem,
+    RefusalError,
     problem_of,
-    problem_response,
+    refusal_response,
 )
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas import DeviceQuery
@@ -98,15 +100,6 @@ AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
 log = structlog.get_logger(__name__)
 
 
-class RefusalError(Exception):
-    """Ends a request at the door, with a problem."""
-
-    def __init__(self, problem: Problem, detail: str, wait_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.problem = problem
-        self.wait_s = wait_s
-
-
 @dataclass(slots=True)
 class _Asked:
     """What the headers of a request say, as far as the door looks at them."""
@@ -139,7 +132,9 @@ def _read(headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
     asked = _Asked()
     for name, value in headers:
         asked.size += len(name) + len(value)
-        if name in _KNOWN:
+        if name == b"cache-control" and asked.cache_control:
+            asked.cache_control += b", " + value
+        elif name in _KNOWN:
             setattr(asked, _KNOWN[name], value)
         elif name in FORWARDED:
             asked.is_forwarded = True
@@ -200,7 +195,7 @@ class Guard:
             asked = _read(scope["headers"])
             actor, client = await self._admit(scope, asked)
         except RefusalError as refusal:
-            await _refuse(refusal, scope, receive, send_guarded)
+            await refusal_response(refusal)(scope, receive, send_guarded)
             return
         scope["sfm.actor"] = actor
         if client is None:
@@ -229,6 +224,8 @@ class Guard:
             return LOCAL, None
         template, rule = rule_of(method, scope["path"])
         actor = await self._actor(scope, asked, rule)
+        if template is None:
+            raise RefusalError(NOT_FOUND, "Not Found")
         self._check_role(actor, rule, template)
         self._check_units(scope, actor, template)
         self._check_forced(scope, asked, actor)
@@ -419,19 +416,19 @@ def _check_own_page(asked: _Asked, scope: Scope) -> None:
 def _is_forced(scope: Scope, asked: _Asked) -> bool:
     if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
         return False
-    directives = asked.cache_control.lower().replace(b" ", b"")
-    if b"no-cache" in directives:
+    said = directives(asked.cache_control.decode("latin-1"))
+    if "no-cache" in said:
         return True
-    ages = [part[8:] for part in directives.split(b",") if part.startswith(b"max-age=")]
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    ages += [value.encode("latin-1", "replace") for name, value in pairs if name == "max_age"]
-    if any(_is_young(age) for age in ages):
+    ages = [value for name, value in pairs if name == "max_age"]
+    age_s = said.get("max-age")
+    if (age_s is not None and age_s < FORCED_AGE_S) or any(_is_young(age) for age in ages):
         return True
     falses = ("0", "off", "f", "false", "n", "no")
     return any(name == "force" and value.lower() not in falses for name, value in pairs)
 
 
-def _is_young(age: bytes) -> bool:
+def _is_young(age: str) -> bool:
     try:
         return float(age) < FORCED_AGE_S
     except ValueError:
@@ -460,12 +457,3 @@ def _is_loopback_name(host: bytes) -> bool:
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     return name == "localhost" or is_loopback(name)
-
-
-async def _refuse(refusal: RefusalError, scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(refusal.problem, str(refusal))
-    if refusal.wait_s is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(refusal.wait_s)))
-    if refusal.problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="seismo-relay"'
-    await response(scope, receive, send)
