@@ -12,7 +12,6 @@ come from our own pages.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -37,11 +36,13 @@ from sfm.api.cache_control import directives
 from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import (
     NOT_ALLOWED,
+    NOT_FOUND,
     STORE_FAILED,
     TOO_LARGE,
     Problem,
+    RefusalError,
     problem_of,
-    problem_response,
+    refusal_response,
 )
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas import DeviceQuery
@@ -96,15 +97,6 @@ AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
 """What any route may be answered with before it is asked."""
 
 log = structlog.get_logger(__name__)
-
-
-class RefusalError(Exception):
-    """Ends a request at the door, with a problem."""
-
-    def __init__(self, problem: Problem, detail: str, wait_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.problem = problem
-        self.wait_s = wait_s
 
 
 class _Asked:
@@ -193,7 +185,7 @@ class Guard:
             else:
                 actor, client = await self._admit(scope, asked)
         except RefusalError as refusal:
-            await _refuse(refusal, scope, receive, send_guarded)
+            await refusal_response(refusal)(scope, receive, send_guarded)
             return
         scope["sfm.actor"] = actor
         if client is None:
@@ -215,6 +207,8 @@ class Guard:
         """
         template, rule = rule_of(scope["method"], scope["path"])
         actor = await self._actor(scope, asked, rule)
+        if template is None:
+            raise RefusalError(NOT_FOUND, "Not Found")
         self._check_role(actor, rule, template)
         self._check_units(scope, actor, template)
         self._check_forced(scope, asked, actor)
@@ -453,12 +447,3 @@ def _is_loopback_name(host: bytes) -> bool:
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     return name == "localhost" or is_loopback(name)
-
-
-async def _refuse(refusal: RefusalError, scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(refusal.problem, str(refusal))
-    if refusal.wait_s is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(refusal.wait_s)))
-    if refusal.problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="seismo-relay"'
-    await response(scope, receive, send)

@@ -73,16 +73,15 @@ class HitLayer:
         said, if_none_match, accept = b"", None, b""
         for name, value in scope["headers"]:
             if name == b"cache-control":
-                said = said + b"," + value if said else value
+                said = said + b", " + value if said else value
             elif name == b"if-none-match":
                 if_none_match = value.decode("latin-1")
             elif name == b"if-match":
                 return None
             elif name == b"accept":
                 accept = value
-        answer = asked.look(
-            freshness(asked.query, said.decode("latin-1")) if said else asked.freshness
-        )
+        wish = freshness(asked.query, said.decode("latin-1")) if said else asked.freshness
+        answer = asked.look(wish)
         if answer is None:
             return None
         what = said_for(answer, asked.view, accept.decode("latin-1"))
