@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from plain_decoding import decode_plain
 
 from minimateplus.errors import SampleDecodeError, SampleRangeError
 from minimateplus.model import CHANNELS
@@ -17,25 +16,7 @@ from minimateplus.wire import samples as samples_module
 from minimateplus.wire.samples import BodyReading, decode_body, encode_body, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-
-Decoded = tuple[list[list[int]], int]
-
-
-def _plain_decoder() -> Callable[..., Decoded]:
-    path = Path(__file__).parents[2] / "benchmarks" / "plain_decoder.py"
-    spec = importlib.util.spec_from_file_location("plain_decoder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    decode: Callable[..., Decoded] = module.decode_plain
-    return decode
-
-
-decode_plain = _plain_decoder()
 
 TRAILER = (
     b"Project:\x00Quarry north\x00\x00Client:\x00\x10\x04\x12\x34"

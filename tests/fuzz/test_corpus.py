@@ -1,0 +1,33 @@
+"""The kept corpus, replayed: whatever once took a fuzzer to a new place is judged in each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from targets import TARGETS
+
+CORPUS = Path(__file__).parent / "corpus"
+MOST_BYTES = 100_000
+"""Of all files together: the corpus is kept minimised."""
+
+
+def kept(target: str) -> list[Path]:
+    return sorted((CORPUS / target).iterdir())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_the_fuzzer_found_holds_every_property(target: str) -> None:
+    files = kept(target)
+    assert len(files) >= 10
+    for file in files:
+        try:
+            TARGETS[target](file.read_bytes())
+        except Exception as error:
+            error.add_note(f"with {file}")
+            raise
+
+
+def test_the_corpus_is_of_these_targets_and_small() -> None:
+    assert {folder.name for folder in CORPUS.iterdir()} == set(TARGETS)
+    assert sum(file.stat().st_size for name in TARGETS for file in kept(name)) <= MOST_BYTES
