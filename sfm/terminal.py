@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -183,7 +184,7 @@ def command_view(body: Body) -> Table:
     if body.get("look_failed"):
         rows.append(("Not seen afterwards", body["look_failed"]))
     for change in body.get("changes", ()):
-        rows.append((change["field"], f"{text(change['before'])} -> {text(change['after'])}"))
+        rows.append((change["field"], f"{_word(change['before'])} -> {_word(change['after'])}"))
         rows += [
             ("", f"byte {at['offset']}: {at['before']} -> {at['after']}") for at in change["bytes"]
         ]
@@ -194,6 +195,41 @@ def command_view(body: Body) -> Table:
     number_of = body["audit_number"]
     rows.append(("Audit entry", "none" if number_of is None else str(number_of)))
     return _facts(rows)
+
+
+def audit_view(body: Body) -> RenderableType:
+    """Return entries of the audit log: each a line of who did what, and one of its detail."""
+    blocks: list[RenderableType] = []
+    for entry in body["entries"]:
+        of = "" if entry.get("of") is None else f", begun in {entry['of']}"
+        line = Text(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
+        line.append(f"{entry['command']} {entry['outcome']}", style="bold")
+        units = " at ".join(part for part in (entry.get("serial"), entry.get("unit")) if part)
+        line.append(f"{of}  {units or 'the relay'}  ")
+        line.append(f"by {entry['actor']} ({entry['role']}) from {entry['origin']}")
+        blocks.append(line)
+        if told := _audit_detail(entry.get("detail") or {}):
+            blocks.append(Padding(Text(told, style="dim"), (0, 0, 0, 7)))
+    return Group(*blocks) if blocks else Text("The log has no entry.")
+
+
+def _audit_detail(detail: Mapping[str, Any]) -> str:
+    told = []
+    for name, value in detail.items():
+        if name == "changes":  # their bytes are for --json
+            changes = (f"{c['field']} {_word(c['before'])} -> {_word(c['after'])}" for c in value)
+            told.append(", ".join(changes))
+        else:
+            told.append(value if name == "error" else f"{name.replace('_', ' ')}: {_word(value)}")
+    return "; ".join(part for part in told if part)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return text(value)
 
 
 def _drift(body: Body) -> str:
@@ -256,6 +292,7 @@ def problem_view(problem: Body) -> RenderableType:
 
 
 def show(console: Console, view: RenderableType, body: Body) -> None:
-    """Print a view and, dimmed below it, where it comes from."""
+    """Print a view and, dimmed below it, where it comes from, if it is a reading."""
     console.print(view)
-    console.print(Text(source_line(body["provenance"]), style="dim"))
+    if "provenance" in body:
+        console.print(Text(source_line(body["provenance"]), style="dim"))

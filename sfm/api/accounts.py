@@ -18,7 +18,7 @@ from sfm.api.guard import Guard, actor_of
 from sfm.api.routing import Nothing, described_problems, gateway_of
 from sfm.api.sessions import COOKIE, SESSION_S, Session, Sessions
 from sfm.store.audit import AuditEntry
-from sfm.store.tokens import Token
+from sfm.store.tokens import Token, TokenCommand, token_entry
 
 TOKEN_PROBLEMS = described_problems(404, 409, 413, 422, 500, 503)
 MAX_ID = 2**63 - 1
@@ -252,14 +252,13 @@ async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> 
     return _send({"entries": entries})
 
 
-def _entry(request: Request, command: str, token: Token) -> AuditEntry:
+def _entry(request: Request, command: TokenCommand, token: Token) -> AuditEntry:
     actor = actor_of(request)
-    return AuditEntry(
+    return token_entry(
+        command,
+        token,
         at=datetime.now(UTC),
         actor=actor.name,
         role=actor.role.value,
         origin=actor.origin,
-        command=command,
-        outcome="done",
-        detail={"token": token.id, "name": token.name, "role": token.role, "units": token.units},
     )

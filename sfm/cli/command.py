@@ -13,7 +13,6 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.table import Table
 from rich.text import Text
 
 from sfm import terminal
@@ -25,7 +24,6 @@ from sfm.cli.common import (
     Unit,
     app,
     err,
-    out,
     print_body,
     run_command,
 )
@@ -252,7 +250,7 @@ def erase(
             typed, held = await _agreed(unit, relay, typed)
         body = {"serial": typed, "count": held, "discard_unarchived": discard_unarchived}
         done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
-        print_body(done, _view, as_json)
+        print_body(done, terminal.command_view, as_json)
 
     run_command(run())
 
@@ -312,18 +310,10 @@ def _write(
 
 def _run(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
     async def run() -> None:
-        done = await asked
-        if as_json:
-            print_body(done, _view, as_json)
-        else:
-            out.print(_view(done))
+        print_body(await asked, terminal.command_view, as_json)
 
     run_command(run())
 
 
 def _word(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _view(done: dict[str, Any]) -> Table:
-    return terminal.command_view(done)
