@@ -15,6 +15,25 @@ Body = Mapping[str, Any]
 UNKNOWN = "unknown"
 
 
+def plain(words: str) -> str:
+    """
+    Return ``words`` with a sign of ours for each that would move a terminal; line ends stay.
+
+    What a unit, a file or a relay says may hold anything.
+
+    >>> plain("north\\x1b[2J face")
+    'north\ufffd[2J face'
+    """
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
+
+
+def said(words: str, style: str = "") -> Text:
+    """Return words of somebody else as text for the terminal: no markup, nothing unprintable."""
+    return Text(plain(words), style)
+
+
 def source_line(provenance: Mapping[str, Any]) -> str:
     """Return one sentence on where an answer comes from, how old it is and what it cost."""
     exchanges = provenance["exchanges"]
@@ -63,7 +82,7 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, said(value))
     return table
 
 
@@ -121,7 +140,7 @@ def events_view(body: Body) -> RenderableType:
             number(peaks["long_in_s"]),
             number(peaks["vector_sum_in_s"]),
             number(peaks["mic_db"], digits=1),
-            Text(text(event["project"])),
+            said(text(event["project"])),
         )
     count = body["count"]
     return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
@@ -252,10 +271,10 @@ def waveform_view(body: Body) -> RenderableType:
 def problem_view(problem: Body) -> RenderableType:
     """Return a problem as one or two lines."""
     status = problem.get("status", "")
-    return Text(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
+    return said(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
 
 
 def show(console: Console, view: RenderableType, body: Body) -> None:
     """Print a view and, dimmed below it, where it comes from."""
     console.print(view)
-    console.print(Text(source_line(body["provenance"]), style="dim"))
+    console.print(said(source_line(body["provenance"]), style="dim"))
