@@ -33,7 +33,7 @@ RSS_LIMIT_MB = 1024
 """Growth beyond this ends the run as a failure; a run starts at some 200."""
 TIMEOUT_S = 10
 """One input that takes longer ends the run as a hang."""
-MAX_LEN_BYTES = {"frames": 4096, "samples": 8192, "captures": 8192, "payloads": 4096}
+MAX_LEN_BYTES = {"frames": 1024, "samples": 8192, "captures": 8192, "payloads": 4096}
 KEPT_LEN_BYTES = 3000
 KEPT_BYTES = 24_000
 """Of one target: the smallest files come first, and what is beyond this is left out."""

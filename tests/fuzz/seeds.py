@@ -88,7 +88,23 @@ def _captures() -> list[bytes]:
         lines.append(json.dumps({"t_s": number / 8, "from": "host", "hex": asked.hex()}))
         lines.append(json.dumps({"t_s": number / 4, "from": "unit", "hex": wire.hex()}))
     whole = "\n".join(lines).encode()
-    return [whole, whole + b"\n", lines[0].encode(), whole[:400], whole.replace(b"\n", b"\r\n")]
+    chunk = {"t_s": 0.0, "from": "unit", "hex": "41"}
+    odd = [
+        {**head, "format": "x" * 2000},
+        {**head, "note": "y" * 2000},
+        {**head, "link": "\x1b[2J\n\ud800"},
+    ]
+    odd_chunks = [{**chunk, "t_s": 1e400}, {**chunk, "t_s": "z" * 2000}, {**chunk, "hex": " "}]
+    return [
+        whole,
+        whole + b"\n",
+        lines[0].encode(),
+        whole[:400],
+        whole.replace(b"\n", b"\r\n"),
+        b"[" * 2500,
+        *(json.dumps(line).encode() + b"\n" for line in odd),
+        *(f"{lines[0]}\n{json.dumps(line)}\n".encode() for line in odd_chunks),
+    ]
 
 
 def _payloads() -> list[bytes]:

@@ -156,6 +156,7 @@ def captures(data: bytes) -> None:
         _is_a_short_message(error)
         return
     assert len(capture.chunks) <= data.count(b"\n")
+    assert all(chunk.data and math.isfinite(chunk.t_s) for chunk in capture.chunks)
     assert 2 * sum(len(chunk.data) for chunk in capture.chunks) <= len(data)
     for said in (capture.link, capture.started_at, capture.note):
         assert said.isprintable()
