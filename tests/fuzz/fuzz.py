@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from seeds import seeds
+from seeds import odd, seeds
 from targets import TARGETS
 
 HERE = Path(__file__).parent
@@ -104,6 +104,8 @@ def _keep(target: str) -> None:
             left -= file.stat().st_size
             if left >= 0:
                 shutil.copy(file, CORPUS / target / file.name[:16])
+    for number, data in enumerate(odd(target)):
+        (CORPUS / target / f"odd-{number:02d}").write_bytes(data)
     kept = list((CORPUS / target).iterdir())
     size = sum(file.stat().st_size for file in kept)
     sys.stdout.write(f"{target}: {len(kept)} of {len(files)} files kept, {size:,} bytes\n")
@@ -112,7 +114,7 @@ def _keep(target: str) -> None:
 def _written_seeds(target: str) -> Path:
     folder = WORK / "seeds" / target
     folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds(target)):
+    for number, seed in enumerate([*seeds(target), *odd(target)]):
         (folder / f"{number:04d}").write_bytes(seed)
     return folder
 
