@@ -16,6 +16,25 @@ Body = Mapping[str, Any]
 UNKNOWN = "unknown"
 
 
+def plain(words: str) -> str:
+    """
+    Return ``words`` with a sign of ours for each that would move a terminal; line ends stay.
+
+    What a unit, a file or a relay says may hold anything.
+
+    >>> plain("north\\x1b[2J face")
+    'north\ufffd[2J face'
+    """
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
+
+
+def said(words: str, style: str = "") -> Text:
+    """Return words of somebody else as text for the terminal: no markup, nothing unprintable."""
+    return Text(plain(words), style)
+
+
 def source_line(provenance: Mapping[str, Any]) -> str:
     """Return one sentence on where an answer comes from, how old it is and what it cost."""
     exchanges = provenance["exchanges"]
@@ -64,7 +83,7 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, said(value))
     return table
 
 
@@ -122,7 +141,7 @@ def events_view(body: Body) -> RenderableType:
             number(peaks["long_in_s"]),
             number(peaks["vector_sum_in_s"]),
             number(peaks["mic_db"], digits=1),
-            Text(text(event["project"])),
+            said(text(event["project"])),
         )
     count = body["count"]
     return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
@@ -202,14 +221,14 @@ def audit_view(body: Body) -> RenderableType:
     blocks: list[RenderableType] = []
     for entry in body["entries"]:
         of = "" if entry.get("of") is None else f", begun in {entry['of']}"
-        line = Text(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
-        line.append(f"{entry['command']} {entry['outcome']}", style="bold")
+        line = said(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
+        line.append_text(said(f"{entry['command']} {entry['outcome']}", "bold"))
         units = " at ".join(part for part in (entry.get("serial"), entry.get("unit")) if part)
-        line.append(f"{of}  {units or 'the relay'}  ")
-        line.append(f"by {entry['actor']} ({entry['role']}) from {entry['origin']}")
+        by = f"by {entry['actor']} ({entry['role']}) from {entry['origin']}"
+        line.append_text(said(f"{of}  {units or 'the relay'}  {by}"))
         blocks.append(line)
         if told := _audit_detail(entry.get("detail") or {}):
-            blocks.append(Padding(Text(told, style="dim"), (0, 0, 0, 7)))
+            blocks.append(Padding(said(told, "dim"), (0, 0, 0, 7)))
     return Group(*blocks) if blocks else Text("The log has no entry.")
 
 
@@ -288,11 +307,11 @@ def waveform_view(body: Body) -> RenderableType:
 def problem_view(problem: Body) -> RenderableType:
     """Return a problem as one or two lines."""
     status = problem.get("status", "")
-    return Text(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
+    return said(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
 
 
 def show(console: Console, view: RenderableType, body: Body) -> None:
     """Print a view and, dimmed below it, where it comes from, if it is a reading."""
     console.print(view)
     if "provenance" in body:
-        console.print(Text(source_line(body["provenance"]), style="dim"))
+        console.print(said(source_line(body["provenance"]), style="dim"))

@@ -21,7 +21,6 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from minimateplus.link import parse_address
 from sfm import terminal
@@ -31,6 +30,7 @@ from sfm.gateway import Gateway
 from sfm.store import AuditEntry, AuditVerdict, Store, Token
 from sfm.store.errors import StoreInUseError
 from sfm.store.tokens import TokenCommand, token_entry
+from sfm.terminal import said
 
 COMMAND_LINE = "command line"
 ANSWER_S = 30.0
@@ -198,7 +198,7 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
         if as_json:
             _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
         else:
-            out.print(Text(_verdict_sentence(verdict)), soft_wrap=True)
+            out.print(said(_verdict_sentence(verdict)), soft_wrap=True)
         if not verdict.is_sound:
             raise SystemExit(FAILED)
 
@@ -317,7 +317,7 @@ def _noted(said: str) -> tuple[int, bytes]:
 
 
 def _told(sentence: str) -> None:
-    err.print(Text(sentence), soft_wrap=True)
+    err.print(said(sentence), soft_wrap=True)
 
 
 def _print_json(body: dict[str, Any]) -> None:
@@ -341,7 +341,7 @@ def _tokens_view(body: dict[str, Any]) -> Table:
     for form in body["tokens"]:
         words = (form["name"], form["role"], _units(form), form["created_at"][:19])
         revoked = (form.get("revoked_at") or "")[:19]
-        table.add_row(str(form["id"]), *(Text(word) for word in words), Text(revoked))
+        table.add_row(str(form["id"]), *(said(word) for word in words), said(revoked))
     return table
 
 

@@ -13,7 +13,6 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from sfm import terminal
 from sfm.cli.common import (
@@ -28,6 +27,7 @@ from sfm.cli.common import (
     run_command,
 )
 from sfm.cli.unit import ask
+from sfm.terminal import said
 
 Yes = Annotated[bool, Parameter(negative=())]
 Switch = Annotated[bool | None, Parameter(negative=())]
@@ -263,7 +263,7 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
         )
     listed = await ask(unit, "/device/events", relay)
     found, held = str(listed["provenance"]["serial"]), len(listed["events"])
-    err.print(Text(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
+    err.print(said(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
     typed = serial
     if typed is None:
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()

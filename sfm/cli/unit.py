@@ -13,7 +13,6 @@ import httpx
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
-from rich.text import Text
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
@@ -37,6 +36,7 @@ from sfm.logs import configure_logs
 from sfm.server import Application, build_app
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
+from sfm.terminal import said
 
 POLL_PROGRESS_S = 0.3
 TOKEN_VARIABLE = "SFM_TOKEN"
@@ -84,7 +84,7 @@ async def _own_relay() -> Application:
         problem = str(error)
     if problem is None:
         return application
-    err.print(Text(f"What is read now is not archived: {problem}"), soft_wrap=True)
+    err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
     return build_app(Settings(database_url=NO_DATABASE, require_tokens=False))
 
@@ -219,7 +219,7 @@ def _write_csv(path: Path, body: dict[str, Any]) -> None:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    err.print(Text(f"{body['samples']} samples per channel written to {path}"))
+    err.print(said(f"{body['samples']} samples per channel written to {path}"))
 
 
 @app.command

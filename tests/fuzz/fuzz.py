@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from seeds import seeds
+from seeds import odd, seeds
 from targets import TARGETS
 
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ RSS_LIMIT_MB = 1024
 """Growth beyond this ends the run as a failure; a run starts at some 200."""
 TIMEOUT_S = 10
 """One input that takes longer ends the run as a hang."""
-MAX_LEN_BYTES = {"frames": 4096, "samples": 8192, "captures": 8192, "payloads": 4096}
+MAX_LEN_BYTES = {"frames": 1024, "samples": 8192, "captures": 8192, "payloads": 4096}
 KEPT_LEN_BYTES = 3000
 KEPT_BYTES = 24_000
 """Of one target: the smallest files come first, and what is beyond this is left out."""
@@ -104,6 +104,8 @@ def _keep(target: str) -> None:
             left -= file.stat().st_size
             if left >= 0:
                 shutil.copy(file, CORPUS / target / file.name[:16])
+    for number, data in enumerate(odd(target)):
+        (CORPUS / target / f"odd-{number:02d}").write_bytes(data)
     kept = list((CORPUS / target).iterdir())
     size = sum(file.stat().st_size for file in kept)
     sys.stdout.write(f"{target}: {len(kept)} of {len(files)} files kept, {size:,} bytes\n")
@@ -112,7 +114,7 @@ def _keep(target: str) -> None:
 def _written_seeds(target: str) -> Path:
     folder = WORK / "seeds" / target
     folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds(target)):
+    for number, seed in enumerate([*seeds(target), *odd(target)]):
         (folder / f"{number:04d}").write_bytes(seed)
     return folder
 

@@ -19,9 +19,12 @@ from minimateplus.wire import layouts
 from minimateplus.wire.commands import COMMANDS
 from minimateplus.wire.conversation import Conversation, State
 from minimateplus.wire.framing import Frame, FrameReader, encode_request
+from minimateplus.wire.layouts import parse_serial
 
 ANY_DIRECTION = b"\x02"
 NO_COUNT = b"\xff\xff"
+SERIAL = bytes((PARSERS.index(parse_serial),))
+ODD_SERIALS = (b"../../e", b"A\r\nX: 1", b"\x1b[2J\xe9", b"-f")
 
 
 def seeds(target: str) -> list[bytes]:
@@ -29,6 +32,55 @@ def seeds(target: str) -> list[bytes]:
     return {"frames": _frames, "samples": _samples, "captures": _captures, "payloads": _payloads}[
         target
     ]()
+
+
+def odd(target: str) -> list[bytes]:
+    """Return what the kept corpus always holds, though it reaches no line that others do not."""
+    return {
+        "frames": [ANY_DIRECTION + one for one in (_short_frame(), _wrong_sum())],
+        "samples": [],
+        "captures": _odd_captures(),
+        "payloads": [
+            bytes((8,)) + text for text in (b"../../e", b"A\r\nX: 1", b"\x1b[2J\xe9", b"-f")
+        ],
+    }[target]
+
+
+def _wrong_sum() -> bytes:
+    wire = bytearray(VECTORS[0].wire)
+    wire[-2] ^= 0x40
+    return bytes(wire)
+
+
+def _short_frame() -> bytes:
+    """A frame that lacks a byte of its header, its sum right."""
+    body = bytes.fromhex("0010 a400 0000") + bytes(9)
+    escaped = (body + bytes((sum(body) & 0xFF,))).replace(b"\x10", b"\x10\x10")
+    return b"\x10\x02" + escaped + b"\x03"
+
+
+_HEAD = {
+    "format": FORMAT,
+    "version": VERSION,
+    "link": "tcp://10.0.0.5:12345",
+    "started_at": "2026-04-01T00:28:12+00:00",
+    "note": "survey",
+}
+
+
+def _odd_captures() -> list[bytes]:
+    chunk = {"t_s": 0.0, "from": "unit", "hex": "41"}
+    heads = [
+        {**_HEAD, "format": "x" * 2000},
+        {**_HEAD, "note": "y" * 2000},
+        {**_HEAD, "link": "\x1b[2J\n\ud800"},
+    ]
+    chunks = [{**chunk, "t_s": 1e400}, {**chunk, "t_s": "z" * 2000}, {**chunk, "hex": " "}]
+    return [
+        b"[" * 2500,
+        *(json.dumps(line).encode() + b"\n" for line in heads),
+        *(f"{json.dumps(_HEAD)}\n{json.dumps(line)}\n".encode() for line in chunks),
+    ]
 
 
 def _unit() -> SimulatedUnit:
@@ -75,14 +127,7 @@ def _samples() -> list[bytes]:
 
 
 def _captures() -> list[bytes]:
-    head = {
-        "format": FORMAT,
-        "version": VERSION,
-        "link": "tcp://10.0.0.5:12345",
-        "started_at": "2026-04-01T00:28:12+00:00",
-        "note": "survey",
-    }
-    lines = [json.dumps(head)]
+    lines = [json.dumps(_HEAD)]
     for number, (request, wire) in enumerate(_answers()[:4]):
         asked = encode_request(request.sub, request.length, request.params)
         lines.append(json.dumps({"t_s": number / 8, "from": "host", "hex": asked.hex()}))

@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -82,6 +83,8 @@ def frames(data: bytes) -> None:
     for frame in read:
         # Which way it went is not told where both are read; its fields must carry either way.
         assert _read_again(frame, direction or Direction.REPLY) == [frame]
+        if len(frame.payload) <= MOST_LOOKED_FOR_BYTES:
+            assert _came_with_its_sum(frame, stream)
     _whatever_came_the_next_frame_is_read(whole, direction or Direction.REPLY, limit_bytes)
 
 
@@ -91,6 +94,25 @@ def _every_byte_is_accounted_for(reader: FrameReader, read: list[Frame], stream:
     # Each byte of a body is one or two on the wire.
     assert sum(bodies) + ENVELOPE_BYTES * len(bodies) <= left
     assert left <= 2 * sum(bodies) + ENVELOPE_BYTES * len(bodies)
+
+
+MOST_LOOKED_FOR_BYTES = 16
+
+
+def _came_with_its_sum(frame: Frame, stream: bytes) -> bool:
+    """Look for a frame in the stream in another way than the reader does: by a pattern of it."""
+    fields = frame.length.to_bytes(2, "big") + frame.params + frame.payload
+    starts = b"|".join(re.escape(direction.value) for direction in Direction)
+    sub = _as_sent(bytes((frame.sub,)))
+    pattern = b"(?s)(?=(?:%s)%s\x10?(.)%s\x10?(.)\x03)" % (starts, sub, _as_sent(fields))
+    known = 0x10 + frame.sub + sum(fields)
+    return any(
+        (known + match[1][0]) & 0xFF == match[2][0] for match in re.finditer(pattern, stream)
+    )
+
+
+def _as_sent(body: bytes) -> bytes:
+    return b"".join(b"\x10?" + re.escape(bytes((byte,))) for byte in body)
 
 
 def _encode(frame: Frame, direction: Direction) -> bytes:
@@ -156,6 +178,7 @@ def captures(data: bytes) -> None:
         _is_a_short_message(error)
         return
     assert len(capture.chunks) <= data.count(b"\n")
+    assert all(chunk.data and math.isfinite(chunk.t_s) for chunk in capture.chunks)
     assert 2 * sum(len(chunk.data) for chunk in capture.chunks) <= len(data)
     for said in (capture.link, capture.started_at, capture.note):
         assert said.isprintable()

@@ -8,6 +8,7 @@ import pytest
 from targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
+MOST_CUTS = 32
 MOST_BYTES = 100_000
 """Of all files together: the corpus is kept minimised."""
 
@@ -26,6 +27,19 @@ def test_what_the_fuzzer_found_holds_every_property(target: str) -> None:
         except Exception as error:
             error.add_note(f"with {file}")
             raise
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_the_fuzzer_found_cut_anywhere_holds_every_property_too(target: str) -> None:
+    for file in kept(target):
+        data = file.read_bytes()
+        cuts = {*range(min(len(data), MOST_CUTS)), *range(0, len(data), 1 + len(data) // MOST_CUTS)}
+        for cut in sorted(cuts):
+            try:
+                TARGETS[target](data[:cut])
+            except Exception as error:
+                error.add_note(f"with the first {cut} bytes of {file}")
+                raise
 
 
 def test_the_corpus_is_of_these_targets_and_small() -> None:

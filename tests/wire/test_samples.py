@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -347,6 +348,20 @@ def test_a_count_beyond_the_body_is_answered_with_what_there_is() -> None:
     reading = read_body(encode_body(blast(1280)), 2304)
     assert reading.vouched == (1280,) * 4
     assert reading.stopped == "the body closes after 1280 of 2304 samples"
+
+
+def test_a_body_that_unpacks_to_millions_of_samples_costs_what_the_start_record_says() -> None:
+    full = bytes.fromhex("00fc 00fc 0004")
+    body = bytes.fromhex("000200 0000 0000") + (full + header((0, 0), (0, 0))) * 40_000
+    tracemalloc.start()
+    try:
+        reading = read_body(body, 0xFFFF)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reading.vouched[0] == 0xFFFF
+    # Said in full it would be five million samples a channel, and 300 MB on the way.
+    assert peak_bytes < 12 * len(body)
 
 
 def test_an_empty_record_has_a_body_and_no_samples() -> None:
