@@ -14,9 +14,14 @@ only_if_cached      the last invalidation (any age will do; the age told must be
 stale_if_error      the answer less ``stale_if_error``, after a failure, and never when forced
 event list, event   the request
 waveform            the request less ``validated_s``
-monitor status      the request less 30 s, and the last acknowledged start or stop
+monitor status      the request less 30 s, and the last start or stop that was said
 info                the last write of settings
+call-home settings  the request
 ==================  ================================================================================
+
+A command that went out is an invalidation at each of its frames, whatever became of it: of the
+status (start, stop), of info (settings), of everything (erase). What else holds of commands, and
+who may have erased what, is in ``orders``.
 
 Every instant has a number, the tick: two things at one virtual time still have an order. A status
 and an info carry the number of the sample that the unit took for them, so their origin is exact.
@@ -32,7 +37,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+from orders import BARRIERS, Order, OrderBook, Slot
 
 from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, UnitError
 from sfm.backoff import RestingError
@@ -47,17 +54,6 @@ TROUBLE_S = 400.0
 """How long after a failure of the road an error may still be told to somebody who waited."""
 
 
-class Slot(NamedTuple):
-    """One stored event as it truly is."""
-
-    physical: int
-    """Which ground motion; no two share it. Every sample of it says so."""
-    key: str
-    timestamp: str | None
-    look: float
-    """Its loudest axis, as the list tells it."""
-
-
 @dataclass(slots=True, eq=False)
 class State:
     """What stood behind an address from one tick to another."""
@@ -69,6 +65,7 @@ class State:
     """Which memory of which unit: rises with every erase of any unit."""
     slots: tuple[Slot, ...]
     setup: int
+    call_home: Any = None
     end_tick: float = math.inf
     end_s: float = math.inf
 
@@ -82,6 +79,8 @@ class Sample:
     tick: int
     time_s: float
     serial: str
+    monitoring: bool | None = None
+    """What a status says there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +107,10 @@ class Request:
     wall_gap_s: float = 0.0
     """How far ``read_at`` lies from the relay's wall clock less the age."""
 
+    @property
+    def name(self) -> str:
+        return f"reader {self.number} ({self.thing} {self.index} of {self.address})"
+
 
 @dataclass(slots=True)
 class Contact:
@@ -129,6 +132,8 @@ class Auditor:
     most_readers_are_few: bool
     queue_s: float
     """How long a reader waits for the line before he is turned away."""
+    falling_counter: bool = False
+    answers_travel: bool = False
     tick: int = 0
     requests: list[Request] = field(default_factory=list)
     states: dict[str, list[State]] = field(default_factory=dict)
@@ -142,6 +147,17 @@ class Auditor:
     """When the road or the unit failed."""
     seen_at_once: list[str] = field(default_factory=list)
     """Broken promises that the units saw themselves."""
+    book: OrderBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.book = OrderBook(
+            falling_counter=self.falling_counter,
+            answers_travel=self.answers_travel,
+            had_trouble=self._had_trouble,
+            changed=self._changed,
+            held=self._held_during,
+            is_closing=lambda life: life in self.life_closing,
+        )
 
     # --- what the world writes -------------------------------------------------------------------
 
@@ -157,15 +173,22 @@ class Auditor:
         memory: int,
         slots: tuple[Slot, ...],
         setup: int,
+        call_home: Any = None,
     ) -> None:
         history = self.states.setdefault(address, [])
         tick = self.step()
         if history:
             history[-1].end_tick, history[-1].end_s = tick, now_s
-        history.append(State(tick, now_s, serial, memory, slots, setup))
+        history.append(State(tick, now_s, serial, memory, slots, setup, call_home))
 
     def note_barrier(self, life: int, address: str, kind: str) -> None:
         self.barriers.setdefault((life, address, kind), []).append(self.step())
+
+    def note_said(self, order: Order, life: int, sub: int) -> None:
+        """A frame that changes a unit goes out."""
+        order.said.append(sub)
+        if sub in BARRIERS:
+            self.note_barrier(life, order.address, BARRIERS[sub])
 
     def note_trouble(self, address: str, now_s: float) -> None:
         self.troubles.setdefault(address, []).append(now_s)
@@ -182,12 +205,12 @@ class Auditor:
         self._newest: dict[tuple[int, str], list[tuple[float, int]]] = {}
         for request in sorted(self.requests, key=lambda r: r.end_tick):
             found += (
-                f"reader {request.number} ({request.thing} {request.index} of {request.address}, "
-                f"{_wish(request.freshness)}, asked at {request.time_s:.3f}, "
+                f"{request.name}, ({_wish(request.freshness)}, asked at {request.time_s:.3f}, "
                 f"answered at {request.end_s:.3f}): {complaint}"
                 for complaint in self._judge(request)
             )
         found += self._judge_flights()
+        found += self.book.judge()
         return found
 
     def _judge(self, request: Request) -> Iterator[str]:
@@ -200,6 +223,8 @@ class Auditor:
         yield from self._judge_provenance(request, request.provenance)
         if request.thing in ("info", "status"):
             yield from self._judge_sample(request, request.provenance)
+        elif request.thing == "call home":
+            yield from self._judge_call_home(request, request.provenance)
         else:
             yield from self._judge_memory(request, request.provenance)
 
@@ -236,7 +261,7 @@ class Auditor:
 
     def _judge_sample(self, request: Request, said: Provenance) -> Iterator[str]:
         """A status or an info: the sample says when the unit took it."""
-        number, serial, setup = request.told
+        number, serial, setup, monitoring = request.told
         sample = self.samples.get(number)
         if sample is None:
             yield f"sample {number} was never taken"
@@ -249,6 +274,8 @@ class Auditor:
             )
         if sample.serial != said.serial or serial not in (None, sample.serial):
             yield f"of unit {sample.serial}, said to be of {said.serial}"
+        if monitoring is not sample.monitoring:
+            yield f"told that monitoring is {monitoring}, and the unit said {sample.monitoring}"
         began_s = request.end_s - said.age_s
         if began_s > sample.time_s + ROUNDING_S:
             yield f"said to be read at {began_s:.3f}, was sampled at {sample.time_s:.3f}"
@@ -262,6 +289,12 @@ class Auditor:
             for state in self._states(request.address, low_tick, low_s, request.end_tick)
         ):
             yield f"setup {setup} of {said.serial} stood at no allowed instant"
+
+    def _judge_call_home(self, request: Request, said: Provenance) -> Iterator[str]:
+        low_tick, low_s = self._oldest_allowed(request, said)
+        states = self._states(request.address, low_tick, low_s, request.end_tick)
+        if not any(s.call_home == request.told and s.serial == said.serial for s in states):
+            yield f"call-home settings {request.told} of {said.serial} stood at no allowed instant"
 
     def _judge_memory(self, request: Request, said: Provenance) -> Iterator[str]:
         """A list, an event or a waveform: it must have been in the unit at an allowed instant."""
@@ -379,7 +412,7 @@ class Auditor:
             if state.end_tick > low_tick and state.end_s >= low_s - ROUNDING_S:
                 yield state
 
-    def _had_trouble(self, request: Request) -> bool:
+    def _had_trouble(self, request: Request | Order) -> bool:
         troubles = self.troubles.get(request.address, [])
         return any(request.time_s - TROUBLE_S <= at_s <= request.end_s for at_s in troubles)
 
@@ -387,17 +420,28 @@ class Auditor:
         waited_s = request.end_s - request.time_s
         return self.most_readers_are_few or waited_s >= self.queue_s - ROUNDING_S
 
-    def _changed(self, request: Request) -> bool:
+    def _changed(self, request: Request | Order) -> bool:
         low_s = request.time_s - TROUBLE_S
         changes = self.states[request.address][1:]
-        return any(low_s <= state.time_s and state.tick < request.end_tick for state in changes)
+        end_tick = request.end_tick or self.tick
+        return any(low_s <= state.time_s and state.tick < end_tick for state in changes)
+
+    def _held_during(self, order: Order) -> list[tuple[str | None, int]]:
+        states = self._states(order.address, order.tick, -math.inf, order.end_tick or self.tick)
+        return [(state.serial, len(state.slots)) for state in states]
 
     def _epoch_causes(self, request: Request) -> int:
         began = self.life_began[request.life]
         changes = sum(began <= s.tick < request.end_tick for s in self.states[request.address])
         # What changed while the relay was down is found with the first list that is compared.
         drops = self.barriers.get((request.life, request.address, "all"), [])
-        return changes + sum(tick < request.end_tick for tick in drops)
+        # An erase drops everything before it says anything, and again behind it.
+        erases = sum(
+            order.address == request.address and order.tick < request.end_tick
+            for order in self.book.orders
+            if order.command in ("erase", "rescue")
+        )
+        return changes + sum(tick < request.end_tick for tick in drops) + 2 * erases
 
 
 def _says(request: Request, state: State) -> bool:

@@ -2,13 +2,16 @@
 A unit at the grain of bytes: the simulated unit of production, and roads that go wrong.
 
 Everything between the gateway and the unit's memory is production: client, framing, conversation,
-links, the simulator's codec. The world adds hands at the keypad, and one road for each call.
+links, the simulator's codec and how it follows commands. The world adds hands at the keypad, one
+road for each call, and notes which commands were said and followed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +19,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from auditor import Auditor, Sample, Slot
+from auditor import Auditor, Sample
+from orders import LAST_WORDS, FollowsOrders, Order, Slot
+from record_unit import home_of
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, LinkClosedError
@@ -35,7 +40,9 @@ from minimateplus.simulator.roads import (
 )
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator.writing import SettingsWrite
 from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
 
@@ -47,6 +54,10 @@ SLOW_S = 9.0
 SAMPLE_BASE = 5_000_000
 """Added to the number of a status sample: a total below what is free is not believed."""
 _PHYSICALS: dict[bytes, int] = {}
+Said = deque[tuple[Order | None, int]]
+"""Orders and SUBs of commands that went over one line, and were not heard yet."""
+SAID: contextvars.ContextVar[Said] = contextvars.ContextVar("said")
+"""On which line a unit talks in this task."""
 
 
 def physical_of(counts: bytes) -> int:
@@ -67,7 +78,7 @@ def motion(physical: int, look: int, size: int) -> Any:
     return counts
 
 
-class ByteUnit(SimulatedUnit):
+class ByteUnit(FollowsOrders, SimulatedUnit):
     """The simulated unit with the keypad of ``RecordUnit``, and samples that have numbers."""
 
     def __init__(
@@ -79,9 +90,8 @@ class ByteUnit(SimulatedUnit):
         never_set: bool = False,
         falling_counter: bool = False,
     ) -> None:
+        FollowsOrders.__init__(self)
         self.memory = 0
-        self.is_on = False
-        self.setup_version = 0
         self.physicals: list[int] = []
         self.is_slow = False
         self._auditor = auditor
@@ -89,8 +99,27 @@ class ByteUnit(SimulatedUnit):
         self._never_set = never_set
         self._falling_counter = falling_counter
         self._set_back_s = 0.0
-        super().__init__(serial, clock=now_s, now_unit=T0)
-        self._plain_setup = self.setup
+        SimulatedUnit.__init__(self, serial, clock=now_s, now_unit=T0)
+        self._order: Order | None = None
+        """For whom it follows a command now."""
+        self.setup_version = 0
+
+    @property
+    def setup_version(self) -> int:
+        return int(self.setup.notes or -1)
+
+    @setup_version.setter
+    def setup_version(self, version: int) -> None:
+        self.setup = replace(self.setup, notes=str(version))
+
+    @property
+    def call_home(self) -> tuple[bool, int]:
+        return home_of(self.call_home_block)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether monitoring was started."""
+        return self._monitor_since is not None
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -113,7 +142,11 @@ class ByteUnit(SimulatedUnit):
         self.record_event(counts=motion(physical, look, size), at_unit=at_unit)
         self.physicals.append(physical)
 
-    def erase(self, memory: int = 0) -> None:
+    def erase(self, memory: int | None = None) -> None:
+        """Erase at the keypad; or, without a number for the new memory, by command."""
+        if memory is None:
+            self.on_erasing(self._order)
+            memory = self.new_memory()
         super().erase()
         self.physicals = []
         self.memory = memory
@@ -123,9 +156,10 @@ class ByteUnit(SimulatedUnit):
     def set_clock_back(self) -> None:
         self._set_back_s = self._now_s()
 
-    def _sample(self) -> int:
+    def _sample(self, *, of_status: bool = False) -> int:
         number = len(self._auditor.samples)
-        sample = Sample(None, self._auditor.step(), self._now_s(), self.serial)
+        tick, monitoring = self._auditor.step(), self.is_monitoring if of_status else None
+        sample = Sample(None, tick, self._now_s(), self.serial, monitoring)
         self._auditor.samples[number] = sample
         return number
 
@@ -133,14 +167,39 @@ class ByteUnit(SimulatedUnit):
         if request.sub == commands.IDENTITY.sub:
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
-        if request.sub == commands.RECORDING_SETUP.sub:
-            self.setup = replace(self._plain_setup, notes=str(self.setup_version))
+        if request.sub in LAST_WORDS and request.length:
+            self.note_look(request.sub, self.slots)
         return super().answer(conversation, request)
+
+    def _follow(self, conversation: Conversation, request: Frame) -> bool:
+        said = SAID.get()
+        self._order = None
+        # What was said before it and never heard is not waited for.
+        while said:
+            self._order, sub = said.popleft()
+            if sub == request.sub:
+                break
+        followed = super()._follow(conversation, request)
+        what = {
+            commands.START_MONITORING.sub: "start",
+            commands.STOP_MONITORING.sub: "stop",
+            commands.ERASE_CONFIRM.sub: "erase",
+        }.get(request.sub)
+        if followed and what is not None:
+            self.on_followed(self._order, what)
+        return followed
+
+    def _take_settings(self, write: SettingsWrite) -> None:
+        came = {"config": write.setup, "call home": write.call_home}
+        super()._take_settings(write)
+        for what, block in came.items():
+            if block is not None:
+                self.on_followed(self._order, what)
 
     def _status_payload(self) -> bytes:
         payload = super()._status_payload()
         fields: dict[str, Any] = dict(layouts.MONITOR_STATUS.parse(payload))
-        fields["memory_total_bytes"] = SAMPLE_BASE + self._sample()
+        fields["memory_total_bytes"] = SAMPLE_BASE + self._sample(of_status=True)
         return layouts.MONITOR_STATUS.build(fields)
 
 
@@ -159,6 +218,23 @@ class FlippingRoad(WholeRoad):
             flipped = data[place] ^ (1 << self._chance.randrange(8))
             data = data[:place] + bytes((flipped,)) + data[place + 1 :]
         await super().send(data)
+
+
+class WatchedMiniMate(MiniMate):
+    """The client of production; it says which commands it is about to say."""
+
+    on_command: Callable[[int], None]
+
+    async def _command(
+        self, command: Command, data: bytes = b"", *, params: bytes = NO_PARAMS
+    ) -> None:
+        self.on_command(command.sub)
+        await super()._command(command, data, params=params)
+
+    async def _say_unheard(self, command: Command) -> None:
+        if command.changes:
+            self.on_command(command.sub)
+        await super()._say_unheard(command)
 
 
 class ByteWire:
@@ -185,6 +261,7 @@ class ByteWire:
         self.next_faults: list[str] = []
         self.deaf_until_s = 0.0
         self.on_contact: Callable[[str], None] = lambda address: None
+        self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []
         self._talks: list[asyncio.Task[None]] = []
@@ -200,7 +277,7 @@ class ByteWire:
             line._incoming.put_nowait(b"")
         self._lines.clear()
 
-    async def open(self) -> MiniMate:
+    async def open(self, *, wake: bool = True) -> MiniMate:
         self.on_contact(self.address)
         unit = self.unit
         if unit is None or self.now_s() < self.deaf_until_s:
@@ -212,10 +289,16 @@ class ByteWire:
         ours, theirs = memory_pair(self.address)
         self._lines.append(theirs)
         road = self._road(theirs)
-        self._talks.append(asyncio.get_running_loop().create_task(self._serve(unit, road)))
-        return await MiniMate.open(_CountedLink(ours, self), deadlines=Deadlines())
+        said: Said = deque()
+        self._talks.append(asyncio.get_running_loop().create_task(self._serve(unit, road, said)))
+        talk = await WatchedMiniMate.open(
+            _CountedLink(ours, self), deadlines=Deadlines(), wake=wake
+        )
+        talk.on_command = lambda sub: said.append((self.on_say(self.address, sub), sub))
+        return talk
 
-    async def _serve(self, unit: ByteUnit, road: Link) -> None:
+    async def _serve(self, unit: ByteUnit, road: Link, said: Said) -> None:
+        SAID.set(said)
         with suppress(LinkClosedError):
             await converse(unit, road, self.pace)
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
+from orders import Order
+
+from sfm.forms import Form
 from sfm.gateway import Answer
 from sfm.store import Store, Wanted, mirror
 from sfm.store.engine import Engines, read_url
@@ -37,6 +40,12 @@ class _Life(Store):
 
     def close(self) -> None:
         """The database stays."""
+
+
+def _waveforms_of(store: Store, row: Form) -> Iterator[tuple[str, str, str | None, bytes]]:
+    for content in row["contents"]:
+        counts = store.samples(row["id"], bytes.fromhex(content)).counts()
+        yield row["serial"], row["waveform_key"], row["timestamp"], counts
 
 
 class Disk:
@@ -86,6 +95,46 @@ class Disk:
         if self._chance.random() < 0.5:
             await asyncio.sleep(self._pace_s * self._chance.choice((0.0, 0.1, 1.0, 4.0)))
 
+    def archived_waveforms(self) -> set[tuple[str, str, str | None, bytes]]:
+        """Return what the archive holds now: serial, key, timestamp, counts."""
+        store = _Life(self._engines)
+        rows = store.page(Wanted(), limit=1000).rows
+        return {waveform for row in rows for waveform in _waveforms_of(store, row)}
+
+    def has_begun(self, actor: str) -> bool:
+        """Whether the audit log tells now that somebody's command begins."""
+        entries = _Life(self._engines).audit(1000)
+        return any(e["actor"] == actor and e["phase"] == "begun" for e in entries)
+
+    def hold_orders(self, orders: Iterable[Order], complain: Callable[[str], None]) -> None:
+        """Complain of what the audit log does not tell, or tells otherwise; note what it tells."""
+        store = _Life(self._engines)
+        verdict = store.verify_audit()
+        if not verdict.is_sound:
+            complain(f"the audit log: {verdict.why}")
+        entries = store.audit(1000)
+        for order in orders:
+            told = {
+                phase: [e for e in entries if (e["actor"], e["phase"]) == (order.actor, phase)]
+                for phase in ("begun", "ended")
+            }
+            begun, ended = told["begun"], told["ended"]
+            if len(begun) > 1 or len(ended) > len(begun):
+                complain(f"{order.name} began {len(begun)} times in the audit log")
+            if order.said and not begun:
+                complain(f"{order.name}: said something, and the audit log tells of no beginning")
+            if begun and not ended and not order.crashed:
+                complain(f"{order.name}: the audit log tells of no end")
+            if not (begun and ended):
+                continue
+            order.noted_outcome = outcome = ended[-1]["outcome"]
+            same = {"unchanged": "done", "trial": "done", "": outcome}
+            if ended[-1]["of"] != begun[-1]["number"]:
+                complain(f"{order.name}: its end is that of another beginning")
+            if outcome != same.get(order.outcome, order.outcome):
+                complain(f"{order.name}: told {order.outcome}, and {outcome} to the audit log")
+            order.noted_outcome = ended[-1]["detail"].get("result", outcome)
+
     # --- the proof -------------------------------------------------------------------------------
 
     def note_stored(self, thing: str, answer: Answer) -> None:
@@ -118,9 +167,7 @@ class Disk:
             stamp = (row["serial"], row["waveform_key"], row["timestamp"])
             events.add(stamp)
             identities.append((*stamp, store.recording(row["id"])["content_hash"]))
-            for content in row["contents"]:
-                held = store.samples(row["id"], bytes.fromhex(content))
-                waveforms.add((*stamp, held.counts()))
+            waveforms.update(_waveforms_of(store, row))
         if len(set(identities)) < len(identities):
             complain("a recording is there twice")
         for stamp in self._stored_events - events:

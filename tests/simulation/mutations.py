@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -18,16 +19,21 @@ from unittest.mock import patch
 
 import orjson
 
+import sfm.commands as commands_module
 import sfm.live_cache as live_cache
 import sfm.owner as owner_module
 from minimateplus.client import MiniMate
+from minimateplus.commanding import Commanding
+from minimateplus.errors import OutcomeUnknownError
 from minimateplus.model import MemoryProbe
 from sfm import forms
 from sfm.api import provenance
+from sfm.commands import Commands
 from sfm.flights import Departures
 from sfm.gateway import Gateway
 from sfm.identity import compare_probes
 from sfm.keeper import Keeper, Outcome
+from sfm.line import Line
 from sfm.live_cache import LiveCache
 from sfm.owner import Owner
 from sfm.store import mirror
@@ -290,11 +296,11 @@ def flush_touches_another_device() -> Any:
     """A drop of one device begins a new epoch of all."""
     drop = LiveCache._drop
 
-    def wide(self: Any, conn_key: str, reason: str, now_mono: float) -> Any:
+    def wide(self: Any, conn_key: str, reason: str, now_mono: float, *beyond: int) -> Any:
         for other in list(self._devices):
             if other != conn_key:
                 drop(self, other, reason, now_mono)
-        return drop(self, conn_key, reason, now_mono)
+        return drop(self, conn_key, reason, now_mono, *beyond)
 
     return patch.object(LiveCache, "_drop", wide)
 
@@ -362,11 +368,172 @@ def mirror_keeps_the_old_memory() -> Any:
     return patch.object(mirror, "_clear", lambda connection, conn_key: None)
 
 
+# --- commands -----------------------------------------------------------------------------------
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing of what should be done."""
+
+
+def status_not_doubted() -> Any:
+    """A start or stop leaves the status that was read before."""
+    return patch.object(Owner, "doubt_status", lambda self: None)
+
+
+def settings_not_doubted() -> Any:
+    """New settings leave the info that was read before."""
+    return patch.object(Owner, "doubt_settings", _nothing)
+
+
+def erase_keeps_the_device() -> Any:
+    """An erase leaves everything that was read before."""
+    return patch.object(Owner, "doubt_memory", _nothing)
+
+
+def a_line_that_died_says_a_command_again() -> Any:
+    """What was said on a kept line that died is said again on a fresh one, commands as well."""
+    talk = Line.talk
+
+    async def again(self: Any, say: Any) -> Any:
+        was_kept = self.is_connected
+        try:
+            return await talk(self, say)
+        except OutcomeUnknownError:
+            if not was_kept:
+                raise
+        return await talk(self, say)
+
+    return patch.object(Line, "talk", again)
+
+
+def _erase_with(known: Callable[[MemoryProbe], MemoryProbe]) -> Any:
+    erase = Commanding.erase_all
+
+    async def careless(self: Any, proven: MemoryProbe | None = None) -> None:
+        await erase(self, None if proven is None else known(proven))
+
+    return patch.object(Commanding, "erase_all", careless)
+
+
+def erase_without_the_last_key() -> Any:
+    """An erase is confirmed whatever was recorded since its beginning."""
+    return _erase_with(lambda proven: replace(proven, is_empty=True))
+
+
+def erase_without_the_counter() -> Any:
+    """An erase begins whatever was recorded since the list was proven, if it ends at that key."""
+    return _erase_with(lambda proven: replace(proven, lifetime_count=None))
+
+
+def erase_without_the_archive() -> Any:
+    """An erase asks nobody what would be lost."""
+
+    async def nothing_lost(self: Any, *args: Any) -> list[int]:
+        return []
+
+    return patch.object(Commands, "_unarchived", nothing_lost)
+
+
+def command_for_whatever_answers() -> Any:
+    """Settings and an erase are for whoever answers there."""
+
+    async def identified(self: Any, owner: Any, unit: Any, serial: str | None) -> None:
+        await owner.identify(unit)
+
+    return patch.object(Commands, "_same_unit", identified)
+
+
+def erase_of_any_number() -> Any:
+    """An erase believes the number that was given, whatever the unit holds."""
+    prove, erase = Owner.with_proven_list, Commands.erase
+    given: contextvars.ContextVar[int] = contextvars.ContextVar("given")
+
+    async def careless(self: Any, *args: Any, count: int, **kw: Any) -> Any:
+        given.set(count)
+        return await erase(self, *args, count=count, **kw)
+
+    async def proving(self: Any, say: Any) -> Any:
+        async def said(unit: Any, events: Any, proven: Any) -> Any:
+            count = given.get()
+            return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
+
+        return await prove(self, said)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Commands, "erase", careless))
+    stack.enter_context(patch.object(Owner, "with_proven_list", proving))
+    return stack
+
+
+def unknown_is_told_as_failed() -> Any:
+    """A command that was lost before its acknowledgement is told not to have happened."""
+    outcome_of = commands_module._Attempt.outcome_of
+
+    def sure(self: Any, error: BaseException) -> Any:
+        outcome = outcome_of(self, error)
+        return "failed" if outcome == "unknown" else outcome
+
+    return patch.object(commands_module._Attempt, "outcome_of", sure)
+
+
+def done_without_an_acknowledgement() -> Any:
+    """A start or stop whose acknowledgement never came is done."""
+
+    def trusting(switch: Any) -> Any:
+        async def believed(self: Any) -> None:
+            with contextlib.suppress(OutcomeUnknownError):
+                await switch(self)
+
+        return believed
+
+    stack = contextlib.ExitStack()
+    for name in ("start_monitoring", "stop_monitoring"):
+        believed = trusting(getattr(Commanding, name))
+        stack.enter_context(patch.object(Commanding, name, believed))
+    return stack
+
+
+def a_trial_writes() -> Any:
+    """Settings that are only tried are written."""
+    write = Commanding.write_setup
+
+    async def writing(self: Any, change: Any, *, trial: bool = False, **kw: Any) -> Any:
+        return await write(self, change, **kw)
+
+    return patch.object(Commanding, "write_setup", writing)
+
+
+def _notes_without(is_missing: Callable[[Any], bool]) -> Any:
+    note = Keeper.note
+
+    async def some(self: Any, entry: Any) -> int | None:
+        return None if is_missing(entry) else await note(self, entry)
+
+    return patch.object(Keeper, "note", some)
+
+
+def command_begins_unrecorded() -> Any:
+    """A command goes out before anything of it is written down."""
+    return _notes_without(lambda entry: entry.phase == "begun")
+
+
+def command_of_a_stopped_relay_ends_unrecorded() -> Any:
+    """What a relay does when it is stopped has a beginning in the audit log, and no end."""
+    return _notes_without(lambda entry: "Cancelled" in entry.detail.get("error", ""))
+
+
+def settings_are_doubted_in_memory_only() -> Any:
+    """New settings leave the old info in the database, for the next start."""
+    return patch.object(Keeper, "forget_info", _nothing)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A breakage, and where it can show."""
 
     apply: Callable[[], AbstractContextManager[Any]]
+    found: int = 0
+    """The first world in which it was caught; a search through all before it may take minutes."""
     grain: str = "record"
 
     @property
@@ -375,32 +542,47 @@ class Mutation:
 
 
 MUTATIONS = [
-    Mutation(no_generation_check),
-    Mutation(forced_read_joins_a_departed_flight),
-    Mutation(doors_always_open),
-    Mutation(reader_owns_the_flight),
-    Mutation(waiters_retry),
-    Mutation(no_conversation_lock),
-    Mutation(max_age_of_the_second_reader_ignored),
-    Mutation(told_list_forgotten),
-    Mutation(probe_without_the_timestamp),
-    Mutation(probe_without_the_counter),
-    Mutation(append_without_confirmation),
-    Mutation(list_without_closing_proof),
-    Mutation(waveform_without_the_counter),
-    Mutation(stamp_not_checked_after, grain="byte"),
-    Mutation(swapped_serial_ignored),
-    Mutation(age_from_the_reads_end),
-    Mutation(status_kept_from_the_reads_end),
-    Mutation(late_status_fill_after_stop),
-    Mutation(wall_clock_for_age),
-    Mutation(eviction_forgets_the_dirty_flag),
-    Mutation(dirty_flag_cleared_by_events),
-    Mutation(drop_keeps_the_generation),
-    Mutation(flush_touches_another_device),
-    Mutation(aliasing),
-    Mutation(stored_before_it_is_written, grain="kept"),
-    Mutation(mirror_keeps_the_old_memory, grain="kept"),
+    Mutation(no_generation_check, 0),
+    Mutation(forced_read_joins_a_departed_flight, 0),
+    Mutation(doors_always_open, 0),
+    Mutation(reader_owns_the_flight, 0),
+    Mutation(waiters_retry, 0),
+    Mutation(no_conversation_lock, 0),
+    Mutation(max_age_of_the_second_reader_ignored, 0),
+    Mutation(told_list_forgotten, 0),
+    Mutation(probe_without_the_timestamp, 0),
+    Mutation(probe_without_the_counter, 0),
+    Mutation(append_without_confirmation, 0),
+    Mutation(list_without_closing_proof, 0),
+    Mutation(waveform_without_the_counter, 0),
+    Mutation(stamp_not_checked_after, 0, grain="byte"),
+    Mutation(swapped_serial_ignored, 0),
+    Mutation(age_from_the_reads_end, 0),
+    Mutation(status_kept_from_the_reads_end, 0),
+    Mutation(late_status_fill_after_stop, 0),
+    Mutation(wall_clock_for_age, 0),
+    Mutation(eviction_forgets_the_dirty_flag, 0),
+    Mutation(dirty_flag_cleared_by_events, 0),
+    Mutation(drop_keeps_the_generation, 0),
+    Mutation(flush_touches_another_device, 0),
+    Mutation(aliasing, 0),
+    Mutation(status_not_doubted, 0),
+    Mutation(settings_not_doubted, 0),
+    Mutation(erase_keeps_the_device, 0),
+    Mutation(a_line_that_died_says_a_command_again, 0),
+    Mutation(erase_without_the_last_key, 0),
+    Mutation(erase_without_the_counter, 0, grain="kept"),
+    Mutation(erase_without_the_archive, 0),
+    Mutation(command_for_whatever_answers, 0),
+    Mutation(erase_of_any_number, 0),
+    Mutation(unknown_is_told_as_failed, 0),
+    Mutation(done_without_an_acknowledgement, 0),
+    Mutation(a_trial_writes, 0),
+    Mutation(command_begins_unrecorded, 0, grain="kept"),
+    Mutation(command_of_a_stopped_relay_ends_unrecorded, 0, grain="kept"),
+    Mutation(settings_are_doubted_in_memory_only, 0, grain="kept"),
+    Mutation(stored_before_it_is_written, 0, grain="kept"),
+    Mutation(mirror_keeps_the_old_memory, 0, grain="kept"),
 ]
 
 

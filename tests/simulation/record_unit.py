@@ -3,7 +3,9 @@ A unit at the grain of records: what stands behind an address, and a conversatio
 
 ``RecordUnit`` is the memory; people touch it at any instant. ``RecordTalk`` has the verbs of
 ``MiniMate`` that the relay uses, in the same order of exchanges and with the same errors. Each
-exchange takes virtual time, and sees the memory as it is at that exchange's end.
+exchange takes virtual time, and sees the memory as it is at that exchange's end. The verbs that
+change a unit are those of production, frame by frame; a unit hears a command at the begin or at the
+end of its exchange, so one that is lost was followed or was not.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from auditor import Auditor, Sample, Slot
+from auditor import Auditor, Sample
+from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
 from minimateplus.client import OnImage, OnProgress
+from minimateplus.commanding import Commanding
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,
@@ -35,6 +39,7 @@ from minimateplus.errors import (
 )
 from minimateplus.model import (
     FIRST_KEY,
+    CallHome,
     Event,
     MemoryProbe,
     MonitorStatus,
@@ -45,10 +50,17 @@ from minimateplus.model import (
     UnitInfo,
     Waveform,
 )
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator import payloads
+from minimateplus.simulator.unit import DEFAULT_SETUP, NEVER_SET_UNIT, SENSOR_CHECK_S
+from minimateplus.simulator.writing import SettingsWrite
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import NO_PARAMS, Command
+from minimateplus.wire.framing import Frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+T = TypeVar("T")
 
 REPLY_S = 10.0
 T0 = datetime(2026, 4, 1, 0, 28, 12)
@@ -82,13 +94,38 @@ def _setup(version: int) -> RecordingSetup:
 
 
 SETUPS = [_setup(version) for version in range(64)]
+
+
+@lru_cache(maxsize=64)
+def setup_block(version: int) -> bytes:
+    """Return the block of a setup that says its version in its notes."""
+    return payloads.setup_block(replace(DEFAULT_SETUP, notes=str(version)))
+
+
+@lru_cache(maxsize=256)
+def version_of(block: bytes) -> int:
+    """Return the version that a setup block says."""
+    return int(layouts.parse_setup(block).notes or -1)
+
+
+def home_in_few_words(home: CallHome) -> tuple[bool, int]:
+    """Return what the worlds change of call-home settings."""
+    return home.enabled, home.retries
+
+
+@lru_cache(maxsize=256)
+def home_of(block: bytes) -> tuple[bool, int]:
+    """Return what a call-home block says, in few words."""
+    return home_in_few_words(layouts.parse_call_home(block))
+
+
 PEAKS = {
     look: Peaks(tran_in_s=look, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None)
     for look in LOOKS
 }
 
 
-class RecordUnit:
+class RecordUnit(FollowsOrders):
     """
     The memory of one unit, and its clock.
 
@@ -108,12 +145,14 @@ class RecordUnit:
         never_set: bool = False,
         falling_counter: bool = False,
     ) -> None:
+        super().__init__()
         self.serial = serial
         self.slots: tuple[Slot, ...] = ()
         self.stored: list[Event] = []
         self.lifetime_count = 0
         self.setup_version = 0
-        self.is_on = False
+        self.call_home_block = payloads.call_home_block()
+        self._monitor_since_s: float | None = None
         self.memory = 0
         self._now_s = now_s
         self._never_set = never_set
@@ -160,6 +199,41 @@ class RecordUnit:
         if self._falling_counter:
             self.lifetime_count = 0
 
+    @property
+    def call_home(self) -> tuple[bool, int]:
+        return home_of(self.call_home_block)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether monitoring was started."""
+        return self._monitor_since_s is not None
+
+    @property
+    def is_monitoring(self) -> bool:
+        since_s = self._monitor_since_s
+        return since_s is not None and self._now_s() - since_s >= SENSOR_CHECK_S
+
+    def start_monitoring(self) -> None:
+        if self._monitor_since_s is None:
+            self._monitor_since_s = self._now_s()
+
+    def stop_monitoring(self) -> None:
+        self._monitor_since_s = None
+
+    def look(self, command: Command) -> bytes:
+        """Return the block that a command fetches; of the status nobody reads it here."""
+        if command.sub in LAST_WORDS:
+            self.note_look(command.sub, self.slots)
+        match command.sub:
+            case commands.CALL_HOME.sub:
+                return self.call_home_block
+            case commands.EVENT_COUNTER.sub:
+                return layouts.EVENT_COUNTER.build({"lifetime_count": self.lifetime_count})
+            case commands.TRIGGER_BLOCK.sub | commands.UNKNOWN_BLOCK.sub:
+                return payloads.unknown_block(command.sub)
+            case _:
+                return b""
+
     def find(self, key: bytes) -> int | None:
         """Return the place of the event with that key."""
         for place, event in enumerate(self.stored):
@@ -188,6 +262,52 @@ def usable(begun: bytes, first: bytes) -> bytes:
         return b""
     begun = begun[: len(begun) - len(begun) % CHUNK.size]
     return begun if begun.startswith(first) else b""
+
+
+class HeardCommands:
+    """What a unit remembers of the commands of one conversation, and follows of them."""
+
+    def __init__(self) -> None:
+        self._looked: set[int] | None = None
+        """SUBs fetched since an erase began."""
+        self._write = SettingsWrite()
+
+    def note_look(self, sub: int) -> None:
+        if self._looked is not None:
+            self._looked.add(sub)
+
+    def follow(self, unit: RecordUnit, frame: Frame, order: Order | None) -> bool:
+        """Let ``unit`` follow a command; return whether it is acknowledged."""
+        match frame.sub:
+            case commands.START_MONITORING.sub:
+                unit.start_monitoring()
+                unit.on_followed(order, "start")
+            case commands.STOP_MONITORING.sub:
+                unit.stop_monitoring()
+                unit.on_followed(order, "stop")
+            case commands.ERASE_BEGIN.sub:
+                self._looked = set()
+            case commands.ERASE_CONFIRM.sub:
+                looked, self._looked = self._looked or set(), None
+                if not {commands.MONITOR_STATUS.sub, commands.STORAGE_RANGE.sub} <= looked:
+                    return False
+                unit.on_erasing(order)
+                unit.erase(unit.new_memory())
+                unit.on_followed(order, "erase")
+            case _:
+                if not self._write.takes(frame):
+                    return False
+                self._take_settings(unit, order)
+        return True
+
+    def _take_settings(self, unit: RecordUnit, order: Order | None) -> None:
+        write = self._write
+        if write.setup is not None:
+            unit.setup_version, write.setup = version_of(write.setup), None
+            unit.on_followed(order, "config")
+        if write.call_home is not None:
+            unit.call_home_block, write.call_home = write.call_home, None
+            unit.on_followed(order, "call home")
 
 
 class Wire:
@@ -219,6 +339,7 @@ class Wire:
         self.deaf_until_s = 0.0
         self.talking = 0
         self.on_contact: Callable[[str], None] = lambda address: None
+        self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
 
     def plug(self, unit: RecordUnit | None) -> None:
@@ -233,30 +354,35 @@ class Wire:
     def trouble(self) -> None:
         self.auditor.note_trouble(self.address, self.now_s())
 
-    async def open(self) -> RecordTalk:
-        """Call; return a conversation once the unit has answered POLL."""
+    async def open(self, *, wake: bool = True) -> RecordTalk:
+        """Call; return a conversation once the unit has answered POLL, if it was to be woken."""
         self.on_contact(self.address)
         if self.talking:
             self.auditor.complain(f"{self.address}: called while a conversation is open")
         self.talking += 1
         talk = RecordTalk(self)
         try:
-            await talk.wake()
+            await talk.call()
+            if wake:
+                await talk.wake()
         except BaseException:
             await talk.close()
             raise
         return talk
 
 
-class RecordTalk:
-    """One conversation, with the verbs of ``MiniMate``."""
+class RecordTalk(Commanding):
+    """One conversation, with the verbs of ``MiniMate``; those that change a unit are its own."""
 
     def __init__(self, wire: Wire) -> None:
+        # (Nothing of ``Talk`` below its exchanges is used: there are no bytes here.)
         self._wire = wire
+        self._heard = HeardCommands()
         self._busy = False
         self._is_open = True
         self.exchanges = 0
         self.answers = 0
+        self.commands_sent = 0
         self.serial: str | None = None
         self.is_usable = True
 
@@ -297,11 +423,21 @@ class RecordTalk:
         finally:
             self._busy = False
 
-    async def _exchange(self) -> RecordUnit:
-        """One exchange; return the unit as it is at its end."""
+    @asynccontextmanager
+    async def _operation(self, doing: str) -> AsyncIterator[None]:
+        async with self._verb():
+            yield
+
+    async def _exchange_records(
+        self, hear: Callable[[RecordUnit], None] | None = None
+    ) -> RecordUnit:
+        """One exchange; return the unit as it is at its end. ``hear``: what a command does."""
         wire = self._wire
         self.exchanges += 1
         plugs, asked = wire.plugs, wire.unit
+        if hear is not None and asked is not None and wire.chance.random() < 0.5:
+            hear(asked)
+            hear = None
         await wire.pause()
         fault = ""
         if wire.next_faults:
@@ -318,33 +454,78 @@ class RecordTalk:
             if fault == "drop":
                 raise LinkClosedError(f"{wire.address}: the far end hung up")
             raise RemoteProtocolError(f"{wire.address}: broken frames")
+        if hear is not None:
+            hear(unit)
         self.answers += 1
         return unit
 
-    async def wake(self) -> None:
+    async def _command(
+        self, command: Command, data: bytes = b"", *, params: bytes = NO_PARAMS
+    ) -> None:
+        wire = self._wire
+        self.commands_sent += 1
+        order = wire.on_say(wire.address, command.sub)
+        frame = Frame(command.sub, len(data), params, data)
+        followed: list[bool] = []
+        await self._exchange_records(
+            lambda unit: followed.append(self._heard.follow(unit, frame, order))
+        )
+        if not followed[0]:
+            await asyncio.sleep(REPLY_S)
+            wire.trouble()
+            raise ReplyTimeoutError(f"{wire.address}: no answer within {REPLY_S:g} s")
+
+    async def _say_unheard(self, command: Command) -> None:
+        """The unit hears it at once, a while later, or never."""
+        wire = self._wire
+        self.exchanges += 1
+        if not command.changes:
+            return
+        self.commands_sent += 1
+        order = wire.on_say(wire.address, command.sub)
+        unit, later = wire.unit, wire.chance.randrange(3)
+        frame = Frame(command.sub, 0, NO_PARAMS, b"")
+        if unit is not None and later < 2:
+            loop = asyncio.get_running_loop()
+            loop.call_later(later * wire.pace_s, self._heard.follow, unit, frame, order)
+
+    async def _fetch(self, command: Command, params: bytes = NO_PARAMS) -> bytes:
+        unit = await self._exchange_records()
+        self._heard.note_look(command.sub)
+        return unit.look(command)
+
+    async def _if_answered(self, command: Command, read: Callable[[], Awaitable[T]]) -> T | None:
+        return await read()
+
+    async def _read_setup_block(self) -> bytes:
+        return setup_block((await self._exchange_records()).setup_version)
+
+    async def call(self) -> None:
         wire = self._wire
         if wire.now_s() < wire.deaf_until_s:
             await asyncio.sleep(wire.chance.choice((0.0, 1.0, REPLY_S)))
             wire.trouble()
             kind = wire.chance.choice((ConnectError, ConnectTimeoutError))
             raise kind(f"{wire.address}: nobody there")
+
+    async def wake(self) -> None:
         async with self._verb():
-            await self._exchange()
+            await self._exchange_records()
 
     async def read_serial(self) -> str:
         async with self._verb():
-            return await self._serial()
+            return await self._read_serial()
 
-    async def _serial(self) -> str:
-        self.serial = (await self._exchange()).serial
+    async def _read_serial(self) -> str:
+        self.serial = (await self._exchange_records()).serial
         return self.serial
 
     async def read_info(self) -> UnitInfo:
         async with self._verb():
             began_s = self._wire.now_s()
-            serial = await self._serial()
+            serial = await self._read_serial()
             number = self._sample(began_s, serial)
-            setup = SETUPS[(await self._exchange()).setup_version]
+            setup = SETUPS[(await self._exchange_records()).setup_version]
             return UnitInfo(
                 serial=serial,
                 firmware=str(number),
@@ -356,37 +537,44 @@ class RecordTalk:
                 setup=setup,
             )
 
-    def _sample(self, began_s: float, serial: str) -> int:
-        auditor = self._wire.auditor
+    def _sample(self, began_s: float, serial: str, monitoring: bool | None = None) -> int:
+        auditor, now_s = self._wire.auditor, self._wire.now_s()
         number = len(auditor.samples)
-        auditor.samples[number] = Sample(began_s, auditor.step(), self._wire.now_s(), serial)
+        auditor.samples[number] = Sample(began_s, auditor.step(), now_s, serial, monitoring)
         return number
 
     async def read_storage_range(self) -> StorageRange:
         async with self._verb():
-            return self._range_of(await self._exchange())
+            return await self._read_storage_range()
 
-    @staticmethod
-    def _range_of(unit: RecordUnit) -> StorageRange:
+    async def _read_storage_range(self) -> StorageRange:
+        unit = await self._exchange_records()
+        unit.look(commands.STORAGE_RANGE)
+        self._heard.note_look(commands.STORAGE_RANGE.sub)
         return StorageRange(FIRST_KEY, unit.stored[-1].key if unit.stored else FIRST_KEY)
 
     async def read_lifetime_count(self) -> int:
         async with self._verb():
-            return (await self._exchange()).lifetime_count
+            return await self._read_lifetime_count()
+
+    async def _read_lifetime_count(self) -> int:
+        unit = await self._exchange_records()
+        unit.note_look(commands.EVENT_COUNTER.sub, unit.slots)
+        return unit.lifetime_count
 
     async def read_probe(self) -> MemoryProbe:
         async with self._verb():
-            serial = await self._serial()
-            last = self._range_of(await self._exchange()).last_key
+            serial = await self._read_serial()
+            last = (await self._read_storage_range()).last_key
             is_empty = False
             if last == FIRST_KEY:
-                is_empty = not (await self._exchange()).stored
+                is_empty = not (await self._exchange_records()).stored
             timestamp = None
             if not is_empty:
-                event = self._visit(await self._exchange(), last)
+                event = self._visit(await self._exchange_records(), last)
                 moment = event.timestamp_unit
                 timestamp = None if moment is None else moment.isoformat()
-            counted = (await self._exchange()).lifetime_count
+            counted = await self._read_lifetime_count()
             return MemoryProbe(
                 serial=serial,
                 first_key=FIRST_KEY,
@@ -421,7 +609,7 @@ class RecordTalk:
         async with self._verb():
             events: list[Event] = []
             offset, seen = 0, 0
-            unit = await self._exchange()
+            unit = await self._exchange_records()
             if after is not None:
                 offset = after.index + 1
                 self._check_stamp(unit, after)
@@ -432,7 +620,7 @@ class RecordTalk:
                 key = FIRST_KEY if unit.stored else None
             while key is not None:
                 seen += 1
-                unit = await self._exchange()
+                unit = await self._exchange_records()
                 found = self._visit(unit, key)
                 events.append(
                     Event(
@@ -468,7 +656,7 @@ class RecordTalk:
         on_image: OnImage | None = None,
     ) -> Waveform:
         async with self._verb():
-            self._check_stamp(await self._exchange(), event)
+            self._check_stamp(await self._exchange_records(), event)
             first = await self._chunk(event.key, 0)
             image = usable(begun, first)
             if not image:
@@ -484,7 +672,7 @@ class RecordTalk:
                 image += chunk
             if on_progress is not None:
                 on_progress(Progress(what="bytes", done=IMAGE_BYTES, total=IMAGE_BYTES))
-            record = self._check_stamp(await self._exchange(), event)
+            record = self._check_stamp(await self._exchange_records(), event)
             return Waveform(
                 event=replace(event, record=record),
                 counts=counts_of(columns_of(image)),
@@ -497,7 +685,7 @@ class RecordTalk:
             )
 
     async def _chunk(self, key: bytes, at: int) -> bytes:
-        unit = await self._exchange()
+        unit = await self._exchange_records()
         place = unit.find(key)
         if place is None and not at:
             raise RemoteProtocolError(f"{self.name}: no STRT record at {key.hex()}")
@@ -508,10 +696,11 @@ class RecordTalk:
             wire = self._wire
             began_s = wire.now_s()
             is_slow, wire.is_slow = wire.is_slow, False
-            unit = await self._exchange()
-            number = self._sample(began_s, unit.serial)
+            unit = await self._exchange_records()
+            monitoring = unit.is_monitoring
+            number = self._sample(began_s, unit.serial, monitoring)
             status = MonitorStatus(
-                monitoring=unit.is_on,
+                monitoring=monitoring,
                 clock_unit=None,
                 battery_v=None,
                 memory_total_bytes=number,

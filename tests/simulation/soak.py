@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mutations import MUTATIONS, Mutation, planted
 from world import GRAINS, World, story_hash
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,27 @@ def first_broken(grain: str, seeds: range) -> Broken | None:
         if broken := World(grain, seed).live():
             return seed, broken
     return None
+
+
+def first_caught(mutation: Mutation, worlds: int) -> Broken | None:
+    """Plant a fault; return the first world that catches it, first of all where one once did."""
+    with planted(mutation):
+        seeds = range(mutation.found, mutation.found + 1)
+        return first_broken(mutation.grain, seeds) or first_broken(mutation.grain, range(worlds))
+
+
+def catch(names: list[str], worlds: int) -> int:
+    """Say in which world each planted fault is caught first: so they are found anew."""
+    missed = 0
+    for mutation in MUTATIONS:
+        if names and mutation.name not in names:
+            continue
+        with planted(mutation):
+            broken = first_broken(mutation.grain, range(worlds))
+        missed += broken is None
+        seed, complaints = broken or (f"none of {worlds}", ["not caught"])
+        print(f"{mutation.name}: {mutation.grain} world {seed}: {complaints[0]}", flush=True)
+    return missed
 
 
 def _run_batch(batch: tuple[str, int]) -> tuple[int, Broken | None]:
@@ -162,7 +184,11 @@ def main() -> int:
     parser.add_argument("--kept", type=int, default=20_000, help="worlds with a database")
     parser.add_argument("--again", action="store_true", help="forget how far the last run came")
     parser.add_argument("--replay", nargs=2, metavar=("GRAIN", "SEED"), help="tell one world")
+    parser.add_argument("--catch", nargs="*", metavar="FAULT", help="find planted faults anew")
+    parser.add_argument("--worlds", type=int, default=6000, help="of each --catch")
     given = parser.parse_args()
+    if given.catch is not None:
+        return catch(given.catch, given.worlds)
     if given.replay:
         grain, seed = given.replay
         if grain not in GRAINS:

@@ -14,7 +14,7 @@ from mutations import (
     tags_shared,
     told_list_forgotten_by_a_restart,
 )
-from soak import command_to_replay, first_broken
+from soak import command_to_replay, first_broken, first_caught
 from world import GRAINS, World, draw_plan, story_hash
 
 RECORD_WORLDS = 4000
@@ -37,8 +37,7 @@ def test_no_world_breaks_a_promise(grain: str, count: int) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_planted_fault_is_caught(mutation: Mutation) -> None:
-    with planted(mutation):
-        broken = first_broken(mutation.grain, range(WORLDS_TO_CATCH))
+    broken = first_caught(mutation, WORLDS_TO_CATCH)
     assert broken is not None, f"{WORLDS_TO_CATCH} worlds passed with {mutation.name}"
     seed, complaints = broken
     sys.stdout.write(f"{mutation.name}: {mutation.grain} world {seed}: {complaints[0]}\n")

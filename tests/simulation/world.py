@@ -27,14 +27,20 @@ from heapq import heappop
 from typing import Any, Protocol, cast
 
 import structlog
-from auditor import Auditor, Contact, Request, Slot
+from auditor import Auditor, Contact, Request
 from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
 from disk import Disk
+from orders import ERASE, Order, Slot
 from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
 from minimateplus.client import MiniMate
+from minimateplus.errors import MiniMateError
 from minimateplus.link import Address
+from minimateplus.model import CallHomeChange, SetupChange
+from sfm.backoff import RestingError
+from sfm.commands import By, Commands, Done
+from sfm.flights import BusyError, ClosingError
 from sfm.freshness import Freshness
 from sfm.gateway import Answer, Gateway, Provenance
 from sfm.keeper import Keeper
@@ -47,6 +53,8 @@ LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
 ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
 """For whom this task runs; a flight is made in the context of the reader who first wanted it."""
+ORDER: contextvars.ContextVar[Order | None] = contextvars.ContextVar("order", default=None)
+"""For which order this task runs."""
 
 
 class SeededLoop(VirtualTimeLoop):
@@ -91,13 +99,19 @@ class AnyUnit(Protocol):
     serial: str
     setup_version: int
     memory: int
-    is_on: bool
+    call_home_block: bytes
 
+    @property
+    def call_home(self) -> tuple[bool, int]: ...
+    @property
+    def is_on(self) -> bool: ...
     @property
     def slots(self) -> tuple[Slot, ...]: ...
     def record(self, physical: int, *, look: int = 0, size: int = 0) -> None: ...
     def erase(self, memory: int) -> None: ...
     def set_clock_back(self) -> None: ...
+    def start_monitoring(self) -> None: ...
+    def stop_monitoring(self) -> None: ...
 
 
 class AnyWire(Protocol):
@@ -107,20 +121,33 @@ class AnyWire(Protocol):
     next_faults: list[str]
     deaf_until_s: float
     on_contact: Callable[[str], None]
+    on_say: Callable[[str, int], Order | None]
     is_closing: Callable[[], bool]
 
     def plug(self, unit: Any) -> None: ...
-    async def open(self) -> Any: ...
+    async def open(self, *, wake: bool = True) -> Any: ...
+
+
+ORDERS = {
+    "start": 3,
+    "stop": 3,
+    "unheard": 1,
+    "config": 3,
+    "call home": 2,
+    "erase": 4,
+    "rescue": 2,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """What happens often in a world: weights of acts, things and wishes."""
+    """What happens often in a world: weights of acts, things, wishes and orders."""
 
     name: str
     acts: dict[str, int]
     things: dict[str, int]
     wishes: dict[str, int]
+    orders: dict[str, int] = field(default_factory=lambda: ORDERS)
     two_addresses: float = 0.3
     never_set: float = 0.5
     falling_counter: float = 0.15
@@ -147,6 +174,7 @@ ACTS = {
     "restart": 1,
     "wall": 2,
     "cancel": 4,
+    "order": 4,
 }
 THINGS = {"info": 2, "events": 5, "event": 1, "waveform": 4, "status": 2}
 WISHES = {"any": 8, "force": 3, "max_age": 3, "only": 1, "stale": 2}
@@ -189,7 +217,16 @@ THEMES = (
     ),
     Theme(
         "bad roads",
-        {"faults": 8, "deaf": 5, "append": 2, "rerecord": 2, "swap": 2, "cancel": 3, "restart": 1},
+        {
+            "faults": 8,
+            "deaf": 5,
+            "append": 2,
+            "rerecord": 2,
+            "swap": 2,
+            "cancel": 3,
+            "restart": 1,
+            "order": 4,
+        },
         THINGS,
         {"any": 6, "force": 2, "max_age": 1, "stale": 5},
         faults=0.7,
@@ -216,10 +253,38 @@ THEMES = (
     ),
     Theme(
         "swaps",
-        {"swap": 8, "append": 2, "monitor": 1, "restart": 1},
+        {"swap": 8, "append": 2, "monitor": 1, "restart": 1, "order": 2},
         THINGS,
         WISHES,
         faults=0.05,
+    ),
+    Theme(
+        "commands",
+        {
+            "order": 20,
+            "faults": 3,
+            "cancel": 2,
+            "restart": 1,
+            "keypad": 1,
+            "append": 1,
+            "rerecord": 1,
+            "swap": 1,
+            "slow": 1,
+        },
+        {"status": 6, "info": 5, "call home": 3, "events": 3, "waveform": 2},
+        {"any": 8, "force": 2, "max_age": 3, "only": 1, "stale": 2},
+        {"start": 4, "stop": 4, "unheard": 2, "config": 5, "call home": 3, "erase": 1, "rescue": 1},
+        faults=0.4,
+        meddling=3,
+    ),
+    Theme(
+        "erasing",
+        {"order": 12, "append": 2, "rerecord": 2, "erase": 1, "faults": 2, "cancel": 1},
+        {"waveform": 8, "events": 3, "event": 1, "info": 1},
+        {"any": 8, "force": 1, "max_age": 4, "only": 2, "stale": 2},
+        {"erase": 8, "rescue": 2, "config": 1},
+        faults=0.2,
+        meddling=2,
     ),
 )
 
@@ -227,15 +292,17 @@ THEMES = (
 KEPT_THEMES = tuple(
     replace(
         theme,
-        # A written setting is forgotten by a restart until commands come with the store.
+        # Settings that the cache alone is told of are not remembered over a restart; commands are.
         acts={
             **{kind: weight for kind, weight in theme.acts.items() if kind != "config"},
+            "order": max(4, theme.acts.get("order", 0)),
             "restart": 3,
-            "crash": 8,
+            "crash": 3 if theme.acts.get("order", 0) > 8 else 8,
             "rerecord": 4 + theme.acts.get("rerecord", 0),
         },
         things={**theme.things, "waveform": 3 + theme.things.get("waveform", 0)},
         wishes={**theme.wishes, "only": 2, "stale": 2 + theme.wishes.get("stale", 0)},
+        orders={"config": 1} if theme.acts.get("config", 0) > 3 else theme.orders,
     )
     for theme in THEMES
 )
@@ -334,6 +401,8 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
             thing,
             _wish(chance, _pick(chance, theme.wishes)),
         )
+        if thing == "call home":
+            act.freshness = Freshness(force=True)  # it is never kept
         plan.acts.append(act)
     for _ in range(chance.randint(0, theme.meddling)):
         act = Act(
@@ -343,6 +412,8 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
             chance.randrange(plan.addresses),
             chance.randrange(1 << 16),
         )
+        if act.kind == "order":
+            act.thing = _pick(chance, theme.orders)
         plan.acts.append(act)
 
 
@@ -376,6 +447,8 @@ class World:
             validated_s=self.plan.settings.validated_s,
             most_readers_are_few=self.plan.few,
             queue_s=self.plan.settings.queue_s,
+            falling_counter=self.plan.falling_counter,
+            answers_travel=self.plan.grain == "byte",
         )
         self.story: list[tuple[float, str]] = []
         self.broken: list[str] = []
@@ -396,7 +469,8 @@ class World:
         self._keys = [Gateway.conn_key(address) for address in self._addresses]
         self._units: list[Any] = [None] * len(self._addresses)
         self._wires: list[AnyWire] = []
-        self._readers: dict[asyncio.Task[None], Request] = {}
+        self._readers: dict[asyncio.Task[None], Request | Order] = {}
+        """Everybody who waits for something: readers, and who gave an order."""
         self._flights: dict[asyncio.Task[Any] | None, None] = {}
         self._meddlers: list[asyncio.Task[None]] = []
 
@@ -442,6 +516,9 @@ class World:
                 falling_counter=plan.falling_counter,
             )
         unit.memory = self._new_memory()
+        unit.new_memory = self._new_memory
+        unit.on_erasing = lambda order: self._erasing(unit, order)
+        unit.on_followed = lambda order, what: self._followed(unit, order, what)
         for _ in range(self.chance.choice((0, 1, 1, 2, 2, 3))):
             self._record(unit)
         return unit
@@ -485,6 +562,7 @@ class World:
         for place, key in enumerate(self._keys):
             wire = self._build_wire(key)
             wire.on_contact = self._contact
+            wire.on_say = self._said
             wire.is_closing = lambda: self._closing
             self._wires.append(wire)
             self._units[place] = self._build_unit()
@@ -501,6 +579,7 @@ class World:
         await self._stop_relay()
         if self._disk is not None:
             self._disk.hold_against(self.auditor.complain)
+            self._disk.hold_orders(self.auditor.book.orders, self.auditor.complain)
         if self._meddlers:
             await asyncio.wait(self._meddlers)
 
@@ -509,8 +588,7 @@ class World:
         if waiting:
             _, waiting_still = await asyncio.wait(waiting, timeout=LONGEST_WAIT_S)
             for task in waiting_still:
-                request = self._readers[task]
-                self.broken.append(f"reader {request.number} waits for ever ({request.thing})")
+                self.broken.append(f"{self._readers[task].name} waits for ever")
 
     def _start_relay(self) -> None:
         if self._disk is None or self._life < 0:
@@ -533,9 +611,11 @@ class World:
             self.plan.settings,
             keeper=keeper,
             connect=self._connect,
+            connect_unheard=self._connect_unheard,
             clock=clock,
             wall=self._wall,
         )
+        self.commands = Commands(self.gateway, clock=clock, wall=self._wall)
 
     async def _stop_relay(self) -> None:
         self._closing = True
@@ -550,8 +630,17 @@ class World:
         wire = self._wires[self._addresses.index(address)]
         return cast("MiniMate", await wire.open())
 
+    async def _connect_unheard(self, address: Address) -> MiniMate:
+        wire = self._wires[self._addresses.index(address)]
+        return cast("MiniMate", await wire.open(wake=False))
+
     def _contact(self, key: str) -> None:
-        """Note the first time that a flight turns to its unit."""
+        """Note the first time that a flight, or an order, turns to its unit."""
+        order = ORDER.get()
+        if order is not None and not order.is_begun:
+            order.is_begun = True
+            if self._disk is not None and not self._disk.has_begun(order.actor):
+                self.auditor.complain(f"{order.name}: turned to the unit before it was noted")
         task = asyncio.current_task()
         asker = ASKER.get()
         if asker is None or task in self._flights:
@@ -570,8 +659,48 @@ class World:
             self.auditor.note_state(key, now_s, None, 0, (), 0)
         else:
             self.auditor.note_state(
-                key, now_s, unit.serial, unit.memory, unit.slots, unit.setup_version
+                key,
+                now_s,
+                unit.serial,
+                unit.memory,
+                unit.slots,
+                unit.setup_version,
+                unit.call_home,
             )
+
+    # --- what units and wires tell of commands ---------------------------------------------------
+
+    def _said(self, key: str, sub: int) -> Order | None:
+        order = ORDER.get()
+        if order is None or order.address != key:
+            self.auditor.complain(f"{sub:02X} is said to {key}, and nobody ordered it")
+        else:
+            self.auditor.note_said(order, self._life, sub)
+            unit = self._units[self._keys.index(key)]
+            if sub == ERASE[0] and unit is not None:
+                order.held_at_begin = unit.slots
+        return order
+
+    def _erasing(self, unit: Any, order: Order | None) -> None:
+        archived: set[Any] = set()
+        if self._disk is not None and order is not None and not order.asked["discard"]:
+            archived = self._disk.archived_waveforms()
+
+        def is_archived(slot: Slot) -> bool:
+            return any(
+                found[:3] == (unit.serial, slot.key, slot.timestamp)
+                and self._physicals(found[3]) == {slot.physical}
+                for found in archived
+            )
+
+        book = self.auditor.book
+        book.note_erasing(order, unit.slots, unit.looked, is_archived)
+
+    def _followed(self, unit: Any, order: Order | None, what: str) -> None:
+        self.auditor.book.note_followed(order, unit.serial, what)
+        self._tell(f"{unit.serial} follows {order.name if order else 'nobody'}: {what}")
+        if unit in self._units:
+            self._note(self._units.index(unit))
 
     def _tell(self, what: str) -> None:
         self.story.append((round(self.loop.now_s, 6), what))
@@ -678,8 +807,10 @@ class World:
 
     def _do_monitor(self, act: Act, unit: Any) -> None:
         """Monitoring is started or stopped, and the unit acknowledges it."""
-        if unit is not None:
-            unit.is_on = not unit.is_on
+        if unit is not None and unit.is_on:
+            unit.stop_monitoring()
+        elif unit is not None:
+            unit.start_monitoring()
         self.cache.invalidate_monitor_status(self._keys[act.place])
         self.auditor.note_barrier(self._life, self._keys[act.place], "status")
 
@@ -691,6 +822,8 @@ class World:
         """The relay is killed; what its database has not done by now is never done."""
         assert self._disk is not None
         self._disk.end_life()
+        for order in self.auditor.book.orders:
+            order.crashed |= not order.end_tick
         # Its tasks and its lines end with it; whatever they still ask of the database is dead.
         with suppress(StoreLostError):
             await self._stop_relay()
@@ -704,7 +837,7 @@ class World:
         self._wall_offsets_s.append(self._wall_offsets_s[-1] - step_s)
 
     def _do_cancel(self, act: Act, unit: Any) -> None:
-        """A reader goes away."""
+        """A reader goes away, or somebody who gave an order."""
         waiting = [task for task in self._readers if not task.done()]
         if waiting:
             task = waiting[act.draw % len(waiting)]
@@ -717,6 +850,129 @@ class World:
             do()
 
         self._meddlers.append(self.loop.create_task(wait()))
+
+    # --- orders ----------------------------------------------------------------------------------
+
+    def _do_order(self, act: Act, unit: Any) -> None:
+        """Somebody gives a command to the relay; while an erase goes on, hands are at the unit."""
+        key, chance = self._keys[act.place], random.Random(act.draw)
+        order = Order(
+            len(self.auditor.book.orders),
+            self._life,
+            key,
+            act.thing,
+            self._ask_for(act.thing, unit, chance),
+        )
+        self.auditor.book.orders.append(order)
+        self._tell(f"{order.name} is given")
+        meddles = act.thing == "erase" and unit is not None and chance.random() < 0.5
+        hands = self._hands(act, unit, chance) if meddles else None
+
+        async def give() -> None:
+            address = self._addresses[act.place]
+            if order.asked.get("archives") and self._disk is not None:
+                await self._read_every_waveform(order, address)
+            if hands is not None:
+                unit.hands = hands
+            await self._give(order, address)
+
+        self._readers[self.loop.create_task(give())] = order
+
+    def _hands(self, act: Act, unit: Any, chance: random.Random) -> tuple[int, Callable[[], None]]:
+        """Return what somebody will do at a unit, and at which of its answers."""
+        # (Twice: it is the hardest to find.)
+        deeds = (self._do_append, self._do_rerecord, self._do_rerecord, self._do_erase)
+        deed = chance.choice(deeds)
+        # (Recorded anew at once, and as many: what tells the least.)
+        later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
+
+        def lay_hands() -> None:
+            if self._units[act.place] is unit:
+                self._tell(f"hands are at {unit.serial}")
+                deed(later, unit)
+
+        return chance.randint(1, 6), lay_hands
+
+    def _ask_for(self, command: str, unit: Any, chance: random.Random) -> dict[str, Any]:
+        """Return what is asked for: mostly what fits the unit as it is, now and then not."""
+        serial = "SIM0000" if unit is None or chance.random() < 0.1 else unit.serial
+        match command:
+            case "start" | "stop":
+                return {"follow": chance.random() < 0.5}
+            case "config" | "call home":
+                return {
+                    "value": chance.randrange(64),
+                    "trial": chance.random() < 0.1,
+                    "serial": chance.choice((None, None, serial)),
+                }
+            case "erase":
+                held = 0 if unit is None else len(unit.slots)
+                stale = chance.random() < 0.15
+                return {
+                    "serial": serial,
+                    "count": max(0, held + chance.choice((-1, 1))) if stale else held,
+                    "discard": chance.random() < 0.4,
+                    "archives": chance.random() < 0.7,
+                }
+            case "rescue":
+                return {"serial": serial, "erase": chance.random() < 0.5, "discard": True}
+            case _:
+                return {}
+
+    async def _give(self, order: Order, address: Address) -> None:
+        ORDER.set(order)
+        order.crashed = False
+        order.tick, order.time_s, order.life = self.auditor.step(), self.loop.now_s, self._life
+        try:
+            done = await self._command(order, address)
+        except asyncio.CancelledError as error:
+            if order.cancelled:
+                self._tell(f"{order.name}: who gave it went away")
+                return
+            order.error = error
+        except Exception as error:
+            order.error, order.outcome = error, getattr(error, "outcome", "")
+        else:
+            order.outcome, order.detail = done.outcome, done.detail
+        order.end_tick, order.end_s = self.auditor.step(), self.loop.now_s
+        told = order.detail if order.error is None else repr(order.error)
+        self._tell(f"{order.name} of {order.time_s:.3f}: {order.outcome} {told}")
+
+    async def _read_every_waveform(self, order: Order, address: Address) -> None:
+        """Do what a careful person does before an erase."""
+        with suppress(MiniMateError, BusyError, ClosingError, RestingError, StoreLostError):
+            for index in range(order.asked["count"]):
+                await self.gateway.waveform(address, index)
+
+    async def _command(self, order: Order, address: Address) -> Done:
+        give, asked, by = self.commands, order.asked, By(order.actor, "admin", "local")
+        match order.command:
+            case "start":
+                return await give.start_monitoring(address, by, follow=asked["follow"])
+            case "stop":
+                return await give.stop_monitoring(address, by, follow=asked["follow"])
+            case "unheard":
+                return await give.stop_monitoring(address, by, unheard=True)
+            case "config":
+                change = SetupChange(notes=str(asked["value"]))
+                return await give.change_setup(
+                    address, by, change, serial=asked["serial"], trial=asked["trial"]
+                )
+            case "call home":
+                home = CallHomeChange(enabled=asked["value"] % 4 > 0, retries=asked["value"] % 8)
+                return await give.change_call_home(
+                    address, by, home, serial=asked["serial"], trial=asked["trial"]
+                )
+            case "erase":
+                return await give.erase(
+                    address,
+                    by,
+                    serial=asked["serial"],
+                    count=asked["count"],
+                    discard_unarchived=asked["discard"],
+                )
+            case _:
+                return await give.rescue(address, by, serial=asked["serial"], erase=asked["erase"])
 
     # --- readers ---------------------------------------------------------------------------------
 
@@ -776,6 +1032,8 @@ class World:
                 return await gateway.info(address, freshness)
             case "status":
                 return await gateway.monitor_status(address, freshness)
+            case "call home":
+                return await gateway.call_home(address)
             case "events":
                 return await gateway.events(address, freshness)
             case "event":
@@ -802,9 +1060,12 @@ class World:
         match thing:
             case "info":
                 number = int(value["firmware"].replace(".", "").strip("S"))
-                return number, value["serial"], int(value["setup"]["notes"])
+                return number, value["serial"], int(value["setup"]["notes"]), None
             case "status":
-                return value["memory_total_bytes"] % SAMPLE_BASE, None, None
+                number = value["memory_total_bytes"] % SAMPLE_BASE
+                return number, None, None, value["monitoring"]
+            case "call home":
+                return value["enabled"], value["retries"]
             case "events":
                 return [_slot(event) for event in value]
             case "event":
