@@ -22,13 +22,14 @@ import schemathesis
 from door_world import LOCAL, Door, answer_of, door_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from relay_world import FieldUnit, World
+from relay_world import HERE, FieldUnit, World
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
 from virtual_time import VirtualTimeLoop
 
 from sfm.access import Role
 from sfm.api.rules import RULES
+from sfm.commands import By
 from sfm.server import build_app
 from sfm.settings import Settings
 from sfm.store.tokens import number_of
@@ -36,7 +37,7 @@ from sfm.store.tokens import number_of
 Case = schemathesis.Case[Any]
 
 UNIT = {"host": "unit.invalid", "tcp_port": 12345}
-EXAMPLES = {None: 4, Role.VIEWER: 6, Role.OPERATOR: 6, Role.ADMIN: 12, "local": 12}
+EXAMPLES = {None: 4, Role.VIEWER: 6, Role.OPERATOR: 6, Role.ADMIN: 12, "local": 16}
 """Requests to each route by each role; every second is aimed at the unit that is there."""
 CHECKS: list[CheckFunction] = [
     checks.status_code_conformance,
@@ -166,8 +167,13 @@ def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
     async def start(stack: AsyncExitStack) -> tuple[Door, FieldUnit]:
         world = await stack.enter_async_context(World())
         disk = await world.with_disk(reach=["any"], forced_per_minute=10**6)
-        unit = world.plug(FieldUnit())
-        return door_of(world.gateway, world.settings, disk, real=True), unit
+        unit = world.plug(FieldUnit().record(2))
+        opened = door_of(world.gateway, world.settings, disk, real=True)
+        # Something is in the cache, the archive and the audit log, in whatever order tests run.
+        for index in (0, 1):
+            await world.gateway.waveform(HERE, index)
+        await opened.app.state.commands.stop_monitoring(HERE, By("me", "admin", "127.0.0.1"))
+        return opened, unit
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         stack = AsyncExitStack()
