@@ -12,6 +12,7 @@ come from our own pages.
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -85,6 +86,12 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
+
+def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what every answer is sent with, over TLS or not."""
+    return (*SECURITY, HSTS) if is_secure else SECURITY
+
+
 NO_TOKEN = Problem("token-needed", 401, "A token is needed")
 FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
 TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
@@ -156,6 +163,7 @@ class Guard:
         self._needs_tokens = settings.require_tokens
         self._sessions = sessions
         self._clock = clock
+        self._proxies = [ipaddress.ip_network(one) for one in settings.trusted_proxies]
         self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
         self._forced = Allowance(settings.forced_per_minute, 60.0, clock)
         self._underway = Underway(settings.most_requests_per_client)
@@ -171,7 +179,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = (*SECURITY, HSTS) if is_secure else SECURITY
+                more = security_headers(is_secure=is_secure)
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
@@ -238,9 +246,22 @@ class Guard:
             if len(self._local) >= 1024:
                 self._local.clear()
             found = self._local[key] = (
-                is_loopback(key[0]) and is_loopback(key[1]) and _is_loopback_name(asked.host)
+                is_loopback(key[0])
+                and is_loopback(key[1])
+                and _is_loopback_name(asked.host)
+                # A proxy that says nothing of whom it forwards for does not make him one of us.
+                and not self._is_proxy(str(key[1]))
             )
             return found
+
+    def _is_proxy(self, address: str) -> bool:
+        """Whether the settings name an address as that of a proxy."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+        return any((mapped or found) in network for network in self._proxies)
 
     async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
         origin = str(scope["client"][0]) if scope.get("client") else ""

@@ -39,6 +39,8 @@ from sfm.store import NO_DATABASE, StoreError
 from sfm.terminal import said
 
 POLL_PROGRESS_S = 0.3
+OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": []}
+"""Of a relay that nobody else can reach, whatever the settings of this machine's real one."""
 TOKEN_VARIABLE = "SFM_TOKEN"
 """Environment variable with the token that is shown to a relay."""
 
@@ -75,7 +77,7 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
 
 async def _own_relay() -> Application:
     """Return a relay in this process; what it reads is archived, if the archive can be had."""
-    application = build_app(Settings(require_tokens=False))
+    application = build_app(Settings(**OPEN))
     keeper = application.state.gateway.keeper
     try:
         await keeper.start()
@@ -86,7 +88,7 @@ async def _own_relay() -> Application:
         return application
     err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
-    return build_app(Settings(database_url=NO_DATABASE, require_tokens=False))
+    return build_app(Settings(database_url=NO_DATABASE, **OPEN))
 
 
 async def ask(

@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door
+from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_of
+from relay_world import HERE as UNIT_HERE
+from relay_world import FieldUnit, World
 from starlette.routing import Route
 from virtual_time import run
 
@@ -346,6 +348,30 @@ def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> No
             return await found.passes("GET", target, secret=secret)
 
     assert run(main()) is passes
+
+
+def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others() -> None:
+    async def main() -> None:
+        async with World() as world:
+            disk = await world.with_disk()
+            world.plug(FieldUnit().record(2))
+            await world.gateway.events(UNIT_HERE)
+            await world.gateway.waveform(UNIT_HERE, 0)
+            found = door_of(world.gateway, world.settings, disk, real=True)
+            own, other = (
+                found.token("own", Role.VIEWER, "SIM0001"),
+                found.token("x", Role.VIEWER, "Y"),
+            )
+            for path in ("", "/waveform", "/image", "/review"):
+                targets = [f"/archive/events/{number}{path}" for number in (1, 2, 99)]
+                assert (await found.ask("GET", targets[0], secret=own)).status_code == 200
+                told = [await found.ask("GET", target, secret=other) for target in targets]
+                assert {answer.status_code for answer in told} == {404}
+                assert {answer.json()["detail"].rstrip("0123456789") for answer in told} == {
+                    "the archive has no recording "
+                }
+
+    run(main())
 
 
 # --- reach ----------------------------------------------------------------------------------------
