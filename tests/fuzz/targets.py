@@ -51,6 +51,7 @@ T = TypeVar("T")
 MAX_MESSAGE_CHARS = 600
 """An error names what came, and does not repeat all of it."""
 ENVELOPE_BYTES = 3
+MOST_PIECES = 128
 SUM_BYTES = 1
 
 
@@ -70,8 +71,8 @@ def frames(data: bytes) -> None:
     for size in (1, 7, 61):
         pieces = FrameReader(direction, limit_bytes=limit_bytes)
         met: list[Frame] = []
-        for at in range(0, len(stream), size):
-            met += pieces.feed(stream[at : at + size])
+        for chunk in _cut(stream, size, 64 * (how[0] >> 4)):
+            met += pieces.feed(chunk)
             assert len(pieces.pending) <= limit_bytes
             assert len(pieces.rubbish) <= RUBBISH_KEPT_BYTES
         assert met == read
@@ -86,6 +87,15 @@ def frames(data: bytes) -> None:
         if len(frame.payload) <= MOST_LOOKED_FOR_BYTES:
             assert _came_with_its_sum(frame, stream)
     _whatever_came_the_next_frame_is_read(whole, direction or Direction.REPLY, limit_bytes)
+
+
+def _cut(stream: bytes, size: int, start: int) -> Iterator[bytes]:
+    """Yield a stream in pieces of ``size``, but only so many of them, from ``start`` on."""
+    stop = start + size * MOST_PIECES
+    yield stream[:start]
+    for at in range(start, stop, size):
+        yield stream[at : min(at + size, stop)]
+    yield stream[stop:]
 
 
 def _every_byte_is_accounted_for(reader: FrameReader, read: list[Frame], stream: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 from targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-MOST_CUTS = 32
+MOST_CUTS = 20
 MOST_BYTES = 100_000
 """Of all files together: the corpus is kept minimised."""
 

@@ -183,6 +183,10 @@ def test_an_endless_chain_is_left_at_the_bound_of_a_walk(monkeypatch: pytest.Mon
     assert f"goes on after {MOST_KEYS}" in str(meet("chain-endless", "log").error)
 
 
+def test_a_chain_that_loops_is_left_where_it_closes() -> None:
+    assert str(meet("chain-loops", "log").error).endswith("the chain of keys returns to 01110000")
+
+
 def test_more_samples_than_there_are_cost_nothing_and_are_not_vouched_for() -> None:
     truth = build_unit().counts_of(0)
     waveform = meet("huge-samples", "waveform").answer

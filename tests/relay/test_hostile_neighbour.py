@@ -29,7 +29,7 @@ FLOODS = {"endless-bytes": "info", "endless-frame": "info", "terabyte": "wavefor
 """Kinds that say much, and what they are asked for so that they do."""
 MOST_PEAK_BYTES = 600_000
 MOST_GROWTH_BYTES = 60_000
-"""Over half of the rounds, in which some 800 kB are said."""
+"""Over two thirds of the rounds, in which some 800 kB are said."""
 
 Asks = dict[str, Callable[[Gateway, Address], Awaitable[Answer]]]
 ASKS: Asks = {
@@ -151,7 +151,7 @@ def test_the_honest_unit_takes_its_time_so_that_a_delay_would_show(alone: Lived)
 def test_readers_of_an_honest_unit_notice_nothing_of_a_hostile_one(
     kind: str, alone: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MAX_KEYS", 40)
+    monkeypatch.setattr(client, "MAX_KEYS", 20)
     lived = live(kind)
     assert lived.honest == alone.honest
     answered = {name for name, ends in lived.ends.items() if "answered" in ends}
@@ -165,9 +165,9 @@ def test_readers_of_an_honest_unit_notice_nothing_of_a_hostile_one(
 def test_memory_stays_flat_however_much_a_hostile_unit_says(kind: str, asked: str) -> None:
     tracemalloc.start()
     try:
-        lived = live(kind, rounds=24, asks={asked: ASKS[asked]})
+        lived = live(kind, rounds=18, asks={asked: ASKS[asked]})
     finally:
         tracemalloc.stop()
-    assert lived.said_bytes >= 1_500_000
+    assert lived.said_bytes >= 1_100_000
     assert lived.peak_bytes <= MOST_PEAK_BYTES
-    assert lived.kept_bytes[-1] - lived.kept_bytes[1] <= MOST_GROWTH_BYTES
+    assert lived.kept_bytes[-1] - lived.kept_bytes[0] <= MOST_GROWTH_BYTES
