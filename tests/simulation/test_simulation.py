@@ -12,10 +12,10 @@ from mutations import (
     etag_without_the_key,
     planted,
     tags_shared,
-    told_list_forgotten_by_a_restart,
 )
+from orders import Order
 from soak import command_to_replay, first_broken, first_caught
-from world import GRAINS, World, draw_plan, story_hash
+from world import ACTS, GRAINS, ORDERS, THEMES, World, draw_plan, story_hash
 
 RECORD_WORLDS = 4000
 BYTE_WORLDS = 60
@@ -56,20 +56,53 @@ def test_a_seed_replays_to_the_last_tick(grain: str) -> None:
 
 def test_the_worlds_are_as_full_as_they_claim() -> None:
     kinds = {act.kind for seed in range(400) for act in draw_plan("record", seed).acts}
-    assert {"rerecord", "swap", "clock", "restart", "cancel", "config", "monitor", "wall"} <= kinds
+    assert kinds == {"read", *ACTS}
+
+
+def orders_of(grain: str, theme: str, worlds: int) -> list[Order]:
+    place = [one.name for one in THEMES].index(theme)
+    orders: list[Order] = []
+    for seed in range(place, worlds * len(THEMES), len(THEMES)):
+        world = World(grain, seed)
+        world.live()
+        orders += world.auditor.book.orders
+    return orders
+
+
+def test_commands_end_in_every_way_that_they_may() -> None:
+    orders = orders_of("record", "commands", 40) + orders_of("record", "erasing", 20)
+    ends = {(order.command, order.outcome) for order in orders}
+    ends |= {(order.command, getattr(order.error, "reason", "")) for order in orders}
+    wanted = {
+        "start": ("done", "failed"),
+        "stop": ("done", "failed"),
+        "unheard": ("unknown",),
+        "config": ("done", "trial", "failed", "unknown", "serial-differs"),
+        "call home": ("done", "trial"),
+        "erase": ("done", "serial-differs", "count-differs", "not-archived", "memory-changed"),
+        "rescue": ("done", "unchanged", "serial-differs"),
+    }
+    assert {(command, end) for command in ORDERS for end in wanted[command]} <= ends
+    assert any(order.cancelled for order in orders)
+
+
+def test_where_there_is_an_archive_an_erase_is_done_without_a_waiver() -> None:
+    orders = orders_of("kept", "erasing", 12)
+    assert any(
+        order.command == "erase" and "erase" in order.followed and not order.asked["discard"]
+        for order in orders
+    )
+
+
+def test_relays_are_killed_in_the_middle_of_commands() -> None:
+    orders = orders_of("kept", "commands", 12)
+    assert any(order.crashed and order.said for order in orders)
 
 
 def test_a_tag_without_the_key_is_caught() -> None:
     assert not tags_shared()
     with planted(Mutation(etag_without_the_key)):
         assert tags_shared()
-
-
-def test_the_world_in_which_an_epoch_named_two_memories_over_a_crash() -> None:
-    seed = 3384  # a list told too late for the cache, a crash, an erase under a clock never set
-    with planted(Mutation(told_list_forgotten_by_a_restart)):
-        assert World("kept", seed).live()
-    assert not World("kept", seed).live()
 
 
 def test_there_are_enough_planted_faults() -> None:

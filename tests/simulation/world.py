@@ -415,6 +415,13 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
         if act.kind == "order":
             act.thing = _pick(chance, theme.orders)
         plan.acts.append(act)
+        if act.kind == "order" and plan.keeps and act.draw & 1:
+            # In the middle of it, or nearly.
+            end = replace(
+                act, number=len(plan.acts), kind=("crash", "restart")[act.draw >> 2 & 3 == 0]
+            )
+            end.at_s += plan.pace_s * (act.draw >> 3 & 15)
+            plan.acts.append(end)
 
 
 def _pick(chance: random.Random, weights: dict[str, int]) -> str:
