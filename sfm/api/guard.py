@@ -100,7 +100,7 @@ TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large"
 REFUSALS = (NO_TOKEN, FOREIGN_PAGE, TOO_OFTEN, TOO_LONG_QUERY, TOO_MANY_HEADERS)
 """The problems that only the door knows."""
 
-AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
+AT_THE_DOOR = (401, 403, 413, 414, 429, 431, 503)
 """What any route may be answered with before it is asked."""
 
 log = structlog.get_logger(__name__)

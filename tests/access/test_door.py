@@ -18,6 +18,7 @@ from sfm.api.rules import OF_ALL_UNITS, RULES
 from sfm.api.sessions import SESSION_S
 from sfm.server import ROUTERS, build_app
 from sfm.settings import Settings
+from sfm.store.errors import StoreFullError
 
 ROLES: tuple[Role | None, ...] = (None, *Role)
 
@@ -327,6 +328,24 @@ def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
             return [*seen, await found.passes(secret=secret)]
 
     assert run(main()) == [True, False]
+
+
+def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_tells() -> None:
+    async def main() -> None:
+        async with World() as world:
+            disk = await world.with_disk()
+            found = door_of(world.gateway, world.settings, disk, real=True)
+            secret = found.token("t", Role.ADMIN)
+            disk.fail(StoreFullError("no room"))
+            page = found.app.openapi()["paths"]
+            for method, path in RULES:
+                answer = await found.ask(method, concrete(path), secret=secret)
+                assert answer.status_code == 503, path
+                assert "no room" not in answer.text
+                if path in page:
+                    assert "503" in page[path][method.lower()]["responses"]
+
+    run(main())
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,24 @@ def test_guesses_are_counted_by_who_is_believed_to_make_them(
     assert guess("203.0.113.78") == (401 if is_believed else 429)
 
 
+@pytest.mark.parametrize(("source", "status"), [(PROXY, 200), ("127.0.0.1", 403)])
+def test_a_browser_behind_the_named_proxy_is_on_the_page_that_it_sees(
+    source: str, status: int, proxied: tuple[Relay, str]
+) -> None:
+    started, secret = proxied
+    headers = {
+        "host": "relay.example",
+        "origin": "https://relay.example",
+        "sec-fetch-site": "same-origin",
+        "x-forwarded-for": "203.0.113.10",
+        "x-forwarded-proto": "https",
+    }
+    wanted = {"token": secret}
+    begun = asked(started.base, source, "POST", "/session", json=wanted, headers=headers)
+    assert begun.status_code == status
+    assert ("; secure" in begun.headers.get("set-cookie", "").lower()) is (status == 200)
+
+
 # --- what it reaches ------------------------------------------------------------------------------
 
 
