@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak soak-kill format clean
+.PHONY: help run test check bench fuzz soak soak-kill format clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,13 @@ check: $(VENV)/.dev ## Format, lint, types, import floors
 
 bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
+
+SECONDS ?= 600
+FUZZ_TARGETS := frames samples captures payloads
+
+fuzz: $(VENV)/.fuzz ## Fuzz what reads foreign bytes, SECONDS=600 for each target
+	@for target in $(FUZZ_TARGETS); do \
+		PYTHONPATH=tests:tests/wire $(BIN)/python tests/fuzz/fuzz.py $$target --seconds $(SECONDS) || exit 1; done
 
 soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on where it stopped
 	@PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK)
@@ -55,6 +62,11 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
 	@echo "Installing what checks and tests need"
 	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.fuzz: requirements-fuzz.txt constraints.txt $(VENV)/.dev
+	@echo "Installing the fuzzer"
+	@$(PIP) install --constraint constraints.txt --requirement requirements-fuzz.txt
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.txt constraints.txt $(VENV)/.dev

@@ -136,7 +136,7 @@ class Connection:
 
     def ask(self, path: str) -> None:
         """Send a request."""
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n".encode())
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
     async def answer(self) -> bytes:
         """Return the body of the next answer, which must be well."""

@@ -26,6 +26,7 @@ from minimateplus.errors import (
     NoSuchEventError,
     RemoteProtocolError,
     ReplyTimeoutError,
+    UnitError,
 )
 from minimateplus.link import Deadlines, Link, open_link
 from minimateplus.model import StorageRange
@@ -36,6 +37,11 @@ from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_requ
 
 MAX_RUBBISH_BYTES = 1 << 16
 """Bytes that belong to no frame after which an exchange is given up at once."""
+MAX_STRAY_FRAMES = 32
+"""
+Frames that answer another command after which an exchange is given up at once. One can come late,
+of a request that was given up; a few if the unit says each twice.
+"""
 
 _KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
 """What units and modems say before a unit answers: no sign of a wrong far end."""
@@ -134,11 +140,8 @@ class Talk:
     # --- what reads and commands stand on --------------------------------------------------------
 
     async def _read_serial(self) -> str:
-        serial: str | None = layouts.SERIAL.parse(await self._fetch(commands.SERIAL))["serial"]
-        if serial is None:
-            raise RemoteProtocolError(f"{self.name}: the unit gives no serial number")
-        self.serial = serial
-        return serial
+        self.serial = layouts.parse_serial(await self._fetch(commands.SERIAL))
+        return self.serial
 
     async def _read_setup_block(self) -> bytes:
         await self._exchange(commands.RECORDING_SETUP, params=commands.page_params(0))
@@ -203,8 +206,14 @@ class Talk:
             async with asyncio.timeout(self._deadlines.reply_s):
                 await self._link.send(encode_request(command.sub, length, params, data))
                 # A late answer to a request that was given up is of another SUB: skip it.
+                strays = 0
                 while (reply := await self._next_frame()).sub != reply_sub(command.sub):
-                    pass
+                    strays += 1
+                    if strays > MAX_STRAY_FRAMES:
+                        raise RemoteProtocolError(
+                            f"{self.name}: {command.name} ({command.sub:02X}) was answered by "
+                            f"{strays} frames of other commands, the last {reply.sub:02X}"
+                        )
         except TimeoutError as error:
             raise self._why_no_reply(command) from error
         self.answers += 1
@@ -257,6 +266,12 @@ class Talk:
                 f"{self.name}: asked {request.sub:02X} for {wanted} bytes, got {len(reply.payload)}"
             )
 
+    def _name_unit(self, error: BaseException) -> None:
+        """Let an error say which unit it is of; the layouts of the wire do not know it."""
+        is_ours = isinstance(error, UnitError | LocalProtocolError)
+        if is_ours and self.name not in str(error):
+            error.args = (f"{self.name}: {error}",)
+
     @asynccontextmanager
     async def _operation(self, doing: str) -> AsyncIterator[None]:
         """One verb: alone in the conversation, within its deadline; a failure ends both."""
@@ -273,11 +288,11 @@ class Talk:
             raise DeadlineError(
                 f"{self.name}: {doing} took longer than {self._deadlines.operation_s:g} s"
             ) from error
-        except (KeyChainError, MemoryChangedError, NoSuchEventError):
-            # Every answer was heard to its end, so the conversation can go on.
-            raise
-        except BaseException:
-            self.is_usable = False
+        except BaseException as error:
+            # After these every answer was heard to its end, so the conversation can go on.
+            if not isinstance(error, KeyChainError | MemoryChangedError | NoSuchEventError):
+                self.is_usable = False
+            self._name_unit(error)
             raise
         finally:
             self._busy = False

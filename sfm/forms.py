@@ -40,6 +40,7 @@ EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")
 COUNTS_DTYPE = np.dtype("<i2")
 GEO_DIGITS = 6
 MIC_DIGITS = 9
+GREATEST_FLOAT = float(np.finfo(np.float32).max)
 
 
 def plain(value: object) -> Any:
@@ -52,7 +53,8 @@ def plain(value: object) -> Any:
         return value.hex()
     if isinstance(value, float):
         # The wire's floats have 32 bits: the shortest text that means the same one.
-        return float(str(np.float32(value)))
+        # What a person asks for may be larger than any of them, and is told as it was asked.
+        return float(str(np.float32(value))) if abs(value) <= GREATEST_FLOAT else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value

@@ -7,12 +7,18 @@ import contextlib
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from sfm.api.guard import TOO_MANY_HEADERS, security_headers
+from sfm.api.problems import Problem, problem_response
 
 GRACE_S = 2
 """How long an answer under way may take once the relay is asked to stop."""
@@ -28,6 +34,9 @@ class PortTakenError(Exception):
 
 MOST_HEADER_BYTES = 32 * 1024
 """Of one request's head, for the server; the door (``sfm.api.guard``) takes less and says so."""
+REQUEST_S = 20.0
+"""How long a request may take to come, body included; then its connection is closed."""
+BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,8 @@ async def listening(
 
 
 def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uvicorn.Config:
+    if terms.tls_key and not terms.tls_cert:
+        raise CertificateError(f"{terms.tls_key}: a key without its certificate; give both")
     config = uvicorn.Config(
         application,
         host=host,
@@ -89,6 +100,9 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
+        # Whatever else is installed: the bounds are of this protocol, and no web socket is served.
+        http=_Protocol,
+        ws="none",
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         # Uvicorn believes proxies of this machine by itself; we believe those that are named.
         proxy_headers=bool(terms.trusted_proxies),
@@ -104,6 +118,60 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
             "and its key as PEM files"
         ) from error
     return config
+
+
+class _Protocol(H11Protocol):
+    """A connection whose requests come in time; what is no request is answered as the rest is."""
+
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._expect()
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._came()
+
+    def on_response_complete(self) -> None:
+        self._came()  # between requests uvicorn's own bound holds
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._expect()
+
+    def send_400_response(self, msg: str) -> None:
+        error = sys.exc_info()[1]
+        is_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
+        if is_long:
+            said = problem_response(
+                TOO_MANY_HEADERS, f"a head has at most {MOST_HEADER_BYTES} bytes"
+            )
+        else:
+            said = problem_response(BAD_REQUEST, msg)
+        headers = [*said.raw_headers, *security_headers(is_secure=self.scheme == "https")]
+        start = h11.Response(
+            status_code=said.status_code,
+            headers=[*headers, (b"connection", b"close")],
+            reason=STATUS_PHRASES[said.status_code],
+        )
+        for event in (start, h11.Data(data=bytes(said.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _expect(self) -> None:
+        if self._due is None:
+            self._due = self.loop.call_later(REQUEST_S, self.transport.close)
+
+    def _came(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,10 @@ def configure_logs(*, quiet: bool = False) -> None:
     """
     looked_at = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if looked_at else structlog.processors.JSONRenderer()
+        # With quotes and escapes: what a unit says moves no cursor and forges no line.
+        structlog.dev.ConsoleRenderer(repr_native_str=True)
+        if looked_at
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

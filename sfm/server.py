@@ -97,6 +97,8 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
         lifespan=lifespan,
         # The framework's own pages load their scripts from another host; ours does not.
         docs_url=None,
+        # A path has one form: that which stands in the rules.
+        redirect_slashes=False,
         redoc_url=None,
     )
     application.state.gateway = gateway

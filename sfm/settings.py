@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -97,8 +98,8 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         list[str],
         Field(
-            description="Addresses of reverse proxies that are believed whom they forward for, "
-            'as JSON: ["10.0.0.2"].',
+            description="Addresses or networks of reverse proxies that are believed whom they "
+            'forward for, as JSON: ["10.0.0.2"].',
         ),
     ] = []
 
@@ -134,6 +135,18 @@ class Settings(BaseSettings):
         for name, address in value.items():
             if parse_address(address).kind == "replay":
                 raise ValueError(f"{name}: a capture is no unit")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for one in value:
+            try:
+                ip_network(one)
+            except ValueError:
+                raise ValueError(
+                    f"{one!r} is no IP address or network; a name or * is not believed"
+                ) from None
         return value
 
     @field_validator("reach")

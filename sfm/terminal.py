@@ -7,12 +7,32 @@ from itertools import pairwise
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 Body = Mapping[str, Any]
 
 UNKNOWN = "unknown"
+
+
+def plain(words: str) -> str:
+    """
+    Return ``words`` with a sign of ours for each that would move a terminal; line ends stay.
+
+    What a unit, a file or a relay says may hold anything.
+
+    >>> plain("north\\x1b[2J face")
+    'north\ufffd[2J face'
+    """
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
+
+
+def said(words: str, style: str = "") -> Text:
+    """Return words of somebody else as text for the terminal: no markup, nothing unprintable."""
+    return Text(plain(words), style)
 
 
 def source_line(provenance: Mapping[str, Any]) -> str:
@@ -63,7 +83,7 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, said(value))
     return table
 
 
@@ -121,7 +141,7 @@ def events_view(body: Body) -> RenderableType:
             number(peaks["long_in_s"]),
             number(peaks["vector_sum_in_s"]),
             number(peaks["mic_db"], digits=1),
-            Text(text(event["project"])),
+            said(text(event["project"])),
         )
     count = body["count"]
     return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
@@ -183,7 +203,7 @@ def command_view(body: Body) -> Table:
     if body.get("look_failed"):
         rows.append(("Not seen afterwards", body["look_failed"]))
     for change in body.get("changes", ()):
-        rows.append((change["field"], f"{text(change['before'])} -> {text(change['after'])}"))
+        rows.append((change["field"], f"{_word(change['before'])} -> {_word(change['after'])}"))
         rows += [
             ("", f"byte {at['offset']}: {at['before']} -> {at['after']}") for at in change["bytes"]
         ]
@@ -194,6 +214,41 @@ def command_view(body: Body) -> Table:
     number_of = body["audit_number"]
     rows.append(("Audit entry", "none" if number_of is None else str(number_of)))
     return _facts(rows)
+
+
+def audit_view(body: Body) -> RenderableType:
+    """Return entries of the audit log: each a line of who did what, and one of its detail."""
+    blocks: list[RenderableType] = []
+    for entry in body["entries"]:
+        of = "" if entry.get("of") is None else f", begun in {entry['of']}"
+        line = said(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
+        line.append_text(said(f"{entry['command']} {entry['outcome']}", "bold"))
+        units = " at ".join(part for part in (entry.get("serial"), entry.get("unit")) if part)
+        by = f"by {entry['actor']} ({entry['role']}) from {entry['origin']}"
+        line.append_text(said(f"{of}  {units or 'the relay'}  {by}"))
+        blocks.append(line)
+        if told := _audit_detail(entry.get("detail") or {}):
+            blocks.append(Padding(said(told, "dim"), (0, 0, 0, 7)))
+    return Group(*blocks) if blocks else Text("The log has no entry.")
+
+
+def _audit_detail(detail: Mapping[str, Any]) -> str:
+    told = []
+    for name, value in detail.items():
+        if name == "changes":  # their bytes are for --json
+            changes = (f"{c['field']} {_word(c['before'])} -> {_word(c['after'])}" for c in value)
+            told.append(", ".join(changes))
+        else:
+            told.append(value if name == "error" else f"{name.replace('_', ' ')}: {_word(value)}")
+    return "; ".join(part for part in told if part)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return text(value)
 
 
 def _drift(body: Body) -> str:
@@ -252,10 +307,11 @@ def waveform_view(body: Body) -> RenderableType:
 def problem_view(problem: Body) -> RenderableType:
     """Return a problem as one or two lines."""
     status = problem.get("status", "")
-    return Text(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
+    return said(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
 
 
 def show(console: Console, view: RenderableType, body: Body) -> None:
-    """Print a view and, dimmed below it, where it comes from."""
+    """Print a view and, dimmed below it, where it comes from, if it is a reading."""
     console.print(view)
-    console.print(Text(source_line(body["provenance"]), style="dim"))
+    if "provenance" in body:
+        console.print(said(source_line(body["provenance"]), style="dim"))

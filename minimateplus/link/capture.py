@@ -37,6 +37,8 @@ FORMAT = "seismo-relay-capture"
 VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 MAX_T_S = 1e9
+MAX_HEADER_CHARS = 500
+"""Of each text in the header, unprintable signs escaped."""
 
 Side = Literal["host", "unit"]
 
@@ -52,7 +54,12 @@ class CapturedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A recorded conversation."""
+    """
+    A recorded conversation.
+
+    Whoever made the file chose the texts of its header, and they are shown to people: what cannot
+    be printed in them is escaped (a line end is ``\\n``).
+    """
 
     link: str
     started_at: str
@@ -216,25 +223,36 @@ def load_capture(path: str | Path) -> Capture:
         CaptureError: no such file, or not a capture of this version; names the line.
     """
     try:
-        *lines, unended = Path(path).read_bytes().split(b"\n")
+        content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise CaptureError(f"{path}: cannot be read: {error}") from error
+    return parse_capture(content, path)
+
+
+def parse_capture(content: bytes, path: str | Path) -> Capture:
+    """
+    Return the capture in the bytes of a file; see ``load_capture``.
+
+    Args:
+        content: the whole file.
+        path: how messages name it.
+
+    Raises:
+        CaptureError: not a capture of this version; names the line.
+    """
+    *lines, unended = content.split(b"\n")
     header = _object(path, 1, lines[0] if lines else unended)
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise CaptureError(
             f"{path}: line 1: expected format {FORMAT!r} version {VERSION}, "
-            f"got {header.get('format')!r} version {header.get('version')!r}"
+            f"got {header.get('format')!r:.40} version {header.get('version')!r:.40}"
         )
     chunks = [_parse_chunk(path, n, line) for n, line in enumerate(lines[1:], 2)]
     if lines and unended:
         with contextlib.suppress(CaptureError):
             chunks.append(_parse_chunk(path, len(lines) + 1, unended))
-    return Capture(
-        str(header.get("link", "")),
-        str(header.get("started_at", "")),
-        str(header.get("note", "")),
-        tuple(chunks),
-    )
+    link, started_at, note = (_told(path, header, name) for name in ("link", "started_at", "note"))
+    return Capture(link, started_at, note, tuple(chunks))
 
 
 def open_replay(path: str | Path) -> ReplayLink:
@@ -252,6 +270,15 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise CaptureError(f"{path}: line {number}: expected an object")
     return value
+
+
+def _told(path: str | Path, header: dict[str, object], name: str) -> str:
+    text = str(header.get(name, ""))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if len(text) > MAX_HEADER_CHARS:
+        raise CaptureError(f"{path}: line 1: {name}: longer than {MAX_HEADER_CHARS} characters")
+    return text
 
 
 def _parse_chunk(path: str | Path, number: int, line: bytes) -> CapturedChunk:

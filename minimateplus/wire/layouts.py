@@ -80,9 +80,16 @@ def build_stamp(moment: datetime) -> bytes:
 
 
 def parse_text(raw: bytes) -> str | None:
-    """Return null-padded ASCII as text, ``None`` when nothing stands there."""
-    text = raw.split(b"\0", 1)[0].decode("ascii", "replace").strip()
-    return text or None
+    """
+    Return null-padded ASCII as text, ``None`` when nothing stands there.
+
+    A byte that is no printable ASCII becomes U+FFFD: what a unit says goes to terminals and logs.
+    """
+    text = raw.split(b"\0", 1)[0].decode("ascii", "replace")
+    return _UNPRINTABLE.sub("\ufffd", text.strip()).strip() or None
+
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 def build_text(text: str, size: int) -> bytes:
@@ -442,6 +449,29 @@ def text_after(payload: bytes, label: bytes) -> str | None:
 
 
 # --- records ------------------------------------------------------------------------------------
+
+
+def parse_serial(payload: bytes) -> str:
+    """
+    Return the serial number of a 15 payload.
+
+    It names files, headers and rows of whoever reads it, so what could not be one is refused:
+    letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit (BE18189) [I].
+
+    Raises:
+        RemoteProtocolError: there is none, or it could not be one.
+    """
+    serial: str | None = SERIAL.parse(payload)["serial"]
+    if serial is None:
+        raise RemoteProtocolError("the unit gives no serial number")
+    if not _SERIAL_NUMBER.fullmatch(serial):
+        said = SERIAL.fields[0]
+        raw = payload[said.offset : said.offset + said.size]
+        raise RemoteProtocolError(f"the unit says {raw!r} where its serial number should be")
+    return serial
+
+
+_SERIAL_NUMBER = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
 def parse_storage_range(payload: bytes) -> StorageRange:

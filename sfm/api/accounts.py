@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sfm.access import Actor
 from sfm.api.bodies import body_of, described_body
@@ -18,7 +18,7 @@ from sfm.api.guard import Guard, actor_of
 from sfm.api.routing import Nothing, described_problems, gateway_of
 from sfm.api.sessions import COOKIE, SESSION_S, Session, Sessions
 from sfm.store.audit import AuditEntry
-from sfm.store.tokens import Token
+from sfm.store.tokens import LONGEST_NAME, LONGEST_UNIT, Token, TokenCommand, token_entry
 
 TOKEN_PROBLEMS = described_problems(404, 409, 413, 422, 500, 503)
 MAX_ID = 2**63 - 1
@@ -55,17 +55,24 @@ class TokenIn(BaseModel):
 
     name: str = Field(
         min_length=1,
-        max_length=64,
+        max_length=LONGEST_NAME,
         pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f0-9][^\x00-\x1f\x7f-\x9f]*$",
         description="For people; no number.",
     )
     role: Literal["viewer", "operator", "admin"]
-    units: list[Annotated[str, Field(min_length=1, max_length=300)]] = Field(
+    units: list[Annotated[str, Field(min_length=1, max_length=LONGEST_UNIT)]] = Field(
         [],
         max_length=100,
         description="Connection keys (tcp:10.0.0.5:12345) for device routes, serial numbers for "
         "the archive; empty: all.",
     )
+
+    @field_validator("name", "units")
+    @classmethod
+    def _can_be_printed(cls, value: str | list[str]) -> str | list[str]:
+        if not all(text.isprintable() for text in ([value] if isinstance(value, str) else value)):
+            raise ValueError("must hold nothing that does not print")
+        return value
 
 
 class TokenOut(BaseModel):
@@ -117,6 +124,7 @@ class AuditEntryOut(BaseModel):
     of: int | None = Field(description="Of ended: the entry that it began with.")
     outcome: Literal["begun", "done", "refused", "failed", "unknown"]
     detail: dict[str, Any]
+    previous_hash: str = Field(description="Of the entry before; zeros: this is the first.")
     hash: str = Field(description="Over this entry and the hash of the one before.")
 
 
@@ -252,14 +260,13 @@ async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> 
     return _send({"entries": entries})
 
 
-def _entry(request: Request, command: str, token: Token) -> AuditEntry:
+def _entry(request: Request, command: TokenCommand, token: Token) -> AuditEntry:
     actor = actor_of(request)
-    return AuditEntry(
+    return token_entry(
+        command,
+        token,
         at=datetime.now(UTC),
         actor=actor.name,
         role=actor.role.value,
         origin=actor.origin,
-        command=command,
-        outcome="done",
-        detail={"token": token.id, "name": token.name, "role": token.role, "units": token.units},
     )

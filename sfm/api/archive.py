@@ -131,6 +131,7 @@ async def get_archived_waveform(request: Request, number: Id, query: Content) ->
 
     A reader who takes zstd gets the stored frame of the counts as it lies.
     """
+    await _check_seen(request, number)
     wants_counts = takes_counts(request.headers.get("accept", ""))
     takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
     may_see = _seen_by(request)
@@ -163,7 +164,7 @@ async def get_archived_waveform(request: Request, number: Id, query: Content) ->
 )
 async def get_archived_image(request: Request, number: Id, query: Content) -> Response:
     """The unit's own memory of an event, byte for byte, from the file-type tag to the footer."""
-
+    await _check_seen(request, number)
     may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:

@@ -21,7 +21,8 @@ _DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*"?(\d{1,9})"?)?\s*', re.IGNORECA
 
 def wanted(request: Request, query: ReadQuery) -> Freshness:
     """Return what the reader of a request will take."""
-    return freshness(query, request.headers.get("cache-control"))
+    # A header that stands there twice is one list (RFC 9110 section 5.3).
+    return freshness(query, ",".join(request.headers.getlist("cache-control")))
 
 
 def freshness(query: ReadQuery, cache_control: str | None) -> Freshness:

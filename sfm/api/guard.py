@@ -12,10 +12,9 @@ come from our own pages.
 
 from __future__ import annotations
 
-import math
+import ipaddress
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import structlog
@@ -34,14 +33,17 @@ from sfm.access import (
     neighbourhood,
 )
 from sfm.api.bodies import MOST_BYTES
+from sfm.api.cache_control import directives
 from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import (
     NOT_ALLOWED,
+    NOT_FOUND,
     STORE_FAILED,
     TOO_LARGE,
     Problem,
+    RefusalError,
     problem_of,
-    problem_response,
+    refusal_response,
 )
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas import DeviceQuery
@@ -84,6 +86,12 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
+
+def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what every answer is sent with, over TLS or not."""
+    return (*SECURITY, HSTS) if is_secure else SECURITY
+
+
 NO_TOKEN = Problem("token-needed", 401, "A token is needed")
 FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
 TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
@@ -92,58 +100,35 @@ TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large"
 REFUSALS = (NO_TOKEN, FOREIGN_PAGE, TOO_OFTEN, TOO_LONG_QUERY, TOO_MANY_HEADERS)
 """The problems that only the door knows."""
 
-AT_THE_DOOR = (401, 403, 413, 414, 429, 431)
+AT_THE_DOOR = (401, 403, 413, 414, 429, 431, 503)
 """What any route may be answered with before it is asked."""
 
 log = structlog.get_logger(__name__)
 
 
-class RefusalError(Exception):
-    """Ends a request at the door, with a problem."""
-
-    def __init__(self, problem: Problem, detail: str, wait_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.problem = problem
-        self.wait_s = wait_s
-
-
-@dataclass(slots=True)
 class _Asked:
-    """What the headers of a request say, as far as the door looks at them."""
+    """What the headers of a request say. Made for every request, so no more than it must be."""
 
-    host: bytes = b""
-    origin: bytes | None = None
-    fetch_site: bytes | None = None
-    authorization: bytes | None = None
-    cookie: bytes = b""
-    csrf: bytes | None = None
-    cache_control: bytes = b""
-    length: bytes = b""
-    is_forwarded: bool = False
-    size: int = 0
+    __slots__ = ("_headers", "known", "size")
 
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+        self.known = dict(headers)
+        self.size = sum(len(name) + len(value) for name, value in headers)
 
-_KNOWN = {
-    b"host": "host",
-    b"origin": "origin",
-    b"sec-fetch-site": "fetch_site",
-    b"authorization": "authorization",
-    b"cookie": "cookie",
-    b"x-csrf-token": "csrf",
-    b"cache-control": "cache_control",
-    b"content-length": "length",
-}
+    @property
+    def host(self) -> bytes:
+        """The name that was asked for."""
+        return self.known.get(b"host", b"")
 
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether somebody says that he forwards for another."""
+        return not FORWARDED.isdisjoint(self.known)
 
-def _read(headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
-    asked = _Asked()
-    for name, value in headers:
-        asked.size += len(name) + len(value)
-        if name in _KNOWN:
-            setattr(asked, _KNOWN[name], value)
-        elif name in FORWARDED:
-            asked.is_forwarded = True
-    return asked
+    def all_of(self, name: bytes) -> bytes:
+        """Every value of a header that may stand there more than once, as one list."""
+        return b",".join(value for known, value in self._headers if known == name)
 
 
 def actor_of(request: Request) -> Actor:
@@ -175,8 +160,10 @@ class Guard:
         self._app = app
         self._gateway = gateway
         self._settings = settings
+        self._needs_tokens = settings.require_tokens
         self._sessions = sessions
         self._clock = clock
+        self._proxies = [ipaddress.ip_network(one) for one in settings.trusted_proxies]
         self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
         self._forced = Allowance(settings.forced_per_minute, 60.0, clock)
         self._underway = Underway(settings.most_requests_per_client)
@@ -192,15 +179,21 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = (*SECURITY, HSTS) if is_secure else SECURITY
+                more = security_headers(is_secure=is_secure)
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
+        client: object | None = None
         try:
-            asked = _read(scope["headers"])
-            actor, client = await self._admit(scope, asked)
+            asked = _Asked(scope["headers"])
+            _check_size(asked, scope["query_string"])
+            if self._is_local(scope, asked):
+                actor = LOCAL
+                self._check_local(scope, asked)
+            else:
+                actor, client = await self._admit(scope, asked)
         except RefusalError as refusal:
-            await _refuse(refusal, scope, receive, send_guarded)
+            await refusal_response(refusal)(scope, receive, send_guarded)
             return
         scope["sfm.actor"] = actor
         if client is None:
@@ -220,15 +213,10 @@ class Guard:
         Raises:
             RefusalError: he may not.
         """
-        method = scope["method"]
-        _check_size(asked, scope["query_string"])
-        if self._is_local(scope, asked):
-            if method not in SAFE:
-                _check_own_page(asked, scope)
-            self._check_reach(scope, LOCAL)
-            return LOCAL, None
-        template, rule = rule_of(method, scope["path"])
+        template, rule = rule_of(scope["method"], scope["path"])
         actor = await self._actor(scope, asked, rule)
+        if template is None:
+            raise RefusalError(NOT_FOUND, "Not Found")
         self._check_role(actor, rule, template)
         self._check_units(scope, actor, template)
         self._check_forced(scope, asked, actor)
@@ -241,9 +229,14 @@ class Guard:
             )
         return actor, client
 
+    def _check_local(self, scope: Scope, asked: _Asked) -> None:
+        if scope["method"] not in SAFE:
+            _check_own_page(asked, scope)
+        self._check_reach(scope, LOCAL)
+
     def _is_local(self, scope: Scope, asked: _Asked) -> bool:
         """Whether all of a connection is of this machine."""
-        if asked.is_forwarded or self._settings.require_tokens:
+        if self._needs_tokens or asked.is_forwarded:
             return False
         server, client = scope.get("server"), scope.get("client")
         key = (server[0] if server else None, client[0] if client else None, asked.host)
@@ -253,19 +246,33 @@ class Guard:
             if len(self._local) >= 1024:
                 self._local.clear()
             found = self._local[key] = (
-                is_loopback(key[0]) and is_loopback(key[1]) and _is_loopback_name(asked.host)
+                is_loopback(key[0])
+                and is_loopback(key[1])
+                and _is_loopback_name(asked.host)
+                # A proxy that says nothing of whom it forwards for does not make him one of us.
+                and not self._is_proxy(str(key[1]))
             )
             return found
 
+    def _is_proxy(self, address: str) -> bool:
+        """Whether the settings name an address as that of a proxy."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+        return any((mapped or found) in network for network in self._proxies)
+
     async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
         origin = str(scope["client"][0]) if scope.get("client") else ""
-        if asked.authorization is not None:
-            token = await self._of_bearer(asked.authorization, origin)
-        elif (session := self._sessions.of_cookie(asked.cookie)) is not None:
+        bearer = asked.known.get(b"authorization")
+        if bearer is not None:
+            token = await self._of_bearer(bearer, origin)
+        elif (session := self._sessions.of_cookie(asked.known.get(b"cookie", b""))) is not None:
             token = await self._of_session(session)
             if scope["method"] not in SAFE:
                 _check_own_page(asked, scope)
-                if not session.is_csrf(asked.csrf):
+                if not session.is_csrf(asked.known.get(b"x-csrf-token")):
                     raise RefusalError(
                         FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
                     )
@@ -402,36 +409,37 @@ def _check_size(asked: _Asked, query_string: bytes) -> None:
     if len(query_string) > MOST_QUERY_BYTES:
         raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
     # One without a length is bounded where it is read (sfm.api.bodies).
-    if asked.length and (not asked.length.isdigit() or int(asked.length) > MOST_BYTES):
+    length = asked.known.get(b"content-length")
+    if length and (not length.isdigit() or int(length) > MOST_BYTES):
         raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
 
 
 def _check_own_page(asked: _Asked, scope: Scope) -> None:
     """Refuse what a page of another site lets a browser send."""
-    if asked.fetch_site not in (None, b"same-origin", b"none"):
+    if asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none"):
         raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
-    if asked.origin is not None:
+    origin = asked.known.get(b"origin")
+    if origin is not None:
         own = scope.get("scheme", "http").encode() + b"://" + asked.host
-        if asked.origin.lower() != own.lower():
+        if origin.lower() != own.lower():
             raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
 
 
 def _is_forced(scope: Scope, asked: _Asked) -> bool:
     if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
         return False
-    directives = asked.cache_control.lower().replace(b" ", b"")
-    if b"no-cache" in directives:
+    said = directives(asked.all_of(b"cache-control").decode("latin-1"))
+    age_s = said.get("max-age")
+    if "no-cache" in said or (age_s is not None and age_s < FORCED_AGE_S):
         return True
-    ages = [part[8:] for part in directives.split(b",") if part.startswith(b"max-age=")]
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    ages += [value.encode("latin-1", "replace") for name, value in pairs if name == "max_age"]
-    if any(_is_young(age) for age in ages):
+    if any(name == "max_age" and _is_young(value) for name, value in pairs):
         return True
     falses = ("0", "off", "f", "false", "n", "no")
     return any(name == "force" and value.lower() not in falses for name, value in pairs)
 
 
-def _is_young(age: bytes) -> bool:
+def _is_young(age: str) -> bool:
     try:
         return float(age) < FORCED_AGE_S
     except ValueError:
@@ -460,12 +468,3 @@ def _is_loopback_name(host: bytes) -> bool:
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     return name == "localhost" or is_loopback(name)
-
-
-async def _refuse(refusal: RefusalError, scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(refusal.problem, str(refusal))
-    if refusal.wait_s is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(refusal.wait_s)))
-    if refusal.problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="seismo-relay"'
-    await response(scope, receive, send)

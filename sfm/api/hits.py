@@ -70,16 +70,17 @@ class HitLayer:
             asked = self._remember(url)
         if asked is None:
             return None
-        wish, if_none_match, accept = asked.freshness, None, b""
+        said, if_none_match, accept = b"", None, b""
         for name, value in scope["headers"]:
             if name == b"cache-control":
-                wish = freshness(asked.query, value.decode("latin-1"))
+                said = said + b", " + value if said else value
             elif name == b"if-none-match":
                 if_none_match = value.decode("latin-1")
             elif name == b"if-match":
                 return None
             elif name == b"accept":
                 accept = value
+        wish = freshness(asked.query, said.decode("latin-1")) if said else asked.freshness
         answer = asked.look(wish)
         if answer is None:
             return None

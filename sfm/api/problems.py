@@ -54,6 +54,22 @@ class TooLargeError(Exception):
     """The body of a request is larger than it may be."""
 
 
+class RefusalError(Exception):
+    """
+    Ends a request with a problem, before anything is done for it.
+
+    Args:
+        problem: which.
+        detail: what happened, and what to do next.
+        wait_s: when asking again may help, s.
+    """
+
+    def __init__(self, problem: Problem, detail: str, wait_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.wait_s = wait_s
+
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:seismo-relay:problem:"
 RETRY_AFTER_S = 5
@@ -79,6 +95,7 @@ UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
 SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
 STORE_FAILED = Problem("store-failed", 503, "The database cannot be used", RETRY_STORE_S)
+NOT_FOUND = Problem("not-found", 404, "Not Found")
 NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
 TOO_LARGE = Problem("too-large", 413, "The body is too large")
 UNIT_FAILED = Problem("unit-failed", 502, "The unit failed")
@@ -180,6 +197,16 @@ def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
     )
 
 
+def refusal_response(refusal: RefusalError) -> Response:
+    """Return an HTTP response that says why a request was refused."""
+    response = problem_response(refusal.problem, str(refusal))
+    if refusal.wait_s is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(refusal.wait_s)))
+    if refusal.problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="seismo-relay"'
+    return response
+
+
 def install(app: FastAPI) -> None:
     """Give ``app`` one shape for everything that can go wrong."""
 
@@ -202,6 +229,10 @@ def install(app: FastAPI) -> None:
         detail = "; ".join(f"{e['field']}: {e['message']}" for e in found)
         return problem_response(INVALID, detail, errors=found)
 
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusalError)
+        return refusal_response(error)
+
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         title = HTTPStatus(error.status_code).phrase
@@ -215,6 +246,7 @@ def install(app: FastAPI) -> None:
     for kind in known:
         app.add_exception_handler(kind, unit_failed)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(RefusalError, refused)
     app.add_exception_handler(HTTPException, http)
 
 

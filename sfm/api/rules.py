@@ -2,7 +2,9 @@
 Who may use which route: one table, and a test that every route stands in it.
 
 ``None``: everybody, with or without a token. A route that stands here with a role needs that role
-or one above it. What is not here needs a viewer before it is told that it does not exist.
+or one above it. What is not here needs a viewer before it is told that it does not exist, and the
+framework never sees it: it reads some paths more freely (a line end behind them is lost on it), and
+would find a route whose rule nobody looked up.
 """
 
 from __future__ import annotations
@@ -65,18 +67,20 @@ OF_ALL_UNITS = frozenset(
 )
 """Routes that tell of every unit: not for a token that is limited to some."""
 
+_PATHS = frozenset(path for _, path in RULES)
 _SHAPES = [
-    (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path)
-    for method, path in RULES
-    if "{" in path
+    (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path) for path in sorted(_PATHS) if "{" in path
 ]
 
 
-def rule_of(method: str, path: str) -> tuple[str, Rule]:
-    """Return the template of a path, and who may use it with that method."""
-    if (method, path) in RULES:
-        return path, RULES[method, path]
-    for known, shape, template in _SHAPES:
-        if known == method and shape.fullmatch(path):
-            return template, RULES[method, template]
-    return path, Role.VIEWER
+def rule_of(method: str, path: str) -> tuple[str | None, Rule]:
+    """
+    Return the template of a path, and who may use it with that method.
+
+    ``None``: there is no such page. One that is there, but not by that method, is for viewers.
+    """
+    template = path if path in _PATHS else None
+    if template is None:
+        template = next((known for shape, known in _SHAPES if shape.fullmatch(path)), None)
+    method = "GET" if method == "HEAD" else method
+    return template, RULES.get((method, template or path), Role.VIEWER)

@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -20,7 +21,6 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from minimateplus.link import parse_address
 from sfm import terminal
@@ -29,6 +29,8 @@ from sfm.cli.database import Database, database_url, opened
 from sfm.gateway import Gateway
 from sfm.store import AuditEntry, AuditVerdict, Store, Token
 from sfm.store.errors import StoreInUseError
+from sfm.store.tokens import TokenCommand, token_entry
+from sfm.terminal import said
 
 COMMAND_LINE = "command line"
 ANSWER_S = 30.0
@@ -132,7 +134,9 @@ def revoke(
             revoked = _revoke_through(relay, admin, name_or_id)
         else:
             with _to_change(database) as store:
-                revoked = store.revoke_token(name_or_id, _now(), audited=_revoked_entry).form()
+                revoked = store.revoke_token(
+                    name_or_id, _now(), audited=partial(_entry, "token_revoke")
+                ).form()
         if as_json:
             _print_json(revoked)
         else:
@@ -169,7 +173,7 @@ def list_entries(
         else:
             with opened(database) as store:
                 body = {"entries": store.audit(limit, before)}
-        _print(body, _entries_view, as_json)
+        _print(body, terminal.audit_view, as_json)
 
     run_blocking(run)
 
@@ -194,7 +198,7 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
         if as_json:
             _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
         else:
-            out.print(Text(_verdict_sentence(verdict)), soft_wrap=True)
+            out.print(said(_verdict_sentence(verdict)), soft_wrap=True)
         if not verdict.is_sound:
             raise SystemExit(FAILED)
 
@@ -208,7 +212,12 @@ def _create(name: str, role: RoleName, units: list[str], database: str | None) -
     try:
         with _to_change(database) as store:
             made, secret = store.add_token(
-                name, role, units, _now(), secrets.token_bytes, audited=_created_entry
+                name,
+                role,
+                units,
+                _now(),
+                secrets.token_bytes,
+                audited=partial(_entry, "token_create"),
             )
     except ValueError as error:
         raise CommandError(str(error), MISUSED) from error
@@ -229,28 +238,10 @@ def _to_change(database: str | None) -> Iterator[Store]:
         yield store
 
 
-def _created_entry(made: Token) -> AuditEntry:
-    return _entry("token create", made)
-
-
-def _revoked_entry(revoked: Token) -> AuditEntry:
-    return _entry("token revoke", revoked)
-
-
-def _entry(command: str, about: Token) -> AuditEntry:
-    return AuditEntry(
-        at=_now(),
-        actor=COMMAND_LINE,
-        role="admin",  # whoever can write to the database may do everything
-        origin=COMMAND_LINE,
-        command=command,
-        outcome="done",
-        detail={
-            "id": about.id,
-            "name": about.name,
-            "role": about.role,
-            "units": list(about.units),
-        },
+def _entry(command: TokenCommand, about: Token) -> AuditEntry:
+    # Whoever can write to the database may do everything.
+    return token_entry(
+        command, about, at=_now(), actor=COMMAND_LINE, role="admin", origin=COMMAND_LINE
     )
 
 
@@ -326,7 +317,7 @@ def _noted(said: str) -> tuple[int, bytes]:
 
 
 def _told(sentence: str) -> None:
-    err.print(Text(sentence), soft_wrap=True)
+    err.print(said(sentence), soft_wrap=True)
 
 
 def _print_json(body: dict[str, Any]) -> None:
@@ -350,23 +341,7 @@ def _tokens_view(body: dict[str, Any]) -> Table:
     for form in body["tokens"]:
         words = (form["name"], form["role"], _units(form), form["created_at"][:19])
         revoked = (form.get("revoked_at") or "")[:19]
-        table.add_row(str(form["id"]), *(Text(word) for word in words), Text(revoked))
-    return table
-
-
-def _entries_view(body: dict[str, Any]) -> Table:
-    table = _table("No", "When (UTC)", "Who", "Unit", "Command", "Outcome", "Detail")
-    for form in body["entries"]:
-        of = "" if form.get("of") is None else f" of {form['of']}"
-        words = (
-            form["at"][:19].replace("T", " "),
-            f"{form['actor']} ({form['role']}) from {form['origin']}",
-            " ".join(part for part in (form.get("serial"), form.get("unit")) if part),
-            form["command"],
-            form["outcome"] + of,
-            ", ".join(f"{name}: {value}" for name, value in (form.get("detail") or {}).items()),
-        )
-        table.add_row(str(form["number"]), *(Text(word) for word in words))
+        table.add_row(str(form["id"]), *(said(word) for word in words), said(revoked))
     return table
 
 

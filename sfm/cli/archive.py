@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,16 +11,19 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.table import Table
-from rich.text import Text
 
 from sfm import forms
 from sfm.cli.common import CommandError, Json, app, out, run_blocking
 from sfm.cli.database import Database, opened
 from sfm.store import Wanted
 from sfm.store.errors import NoSuchRecordError
+from sfm.terminal import said
 
 archive = App(name="archive", help="Look at everything ever read.")
 app.command(archive)
+
+_UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
+"""What a file's name is not given."""
 
 Id = Annotated[int, Parameter(validator=Number(gte=1), help="Number of the recording.")]
 
@@ -120,13 +124,14 @@ def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
                 note["image_hash"] = None
         parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
         at = (event["timestamp"] or "unknown-time").replace(":", "")
-        name = f"{event['serial']}.{event['waveform_key']}.{at}.{number}"
+        # What stands in the archive was once said by a unit, and not always held to any form.
+        name = _UNSAFE.sub("_", f"{event['serial']}.{event['waveform_key']}.{at}.{number}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for kind, data in parts.items():
                 with (folder / f"{name}.{kind}").open("xb") as file:
                     file.write(data)
-                out.print(Text(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
+                out.print(said(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
         except FileExistsError as error:
             raise CommandError(f"{error.filename} is there already; name another folder") from error
         except OSError as error:
@@ -150,13 +155,13 @@ def _list_view(body: dict[str, Any]) -> Table:
             notes.append("false trigger" if review["false_trigger"] else "reviewed")
         table.add_row(
             str(row["id"]),
-            row["serial"],
+            said(row["serial"]),
             (row["timestamp"] or "unknown").replace("T", " "),
             _figure(peaks["vector_sum_in_s"], 3),
             _figure(peaks["mic_db"], 1),
             "yes" if row["waveforms"] else "no",
             ", ".join(notes),
-            Text(row["project"] or ""),
+            said(row["project"] or ""),
         )
     if body["next_cursor"]:
         table.caption = f"more: --cursor {body['next_cursor']}"
@@ -191,11 +196,11 @@ def _show_view(body: dict[str, Any]) -> Table:
         else f"{waveform['samples']} a channel at {waveform['sample_rate_hz'] or 'unknown'} per s",
     }
     for name, value in rows.items():
-        table.add_row(name, Text(str(value)))
+        table.add_row(name, said(str(value)))
     for review in body["reviews"]:
-        said = "false trigger" if review["false_trigger"] else "note"
+        kind = "false trigger" if review["false_trigger"] else "note"
         table.add_row(
-            "Review", Text(f"{review['at']} {review['reviewer']}, {said}: {review['note']}")
+            "Review", said(f"{review['at']} {review['reviewer']}, {kind}: {review['note']}")
         )
     return table
 

@@ -13,8 +13,6 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.table import Table
-from rich.text import Text
 
 from sfm import terminal
 from sfm.cli.common import (
@@ -25,11 +23,11 @@ from sfm.cli.common import (
     Unit,
     app,
     err,
-    out,
     print_body,
     run_command,
 )
 from sfm.cli.unit import ask
+from sfm.terminal import said
 
 Yes = Annotated[bool, Parameter(negative=())]
 Switch = Annotated[bool | None, Parameter(negative=())]
@@ -252,7 +250,7 @@ def erase(
             typed, held = await _agreed(unit, relay, typed)
         body = {"serial": typed, "count": held, "discard_unarchived": discard_unarchived}
         done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
-        print_body(done, _view, as_json)
+        print_body(done, terminal.command_view, as_json)
 
     run_command(run())
 
@@ -265,7 +263,7 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
         )
     listed = await ask(unit, "/device/events", relay)
     found, held = str(listed["provenance"]["serial"]), len(listed["events"])
-    err.print(Text(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
+    err.print(said(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
     typed = serial
     if typed is None:
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
@@ -312,18 +310,10 @@ def _write(
 
 def _run(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
     async def run() -> None:
-        done = await asked
-        if as_json:
-            print_body(done, _view, as_json)
-        else:
-            out.print(_view(done))
+        print_body(await asked, terminal.command_view, as_json)
 
     run_command(run())
 
 
 def _word(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _view(done: dict[str, Any]) -> Table:
-    return terminal.command_view(done)

@@ -15,7 +15,6 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
 
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Address, parse_address
@@ -24,6 +23,7 @@ from minimateplus.model import Progress as Step
 from sfm import terminal
 from sfm.listening import CertificateError, PortTakenError
 from sfm.store import StoreError
+from sfm.terminal import said
 
 DEFAULT_RELAY = "http://127.0.0.1:8200"
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -99,10 +99,10 @@ def run_command(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     except CommandError as error:
         told = error.message
-        err.print(Text(told) if isinstance(told, str) else told, soft_wrap=True)
+        err.print(said(told) if isinstance(told, str) else told, soft_wrap=True)
         raise SystemExit(error.status) from error
     except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
-        err.print(Text(str(error)), soft_wrap=True)
+        err.print(said(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.text import Text
 
 from sfm.cli.common import FAILED, Json, app, err, out, progress_bar, run_blocking
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, StoreError, default_url
+from sfm.terminal import said
 
 Database = Annotated[
     str | None,
@@ -45,14 +45,14 @@ def upgrade(*, database: Database = None) -> None:
             with engines.write() as connection:
                 found = revisions.revision_of(connection)
             if found == revisions.HEAD:
-                out.print(Text(f"{engines.where} is of revision {found} already"))
+                out.print(said(f"{engines.where} is of revision {found} already"))
                 return
             copy = None
             if engines.is_sqlite and found != revisions.EMPTY:
                 copy = revisions.copy_before_upgrade(engines, found, datetime.now(UTC))
             revisions.upgrade(engines)
             out.print(
-                Text(
+                said(
                     f"{engines.where}: revision {found or 'none'} to {revisions.HEAD}"
                     + (f"; a copy of before is {copy}" if copy else "")
                 )
@@ -77,9 +77,9 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
             sys.stdout.write(json.dumps(facts, indent=2) + "\n")
         else:
             for fault in checked.faults:
-                out.print(Text(fault), soft_wrap=True)
+                out.print(said(fault), soft_wrap=True)
             out.print(
-                Text(
+                said(
                     f"revision {checked.revision}: {checked.recordings:,} recordings and "
                     f"{checked.waveforms:,} waveforms looked at, {len(checked.faults)} faults"
                 )
@@ -106,7 +106,7 @@ def backup(file: Path, *, database: Database = None) -> None:
 
         with _Bar("copying") as told:
             size = upkeep.backup(database_url(database), file, told)
-        out.print(Text(f"{file}: {size:,} bytes, read again and sound"))
+        out.print(said(f"{file}: {size:,} bytes, read again and sound"))
 
     run_blocking(run)
 
@@ -127,9 +127,9 @@ def restore(file: Path, *, database: Database = None) -> None:
 
         url = database_url(database)
         kept = upkeep.restore(url, file, datetime.now(UTC))
-        out.print(Text(f"restored from {file}; every unit is read again at its next request"))
+        out.print(said(f"restored from {file}; every unit is read again at its next request"))
         if kept is not None:
-            out.print(Text(f"what was there before is {kept}"))
+            out.print(said(f"what was there before is {kept}"))
 
     run_blocking(run)
 
@@ -142,7 +142,7 @@ def vacuum(*, database: Database = None) -> None:
         from sfm.store import upkeep
 
         before, after = upkeep.vacuum(database_url(database))
-        out.print(Text(f"{before:,} bytes before, {after:,} bytes now"))
+        out.print(said(f"{before:,} bytes before, {after:,} bytes now"))
 
     run_blocking(run)
 

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import filelock
 import httpx
 from rich.table import Table
-from rich.text import Text
 
 from sfm.cli.common import FAILED, Json, app, out, run_blocking
 from sfm.cli.database import database_url
@@ -27,6 +26,7 @@ from sfm.keeper import boot_id
 from sfm.settings import Settings
 from sfm.store import StoreError, revisions
 from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
+from sfm.terminal import said
 
 ENOUGH_BYTES = 1 << 30
 YEAR_OF_RELEASE = 2026
@@ -218,6 +218,6 @@ def _view(found: list[Finding]) -> Table:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in found:
         table.add_row(
-            finding.what, Text(finding.state, style=colours[finding.state]), Text(finding.detail)
+            finding.what, said(finding.state, style=colours[finding.state]), said(finding.detail)
         )
     return table

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import CaptureError
@@ -32,6 +31,7 @@ from sfm.cli.common import (
     where,
 )
 from sfm.settings import Settings
+from sfm.terminal import said
 
 SURVEY, SURVEY_WITH_WAVEFORMS = "survey", "survey with waveforms"
 """What a capture of ours asked, written into its note, so that a replay can ask it again."""
@@ -91,8 +91,8 @@ def capture(
             async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
                 lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
         for line in lines:
-            out.print(Text(line))
-        err.print(Text(f"written to {file}"))
+            out.print(said(line))
+        err.print(said(f"written to {file}"))
 
     run_command(run())
 
@@ -119,7 +119,7 @@ def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = Fals
             raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
         async with MiniMate.connect(ReplayLink(held)) as unit:
             for line in await _survey(unit, held.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
-                out.print(Text(line))
+                out.print(said(line))
 
     run_command(run())
 
@@ -130,7 +130,7 @@ def _list_frames(file: Path) -> None:
         "host": FrameReader(Direction.REQUEST),
         "unit": FrameReader(Direction.REPLY),
     }
-    out.print(Text(f"{held.link}, {held.started_at}, {held.note}"))
+    out.print(said(f"{held.link}, {held.started_at}, {held.note}"))
     for chunk in held.chunks:
         for frame in readers[chunk.side].feed(chunk.data):
             asked = frame.sub if chunk.side == "host" else reply_sub(frame.sub)

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.text import Text
 
 from minimateplus.link.address import DEFAULT_TCP_PORT
 from minimateplus.simulator import SimulatedUnit, serve_pty, serve_tcp
+from minimateplus.simulator.hostile import KINDS, hostile_road
+from minimateplus.simulator.roads import WholeRoad
 from minimateplus.simulator.serve import Pace
 from sfm import demo as demonstration
 from sfm.access import is_loopback
@@ -23,6 +24,7 @@ from sfm.logs import configure_logs
 from sfm.server import build_app
 from sfm.settings import Settings
 from sfm.store import StoreError
+from sfm.terminal import said
 
 
 @app.command
@@ -81,7 +83,7 @@ def serve(
                 err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
                 if settings.insecure:
                     err.print("INSECURE: whoever reaches it may do everything, erase included.")
-                err.print(Text(_archive_sentence(application.state.gateway.keeper.state())))
+                err.print(said(_archive_sentence(application.state.gateway.keeper.state())))
                 await stop.wait()
 
     run_command(run())
@@ -113,6 +115,11 @@ def _archive_sentence(store: dict[str, Any]) -> str:
     return f"Everything that is read is kept in {store['where']}"
 
 
+HOSTILE_HELP = "Misbehave on purpose, in one of these ways: " + " ".join(
+    f"{name}: {kind.sentence}" for name, kind in KINDS.items()
+)
+
+
 @app.command
 def simulate(
     *,
@@ -124,6 +131,7 @@ def simulate(
     baud: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     serial: str = "SIM0001",
     seed: int = 0,
+    hostile: Annotated[str | None, Parameter(help=HOSTILE_HELP)] = None,
 ) -> None:
     """
     Run a simulated MiniMate Plus until Ctrl-C.
@@ -149,19 +157,20 @@ def simulate(
     """
     try:
         unit = SimulatedUnit(serial, seed=seed)
+        road = WholeRoad if hostile is None else hostile_road(hostile)
     except ValueError as error:
-        err.print(Text(str(error)), soft_wrap=True)
+        err.print(said(str(error)), soft_wrap=True)
         raise SystemExit(MISUSED) from error
     demonstration.record_past_events(unit, events)
     pace = None if baud is None else Pace(baud)
 
     async def run() -> None:
         if pty:
-            async with serve_pty(unit, pace=pace) as terminal:
+            async with serve_pty(unit, road=road, pace=pace) as terminal:
                 await stand(terminal.path)
         else:
             try:
-                async with serve_tcp(unit, host, tcp_port, pace=pace) as served:
+                async with serve_tcp(unit, host, tcp_port, road=road, pace=pace) as served:
                     await stand(served.url)
             except OSError as error:
                 raise CommandError(f"cannot listen on {host}:{tcp_port}: {error}") from error
@@ -169,6 +178,8 @@ def simulate(
     async def stand(address: str) -> None:
         with asked_to_stop() as stop:
             out.print(f"Simulated unit {unit.serial} with {events} events answers at {address}")
+            if hostile is not None:
+                out.print(f"HOSTILE ({hostile}): {KINDS[hostile].sentence}")
             while not stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(every_s):

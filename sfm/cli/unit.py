@@ -13,7 +13,6 @@ import httpx
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import Progress
-from rich.text import Text
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
@@ -37,8 +36,11 @@ from sfm.logs import configure_logs
 from sfm.server import Application, build_app
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
+from sfm.terminal import said
 
 POLL_PROGRESS_S = 0.3
+OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": []}
+"""Of a relay that nobody else can reach, whatever the settings of this machine's real one."""
 TOKEN_VARIABLE = "SFM_TOKEN"
 """Environment variable with the token that is shown to a relay."""
 
@@ -75,7 +77,7 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
 
 async def _own_relay() -> Application:
     """Return a relay in this process; what it reads is archived, if the archive can be had."""
-    application = build_app(Settings(require_tokens=False))
+    application = build_app(Settings(**OPEN))
     keeper = application.state.gateway.keeper
     try:
         await keeper.start()
@@ -84,9 +86,9 @@ async def _own_relay() -> Application:
         problem = str(error)
     if problem is None:
         return application
-    err.print(Text(f"What is read now is not archived: {problem}"), soft_wrap=True)
+    err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
-    return build_app(Settings(database_url=NO_DATABASE, require_tokens=False))
+    return build_app(Settings(database_url=NO_DATABASE, **OPEN))
 
 
 async def ask(
@@ -219,7 +221,7 @@ def _write_csv(path: Path, body: dict[str, Any]) -> None:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    err.print(Text(f"{body['samples']} samples per channel written to {path}"))
+    err.print(said(f"{body['samples']} samples per channel written to {path}"))
 
 
 @app.command

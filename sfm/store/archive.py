@@ -545,7 +545,7 @@ def _known(connection: Connection, serial: str, keys: Iterable[str]) -> dict[_Id
                 r.serial == serial, r.waveform_key.in_(ordered[at : at + AT_ONCE])
             )
         )
-        found.update({(key, at_, bytes(content)): number for number, key, at_, content in rows})
+        found |= {(key, at_, bytes(content)): number for number, key, at_, content in rows.all()}
     return found
 
 

@@ -16,7 +16,7 @@ Dropping the mirror never drops a recording.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,28 +178,30 @@ def write_list(
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
-    stamps = {form["index"]: stamp_of(form) for form in listed}
+    told = {form["index"]: form for form in listed}
     known = _slots(connection, events, origin.conn_key)
     samples = _slots(connection, waveforms, origin.conn_key)
-    if _conflict(stamps, known) or _conflict(stamps, samples):
+    if _conflict(told, known) or _conflict(told, samples):
         _clear(connection, origin.conn_key)
-        known, samples = {}, {}
-    if set(known) != set(range(first_new)) or first_new > len(listed):
-        _forget(connection, events, origin.conn_key, set(known))
+        known, samples = [], []
+    if [slot for slot, _ in known] != list(range(first_new)) or first_new > len(listed):
+        _forget(connection, events, origin.conn_key, [slot for slot, _ in known])
         first_new = 0
-    _forget(connection, waveforms, origin.conn_key, set(samples) - set(stamps))
-    rows = [
-        {
+    gone = [slot for slot, _ in samples if slot not in told]
+    _forget(connection, waveforms, origin.conn_key, gone)
+    rows = []
+    for form in listed[first_new:]:
+        stamp = stamp_of(form)
+        row = {
             "conn_key": origin.conn_key,
             "index": form["index"],
             "event_json": json_text(form),
             "cached_at": origin.read_at_text,
-            "waveform_key": stamps[form["index"]].key,
-            "event_timestamp": stamps[form["index"]].timestamp,
+            "waveform_key": stamp.key,
+            "event_timestamp": stamp.timestamp,
             "recording_id": recording_ids.get(form["index"]),
         }
-        for form in listed[first_new:]
-    ]
+        rows.append(row)
     if rows:
         connection.execute(insert(events), rows)
     _set(
@@ -221,13 +223,12 @@ def write_waveform(
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
-    stamp = stamp_of(
-        {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
-    )
+    told = {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
+    stamp = stamp_of(told)
     for table in (events, waveforms):
-        if _conflict({event.index: stamp}, _slots(connection, table, origin.conn_key, event.index)):
+        if _conflict({event.index: told}, _slots(connection, table, origin.conn_key, event.index)):
             _clear(connection, origin.conn_key)
-    _forget(connection, waveforms, origin.conn_key, {event.index})
+    _forget(connection, waveforms, origin.conn_key, [event.index])
     row = {
         "conn_key": origin.conn_key,
         "index": event.index,
@@ -459,28 +460,40 @@ def _clear(connection: Connection, conn_key: str) -> None:
     connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**nothing))
 
 
+_Slot = tuple[int, tuple[str | None, str | None]]
+"""A slot, and the stamp that it has in a table: key and timestamp in normal form."""
+
+
 def _slots(
     connection: Connection, table: Table, conn_key: str, index: int | None = None
-) -> dict[int, Stamp]:
-    """Return the stamp that each slot of a device has in that table, or that one slot."""
+) -> list[_Slot]:
+    """Return the slots of a device that stand in that table, in order, or that one slot."""
     t = table.c
-    query = select(t["index"].label("slot"), t.waveform_key, t.event_timestamp).where(
-        t.conn_key == conn_key
+    query = (
+        select(t["index"].label("slot"), t.waveform_key, t.event_timestamp)
+        .where(t.conn_key == conn_key)
+        .order_by(t["index"])
     )
     rows = connection.execute(query if index is None else query.where(t["index"] == index))
-    # They were written in normal form.
-    return {row.slot: Stamp(row.waveform_key, row.event_timestamp) for row in rows}
+    return [(slot, (key, timestamp)) for slot, key, timestamp in rows.all()]
 
 
-def _forget(connection: Connection, table: Table, conn_key: str, indices: set[int]) -> None:
-    for index in sorted(indices):
+def _forget(connection: Connection, table: Table, conn_key: str, indices: Iterable[int]) -> None:
+    for index in indices:
         connection.execute(
             delete(table).where(table.c.conn_key == conn_key, table.c.index == index)
         )
 
 
-def _conflict(new: Mapping[int, Stamp], held: Mapping[int, Stamp]) -> bool:
-    return any(stamps_conflict(new[i], stamp) for i, stamp in held.items() if i in new)
+def _conflict(told: Mapping[int, Form], held: Iterable[_Slot]) -> bool:
+    for slot, stamp in held:
+        form = told.get(slot)
+        # What is told word for word as it is held needs no rule: most of a list, each time.
+        if form is None or (form["waveform_key"], form["timestamp"]) == stamp:
+            continue
+        if stamps_conflict(stamp_of(form), Stamp(*stamp)):
+            return True
+    return False
 
 
 def _noted(read_at: str | None, began_mono: float | None, boot_id: str | None) -> Noted | None:

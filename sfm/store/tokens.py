@@ -29,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from sfm.forms import Form
 from sfm.store import schema
 from sfm.store.archive import utc_text
+from sfm.store.audit import AuditEntry
 from sfm.store.errors import NoSuchTokenError, TokenNameTakenError
 from sfm.store.samples_at_rest import digest
 from sfm.store.statements import json_text
@@ -205,4 +206,23 @@ def _token(row: Row[Any]) -> Token:
         created_at=datetime.fromisoformat(row.created_at),
         revoked_at=None if row.revoked_at is None else datetime.fromisoformat(row.revoked_at),
         digest=bytes(row.digest),
+    )
+
+
+TokenCommand = Literal["token_create", "token_revoke"]
+
+
+def token_entry(
+    command: TokenCommand, token: Token, *, at: datetime, actor: str, role: str, origin: str
+) -> AuditEntry:
+    """Return what the audit log is told of a token that was made or revoked, by whatever way."""
+    about = {"id": token.id, "name": token.name, "role": token.role, "units": list(token.units)}
+    return AuditEntry(
+        at=at,
+        actor=actor,
+        role=role,
+        origin=origin,
+        command=command,
+        outcome="done",
+        detail=about,
     )

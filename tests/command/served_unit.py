@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
+from minimateplus.simulator.roads import Road, WholeRoad
 
 
 @dataclass
@@ -19,15 +20,15 @@ class Served:
 
 
 @contextmanager
-def served(unit: SimulatedUnit) -> Iterator[Served]:
-    """Serve ``unit`` until the block ends."""
+def served(unit: SimulatedUnit, road: Road = WholeRoad) -> Iterator[Served]:
+    """Serve ``unit`` over ``road`` until the block ends."""
     ready = threading.Event()
     found: list[Served] = []
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with serve_tcp(unit) as server:
+        async with serve_tcp(unit, road=road) as server:
             found.append(Served(unit, server.url, server.port))
             ready.set()
             await stop.wait()

@@ -125,13 +125,13 @@ def test_making_and_revoking_stand_in_the_audit_log(say: Say) -> None:
     say("token", "revoke", "lab")
     entries = json.loads(say("audit", "list", "--json")[1])["entries"]
     assert [(e["number"], e["command"], e["actor"], e["origin"]) for e in entries] == [
-        (2, "token revoke", "command line", "command line"),
-        (1, "token create", "command line", "command line"),
+        (2, "token_revoke", "command line", "command line"),
+        (1, "token_create", "command line", "command line"),
     ]
     assert entries[1]["detail"] == {"id": 1, "name": "lab", "role": "viewer", "units": ["BE1"]}
     assert len(json.loads(say("audit", "list", "--limit", "1", "--json")[1])["entries"]) == 1
     assert json.loads(say("audit", "list", "--before", "2", "--json")[1])["entries"] == entries[1:]
-    assert "token revoke" in " ".join(say("audit", "list")[1].split())
+    assert "token_revoke" in " ".join(say("audit", "list")[1].split())
 
 
 def test_a_sound_log_is_called_so_and_its_head_may_be_noted(database: Path, say: Say) -> None:

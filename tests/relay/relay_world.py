@@ -201,6 +201,8 @@ class World:
         self._start()
         self.units: dict[Address, FieldUnit] = {}
         self.road: Road = WholeRoad
+        self.roads: dict[Address, Road] = {}
+        """Roads to single addresses, in place of ``road``."""
         self.called = 0
         """Conversations begun."""
         self.open: dict[Address, int] = {}
@@ -261,7 +263,16 @@ class World:
         self.called += 1
         ours, theirs = memory_pair(str(address))
         self._lines.append(theirs)
-        self._tasks.append(asyncio.create_task(converse(unit, self.road(theirs))))
+        road = self.roads.get(address, self.road)
+        talking = asyncio.create_task(converse(unit, road(theirs)))
+        self._tasks.append(talking)
+
+        def over(done: asyncio.Task[None]) -> None:
+            self._tasks.remove(done)
+            if theirs in self._lines:
+                self._lines.remove(theirs)
+
+        talking.add_done_callback(over)
         self.open[address] = self.open.get(address, 0) + 1
         self.most_open[address] = max(self.open[address], self.most_open.get(address, 0))
 

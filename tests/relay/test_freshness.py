@@ -35,7 +35,7 @@ async def get(
     path: str,
     layer: bool = True,
     /,
-    headers: dict[str, str] | None = None,
+    headers: dict[str, str] | httpx.Headers | None = None,
     **more: Any,
 ) -> httpx.Response:
     transport = httpx.ASGITransport(application(world, layer), raise_app_exceptions=False)
@@ -322,6 +322,17 @@ async def test_layer_and_framework_say_the_same(world: World) -> None:
             other = await get(world, path, False, **more)
             assert (one.status_code, one.content) == (other.status_code, other.content)
             assert dict(one.headers) == dict(other.headers)
+
+
+@pytest.mark.parametrize("layer", [True, False])
+@in_virtual_time
+async def test_a_header_that_stands_there_twice_is_one_list(world: World, layer: bool) -> None:
+    world.plug(FieldUnit().record(1))
+    await get(world, "/device/events", layer)
+    for first, second in (("no-cache", "max-age=60"), ("max-age=60", "no-cache")):
+        said = httpx.Headers([("Cache-Control", first), ("Cache-Control", second)])
+        forced = await get(world, "/device/events", layer, said)
+        assert "fwd=request" in forced.headers["Cache-Status"]
 
 
 @in_virtual_time

@@ -678,3 +678,16 @@ def test_a_command_that_was_not_answered_in_time_is_504() -> None:
     error: MiniMateError = OutcomeUnknownError("x")
     error.__cause__ = ReplyTimeoutError("y")
     assert problem_of(error).status == 504
+
+
+@in_virtual_time
+async def test_a_setting_larger_than_any_float_of_the_wire_is_refused_and_noted(
+    world: World,
+) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit().record(1))
+    answer = await post(world, "/device/config", {"record_time_s": 1e300})
+    assert answer.status_code == 422
+    assert not changed(unit)
+    begun, ended = await audit(world)
+    assert (begun["detail"]["record_time_s"], ended["outcome"]) == (1e300, "refused")

@@ -113,6 +113,24 @@ def test_the_captured_serial_reads_as_printed_on_the_unit() -> None:
     assert layouts.SERIAL.build(fields) == SERIAL
 
 
+@pytest.mark.parametrize("serial", ["BE18189", "SIM0001", "0", "A.b_c-9"])
+def test_a_serial_number_of_letters_and_digits_is_one(serial: str) -> None:
+    assert layouts.parse_serial(payloads.serial_payload(serial, "S338.17")) == serial
+
+
+@pytest.mark.parametrize(
+    "raw", [b"../../e", b"-rf", b"BE 1", b"BE\n18", b"BE\x1b[2J", b"BE\xe9", b".x"]
+)
+def test_what_cannot_name_a_file_is_no_serial_number(raw: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="where its serial number should be") as caught:
+        layouts.parse_serial(raw.ljust(10, b"\0"))
+    assert str(caught.value).isprintable()
+
+
+def test_a_text_shows_no_control_character() -> None:
+    assert layouts.parse_text(b"BE\x1b[2J\x07\xe9\0rest") == "BE\ufffd[2J\ufffd\ufffd"
+
+
 def test_captured_dates_read_as_the_reports_print_them() -> None:
     assert parse_stamp(PIECES["0C date, 2026-04-01 00:28:12"]) == AT
     head = PIECES["0C date, 2026-05-01, nothing to escape"]
@@ -575,6 +593,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     parse_start_record,
     parse_storage_range,
     parse_waveform_record,
+    layouts.parse_serial,
     *(layout.parse for layout in LAYOUTS),
 ]
 WORDS = st.sampled_from(

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import re
-from pathlib import Path
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from plain_decoding import decode_plain
 
 from minimateplus.errors import SampleDecodeError, SampleRangeError
 from minimateplus.model import CHANNELS
@@ -17,25 +17,7 @@ from minimateplus.wire import samples as samples_module
 from minimateplus.wire.samples import BodyReading, decode_body, encode_body, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-
-Decoded = tuple[list[list[int]], int]
-
-
-def _plain_decoder() -> Callable[..., Decoded]:
-    path = Path(__file__).parents[2] / "benchmarks" / "plain_decoder.py"
-    spec = importlib.util.spec_from_file_location("plain_decoder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    decode: Callable[..., Decoded] = module.decode_plain
-    return decode
-
-
-decode_plain = _plain_decoder()
 
 TRAILER = (
     b"Project:\x00Quarry north\x00\x00Client:\x00\x10\x04\x12\x34"
@@ -366,6 +348,20 @@ def test_a_count_beyond_the_body_is_answered_with_what_there_is() -> None:
     reading = read_body(encode_body(blast(1280)), 2304)
     assert reading.vouched == (1280,) * 4
     assert reading.stopped == "the body closes after 1280 of 2304 samples"
+
+
+def test_a_body_that_unpacks_to_millions_of_samples_costs_what_the_start_record_says() -> None:
+    full = bytes.fromhex("00fc 00fc 0004")
+    body = bytes.fromhex("000200 0000 0000") + (full + header((0, 0), (0, 0))) * 40_000
+    tracemalloc.start()
+    try:
+        reading = read_body(body, 0xFFFF)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reading.vouched[0] == 0xFFFF
+    # Said in full it would be five million samples a channel, and 300 MB on the way.
+    assert peak_bytes < 12 * len(body)
 
 
 def test_an_empty_record_has_a_body_and_no_samples() -> None:

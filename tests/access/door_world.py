@@ -1,0 +1,171 @@
+"""An application behind its door, asked without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from relay_world import at_once
+from starlette.types import ASGIApp, Message
+from virtual_time import now_s
+
+from sfm.access import Role
+from sfm.api.guard import Guard
+from sfm.api.hits import HitLayer
+from sfm.api.sessions import Sessions
+from sfm.commands import Commands
+from sfm.gateway import Gateway
+from sfm.keeper import Keeper
+from sfm.live_cache import LiveCache
+from sfm.server import Application, build_app
+from sfm.settings import Settings
+from sfm.store import Store
+
+UNIT = "host=10.9.9.9&tcp_port=12345"
+KEY = "tcp:10.9.9.9:12345"
+NETWORK = ("10.0.0.1", 8200)
+PEER = ("10.0.0.7", 50000)
+HERE = ("127.0.0.1", 8200)
+LOCAL: dict[str, Any] = {"server": HERE, "peer": HERE, "host": "127.0.0.1:8200"}
+PASSED = "passed"
+LEAVES_AFTER_S = 20.0
+"""When who asks hangs up on an answer without end; virtual."""
+
+
+async def answer_of(
+    app: ASGIApp,
+    method: str,
+    path: str,
+    query: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+    *,
+    server: tuple[str, int] = NETWORK,
+    peer: tuple[str, int] = PEER,
+    scheme: str = "http",
+    body: bytes = b"",
+) -> httpx.Response:
+    """Return what an application answers; an error that it lets out is raised."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": list(headers),
+        "server": server,
+        "client": peer,
+        "scheme": scheme,
+    }
+    sent: list[Message] = []
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        await asyncio.sleep(LEAVES_AFTER_S)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    told = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
+    content = b"".join(m.get("body", b"") for m in sent[1:])
+    return httpx.Response(sent[0]["status"], headers=told, content=content)
+
+
+@dataclass
+class Door:
+    """An application behind its door; what passes the door is answered here, not by a unit."""
+
+    app: Application
+    store: Store
+    secrets: dict[str, str] = field(default_factory=dict)
+    passed: list[Any] = field(default_factory=list)
+
+    def token(self, name: str, role: Role, *units: str) -> str:
+        _, secret = self.store.add_token(
+            name, role.value, units, datetime.now(UTC), lambda n: bytes([len(self.secrets)]) * n
+        )
+        self.secrets[name] = secret
+        return secret
+
+    async def ask(
+        self,
+        method: str = "GET",
+        target: str = f"/device/info?{UNIT}",
+        *,
+        secret: str | None = None,
+        host: str = "10.0.0.1:8200",
+        server: tuple[str, int] = NETWORK,
+        peer: tuple[str, int] = PEER,
+        scheme: str = "http",
+        body: bytes = b"",
+        more: Sequence[tuple[str, str]] = (),
+        **headers: str,
+    ) -> httpx.Response:
+        """Return what the door says, or what stands behind it."""
+        path, _, query = target.partition("?")
+        pairs = [("host", host)]
+        if secret is not None:
+            pairs.append(("authorization", f"Bearer {secret}"))
+        pairs += [(name.replace("_", "-"), value) for name, value in headers.items()]
+        raw = [(name.encode(), value.encode()) for name, value in (*pairs, *more)]
+        return await answer_of(
+            self.app,
+            method,
+            path,
+            query.encode(),
+            raw,
+            server=server,
+            peer=peer,
+            scheme=scheme,
+            body=body,
+        )
+
+    async def passes(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether a request gets through the door."""
+        before = len(self.passed)
+        await self.ask(*args, **kwargs)
+        return len(self.passed) > before
+
+
+@asynccontextmanager
+async def door(*, real: bool = False, **settings: Any) -> AsyncIterator[Door]:
+    """Yield a door with a database in memory; with ``real``, the application stands behind it."""
+    store = Store.open("sqlite://")
+    keeper = Keeper(lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once)
+    known = Settings(**{"database_url": "none", "units": {"one": "tcp://10.9.9.9"}, **settings})
+    gateway = Gateway(LiveCache(clock=now_s), known, keeper=keeper, clock=now_s)
+    try:
+        yield door_of(gateway, known, store, real=real)
+    finally:
+        await gateway.close()
+
+
+def door_of(gateway: Gateway, settings: Settings, store: Store, *, real: bool) -> Door:
+    """Return the door of a gateway, in virtual time."""
+    app = build_app(settings, gateway)
+    found = Door(app, store)
+    secrets = iter(f"secret{n}" for n in range(10**6))
+    sessions = Sessions(now_s, lambda: next(secrets))
+    hits = HitLayer(app.framework, gateway)
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        found.passed.append(scope["sfm.actor"])
+        if real:
+            await hits(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": PASSED.encode()})
+
+    guard = Guard(behind, gateway, settings, sessions, now_s)
+    app.front, app.state.guard, app.state.sessions = guard, guard, sessions
+    app.state.commands = Commands(gateway, clock=now_s)
+    return found

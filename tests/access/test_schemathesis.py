@@ -1,0 +1,219 @@
+"""
+The running API against its own page, from outside, as each role.
+
+Schemathesis makes requests out of the page, right ones and wrong ones; the relay behind it is that
+of production, with a simulated unit and a database in memory. Each answer must be one that the page
+tells: its status, its content type, its body, and nothing that the page does not tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+import schemathesis
+from door_world import LOCAL, Door, answer_of, door_of
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from relay_world import HERE, FieldUnit, World
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi import checks
+from virtual_time import VirtualTimeLoop
+
+from sfm.access import Role
+from sfm.api.rules import RULES
+from sfm.commands import By
+from sfm.server import build_app
+from sfm.settings import Settings
+from sfm.store.tokens import number_of
+
+Case = schemathesis.Case[Any]
+
+UNIT = {"host": "unit.invalid", "tcp_port": 12345}
+EXAMPLES = {None: 4, Role.VIEWER: 6, Role.OPERATOR: 6, Role.ADMIN: 12, "local": 16}
+"""Requests to each route by each role; every second is aimed at the unit that is there."""
+CHECKS: list[CheckFunction] = [
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+FIRST = {"id": 1, "index": 0}
+OPEN = [f"{method} {path}" for (method, path), role in RULES.items() if role is None]
+
+
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "checks": {
+            "negative_data_rejection": {
+                "expected-statuses": [401, 403, 404, 405, 409, 413, 414, 422, 429, 431]
+            }
+        }
+    }
+)
+
+
+def strict(page: dict[str, Any]) -> dict[str, Any]:
+    """The page, where an answer holds what it tells and nothing else."""
+    page = copy.deepcopy(page)
+    for name, known in page["components"]["schemas"].items():
+        # Of a problem the facts beside its sentence depend on its kind.
+        if "properties" in known and name != "ProblemOut":
+            known.setdefault("additionalProperties", False)
+    return page
+
+
+PAGE = schemathesis.openapi.from_dict(
+    strict(build_app(Settings(database_url="none")).openapi()), config=CONFIG
+)
+OPERATIONS: dict[str, schemathesis.APIOperation[Any, Any, Any, Any]] = {
+    found.ok().label: found.ok()  # type: ignore[union-attr]  # a page with a fault fails here
+    for found in PAGE.get_all_operations()
+}
+
+
+@dataclass
+class Scanned:
+    """A relay that somebody of one role asks."""
+
+    runner: asyncio.Runner
+    door: Door
+    unit: FieldUnit
+    who: Role | str | None
+    session_secret: str
+    secret: str | None = None
+    made: int = 0
+
+    def ask(self, request: requests.PreparedRequest) -> schemathesis.Response:
+        """Send a request as its sender would write it, and return what the relay answers."""
+        assert request.url is not None
+        assert request.method is not None
+        url = urlsplit(request.url)
+        body = request.body or b""
+        assert isinstance(body, bytes | str)
+        headers = {"host": "10.0.0.1:8200", **request.headers}
+        how: dict[str, Any] = {}
+        if self.who == "local":
+            how = {name: LOCAL[name] for name in ("server", "peer")}
+            headers["host"] = LOCAL["host"]
+        elif self.who is not None:
+            headers["authorization"] = f"Bearer {self._good_secret()}"
+        answer = self.runner.run(
+            answer_of(
+                self.door.app,
+                request.method,
+                unquote(url.path),
+                url.query.encode(),
+                [(k.lower().encode(), str(v).encode("latin-1")) for k, v in headers.items()],
+                body=body.encode() if isinstance(body, str) else body,
+                **how,
+            )
+        )
+        told = {name: answer.headers.get_list(name) for name in answer.headers}
+        return schemathesis.Response(answer.status_code, told, answer.content, request, 0.0, False)
+
+    def record(self, count: int) -> None:
+        async def record() -> None:
+            self.unit.record(count)
+
+        self.runner.run(record())
+
+    def aimed(self, case: Case) -> Case:
+        """The same request to the unit that is there, or to the first record."""
+        if case.path.startswith(("/device/", "/cache/device")):
+            kept = {k: v for k, v in case.query.items() if k not in ("port", "baud")}
+            case.query = {**kept, **UNIT}
+        case.path_parameters |= {name: FIRST[name] for name in case.path_parameters}
+        return case
+
+    def meant(self, case: Case) -> Case:
+        """The same with a body that is true of that unit, or opens a session."""
+        facts: dict[str, Any] = {
+            "serial": self.unit.serial,
+            "count": len(self.unit.events),
+            "discard_unarchived": True,
+            "token": self.session_secret,
+        }
+        if isinstance(case.body, dict):
+            case.body = {name: facts.get(name, value) for name, value in case.body.items()}
+            if case.path == "/device/events/erase":
+                case.body["discard_unarchived"] = True
+        return self.aimed(case)
+
+    def _good_secret(self) -> str:
+        """A token of the role; another one when an admin has revoked his own."""
+        assert isinstance(self.who, Role)
+        known = number_of(self.secret) if self.secret else None
+        token = None if known is None else self.door.store.token(known)
+        if token is None or token.revoked_at is not None:
+            self.made += 1
+            self.secret = self.door.token(f"the scan's {self.made}", self.who)
+        assert self.secret is not None
+        return self.secret
+
+
+@pytest.fixture(
+    scope="module", params=EXAMPLES, ids=lambda who: getattr(who, "value", who) or "none"
+)
+def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
+    async def start(stack: AsyncExitStack) -> tuple[Door, FieldUnit]:
+        world = await stack.enter_async_context(World())
+        disk = await world.with_disk(reach=["any"], forced_per_minute=10**6)
+        unit = world.plug(FieldUnit().record(2))
+        opened = door_of(world.gateway, world.settings, disk, real=True)
+        # Something is in the cache, the archive and the audit log, in whatever order tests run.
+        for index in (0, 1):
+            await world.gateway.waveform(HERE, index)
+        await opened.app.state.commands.stop_monitoring(HERE, By("me", "admin", "127.0.0.1"))
+        return opened, unit
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        stack = AsyncExitStack()
+        found, unit = runner.run(start(stack))
+        try:
+            secret = found.token("a browser's", Role.VIEWER)
+            yield Scanned(runner, found, unit, request.param, secret)
+        finally:
+            runner.run(stack.aclose())
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_the_api_answers_as_its_page_says(label: str, scanned: Scanned) -> None:
+    operation = OPERATIONS[label]
+    right, wrong = (
+        operation.as_strategy(mode)
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+    )
+    made = st.one_of(right, wrong, right.map(scanned.meant), wrong.map(scanned.aimed))
+    scanned.record(2)
+    statuses: list[int] = []
+
+    @given(case=made)
+    @settings(
+        max_examples=EXAMPLES[scanned.who],
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def scan(case: Case) -> None:
+        sent = requests.Request(**case.as_transport_kwargs(base_url="http://10.0.0.1:8200"))
+        answer = scanned.ask(sent.prepare())
+        statuses.append(answer.status_code)
+        assert answer.status_code != 500, answer.text
+        case.validate_response(answer, checks=CHECKS)
+
+    scan()
+    if scanned.who == "local":
+        assert any(status < 300 for status in statuses), statuses
+    elif scanned.who is None and label not in OPEN:
+        assert set(statuses) <= {401, 414}, statuses

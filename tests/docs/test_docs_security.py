@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_readme import COMMAND_BLOCK
+
+from sfm import listening
+from sfm.access import Role
+from sfm.api import bodies, guard, sessions
+from sfm.cli import app
+from sfm.reach import is_never
+from sfm.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "security.md").read_text()
+SETTINGS_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading, without its head."""
+    text = PAGE.split(f"\n## {heading}\n")[1]
+    rows = [line for line in re.split(r"\n## ", text)[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = [re.findall(r"`(test_\w+)`", row[3]) for row in table("What is protected from whom")]
+    assert named
+    for (name,) in named:
+        assert f"def {name}(" in sources, name
+
+
+def test_every_setting_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"SFM_(\w+)", PAGE)) - {"TOKEN"}
+    assert len(named) > 10
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_every_block_of_settings_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [
+        (name, "".join(shlex.split(value)))
+        for block in SETTINGS_BLOCK.findall(PAGE)
+        for name, value in re.findall(r"^ *(SFM_\w+)=(.*)$", block, re.MULTILINE)
+    ]
+    assert len(given) == 3
+    plain = Settings()
+    for name, value in given:
+        monkeypatch.setenv(name, value)
+    for name, _ in given:
+        field = name.removeprefix("SFM_").lower()
+        assert getattr(Settings(), field) != getattr(plain, field), name
+
+
+def test_every_command_of_the_page_is_understood_to_its_last_word() -> None:
+    lines = [
+        line for block in COMMAND_BLOCK.findall(PAGE) for line in block.splitlines() if line.strip()
+    ]
+    assert len(lines) >= 8
+    for line in lines:
+        program, *words = shlex.split(line, comments=True)
+        assert program == "seismo-relay"
+        app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+LIMITS = {
+    "bytes of all headers": guard.MOST_HEADER_BYTES,
+    "bytes of a request's head": listening.MOST_HEADER_BYTES,
+    "bytes of a query": guard.MOST_QUERY_BYTES,
+    "bytes of a body": bodies.MOST_BYTES,
+    "seconds for a request": listening.REQUEST_S,
+    "wrong tokens from one address": guard.MOST_FAILURES,
+    "device requests of one token": Settings().most_requests_per_client,
+    "forced reads of one token": Settings().forced_per_minute,
+    "conversations with units": Settings().most_conversations,
+    "readers that wait": Settings().most_readers,
+    "sessions": sessions.MOST_SESSIONS,
+}
+
+
+def test_every_limit_has_its_row_with_its_default() -> None:
+    rows = table("Limits")
+    assert len(rows) == len(LIMITS)
+    for (start, figure), row in zip(LIMITS.items(), rows, strict=True):
+        assert row[0].startswith(start)
+        assert row[1].split()[0] == f"{figure:g}"
+        for name in re.findall(r"`SFM_(\w+)`", row[0]):
+            assert Settings.model_fields[name.lower()].default == figure
+
+
+def test_the_figures_in_the_text_are_those_of_the_code() -> None:
+    assert f"opens nothing {guard.TOKEN_KEPT_S:g} s later" in PAGE
+    assert f"after {sessions.SESSION_S / 3600:g} h" in PAGE
+    assert f"below {guard.FORCED_AGE_S:g} s" in PAGE
+    assert guard.FAILURES_PER_S == 60
+
+
+def test_every_role_has_its_row() -> None:
+    rows = table("Who asks")
+    assert [row[0].strip("`") for row in rows] == [role.value for role in Role]
+
+
+def test_what_the_page_says_is_never_reached_is_not() -> None:
+    told = re.search(r"Never reached.*?\((.*?)\),\s+multicast, (\S+), `(\S+)`", PAGE, re.DOTALL)
+    assert told is not None
+    named = [*re.split(r",\s+", told[1]), told[2], told[3]]
+    assert len(named) == 7
+    for one in named:
+        assert is_never(ipaddress.ip_network(one).network_address), one
+
+
+def test_the_headers_of_every_answer_are_named() -> None:
+    text = PAGE.split("\n## What every answer carries\n")[1].split("No `Server`")[0]
+    told = {name.lower() for name in re.findall(r"`([A-Z][\w-]+)`", text)}
+    assert told == {name.decode() for name, _ in guard.security_headers(is_secure=True)}
