@@ -27,7 +27,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 
@@ -54,6 +54,8 @@ from sfm.store import StoreError
 from sfm.store.audit import AuditEntry
 
 __all__ = ["By", "Commands", "Done", "Outcome", "RefusedError"]
+
+T = TypeVar("T")
 
 SENSOR_CHECK_S = 40.0
 """What a unit takes from a start until it monitors. [C: about 40 s]"""
@@ -512,8 +514,7 @@ class Commands:
             self._note(owner, attempt, "begun", None, "begun", attempt.asked)
         )
         try:
-            # Shielded: a relay that is stopped meanwhile must not leave an entry without an end.
-            begun = await asyncio.shield(noting)
+            begun = await _to_its_end(noting)
             outcome, detail = await act(owner, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
@@ -544,7 +545,8 @@ class Commands:
         noted = "done" if outcome in ("unchanged", "trial") else outcome  # type: ignore[assignment]
         told = detail if noted == outcome else {**detail, "result": outcome}
         try:
-            return await self._note(owner, attempt, "ended", begun, noted, told)
+            ending = self._note(owner, attempt, "ended", begun, noted, told)
+            return await _to_its_end(asyncio.create_task(ending))
         except (StoreError, RestingError) as error:
             # The entry that it began is there; what is missing is how it ended.
             log.error("audit_end_not_written", command=attempt.command, error=str(error))
@@ -585,6 +587,15 @@ class Commands:
                 detail=detail,
             )
         )
+
+
+async def _to_its_end(noting: asyncio.Task[T]) -> T:
+    """Await an entry of the log, also when the relay is stopped meanwhile: none stays alone."""
+    try:
+        return await asyncio.shield(noting)
+    except asyncio.CancelledError:
+        await asyncio.wait([noting])
+        raise
 
 
 def _given(change: SetupChange | CallHomeChange, **more: Any) -> Form:

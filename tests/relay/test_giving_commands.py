@@ -574,6 +574,25 @@ async def test_a_relay_that_is_stopped_while_it_notes_a_beginning_notes_an_end(
 
 
 @in_virtual_time
+async def test_a_relay_that_is_stopped_while_it_notes_an_end_notes_it(world: World) -> None:
+    disk = await world.with_disk()
+    unit = world.plug(FieldUnit())
+
+    async def slowly(verb: Callable[[], Any], is_write: bool, /) -> Any:
+        if is_write and changed(unit) and not stopping:
+            stopping.append(asyncio.create_task(world.gateway.close()))
+            await world.pause(1)
+        return verb()
+
+    stopping: list[asyncio.Task[None]] = []
+    world.gateway.keeper._run = slowly
+    with pytest.raises(ClosingError):
+        await ORDERS["stop"](commands_of(world), HERE)
+    await asyncio.gather(*stopping)
+    assert [e["outcome"] for e in disk.audit(10)] == ["done", "begun"]
+
+
+@in_virtual_time
 async def test_a_relay_that_is_stopped_while_it_looks_says_that_the_command_was_done(
     world: World,
 ) -> None:
