@@ -12,6 +12,7 @@ from sfm.api.accounts import AuditQuery
 from sfm.api.guard import REFUSALS
 from sfm.api.problems import INTERNAL, INVALID, PROBLEMS, Problem
 from sfm.commands import Outcome
+from sfm.listening import BAD_REQUEST
 from sfm.server import build_app
 from sfm.settings import Settings
 
@@ -114,7 +115,7 @@ def test_every_setting_has_its_row_with_its_default() -> None:
         assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
 
 
-KNOWN = {*PROBLEMS.values(), *REFUSALS, INTERNAL, INVALID}
+KNOWN = {*PROBLEMS.values(), *REFUSALS, BAD_REQUEST, INTERNAL, INVALID}
 
 
 @pytest.mark.parametrize("problem", KNOWN, ids=lambda p: p.kind)
