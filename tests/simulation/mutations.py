@@ -586,7 +586,7 @@ MUTATIONS = [
     Mutation(settings_are_doubted_in_memory_only, 179, grain="kept"),
     Mutation(stored_before_it_is_written, 0, grain="kept"),
     Mutation(mirror_keeps_the_old_memory, 10, grain="kept"),
-    Mutation(told_list_forgotten_by_a_restart, 3092, grain="kept"),
+    Mutation(told_list_forgotten_by_a_restart, 10550, grain="kept"),
 ]
 
 
