@@ -41,7 +41,7 @@ from minimateplus.errors import (
     SettingError,
 )
 from minimateplus.link import Address
-from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange
+from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange, Written
 from sfm import forms
 from sfm.backoff import RestingError
 from sfm.flights import BusyError, ClosingError
@@ -288,27 +288,16 @@ class Commands:
             RefusedError: another unit answers.
         """
 
-        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
-            async def say(unit: MiniMate) -> tuple[Outcome, Form]:
-                attempt.begin(unit)
-                await self._same_unit(owner, unit, serial)
-                try:
-                    written = await unit.write_setup(
-                        change,
-                        trial=trial,
-                        before=owner.doubt_settings,
-                        on_step=lambda n, of: report("blocks written", n, of),
-                    )
-                finally:
-                    if attempt.is_out:
-                        await self._doubt_quietly(owner)
-                return self._told(written.is_written, trial), forms.written_form(written)
+        def write(unit: MiniMate, owner: Owner, report: Report) -> Awaitable[Written]:
+            return unit.write_setup(
+                change,
+                trial=trial,
+                before=owner.doubt_settings,
+                on_step=lambda n, of: report("blocks written", n, of),
+            )
 
-            return await owner.converse(say)
-
-        return await self._ordered(
-            address, by, "config", _given(change, trial=trial, serial=serial), act
-        )
+        asked = _given(change, trial=trial, serial=serial)
+        return await self._change(address, by, "config", asked, write)
 
     async def change_call_home(
         self,
@@ -321,24 +310,40 @@ class Commands:
     ) -> Done:
         """Change the given call-home settings; as ``change_setup``."""
 
-        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+        def write(unit: MiniMate, owner: Owner, _: Report) -> Awaitable[Written]:
+            return unit.write_call_home(change, trial=trial, before=owner.doubt_settings)
+
+        asked = _given(change, trial=trial, serial=serial)
+        return await self._change(address, by, "call_home", asked, write)
+
+    async def _change(
+        self,
+        address: Address,
+        by: By,
+        command: str,
+        asked: Form,
+        write: Callable[[MiniMate, Owner, Report], Awaitable[Written]],
+    ) -> Done:
+        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
             async def say(unit: MiniMate) -> tuple[Outcome, Form]:
                 attempt.begin(unit)
-                await self._same_unit(owner, unit, serial)
-                try:
-                    written = await unit.write_call_home(
-                        change, trial=trial, before=owner.doubt_settings
-                    )
-                finally:
-                    if attempt.is_out:
-                        await self._doubt_quietly(owner)
-                return self._told(written.is_written, trial), forms.written_form(written)
+                await self._same_unit(owner, unit, asked.get("serial"))
+                written = await self._doubting(owner, attempt, write(unit, owner, report))
+                return self._told(written.is_written, asked["trial"]), forms.written_form(written)
 
             return await owner.converse(say)
 
-        return await self._ordered(
-            address, by, "call_home", _given(change, trial=trial, serial=serial), act
-        )
+        return await self._ordered(address, by, command, asked, act)
+
+    async def _doubting(
+        self, owner: Owner, attempt: _Attempt, writing: Awaitable[Written]
+    ) -> Written:
+        """Await a write of settings, and make them doubtful again behind its last byte."""
+        try:
+            return await writing
+        finally:
+            if attempt.is_out:
+                await self._doubt_quietly(owner)
 
     @staticmethod
     def _told(is_written: bool, trial: bool) -> Outcome:
@@ -444,13 +449,9 @@ class Commands:
                         "serial-differs",
                         serial=found,
                     )
-                try:
-                    written = await unit.write_call_home(
-                        CallHomeChange(enabled=False), before=owner.doubt_settings
-                    )
-                finally:
-                    if attempt.is_out:
-                        await self._doubt_quietly(owner)
+                off = CallHomeChange(enabled=False)
+                writing = unit.write_call_home(off, before=owner.doubt_settings)
+                written = await self._doubting(owner, attempt, writing)
                 if erase:
                     await self._erase(owner, unit, None, by)
                 told = forms.written_form(written) | {"erased": erase}

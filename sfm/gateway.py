@@ -669,8 +669,8 @@ class Gateway:
         self, thing: _Thing, held: Held | None, conn_key: str, now_mono: float
     ) -> _Found | None:
         """Return what is held of a thing with the time since the unit last said so."""
-        if held is None:
-            return None
+        if held is None or held.epoch != self.cache.epoch(conn_key).number:
+            return None  # it was looked up before an erase was found: of another memory
         if not thing.follows_list:
             return _Found(held, held.age_s(now_mono), None, held.source != DISK)
         proven = self.cache.validated_mono(conn_key)

@@ -8,6 +8,7 @@ wished, is 202. Any other whose outcome is unknown is a problem (502, 504) that 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import orjson
@@ -56,6 +57,19 @@ def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response
     return Response(orjson.dumps(body | detail), status, headers, "application/json")
 
 
+async def _change(
+    request: Request,
+    query: WriteQuery,
+    model: type[schemas.ConfigIn] | type[schemas.CallHomeIn],
+    order: Callable[..., Awaitable[Done]],
+) -> Response:
+    wanted = await body_of(request, model)
+    done = await order(
+        query.address, by_of(request), wanted.change, serial=wanted.serial, trial=query.dry_run
+    )
+    return _answer(done)
+
+
 @commands.post("/monitor/start", response_model=schemas.MonitorOut, responses=SWITCH_PROBLEMS)
 async def start_monitoring(request: Request, query: Annotated[StartQuery, Query()]) -> Response:
     """Start monitoring; the sensor check of about 40 s is followed as progress."""
@@ -87,16 +101,7 @@ async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]
 )
 async def change_config(request: Request, query: Write) -> Response:
     """Change the given recording settings, read them back and compare."""
-    said_in = await body_of(request, schemas.ConfigIn)
-    order = commands_of(request).change_setup
-    done = await order(
-        query.address,
-        by_of(request),
-        said_in.change,
-        serial=said_in.serial,
-        trial=query.dry_run,
-    )
-    return _answer(done)
+    return await _change(request, query, schemas.ConfigIn, commands_of(request).change_setup)
 
 
 @commands.post(
@@ -138,15 +143,7 @@ async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) 
 )
 async def change_call_home(request: Request, query: Write) -> Response:
     """Change the given call-home settings, read them back and compare."""
-    said_in = await body_of(request, schemas.CallHomeIn)
-    done = await commands_of(request).change_call_home(
-        query.address,
-        by_of(request),
-        said_in.change,
-        serial=said_in.serial,
-        trial=query.dry_run,
-    )
-    return _answer(done)
+    return await _change(request, query, schemas.CallHomeIn, commands_of(request).change_call_home)
 
 
 @commands.post(

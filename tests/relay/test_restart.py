@@ -12,7 +12,7 @@ import pytest
 from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
 from virtual_time import now_s
 
-from minimateplus.errors import ConnectError, MiniMateError
+from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
 from sfm.backoff import RestingError
 from sfm.freshness import FORCED, Freshness
 from sfm.gateway import Answer, NothingHeldError
@@ -355,3 +355,19 @@ def flip_a_byte(disk: Any) -> None:
         bad = bytearray(frame)
         bad[len(bad) // 2] ^= 1
         connection.exec_driver_sql("UPDATE recording_waveforms SET counts = ?", (bytes(bad),))
+
+
+@in_virtual_time
+async def test_what_was_looked_up_on_disk_before_an_erase_was_found_is_no_last_known_answer(
+    world: World,
+) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit().record(1))
+    await world.gateway.waveform(HERE, 0)
+    await world.restart()
+    unit.erase()
+    unit.record(1, axis=1)
+    unit.ignores.add(0x5A)  # the new event is found, and cannot be downloaded
+    with pytest.raises(ReplyTimeoutError):
+        await world.gateway.waveform(HERE, 0, Freshness(stale_if_error_s=600.0))
+    assert told((await world.gateway.events(HERE)).value) == unit.truth()
