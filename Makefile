@@ -14,8 +14,8 @@ help: ## Say what there is
 run: $(VENV)/.run ## Start a simulated unit and the relay, read the one through the other, stay up
 	@$(BIN)/seismo-relay demo
 
-test: $(VENV)/.dev ## Run every test; set up what they need
-	$(BIN)/pytest
+test: $(VENV)/.dev ## Run every test, on every core; set up what they need
+	$(BIN)/pytest --numprocesses logical --dist loadfile
 
 check: $(VENV)/.dev ## Format, lint, types, import floors
 	$(BIN)/ruff format --check

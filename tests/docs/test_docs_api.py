@@ -115,7 +115,8 @@ def test_every_setting_has_its_row_with_its_default() -> None:
         assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
 
 
-KNOWN = {*PROBLEMS.values(), *REFUSALS, BAD_REQUEST, INTERNAL, INVALID}
+ALL = {*PROBLEMS.values(), *REFUSALS, BAD_REQUEST, INTERNAL, INVALID}
+KNOWN = sorted(ALL, key=lambda problem: problem.kind)
 
 
 @pytest.mark.parametrize("problem", KNOWN, ids=lambda p: p.kind)
