@@ -1,0 +1,3 @@
+import { render } from "preact";
+
+render(<p>seismo-relay</p>, document.getElementById("app")!);
