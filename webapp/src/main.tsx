@@ -2,6 +2,7 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
+import { CachePage } from "./cache/CachePage";
 import { ConnectPage } from "./connect/ConnectPage";
 import { Trouble } from "./parts/Trouble";
 import { followAddress, route, type Route } from "./route";
@@ -55,6 +56,8 @@ function Page({ at }: { at: Route }) {
   switch (at.page) {
     case "connect":
       return <ConnectPage />;
+    case "cache":
+      return <CachePage />;
     case "unit":
       return <UnitPage unit={at.unit} />;
     default:
