@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
 import { CachePage } from "./cache/CachePage";
+import { CommandsPage } from "./commands/CommandsPage";
 import { ConnectPage } from "./connect/ConnectPage";
 import { Trouble } from "./parts/Trouble";
 import { followAddress, route, type Route } from "./route";
@@ -58,6 +59,8 @@ function Page({ at }: { at: Route }) {
       return <ConnectPage />;
     case "cache":
       return <CachePage />;
+    case "commands":
+      return <CommandsPage unit={at.unit} />;
     case "unit":
       return <UnitPage unit={at.unit} />;
     default:
