@@ -1,0 +1,32 @@
+// How far the read from the unit is, and how to stop waiting for it.
+import { wordsOfViews } from "../words.views";
+import { leftS, rateOf, type Progress } from "./progress";
+import { bytesText, secondsText } from "./quantities";
+
+const words = wordsOfViews.waveform;
+
+export function DownloadProgress({ progress, onCancel }: { progress: Progress; onCancel: () => void }) {
+  const { totalBytes, doneBytes } = progress;
+  return (
+    <section class="download" aria-label={words.progress}>
+      {/* Without a value the bar says that something is under way, and not how far it is. */}
+      <progress aria-label={words.progress} max={1} {...(totalBytes ? { value: Math.min(1, doneBytes / totalBytes) } : {})} />
+      <p role="status">{progressText(progress)}</p>
+      <button type="button" onClick={onCancel}>{words.cancel}</button>
+    </section>
+  );
+}
+
+function progressText(progress: Progress): string {
+  if (progress.phase === "waiting") return words.waiting;
+  if (progress.phase === "finished") return words.finished;
+  if (progress.phase === "list") return words.list(progress.events);
+  const { chunks, doneBytes, totalBytes } = progress;
+  const total = totalBytes === null ? wordsOfViews.common.unknown : bytesText(totalBytes);
+  const [rate, left] = [rateOf(progress), leftS(progress)];
+  return [
+    words.chunks(chunks, bytesText(doneBytes), total),
+    ...(rate === null ? [] : [words.rate(bytesText(rate))]),
+    left === null ? words.leftUnknown : words.left(secondsText(left)),
+  ].join(", ");
+}
