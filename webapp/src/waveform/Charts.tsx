@@ -109,7 +109,7 @@ function sentenceOf(trace: Trace, range: Range | null, atUnit: "s" | "samples"):
   const digits = atUnit === "s" ? 3 : 0;
   const span = atUnit === "s" ? words.seconds : words.sampleNumbers;
   const peak = trace.peak
-    ? words.chartPeak(valueText(Math.abs(trace.peak.value), trace.unit), atText(trace.peak.at, atUnit))
+    ? words.chartPeak(trace.peak.text, atText(trace.peak.at, atUnit))
     : words.chartNoPeak;
   return words.chart(trace.name, trace.unit, shown.min.toFixed(digits), shown.max.toFixed(digits), span, peak);
 }

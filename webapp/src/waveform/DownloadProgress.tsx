@@ -19,9 +19,9 @@ export function DownloadProgress({ progress, onCancel }: { progress: Progress; o
 
 function progressText(progress: Progress): string {
   if (progress.phase === "waiting") return words.waiting;
-  if (progress.phase === "finished") return words.finished;
   if (progress.phase === "list") return words.list(progress.events);
   const { chunks, doneBytes, totalBytes } = progress;
+  if (totalBytes !== null && doneBytes >= totalBytes) return words.finished;
   const total = totalBytes === null ? wordsOfViews.common.unknown : bytesText(totalBytes);
   const [rate, left] = [rateOf(progress), leftS(progress)];
   return [

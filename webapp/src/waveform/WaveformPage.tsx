@@ -6,6 +6,7 @@ import { listed } from "../events/listed";
 import { isReplaced, stampOf, unitTimeText } from "../events/stamps";
 import { Freshness } from "../parts/Freshness";
 import { Trouble } from "../parts/Trouble";
+import { linkTo } from "../route";
 import { wordsOfViews } from "../words.views";
 import { DownloadProgress } from "./DownloadProgress";
 import { after, NOTHING, type Progress } from "./progress";
@@ -64,7 +65,7 @@ export function WaveformPage({ unit, index }: { unit: Unit; index: number }) {
   };
   return (
     <article class="waveform-page">
-      <p><a href={`#/unit/${key}/events`}>{words.back}</a></p>
+      <p><a href={linkTo(unit, "events")}>{words.back}</a></p>
       <h1>{words.title(index)}</h1>
       {seen.is === "reading" && <DownloadProgress progress={progress} onCancel={cancel} />}
       {seen.is === "cancelled" && (

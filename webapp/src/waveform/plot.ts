@@ -1,7 +1,7 @@
 // One channel's chart: axes, the trigger's line, the peak's mark, and the thin line of another event.
 import uPlot from "uplot";
 import { columnsOf } from "./columns";
-import { valueText, atText, type Trace } from "./traces";
+import { atText, type Trace } from "./traces";
 import { wordsOfViews } from "../words.views";
 
 export interface Colours {
@@ -47,7 +47,7 @@ export function optionsOf(chart: Chart, width: number, height: number, start: { 
     },
     axes: [
       chart.isLast
-        ? { ...axis, size: AXIS_HEIGHT, labelSize: 16, labelGap: 0, labelFont: FONT, label: timeLabel(chart) }
+        ? { ...axis, size: 24, labelSize: 18, labelGap: 0, labelFont: FONT, label: timeLabel(chart) }
         : { ...axis, size: 0, values: (_: uPlot, splits: number[]) => splits.map(() => "") },
       { ...axis, size: AXIS_WIDTH, space: 24 },
     ],
@@ -142,7 +142,7 @@ function drawOver(plot: uPlot, over: Trace, colour: string): void {
 }
 
 function drawPeak(plot: uPlot, { trace, atUnit, colours }: Chart): void {
-  const { peak, unit } = trace;
+  const { peak } = trace;
   const { ctx, bbox } = plot;
   if (!peak) return;
   const x = plot.valToPos(peak.at, "x", true);
@@ -155,7 +155,7 @@ function drawPeak(plot: uPlot, { trace, atUnit, colours }: Chart): void {
   ctx.beginPath();
   ctx.arc(x, y, 4 * px, 0, 2 * Math.PI);
   ctx.stroke();
-  const text = `${valueText(Math.abs(peak.value), unit)}, ${atText(peak.at, atUnit)}`;
+  const text = `${peak.text}, ${atText(peak.at, atUnit)}`;
   ctx.font = scaledFont();
   const wide = ctx.measureText(text).width;
   const isRight = x + 10 * px + wide > bbox.left + bbox.width;

@@ -35,9 +35,15 @@ describe("progress of a download", () => {
     expect([progress.chunks, progress.phase]).toEqual([0, "waiting"]);
   });
 
-  it("says that the list is read first, and when it is over", () => {
+  it("takes no rate from chunks that are told again in one go", () => {
+    const progress = told([[bytes(1024), 1000], [bytes(2048), 1001], [bytes(3072), 1002], [bytes(4096), 2002]]);
+    expect(rateOf(progress)).toBe(1024);
+    expect(progress.chunks).toBe(4);
+  });
+
+  it("says that the list is read first, and forgets an earlier read that ended", () => {
     const list: Step = { kind: "step", thing: "events", what: "events", done: 7, total: null };
     expect(told([[list, 10]])).toMatchObject({ phase: "list", events: 7 });
-    expect(told([[bytes(1024), 1], [{ kind: "done", thing: "waveform 3" }, 2]]).phase).toBe("finished");
+    expect(told([[bytes(1024), 1], [{ kind: "done", thing: "waveform 3" }, 2]])).toMatchObject({ phase: "waiting", chunks: 0 });
   });
 });

@@ -1,5 +1,6 @@
 // How far a download from the unit is: chunks, rate, time left, from the steps that the relay tells.
 
+/** As the relay tells it, of any read of the unit; a stream begins with what was told before. */
 export interface Step {
   kind: string;
   thing?: string;
@@ -10,7 +11,7 @@ export interface Step {
 }
 
 export interface Progress {
-  phase: "waiting" | "list" | "samples" | "finished";
+  phase: "waiting" | "list" | "samples";
   chunks: number;
   doneBytes: number;
   totalBytes: number | null;
@@ -35,9 +36,9 @@ export const NOTHING: Progress = {
 /** Return the progress after a step; steps of other reads of the same unit change nothing. */
 export function after(progress: Progress, step: Step, index: number, nowMs: number): Progress {
   if (step.thing === `waveform ${index}`) {
-    if (step.kind === "begun") return { ...NOTHING, lastMs: nowMs };
-    if (step.kind === "done" || step.kind === "failed") return { ...progress, phase: "finished", lastMs: nowMs };
     if (step.kind === "step" && step.what === "bytes") return withBytes(progress, step, nowMs);
+    // An end may be that of an earlier read, told again; that of this one comes with its answer.
+    return { ...NOTHING, lastMs: nowMs };
   }
   if (step.kind === "step" && step.what === "events" && progress.phase !== "samples") {
     return { ...progress, phase: "list", events: step.done ?? 0, lastMs: nowMs };
@@ -45,16 +46,20 @@ export function after(progress: Progress, step: Step, index: number, nowMs: numb
   return progress;
 }
 
+/** Chunks closer together than this were told again in one go: no rate can be taken from them. */
+const AT_ONCE_MS = 50;
+
 function withBytes(progress: Progress, step: Step, nowMs: number): Progress {
   const doneBytes = step.done ?? 0;
+  const isFirst = progress.firstMs === null || nowMs - progress.firstMs < AT_ONCE_MS;
   return {
     ...progress,
     phase: "samples",
     chunks: progress.chunks + 1,
     doneBytes,
     totalBytes: step.total ?? null,
-    firstMs: progress.firstMs ?? nowMs,
-    firstBytes: progress.firstMs === null ? doneBytes : progress.firstBytes,
+    firstMs: isFirst ? nowMs : progress.firstMs,
+    firstBytes: isFirst ? doneBytes : progress.firstBytes,
     lastMs: nowMs,
   };
 }

@@ -1,5 +1,5 @@
 // What is drawn: a recording in the shown units, with the scales that its channels share.
-import { factorTo, numberText, sampleUnit, scaled, type Air, type SampleUnit, type Velocity } from "./convert";
+import { airPeakText, factorTo, numberText, sampleUnit, scaled, type Air, type SampleUnit, type Velocity } from "./convert";
 import type { ChannelName, Recording } from "./decode";
 import { wordsOfViews } from "../words.views";
 
@@ -8,7 +8,8 @@ export interface Trace {
   unit: SampleUnit;
   at: Float64Array;
   values: Float64Array;
-  peak: { index: number; at: number; value: number } | null;
+  /** Where the largest magnitude lies, and what it is in words: of the air, where levels are wanted, a level. */
+  peak: { at: number; value: number; text: string } | null;
 }
 
 /** Return the channels of a recording in the shown units. */
@@ -18,7 +19,9 @@ export function tracesOf(recording: Recording, velocity: Velocity, air: Air): Tr
     const values = scaled(channel.values, factorTo(channel.unit, unit));
     const at = recording.at.subarray(0, values.length);
     const index = channel.peakIndex;
-    const peak = index === null ? null : { index, at: at[index]!, value: values[index]! };
+    const isLevel = unit === "Pa" && air === "dB(L)";
+    const textOf = (value: number) => (isLevel ? airPeakText(channel.values[index!]!, air) : valueText(Math.abs(value), unit));
+    const peak = index === null ? null : { at: at[index]!, value: values[index]!, text: textOf(values[index]!) };
     return { name: channel.name, unit, at, values, peak };
   });
 }
