@@ -1,0 +1,54 @@
+// Which events are to be seen, as somebody types it; the page turns it into filters.
+import { unitsOf } from "../state";
+import { factorTo } from "../waveform/convert";
+import { wordsOfViews } from "../words.views";
+import { numberOf, type Filters } from "./choose";
+
+const words = wordsOfViews.events;
+
+export interface Typed {
+  minPvs: string;
+  minDb: string;
+  since: string;
+  until: string;
+  project: string;
+}
+
+export const NOTHING_TYPED: Typed = { minPvs: "", minDb: "", since: "", until: "", project: "" };
+
+/** Return what was typed as filters; a velocity was typed in the shown unit. */
+export function filtersOf(typed: Typed, unit: "in/s" | "mm/s"): Filters {
+  const pvs = numberOf(typed.minPvs);
+  return {
+    minPvsInS: pvs === null ? null : pvs / factorTo("in/s", unit),
+    minDb: numberOf(typed.minDb),
+    since: typed.since,
+    until: typed.until,
+    project: typed.project,
+  };
+}
+
+export function FilterForm({ typed, onTyped }: { typed: Typed; onTyped: (typed: Typed) => void }) {
+  const field = (name: keyof Typed, label: string, type: "number" | "text" | "datetime-local") => (
+    <label>
+      {label}
+      <input
+        type={type}
+        {...(type === "number" ? { min: 0, step: "any" } : {})}
+        {...(type === "datetime-local" ? { step: 1 } : {})}
+        value={typed[name]}
+        onInput={(event) => onTyped({ ...typed, [name]: event.currentTarget.value })}
+      />
+    </label>
+  );
+  return (
+    <form class="filters" role="search" aria-label={words.filters} onSubmit={(event) => event.preventDefault()}>
+      {field("minPvs", words.minPvs(unitsOf.value), "number")}
+      {field("minDb", words.minDb, "number")}
+      {field("since", words.from, "datetime-local")}
+      {field("until", words.to, "datetime-local")}
+      {field("project", words.projectHas, "text")}
+      <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{words.clear}</button>
+    </form>
+  );
+}
