@@ -1,3 +1,75 @@
 import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Problem } from "./api/client";
+import { whoAsks } from "./api/session";
+import { ConnectPage } from "./connect/ConnectPage";
+import { Trouble } from "./parts/Trouble";
+import { followAddress, route, type Route } from "./route";
+import { Bar } from "./shell/Bar";
+import { TokenDialog } from "./shell/TokenDialog";
+import { isMeKnown, me, start, wantsToken } from "./state";
+import "./style.css";
+import { UnitPage } from "./unit/UnitPage";
+import { UnitHead } from "./unit/UnitHead";
+import { words } from "./words";
 
-render(<p>seismo-relay</p>, document.getElementById("app")!);
+function App() {
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const ask = (): void => {
+    whoAsks().then(
+      () => setProblem(null),
+      (error: unknown) => {
+        if (!(error instanceof Problem)) throw error;
+        setProblem(error);
+      },
+    );
+  };
+  useEffect(ask, []);
+  const at = route.value;
+  const { name, role } = me.value;
+  return (
+    <>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          // The fragment names the page, so the link must not set it.
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
+        {words.app.skip}
+      </a>
+      <Bar />
+      <main id="main" tabIndex={-1}>
+        {problem && <Trouble problem={problem} retry={ask} />}
+        {/* Whoever signs in sees each page as it is for him. */}
+        {isMeKnown.value && role !== null && <Page key={`${name}/${role}`} at={at} />}
+      </main>
+      {wantsToken.value && <TokenDialog />}
+    </>
+  );
+}
+
+function Page({ at }: { at: Route }) {
+  switch (at.page) {
+    case "connect":
+      return <ConnectPage />;
+    case "unit":
+      return <UnitPage unit={at.unit} />;
+    default:
+      return (
+        <>
+          {"unit" in at && <UnitHead unit={at.unit} />}
+          <h1>{words.app.notFound}</h1>
+          <p>
+            <a href="#/">{words.app.notFoundNext}</a>
+          </p>
+        </>
+      );
+  }
+}
+
+start();
+followAddress();
+render(<App />, document.getElementById("app")!);
