@@ -3,24 +3,27 @@ import { useMemo, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
 import { keyOf } from "../api/device";
 import { Freshness } from "../parts/Freshness";
+import { Progress } from "../parts/Progress";
 import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { unitsOf } from "../state";
+import { UnitHead } from "../unit/UnitHead";
 import { wordsOfViews } from "../words.views";
-import type { Change } from "./changes";
+import { isOfMemory, type Change } from "./changes";
 import { filtered, NEWEST_FIRST, sortAfter, sorted, type ColumnId, type Event } from "./choose";
 import { eventColumns } from "./columns";
 import { FilterForm, filtersOf, NOTHING_TYPED } from "./FilterForm";
 import { listed } from "./listed";
 import { stampOf } from "./stamps";
-import { isOfMemory, useEvents } from "./useEvents";
+import { useEvents } from "./useEvents";
 import { VirtualTable } from "./VirtualTable";
 
 const words = wordsOfViews.events;
 const { common } = wordsOfViews;
 
 export function EventsPage({ unit }: { unit: Unit }) {
-  const { list, problem, isAsking, change, formerSerial, refresh, dismiss } = useEvents(unit);
+  const { reading, change, formerSerial, dismiss } = useEvents(unit);
+  const { body: list, problem, isReading, refresh } = reading;
   const [typed, setTyped] = useState(NOTHING_TYPED);
   const [sort, setSort] = useState(NEWEST_FIRST);
   const velocity = unitsOf.value;
@@ -39,11 +42,11 @@ export function EventsPage({ unit }: { unit: Unit }) {
   const key = keyOf(unit);
   return (
     <article class="events-page">
-      <h1>{words.title}</h1>
-      {list && <Freshness of={list.provenance} onRefresh={refresh} what={words.title} isReading={isAsking} problem={problem} />}
-      {list?.provenance.simulated && (
-        <p class="simulated"><strong>{common.simulated}</strong> {common.simulatedWhy}</p>
-      )}
+      <UnitHead unit={unit} />
+      <header class="page-head">
+        <h2>{words.title}</h2>
+        <Freshness of={list?.provenance} onRefresh={refresh} what={words.title} isReading={isReading} problem={problem} />
+      </header>
       {isOfMemory(change) && (
         <div role="alert" class="warning">
           <p>{changeText(change)}</p>
@@ -56,7 +59,12 @@ export function EventsPage({ unit }: { unit: Unit }) {
       {/* Always there, so that a reader hears what is put into it. */}
       <p role="status" class="arrivals">{change.is === "arrived" ? words.arrived(change.stamps.length) : ""}</p>
       {problem && <Trouble problem={problem} retry={refresh} />}
-      {!list && !problem && <p role="status">{words.asking}</p>}
+      {!list && !problem && (
+        <>
+          <p role="status">{words.asking}</p>
+          <Progress unit={unit} only="events" />
+        </>
+      )}
       {list && (
         <>
           <FilterForm typed={typed} onTyped={setTyped} />

@@ -28,14 +28,18 @@ export function filtersOf(typed: Typed, unit: "in/s" | "mm/s"): Filters {
   };
 }
 
+const KINDS = {
+  number: { type: "number", min: 0, step: "any" },
+  time: { type: "datetime-local", step: 1 },
+  text: { type: "text" },
+} as const;
+
 export function FilterForm({ typed, onTyped }: { typed: Typed; onTyped: (typed: Typed) => void }) {
-  const field = (name: keyof Typed, label: string, type: "number" | "text" | "datetime-local") => (
+  const field = (name: keyof Typed, label: string, type: keyof typeof KINDS) => (
     <label>
       {label}
       <input
-        type={type}
-        {...(type === "number" ? { min: 0, step: "any" } : {})}
-        {...(type === "datetime-local" ? { step: 1 } : {})}
+        {...KINDS[type]}
         value={typed[name]}
         onInput={(event) => onTyped({ ...typed, [name]: event.currentTarget.value })}
       />
@@ -45,8 +49,8 @@ export function FilterForm({ typed, onTyped }: { typed: Typed; onTyped: (typed: 
     <form class="filters" role="search" aria-label={words.filters} onSubmit={(event) => event.preventDefault()}>
       {field("minPvs", words.minPvs(unitsOf.value), "number")}
       {field("minDb", words.minDb, "number")}
-      {field("since", words.from, "datetime-local")}
-      {field("until", words.to, "datetime-local")}
+      {field("since", words.from, "time")}
+      {field("until", words.to, "time")}
       {field("project", words.projectHas, "text")}
       <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{words.clear}</button>
     </form>

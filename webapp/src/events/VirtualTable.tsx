@@ -68,7 +68,7 @@ export function VirtualTable<Row>({ caption, columns, rows, keyOf, hrefOf, openL
   return (
     <div class="table-box" ref={box} onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}>
       <table class="events-table" aria-rowcount={rows.length + 1} aria-describedby={describedBy}>
-        <caption class="visually-hidden">{caption}</caption>
+        <caption class="hidden">{caption}</caption>
         <thead>
           <tr aria-rowindex={1}>
             {columns.map((column) => (

@@ -26,3 +26,8 @@ export function changeOf(before: List, after: List): Change {
   const arrived = after.events.slice(before.events.length).map(stampOf);
   return arrived.length ? { is: "arrived", stamps: arrived } : { is: "nothing" };
 }
+
+/** Whether the memory became another one: everything that was listed before is of the past. */
+export function isOfMemory(change: Change): boolean {
+  return change.is === "erased" || change.is === "replaced" || change.is === "other-unit";
+}

@@ -1,7 +1,7 @@
 // How far the read from the unit is, and how to stop waiting for it.
+import { bytes, duration } from "../parts/measures";
 import { wordsOfViews } from "../words.views";
 import { leftS, rateOf, type Progress } from "./progress";
-import { bytesText, secondsText } from "./quantities";
 
 const words = wordsOfViews.waveform;
 
@@ -22,11 +22,11 @@ function progressText(progress: Progress): string {
   if (progress.phase === "list") return words.list(progress.events);
   const { chunks, doneBytes, totalBytes } = progress;
   if (totalBytes !== null && doneBytes >= totalBytes) return words.finished;
-  const total = totalBytes === null ? wordsOfViews.common.unknown : bytesText(totalBytes);
+  const total = totalBytes === null ? wordsOfViews.common.unknown : bytes(totalBytes);
   const [rate, left] = [rateOf(progress), leftS(progress)];
   return [
-    words.chunks(chunks, bytesText(doneBytes), total),
-    ...(rate === null ? [] : [words.rate(bytesText(rate))]),
-    left === null ? words.leftUnknown : words.left(secondsText(left)),
+    words.chunks(chunks, bytes(doneBytes), total),
+    ...(rate === null ? [] : [words.rate(bytes(Math.round(rate)))]),
+    left === null ? words.leftUnknown : words.left(duration(Math.ceil(left))),
   ].join(", ");
 }

@@ -15,7 +15,7 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
     return velocityWithUnit(own[channel.name]);
   };
   return (
-    <div class="scroll-x">
+    <div class="scroll">
       <table class="peaks">
         <caption>{words.peaks}</caption>
         <thead>

@@ -3,10 +3,13 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { Problem, type Schemas, type Unit } from "../api/client";
 import { follow, keyOf, read } from "../api/device";
 import { listed } from "../events/listed";
-import { isReplaced, stampOf, unitTimeText } from "../events/stamps";
+import { isReplaced, stampOf } from "../events/stamps";
 import { Freshness } from "../parts/Freshness";
+import { unitTime } from "../parts/time";
 import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
+import { mayForce } from "../state";
+import { UnitHead } from "../unit/UnitHead";
 import { wordsOfViews } from "../words.views";
 import { DownloadProgress } from "./DownloadProgress";
 import { after, NOTHING, type Progress } from "./progress";
@@ -65,8 +68,9 @@ export function WaveformPage({ unit, index }: { unit: Unit; index: number }) {
   };
   return (
     <article class="waveform-page">
+      <UnitHead unit={unit} />
       <p><a href={linkTo(unit, "events")}>{words.back}</a></p>
-      <h1>{words.title(index)}</h1>
+      <h2>{words.title(index)}</h2>
       {seen.is === "reading" && <DownloadProgress progress={progress} onCancel={cancel} />}
       {seen.is === "cancelled" && (
         <div role="status" class="note">
@@ -100,11 +104,11 @@ function Shown({ unit, index, form, reload }: Wish) {
   return (
     <>
       <p class="stamp">
-        {serial ?? common.unknown} · {unitTimeText(form.timestamp) ?? common.unknown} <span class="clock">{common.unitTime}</span>
+        {serial ?? common.unknown} · {unitTime(form.timestamp)}
       </p>
-      <Freshness of={form.provenance} onRefresh={() => reload(true)} />
+      <Freshness of={form.provenance} onRefresh={() => reload(mayForce.value)} what={words.title(index)} />
       {wasListed && stampOf(wasListed) !== stampOf(form) && (
-        <p role="alert" class="warning">{words.otherThanListed(unitTimeText(wasListed.timestamp) ?? common.unknown)}</p>
+        <p role="alert" class="warning">{words.otherThanListed(unitTime(wasListed.timestamp))}</p>
       )}
       {isGone && (
         <div role="alert" class="warning">

@@ -55,7 +55,6 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
 
   return (
     <div class="waveform">
-      {simulated && <p class="simulated"><strong>{common.simulated}</strong> {common.simulatedWhy}</p>}
       {missing(recording) > 0 && <p class="note">{partialText(recording)}</p>}
       {form.geo_range_in_s === null && <p class="note">{words.rangeUnknown}</p>}
       {isEmpty ? (
