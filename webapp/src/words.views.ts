@@ -157,6 +157,7 @@ export const wordsOfViews = {
     content: (number: number, hash: string) => `${number}: ${hash}`,
     findings: "Findings",
     noFindings: "Nothing was noticed about this recording.",
+    noFindingsLately: (most: number) => `Nothing about it is among the last ${most} findings.`,
     noRight: "Your token does not show findings.",
     findingKind: {
       other_content: "other content under the same stamp",
