@@ -2,6 +2,8 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
+import { CachePage } from "./cache/CachePage";
+import { CommandsPage } from "./commands/CommandsPage";
 import { ConnectPage } from "./connect/ConnectPage";
 import { Trouble } from "./parts/Trouble";
 import { followAddress, route, type Route } from "./route";
@@ -55,6 +57,10 @@ function Page({ at }: { at: Route }) {
   switch (at.page) {
     case "connect":
       return <ConnectPage />;
+    case "cache":
+      return <CachePage />;
+    case "commands":
+      return <CommandsPage unit={at.unit} />;
     case "unit":
       return <UnitPage unit={at.unit} />;
     default:

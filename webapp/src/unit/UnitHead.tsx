@@ -3,11 +3,12 @@ import type { Unit } from "../api/client";
 import { keyOf } from "../api/device";
 import { remember } from "../connect/recent";
 import { linkTo, route } from "../route";
-import { serials, simulated } from "../state";
+import { atLeast, serials, simulated } from "../state";
 import { words } from "../words";
 
 const TABS = [
   ["unit", "", words.unit.overview],
+  ["commands", "commands", words.unit.commands],
 ] as const;
 
 /** Whose page this is, whether it is simulated, and the pages of the same unit. */
@@ -26,7 +27,7 @@ export function UnitHead({ unit }: { unit: Unit }) {
         </p>
       )}
       <nav class="tabs" aria-label={words.unit.tabs}>
-        {TABS.map(([page, rest, text]) => (
+        {TABS.filter(([page]) => page !== "commands" || atLeast("operator")).map(([page, rest, text]) => (
           <a key={page} href={linkTo(unit, rest)} aria-current={route.value.page === page ? "page" : undefined}>
             {text}
           </a>
