@@ -5,7 +5,7 @@ export const wordsOfViews = {
     unitTime: "unit time",
     serverTime: "server time",
     simulated: "SIMULATED",
-    simulatedWhy: "This unit says of itself that it is a simulation.",
+    simulatedWhy: "The unit said of itself that it is a simulation. None of this was measured.",
     reading: "Reading…",
     archivedRecords: "Archived records",
     dismiss: "Dismiss",
@@ -123,6 +123,7 @@ export const wordsOfViews = {
     title: "Archive",
     caption: "Recordings in the archive, newest unit time first",
     serial: "Unit",
+    someSimulated: "Recordings so marked come from a simulation. None of them was measured.",
     allUnits: "All units",
     unitOption: (serial: string, recordings: number, simulated: boolean) =>
       `${serial} (${recordings} recordings${simulated ? ", SIMULATED" : ""})`,

@@ -31,11 +31,9 @@ export function ArchivePage() {
   return (
     <article class="archive-page">
       <h1>{words.title}</h1>
-      {rows.some((row) => row.simulated) && <Simulated />}
+      {rows.some((row) => row.simulated) && <Simulated why={words.someSimulated} />}
       {devices.problem && <Trouble problem={devices.problem} retry={devices.again} />}
       <WantedForm
-        // The form begins anew with what the address says, and with another unit of measure.
-        key={`${hash} ${velocity} ${devices.body ? "listed" : ""}`}
         wanted={wanted}
         devices={devices.body?.devices ?? []}
         onWanted={(next) => {

@@ -60,17 +60,21 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
   const { id, serial, timestamp } = recording;
   const [content, setContent] = useState<string | undefined>(undefined);
   const contents = useContents(id, serial, timestamp);
-  const { body, problem, again } = useAsked<Schemas["ArchivedWaveformOut"]>(`/archive/events/${id}/waveform`, { content });
+  const hasNone = contents !== "unsaid" && contents?.length === 0;
+  const { body, problem, again } = useAsked<Schemas["ArchivedWaveformOut"]>(
+    contents === null || hasNone ? null : `/archive/events/${id}/waveform`,
+    { content },
+  );
   const load: Load = async (number, signal) => {
     if (number === id) throw new Error(waveformWords.overlaySame);
     const { body: other } = await ask<Schemas["ArchivedWaveformOut"]>("GET", `/archive/events/${number}/waveform`, { signal });
     if (other.serial !== serial) throw new Error(waveformWords.overlayOtherUnit(other.serial));
     return { form: other, label: labelOf(other.serial, other) };
   };
-  if (problem?.kind === "no-such-record") return <p class="note">{words.noSamples}</p>;
+  if (hasNone || problem?.kind === "no-such-record") return <p class="note">{words.noSamples}</p>;
   return (
     <>
-      {contents.length > 1 && (
+      {contents !== "unsaid" && contents !== null && contents.length > 1 && (
         <p>
           <label>
             {words.contents}{" "}
@@ -99,15 +103,19 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
   );
 }
 
-/** Return the contents of a recording's samples. Only the list tells them, and of an unknown time finds nothing. */
-function useContents(id: number, serial: string, timestamp: string | null): string[] {
+/**
+ * Return the contents of a recording's samples; null: not known yet. Only the list tells them, and it can be
+ * asked for one instant and not for an unknown one: of that they are unsaid.
+ */
+function useContents(id: number, serial: string, timestamp: string | null): string[] | "unsaid" | null {
   const until = timestamp === null ? null : secondAfter(timestamp);
-  const { body } = useAsked<Schemas["ArchivePage"]>(until === null ? null : "/archive/events", {
+  const { body, problem } = useAsked<Schemas["ArchivePage"]>(until === null ? null : "/archive/events", {
     serial,
     since: timestamp ?? undefined,
     until: until ?? undefined,
   });
-  return body?.events.find((row) => row.id === id)?.contents ?? [];
+  if (until === null || problem) return "unsaid";
+  return body && (body.events.find((row) => row.id === id)?.contents ?? "unsaid");
 }
 
 function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {

@@ -1,5 +1,5 @@
 // What somebody looks for in the archive.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Schemas } from "../api/client";
 import { numberOf } from "../events/choose";
 import { unitsOf } from "../state";
@@ -19,7 +19,12 @@ interface Wish {
 export function WantedForm({ wanted, devices, onWanted }: Wish) {
   const factor = factorTo("in/s", unitsOf.value);
   const [typed, setTyped] = useState(wanted);
-  const [pvs, setPvs] = useState(wanted.minPvsInS === null ? "" : String(Number((wanted.minPvsInS * factor).toPrecision(6))));
+  const [pvs, setPvs] = useState("");
+  // The address may change under the form, and the unit of measure.
+  useEffect(() => {
+    setTyped(wanted);
+    setPvs(wanted.minPvsInS === null ? "" : String(Number((wanted.minPvsInS * factor).toPrecision(6))));
+  }, [wanted, factor]);
   const set = (more: Partial<Wanted>) => setTyped({ ...typed, ...more });
   // A unit that the archive does not list may still be asked for: a link may name it.
   const isListed = typed.serial === "" || devices.some((device) => device.serial === typed.serial);

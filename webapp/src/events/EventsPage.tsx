@@ -69,7 +69,7 @@ export function EventsPage({ unit }: { unit: Unit }) {
         <>
           <FilterForm typed={typed} onTyped={setTyped} />
           <p id="events-keys" class="table-note">
-            <span role="status">{countText(shown.length, list.count)}</span> <span class="keys">{words.keys}</span>
+            <span role="status">{countText(shown.length, list.count)}</span> {shown.length > 0 && <span class="keys">{words.keys}</span>}
           </p>
           <VirtualTable
             caption={words.caption}

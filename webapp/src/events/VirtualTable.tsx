@@ -1,11 +1,13 @@
 // A table of any length: the rows in sight are drawn, one of them can be reached by Tab, keys move on from it.
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rowAfter, rowsInSight, scrollFor } from "./rows";
 import "./events.css";
 
 /** Row and head are exactly so high; the style sheet says the same. */
 const ROW_PX = 30;
+/** So far the box scrolls before other rows are drawn: fewer than are drawn to spare. */
+const STEP_PX = 4 * ROW_PX;
 
 export interface Column<Row> {
   id: string;
@@ -34,7 +36,7 @@ export function VirtualTable<Row>({ caption, columns, rows, keyOf, hrefOf, openL
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(480);
   const [chosen, setChosen] = useState<string | null>(null);
-  const wantsFocus = useRef(false);
+  const wantsFocus = useRef<number | null>(null);
 
   useLayoutEffect(() => {
     const watched = new ResizeObserver(() => setHeight(box.current?.clientHeight ?? 480));
@@ -42,14 +44,15 @@ export function VirtualTable<Row>({ caption, columns, rows, keyOf, hrefOf, openL
     return () => watched.disconnect();
   }, []);
 
-  const at = Math.max(0, rows.findIndex((row) => keyOf(row) === chosen));
+  const at = useMemo(() => Math.max(0, chosen === null ? 0 : rows.findIndex((row) => keyOf(row) === chosen)), [rows, chosen]);
   const { first, end, beforePx, afterPx } = rowsInSight(top, height, ROW_PX, rows.length);
   // The row that Tab leads to must be drawn: out of sight, the first drawn one stands in for it.
   const reachable = at >= first && at < end ? at : first;
 
-  useEffect(() => {
-    if (!wantsFocus.current) return;
-    wantsFocus.current = false;
+  useLayoutEffect(() => {
+    // Only in the drawing that has the wanted row: an earlier one would take the focus back.
+    if (wantsFocus.current !== at) return;
+    wantsFocus.current = null;
     box.current?.querySelector<HTMLElement>(`[data-row="${at}"]`)?.focus({ preventScroll: true });
   });
 
@@ -61,12 +64,12 @@ export function VirtualTable<Row>({ caption, columns, rows, keyOf, hrefOf, openL
     event.preventDefault();
     const scroll = scrollFor(to, box.current!.scrollTop, height, ROW_PX, ROW_PX);
     box.current!.scrollTop = scroll;
-    wantsFocus.current = true;
-    setTop(scroll);
+    wantsFocus.current = to;
+    setTop(stepOf(scroll));
     setChosen(keyOf(rows[to]!));
   };
   return (
-    <div class="table-box" ref={box} onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}>
+    <div class="table-box" ref={box} onScroll={(event) => setTop(stepOf(event.currentTarget.scrollTop))} onKeyDown={onKeyDown}>
       <table class="events-table" aria-rowcount={rows.length + 1} aria-describedby={describedBy}>
         <caption class="hidden">{caption}</caption>
         <thead>
@@ -132,6 +135,10 @@ export function VirtualTable<Row>({ caption, columns, rows, keyOf, hrefOf, openL
       </table>
     </div>
   );
+}
+
+function stepOf(scrollTopPx: number): number {
+  return Math.floor(scrollTopPx / STEP_PX) * STEP_PX;
 }
 
 function classOf<Row>({ id, isNumber }: Column<Row>): string {
