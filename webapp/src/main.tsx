@@ -15,7 +15,6 @@ import { TokenDialog } from "./shell/TokenDialog";
 import { isMeKnown, me, start, wantsToken } from "./state";
 import "./style.css";
 import { UnitPage } from "./unit/UnitPage";
-import { UnitHead } from "./unit/UnitHead";
 import { WaveformPage } from "./waveform/WaveformPage";
 import { words } from "./words";
 
@@ -68,19 +67,9 @@ function Page({ at }: { at: Route }) {
     case "unit":
       return <UnitPage unit={at.unit} />;
     case "events":
-      return (
-        <>
-          <UnitHead unit={at.unit} />
-          <EventsPage unit={at.unit} />
-        </>
-      );
+      return <EventsPage unit={at.unit} />;
     case "waveform":
-      return (
-        <>
-          <UnitHead unit={at.unit} />
-          <WaveformPage unit={at.unit} index={at.index} />
-        </>
-      );
+      return <WaveformPage unit={at.unit} index={at.index} />;
     case "archive":
       return <ArchivePage />;
     case "recording":
