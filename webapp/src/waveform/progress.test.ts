@@ -44,6 +44,8 @@ describe("progress of a download", () => {
   it("says that the list is read first, and forgets an earlier read that ended", () => {
     const list: Step = { kind: "step", thing: "events", what: "events", done: 7, total: null };
     expect(told([[list, 10]])).toMatchObject({ phase: "list", events: 7 });
+    expect(told([[{ ...list, thing: "waveform 3" }, 10]])).toMatchObject({ phase: "list", events: 7 });
+    expect(told([[bytes(1024), 1], [{ ...list, thing: "waveform 3" }, 2]])).toMatchObject({ phase: "samples", chunks: 1 });
     expect(told([[bytes(1024), 1], [{ kind: "done", thing: "waveform 3" }, 2]])).toMatchObject({ phase: "waiting", chunks: 0 });
   });
 });

@@ -35,11 +35,13 @@ export const NOTHING: Progress = {
 
 /** Return the progress after a step; steps of other reads of the same unit change nothing. */
 export function after(progress: Progress, step: Step, index: number, nowMs: number): Progress {
-  if (step.thing === `waveform ${index}`) {
-    if (step.kind === "step" && step.what === "bytes") return withBytes(progress, step, nowMs);
+  const isOwn = step.thing === `waveform ${index}`;
+  if (isOwn && step.kind !== "step") {
     // An end may be that of an earlier read, told again; that of this one comes with its answer.
     return { ...NOTHING, lastMs: nowMs };
   }
+  if (isOwn && step.what === "bytes") return withBytes(progress, step, nowMs);
+  // The list is read within the read of a waveform, or by somebody else just before.
   if (step.kind === "step" && step.what === "events" && progress.phase !== "samples") {
     return { ...progress, phase: "list", events: step.done ?? 0, lastMs: nowMs };
   }
