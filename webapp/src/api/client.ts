@@ -54,7 +54,9 @@ async function send(method: string, path: string, more: Ask): Promise<Response> 
   for (const [name, value] of Object.entries(more.query ?? {})) {
     if (value !== undefined) query.set(name, String(value));
   }
-  const headers: Record<string, string> = { ...more.headers };
+  // An answer's age stands in its body, so the browser must keep none. Without a word of ours it would then say
+  // no-cache, and the relay would take every read as forced.
+  const headers: Record<string, string> = { "Cache-Control": "no-store", ...more.headers };
   if (more.body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
   try {

@@ -55,6 +55,12 @@ describe("asking", () => {
     expect(asked[0]?.url.searchParams.get("host")).toBe("10.0.0.5");
   });
 
+  it("leaves no room for the no-cache that a browser adds by itself, which would force", async () => {
+    await read(UNIT, "/device/info");
+    expect((asked[0]?.init.headers as Record<string, string>)["Cache-Control"]).toBe("no-store");
+    expect(asked[0]?.init.cache).toBe("no-store");
+  });
+
   it("notes what the unit says of itself", async () => {
     const { body } = await read<{ provenance: object }>(UNIT, "/device/info");
     expect(serials.value.get("tcp:10.0.0.5:12345")).toBe("SIM1");

@@ -1,4 +1,5 @@
 // The peaks in words and numbers: those of the samples, beside those that the unit reported itself.
+import { Scroll } from "../parts/Scroll";
 import type { Schemas } from "../api/client";
 import { airUnits, unitsOf } from "../state";
 import { wordsOfViews } from "../words.views";
@@ -15,7 +16,7 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
     return velocityWithUnit(own[channel.name]);
   };
   return (
-    <div class="scroll">
+    <Scroll label={words.peaks}>
       <table class="peaks">
         <caption>{words.peaks}</caption>
         <thead>
@@ -49,7 +50,7 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
           </tr>
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 
