@@ -39,7 +39,14 @@ MEDIA_TYPES = {
 }
 _PACKED = frozenset((".png", ".woff2"))
 """What gzip does not make smaller."""
-_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE)
+CODINGS = ("br", "gzip")
+"""The smaller first. Brotli is packed by the build, since nothing here can; gzip on the way."""
+_TAKES = {
+    coding: re.compile(
+        rf"(?:^|,)\s*{coding}\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
+    )
+    for coding in CODINGS
+}
 
 web = APIRouter(include_in_schema=False)
 
@@ -51,7 +58,8 @@ class WebFile:
     media_type: str
     body: bytes
     etag: str
-    packed: bytes | None
+    packed: dict[str, bytes]
+    """The same, packed, by coding, where that is smaller."""
 
 
 class WebFiles:
@@ -80,30 +88,34 @@ class WebFiles:
         if name not in self._held:
             folder = self._folder / "assets"
             there = {found.name: found for found in folder.iterdir()} if folder.is_dir() else {}
-            found = self._read(there[name]) if name in there else None
+            if name not in there or name.endswith(".br"):
+                return None
+            found = self._read(there[name], there.get(f"{name}.br"))
             if found is None:
                 return None
             self._held[name] = found
         return self._held[name]
 
     @staticmethod
-    def _read(file: Traversable) -> WebFile | None:
+    def _read(file: Traversable, brotli: Traversable | None = None) -> WebFile | None:
         if not file.is_file():
             return None
         body = file.read_bytes()
         ending = f".{file.name.rpartition('.')[2]}"
-        packed = None if ending in _PACKED else gzip.compress(body, mtime=0)
+        packed = {} if ending in _PACKED else {"gzip": gzip.compress(body, mtime=0)}
+        if brotli is not None:
+            packed["br"] = brotli.read_bytes()
         return WebFile(
             MEDIA_TYPES.get(ending, "application/octet-stream"),
             body,
             hashlib.blake2b(body, digest_size=16).hexdigest(),
-            packed if packed is not None and len(packed) < len(body) else None,
+            {coding: less for coding, less in packed.items() if len(less) < len(body)},
         )
 
 
-def takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a reader takes gzip; ``gzip;q=0`` says that he does not."""
-    return _GZIP.search(accept_encoding) is not None
+def takes(coding: str, accept_encoding: str) -> bool:
+    """Return whether a reader takes one of ``CODINGS``; ``q=0`` says that he does not."""
+    return _TAKES[coding].search(accept_encoding) is not None
 
 
 @web.get("/")
@@ -128,15 +140,16 @@ async def get_asset(request: Request, name: str, _: Nothing) -> Response:
 
 
 def _send(request: Request, file: WebFile, cache_control: str) -> Response:
-    is_packed = file.packed is not None and takes_gzip(request.headers.get("accept-encoding", ""))
-    etag = f"{file.etag}.gz" if is_packed else file.etag
+    accepted = request.headers.get("accept-encoding", "")
+    coding = next((one for one in CODINGS if one in file.packed and takes(one, accepted)), None)
+    etag = file.etag if coding is None else f"{file.etag}.{coding}"
     headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control, "Vary": "accept-encoding"}
     if names(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    if is_packed:
-        headers["Content-Encoding"] = "gzip"
-    body = file.packed if is_packed else file.body
-    return Response(body, 200, headers, file.media_type)
+    if coding is None:
+        return Response(file.body, 200, headers, file.media_type)
+    headers["Content-Encoding"] = coding
+    return Response(file.packed[coding], 200, headers, file.media_type)
 
 
 def _plain_page(reason: str) -> str:

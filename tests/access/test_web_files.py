@@ -13,7 +13,7 @@ import pytest
 from door_world import LOCAL, door
 from virtual_time import run
 
-from sfm.api.web import NEVER_BUILT, WebFiles, takes_gzip
+from sfm.api.web import NEVER_BUILT, WebFiles, takes
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "let unit = 1;\n" * 200
@@ -53,7 +53,7 @@ def test_the_page_is_asked_for_each_time_and_sent_once(built: Path) -> None:
 
 def test_an_asset_is_sent_for_good_and_packed_to_who_takes_it(built: Path) -> None:
     (plain,) = ask(built, "/assets/index-abc.js")
-    (packed,) = ask(built, "/assets/index-abc.js", accept_encoding="br, gzip;q=0.5")
+    (packed,) = ask(built, "/assets/index-abc.js", accept_encoding="deflate, gzip;q=0.5")
     assert plain.text == packed.text == SCRIPT
     assert int(packed.headers["content-length"]) < len(SCRIPT) / 10
     assert packed.headers["content-encoding"] == "gzip"
@@ -98,29 +98,41 @@ def test_a_build_that_came_later_is_found(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "takes"),
+    ("header", "is_taken"),
     [
         ("gzip", True),
-        ("br, gzip, deflate", True),
+        ("x, gzip, deflate", True),
         ("GZIP;q=0.2", True),
-        ("gzip;q=1.0, br", True),
+        ("gzip;q=1.0, x", True),
         ("gzip;q=0", False),
-        ("gzip ; q=0.0, br", False),
+        ("gzip ; q=0.0, x", False),
         ("xgzip", False),
         ("gzip-2", False),
         ("", False),
     ],
 )
-def test_gzip_is_for_who_says_so(header: str, takes: bool) -> None:
-    assert takes_gzip(header) is takes
+def test_a_coding_is_for_who_says_that_he_takes_it(header: str, is_taken: bool) -> None:
+    assert takes("gzip", header) is is_taken
+    assert takes("br", header.replace("gzip", "br").replace("GZIP", "BR")) is is_taken
+
+
+def test_what_the_build_packed_is_preferred_and_no_file_of_its_own(built: Path) -> None:
+    (built / "assets" / "index-abc.js.br").write_bytes(b"small")
+    target = "/assets/index-abc.js"
+    (best,) = ask(built, target, accept_encoding="gzip, deflate, br, zstd")
+    assert (best.headers["content-encoding"], best.headers["content-length"]) == ("br", "5")
+    (other,) = ask(built, target, accept_encoding="gzip, br;q=0")
+    assert other.headers["content-encoding"] == "gzip"
+    (again,) = ask(built, target, accept_encoding="br", if_none_match=best.headers["etag"])
+    assert again.status_code == 304
+    assert ask(built, f"{target}.br")[0].status_code == 404
 
 
 def test_what_is_packed_is_the_same_each_time(built: Path) -> None:
     first, second = (WebFiles(built).asset("index-abc.js") for _ in range(2))
     assert first is not None
     assert first == second
-    assert first.packed is not None
-    assert gzip.decompress(first.packed) == first.body
+    assert gzip.decompress(first.packed["gzip"]) == first.body
 
 
 def test_the_wheel_holds_the_build_and_the_source_archive_what_it_is_built_from() -> None:

@@ -2,9 +2,12 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
+import { ArchivePage } from "./archive/ArchivePage";
+import { RecordingPage } from "./archive/RecordingPage";
 import { CachePage } from "./cache/CachePage";
 import { CommandsPage } from "./commands/CommandsPage";
 import { ConnectPage } from "./connect/ConnectPage";
+import { EventsPage } from "./events/EventsPage";
 import { Trouble } from "./parts/Trouble";
 import { followAddress, route, type Route } from "./route";
 import { Bar } from "./shell/Bar";
@@ -12,7 +15,7 @@ import { TokenDialog } from "./shell/TokenDialog";
 import { isMeKnown, me, start, wantsToken } from "./state";
 import "./style.css";
 import { UnitPage } from "./unit/UnitPage";
-import { UnitHead } from "./unit/UnitHead";
+import { WaveformPage } from "./waveform/WaveformPage";
 import { words } from "./words";
 
 function App() {
@@ -63,10 +66,17 @@ function Page({ at }: { at: Route }) {
       return <CommandsPage unit={at.unit} />;
     case "unit":
       return <UnitPage unit={at.unit} />;
-    default:
+    case "events":
+      return <EventsPage unit={at.unit} />;
+    case "waveform":
+      return <WaveformPage unit={at.unit} index={at.index} />;
+    case "archive":
+      return <ArchivePage />;
+    case "recording":
+      return <RecordingPage id={at.id} />;
+    case "nowhere":
       return (
         <>
-          {"unit" in at && <UnitHead unit={at.unit} />}
           <h1>{words.app.notFound}</h1>
           <p>
             <a href="#/">{words.app.notFoundNext}</a>

@@ -8,6 +8,7 @@ import { serverTime } from "../parts/time";
 import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { atLeast } from "../state";
+import { Scroll } from "../parts/Scroll";
 import { words } from "../words";
 import { rowsOf, totalOf, type Row } from "./rows";
 
@@ -69,7 +70,7 @@ function Table({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void })
   const mayDrop = atLeast("admin");
   const heads = [text.unit, text.serial, text.epoch, text.why, text.held, text.size, text.served, text.exchanges, text.failures];
   return (
-    <div class="scroll">
+    <Scroll label={text.caption}>
       <table>
         <caption class="hidden">{text.caption}</caption>
         <thead>
@@ -92,7 +93,7 @@ function Table({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void })
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Schemas } from "../api/client";
+import { Scroll } from "../parts/Scroll";
 import { words } from "../words";
 import type { Field } from "./fields";
 
@@ -15,7 +16,7 @@ export function Changes({ changes, fields }: { changes: readonly Change[]; field
     return `${words.unit.modes[String(value)] ?? String(value)} ${field && "unit" in field ? field.unit : ""}`.trim();
   };
   return (
-    <div class="scroll">
+    <Scroll label={text.caption}>
       <table>
         <caption class="hidden">{text.caption}</caption>
         <thead>
@@ -46,6 +47,6 @@ export function Changes({ changes, fields }: { changes: readonly Change[]; field
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }

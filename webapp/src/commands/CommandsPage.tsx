@@ -4,6 +4,7 @@ import { useReading } from "../parts/reading";
 import { atLeast } from "../state";
 import { StateNow } from "../unit/StateNow";
 import { UnitHead } from "../unit/UnitHead";
+import { useInfo } from "../unit/useInfo";
 import { words } from "../words";
 import { CallHome } from "./CallHome";
 import { Erase } from "./Erase";
@@ -26,7 +27,7 @@ export function CommandsPage({ unit }: { unit: Unit }) {
 }
 
 function Commands({ unit }: { unit: Unit }) {
-  const info = useReading<Schemas["InfoOut"]>(unit, "/device/info");
+  const info = useInfo(unit);
   const status = useReading<Schemas["StatusOut"]>(unit, "/device/monitor/status", STATUS_EVERY_S);
   const serial = info.body?.serial ?? null;
   return (

@@ -3,6 +3,7 @@ import type { Unit } from "../api/client";
 import { DEFAULT_BAUD, DEFAULT_TCP_PORT, unitOf } from "../api/device";
 import { localTime } from "../parts/time";
 import { linkTo } from "../route";
+import { Scroll } from "../parts/Scroll";
 import { words } from "../words";
 import { forget, recent } from "./recent";
 
@@ -142,7 +143,7 @@ function RecentUnits() {
       {units.length === 0 ? (
         <p class="faint">{text.none}</p>
       ) : (
-        <div class="scroll">
+        <Scroll label={text.recent}>
           <table>
             <caption class="hidden">{text.caption}</caption>
             <thead>
@@ -187,7 +188,7 @@ function RecentUnits() {
               })}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
     </section>
   );

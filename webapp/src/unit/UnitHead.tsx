@@ -8,6 +8,7 @@ import { words } from "../words";
 
 const TABS = [
   ["unit", "", words.unit.overview],
+  ["events", "events", words.unit.events],
   ["commands", "commands", words.unit.commands],
 ] as const;
 

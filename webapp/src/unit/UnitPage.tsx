@@ -7,12 +7,13 @@ import { Identity } from "./Identity";
 import { Setup } from "./Setup";
 import { StateNow } from "./StateNow";
 import { UnitHead } from "./UnitHead";
+import { useInfo } from "./useInfo";
 
 const STATUS_EVERY_S = 15;
 
 /** What a unit is, how it records and what it does now. */
 export function UnitPage({ unit }: { unit: Unit }) {
-  const info = useReading<Schemas["InfoOut"]>(unit, "/device/info");
+  const info = useInfo(unit);
   const status = useReading<Schemas["StatusOut"]>(unit, "/device/monitor/status", STATUS_EVERY_S);
   return (
     <>
