@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changeOf } from "./changes";
+import { changeOf, isOfMemory } from "./changes";
 import { madeEvent, madeList } from "./made";
 
 const three = [0, 1, 2].map((index) => madeEvent(index));
@@ -34,5 +34,10 @@ describe("a newer list", () => {
 
   it("says nothing of another unit while a serial number is not known", () => {
     expect(changeOf(before, madeList(three, { serial: null }))).toEqual({ is: "nothing" });
+  });
+
+  it("is of another memory after an erase, and not after an arrival", () => {
+    const found = [madeList(three), madeList([...three, madeEvent(3)]), madeList(three, { epoch: 4 }), madeList([]), madeList(three, { serial: "BE2" })];
+    expect(found.map((list) => isOfMemory(changeOf(before, list)))).toEqual([false, false, true, true, true]);
   });
 });

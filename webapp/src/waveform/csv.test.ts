@@ -12,14 +12,18 @@ describe("a saved table", () => {
   });
 
   it("follows the chosen units, without the tail of a multiplication", () => {
-    const [head, , second] = csvOf(decoded(madeWaveform()), "mm/s", "dB(L)").split("\r\n");
+    const [head, , second, , , , sixth] = csvOf(decoded(madeWaveform()), "mm/s", "dB(L)").split("\r\n");
     expect(head).toBe("time from trigger (s),Tran (mm/s),Vert (mm/s),Long (mm/s),MicL (Pa)");
     expect(second!.split(",")[1]).toBe("2.5357582");
+    // 0.479426 * 25.4 is 12.177420399999999 in floating point.
+    expect(sixth!.split(",")[1]).toBe("12.1774204");
   });
 
   it("leaves empty what nobody vouches for", () => {
     const lines = csvOf(decoded(madeWaveform({ samples: 4, vouched: [4, 2, 0, 4] })), "in/s", "psi").split("\r\n");
-    expect(lines[4]!.split(",").map((cell) => cell === "")).toEqual([false, false, true, true, false]);
+    const holes = lines.slice(1, 5).map((line) => line.split(",").map((cell) => (cell === "" ? "-" : "x")).join(""));
+    expect(holes).toEqual(["xxx-x", "xxx-x", "xx--x", "xx--x"]);
+    expect(lines.join()).not.toContain("NaN");
   });
 
   it("is named by unit, unit time and key, and by nothing that leads out of a folder", () => {
