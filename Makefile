@@ -4,24 +4,33 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+WEB := sfm/web/index.html
+WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz soak soak-kill format clean
+.PHONY: help run test check web types bench fuzz soak soak-kill format clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run ## Start a simulated unit and the relay, read the one through the other, stay up
+run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one through the other, stay up
 	@$(BIN)/seismo-relay demo
 
-test: $(VENV)/.dev ## Run every test, on every core; set up what they need
+test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they need
 	$(BIN)/pytest --numprocesses logical --dist loadfile
 
-check: $(VENV)/.dev ## Format, lint, types, import floors
+check: $(VENV)/.dev ## Format, lint, types, import floors, those of the web app
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@webapp/check.sh $(BIN)
+
+web: $(WEB) ## Build the web app
+	@test ! -e sfm/web/no-build.txt
+
+types: $(VENV)/.run ## Make the web app's types anew from the API's own page
+	@webapp/types.sh $(BIN) webapp/src/api/schema.d.ts
 
 bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
@@ -44,7 +53,11 @@ format: $(VENV)/.dev ## Bring the code into its form
 	$(BIN)/ruff check --fix
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) sfm/web webapp/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+
+# Without a build the relay runs all the same, and its page says why.
+$(WEB): $(WEB_SOURCES) | $(VENV)/.run
+	@webapp/build.sh $(BIN) || true
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

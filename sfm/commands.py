@@ -251,6 +251,7 @@ class Commands:
                 total=SENSOR_CHECK_S,
             )
             if found["monitoring"] or waited_s >= GIVE_UP_CHECK_S:
+                self._gateway.progress(address).add("done", thing="monitor_start")
                 return found | {"waited_s": round(waited_s, 1)}
 
     async def _look_once(self, address: Address) -> Form:

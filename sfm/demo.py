@@ -118,6 +118,7 @@ def _cost(body: dict[str, Any], exchanges: int) -> str:
 def _addresses(console: Console, base: str, tcp_port: int) -> None:
     query = f"host=127.0.0.1&tcp_port={tcp_port}"
     for what, path in (
+        ("The web app", f"/#/unit/tcp:127.0.0.1:{tcp_port}"),
         ("Event list", f"/device/events?{query}"),
         ("Waveform", f"/device/event/0/waveform?{query}"),
         ("Fresh from the unit", f"/device/events?{query}&force=true"),

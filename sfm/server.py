@@ -23,6 +23,7 @@ from sfm.api.hits import HitLayer
 from sfm.api.routing import described_problems
 from sfm.api.sessions import Sessions
 from sfm.api.streams import ending_streams_first
+from sfm.api.web import WebFiles, web
 from sfm.commands import Commands
 from sfm.gateway import Gateway
 from sfm.keeper import Keeper, boot_id
@@ -32,7 +33,7 @@ from sfm.store import NO_DATABASE, Store, default_url
 
 __all__ = ["app", "build_app", "keeper_of"]
 
-ROUTERS = (routers.health, routers.device, routers.cache, commands, archive, accounts)
+ROUTERS = (routers.health, routers.device, routers.cache, commands, archive, accounts, web)
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +104,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     )
     application.state.gateway = gateway
     application.state.commands = Commands(gateway)
+    application.state.web = WebFiles()
     application.state.started_mono = time.monotonic()
     problems.install(application)
     sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))

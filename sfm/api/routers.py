@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import (
     HTMLResponse,
     PlainTextResponse,
-    RedirectResponse,
     Response,
     StreamingResponse,
 )
@@ -72,12 +71,6 @@ async def get_health(request: Request, _: Nothing) -> Response:
         "store": store,
     }
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-@health.get("/", include_in_schema=False)
-async def get_root(_: Nothing) -> Response:
-    """Lead whoever comes with a browser to the page of routes."""
-    return RedirectResponse("/docs")
 
 
 @health.get("/docs", include_in_schema=False)

@@ -22,6 +22,7 @@ V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741  # as in the tabl
 RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/health"): None,
     ("GET", "/"): None,
+    ("GET", "/assets/{name}"): None,
     ("GET", "/session"): None,
     ("POST", "/session"): None,
     ("DELETE", "/session"): None,

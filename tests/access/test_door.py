@@ -497,6 +497,8 @@ def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> Non
         ({"cache_control": 'max-age="0"'}, True),
         ({"cache_control": "max-age\t=\t0"}, True),
         ({"more": [("cache-control", "no-cache"), ("cache-control", "max-age=60")]}, True),
+        ({"cache_control": "no-store"}, False),
+        ({"target": f"/device/progress?{UNIT}", "cache_control": "no-cache"}, False),
         ({"more": [("cache-control", "max-age=60"), ("cache-control", "no-cache")]}, True),
     ],
     ids=str,

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# check.sh BIN: hold the web app's types against the API's own page, and its code against its types.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+BIN="$1"
+source webapp/node.sh
+if ! have_node; then
+    echo "Skipped: the web app's types (no Node, or not its packages)"
+    exit 0
+fi
+fresh="$(mktemp --suffix .d.ts)"
+trap 'rm -f "$fresh"' EXIT
+webapp/types.sh "$BIN" "$fresh"
+if ! diff -u webapp/src/api/schema.d.ts "$fresh"; then
+    echo "webapp/src/api/schema.d.ts is not what the API says of itself; make types, and look at what changed"
+    exit 1
+fi
+(cd webapp && npx --no-install tsc --noEmit)

@@ -1,0 +1,89 @@
+// All recordings that were ever read, whether or not their unit still holds them.
+import { useEffect, useMemo, useState } from "preact/hooks";
+import type { Schemas } from "../api/client";
+import { eventColumns } from "../events/columns";
+import { VirtualTable, type Column } from "../events/VirtualTable";
+import { Trouble } from "../parts/Trouble";
+import { unitsOf } from "../state";
+import { wordsOfViews } from "../words.views";
+import { useAsked } from "./asked";
+import { Simulated } from "./Simulated";
+import { usePages, type Row } from "./usePages";
+import { fragmentOf, wantedOf } from "./wanted";
+import { WantedForm } from "./WantedForm";
+
+const words = wordsOfViews.archive;
+const { common } = wordsOfViews;
+
+export function ArchivePage() {
+  const [hash, setHash] = useState(location.hash);
+  const wanted = useMemo(() => wantedOf(hash), [hash]);
+  const devices = useAsked<Schemas["ArchivedDevices"]>("/archive/devices");
+  const { held, problem, isAsking, older } = usePages(wanted);
+  const velocity = unitsOf.value;
+  const columns = useMemo(() => columnsOf(velocity), [velocity]);
+  useEffect(() => {
+    const follow = () => setHash(location.hash);
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, []);
+  const rows = held?.rows ?? [];
+  return (
+    <article class="archive-page">
+      <h1>{words.title}</h1>
+      {rows.some((row) => row.simulated) && <Simulated why={words.someSimulated} />}
+      {devices.problem && <Trouble problem={devices.problem} retry={devices.again} />}
+      <WantedForm
+        wanted={wanted}
+        devices={devices.body?.devices ?? []}
+        onWanted={(next) => {
+          history.replaceState(null, "", fragmentOf(next));
+          setHash(location.hash);
+        }}
+      />
+      {problem && <Trouble problem={problem} retry={older} />}
+      <p role="status" class="table-note">
+        {held ? (rows.length ? words.loaded(rows.length) : words.none) : isAsking ? common.reading : ""}
+      </p>
+      {rows.length > 0 && (
+        <VirtualTable
+          caption={words.caption}
+          columns={columns}
+          rows={rows}
+          keyOf={(row) => String(row.id)}
+          hrefOf={(row) => `#/archive/${row.id}`}
+          openLabel={(row) => words.open(row.id)}
+        />
+      )}
+      {held?.cursor && (
+        <p><button type="button" onClick={older} disabled={isAsking}>{words.older}</button></p>
+      )}
+      {held && rows.length > 0 && !held.cursor && <p class="table-note">{words.noOlder}</p>}
+    </article>
+  );
+}
+
+function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
+  return [
+    { id: "id", head: words.number, isNumber: true, cell: (row) => row.id },
+    {
+      id: "serial",
+      head: words.serial,
+      cell: (row) => (
+        <>
+          {row.serial} {row.simulated && <span class="badge">{common.simulated}</span>}
+        </>
+      ),
+    },
+    ...eventColumns(velocity),
+    { id: "samples", head: words.samples, cell: (row) => (row.waveforms ? words.samplesYes : words.samplesNo) },
+    { id: "review", head: words.review, cell: (row) => verdictText(row.review), title: (row) => row.review?.note ?? "" },
+  ];
+}
+
+/** Return what a review says of the trigger. */
+export function verdictText(review: Schemas["ReviewOut"] | null): string {
+  if (review === null) return words.notReviewed;
+  if (review.false_trigger === null) return words.notSaid;
+  return review.false_trigger ? words.falseTrigger : words.trueTrigger;
+}

@@ -1,0 +1,143 @@
+// One recording of the archive: its samples, its facts, what was noticed, and what people made of it.
+import { useState } from "preact/hooks";
+import { ask, type Schemas } from "../api/client";
+import { Facts } from "../parts/Facts";
+import { air, ground } from "../parts/measures";
+import { serverTime, unitTime } from "../parts/time";
+import { Trouble } from "../parts/Trouble";
+import { airUnits, unitsOf } from "../state";
+import { wordsOfViews } from "../words.views";
+import type { Load } from "../waveform/Overlay";
+import { labelOf, WaveformView } from "../waveform/WaveformView";
+import { useAsked } from "./asked";
+import { Findings } from "./Findings";
+import { Reviews } from "./Reviews";
+import { Simulated } from "./Simulated";
+import { secondAfter } from "./wanted";
+import "./archive.css";
+
+const words = wordsOfViews.archive;
+const { common } = wordsOfViews;
+const waveformWords = wordsOfViews.waveform;
+
+export function RecordingPage({ id }: { id: number }) {
+  const { body, problem, again } = useAsked<Schemas["ArchivedOut"]>(`/archive/events/${id}`);
+  return (
+    <article class="recording-page">
+      <p>
+        <a href={body ? `#/archive?serial=${encodeURIComponent(body.serial)}` : "#/archive"}>{words.back}</a>
+      </p>
+      <h1>
+        {words.recording(id)} {body && <span class="faint">{body.serial} · {unitTime(body.timestamp)}</span>}
+      </h1>
+      {body?.simulated && <Simulated />}
+      {problem && <Trouble problem={problem} retry={again} />}
+      {!body && !problem && <p role="status">{common.reading}</p>}
+      {body && (
+        <>
+          <Samples recording={body} />
+          <div class="columns">
+            <section class="block" aria-labelledby="recording-facts">
+              <header><h2 id="recording-facts">{waveformWords.facts}</h2></header>
+              <RecordingFacts recording={body} />
+            </section>
+            <section class="block" aria-labelledby="recording-findings">
+              <header><h2 id="recording-findings">{words.findings}</h2></header>
+              <Findings id={id} />
+            </section>
+            <section class="block" aria-labelledby="recording-review">
+              <header><h2 id="recording-review">{words.reviewTitle}</h2></header>
+              <Reviews id={id} />
+            </section>
+          </div>
+        </>
+      )}
+    </article>
+  );
+}
+
+function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
+  const { id, serial, timestamp } = recording;
+  const [content, setContent] = useState<string | undefined>(undefined);
+  const contents = useContents(id, serial, timestamp);
+  const hasNone = contents !== "unsaid" && contents?.length === 0;
+  const { body, problem, again } = useAsked<Schemas["ArchivedWaveformOut"]>(
+    contents === null || hasNone ? null : `/archive/events/${id}/waveform`,
+    { content },
+  );
+  const load: Load = async (number, signal) => {
+    if (number === id) throw new Error(waveformWords.overlaySame);
+    const { body: other } = await ask<Schemas["ArchivedWaveformOut"]>("GET", `/archive/events/${number}/waveform`, { signal });
+    if (other.serial !== serial) throw new Error(waveformWords.overlayOtherUnit(other.serial));
+    return { form: other, label: labelOf(other.serial, other) };
+  };
+  if (hasNone || problem?.kind === "no-such-record") return <p class="note">{words.noSamples}</p>;
+  return (
+    <>
+      {contents !== "unsaid" && contents !== null && contents.length > 1 && (
+        <p>
+          <label>
+            {words.contents}{" "}
+            <select value={content ?? contents[0]} onChange={(event) => setContent(event.currentTarget.value)}>
+              {contents.map((hash, i) => (
+                <option key={hash} value={hash}>{words.content(i + 1, hash.slice(0, 16))}</option>
+              ))}
+            </select>
+          </label>{" "}
+          {words.contentsWhy}
+        </p>
+      )}
+      {problem && <Trouble problem={problem} retry={again} />}
+      {!body && !problem && <p role="status">{common.reading}</p>}
+      {body && (
+        <WaveformView
+          form={body}
+          serial={body.serial}
+          simulated={body.simulated}
+          overlayLabel={waveformWords.overlayRecording}
+          overlayLeast={1}
+          loadOverlay={load}
+        />
+      )}
+    </>
+  );
+}
+
+/**
+ * Return the contents of a recording's samples; null: not known yet. Only the list tells them, and it can be
+ * asked for one instant and not for an unknown one: of that they are unsaid.
+ */
+function useContents(id: number, serial: string, timestamp: string | null): string[] | "unsaid" | null {
+  const until = timestamp === null ? null : secondAfter(timestamp);
+  const { body, problem } = useAsked<Schemas["ArchivePage"]>(until === null ? null : "/archive/events", {
+    serial,
+    since: timestamp ?? undefined,
+    until: until ?? undefined,
+  });
+  if (until === null || problem) return "unsaid";
+  return body && (body.events.find((row) => row.id === id)?.contents ?? "unsaid");
+}
+
+function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
+  const { peaks } = recording;
+  return (
+    <Facts
+      facts={[
+        [words.serial, recording.serial],
+        [wordsOfViews.events.time, unitTime(recording.timestamp)],
+        [words.utc, recording.utc === null ? words.utcUnknown : recording.utc.replace("T", " ")],
+        [words.readAt, serverTime(recording.read_at)],
+        [words.route, recording.route],
+        [words.slot, recording.index],
+        [waveformWords.key, <code>{recording.waveform_key}</code>],
+        [waveformWords.project, recording.project],
+        ["Tran", ground(peaks.tran_in_s, unitsOf.value)],
+        ["Vert", ground(peaks.vert_in_s, unitsOf.value)],
+        ["Long", ground(peaks.long_in_s, unitsOf.value)],
+        [waveformWords.pvs, ground(peaks.vector_sum_in_s, unitsOf.value)],
+        ["MicL", air(peaks.mic_psi, airUnits.value)],
+        [words.hash, <code>{recording.content_hash}</code>],
+      ]}
+    />
+  );
+}

@@ -1,0 +1,119 @@
+// What people made of a recording. Nothing of it is ever lost: a new word stands before the older ones.
+import { useState } from "preact/hooks";
+import { Problem, type Schemas } from "../api/client";
+import { change } from "../api/device";
+import { serverTime } from "../parts/time";
+import { Trouble } from "../parts/Trouble";
+import { atLeast, me } from "../state";
+import { wordsOfViews } from "../words.views";
+import { verdictText } from "./ArchivePage";
+import { useAsked } from "./asked";
+
+const words = wordsOfViews.archive;
+type Review = Schemas["ReviewOut"];
+
+export function Reviews({ id }: { id: number }) {
+  const { body, problem, again } = useAsked<Schemas["ReviewsOut"]>(`/archive/events/${id}/review`);
+  return (
+    <>
+      {problem && <Trouble problem={problem} retry={again} />}
+      {atLeast("operator") ? body && <ReviewForm id={id} current={body.current} onSaved={again} /> : <p>{words.onlyOperators}</p>}
+      {body && <History history={body.history} />}
+    </>
+  );
+}
+
+interface Wish {
+  id: number;
+  current: Review | null;
+  onSaved: () => void;
+}
+
+const VERDICTS = [
+  ["true", true, words.yes],
+  ["false", false, words.no],
+  ["null", null, words.notSaid],
+] as const;
+
+function ReviewForm({ id, current, onSaved }: Wish) {
+  const [reviewer, setReviewer] = useState(me.value.name);
+  const [verdict, setVerdict] = useState<boolean | null>(current?.false_trigger ?? null);
+  const [note, setNote] = useState(current?.note ?? "");
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [state, setState] = useState<"open" | "saving" | "saved">("open");
+  const save = async () => {
+    setState("saving");
+    setProblem(null);
+    try {
+      const said = { reviewer: reviewer.trim(), false_trigger: verdict, note: note.trim() || null };
+      await change<Review>("PUT", `/archive/events/${id}/review`, { body: said });
+      setState("saved");
+      onSaved();
+    } catch (error) {
+      setState("open");
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    }
+  };
+  return (
+    <form
+      class="review"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}
+      onInput={() => setState("open")}
+    >
+      <label>
+        {words.reviewer}
+        <input type="text" required maxLength={100} value={reviewer} onInput={(event) => setReviewer(event.currentTarget.value)} />
+      </label>
+      <fieldset>
+        <legend>{words.verdict}</legend>
+        {VERDICTS.map(([value, means, text]) => (
+          <label class="check" key={value}>
+            <input type="radio" name="verdict" value={value} checked={verdict === means} onChange={() => setVerdict(means)} /> {text}
+          </label>
+        ))}
+      </fieldset>
+      <label>
+        {words.note}
+        <textarea rows={3} maxLength={4000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
+      </label>
+      <p class="actions">
+        <button type="submit" class="main" disabled={state === "saving" || !reviewer.trim()}>{words.saveReview}</button>
+        <span role="status">{state === "saved" ? words.saved : ""}</span>
+      </p>
+      {problem && <Trouble problem={problem} retry={() => void save()} />}
+    </form>
+  );
+}
+
+function History({ history }: { history: Review[] }) {
+  if (!history.length) return <p>{words.noHistory}</p>;
+  return (
+    <div class="scroll">
+      <table>
+        <caption>{words.history}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{words.when}</th>
+            <th scope="col">{words.reviewer}</th>
+            <th scope="col">{words.review}</th>
+            <th scope="col">{words.note}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {history.map((review) => (
+            <tr key={`${review.at} ${review.reviewer}`}>
+              <td>{serverTime(review.at)}</td>
+              <td>{review.reviewer}</td>
+              <td>{verdictText(review)}</td>
+              <td>{review.note ?? "–"}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

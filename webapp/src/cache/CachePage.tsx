@@ -1,0 +1,182 @@
+import { useEffect, useState } from "preact/hooks";
+import { ask, Problem, type Schemas } from "../api/client";
+import { change, unitOf } from "../api/device";
+import { Dialog } from "../parts/Dialog";
+import { Facts } from "../parts/Facts";
+import { bytes, measured } from "../parts/measures";
+import { serverTime } from "../parts/time";
+import { Trouble } from "../parts/Trouble";
+import { linkTo } from "../route";
+import { atLeast } from "../state";
+import { Scroll } from "../parts/Scroll";
+import { words } from "../words";
+import { rowsOf, totalOf, type Row } from "./rows";
+
+const text = words.cache;
+const EVERY_MS = 10_000;
+type Stats = Schemas["StatsOut"];
+
+/** What the relay holds of each unit, and why. Asks no unit. */
+export function CachePage() {
+  const [stats, setStats] = useState<{ body: Stats; at: string | null } | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [dropping, setDropping] = useState<string | null>(null);
+  const [dropped, setDropped] = useState("");
+  const look = async (): Promise<void> => {
+    try {
+      const { body, headers } = await ask<Stats>("GET", "/cache/stats");
+      setStats({ body, at: headers.get("Date") });
+      setProblem(null);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    }
+  };
+  useEffect(() => {
+    void look();
+    const timer = setInterval(() => document.hidden || void look(), EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const rows = stats ? rowsOf(stats.body) : [];
+  return (
+    <>
+      <h1>{text.title}</h1>
+      <p>{text.intro}</p>
+      {problem && <Trouble problem={problem} retry={() => void look()} />}
+      <p role="status">{dropped}</p>
+      {stats && (
+        <>
+          <section class="block" aria-label={text.caption}>
+            {rows.length ? <Table rows={rows} onDrop={setDropping} /> : <p class="faint">{text.none}</p>}
+          </section>
+          <Totals stats={stats.body} at={stats.at} />
+        </>
+      )}
+      {dropping !== null && (
+        <DropDialog
+          of={dropping}
+          onDone={(isDropped) => {
+            if (isDropped) setDropped(text.dropped(dropping));
+            setDropping(null);
+            void look();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function Table({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void }) {
+  const mayDrop = atLeast("admin");
+  const heads = [text.unit, text.serial, text.epoch, text.why, text.held, text.size, text.served, text.exchanges, text.failures];
+  return (
+    <Scroll label={text.caption}>
+      <table>
+        <caption class="hidden">{text.caption}</caption>
+        <thead>
+          <tr>
+            {heads.map((head) => (
+              <th key={head} scope="col">
+                {head}
+              </th>
+            ))}
+            {mayDrop && (
+              <th scope="col">
+                <span class="hidden">{text.drop}</span>
+              </th>
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <OneUnit key={row.key} row={row} onDrop={mayDrop ? onDrop : null} />
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | null }) {
+  const unit = unitOf(row.key);
+  const { hits, asked } = row;
+  return (
+    <tr>
+      <th scope="row">{unit ? <a href={linkTo(unit)}>{row.key}</a> : row.key}</th>
+      <td>
+        {row.serial ?? words.app.unknown} {row.isSimulated && <strong class="badge">{words.app.simulated}</strong>}
+      </td>
+      <td>{row.epoch ?? words.app.unknown}</td>
+      <td>
+        {row.reason ?? words.app.unknown}
+        {row.isDoubted && <div class="doubtful">{text.doubted}</div>}
+      </td>
+      <td>{text.holds(row.events === null ? text.noEvents : text.events(row.events), row.waveforms)}</td>
+      <td>{bytes(row.bytes)}</td>
+      <td>
+        {asked ? text.servedOf(hits.toLocaleString("en"), asked.toLocaleString("en"), measured((100 * hits) / asked, "%", 0)) : text.neverAsked}
+      </td>
+      <td>{row.exchanges?.toLocaleString("en") ?? words.app.unknown}</td>
+      <td class={row.failures > 1 ? "alarm" : undefined}>{row.failures}</td>
+      {onDrop && (
+        <td>
+          <button type="button" class="quiet" aria-label={text.dropOf(row.key)} onClick={() => onDrop(row.key)}>
+            {text.drop}
+          </button>
+        </td>
+      )}
+    </tr>
+  );
+}
+
+function Totals({ stats, at }: { stats: Stats; at: string | null }) {
+  const { store } = stats;
+  return (
+    <section class="block" aria-labelledby="totals">
+      <header>
+        <h2 id="totals">{text.totals}</h2>
+        <span class="age">
+          {text.readAt} {serverTime(at)}
+        </span>
+      </header>
+      <Facts
+        facts={[
+          [text.units, totalOf(stats, "devices")],
+          [text.waveforms, totalOf(stats, "waveforms")],
+          [text.size, bytes(totalOf(stats, "bytes"))],
+          [text.limit, bytes(totalOf(stats, "limit_bytes"))],
+          [text.evicted, totalOf(stats, "evicted_waveforms")],
+          [text.database, `${text.databaseStates[store.state] ?? store.state}${store.detail ? `: ${store.detail}` : ""}`],
+          [text.waiting, store.waiting_records],
+        ]}
+      />
+    </section>
+  );
+}
+
+function DropDialog({ of, onDone }: { of: string; onDone: (isDropped: boolean) => void }) {
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const drop = async (): Promise<void> => {
+    try {
+      await change("DELETE", "/cache/device", { query: { ...unitOf(of) } });
+      onDone(true);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    }
+  };
+  return (
+    <Dialog title={text.dropOf(of)} onClose={() => onDone(false)}>
+      <p>{text.dropText}</p>
+      {problem && <Trouble problem={problem} />}
+      <p class="actions">
+        <button type="button" class="danger" onClick={() => void drop()}>
+          {text.drop}
+        </button>
+        <button type="button" onClick={() => onDone(false)}>
+          {words.app.cancel}
+        </button>
+      </p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,52 @@
+import type { Schemas } from "../api/client";
+import { Scroll } from "../parts/Scroll";
+import { words } from "../words";
+import type { Field } from "./fields";
+
+const text = words.commands.settings;
+type Change = Schemas["SettingChange"];
+
+/** What differs, setting by setting, to the byte. */
+export function Changes({ changes, fields }: { changes: readonly Change[]; fields: readonly Field[] }) {
+  if (changes.length === 0) return null;
+  const told = (name: string, value: unknown): string => {
+    if (value === null || value === undefined) return words.app.unknown;
+    if (typeof value === "boolean") return value ? words.app.yes : words.app.no;
+    const field = fields.find((one) => one.name === name);
+    return `${words.unit.modes[String(value)] ?? String(value)} ${field && "unit" in field ? field.unit : ""}`.trim();
+  };
+  return (
+    <Scroll label={text.caption}>
+      <table>
+        <caption class="hidden">{text.caption}</caption>
+        <thead>
+          <tr>
+            {[text.field, text.before, text.after, text.changedBytes].map((head) => (
+              <th key={head} scope="col">
+                {head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {changes.map((change) => (
+            <tr key={change.field}>
+              <th scope="row">{text.names[change.field] ?? change.field}</th>
+              <td>{told(change.field, change.before)}</td>
+              <td>{told(change.field, change.after)}</td>
+              <td>
+                {change.bytes.map((one) => (
+                  <div key={one.offset}>
+                    <code>
+                      {one.offset}: {one.before} → {one.after}
+                    </code>
+                  </div>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}

@@ -1,0 +1,54 @@
+import type { Schemas, Unit } from "../api/client";
+import { command } from "../api/device";
+import { measured } from "../parts/measures";
+import { Progress } from "../parts/Progress";
+import type { Reading } from "../parts/reading";
+import { words } from "../words";
+import { useGiving } from "./giving";
+import { OutcomeBox } from "./OutcomeBox";
+
+const text = words.commands.monitoring;
+
+/** Start and stop. A start is followed through the unit's sensor check. */
+export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schemas["StatusOut"]> }) {
+  const giving = useGiving<Schemas["MonitorOut"]>();
+  const give = async (path: string, query?: Record<string, boolean>): Promise<void> => {
+    await giving.give(() => command(unit, path, undefined, query));
+    status.again();
+  };
+  return (
+    <section class="block" aria-labelledby="monitoring">
+      <h2 id="monitoring">{text.title}</h2>
+      <p>{text.check}</p>
+      <p class="actions">
+        <button type="button" disabled={giving.isGoing} onClick={() => void give("/device/monitor/start")}>
+          {text.start}
+        </button>
+        <button type="button" disabled={giving.isGoing} onClick={() => void give("/device/monitor/stop")}>
+          {text.stop}
+        </button>
+        <button
+          type="button"
+          disabled={giving.isGoing}
+          title={text.unheardWhy}
+          onClick={() => void give("/device/monitor/stop", { unheard: true })}
+        >
+          {text.unheard}
+        </button>
+      </p>
+      <Progress unit={unit} only="monitor_start" />
+      <OutcomeBox of={giving} onLook={status.refresh}>
+        {(done) => (
+          <>
+            <p>
+              {text.seen[String(done.monitoring) as "true" | "false" | "null"]}{" "}
+              {done.waited_s !== null && done.waited_s !== undefined && text.waited(measured(done.waited_s, "s", 0))}
+            </p>
+            {done.look_failed && <p class="detail">{done.look_failed}</p>}
+            {done.told && <p class="detail">{done.told}</p>}
+          </>
+        )}
+      </OutcomeBox>
+    </section>
+  );
+}

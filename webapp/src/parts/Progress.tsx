@@ -1,0 +1,42 @@
+import { useEffect, useState } from "preact/hooks";
+import type { Unit } from "../api/client";
+import { follow, keyOf } from "../api/device";
+import { words } from "../words";
+import { afterStep, type UnderWay } from "./underway";
+
+/** What is read of a unit now, and how far it is. Nothing when nothing is. */
+export function Progress({ unit, only }: { unit: Unit; only?: string }) {
+  const [underWay, setUnderWay] = useState<readonly UnderWay[]>([]);
+  useEffect(() => {
+    setUnderWay([]);
+    return follow(unit, (step) => setUnderWay((before) => afterStep(before, step)));
+  }, [keyOf(unit)]);
+  const shown = underWay.filter((one) => only === undefined || one.thing === only);
+  return (
+    <ul class="progress" aria-label={words.unit.progress} hidden={shown.length === 0}>
+      {shown.map((one) => (
+        <li key={one.thing}>
+          <progress
+            aria-label={nameOf(one.thing)}
+            {...(one.total === null ? {} : { value: Math.min(one.done, one.total), max: one.total })}
+          />
+          <span>{sentence(one)}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function nameOf(thing: string): string {
+  const [kind = "", index] = thing.split(" ");
+  const name = words.unit.things[kind] ?? kind;
+  return index === undefined ? name : `${name} ${index}`;
+}
+
+function sentence({ thing, what, done, total }: UnderWay): string {
+  if (what === null) return words.unit.begun(nameOf(thing));
+  const told = done.toLocaleString("en");
+  return total === null
+    ? words.unit.stepOpen(nameOf(thing), told, what)
+    : words.unit.step(nameOf(thing), told, total.toLocaleString("en"), what);
+}

@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import type { Schemas } from "../api/client";
+import { told } from "./provenance";
+
+type Provenance = Schemas["ProvenanceOut"];
+
+const READ_AT = new Date(2026, 3, 1, 14, 2, 0);
+const TODAY = new Date(2026, 3, 1, 15, 0, 0);
+const GOOD: Provenance = {
+  conn_key: "tcp:10.0.0.5:12345",
+  serial: "BE1",
+  epoch: 0,
+  source: "device",
+  why: "miss",
+  quality: "good",
+  read_at: READ_AT.toISOString(),
+  age_s: 2,
+  checked_age_s: null,
+  exchanges: 4,
+  took_s: 0.1,
+  stored: true,
+  ttl_s: 30,
+  shared: false,
+  simulated: false,
+};
+
+const say = (change: Partial<Provenance>, elapsedS = 10, isFailing = false) => told({ ...GOOD, ...change }, elapsedS, isFailing, TODAY);
+
+describe("how fresh", () => {
+  it.each<[Partial<Provenance>, string, boolean]>([
+    [{}, "from unit, 12 s ago", false],
+    [{ shared: true }, "from unit for another reader, 12 s ago", false],
+    [{ age_s: 110 }, "from unit, 2 min 0 s ago", false],
+    [{ source: "cache", age_s: 90, checked_age_s: 1 }, "from cache, checked 11 s ago", false],
+    [{ source: "cache", age_s: 90 }, "from cache, read 1 min 40 s ago", false],
+    [{ source: "disk", age_s: null }, "from disk, read at an unknown time", false],
+    [{ source: "disk", age_s: 7200, checked_age_s: 0 }, "from disk, checked 10 s ago", false],
+    [{ source: "cache", age_s: 90, quality: "unchecked" }, "from cache, read 1 min 40 s ago, not checked lately", true],
+    [
+      { source: "disk", age_s: null, quality: "not_verified_since_restart" },
+      "from disk, read at an unknown time, not read since the relay started",
+      true,
+    ],
+    [{ quality: "last_known", source: "cache" }, "last known, unit not reached since 14:02 server time", true],
+  ])("%o", (change, text, isDoubtful) => {
+    expect(say(change)).toEqual({ text, isDoubtful });
+  });
+
+  it("is the last proof's time, not the read's, once the unit is gone", () => {
+    const gone = say({ source: "cache", age_s: 600, checked_age_s: 0 }, 10, true);
+    expect(gone).toEqual({ text: "last known, unit not reached since 14:12 server time", isDoubtful: true });
+  });
+
+  it("names the day when it was not today", () => {
+    const at = new Date(2026, 2, 30, 14, 2).toISOString();
+    expect(say({ read_at: at }, 0, true).text).toContain("2026-03-30 14:02");
+  });
+});

@@ -1,0 +1,26 @@
+import { expect, it } from "vitest";
+import type { Step } from "../api/device";
+import { afterStep, type UnderWay } from "./underway";
+
+const after = (...steps: Step[]) => steps.reduce<readonly UnderWay[]>(afterStep, []);
+
+it("holds what has begun and not ended", () => {
+  expect(after({ kind: "begun", thing: "events" })).toEqual([{ thing: "events", what: null, done: 0, total: null }]);
+  expect(
+    after(
+      { kind: "begun", thing: "events" },
+      { kind: "begun", thing: "waveform 3" },
+      { kind: "step", thing: "events", what: "events", done: 2, total: null },
+    ),
+  ).toEqual([
+    { thing: "waveform 3", what: null, done: 0, total: null },
+    { thing: "events", what: "events", done: 2, total: null },
+  ]);
+  for (const kind of ["done", "failed"] as const) {
+    expect(after({ kind: "begun", thing: "info" }, { kind, thing: "info" })).toEqual([]);
+  }
+});
+
+it("takes a step whose beginning was told before anybody followed", () => {
+  expect(after({ kind: "step", thing: "waveform 0", what: "chunks", done: 3, total: 9 })).toHaveLength(1);
+});

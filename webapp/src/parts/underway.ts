@@ -1,0 +1,17 @@
+// What of a unit is read now, made from the steps that the relay tells.
+import type { Step } from "../api/device";
+
+export interface UnderWay {
+  thing: string;
+  what: string | null;
+  done: number;
+  total: number | null;
+}
+
+/** What is under way after one more step. */
+export function afterStep(before: readonly UnderWay[], step: Step): readonly UnderWay[] {
+  const others = before.filter((one) => one.thing !== step.thing);
+  if (step.kind === "done" || step.kind === "failed") return others;
+  if (step.kind === "begun") return [...others, { thing: step.thing, what: null, done: 0, total: null }];
+  return [...others, { thing: step.thing, what: step.what ?? null, done: step.done ?? 0, total: step.total ?? null }];
+}

@@ -1,0 +1,71 @@
+// The peaks in words and numbers: those of the samples, beside those that the unit reported itself.
+import { Scroll } from "../parts/Scroll";
+import type { Schemas } from "../api/client";
+import { airUnits, unitsOf } from "../state";
+import { wordsOfViews } from "../words.views";
+import { airPeakText, factorTo, numberText, sampleUnit, velocityText } from "./convert";
+import type { Channel, Recording } from "./decode";
+
+const words = wordsOfViews.waveform;
+const { unknown } = wordsOfViews.common;
+
+export function Peaks({ recording, reported }: { recording: Recording; reported: Schemas["PeaksOut"] }) {
+  const own = { Tran: reported.tran_in_s, Vert: reported.vert_in_s, Long: reported.long_in_s };
+  const ownText = (channel: Channel) => {
+    if (channel.name === "MicL") return reported.mic_psi === null ? unknown : airPeakText(reported.mic_psi, airUnits.value);
+    return velocityWithUnit(own[channel.name]);
+  };
+  return (
+    <Scroll label={words.peaks}>
+      <table class="peaks">
+        <caption>{words.peaks}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{words.channel}</th>
+            <th scope="col" class="number">{words.peak}</th>
+            <th scope="col">{words.peakUnit}</th>
+            <th scope="col" class="number">{words.at}</th>
+            <th scope="col" class="number">{words.reported}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {recording.channels.map((channel) => {
+            const [value, unit] = peakText(channel);
+            return (
+              <tr key={channel.name}>
+                <th scope="row">{channel.name}</th>
+                <td class="number">{value}</td>
+                <td>{unit}</td>
+                <td class="number">{channel.peakTimeS === null ? unknown : channel.peakTimeS.toFixed(4)}</td>
+                <td class="number">{ownText(channel)}</td>
+              </tr>
+            );
+          })}
+          <tr>
+            <th scope="row">{words.pvs}</th>
+            <td class="number">–</td>
+            <td>–</td>
+            <td class="number">–</td>
+            <td class="number">{velocityWithUnit(reported.vector_sum_in_s)}</td>
+          </tr>
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+function velocityWithUnit(inS: number | null): string {
+  const text = velocityText(inS, unitsOf.value);
+  return text === null ? unknown : `${text} ${unitsOf.value}`;
+}
+
+/** Return the peak of a channel's samples and its unit; a level where the reader wants levels. */
+function peakText({ peak, unit }: Channel): [string, string] {
+  if (peak === null) return [unknown, unit];
+  if (unit === "psi" && airUnits.value === "dB(L)") {
+    const [value, level] = airPeakText(peak, "dB(L)").split(" ");
+    return [value!, level!];
+  }
+  const shown = sampleUnit(unit, unitsOf.value, airUnits.value);
+  return [numberText(peak * factorTo(unit, shown), shown), shown];
+}

@@ -1,0 +1,106 @@
+// A waveform that is here, from the unit or from the archive: charts, peaks, overlay, what can be saved.
+import { useMemo, useRef, useState } from "preact/hooks";
+import { airUnits, unitsOf } from "../state";
+import { unitTimeText } from "../events/stamps";
+import { wordsOfViews } from "../words.views";
+import { Charts } from "./Charts";
+import { csvOf, fileName } from "./csv";
+import { decoded, missing, type WaveformForm } from "./decode";
+import type { LinkedCharts } from "./linked";
+import { Overlay, type Load, type Overlaid } from "./Overlay";
+import { Peaks } from "./Peaks";
+import { RecordFacts } from "./RecordFacts";
+import { savePicture, saveText } from "./save";
+import { overlaid, tracesOf } from "./traces";
+import "./waveform.css";
+
+const words = wordsOfViews.waveform;
+const { common } = wordsOfViews;
+
+interface Wish {
+  form: WaveformForm;
+  serial: string | null;
+  simulated: boolean;
+  overlayLabel: string;
+  overlayLeast: number;
+  loadOverlay: Load;
+}
+
+export function WaveformView({ form, serial, simulated, overlayLabel, overlayLeast, loadOverlay }: Wish) {
+  const recording = useMemo(() => decoded(form), [form]);
+  const [over, setOver] = useState<Overlaid | null>(null);
+  const charts = useRef<LinkedCharts | null>(null);
+  const of = { serial, timestamp: form.timestamp, key: form.waveform_key, simulated };
+  const label = labelOf(serial, form);
+  const isEmpty = recording.at.length < 2;
+
+  const picture = () => {
+    const traces = tracesOf(recording, unitsOf.value, airUnits.value);
+    const style = getComputedStyle(document.querySelector(".charts")!);
+    const title = [
+      `${simulated ? `${common.simulated} · ` : ""}${label}`,
+      form.project ?? "",
+      ...(over ? [words.overlayLegend(over.label)] : []),
+    ];
+    savePicture(
+      fileName(of, "png"),
+      charts.current?.canvases ?? [],
+      traces.map((trace) => `${trace.name} (${trace.unit})`),
+      title.filter(Boolean),
+      { ink: style.getPropertyValue("--chart-ink"), ground: style.getPropertyValue("--chart-ground") },
+    );
+  };
+  const table = () => saveText(fileName(of, "csv"), csvOf(recording, unitsOf.value, airUnits.value), "text/csv");
+  const data = () => saveText(fileName(of, "json"), JSON.stringify(form), "application/json");
+
+  return (
+    <div class="waveform">
+      {missing(recording) > 0 && <p class="note">{partialText(recording)}</p>}
+      {form.geo_range_in_s === null && <p class="note">{words.rangeUnknown}</p>}
+      {isEmpty ? (
+        <p class="note">{words.empty}</p>
+      ) : (
+        <>
+          <Charts recording={recording} over={over?.recording ?? null} charts={charts} />
+          {over && (
+            <ul class="legend">
+              <li class="legend-own">{words.ownLegend(label)}</li>
+              <li class="legend-over">{words.overlayLegend(over.label)}</li>
+              {overlayFits(recording, over) || <li class="note">{words.overlayOtherUnits}</li>}
+            </ul>
+          )}
+        </>
+      )}
+      <div class="waveform-below">
+        <Peaks recording={recording} reported={form.peaks} />
+        <RecordFacts form={form} />
+      </div>
+      <fieldset class="waveform-tools">
+        <legend>{words.overlay}</legend>
+        <Overlay label={overlayLabel} least={overlayLeast} load={loadOverlay} over={over} onOver={setOver} />
+      </fieldset>
+      <fieldset class="waveform-tools">
+        <legend>{words.save}</legend>
+        <button type="button" onClick={picture} disabled={isEmpty}>{words.savePicture}</button>
+        <button type="button" onClick={table}>{words.saveTable}</button>
+        <button type="button" onClick={data}>{words.saveJson}</button>
+      </fieldset>
+    </div>
+  );
+}
+
+/** Return what a record is called where two of them meet. */
+export function labelOf(serial: string | null, form: Pick<WaveformForm, "timestamp" | "waveform_key">): string {
+  const time = unitTimeText(form.timestamp) ?? common.unknown;
+  return `${serial ?? common.unknown}, ${time} (${common.unitTime}), ${form.waveform_key}`;
+}
+
+function partialText(recording: ReturnType<typeof decoded>): string {
+  const each = recording.channels.map(({ name }, i) => words.vouched(name, recording.vouched[i] ?? 0, recording.samples));
+  return words.partial(missing(recording), each.join(", "));
+}
+
+function overlayFits(recording: ReturnType<typeof decoded>, over: Overlaid): boolean {
+  const [own, other] = [recording, over.recording].map((each) => tracesOf(each, unitsOf.value, airUnits.value));
+  return recording.atUnit === over.recording.atUnit && overlaid(own!, other!).every((trace) => trace !== null);
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import { csvOf, fileName } from "./csv";
+import { decoded } from "./decode";
+import { madeWaveform } from "./made";
+
+describe("a saved table", () => {
+  it("names its units in the head and holds every sample", () => {
+    const lines = csvOf(decoded(madeWaveform({ samples: 30 })), "in/s", "psi").split("\r\n");
+    expect(lines[0]).toBe("time from trigger (s),Tran (in/s),Vert (in/s),Long (in/s),MicL (psi)");
+    expect(lines).toHaveLength(32);
+    expect(lines[26]).toBe("0,0.598472,1.196944,1.795416,2.393889");
+  });
+
+  it("follows the chosen units, without the tail of a multiplication", () => {
+    const [head, , second, , , , sixth] = csvOf(decoded(madeWaveform()), "mm/s", "dB(L)").split("\r\n");
+    expect(head).toBe("time from trigger (s),Tran (mm/s),Vert (mm/s),Long (mm/s),MicL (Pa)");
+    expect(second!.split(",")[1]).toBe("2.5357582");
+    // 0.479426 * 25.4 is 12.177420399999999 in floating point.
+    expect(sixth!.split(",")[1]).toBe("12.1774204");
+  });
+
+  it("leaves empty what nobody vouches for", () => {
+    const lines = csvOf(decoded(madeWaveform({ samples: 4, vouched: [4, 2, 0, 4] })), "in/s", "psi").split("\r\n");
+    const holes = lines.slice(1, 5).map((line) => line.split(",").map((cell) => (cell === "" ? "-" : "x")).join(""));
+    expect(holes).toEqual(["xxx-x", "xxx-x", "xx--x", "xx--x"]);
+    expect(lines.join()).not.toContain("NaN");
+  });
+
+  it("is named by unit, unit time and key, and by nothing that leads out of a folder", () => {
+    const of = { serial: "../BE1", timestamp: "2026-04-01T00:28:12", key: "01110000", simulated: true };
+    expect(fileName(of, "csv")).toBe("SIMULATED_..-BE1_2026-04-01T00-28-12_01110000.csv");
+    expect(fileName({ ...of, serial: null, timestamp: null, simulated: false }, "png")).toBe("unknown-unit_unknown-time_01110000.png");
+  });
+});

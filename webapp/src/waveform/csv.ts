@@ -1,0 +1,38 @@
+// A waveform as comma-separated values: units in the head, a cell left empty where no sample is vouched for.
+import { factorTo, sampleUnit, type Air, type Velocity } from "./convert";
+import type { Recording } from "./decode";
+
+/** Return one line for each sample, CRLF between them (RFC 4180). */
+export function csvOf(recording: Recording, velocity: Velocity, air: Air): string {
+  const columns = recording.channels.map((channel) => {
+    const unit = sampleUnit(channel.unit, velocity, air);
+    return { head: `${channel.name} (${unit})`, values: channel.values, factor: factorTo(channel.unit, unit) };
+  });
+  const first = recording.atUnit === "s" ? "time from trigger (s)" : "sample from trigger";
+  const lines = [[first, ...columns.map((column) => column.head)].join(",")];
+  for (let i = 0; i < recording.at.length; i++) {
+    let line = short(recording.at[i]!);
+    for (const { values, factor } of columns) line += `,${i < values.length ? short(values[i]! * factor) : ""}`;
+    lines.push(line);
+  }
+  return lines.join("\r\n") + "\r\n";
+}
+
+/** Ten digits: more than the converter has, and none of the tail that a multiplication leaves. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(10)));
+}
+
+/** Return a name for a saved file: what is simulated says so. */
+export function fileName(
+  of: { serial: string | null; timestamp: string | null; key: string; simulated: boolean },
+  ending: string,
+): string {
+  const parts = [
+    ...(of.simulated ? ["SIMULATED"] : []),
+    of.serial ?? "unknown-unit",
+    of.timestamp ?? "unknown-time",
+    of.key,
+  ];
+  return `${parts.join("_").replace(/[^A-Za-z0-9._-]/g, "-")}.${ending}`;
+}

@@ -1,0 +1,92 @@
+// A waveform as it is drawn. We read the JSON form and not the bare counts: samples, stamp, peaks, source of
+// rate and range, and provenance come in one answer, so that they cannot be of two events when the memory is
+// erased between two requests; and counts are turned into physical units once, on the server. Its price is
+// transfer: 3.4 times the counts (1.5 MB for the longest record, 35 kB for a common one), little beside the
+// minutes that a unit's own line takes for the same samples.
+import type { Schemas } from "../api/client";
+
+export type WaveformForm = Omit<Schemas["WaveformOut"], "provenance">;
+
+export const NAMES = ["Tran", "Vert", "Long", "MicL"] as const;
+export type ChannelName = (typeof NAMES)[number];
+
+export interface Channel {
+  name: ChannelName;
+  unit: "in/s" | "psi" | "counts";
+  values: Float64Array;
+  /** Largest magnitude as the server said it; null while the range is unknown. */
+  peak: number | null;
+  peakTimeS: number | null;
+  /** Which sample that is; null when there is no peak. */
+  peakIndex: number | null;
+}
+
+export interface Recording {
+  key: string;
+  /** By the unit's own clock, as it was said. */
+  timestamp: string | null;
+  channels: Channel[];
+  /** Position of each sample from the trigger: seconds, or sample numbers while the rate is unknown. */
+  at: Float64Array;
+  atUnit: "s" | "samples";
+  samples: number;
+  vouched: number[];
+}
+
+/** Return a waveform of the API as arrays. */
+export function decoded(form: WaveformForm): Recording {
+  const channels = NAMES.flatMap((name) => {
+    const channel = form.channels[name];
+    return channel ? [channelOf(name, channel)] : [];
+  });
+  const longest = channels.reduce((most, channel) => Math.max(most, channel.values.length), 0);
+  const { start, step } = form.time;
+  const isTimed = start !== null && step !== null;
+  return {
+    key: form.waveform_key,
+    timestamp: form.timestamp,
+    channels,
+    at: isTimed ? positions(longest, start, step) : positions(longest, -form.pretrigger_samples, 1),
+    atUnit: isTimed ? "s" : "samples",
+    samples: form.samples,
+    vouched: form.vouched,
+  };
+}
+
+function positions(count: number, start: number, step: number): Float64Array {
+  const at = new Float64Array(count);
+  // Not by adding up: an error of the step would grow with the record.
+  for (let i = 0; i < count; i++) at[i] = start + i * step;
+  return at;
+}
+
+function channelOf(name: ChannelName, form: Schemas["ChannelOut"]): Channel {
+  const values = Float64Array.from(form.values);
+  return {
+    name,
+    unit: form.unit,
+    values,
+    peak: form.peak,
+    peakTimeS: form.peak_time_s,
+    peakIndex: form.peak === null ? null : largest(values),
+  };
+}
+
+/** Return where the largest magnitude is first met; null of an empty channel. */
+export function largest(values: Float64Array): number | null {
+  let found: number | null = null;
+  let most = -1;
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > most) {
+      most = magnitude;
+      found = i;
+    }
+  }
+  return found;
+}
+
+/** Return how many samples of how many are not vouched for, over all channels; 0 of a whole record. */
+export function missing(recording: Recording): number {
+  return recording.vouched.reduce((sum, vouched) => sum + (recording.samples - vouched), 0);
+}

@@ -1,0 +1,176 @@
+// One channel's chart: axes, the trigger's line, the peak's mark, and the thin line of another event.
+import uPlot from "uplot";
+import { columnsOf } from "./columns";
+import { atText, type Trace } from "./traces";
+import { wordsOfViews } from "../words.views";
+
+export interface Colours {
+  ink: string;
+  faint: string;
+  grid: string;
+  ground: string;
+  line: string;
+  over: string;
+  trigger: string;
+}
+
+export interface Chart {
+  trace: Trace;
+  over: Trace | null;
+  reach: number;
+  atUnit: "s" | "samples";
+  isLast: boolean;
+  syncKey: string;
+  colours: () => Colours;
+  onCursor: (index: number | null) => void;
+  onDragged: (min: number, max: number) => void;
+  onWhole: () => void;
+  onDrawn: (took: number) => void;
+}
+
+export const AXIS_HEIGHT = 42;
+const AXIS_WIDTH = 58;
+const FONT = "11px system-ui, sans-serif";
+
+export function optionsOf(chart: Chart, width: number, height: number, start: { min: number; max: number }): uPlot.Options {
+  const { colours } = chart;
+  const axis = { font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
+  let begunMs = 0;
+  return {
+    width,
+    height,
+    padding: [6, 10, chart.isLast ? 0 : 6, 0],
+    legend: { show: false },
+    scales: {
+      x: { time: false, min: start.min, max: start.max, auto: false },
+      y: { auto: false, range: () => [-chart.reach, chart.reach] },
+    },
+    axes: [
+      chart.isLast
+        ? { ...axis, size: 24, labelSize: 18, labelGap: 0, labelFont: FONT, label: timeLabel(chart) }
+        : { ...axis, size: 0, values: (_: uPlot, splits: number[]) => splits.map(() => "") },
+      { ...axis, size: AXIS_WIDTH, space: 24 },
+    ],
+    series: [{}, { stroke: () => colours().line, width: 1.25, points: { show: false }, spanGaps: false }],
+    cursor: {
+      y: false,
+      points: { size: 5 },
+      drag: { x: true, y: false, setScale: false },
+      // The charts share where the cursor is, not what is dragged: the range is set for all at once.
+      sync: { key: chart.syncKey, setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+      bind: { dblclick: () => () => (chart.onWhole(), null) },
+    },
+    hooks: {
+      drawClear: [() => void (begunMs = performance.now())],
+      draw: [
+        (plot) => {
+          drawTrigger(plot, chart);
+          if (chart.over) drawOver(plot, chart.over, colours().over);
+          drawPeak(plot, chart);
+          chart.onDrawn(performance.now() - begunMs);
+        },
+      ],
+      setCursor: [(plot) => chart.onCursor(plot.cursor.left! >= 0 ? (plot.cursor.idx ?? null) : null)],
+      setSelect: [
+        (plot) => {
+          const { left, width: wide } = plot.select;
+          if (wide < 4) return;
+          const min = plot.posToVal(left, "x");
+          const max = plot.posToVal(left + wide, "x");
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          chart.onDragged(min, max);
+        },
+      ],
+    },
+  };
+}
+
+function timeLabel(chart: Chart): string {
+  const { timeAxis, sampleAxis } = wordsOfViews.waveform;
+  return chart.atUnit === "s" ? timeAxis : sampleAxis;
+}
+
+function drawTrigger(plot: uPlot, { colours, isLast }: Chart): void {
+  const { ctx, bbox } = plot;
+  const x = Math.round(plot.valToPos(0, "x", true));
+  if (x < bbox.left || x > bbox.left + bbox.width) return;
+  ctx.save();
+  ctx.strokeStyle = colours().trigger;
+  ctx.fillStyle = colours().trigger;
+  ctx.lineWidth = uPlot.pxRatio;
+  ctx.setLineDash([4 * uPlot.pxRatio, 3 * uPlot.pxRatio]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  if (isLast) {
+    ctx.font = scaledFont();
+    ctx.textBaseline = "bottom";
+    ctx.textAlign = "left";
+    ctx.fillText(wordsOfViews.waveform.trigger, x + 4 * uPlot.pxRatio, bbox.top + bbox.height);
+  }
+  ctx.restore();
+}
+
+/** Draw another event's channel: one stroke for each column of pixels, whatever its rate. */
+function drawOver(plot: uPlot, over: Trace, colour: string): void {
+  const { ctx, bbox } = plot;
+  const { min, max } = plot.scales.x!;
+  if (min == null || max == null) return;
+  const count = Math.max(1, Math.round(bbox.width));
+  const { least, greatest } = columnsOf(over.at, over.values, min, max, count);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 0.75 * uPlot.pxRatio;
+  ctx.beginPath();
+  let isDown = false;
+  for (let column = 0; column < count; column++) {
+    const low = least[column]!;
+    if (Number.isNaN(low)) continue;
+    const x = bbox.left + column + 0.5;
+    const y = plot.valToPos(low, "y", true);
+    if (isDown) ctx.lineTo(x, y);
+    else ctx.moveTo(x, y);
+    ctx.lineTo(x, plot.valToPos(greatest[column]!, "y", true));
+    isDown = true;
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+function drawPeak(plot: uPlot, { trace, atUnit, colours }: Chart): void {
+  const { peak } = trace;
+  const { ctx, bbox } = plot;
+  if (!peak) return;
+  const x = plot.valToPos(peak.at, "x", true);
+  const y = plot.valToPos(peak.value, "y", true);
+  if (x < bbox.left || x > bbox.left + bbox.width) return;
+  const px = uPlot.pxRatio;
+  ctx.save();
+  ctx.strokeStyle = colours().ink;
+  ctx.lineWidth = 1.5 * px;
+  ctx.beginPath();
+  ctx.arc(x, y, 4 * px, 0, 2 * Math.PI);
+  ctx.stroke();
+  const text = `${peak.text}, ${atText(peak.at, atUnit)}`;
+  ctx.font = scaledFont();
+  const wide = ctx.measureText(text).width;
+  const isRight = x + 10 * px + wide > bbox.left + bbox.width;
+  ctx.textAlign = isRight ? "right" : "left";
+  ctx.textBaseline = "middle";
+  const at = x + (isRight ? -8 : 8) * px;
+  ctx.fillStyle = colours().ground;
+  ctx.globalAlpha = 0.8;
+  ctx.fillRect(isRight ? at - wide - 2 * px : at - 2 * px, y - 7 * px, wide + 4 * px, 14 * px);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = colours().ink;
+  ctx.fillText(text, at, y);
+  ctx.restore();
+}
+
+function scaledFont(): string {
+  return `${11 * uPlot.pxRatio}px system-ui, sans-serif`;
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# types.sh BIN FILE: write the types of the API's own page to FILE.
+set -euo pipefail
+out="$(realpath "$2")"
+cd "$(dirname "$0")"
+BIN="../$1"
+[[ "$1" = /* ]] && BIN="$1"
+source ./node.sh
+have_node
+page="$(mktemp --suffix .json)"
+trap 'rm -f "$page"' EXIT
+(cd .. && SFM_DATABASE_URL=none "$BIN/python" -c '
+import orjson, sys
+from sfm.server import build_app
+sys.stdout.buffer.write(orjson.dumps(build_app().openapi()))
+') >"$page"
+npx --no-install openapi-typescript "$page" --output "$out" >/dev/null
