@@ -1,7 +1,7 @@
 // A waveform as it is drawn. We read the JSON form and not the bare counts: samples, stamp, peaks, source of
 // rate and range, and provenance come in one answer, so that they cannot be of two events when the memory is
 // erased between two requests; and counts are turned into physical units once, on the server. Its price is
-// transfer: 3.4 times the counts (1.5 MB for the longest record, 35 kB for a common one), little beside the
+// transfer: 3.4 times the counts (2.5 MB for the longest record, 35 kB for a common one), little beside the
 // minutes that a unit's own line takes for the same samples.
 import type { Schemas } from "../api/client";
 
