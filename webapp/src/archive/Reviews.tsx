@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { Problem, type Schemas } from "../api/client";
 import { change } from "../api/device";
 import { serverTime } from "../parts/time";
+import { Scroll } from "../parts/Scroll";
 import { Trouble } from "../parts/Trouble";
 import { atLeast, me } from "../state";
 import { wordsOfViews } from "../words.views";
@@ -92,7 +93,7 @@ function ReviewForm({ id, current, onSaved }: Wish) {
 function History({ history }: { history: Review[] }) {
   if (!history.length) return <p>{words.noHistory}</p>;
   return (
-    <div class="scroll">
+    <Scroll label={words.history}>
       <table>
         <caption>{words.history}</caption>
         <thead>
@@ -114,6 +115,6 @@ function History({ history }: { history: Review[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }

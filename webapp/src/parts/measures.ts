@@ -2,9 +2,16 @@
 import type { AirUnit, GroundUnit } from "../state";
 import { words } from "../words";
 
-const MM_PER_INCH = 25.4;
-const PA_PER_PSI = 6894.757293168;
+export const MM_PER_INCH = 25.4;
+export const PA_PER_PSI = 6894.757293168;
+/** Reference of dB(L): 20 micropascal. */
 const REFERENCE_PA = 20e-6;
+
+/** Return a level in dB(L); null for no pressure at all, which has no level. */
+export function decibelsOf(psi: number): number | null {
+  const pa = Math.abs(psi) * PA_PER_PSI;
+  return pa > 0 ? 20 * Math.log10(pa / REFERENCE_PA) : null;
+}
 
 /** A number with that many decimals, or "unknown". */
 export function measured(value: number | null | undefined, unit: string, decimals: number): string {
@@ -22,9 +29,7 @@ export function ground(inS: number | null | undefined, unit: GroundUnit): string
 export function air(psi: number | null | undefined, unit: AirUnit): string {
   if (psi === null || psi === undefined) return words.app.unknown;
   if (unit === "psi") return measured(psi, unit, 5);
-  const pa = psi * PA_PER_PSI;
-  if (unit === "Pa") return measured(pa, unit, 2);
-  return pa === 0 ? words.app.unknown : measured(20 * Math.log10(Math.abs(pa) / REFERENCE_PA), unit, 1);
+  return unit === "Pa" ? measured(psi * PA_PER_PSI, unit, 2) : measured(decibelsOf(psi), unit, 1);
 }
 
 /** A number of bytes, in kB or MB of 1000. */

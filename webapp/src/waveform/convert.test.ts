@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { airPeakText, decibelsOf, factorTo, numberText, sampleUnit, scaled, velocityText } from "./convert";
+import { decibelsOf } from "../parts/measures";
+import { airPeakText, factorTo, numberText, sampleUnit, scaled, velocityText } from "./convert";
 
 describe("units", () => {
   it("says a velocity in both units", () => {

@@ -1,19 +1,10 @@
-// Units of measure: what the server says in in/s and psi, in the units that the reader chose.
+// Units of measure of samples: what the server says in in/s and psi, in the units that the reader chose.
+import { MM_PER_INCH, PA_PER_PSI, decibelsOf } from "../parts/measures";
+
 export type Velocity = "in/s" | "mm/s";
 export type Air = "psi" | "Pa" | "dB(L)";
 /** Units in which a sample can be drawn; a level in dB(L) is only said of a peak. */
 export type SampleUnit = "in/s" | "mm/s" | "psi" | "Pa" | "counts";
-
-export const MM_PER_INCH = 25.4;
-export const PA_PER_PSI = 6894.757;
-/** Reference of dB(L): 20 micropascal. */
-export const REFERENCE_PA = 20e-6;
-
-/** Return a level in dB(L); null for no pressure at all, which has no level. */
-export function decibelsOf(pressurePsi: number): number | null {
-  const pressurePa = Math.abs(pressurePsi) * PA_PER_PSI;
-  return pressurePa > 0 ? 20 * Math.log10(pressurePa / REFERENCE_PA) : null;
-}
 
 /** Return by what a value is multiplied on its way from the server's unit to the shown one. */
 export function factorTo(from: "in/s" | "psi" | "counts", to: SampleUnit): number {
