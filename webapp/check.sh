@@ -6,7 +6,7 @@ BIN="$1"
 source webapp/node.sh
 if ! have_node; then
     echo "Skipped: the web app's types (no Node, or not its packages)"
-    exit 0
+    exit "${SFM_REQUIRE_PEERS:-0}"
 fi
 fresh="$(mktemp --suffix .d.ts)"
 trap 'rm -f "$fresh"' EXIT
