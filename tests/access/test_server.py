@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import socket
 import ssl
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_bytes
 from typing import Any, cast
 
 import httpx
 import pytest
 import trustme
 from door_world import LOCAL, door_of
+from relay_process import PATIENCE_S, Relay, bearer, new_token, refused, relay
 from uvicorn import Config
 from uvicorn.server import ServerState
 from virtual_time import now_s, run
@@ -37,79 +30,8 @@ from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import Store
 
-RUN = [sys.executable, "-c", "from sfm.cli import main; main()"]
-PATIENCE_S = 60.0
-"""A bound for a machine that is busy; nothing is judged by it."""
 PROXY = "127.0.0.2"
 """Of this machine too, so that a proxy has another address than who comes by himself."""
-
-
-@dataclass
-class Relay:
-    base: str
-    said: str
-
-    @property
-    def port(self) -> int:
-        return int(self.base.rpartition(":")[2])
-
-
-def environment(database: Path | None, **settings: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SFM_")}
-    url = "none" if database is None else f"sqlite:///{database}"
-    return {**kept, "COLUMNS": "1000", "SFM_DATABASE_URL": url, **settings}
-
-
-@contextmanager
-def relay(*words: str, database: Path | None = None, **settings: str) -> Iterator[Relay]:
-    """Run the relay in a process of its own until the block ends."""
-    started = subprocess.Popen(
-        [*RUN, "serve", "--http-port", "0", *words],
-        env=environment(database, **settings),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert started.stderr is not None
-    limit = threading.Timer(PATIENCE_S, started.kill)
-    limit.start()
-    try:
-        said, base = "", None
-        while base is None and (line := started.stderr.readline()):
-            said += line
-            base = re.search(r"answers at (\S+);", line)
-        assert base is not None, said
-        if "insecure" in "".join(words):
-            said += started.stderr.readline()
-        yield Relay(base[1], said)
-    finally:
-        started.terminate()
-        started.communicate()
-        limit.cancel()
-
-
-def refused(*words: str, database: Path | None = None, **settings: str) -> str:
-    """Return what a relay says that does not start."""
-    ran = subprocess.run(
-        [*RUN, "serve", "--http-port", "0", *words],
-        env=environment(database, **settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert ran.returncode == 1, ran.stderr
-    assert "answers at" not in ran.stderr
-    assert "Traceback" not in ran.stderr
-    return ran.stderr
-
-
-def new_token(database: Path, role: Role) -> str:
-    with Store.open(f"sqlite:///{database}") as store:
-        return store.add_token(role.value, role.value, (), datetime.now(UTC), token_bytes)[1]
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
 
 
 @pytest.fixture(scope="module")

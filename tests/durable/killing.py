@@ -19,8 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,8 +26,9 @@ from typing import Any, TypeVar
 
 import httpx
 import numpy as np
+from unit_thread import UnitThread
 
-from minimateplus.simulator import SimulatedUnit, serve_tcp
+from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import NEVER_SET_UNIT
 from sfm.forms import COUNTS_DTYPE
@@ -61,30 +60,13 @@ def relay_life(database: str, said: Connection) -> None:
     asyncio.run(live())
 
 
-class UnitThread:
-    """A simulated unit that answers on TCP from a thread of its own."""
+class RecordingUnit(UnitThread):
+    """A unit whose events are noted as they are recorded: the truth of the run."""
 
     def __init__(self, seed: int) -> None:
-        self.unit = SimulatedUnit(SERIAL, seed=seed)
+        super().__init__(SimulatedUnit(SERIAL, seed=seed), pace=Pace(BAUD))
         self.truth: list[tuple[str, str, bytes]] = []
         """Key, timestamp and digest of the counts of each stored event."""
-        self._loop = asyncio.new_event_loop()
-        self._stack = AsyncExitStack()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        served: Any = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(10)
-        self.port: int = served.port
-
-    async def _serve(self) -> Any:
-        return await self._stack.enter_async_context(serve_tcp(self.unit, pace=Pace(BAUD)))
-
-    def do(self, act: Callable[[], T]) -> T:
-        """Touch the unit between two of its answers."""
-
-        async def acted() -> T:
-            return act()
-
-        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(10)
 
     def record(self, chance: random.Random, *, never_set: bool) -> None:
         """Store an event of some chunks; equal sizes make equal keys after an erase."""
@@ -101,13 +83,6 @@ class UnitThread:
         """Empty its memory, as at the keypad."""
         self.do(self.unit.erase)
         self.truth.clear()
-
-    def close(self) -> None:
-        """Hang up."""
-        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
 
 
 @dataclass
@@ -192,7 +167,7 @@ class Run:
         self._chance = random.Random(seed)
         self._path = folder / "killed.sqlite"
         self._url = f"sqlite:///{self._path}"
-        self._unit = UnitThread(seed)
+        self._unit = RecordingUnit(seed)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._events: set[tuple[str, str]] = set()

@@ -8,7 +8,6 @@ failure.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from end_to_end import build_unit, check_truth
+from peers import lack
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError
@@ -42,9 +42,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 def _program(name: str) -> str:
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
-        if os.environ.get("SFM_REQUIRE_PEERS") == "1":
-            pytest.fail(f"{name} is not installed, and SFM_REQUIRE_PEERS=1 demands it")
-        pytest.skip(f"{name} is not installed (Debian: apt-get install {name})")
+        lack(f"{name} is not installed (Debian: apt-get install {name})")
     return path
 
 

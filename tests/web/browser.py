@@ -1,0 +1,187 @@
+"""
+A real browser before the real relay: Debian's Chromium, driven by Playwright, each page watched.
+
+The rule: a page that a test opens may say nothing in its console, ask no other host, and let no
+error go unseen; ``Watched.close`` holds it to that. ``Watched.look`` is one state of a page looked
+at: axe-core finds no violation in it, light and dark, on a narrow phone and on a wide screen, and
+pictures of it are kept in ``SCREENSHOTS``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from peers import lack
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+from unit_thread import UnitThread
+
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "sfm" / "web" / "index.html"
+AXE = ROOT / "webapp" / "node_modules" / "axe-core" / "axe.min.js"
+SCREENSHOTS = Path(os.environ.get("SFM_SCREENSHOTS", ROOT / "build" / "screenshots"))
+
+ARGUMENTS = [
+    "--no-sandbox",  # tests may run as root, where Chromium has none
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 30_000
+"""A bound for a machine that is busy; nothing is judged by it."""
+expect.set_options(timeout=PATIENCE_MS)
+NARROW = ViewportSize(width=360, height=740)
+WIDE = ViewportSize(width=1200, height=900)
+LIGHTS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+LOOKS = tuple(
+    (light, width, size) for light in LIGHTS for width, size in (("wide", WIDE), ("narrow", NARROW))
+)
+KEPT = {("light", "wide"), ("dark", "narrow")}
+"""Looks of which a picture is kept."""
+FAILED_LOAD = "Failed to load resource: the server responded with a status of"
+"""What Chromium itself says of an answer with an error; a test that unplugs things expects it."""
+
+
+NewUnit = Callable[..., UnitThread]
+Open = Callable[..., "Watched"]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium, or say that it is missing."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        lack("Chromium is not installed (Debian: apt-get install chromium)")
+    if not BUILT.exists() or not AXE.exists():
+        lack("the web app is not built (make web says why)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Watched:
+    """One page of a browser of its own: nothing of an earlier visit is in it."""
+
+    page: Page
+    base: str
+    fails: bool = False
+    """Whether answers with an error are part of the story."""
+    asked: list[Request] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, browser: Browser, base: str, fragment: str = "", **options: Any) -> Watched:
+        """Open a page of the relay at ``base``, as ``#/archive``."""
+        context = browser.new_context(viewport=WIDE, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        seen = cls(page, base)
+        page.on("console", seen._on_console)
+        page.on("pageerror", lambda error: seen.wrong.append(f"error: {error}"))
+        page.on("request", seen._on_request)
+        page.on("response", seen._on_response)
+        # Timers run by this clock too: a test steps on instead of waiting for a poll.
+        page.clock.install()
+        page.goto(f"{base}/{fragment}")
+        return seen
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        if not (self.fails and message.text.startswith(FAILED_LOAD)):
+            self.wrong.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        self.asked.append(request)
+        if not request.url.startswith((self.base, "blob:", "data:")):
+            self.wrong.append(f"asked another host: {request.url}")
+
+    def _on_response(self, response: Response) -> None:
+        policy = response.headers.get("content-security-policy", "")
+        if not response.url.startswith(self.base):
+            return
+        if "default-src 'none'" not in policy and "default-src 'self'" not in policy:
+            self.wrong.append(f"no policy with {response.url}: {policy!r}")
+        if "unsafe-" in policy:
+            self.wrong.append(f"a policy that is unsafe with {response.url}: {policy!r}")
+
+    def requests(self, path: str) -> list[dict[str, str]]:
+        """Return the queries of the requests of one path so far, in their order."""
+        found = []
+        for request in self.asked:
+            parts = urlsplit(request.url)
+            if parts.path == path:
+                query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+                found.append(query | {"method": request.method})
+        return found
+
+    def go(self, fragment: str) -> None:
+        """Follow a link inside the app, as ``#/unit/...``."""
+        self.page.evaluate("to => { location.hash = to; }", fragment)
+
+    def step(self, seconds: float) -> None:
+        """Let time pass on the page, and each timer that is due run once."""
+        self.page.clock.fast_forward(round(seconds * 1000))
+
+    def look(self, name: str) -> None:
+        """Look at the page as it stands now, in each light and width; keep pictures."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        for light, width, size in LOOKS:
+            self.page.emulate_media(color_scheme=light)
+            self.page.set_viewport_size(size)
+            if (light, width) in KEPT:
+                self.page.screenshot(
+                    path=SCREENSHOTS / f"{name}-{width}-{light}.png", full_page=True
+                )
+            for violation in self._violations():
+                self.wrong.append(f"{name}, {light}, {width}: {violation}")
+            spill = self.page.evaluate(
+                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if spill > 0:
+                self.wrong.append(f"{name}, {light}, {width}: {spill} px wider than its window")
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size(WIDE)
+
+    def _violations(self) -> list[str]:
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate(AXE.read_text())
+        found = self.page.evaluate("() => axe.run({ resultTypes: ['violations'] })")
+        return [
+            f"axe {one['id']}: {one['help']}: "
+            + json.dumps([node["html"][:120] for node in one["nodes"]])
+            for one in found["violations"]
+        ]
+
+    def close(self) -> None:
+        """Close the page; whatever was wrong with it fails the test."""
+        self.page.context.close()
+        assert not self.wrong, "\n".join(self.wrong)
+
+
+def at(unit: UnitThread, rest: str = "") -> str:
+    """Return the fragment of a unit's page, as ``at(unit, "events")``."""
+    return f"#/unit/{unit.key}" + (f"/{rest}" if rest else "")
