@@ -1,0 +1,268 @@
+"""What changes a unit, given from the page: each command, its preview, its guard, its outcome."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from browser import NewUnit, Open, Watched, at
+from playwright.sync_api import Locator, expect
+from unit_thread import UnitThread
+
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.wire import commands
+
+pytest_plugins = ["web_world"]
+
+
+class AheadClock:
+    """The computer's clock, set ahead as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+def block(seen: Watched, name: str) -> Locator:
+    """Return the part of the page under a heading."""
+    return seen.page.get_by_role("region", name=name, exact=True)
+
+
+def taken(unit: UnitThread) -> list[int]:
+    """Return the SUBs of the commands that changed the unit, in order."""
+    return unit.do(lambda: list(unit.unit.changes_taken))
+
+
+def test_a_start_is_followed_through_the_sensor_check_and_a_stop_is_seen(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    clock = AheadClock()
+    unit = new_unit("SIM0301", unit=SimulatedUnit("SIM0301", clock=clock))
+    seen = visit(at(unit, "commands"))
+    monitoring = block(seen, "Monitoring")
+    expect(block(seen, "State now").get_by_text("not monitoring")).to_be_visible()
+    seen.look("commands")
+    monitoring.get_by_role("button", name="Start monitoring").click()
+    expect(monitoring.get_by_text("Under way: sensor check")).to_be_visible()
+    expect(monitoring.get_by_role("button", name="Stop monitoring")).to_be_disabled()
+    seen.look("commands-sensor-check")
+    unit.do(lambda: setattr(clock, "ahead_s", 41.0))
+    expect(monitoring.get_by_text("The unit monitors.")).to_be_visible()
+    expect(monitoring.get_by_text("Done.")).to_be_visible()
+    expect(monitoring.get_by_text(re.compile(r"Waited \d+ s\."))).to_be_visible()
+    state = block(seen, "State now").get_by_text("monitoring", exact=True)
+    expect(state).to_be_visible()
+    seen.look("commands-started")
+
+    monitoring.get_by_role("button", name="Stop monitoring").click()
+    expect(monitoring.get_by_text("The unit does not monitor.")).to_be_visible()
+    expect(block(seen, "State now").get_by_text("not monitoring")).to_be_visible()
+    assert taken(unit) == [commands.START_MONITORING.sub, commands.STOP_MONITORING.sub]
+
+
+def test_a_command_whose_answer_did_not_come_is_shown_as_unknown_and_not_given_again(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0302")
+    unit.do(lambda: unit.unit.ignores.add(commands.STOP_MONITORING.sub))
+    seen = visit(at(unit, "commands"))
+    seen.fails = True
+    monitoring = block(seen, "Monitoring")
+    monitoring.get_by_role("button", name="Stop monitoring", exact=True).click()
+    expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
+    seen.look("commands-unknown")
+    monitoring.get_by_role("button", name="Read the unit now").click()
+    expect(block(seen, "State now").get_by_text("from unit,")).to_be_visible()
+    assert len(seen.requests("/device/monitor/stop")) == 1
+
+    monitoring.get_by_role("button", name="Stop, without waiting").click()
+    expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
+    assert len(seen.requests("/device/monitor/stop")) == 2
+
+
+def test_settings_are_edited_within_ranges_previewed_written_and_read_back(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0303")
+    seen = visit(at(unit, "commands"))
+    form = block(seen, "Recording settings")
+    expect(form.get_by_label("Record time")).to_have_value(re.compile(r"1(\.0)?"))
+    write = form.get_by_role("button", name="Write to the unit")
+    expect(write).to_be_disabled()
+    form.get_by_label("Record time").fill("1000")
+    expect(form.get_by_text("Give a number within the range.")).to_be_visible()
+    expect(form.get_by_role("button", name="Preview the change")).to_be_disabled()
+    seen.look("settings-wrong")
+    form.get_by_label("Record time").fill("3")
+    form.get_by_label("Sample rate").select_option("2048")
+    form.get_by_label("Project").fill("Bridge 7")
+    form.get_by_role("button", name="Preview the change").click()
+    expect(form.get_by_text("Only a preview; nothing was sent.")).to_be_visible()
+    for row in ("Record time 1", "Sample rate 1024", "Project Simulated quarry"):
+        expect(form.get_by_role("row", name=re.compile(row))).to_be_visible()
+    assert taken(unit) == []
+    seen.look("settings-preview")
+    # What was previewed is written, and nothing else.
+    form.get_by_label("Notes").fill("x")
+    expect(write).to_be_disabled()
+    form.get_by_label("Notes").fill("Simulated data")
+    form.get_by_role("button", name="Preview the change").click()
+    write.click()
+    expect(form.get_by_text("Read back from the unit and compared: as written.")).to_be_visible()
+    setup = unit.do(lambda: unit.unit.setup)
+    assert (setup.record_time_s, setup.sample_rate_hz, setup.project) == (3.0, 2048, "Bridge 7")
+    assert setup.client == "Nobody", "everything else as it was"
+    expect(form.get_by_label("Project")).to_have_value("Bridge 7")
+    seen.look("settings-written")
+    seen.page.get_by_role("link", name="Overview").click()
+    expect(block(seen, "Recording setup").get_by_text("Bridge 7")).to_be_visible()
+
+
+def test_call_home_is_read_when_wanted_changed_and_read_back(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0304")
+    seen = visit(at(unit, "commands"))
+    expect(block(seen, "Recording settings").get_by_label("Project")).to_be_visible()
+    assert seen.requests("/device/call_home") == []
+    seen.page.get_by_role("button", name="Read the call-home settings").click()
+    form = block(seen, "Call home")
+    expect(form.get_by_label("Retries")).to_be_visible()
+    seen.look("call-home")
+    first = form.get_by_role("textbox", name=re.compile("^First time"))
+    first.fill("25:00")
+    expect(form.get_by_text("Give a time as HH:MM.")).to_be_visible()
+    first.fill("06:30")
+    form.get_by_label("Retries").fill("4")
+    before = unit.do(lambda: unit.unit.call_home_block)
+    form.get_by_role("button", name="Preview the change").click()
+    form.get_by_role("button", name="Write to the unit").click()
+    expect(form.get_by_text("Read back from the unit and compared: as written.")).to_be_visible()
+    assert unit.do(lambda: unit.unit.call_home_block) != before
+    assert taken(unit)[0] == commands.WRITE_CALL_HOME.sub
+    expect(form.get_by_label("Retries")).to_have_value("4")
+
+
+def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_serial(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0305")
+    seen = visit(at(unit, "event/1"))
+    page = seen.page
+    expect(page.get_by_role("img")).to_have_count(4)
+    seen.go(at(unit, "commands"))
+    page.get_by_role("button", name="Erase the unit's memory").click()
+    dialog = page.get_by_role("dialog", name="Erase every event of SIM0305?")
+    expect(dialog.get_by_text(f"Unit SIM0305 at {unit.key} holds 3 events.")).to_be_visible()
+    expect(dialog.get_by_text("2 of them are not in the archive")).to_be_visible()
+    confirm = dialog.get_by_role("button", name="Erase 3 events")
+    expect(confirm).to_be_disabled()
+    serial = dialog.get_by_label("Type the serial number of the unit")
+    serial.fill("SIM0306")
+    dialog.get_by_text("Erase also what is not archived.").click()
+    expect(confirm).to_be_disabled()
+    seen.look("erase-dialog")
+    serial.fill("SIM0305")
+    dialog.get_by_text("Erase also what is not archived.").click()
+    expect(confirm).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert len(unit.do(lambda: unit.unit.events)) == 3
+
+    for index in (0, 2):
+        seen.go(at(unit, f"event/{index}"))
+        expect(page.get_by_role("heading", name=f"Event {index}")).to_be_visible()
+        expect(page.get_by_role("img")).to_have_count(4)
+    seen.go(at(unit, "commands"))
+    page.get_by_role("button", name="Erase the unit's memory").click()
+    expect(dialog.get_by_text("All of them are in the archive with their samples.")).to_be_visible()
+    serial.fill("SIM0305")
+    seen.look("erase-dialog-all-archived")
+    confirm.click()
+    expect(block(seen, "Erase").get_by_text("3 events were erased")).to_be_visible()
+    assert unit.do(lambda: unit.unit.events) == []
+    seen.look("erase-done")
+    page.get_by_role("button", name="Erase the unit's memory").click()
+    expect(dialog.get_by_text("Its memory is empty.")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Events").click()
+    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+
+
+def test_what_is_not_archived_is_erased_only_by_who_says_so(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0307")
+    seen = visit(at(unit, "commands"))
+    page = seen.page
+    page.get_by_role("button", name="Erase the unit's memory").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("3 of them are not in the archive")).to_be_visible()
+    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_label("Type the serial number of the unit").fill("SIM0307")
+    dialog.get_by_role("button", name="Erase 3 events").click()
+    expect(block(seen, "Erase").get_by_text("3 events were erased")).to_be_visible()
+    assert unit.do(lambda: unit.unit.events) == []
+
+
+def test_an_event_that_came_after_the_count_stops_the_erase(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0308")
+    seen = visit(at(unit, "commands"))
+    seen.fails = True
+    page = seen.page
+    page.get_by_role("button", name="Erase the unit's memory").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("holds 3 events.")).to_be_visible()
+    unit.do(lambda: unit.unit.record_event(seed=44))
+    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_label("Type the serial number of the unit").fill("SIM0308")
+    dialog.get_by_role("button", name="Erase 3 events").click()
+    expect(block(seen, "Erase").get_by_text("Refused. The unit is as it was.")).to_be_visible()
+    assert len(unit.do(lambda: unit.unit.events)) == 4
+    seen.look("erase-refused")
+
+
+def test_a_rescue_switches_call_home_off_for_who_types_the_serial(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0309")
+    seen = visit(at(unit, "commands"))
+    form = block(seen, "Rescue")
+    expect(block(seen, "State now").get_by_text("not monitoring")).to_be_visible()
+    expect(block(seen, "Recording settings").get_by_label("Project")).to_be_visible()
+    button = form.get_by_role("button", name="Rescue the unit")
+    expect(button).to_be_disabled()
+    form.get_by_label("Type the serial number").fill("BE1")
+    expect(form.get_by_text("That is not the serial number of this unit.")).to_be_visible()
+    form.get_by_label("Type the serial number").fill("SIM0309")
+    form.get_by_text("Erase everything too").click()
+    button.click()
+    expect(form.get_by_text("Its memory was erased.")).to_be_visible()
+    assert unit.do(lambda: unit.unit.events) == []
+    seen.look("rescue-done")
+
+
+def test_a_unit_is_dropped_from_the_cache_and_read_anew(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0310")
+    seen = visit(at(unit, "events"))
+    page = seen.page
+    expect(page.get_by_text("3 events")).to_be_visible()
+    unit.do(unit.unit.erase)
+    page.get_by_role("button", name="Refresh: Events").click()
+    expect(page.get_by_text("The unit's memory was erased.")).to_be_visible()
+    page.get_by_role("link", name="Cache").click()
+    row = page.get_by_role("row", name=re.compile(unit.key))
+    expect(row.first).to_be_visible()
+    expect(page.get_by_text(re.compile("erased|fewer|count")).first).to_be_visible()
+    seen.look("cache")
+    page.get_by_role("button", name=f"Drop what is held of {unit.key}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("The archive is not touched.")).to_be_visible()
+    seen.look("cache-drop")
+    dialog.get_by_role("button", name="Drop", exact=True).click()
+    expect(page.get_by_text(f"Nothing is held of {unit.key} any more.")).to_be_visible()
+    expect(row.get_by_text("no event list")).to_be_visible()
+    exchanges = unit.do(lambda: unit.unit.exchanges)
+    seen.go(at(unit, "events"))
+    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+    assert unit.do(lambda: unit.unit.exchanges) > exchanges
