@@ -39,10 +39,12 @@ def environment(database: Path | None, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def relay(*words: str, database: Path | None = None, **settings: str) -> Iterator[Relay]:
+def relay(
+    *words: str, port: int = 0, database: Path | None = None, **settings: str
+) -> Iterator[Relay]:
     """Run the relay in a process of its own until the block ends."""
     started = subprocess.Popen(
-        [*RUN, "serve", "--http-port", "0", *words],
+        [*RUN, "serve", "--http-port", str(port), *words],
         env=environment(database, **settings),
         stderr=subprocess.PIPE,
         text=True,

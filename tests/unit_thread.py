@@ -43,6 +43,11 @@ class UnitThread:
         """What the relay calls it."""
         return f"tcp:127.0.0.1:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """The address to give to a client."""
+        return f"tcp://127.0.0.1:{self.port}"
+
     def plug_in(self) -> None:
         """Answer at the port, again after ``unplug``."""
 

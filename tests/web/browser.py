@@ -57,9 +57,12 @@ LOOKS = tuple(
 )
 KEPT = {("light", "wide"), ("dark", "narrow")}
 """Looks of which a picture is kept."""
-FAILED_LOAD = "Failed to load resource: the server responded with a status of"
-"""What Chromium itself says of an answer with an error; a test that unplugs things expects it."""
+FAILED_LOAD = "Failed to load resource: "
+"""What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
 
+
+BRISK = {"SFM_REPLY_S": "1.5", "SFM_CONNECT_S": "2", "SFM_KEEP_OPEN_S": "0"}
+"""A relay that soon gives up, so that no test waits for a silent unit."""
 
 NewUnit = Callable[..., UnitThread]
 Open = Callable[..., "Watched"]

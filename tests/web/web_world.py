@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import NewUnit, Open, Watched, chromium
+from browser import BRISK, NewUnit, Open, Watched, chromium
 from playwright.sync_api import Browser
 from relay_process import relay
 from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
-
-BRISK = {"SFM_REPLY_S": "1.5", "SFM_CONNECT_S": "2", "SFM_KEEP_OPEN_S": "0"}
-"""A relay that soon gives up, so that no test waits for a silent unit."""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,148 @@
+"""The archive in the browser: every record by unit and time, its samples, its review."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+from browser import NewUnit, Open, Watched, at
+from numpy.typing import NDArray
+from playwright.sync_api import expect
+from relay_process import relay
+from unit_thread import UnitThread
+
+from minimateplus.simulator import SimulatedUnit
+
+pytest_plugins = ["web_world"]
+
+PAGE = 200
+"""Recordings that the page asks for at once."""
+FIRST = datetime(2026, 3, 1, 6, 0, 0)
+
+
+def ground(seed: int) -> NDArray[np.int16]:
+    return np.random.default_rng(seed).integers(-900, 900, (4, 300)).astype(np.int16)
+
+
+def archived(seen: Watched, unit: UnitThread, count: int) -> None:
+    """Read the unit's list, which brings its events into the archive."""
+    seen.go(at(unit, "events"))
+    expect(seen.page.get_by_text(f"{count} events", exact=True)).to_be_visible()
+
+
+def long_lived(serial: str, events: int) -> SimulatedUnit:
+    """Return a unit with an event each hour since ``FIRST``."""
+    unit = SimulatedUnit(serial, now_unit=FIRST + timedelta(hours=events))
+    for number in range(events):
+        unit.record_event(counts=ground(number), at_unit=FIRST + timedelta(hours=number))
+    return unit
+
+
+def test_recordings_are_found_by_unit_and_time_in_pages(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0501", events=0, unit=long_lived("SIM0501", PAGE + 20))
+    few = new_unit("SIM0502", events=2)
+    seen = visit()
+    page = seen.page
+    archived(seen, unit, PAGE + 20)
+    archived(seen, few, 2)
+    page.get_by_role("link", name="Archive").click()
+    expect(page.get_by_text(f"{PAGE} recordings shown")).to_be_visible()
+    page.get_by_role("search").get_by_role("combobox").select_option("SIM0501")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_text(f"{PAGE} recordings shown")).to_be_visible()
+    page.get_by_role("button", name="Older recordings").click()
+    expect(page.get_by_text(f"{PAGE + 20} recordings shown")).to_be_visible()
+    expect(page.get_by_text("These are all.")).to_be_visible()
+    expect(page.get_by_text("Recordings so marked come from a simulation.")).to_be_visible()
+    seen.look("archive")
+
+    page.get_by_label("Since (unit time)").fill("2026-03-02T00:00:00")
+    page.get_by_label("Before (unit time)").fill("2026-03-02T06:00:00")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_text("6 recordings shown")).to_be_visible()
+    times = page.locator(".events-table .column-time").all_inner_texts()
+    assert times[1:] == [f"2026-03-02 0{hour}:00:00" for hour in range(5, -1, -1)]
+    seen.look("archive-by-time")
+    # The address says what is shown, so that it can be sent to somebody.
+    shared = visit(page.evaluate("() => location.hash"))
+    expect(shared.page.get_by_text("6 recordings shown")).to_be_visible()
+    page.get_by_label("Since (unit time)").fill("2030-01-01T00:00:00")
+    page.get_by_label("Before (unit time)").fill("")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_text("The archive has no recording that matches.")).to_be_visible()
+    seen.look("archive-none")
+
+
+def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0503", events=0, unit=long_lived("SIM0503", 3))
+    seen = visit(at(unit, "event/1"))
+    page = seen.page
+    expect(page.get_by_role("img")).to_have_count(4)
+    peaks = page.locator("table.peaks").inner_text()
+    unit.do(unit.unit.erase)
+    seen.go("#/archive?serial=SIM0503")
+    expect(page.get_by_text("3 recordings shown")).to_be_visible()
+    page.get_by_role("link", name="Open recording").nth(1).click()
+    expect(page.get_by_role("img")).to_have_count(4)
+    assert page.locator("table.peaks").inner_text() == peaks, "as it was on the unit"
+    expect(page.get_by_text("2026-03-01 07:00:00 unit time").first).to_be_visible()
+    expect(page.get_by_text("Nothing was noticed about this recording.")).to_be_visible()
+    expect(page.get_by_text("Nobody has reviewed this recording.")).to_be_visible()
+    seen.look("recording")
+    page.get_by_role("button", name="Zoom in").click()
+    seen.fails = True  # there is no such recording
+    page.get_by_label("Another recording of this unit").fill("99999")
+    page.get_by_role("button", name="Show over it").click()
+    expect(page.get_by_role("button", name="Show over it")).to_be_enabled()
+
+    for verdict, note in (("yes", "A lorry."), ("no", "No: the blast of seven.")):
+        page.get_by_label("Reviewer").fill("K. Berg")
+        page.get_by_role("radio", name=verdict, exact=True).check()
+        page.get_by_label("Note").fill(note)
+        page.get_by_role("button", name="Save review").click()
+        expect(page.get_by_text("The review is stored.")).to_be_visible()
+        expect(page.get_by_role("cell", name=note)).to_be_visible()
+    expect(page.get_by_role("cell", name="A lorry.")).to_be_visible()
+    seen.look("recording-reviewed")
+    page.get_by_role("link", name="Archive").last.click()
+    expect(page.get_by_text("true trigger")).to_be_visible()
+    # One that was never downloaded says so, and shows no chart.
+    page.get_by_role("link", name="Open recording").first.click()
+    expect(page.get_by_text("Its samples were never downloaded")).to_be_visible()
+    expect(page.get_by_role("img")).to_have_count(0)
+    seen.look("recording-without-samples")
+
+
+def test_a_recording_that_does_not_exist_says_so(visit: Open) -> None:
+    seen = visit("#/archive/424242")
+    seen.fails = True
+    expect(seen.page.get_by_role("alert")).to_be_visible()
+    seen.look("recording-none")
+
+
+def test_a_relay_without_an_archive_says_so(visit: Open) -> None:
+    with relay() as started:
+        seen = visit("#/archive", at=started.base)
+        seen.fails = True
+        expect(seen.page.get_by_text("This relay keeps no archive").first).to_be_visible()
+        seen.look("archive-nowhere")
+        seen.page.goto("about:blank")
+
+
+def test_a_relay_that_went_away_says_so_and_comes_back(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0504")
+    with relay() as started:
+        seen = visit(at(unit, "events"), at=started.base)
+        seen.fails = True
+        expect(seen.page.get_by_text("3 events")).to_be_visible()
+    seen.step(15)
+    expect(seen.page.get_by_text("The relay does not answer.").first).to_be_visible()
+    expect(seen.page.get_by_text("last known").first).to_be_visible()
+    seen.look("relay-gone")
+    with relay(port=started.port):
+        seen.page.get_by_role("button", name="Try again").click()
+        expect(seen.page.get_by_role("alert")).to_have_count(0)
+        expect(seen.page.get_by_text("from unit,").first).to_be_visible()
+        seen.page.goto("about:blank")
