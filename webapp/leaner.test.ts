@@ -50,6 +50,7 @@ it("takes out only what the charts' options never ask for", () => {
   for (const scale of Object.values(scales!)) {
     for (const unused of ["distr", "ori", "dir", "from"]) expect(scale).not.toHaveProperty(unused);
   }
+  for (const axis of axes!) expect(axis).toMatchObject({ values: expect.any(Function) });
   expect(axes!.every(({ side }) => side === undefined)).toBe(true);
   expect(series).toHaveLength(2);
   expect(series[1]).toMatchObject({ points: { show: false }, paths: expect.any(Function) });

@@ -55,6 +55,10 @@ const PLACES: Place[] = [
   ["drag.y && rawDY >= drag.dist", "false"],
   ["let uni = drag.uni;", "const uni = null;"],
   ["else if (cursor.lock) {", "else if (false) {"],
+  // Numbers on the axes are written by us. The browser's own way is made when the app starts, and takes it 10 ms.
+  ["const numFormatter = new", "const numFormatter = /* @__PURE__ */ new"],
+  ["sv || numSeriesVal;", "sv;"],
+  ["av || numAxisVals", "av"],
   // What is hung on the library and on a chart for others.
   [/^uPlot\.(assign|fmtNum|rangeNum|rangeLog|rangeAsinh|orient|sync) .*$/gm, "", 7],
   [/^\tuPlot\.(join|fmtDate|tzDate|addGap|clipGaps) .*$/gm, "", 5],

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { air, bytes, duration, ground, measured } from "./measures";
+import { air, bytes, duration, ground, measured, wholeText } from "./measures";
 import { calibrationDue, serverTime, unitTime } from "./time";
 
 it("gives a number with its unit, and no number where none is known", () => {
@@ -17,6 +17,10 @@ it("gives air pressure in the unit that was chosen", () => {
   expect(air(0.003445414, "psi")).toBe("0.00345 psi");
   expect(air(0, "dB(L)")).toBe("unknown");
   expect(air(null, "psi")).toBe("unknown");
+});
+
+it("sets thousands apart as English text does", () => {
+  for (const count of [0, 12, 999, 1000, 53_248, 100_000, 1_234_567]) expect(wholeText(count)).toBe(count.toLocaleString("en"));
 });
 
 it("tells sizes and times in few parts", () => {

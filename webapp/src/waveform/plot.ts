@@ -34,7 +34,9 @@ const FONT = "11px system-ui, sans-serif";
 
 export function optionsOf(chart: Chart, width: number, height: number, start: { min: number; max: number }): uPlot.Options {
   const { colours } = chart;
-  const axis = { font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
+  // As numbers are written everywhere else here, not as the browser's own language has them.
+  const values = (_: uPlot, splits: number[]) => splits.map(String);
+  const axis = { values, font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
   let begunMs = 0;
   return {
     width,
