@@ -17,7 +17,8 @@ const PLACES: Place[] = [
   [/^const \[ timeIncrs.*$/gm, "", 2],
   [/^\tconst _time(AxisSplits|AxisVals|SeriesVal) .*$/gm, "", 3],
   [/^\tconst _(tz|fmt)Date .*$/gm, "", 2],
-  ["const localTz = new", "const localTz = /* @__PURE__ */ new"],
+  // Alone it took a tenth of the time until something is seen.
+  ["const localTz = new Intl.DateTimeFormat().resolvedOptions().timeZone;", ""],
   [/^const (days3|months3) = /gm, "$&/* @__PURE__ */ ", 2],
   ["genIncrs(2, -53, 53, [1]);", ""],
   ["const xScaleDistr = scaleX.distr;", "const xScaleDistr = 1;"],

@@ -1,8 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
 import { follow, keyOf } from "../api/device";
-import { words } from "../words";
-import { wholeText } from "./measures";
+import { wholeText, words } from "../words";
 import { afterStep, type UnderWay } from "./underway";
 
 /** What is read of a unit now, and how far it is. Nothing when nothing is. */

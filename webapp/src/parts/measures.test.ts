@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { air, bytes, duration, ground, measured, wholeText } from "./measures";
+import { air, bytes, duration, ground, measured } from "./measures";
 import { calibrationDue, serverTime, unitTime } from "./time";
+import { wholeText } from "../words";
 
 it("gives a number with its unit, and no number where none is known", () => {
   expect(measured(6.8, "V", 1)).toBe("6.8 V");

@@ -19,11 +19,6 @@ export function measured(value: number | null | undefined, unit: string, decimal
   return `${value.toFixed(decimals)} ${unit}`.trimEnd();
 }
 
-/** A whole number with its thousands set apart. The browser's own way takes 10 ms and more when it is first asked for. */
-export function wholeText(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
-}
-
 /** A velocity in the unit that was chosen. */
 export function ground(inS: number | null | undefined, unit: GroundUnit): string {
   if (unit === "in/s") return measured(inS, unit, 3);
