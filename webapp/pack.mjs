@@ -1,10 +1,18 @@
-// Packs what was built with brotli, which this machine can afford to do once and the relay cannot do at all.
+// Packs what was built with brotli, which this machine can afford to do once and the relay cannot do at all. Holds what
+// all of it weighs with gzip, as the relay packs it: a browser takes brotli over TLS and from its own machine only.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { brotliCompressSync, constants } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
-const folder = new URL("../sfm/web/assets/", import.meta.url);
-for (const name of readdirSync(folder)) {
+/** All that a browser loads must come over a modem's road. */
+const LIMIT_BYTES = 60_000;
+
+const folder = new URL("../sfm/web/", import.meta.url);
+const assets = readdirSync(new URL("assets/", folder)).filter((name) => !name.endsWith(".br")).map((name) => `assets/${name}`);
+let total = 0;
+for (const name of ["index.html", ...assets]) {
   const body = readFileSync(new URL(name, folder));
+  total += Math.min(body.length, gzipSync(body, { level: constants.Z_BEST_COMPRESSION }).length);
+  if (!assets.includes(name)) continue;
   const packed = brotliCompressSync(body, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
@@ -14,3 +22,10 @@ for (const name of readdirSync(folder)) {
   });
   if (packed.length < body.length) writeFileSync(new URL(`${name}.br`, folder), packed);
 }
+
+const told = `The web app weighs ${total.toLocaleString("en")} bytes with gzip`;
+if (total >= LIMIT_BYTES) {
+  console.error(`${told}; it must be less than ${LIMIT_BYTES.toLocaleString("en")}.`);
+  process.exit(1);
+}
+console.log(`${told}, of ${LIMIT_BYTES.toLocaleString("en")}.`);

@@ -20,6 +20,7 @@ HEADS = {
     "bench_http.py": ("requests/s", "JSON, again"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
+    "bench_webapp.py": ("transfer, bytes", "four charts", "longest task"),
 }
 """What the table of each must say."""
 

@@ -1,20 +1,43 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from peers import lack
 
+from sfm.api.web import WebFile, WebFiles
+
 ROOT = Path(__file__).parents[2]
 WEBAPP, BUILT = ROOT / "webapp", ROOT / "sfm" / "web"
+LIMIT_BYTES = 60_000
+"""What all of the app may weigh on a modem's road."""
 
 
 def test_the_web_app_was_built() -> None:
     if not (BUILT / "index.html").exists():
         lack("the web app is not built (make web says why)")
     assert not (BUILT / "no-build.txt").exists(), "its last build failed: make web says how"
+
+
+def test_all_of_the_web_app_comes_over_a_modem_s_road_packed_as_any_browser_takes_it() -> None:
+    need(BUILT / "index.html", "the web app is not built: make web says why")
+    files = WebFiles(BUILT)
+    page = files.page()
+    assert page is not None
+    names = re.findall(rb'(?:src|href)="/assets/([^"]+)"', page.body)
+    loaded = [page, *(files.asset(name.decode()) for name in names)]
+    assert len(loaded) >= 4, "the page, its script, its style, its icon"
+    sizes = {coding: sum(weight(file, coding) for file in loaded) for coding in ("gzip", "br")}
+    assert sizes["br"] < sizes["gzip"] < LIMIT_BYTES
+
+
+def weight(file: WebFile | None, coding: str) -> int:
+    """Return how many bytes are sent of a file to who takes that coding."""
+    assert file is not None
+    return len(file.packed.get(coding, file.body))
 
 
 def test_the_parts_of_the_web_app_keep_their_own_tests() -> None:

@@ -1,5 +1,5 @@
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
 import { ArchivePage } from "./archive/ArchivePage";
@@ -29,7 +29,8 @@ function App() {
       },
     );
   };
-  useEffect(ask, []);
+  // Before the first frame is painted: nothing of use can be seen until the answer is here.
+  useLayoutEffect(ask, []);
   const at = route.value;
   const { name, role } = me.value;
   return (

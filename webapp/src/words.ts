@@ -1,7 +1,10 @@
 // Every English text that people read, by page. A translation is another object of this shape.
 
+/** A whole number as English writes it. The browser's own way takes 10 to 40 ms when it is first asked for. */
+export const wholeText = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+
 const plural = (count: number, one: string, many: string): string =>
-  `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+  `${wholeText(count)} ${count === 1 ? one : many}`;
 
 export const words = {
   app: {

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
 import { follow, keyOf } from "../api/device";
-import { words } from "../words";
+import { wholeText, words } from "../words";
 import { afterStep, type UnderWay } from "./underway";
 
 /** What is read of a unit now, and how far it is. Nothing when nothing is. */
@@ -35,8 +35,8 @@ function nameOf(thing: string): string {
 
 function sentence({ thing, what, done, total }: UnderWay): string {
   if (what === null) return words.unit.begun(nameOf(thing));
-  const told = done.toLocaleString("en");
+  const told = wholeText(done);
   return total === null
     ? words.unit.stepOpen(nameOf(thing), told, what)
-    : words.unit.step(nameOf(thing), told, total.toLocaleString("en"), what);
+    : words.unit.step(nameOf(thing), told, wholeText(total), what);
 }

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { air, bytes, duration, ground, measured } from "./measures";
 import { calibrationDue, serverTime, unitTime } from "./time";
+import { wholeText } from "../words";
 
 it("gives a number with its unit, and no number where none is known", () => {
   expect(measured(6.8, "V", 1)).toBe("6.8 V");
@@ -17,6 +18,10 @@ it("gives air pressure in the unit that was chosen", () => {
   expect(air(0.003445414, "psi")).toBe("0.00345 psi");
   expect(air(0, "dB(L)")).toBe("unknown");
   expect(air(null, "psi")).toBe("unknown");
+});
+
+it("sets thousands apart as English text does", () => {
+  for (const count of [0, 12, 999, 1000, 53_248, 100_000, 1_234_567]) expect(wholeText(count)).toBe(count.toLocaleString("en"));
 });
 
 it("tells sizes and times in few parts", () => {

@@ -1,8 +1,11 @@
-// A line of many samples as one least and one greatest value for each column of pixels.
+// A line of many samples as no more than two corners for each column of pixels: its least and its greatest value.
 
-export interface Columns {
-  least: Float32Array;
-  greatest: Float32Array;
+/** Which positions are shown, and where on a canvas, in its pixels. */
+export interface Window {
+  min: number;
+  max: number;
+  left: number;
+  width: number;
 }
 
 /** Return the first index whose position is not before `position`. */
@@ -17,17 +20,37 @@ export function firstAt(at: Float64Array, position: number): number {
   return low;
 }
 
-/** Return least and greatest value in each of `count` columns from `min` to `max`; NaN where no sample lies. */
-export function columnsOf(at: Float64Array, values: Float64Array, min: number, max: number, count: number): Columns {
-  const least = new Float32Array(count).fill(NaN);
-  const greatest = new Float32Array(count).fill(NaN);
-  const end = Math.min(values.length, firstAt(at, max));
+/** From so many samples in a column of pixels on, its least and greatest say all that can be seen of them. */
+const MOST_PER_COLUMN = 4;
+
+/** Draw the samples of a window, and the line to the next one beyond each of its edges, corner by corner. */
+export function drawColumns(
+  at: Float64Array,
+  values: Float64Array,
+  { min, max, left, width }: Window,
+  lineTo: (x: number, value: number) => void,
+): void {
+  const count = Math.max(1, Math.round(width));
   const perPosition = count / (max - min);
-  for (let i = firstAt(at, min); i < end; i++) {
+  const first = firstAt(at, min);
+  let end = firstAt(at, max);
+  // What lies on the edge is shown: of a whole record its last sample.
+  while (end < at.length && at[end] === max) end++;
+  const xOf = (i: number) => left + (at[i]! - min) * perPosition;
+  const isDense = end - first > MOST_PER_COLUMN * count;
+  if (first > 0) lineTo(xOf(first - 1), values[first - 1]!);
+  if (!isDense) for (let i = first; i < end; i++) lineTo(xOf(i), values[i]!);
+  for (let i = first; isDense && i < end; ) {
     const column = Math.min(count - 1, Math.floor((at[i]! - min) * perPosition));
-    const value = values[i]!;
-    if (!(least[column]! <= value)) least[column] = value;
-    if (!(greatest[column]! >= value)) greatest[column] = value;
+    let least = i;
+    let greatest = i;
+    for (i++; i < end && Math.min(count - 1, Math.floor((at[i]! - min) * perPosition)) === column; i++) {
+      if (values[i]! < values[least]!) least = i;
+      else if (values[i]! > values[greatest]!) greatest = i;
+    }
+    // In the order in which they came, so that the line goes on from column to column as the samples did.
+    lineTo(left + column, values[Math.min(least, greatest)]!);
+    if (least !== greatest) lineTo(left + column, values[Math.max(least, greatest)]!);
   }
-  return { least, greatest };
+  if (end < at.length) lineTo(xOf(end), values[end]!);
 }

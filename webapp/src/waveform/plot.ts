@@ -1,6 +1,6 @@
 // One channel's chart: axes, the trigger's line, the peak's mark, and the thin line of another event.
 import uPlot from "uplot";
-import { columnsOf } from "./columns";
+import { drawColumns } from "./columns";
 import { atText, type Trace } from "./traces";
 import { wordsOfViews } from "../words.views";
 
@@ -34,7 +34,9 @@ const FONT = "11px system-ui, sans-serif";
 
 export function optionsOf(chart: Chart, width: number, height: number, start: { min: number; max: number }): uPlot.Options {
   const { colours } = chart;
-  const axis = { font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
+  // As numbers are written everywhere else here, not as the browser's own language has them.
+  const values = (_: uPlot, splits: number[]) => splits.map(String);
+  const axis = { values, font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
   let begunMs = 0;
   return {
     width,
@@ -51,10 +53,11 @@ export function optionsOf(chart: Chart, width: number, height: number, start: { 
         : { ...axis, size: 0, values: (_: uPlot, splits: number[]) => splits.map(() => "") },
       { ...axis, size: AXIS_WIDTH, space: 24 },
     ],
-    series: [{}, { stroke: () => colours().line, width: 1.25, points: { show: false }, spanGaps: false }],
+    series: [{}, { stroke: () => colours().line, width: 1.25, points: { show: false }, paths: (plot) => ({ stroke: pathOf(plot, chart.trace), flags: 0 }) }],
     cursor: {
       y: false,
       points: { size: 5 },
+      dataIdx: (_plot, _series, index) => index,
       drag: { x: true, y: false, setScale: false },
       // The charts share where the cursor is, not what is dragged: the range is set for all at once.
       sync: { key: chart.syncKey, setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
@@ -112,32 +115,27 @@ function drawTrigger(plot: uPlot, { colours, isLast }: Chart): void {
   ctx.restore();
 }
 
-/** Draw another event's channel: one stroke for each column of pixels, whatever its rate. */
+/** Return the line of a channel in the shown part of its record, whatever its rate. */
+function pathOf(plot: uPlot, { at, values }: Trace): Path2D {
+  const path = new Path2D();
+  const { min, max } = plot.scales.x!;
+  const { left, width } = plot.bbox;
+  if (min == null || max == null) return path;
+  drawColumns(at, values, { min, max, left, width }, (x, value) => path.lineTo(x, Math.round(plot.valToPos(value, "y", true))));
+  return path;
+}
+
 function drawOver(plot: uPlot, over: Trace, colour: string): void {
   const { ctx, bbox } = plot;
-  const { min, max } = plot.scales.x!;
-  if (min == null || max == null) return;
-  const count = Math.max(1, Math.round(bbox.width));
-  const { least, greatest } = columnsOf(over.at, over.values, min, max, count);
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.strokeStyle = colour;
   ctx.lineWidth = 0.75 * uPlot.pxRatio;
-  ctx.beginPath();
-  let isDown = false;
-  for (let column = 0; column < count; column++) {
-    const low = least[column]!;
-    if (Number.isNaN(low)) continue;
-    const x = bbox.left + column + 0.5;
-    const y = plot.valToPos(low, "y", true);
-    if (isDown) ctx.lineTo(x, y);
-    else ctx.moveTo(x, y);
-    ctx.lineTo(x, plot.valToPos(greatest[column]!, "y", true));
-    isDown = true;
-  }
-  ctx.stroke();
+  // Half a pixel, as the own line is moved.
+  ctx.translate(0.5, 0.5);
+  ctx.stroke(pathOf(plot, over));
   ctx.restore();
 }
 

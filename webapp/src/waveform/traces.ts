@@ -1,6 +1,6 @@
 // What is drawn: a recording in the shown units, with the scales that its channels share.
 import { airPeakText, factorTo, numberText, sampleUnit, scaled, type Air, type SampleUnit, type Velocity } from "./convert";
-import type { ChannelName, Recording } from "./decode";
+import { largest, type ChannelName, type Recording } from "./decode";
 import { wordsOfViews } from "../words.views";
 
 export interface Trace {
@@ -32,7 +32,7 @@ export function reaches(traces: Trace[], over: Trace[]): number[] {
     let most = 0;
     for (const trace of [...traces, ...over]) {
       if ((trace.name === "MicL") !== isAir) continue;
-      for (const value of trace.values) if (Math.abs(value) > most) most = Math.abs(value);
+      most = Math.max(most, Math.abs(trace.values[largest(trace.values) ?? -1] ?? 0));
     }
     // A margin for the peak's mark; a flat line still needs a scale.
     return most > 0 ? most * 1.15 : 1;
