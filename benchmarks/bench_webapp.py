@@ -26,7 +26,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from chromium import ARGUMENTS, CHROMIUM
 from rivals import QUICK, library, print_head
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
@@ -48,16 +48,6 @@ from sfm.listening import listening
 from sfm.server import build_app
 from sfm.settings import Settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-BROWSER_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 EVENTS = 20 if QUICK else 1000
 LONGEST = Blast(record_time_s=1.0 if QUICK else 13.0, sample_rate_hz=4096)
 STREAMED_BAUD = 800_000
@@ -314,7 +304,7 @@ def main() -> None:
             print(f"skipped, no Chromium, or no playwright to drive it: {tables}")
             return
         with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*BROWSER_ARGUMENTS])
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
             seen(browser, relay)
             drawn(browser, relay)
             streamed(browser, relay)

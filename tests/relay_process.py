@@ -39,12 +39,11 @@ def environment(database: Path | None, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def relay(
-    *words: str, port: int = 0, database: Path | None = None, **settings: str
-) -> Iterator[Relay]:
+def relay(*words: str, database: Path | None = None, **settings: str) -> Iterator[Relay]:
     """Run the relay in a process of its own until the block ends."""
+    port = () if "--http-port" in words else ("--http-port", "0")
     started = subprocess.Popen(
-        [*RUN, "serve", "--http-port", str(port), *words],
+        [*RUN, "serve", *port, *words],
         env=environment(database, **settings),
         stderr=subprocess.PIPE,
         text=True,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from chromium import ARGUMENTS, CHROMIUM
 from peers import lack
 from playwright.sync_api import (
     Browser,
@@ -37,15 +37,6 @@ BUILT = ROOT / "sfm" / "web" / "index.html"
 AXE = ROOT / "webapp" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = Path(os.environ.get("SFM_SCREENSHOTS", ROOT / "build" / "screenshots"))
 
-ARGUMENTS = [
-    "--no-sandbox",  # tests may run as root, where Chromium has none
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 30_000
 """A bound for a machine that is busy; nothing is judged by it."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -71,13 +62,12 @@ Open = Callable[..., "Watched"]
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium, or say that it is missing."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+    if CHROMIUM is None:
         lack("Chromium is not installed (Debian: apt-get install chromium)")
     if not BUILT.exists() or not AXE.exists():
         lack("the web app is not built (make web says why)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
         try:
             yield browser
         finally:

@@ -141,7 +141,7 @@ def test_a_relay_that_went_away_says_so_and_comes_back(new_unit: NewUnit, visit:
     expect(seen.page.get_by_text("The relay does not answer.").first).to_be_visible()
     expect(seen.page.get_by_text("last known").first).to_be_visible()
     seen.look("relay-gone")
-    with relay(port=started.port):
+    with relay("--http-port", str(started.port)):
         seen.page.get_by_role("button", name="Try again").click()
         expect(seen.page.get_by_role("alert")).to_have_count(0)
         expect(seen.page.get_by_text("from unit,").first).to_be_visible()

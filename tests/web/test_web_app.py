@@ -23,7 +23,8 @@ def test_the_web_app_was_built() -> None:
 
 
 def test_all_of_the_web_app_comes_over_a_modem_s_road_packed_as_any_browser_takes_it() -> None:
-    need(BUILT / "index.html", "the web app is not built: make web says why")
+    if not (BUILT / "index.html").exists():
+        lack("the web app is not built (make web says why)")
     files = WebFiles(BUILT)
     page = files.page()
     assert page is not None

@@ -1,0 +1,161 @@
+"""
+What the web app may cost: transfer, the first thing to see, a redraw, how long it hears nobody.
+
+The figures are the issue's and are asserted. Since other work on the machine only ever makes them
+worse, the best of some tries counts, and the first that is good ends them. ``benchmarks/`` has the
+figures themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from browser import ROOT, WIDE, NewUnit, at
+from playwright.sync_api import Browser, Page
+from unit_thread import UnitThread
+
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.blast import Blast
+from minimateplus.simulator.serve import Pace
+from minimateplus.simulator.unit import DEFAULT_SETUP
+
+pytest_plugins = ["web_world"]
+
+WATCHING = ROOT / "benchmarks" / "watching.js"
+TRIES = 8
+SLOWER = 4
+"""A cheap phone's processor beside this one, as Chromium's makers take it."""
+MOST_TRANSFER_BYTES = 60_000
+MOST_FIRST_PAINT_MS = 1000.0
+MOST_REDRAW_MS = 50.0
+MOST_TASK_MS = 200.0
+SAMPLES = 13 * 4096
+"""Of each channel; the time before the trigger comes on top."""
+LONGEST = Blast(record_time_s=13.0, sample_rate_hz=4096)
+
+
+def opened(browser: Browser, slower: int = 1) -> Page:
+    """Return a page of a browser that has nothing in its cache, watched from its beginning."""
+    page = browser.new_context(viewport=WIDE).new_page()
+    page.add_init_script(path=WATCHING)
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
+    return page
+
+
+def best(measure: Callable[[], float], most: float) -> float:
+    """Return the first figure below ``most``, or the least of some tries."""
+    figures: list[float] = []
+    while len(figures) < TRIES:
+        figures.append(measure())
+        if figures[-1] < most:
+            break
+    return min(figures)
+
+
+def test_all_of_the_app_is_sent_in_less_than_60_kb(browser: Browser, base: str) -> None:
+    page = opened(browser)
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    named: dict[str, str] = {}
+    sent: dict[str, int] = {}
+    session.on(
+        "Network.responseReceived",
+        lambda told: named.update({told["requestId"]: told["response"]["url"]}),
+    )
+    session.on(
+        "Network.loadingFinished",
+        lambda told: sent.update({told["requestId"]: told["encodedDataLength"]}),
+    )
+    page.goto(base, wait_until="networkidle")
+    page.wait_for_selector("main h1")
+    page.context.close()
+    of_app = {
+        named[number].removeprefix(base): size
+        for number, size in sent.items()
+        if named[number] == f"{base}/" or "/assets/" in named[number]
+    }
+    assert {name.rpartition(".")[2] for name in of_app} >= {"/", "js", "css"}
+    assert sum(of_app.values()) < MOST_TRANSFER_BYTES, of_app
+
+
+@pytest.mark.parametrize("page_of", ["connect", "unit"])
+def test_something_useful_is_seen_within_a_second_on_a_slow_machine(
+    page_of: str, browser: Browser, base: str, new_unit: NewUnit
+) -> None:
+    unit = new_unit("SIM0601", events=0)
+    fragment, useful = ("", "main h1")
+    if page_of == "unit":
+        fragment, useful = (at(unit), "main .facts dd")
+
+    def measure() -> float:
+        page = opened(browser, SLOWER)
+        page.goto(f"{base}/{fragment}", wait_until="commit")
+        took: float = page.evaluate("(css) => watching.until(css)", useful)
+        page.context.close()
+        return took
+
+    assert best(measure, MOST_FIRST_PAINT_MS) < MOST_FIRST_PAINT_MS
+
+
+def longest_unit(serial: str, events: int, **road: Any) -> UnitThread:
+    """Return a unit that holds events of the greatest length: 53,248 samples of each channel."""
+    setup = replace(DEFAULT_SETUP, sample_rate_hz=4096, record_time_s=13.0)
+    unit = SimulatedUnit(serial, setup=setup, memory_bytes=10_000_000)
+    for _ in range(events):
+        unit.record_event(blast=LONGEST)
+    return UnitThread(unit, **road)
+
+
+def test_four_channels_of_53248_samples_are_redrawn_within_50_ms(
+    browser: Browser, base: str
+) -> None:
+    unit = longest_unit("SIM0602", 1)
+    try:
+        page = opened(browser)
+        page.goto(f"{base}/{at(unit, 'event/0')}")
+        page.wait_for_selector(".u-over")
+        samples = unit.do(lambda: unit.unit.counts_of(0)).shape[1]
+        assert samples >= SAMPLES
+        page.get_by_text(str(samples), exact=True).wait_for()
+
+        def redraw() -> float:
+            page.evaluate("(key) => watching.key(key)", "+")
+            drawn, _ = page.evaluate("(key) => watching.key(key)", "0")
+            assert drawn > 0
+            return float(drawn)
+
+        assert best(redraw, MOST_REDRAW_MS) < MOST_REDRAW_MS
+        page.context.close()
+    finally:
+        unit.close()
+
+
+def test_the_page_is_never_deaf_for_more_than_200_ms_while_a_record_comes_in(
+    browser: Browser, base: str
+) -> None:
+    # A record is held by the relay once it was read: each try takes the next one.
+    unit = longest_unit("SIM0603", TRIES, pace=Pace(1_500_000))
+    try:
+        page = opened(browser)
+        page.goto(f"{base}/{at(unit, 'events')}")
+        page.wait_for_selector(".events-table tbody a")
+        page.evaluate("watching.longestTask()")
+        events = iter(range(TRIES))
+
+        def download() -> float:
+            page.evaluate("to => { location.hash = to; }", at(unit, f"event/{next(events)}"))
+            page.wait_for_selector("progress")
+            page.wait_for_selector(".u-over")
+            longest: float = page.evaluate("watching.longestTask()")
+            page.evaluate("to => { location.hash = to; }", at(unit, "events"))
+            page.wait_for_selector(".events-table")
+            return longest
+
+        assert best(download, MOST_TASK_MS) < MOST_TASK_MS
+        page.context.close()
+    finally:
+        unit.close()
