@@ -3640,13 +3640,15 @@ export interface operations {
                     /**
                      * Sample Rate Hz
                      * @description One of 1024, 2048, 4096 Hz (C: 1A).
+                     * @enum {unknown}
                      */
-                    sample_rate_hz?: number | null;
+                    sample_rate_hz?: 1024 | 2048 | 4096 | null;
                     /**
                      * Histogram Interval S
                      * @description One of 2, 5, 15, 60, 300, 900 s (C: 2026-04-20).
+                     * @enum {unknown}
                      */
-                    histogram_interval_s?: number | null;
+                    histogram_interval_s?: 2 | 5 | 15 | 60 | 300 | 900 | null;
                     /**
                      * Record Time S
                      * @description 1 to 100 s (I: 3 to 13 seen in captures).
@@ -3655,8 +3657,9 @@ export interface operations {
                     /**
                      * Geo Range In S
                      * @description One of 10, 1.25 in/s (C: 2026-04-20).
+                     * @enum {unknown}
                      */
-                    geo_range_in_s?: number | null;
+                    geo_range_in_s?: 10 | 1.25 | null;
                     /**
                      * Trigger Level In S
                      * @description 0.02 to 10 in/s (C: BW manual p. 4-46).
