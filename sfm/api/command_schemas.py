@@ -21,7 +21,7 @@ Text = Annotated[
     str | None,
     Field(
         max_length=64,
-        description="Printable ASCII; empty: no text.",
+        description="Printable ASCII; empty: no text. A unit may have room for less.",
         json_schema_extra={"pattern": f"^{TEXT}$"},
     ),
 ]

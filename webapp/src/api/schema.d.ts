@@ -3682,27 +3682,27 @@ export interface operations {
                     mic_alarm_psi?: number | null;
                     /**
                      * Project
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     project?: string | null;
                     /**
                      * Client
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     client?: string | null;
                     /**
                      * Operator
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     operator?: string | null;
                     /**
                      * Location
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     location?: string | null;
                     /**
                      * Notes
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     notes?: string | null;
                 };
