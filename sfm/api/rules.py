@@ -44,6 +44,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/device/call_home"): O,
     ("POST", "/device/events/erase"): A,
     ("POST", "/device/rescue"): A,
+    ("GET", "/ports"): O,
     ("GET", "/cache/stats"): V,
     ("DELETE", "/cache/device"): A,
     ("GET", "/archive/devices"): V,
@@ -64,7 +65,15 @@ FORCED = Role.OPERATOR
 """What a read needs that asks the unit in any case: force, no-cache, max_age below 1 s."""
 
 OF_ALL_UNITS = frozenset(
-    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit")
+    (
+        "/metrics",
+        "/ports",
+        "/cache/stats",
+        "/archive/findings",
+        "/tokens",
+        "/tokens/{id}",
+        "/audit",
+    )
 )
 """Routes that tell of every unit: not for a token that is limited to some."""
 
