@@ -65,15 +65,7 @@ FORCED = Role.OPERATOR
 """What a read needs that asks the unit in any case: force, no-cache, max_age below 1 s."""
 
 OF_ALL_UNITS = frozenset(
-    (
-        "/metrics",
-        "/ports",
-        "/cache/stats",
-        "/archive/findings",
-        "/tokens",
-        "/tokens/{id}",
-        "/audit",
-    )
+    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit")
 )
 """Routes that tell of every unit: not for a token that is limited to some."""
 

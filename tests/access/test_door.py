@@ -465,6 +465,20 @@ def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
         assert ports == [one for one in told if one["port"] in expected]
 
 
+def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
+    async def main() -> list[dict[str, Any]]:
+        async with door(real=True, reach=["any"]) as found:
+            found.app.state.list_ports = found_ports
+            units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
+            secret = found.token("t", Role.ADMIN, *units)
+            told: list[dict[str, Any]] = (await found.ask("GET", "/ports", secret=secret)).json()[
+                "ports"
+            ]
+            return told
+
+    assert [one["port"] for one in run(main())] == ["/dev/ttyUSB8"]
+
+
 # --- bounds ---------------------------------------------------------------------------------------
 
 

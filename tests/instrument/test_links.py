@@ -52,7 +52,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 def test_serial_ports_are_told_by_the_systems_own_name_and_what_their_adapter_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def info(name: str, device: str | None = None, **more: str) -> serialx.SerialPortInfo:
+    def info(name: str, device: str | None = None, **more: Any) -> serialx.SerialPortInfo:
         unknown: dict[str, Any] = dict.fromkeys(f.name for f in fields(serialx.SerialPortInfo))
         return serialx.SerialPortInfo(
             **{**unknown, "device": device or name, "resolved_device": name, **more}
