@@ -367,7 +367,6 @@ export const words = {
       wrong: {
         number: "Give a number within the range.",
         whole: "Give a whole number within the range.",
-        text: "Only printable ASCII fits into the unit.",
         time: "Give a time as HH:MM.",
         alarm: "The alarm level must not be below the trigger level.",
         range: "The level must be within the geophone range.",

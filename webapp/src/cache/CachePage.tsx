@@ -94,13 +94,13 @@ function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | 
         {earlier.length > 0 && (
           <details>
             <summary>{text.earlier(earlier.length)}</summary>
-            <ol>
+            <ul>
               {earlier.map((epoch) => (
-                <li key={epoch.number} value={epoch.number}>
-                  <Began epoch={epoch} />
+                <li key={epoch.number}>
+                  {epoch.number}: <Began epoch={epoch} />
                 </li>
               ))}
-            </ol>
+            </ul>
           </details>
         )}
         {row.isDoubted && <div class="doubtful">{text.doubted}</div>}

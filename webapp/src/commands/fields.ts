@@ -46,7 +46,7 @@ class Wrong {
   constructor(readonly message: string) {}
 }
 
-const wrong = words.commands.settings.wrong;
+const { ascii, wrong } = words.commands.settings;
 
 function valueOf(field: Field, text: string): string | number | boolean | Wrong {
   switch (field.kind) {
@@ -57,7 +57,7 @@ function valueOf(field: Field, text: string): string | number | boolean | Wrong 
     case "time":
       return new RegExp(field.pattern).test(text) ? text : new Wrong(wrong.time);
     case "text":
-      return new RegExp(field.pattern).test(text) && text.length <= field.most ? text : new Wrong(wrong.text);
+      return new RegExp(field.pattern).test(text) && text.length <= field.most ? text : new Wrong(ascii(field.most));
     case "number": {
       const value = text.trim() === "" ? Number.NaN : Number(text);
       const isGood = value >= field.low && value <= field.high && (!field.isWhole || Number.isInteger(value));
