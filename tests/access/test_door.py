@@ -465,6 +465,14 @@ def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
         assert ports == [one for one in told if one["port"] in expected]
 
 
+def test_a_viewer_is_not_told_of_serial_ports() -> None:
+    async def main() -> bool:
+        async with door(reach=["any"]) as found:
+            return await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
+
+    assert not run(main())
+
+
 def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
     async def main() -> list[dict[str, Any]]:
         async with door(real=True, reach=["any"]) as found:

@@ -37,7 +37,7 @@ export async function readFor<T extends Sourced>(
   show(body);
   const { why, source } = body.provenance;
   // Of an answer that is from the unit it says that what was held before was stale.
-  if (!isShown && why === "stale" && source !== "device") show(await ask({}));
+  if (why === "stale" && source !== "device") show(await ask({}));
 }
 
 /** Read a thing of a unit when the page opens, and again each so many seconds. */
