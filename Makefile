@@ -30,7 +30,7 @@ web: $(WEB) ## Build the web app
 	@test ! -e sfm/web/no-build.txt
 
 types: $(VENV)/.run ## Make the web app's types anew from the API's own page
-	@webapp/types.sh $(BIN) webapp/src/api/schema.d.ts
+	@webapp/types.sh $(BIN) webapp/src/api
 
 bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done

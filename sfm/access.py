@@ -76,6 +76,10 @@ class Actor:
         """Whether it may use the unit of that connection key, or see that serial number."""
         return not self.units or name in self.units
 
+    def may_use_port(self, port: str) -> bool:
+        """Whether it may use a unit at that serial port, at some speed."""
+        return not self.units or any(u.rpartition(":")[0] == f"serial:{port}" for u in self.units)
+
 
 LOCAL = Actor("local", Role.ADMIN, "127.0.0.1")
 """Whoever sits at this machine."""

@@ -49,6 +49,8 @@ DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38_400
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024
 STATUS_TTL_S = 30.0
+MOST_EPOCHS = 16
+"""Of one device: how many are remembered, the present one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class _Device:
     """One state of one device. Never changed, only followed by another."""
 
     epoch: Epoch
+    earlier: tuple[Epoch, ...] = ()
+    """The epochs before it, newest first."""
     generation: int = 0
     dirty: bool = False
     serial: str | None = None
@@ -118,6 +122,7 @@ class _Device:
         """Return the state after a drop. A dirty configuration is still unread, so it stays so."""
         return _Device(
             epoch=Epoch(max(self.epoch.number, beyond) + 1, reason, now_mono),
+            earlier=(self.epoch, *self.earlier)[: MOST_EPOCHS - 1],
             generation=self.generation + 1,
             dirty=self.dirty,
         )
@@ -165,8 +170,9 @@ class LiveCache:
       may see two states; compare ``Held.generation`` where that matters.
     - A stamp with an unknown half proves little. Only neighbours are compared: key K at T, then K
       at an unknown time, then K at another time passes without a conflict.
-    - Byte figures are encoded sizes. Python's own overhead is not in them, and neither are the few
-      hundred bytes that remain of each ``conn_key`` ever named: its epoch must not start again.
+    - Byte figures are encoded sizes. Python's own overhead is not in them, and neither is what
+      remains of each ``conn_key`` ever named: its epoch must not start again, and why its last
+      ``MOST_EPOCHS`` began stays known. That is a few hundred bytes, and at most a few thousand.
     - The budget evicts waveforms only. Info, lists and status stay even if they alone exceed it.
     - Values are the serialised forms: dicts, lists, text, numbers, bytes. Others are pickled;
       what pickle refuses is refused. A probe is kept as it is and must not be changed afterwards.
@@ -541,6 +547,7 @@ class LiveCache:
 
     def stats(self) -> dict[str, Any]:
         """Return what is held of each device, hidden and expired values included, and totals."""
+        now = self._clock()
         with self._lock:
             devices = dict(self._devices)
             totals = {
@@ -552,7 +559,8 @@ class LiveCache:
                 "too_large_waveforms": self._too_large,
                 "refused_late_fills": self._refused_late,
             }
-        return {**totals, "by_device": {key: _describe(device) for key, device in devices.items()}}
+        by_device = {key: _describe(device, now) for key, device in devices.items()}
+        return {**totals, "by_device": by_device}
 
     # ---- under the lock
 
@@ -665,10 +673,18 @@ def _known_start(read_began_mono: float | None, now_mono: float) -> float:
     return read_began_mono if read_began_mono <= now_mono else -math.inf
 
 
-def _describe(device: _Device) -> dict[str, Any]:
+def _describe(device: _Device, now_mono: float) -> dict[str, Any]:
     return {
         "epoch": device.epoch.number,
         "reason": device.epoch.reason,
+        "epochs": [
+            {
+                "epoch": epoch.number,
+                "reason": epoch.reason,
+                "began_age_s": round(max(0.0, now_mono - epoch.began_mono), 3),
+            }
+            for epoch in (device.epoch, *device.earlier)
+        ],
         "generation": device.generation,
         "serial": device.serial,
         "dirty": device.dirty,

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
-from minimateplus.link.address import split_host_port
+from minimateplus.link.address import DEFAULT_BAUD, split_host_port
 
 __all__ = ["ForbiddenAddressError", "Reach", "is_serial_device", "resolve_host"]
 
@@ -176,6 +176,17 @@ class Reach:
             or (not self._any and not self._names_serial(address.target))
         ):
             raise _forbidden(address)
+
+    def has_port(self, path: str, *, is_local: bool) -> bool:
+        """Whether a serial port may be asked for, at the usual speed or at a registered one."""
+        known = {a.number for a in self._registered if (a.kind, a.target) == ("serial", path)}
+        for baud in known | {DEFAULT_BAUD}:
+            try:
+                self.check(Address("serial", path, baud), is_local=is_local)
+            except ForbiddenAddressError:
+                continue
+            return True
+        return False
 
     async def resolve(self, address: Address) -> Address:
         """

@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minimateplus.link.ports import list_ports
 from sfm.api import problems, routers, schemas
 from sfm.api.accounts import accounts
 from sfm.api.archive import archive
@@ -105,6 +106,7 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     application.state.gateway = gateway
     application.state.commands = Commands(gateway)
     application.state.web = WebFiles()
+    application.state.list_ports = list_ports
     application.state.started_mono = time.monotonic()
     problems.install(application)
     sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))

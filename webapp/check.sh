@@ -8,11 +8,13 @@ if ! have_node; then
     echo "Skipped: the web app's types (no Node, or not its packages)"
     exit "${SFM_REQUIRE_PEERS:-0}"
 fi
-fresh="$(mktemp --suffix .d.ts)"
-trap 'rm -f "$fresh"' EXIT
+fresh="$(mktemp --directory)"
+trap 'rm -rf "$fresh"' EXIT
 webapp/types.sh "$BIN" "$fresh"
-if ! diff -u webapp/src/api/schema.d.ts "$fresh"; then
-    echo "webapp/src/api/schema.d.ts is not what the API says of itself; make types, and look at what changed"
-    exit 1
-fi
+for made in schema.d.ts settings.ts; do
+    if ! diff -u "webapp/src/api/$made" "$fresh/$made"; then
+        echo "webapp/src/api/$made is not what the API says of itself; make types, and look at what changed"
+        exit 1
+    fi
+done
 (cd webapp && npx --no-install tsc --noEmit)

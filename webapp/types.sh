@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# types.sh BIN FILE: write the types of the API's own page to FILE.
+# types.sh BIN FOLDER: write what the API says of itself into FOLDER: its types, and what its settings may be.
 set -euo pipefail
 out="$(realpath "$2")"
 cd "$(dirname "$0")"
@@ -14,4 +14,5 @@ import orjson, sys
 from sfm.server import build_app
 sys.stdout.buffer.write(orjson.dumps(build_app().openapi()))
 ') >"$page"
-npx --no-install openapi-typescript "$page" --output "$out" >/dev/null
+npx --no-install openapi-typescript "$page" --output "$out/schema.d.ts" >/dev/null
+node settings.mjs "$page" >"$out/settings.ts"

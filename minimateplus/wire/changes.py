@@ -29,8 +29,12 @@ Spans = dict[int, bytes]
 """New bytes by their offset in a block."""
 
 GEO_CHANNELS = CHANNELS[:3]
-_TEXT = re.compile(r"[\x20-\x7e]*")
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+TEXT = r"[\x20-\x7e]*"
+"""What a text may be, whole."""
+TIME = r"([01]\d|2[0-3]):([0-5]\d)"
+"""What a time of the unit's clock may be, whole."""
+MOST_DIAL_LETTERS = len(layouts.CALL_HOME.encode("dial", "")[1]) - 1
+"""A null ends it. How long other texts may be, the unit's own block says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def change_call_home(
     wanted = _given(change)
     _check_numbers(wanted)
     for name in ("first_time", "second_time"):
-        if name in wanted and not _TIME.fullmatch(wanted[name]):
+        if name in wanted and not re.fullmatch(TIME, wanted[name]):
             raise SettingError(name, f"expected HH:MM from 00:00 to 23:59, got {wanted[name]!r}")
     return _changed(block, wanted, _call_home_spans, layouts.parse_call_home, unit)
 
@@ -118,7 +122,7 @@ def _check_numbers(wanted: Mapping[str, Any]) -> None:
         refusal = limit.refusal(value) if limit is not None else None
         if refusal is not None:
             raise SettingError(name, refusal)
-        if isinstance(value, str) and not _TEXT.fullmatch(value):
+        if isinstance(value, str) and not re.fullmatch(TEXT, value):
             raise SettingError(name, "expected printable ASCII; the unit has no other letters")
 
 
@@ -284,9 +288,17 @@ def _call_home_spans(_: bytes, name: str, value: Any) -> Spans | None:
             for part, number in (("hour", hour), ("minute", minute))
         )
     offset, raw = layouts.CALL_HOME.encode(name, value)
-    if name == "dial" and len(value) > len(raw) - 1:
-        raise SettingError(name, f"expected at most {len(raw) - 1} letters, got {len(value)}")
+    if name == "dial" and len(value) > MOST_DIAL_LETTERS:
+        raise SettingError(name, f"expected at most {MOST_DIAL_LETTERS} letters, got {len(value)}")
     return {offset: raw}
 
 
-__all__ = ["LIMITS", "Limit", "change_call_home", "change_setup"]
+__all__ = [
+    "LIMITS",
+    "MOST_DIAL_LETTERS",
+    "TEXT",
+    "TIME",
+    "Limit",
+    "change_call_home",
+    "change_setup",
+]

@@ -1,4 +1,9 @@
-"""What commands take and what they answer, for validation and for the OpenAPI page."""
+"""
+What commands take and what they answer, for validation and for the OpenAPI page.
+
+What a setting may be is told on that page and checked in ``wire.changes``, not here: what is beyond
+it is a command that was refused, and the audit log has it. The web app's form is made of the page.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,35 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
-from minimateplus.wire.changes import LIMITS
+from minimateplus.wire.changes import LIMITS, MOST_DIAL_LETTERS, TEXT, TIME
 from sfm.api.schemas import DeviceQuery, ProvenanceOut
 
 Serial = Annotated[str, Field(min_length=1, max_length=16, description="The unit's serial number.")]
 Mode = Literal["single_shot", "continuous", "histogram", "histogram_combo"]
-Text = Annotated[str | None, Field(max_length=64, description="Printable ASCII; empty: no text.")]
+Text = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        description="Printable ASCII; empty: no text. A unit may have room for less.",
+        json_schema_extra={"pattern": f"^{TEXT}$"},
+    ),
+]
 
 
 def _number(name: str) -> Any:
-    """Describe a numeric setting by its limit; the unit's own check is in ``wire.changes``."""
+    """Describe a numeric setting by its limit, in words and as JSON Schema has it."""
     limit = LIMITS[name]
+    extra: dict[str, Any]
     if limit.among:
         told = "One of " + ", ".join(f"{choice:g}" for choice in limit.among)
+        extra = {"enum": [*limit.among, None]}
     else:
         told = f"{limit.low:g} to {limit.high:g}"
-    return Field(description=f"{told} {limit.unit}".rstrip() + f" ({limit.mark}: {limit.source}).")
+        extra = {"minimum": limit.low, "maximum": limit.high}
+    return Field(
+        description=f"{told} {limit.unit}".rstrip() + f" ({limit.mark}: {limit.source}).",
+        json_schema_extra=extra | {"x-unit": limit.unit},
+    )
 
 
 class CommandQuery(DeviceQuery):
@@ -85,7 +103,14 @@ class ConfigIn(BaseModel):
         return SetupChange(mode=mode, **given)
 
 
-Clock = Annotated[str | None, Field(max_length=5, description="HH:MM, the unit's own clock.")]
+Clock = Annotated[
+    str | None,
+    Field(
+        max_length=5,
+        description="HH:MM, the unit's own clock.",
+        json_schema_extra={"pattern": f"^{TIME}$", "x-unit": "HH:MM"},
+    ),
+]
 
 
 class CallHomeIn(BaseModel):
@@ -96,7 +121,12 @@ class CallHomeIn(BaseModel):
     serial: Serial | None = Field(None, description="Whose; 409 when another unit answers.")
     enabled: bool | None = None
     dial: Annotated[
-        str | None, Field(max_length=64, description="What the unit says to its modem.")
+        str | None,
+        Field(
+            max_length=64,
+            description="What the unit says to its modem.",
+            json_schema_extra={"pattern": f"^{TEXT}$", "maxLength": MOST_DIAL_LETTERS},
+        ),
     ] = None
     after_event: bool | None = None
     at_times: bool | None = None

@@ -73,6 +73,20 @@ async def get_health(request: Request, _: Nothing) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
+@health.get("/ports", response_model=schemas.PortsOut, responses=RELAY_PROBLEMS)
+async def get_ports(request: Request, _: Nothing) -> Response:
+    """Serial ports of the relay's machine that whoever asks may reach; opens none."""
+    actor, reach = actor_of(request), gateway_of(request).reach
+    # Not in a thread: the system has it in memory, and tells it in a millisecond.
+    ports = [
+        one
+        for one in request.app.state.list_ports()
+        if actor.may_use_port(one.port)
+        and reach.has_port(one.port, is_local=actor.token_id is None)
+    ]
+    return Response(orjson.dumps({"ports": ports}), media_type="application/json")
+
+
 @health.get("/docs", include_in_schema=False)
 async def get_docs(request: Request, _: Nothing) -> Response:
     """Show every route, for people."""

@@ -461,6 +461,19 @@ class HealthOut(BaseModel):
     store: StoreState
 
 
+class PortOut(BaseModel):
+    """A serial port of the relay's machine."""
+
+    port: str = Field(description="As the parameter port takes it.")
+    description: str | None = Field(description="What its adapter says of itself; null: nothing.")
+
+
+class PortsOut(BaseModel):
+    """Serial ports that may be reached."""
+
+    ports: list[PortOut]
+
+
 class StatsOut(BaseModel):
     """What the cache holds, how the database does, and what the lines cost."""
 

@@ -20,6 +20,7 @@ import filelock
 import httpx
 from rich.table import Table
 
+from minimateplus.link.ports import list_ports
 from sfm.cli.common import FAILED, Json, app, out, run_blocking
 from sfm.cli.database import database_url
 from sfm.keeper import boot_id
@@ -164,11 +165,9 @@ def _lock(path: Path) -> Finding:
 
 
 def _serial_ports() -> Iterator[Finding]:
-    ports = sorted(
-        path for name in ("ttyUSB*", "ttyACM*", "ttyS[0-9]*") for path in Path("/dev").glob(name)
-    )
-    usable = [str(p) for p in ports if os.access(p, os.R_OK | os.W_OK)]
-    closed = [str(p) for p in ports if str(p) not in usable]
+    ports = [one.port for one in list_ports()]
+    closed = [p for p in ports if p.startswith("/") and not os.access(p, os.R_OK | os.W_OK)]
+    usable = [port for port in ports if port not in closed]
     if usable or not closed:
         yield Finding("serial ports", "ok", ", ".join(usable) or "none on this machine")
     if closed:

@@ -12,6 +12,7 @@ from relay_world import FieldUnit, World
 from starlette.routing import Route
 from virtual_time import run
 
+from minimateplus.link.ports import SerialPort
 from sfm.access import Role
 from sfm.api.guard import AT_THE_DOOR, MOST_FAILURES, SECURITY, TOKEN_KEPT_S
 from sfm.api.rules import OF_ALL_UNITS, RULES
@@ -421,6 +422,69 @@ def test_over_the_network_only_registered_units_are_reached(target: str, passes:
     through, told = run(main())
     assert through is passes
     assert passes or "may not connect there" in told
+
+
+def found_ports() -> list[SerialPort]:
+    names = {"/dev/ttyS9": None, "/dev/ttyUSB8": "FT232R", "/dev/ttyUSB9": "CP2102"}
+    return [SerialPort(*name) for name in names.items()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "here", "there"),
+    [
+        ({}, ["/dev/ttyS9", "/dev/ttyUSB8", "/dev/ttyUSB9"], []),
+        (
+            {"units": {"a": "tcp://10.9.9.9", "b": "serial:/dev/ttyUSB8:9600"}},
+            ["/dev/ttyS9", "/dev/ttyUSB8", "/dev/ttyUSB9"],
+            ["/dev/ttyUSB8"],
+        ),
+        (
+            {"reach": ["10.0.0.0/8", "/dev/ttyUSB*"]},
+            ["/dev/ttyUSB8", "/dev/ttyUSB9"],
+            ["/dev/ttyUSB8", "/dev/ttyUSB9"],
+        ),
+        ({"reach": ["registered"]}, [], []),
+    ],
+    ids=lambda known: " ".join(known),
+)
+def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
+    settings: dict[str, Any], here: list[str], there: list[str]
+) -> None:
+    async def main() -> list[list[dict[str, Any]]]:
+        async with door(real=True, **settings) as found:
+            found.app.state.list_ports = found_ports
+            secret = found.token("t", Role.OPERATOR)
+            answers = [
+                await found.ask("GET", "/ports", **LOCAL),
+                await found.ask("GET", "/ports", secret=secret),
+            ]
+            return [answer.json()["ports"] for answer in answers]
+
+    told = [{"port": one.port, "description": one.description} for one in found_ports()]
+    for ports, expected in zip(run(main()), (here, there), strict=True):
+        assert ports == [one for one in told if one["port"] in expected]
+
+
+def test_a_viewer_is_not_told_of_serial_ports() -> None:
+    async def main() -> bool:
+        async with door(reach=["any"]) as found:
+            return await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
+
+    assert not run(main())
+
+
+def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
+    async def main() -> list[dict[str, Any]]:
+        async with door(real=True, reach=["any"]) as found:
+            found.app.state.list_ports = found_ports
+            units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
+            secret = found.token("t", Role.ADMIN, *units)
+            told: list[dict[str, Any]] = (await found.ask("GET", "/ports", secret=secret)).json()[
+                "ports"
+            ]
+            return told
+
+    assert [one["port"] for one in run(main())] == ["/dev/ttyUSB8"]
 
 
 # --- bounds ---------------------------------------------------------------------------------------

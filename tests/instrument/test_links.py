@@ -7,9 +7,11 @@ import socket
 import tty
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import fields
 from typing import Any
 
 import pytest
+import serialx
 import virtual_time
 from end_to_end import build_unit, check_truth
 
@@ -25,6 +27,7 @@ from minimateplus.link import Address, Deadlines, Link, open_link, parse_address
 from minimateplus.link import tcp as tcp_module
 from minimateplus.link.address import split_host_port
 from minimateplus.link.memory import memory_pair
+from minimateplus.link.ports import SerialPort, list_ports
 from minimateplus.link.stream import StreamLink
 from minimateplus.simulator import ServedTcp, connect_memory, serve_tcp
 from minimateplus.simulator.roads import WholeRoad
@@ -41,6 +44,35 @@ def run(main: Coroutine[Any, Any, None]) -> None:
             await main
 
     asyncio.run(bounded())
+
+
+# --- serial ports ---------------------------------------------------------------------------------
+
+
+def test_serial_ports_are_told_by_the_systems_own_name_and_what_their_adapter_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def info(name: str, device: str | None = None, **more: Any) -> serialx.SerialPortInfo:
+        unknown: dict[str, Any] = dict.fromkeys(f.name for f in fields(serialx.SerialPortInfo))
+        return serialx.SerialPortInfo(
+            **{**unknown, "device": device or name, "resolved_device": name, **more}
+        )
+
+    found = [
+        info("/dev/ttyUSB1", "/dev/serial/by-id/usb-FTDI-if00", product="FT232R"),
+        info("/dev/ttyACM0", product="Modem", interface_description="Line 1"),
+        info("/dev/ttyS0"),
+    ]
+    monkeypatch.setattr("serialx.list_serial_ports", lambda: found)
+    assert list_ports() == [
+        SerialPort("/dev/ttyACM0", "Line 1"),
+        SerialPort("/dev/ttyS0", None),
+        SerialPort("/dev/ttyUSB1", "FT232R"),
+    ]
+
+
+def test_the_serial_ports_of_this_machine_can_be_listed() -> None:
+    assert all(one.port.startswith("/dev/") for one in list_ports())
 
 
 # --- addresses ------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import fields as fields_of
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from sfm.commands import By, Commands, Done, RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.freshness import FORCED, Freshness
 from sfm.server import build_app
+from sfm.settings import Settings
 from sfm.store import schema
 from sfm.store.errors import StoreFullError
 
@@ -677,6 +679,68 @@ async def test_a_wrong_body_names_the_field_and_sends_nothing(
     response = await post(world, path, body)
     assert response.status_code == 422
     assert [e["field"] for e in response.json()["errors"]] == [field]
+    assert changed(unit) == []
+
+
+def settings_on_the_page() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each setting that is no switch: where it is written, its name, what the API's page says."""
+    paths = build_app(Settings()).openapi()["paths"]
+    for path in ("/device/config", "/device/call_home"):
+        body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for name, said in body["properties"].items():
+            told = said["anyOf"][0] | said
+            if name != "serial" and told["type"] != "boolean":
+                yield path, name, told
+
+
+def edges(name: str, said: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """What a unit takes by that page at the edge, and what just not."""
+    if name == "mode":
+        return said["enum"], ["?"]
+    if "enum" in said:
+        choices = [choice for choice in said["enum"] if choice is not None]
+        return choices, [min(choices) / 2, max(choices) * 2]
+    if "minimum" in said:
+        low, high = said["minimum"], said["maximum"]
+        step = 1 if said["type"] == "integer" else 0.00001
+        return [low, high], [low - step, high + step]
+    if said.get("x-unit") == "HH:MM":
+        return ["00:00", "23:59"], ["24:00", "7:00"]
+    assert "pattern" in said
+    # How much of the other texts fits, the unit's own block says.
+    most = said["maxLength"] if name == "dial" else 40
+    return ["", "~" * most], ["~" * (said["maxLength"] + 1), "\u00e9"]
+
+
+ON_THE_PAGE = {name: (path, said) for path, name, said in settings_on_the_page()}
+
+
+def test_the_page_of_the_api_says_what_each_setting_may_be() -> None:
+    fields = [f for kind in (SetupChange, CallHomeChange) for f in fields_of(kind)]
+    assert set(ON_THE_PAGE) == {f.name for f in fields if "bool" not in str(f.type)}
+
+
+@pytest.mark.parametrize("name", ON_THE_PAGE)
+@in_virtual_time
+async def test_what_the_page_says_of_a_setting_is_what_the_relay_takes(
+    world: World, name: str
+) -> None:
+    path, said = ON_THE_PAGE[name]
+    unit = world.plug(FieldUnit())
+    # Levels and range are held against each other: these go with any of them.
+    others: dict[str, Any] = {}
+    if name.endswith("_in_s"):
+        others = {"trigger_level_in_s": 0.02, "alarm_level_in_s": 0.02, "geo_range_in_s": 10}
+    if name == "trigger_level_in_s":
+        others["alarm_level_in_s"] = 10
+    right, wrong = edges(name, said)
+    for value in right:
+        taken = await post(world, path, {**others, name: value}, dry_run="true")
+        assert taken.status_code == 200, taken.text
+    for value in wrong:
+        refused = await post(world, path, {**others, name: value}, dry_run="true")
+        assert refused.status_code == 422, value
+        assert [e["field"] for e in refused.json()["errors"]] == [name]
     assert changed(unit) == []
 
 

@@ -515,6 +515,7 @@ def test_one_operation_sees_one_instant(cache: LiveCache, clock: Clock) -> None:
         lambda: cache.set_monitor_status(DEV, {}),
         lambda: cache.get_monitor_status(DEV),
         lambda: cache.drop_device(DEV, "asked to"),
+        lambda: cache.stats(),
     ]
     for operation in operations:
         clock.asked = 0
@@ -796,6 +797,14 @@ def test_stats_say_what_is_held(cache: LiveCache) -> None:
     assert stats["by_device"][OTHER] == {
         "epoch": 1,
         "reason": "asked to",
+        "epochs": [
+            {"epoch": 1, "reason": "asked to", "began_age_s": 0.0},
+            {
+                "epoch": 0,
+                "reason": "nothing was known of the device before",
+                "began_age_s": 0.0,
+            },
+        ],
         "generation": 2,
         "serial": None,
         "dirty": True,
@@ -805,6 +814,62 @@ def test_stats_say_what_is_held(cache: LiveCache) -> None:
         "waveforms": [],
         "bytes": 0,
     }
+
+
+def epochs_of(cache: LiveCache, conn_key: str = DEV) -> list[tuple[int, str, float]]:
+    told = cache.stats()["by_device"][conn_key]["epochs"]
+    return [(one["epoch"], one["reason"], one["began_age_s"]) for one in told]
+
+
+def test_each_epoch_tells_why_it_began_and_how_long_ago(cache: LiveCache, clock: Clock) -> None:
+    fill(cache)
+    clock.now += 5
+    cache.set_device_info(DEV, {"serial": "BE99999"})
+    clock.now += 10
+    cache.set_events(DEV, 1, [event(0, "00")])
+    cache.set_events(DEV, 1, [event(0, "00", T2)])
+    clock.now += 20.5
+    cache.drop_device(DEV, "asked to", beyond=7)
+    clock.now += 40
+    fill(cache)
+    conflict = (
+        f"slot 0 holds another event: the new list says 00 of {T2}, the held list said 00 of {T1}"
+    )
+    assert epochs_of(cache) == [
+        (8, "asked to", 40.0),
+        (2, conflict, 60.5),
+        (1, "unit BE99999 answers where BE18189 used to", 70.5),
+        (0, "nothing was known of the device before", 75.5),
+    ]
+
+
+def test_the_last_sixteen_epochs_are_remembered_newest_first(cache: LiveCache) -> None:
+    for n in range(1, 101):
+        cache.drop_device(DEV, f"reason {n}")
+        assert len(epochs_of(cache)) == min(n + 1, 16)
+    assert [(number, why) for number, why, _ in epochs_of(cache)] == [
+        (n, f"reason {n}") for n in range(100, 84, -1)
+    ]
+
+
+def test_what_is_no_new_memory_begins_no_epoch(cache: LiveCache) -> None:
+    fill(cache)
+    before = epochs_of(cache)
+    cache.mark_config_dirty(DEV)
+    cache.invalidate_monitor_status(DEV)
+    fill(cache)
+    cache.set_events(DEV, 1, [event(0, "00")])
+    assert epochs_of(cache) == before
+
+
+def test_after_a_restart_the_first_epoch_is_the_one_from_before(
+    cache: LiveCache, clock: Clock
+) -> None:
+    clock.now += 5
+    assert cache.begin_at(DEV, 41, "erased in the field")
+    clock.now += 7
+    cache.drop_device(DEV, "asked to")
+    assert epochs_of(cache) == [(42, "asked to", 0.0), (41, "erased in the field", 7.0)]
 
 
 # ---- bounds

@@ -1,4 +1,5 @@
 // Words of HTTP: how the relay is asked, and what can come of it.
+import { words } from "../words";
 import type { components } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -70,7 +71,7 @@ async function send(method: string, path: string, more: Ask): Promise<Response> 
     });
   } catch (error) {
     if (more.signal?.aborted) throw error;
-    throw new Problem("relay-gone", 0, "The relay does not answer", String(error), 5, {});
+    throw new Problem("relay-gone", 0, words.trouble.relayGone, String(error), 5, {});
   }
   if (response.ok) return response;
   throw await problemOf(response);

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Ports
+         * @description Serial ports of the relay's machine that whoever asks may reach; opens none.
+         */
+        get: operations["get_ports_ports_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1248,6 +1268,30 @@ export interface components {
             mic_db: number | null;
         };
         /**
+         * PortOut
+         * @description A serial port of the relay's machine.
+         */
+        PortOut: {
+            /**
+             * Port
+             * @description As the parameter port takes it.
+             */
+            port: string;
+            /**
+             * Description
+             * @description What its adapter says of itself; null: nothing.
+             */
+            description: string | null;
+        };
+        /**
+         * PortsOut
+         * @description Serial ports that may be reached.
+         */
+        PortsOut: {
+            /** Ports */
+            ports: components["schemas"]["PortOut"][];
+        };
+        /**
          * ProvenanceOut
          * @description Where an answer comes from.
          */
@@ -1790,6 +1834,107 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOut"];
+                };
+            };
+            /** @description A token is needed, or the one shown is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token is not good for that, or the relay may not connect there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is wrong; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too often; Retry-After says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Our fault, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_ports_ports_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortsOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3640,13 +3785,15 @@ export interface operations {
                     /**
                      * Sample Rate Hz
                      * @description One of 1024, 2048, 4096 Hz (C: 1A).
+                     * @enum {unknown}
                      */
-                    sample_rate_hz?: number | null;
+                    sample_rate_hz?: 1024 | 2048 | 4096 | null;
                     /**
                      * Histogram Interval S
                      * @description One of 2, 5, 15, 60, 300, 900 s (C: 2026-04-20).
+                     * @enum {unknown}
                      */
-                    histogram_interval_s?: number | null;
+                    histogram_interval_s?: 2 | 5 | 15 | 60 | 300 | 900 | null;
                     /**
                      * Record Time S
                      * @description 1 to 100 s (I: 3 to 13 seen in captures).
@@ -3655,8 +3802,9 @@ export interface operations {
                     /**
                      * Geo Range In S
                      * @description One of 10, 1.25 in/s (C: 2026-04-20).
+                     * @enum {unknown}
                      */
-                    geo_range_in_s?: number | null;
+                    geo_range_in_s?: 10 | 1.25 | null;
                     /**
                      * Trigger Level In S
                      * @description 0.02 to 10 in/s (C: BW manual p. 4-46).
@@ -3679,27 +3827,27 @@ export interface operations {
                     mic_alarm_psi?: number | null;
                     /**
                      * Project
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     project?: string | null;
                     /**
                      * Client
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     client?: string | null;
                     /**
                      * Operator
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     operator?: string | null;
                     /**
                      * Location
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     location?: string | null;
                     /**
                      * Notes
-                     * @description Printable ASCII; empty: no text.
+                     * @description Printable ASCII; empty: no text. A unit may have room for less.
                      */
                     notes?: string | null;
                 };

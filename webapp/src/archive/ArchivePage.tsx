@@ -5,15 +5,14 @@ import { eventColumns } from "../events/columns";
 import { VirtualTable, type Column } from "../events/VirtualTable";
 import { Trouble } from "../parts/Trouble";
 import { unitsOf } from "../state";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { useAsked } from "./asked";
 import { Simulated } from "./Simulated";
 import { usePages, type Row } from "./usePages";
 import { fragmentOf, wantedOf } from "./wanted";
 import { WantedForm } from "./WantedForm";
 
-const words = wordsOfViews.archive;
-const { common } = wordsOfViews;
+const text = words.archive;
 
 export function ArchivePage() {
   const [hash, setHash] = useState(location.hash);
@@ -30,8 +29,8 @@ export function ArchivePage() {
   const rows = held?.rows ?? [];
   return (
     <article class="archive-page">
-      <h1>{words.title}</h1>
-      {rows.some((row) => row.simulated) && <Simulated why={words.someSimulated} />}
+      <h1>{text.title}</h1>
+      {rows.some((row) => row.simulated) && <Simulated why={text.someSimulated} />}
       {devices.problem && <Trouble problem={devices.problem} retry={devices.again} />}
       <WantedForm
         wanted={wanted}
@@ -43,47 +42,47 @@ export function ArchivePage() {
       />
       {problem && <Trouble problem={problem} retry={older} />}
       <p role="status" class="table-note">
-        {held ? (rows.length ? words.loaded(rows.length) : words.none) : isAsking ? common.reading : ""}
+        {held ? (rows.length ? text.loaded(rows.length) : text.none) : isAsking ? words.fresh.reading : ""}
       </p>
       {rows.length > 0 && (
         <VirtualTable
-          caption={words.caption}
+          caption={text.caption}
           columns={columns}
           rows={rows}
           keyOf={(row) => String(row.id)}
           hrefOf={(row) => `#/archive/${row.id}`}
-          openLabel={(row) => words.open(row.id)}
+          openLabel={(row) => text.open(row.id)}
         />
       )}
       {held?.cursor && (
-        <p><button type="button" onClick={older} disabled={isAsking}>{words.older}</button></p>
+        <p><button type="button" onClick={older} disabled={isAsking}>{text.older}</button></p>
       )}
-      {held && rows.length > 0 && !held.cursor && <p class="table-note">{words.noOlder}</p>}
+      {held && rows.length > 0 && !held.cursor && <p class="table-note">{text.noOlder}</p>}
     </article>
   );
 }
 
 function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
   return [
-    { id: "id", head: words.number, isNumber: true, cell: (row) => row.id },
+    { id: "id", head: text.number, isNumber: true, cell: (row) => row.id },
     {
       id: "serial",
-      head: words.serial,
+      head: text.serial,
       cell: (row) => (
         <>
-          {row.serial} {row.simulated && <span class="badge">{common.simulated}</span>}
+          {row.serial} {row.simulated && <span class="badge">{words.app.simulated}</span>}
         </>
       ),
     },
     ...eventColumns(velocity),
-    { id: "samples", head: words.samples, cell: (row) => (row.waveforms ? words.samplesYes : words.samplesNo) },
-    { id: "review", head: words.review, cell: (row) => verdictText(row.review), title: (row) => row.review?.note ?? "" },
+    { id: "samples", head: text.samples, cell: (row) => (row.waveforms ? text.samplesYes : text.samplesNo) },
+    { id: "review", head: text.review, cell: (row) => verdictText(row.review), title: (row) => row.review?.note ?? "" },
   ];
 }
 
 /** Return what a review says of the trigger. */
 export function verdictText(review: Schemas["ReviewOut"] | null): string {
-  if (review === null) return words.notReviewed;
-  if (review.false_trigger === null) return words.notSaid;
-  return review.false_trigger ? words.falseTrigger : words.trueTrigger;
+  if (review === null) return text.notReviewed;
+  if (review.false_trigger === null) return text.notSaid;
+  return review.false_trigger ? text.falseTrigger : text.trueTrigger;
 }

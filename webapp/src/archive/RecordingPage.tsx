@@ -6,7 +6,7 @@ import { air, ground } from "../parts/measures";
 import { serverTime, unitTime } from "../parts/time";
 import { Trouble } from "../parts/Trouble";
 import { airUnits, unitsOf } from "../state";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import type { Load } from "../waveform/Overlay";
 import { labelOf, WaveformView } from "../waveform/WaveformView";
 import { useAsked } from "./asked";
@@ -16,37 +16,36 @@ import { Simulated } from "./Simulated";
 import { secondAfter } from "./wanted";
 import "./archive.css";
 
-const words = wordsOfViews.archive;
-const { common } = wordsOfViews;
-const waveformWords = wordsOfViews.waveform;
+const text = words.archive;
+const ofWaveform = words.waveform;
 
 export function RecordingPage({ id }: { id: number }) {
   const { body, problem, again } = useAsked<Schemas["ArchivedOut"]>(`/archive/events/${id}`);
   return (
     <article class="recording-page">
       <p>
-        <a href={body ? `#/archive?serial=${encodeURIComponent(body.serial)}` : "#/archive"}>{words.back}</a>
+        <a href={body ? `#/archive?serial=${encodeURIComponent(body.serial)}` : "#/archive"}>{text.back}</a>
       </p>
       <h1>
-        {words.recording(id)} {body && <span class="faint">{body.serial} · {unitTime(body.timestamp)}</span>}
+        {text.recording(id)} {body && <span class="faint">{body.serial} · {unitTime(body.timestamp)}</span>}
       </h1>
       {body?.simulated && <Simulated />}
       {problem && <Trouble problem={problem} retry={again} />}
-      {!body && !problem && <p role="status">{common.reading}</p>}
+      {!body && !problem && <p role="status">{words.fresh.reading}</p>}
       {body && (
         <>
           <Samples recording={body} />
           <div class="columns">
             <section class="block" aria-labelledby="recording-facts">
-              <header><h2 id="recording-facts">{waveformWords.facts}</h2></header>
+              <header><h2 id="recording-facts">{ofWaveform.facts}</h2></header>
               <RecordingFacts recording={body} />
             </section>
             <section class="block" aria-labelledby="recording-findings">
-              <header><h2 id="recording-findings">{words.findings}</h2></header>
+              <header><h2 id="recording-findings">{text.findings}</h2></header>
               <Findings id={id} />
             </section>
             <section class="block" aria-labelledby="recording-review">
-              <header><h2 id="recording-review">{words.reviewTitle}</h2></header>
+              <header><h2 id="recording-review">{text.reviewTitle}</h2></header>
               <Reviews id={id} />
             </section>
           </div>
@@ -66,35 +65,35 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
     { content },
   );
   const load: Load = async (number, signal) => {
-    if (number === id) throw new Error(waveformWords.overlaySame);
+    if (number === id) throw new Error(ofWaveform.overlaySame);
     const { body: other } = await ask<Schemas["ArchivedWaveformOut"]>("GET", `/archive/events/${number}/waveform`, { signal });
-    if (other.serial !== serial) throw new Error(waveformWords.overlayOtherUnit(other.serial));
+    if (other.serial !== serial) throw new Error(ofWaveform.overlayOtherUnit(other.serial));
     return { form: other, label: labelOf(other.serial, other) };
   };
-  if (hasNone || problem?.kind === "no-such-record") return <p class="note">{words.noSamples}</p>;
+  if (hasNone || problem?.kind === "no-such-record") return <p class="note">{text.noSamples}</p>;
   return (
     <>
       {contents !== "unsaid" && contents !== null && contents.length > 1 && (
         <p>
           <label>
-            {words.contents}{" "}
+            {text.contents}{" "}
             <select value={content ?? contents[0]} onChange={(event) => setContent(event.currentTarget.value)}>
               {contents.map((hash, i) => (
-                <option key={hash} value={hash}>{words.content(i + 1, hash.slice(0, 16))}</option>
+                <option key={hash} value={hash}>{text.content(i + 1, hash.slice(0, 16))}</option>
               ))}
             </select>
           </label>{" "}
-          {words.contentsWhy}
+          {text.contentsWhy}
         </p>
       )}
       {problem && <Trouble problem={problem} retry={again} />}
-      {!body && !problem && <p role="status">{common.reading}</p>}
+      {!body && !problem && <p role="status">{words.fresh.reading}</p>}
       {body && (
         <WaveformView
           form={body}
           serial={body.serial}
           simulated={body.simulated}
-          overlayLabel={waveformWords.overlayRecording}
+          overlayLabel={ofWaveform.overlayRecording}
           overlayLeast={1}
           loadOverlay={load}
         />
@@ -123,20 +122,20 @@ function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
   return (
     <Facts
       facts={[
-        [words.serial, recording.serial],
-        [wordsOfViews.events.time, unitTime(recording.timestamp)],
-        [words.utc, recording.utc === null ? words.utcUnknown : recording.utc.replace("T", " ")],
-        [words.readAt, serverTime(recording.read_at)],
-        [words.route, recording.route],
-        [words.slot, recording.index],
-        [waveformWords.key, <code>{recording.waveform_key}</code>],
-        [waveformWords.project, recording.project],
+        [text.serial, recording.serial],
+        [words.events.time, unitTime(recording.timestamp)],
+        [text.utc, recording.utc === null ? text.utcUnknown : recording.utc.replace("T", " ")],
+        [text.readAt, serverTime(recording.read_at)],
+        [text.route, recording.route],
+        [text.slot, recording.index],
+        [ofWaveform.key, <code>{recording.waveform_key}</code>],
+        [ofWaveform.project, recording.project],
         ["Tran", ground(peaks.tran_in_s, unitsOf.value)],
         ["Vert", ground(peaks.vert_in_s, unitsOf.value)],
         ["Long", ground(peaks.long_in_s, unitsOf.value)],
-        [waveformWords.pvs, ground(peaks.vector_sum_in_s, unitsOf.value)],
+        [ofWaveform.pvs, ground(peaks.vector_sum_in_s, unitsOf.value)],
         ["MicL", air(peaks.mic_psi, airUnits.value)],
-        [words.hash, <code>{recording.content_hash}</code>],
+        [text.hash, <code>{recording.content_hash}</code>],
       ]}
     />
   );

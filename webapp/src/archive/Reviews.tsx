@@ -6,11 +6,11 @@ import { serverTime } from "../parts/time";
 import { Scroll } from "../parts/Scroll";
 import { Trouble } from "../parts/Trouble";
 import { atLeast, me } from "../state";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { verdictText } from "./ArchivePage";
 import { useAsked } from "./asked";
 
-const words = wordsOfViews.archive;
+const text = words.archive;
 type Review = Schemas["ReviewOut"];
 
 export function Reviews({ id }: { id: number }) {
@@ -18,7 +18,7 @@ export function Reviews({ id }: { id: number }) {
   return (
     <>
       {problem && <Trouble problem={problem} retry={again} />}
-      {atLeast("operator") ? body && <ReviewForm id={id} current={body.current} onSaved={again} /> : <p>{words.onlyOperators}</p>}
+      {atLeast("operator") ? body && <ReviewForm id={id} current={body.current} onSaved={again} /> : <p>{text.onlyOperators}</p>}
       {body && <History history={body.history} />}
     </>
   );
@@ -31,9 +31,9 @@ interface Wish {
 }
 
 const VERDICTS = [
-  ["true", true, words.yes],
-  ["false", false, words.no],
-  ["null", null, words.notSaid],
+  ["true", true, text.yes],
+  ["false", false, text.no],
+  ["null", null, text.notSaid],
 ] as const;
 
 function ReviewForm({ id, current, onSaved }: Wish) {
@@ -66,24 +66,24 @@ function ReviewForm({ id, current, onSaved }: Wish) {
       onInput={() => setState("open")}
     >
       <label>
-        {words.reviewer}
+        {text.reviewer}
         <input type="text" required maxLength={100} value={reviewer} onInput={(event) => setReviewer(event.currentTarget.value)} />
       </label>
       <fieldset>
-        <legend>{words.verdict}</legend>
-        {VERDICTS.map(([value, means, text]) => (
+        <legend>{text.verdict}</legend>
+        {VERDICTS.map(([value, means, label]) => (
           <label class="check" key={value}>
-            <input type="radio" name="verdict" value={value} checked={verdict === means} onChange={() => setVerdict(means)} /> {text}
+            <input type="radio" name="verdict" value={value} checked={verdict === means} onChange={() => setVerdict(means)} /> {label}
           </label>
         ))}
       </fieldset>
       <label>
-        {words.note}
+        {text.note}
         <textarea rows={3} maxLength={4000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
       </label>
       <p class="actions">
-        <button type="submit" class="main" disabled={state === "saving" || !reviewer.trim()}>{words.saveReview}</button>
-        <span role="status">{state === "saved" ? words.saved : ""}</span>
+        <button type="submit" class="main" disabled={state === "saving" || !reviewer.trim()}>{text.saveReview}</button>
+        <span role="status">{state === "saved" ? text.saved : ""}</span>
       </p>
       {problem && <Trouble problem={problem} retry={() => void save()} />}
     </form>
@@ -91,17 +91,17 @@ function ReviewForm({ id, current, onSaved }: Wish) {
 }
 
 function History({ history }: { history: Review[] }) {
-  if (!history.length) return <p>{words.noHistory}</p>;
+  if (!history.length) return <p>{text.noHistory}</p>;
   return (
-    <Scroll label={words.history}>
+    <Scroll label={text.history}>
       <table>
-        <caption>{words.history}</caption>
+        <caption>{text.history}</caption>
         <thead>
           <tr>
-            <th scope="col">{words.when}</th>
-            <th scope="col">{words.reviewer}</th>
-            <th scope="col">{words.review}</th>
-            <th scope="col">{words.note}</th>
+            <th scope="col">{text.when}</th>
+            <th scope="col">{text.reviewer}</th>
+            <th scope="col">{text.review}</th>
+            <th scope="col">{text.note}</th>
           </tr>
         </thead>
         <tbody>

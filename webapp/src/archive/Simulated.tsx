@@ -1,12 +1,10 @@
-import { wordsOfViews } from "../words.views";
-
-const { common } = wordsOfViews;
+import { words } from "../words";
 
 /** What was made by a simulation says so, wherever it is shown. */
-export function Simulated({ why = common.simulatedWhy }: { why?: string }) {
+export function Simulated({ why = words.archive.simulatedWhy }: { why?: string }) {
   return (
     <p class="simulated">
-      <strong>{common.simulated}</strong> {why}
+      <strong>{words.app.simulated}</strong> {why}
     </p>
   );
 }

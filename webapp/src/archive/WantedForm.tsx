@@ -4,11 +4,11 @@ import type { Schemas } from "../api/client";
 import { numberOf } from "../events/choose";
 import { unitsOf } from "../state";
 import { factorTo } from "../waveform/convert";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import type { Wanted } from "./wanted";
 
-const words = wordsOfViews.archive;
-const { events } = wordsOfViews;
+const text = words.archive;
+const { events } = words;
 
 interface Wish {
   wanted: Wanted;
@@ -40,21 +40,21 @@ export function WantedForm({ wanted, devices, onWanted }: Wish) {
       }}
     >
       <label>
-        {words.serial}
+        {text.serial}
         <select value={typed.serial} onChange={(event) => set({ serial: event.currentTarget.value })}>
-          <option value="">{words.allUnits}</option>
+          <option value="">{text.allUnits}</option>
           {!isListed && <option value={typed.serial}>{typed.serial}</option>}
           {devices.map(({ serial, recordings, simulated }) => (
-            <option key={serial} value={serial}>{words.unitOption(serial, recordings, simulated)}</option>
+            <option key={serial} value={serial}>{text.unitOption(serial, recordings, simulated)}</option>
           ))}
         </select>
       </label>
       <label>
-        {words.since}
+        {text.since}
         <input type="datetime-local" step={1} value={typed.since} onInput={(event) => set({ since: event.currentTarget.value })} />
       </label>
       <label>
-        {words.until}
+        {text.until}
         <input type="datetime-local" step={1} value={typed.until} onInput={(event) => set({ until: event.currentTarget.value })} />
       </label>
       <label>
@@ -65,7 +65,7 @@ export function WantedForm({ wanted, devices, onWanted }: Wish) {
         {events.projectHas}
         <input type="text" value={typed.project} onInput={(event) => set({ project: event.currentTarget.value })} />
       </label>
-      <button type="submit" class="main">{words.search}</button>
+      <button type="submit" class="main">{text.search}</button>
     </form>
   );
 }

@@ -4,13 +4,13 @@ import { change, unitOf } from "../api/device";
 import { Dialog } from "../parts/Dialog";
 import { Facts } from "../parts/Facts";
 import { bytes, measured } from "../parts/measures";
+import { Table } from "../parts/Table";
 import { serverTime } from "../parts/time";
 import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { atLeast } from "../state";
-import { Scroll } from "../parts/Scroll";
-import { words } from "../words";
-import { rowsOf, totalOf, type Row } from "./rows";
+import { wholeText, words } from "../words";
+import { rowsOf, totalOf, type Epoch, type Row } from "./rows";
 
 const text = words.cache;
 const EVERY_MS = 10_000;
@@ -37,7 +37,7 @@ export function CachePage() {
     const timer = setInterval(() => document.hidden || void look(), EVERY_MS);
     return () => clearInterval(timer);
   }, []);
-  const rows = stats ? rowsOf(stats.body) : [];
+  const rows = stats ? rowsOf(stats.body, stats.at) : [];
   return (
     <>
       <h1>{text.title}</h1>
@@ -47,7 +47,7 @@ export function CachePage() {
       {stats && (
         <>
           <section class="block" aria-label={text.caption}>
-            {rows.length ? <Table rows={rows} onDrop={setDropping} /> : <p class="faint">{text.none}</p>}
+            {rows.length ? <Units rows={rows} onDrop={setDropping} /> : <p class="faint">{text.none}</p>}
           </section>
           <Totals stats={stats.body} at={stats.at} />
         </>
@@ -66,57 +66,51 @@ export function CachePage() {
   );
 }
 
-function Table({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void }) {
+function Units({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void }) {
   const mayDrop = atLeast("admin");
   const heads = [text.unit, text.serial, text.epoch, text.why, text.held, text.size, text.served, text.exchanges, text.failures];
   return (
-    <Scroll label={text.caption}>
-      <table>
-        <caption class="hidden">{text.caption}</caption>
-        <thead>
-          <tr>
-            {heads.map((head) => (
-              <th key={head} scope="col">
-                {head}
-              </th>
-            ))}
-            {mayDrop && (
-              <th scope="col">
-                <span class="hidden">{text.drop}</span>
-              </th>
-            )}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <OneUnit key={row.key} row={row} onDrop={mayDrop ? onDrop : null} />
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+    <Table caption={text.caption} heads={heads} action={mayDrop && text.drop}>
+      {rows.map((row) => (
+        <OneUnit key={row.key} row={row} onDrop={mayDrop ? onDrop : null} />
+      ))}
+    </Table>
   );
 }
 
 function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | null }) {
   const unit = unitOf(row.key);
   const { hits, asked } = row;
+  const [present, ...earlier] = row.epochs;
   return (
     <tr>
       <th scope="row">{unit ? <a href={linkTo(unit)}>{row.key}</a> : row.key}</th>
       <td>
         {row.serial ?? words.app.unknown} {row.isSimulated && <strong class="badge">{words.app.simulated}</strong>}
       </td>
-      <td>{row.epoch ?? words.app.unknown}</td>
+      <td>{present?.number ?? words.app.unknown}</td>
       <td>
-        {row.reason ?? words.app.unknown}
+        {present ? <Began epoch={present} /> : words.app.unknown}
+        {earlier.length > 0 && (
+          <details>
+            <summary>{text.earlier(earlier.length)}</summary>
+            <ul>
+              {earlier.map((epoch) => (
+                <li key={epoch.number}>
+                  {epoch.number}: <Began epoch={epoch} />
+                </li>
+              ))}
+            </ul>
+          </details>
+        )}
         {row.isDoubted && <div class="doubtful">{text.doubted}</div>}
       </td>
       <td>{text.holds(row.events === null ? text.noEvents : text.events(row.events), row.waveforms)}</td>
       <td>{bytes(row.bytes)}</td>
       <td>
-        {asked ? text.servedOf(hits.toLocaleString("en"), asked.toLocaleString("en"), measured((100 * hits) / asked, "%", 0)) : text.neverAsked}
+        {asked ? text.servedOf(wholeText(hits), wholeText(asked), measured((100 * hits) / asked, "%", 0)) : text.neverAsked}
       </td>
-      <td>{row.exchanges?.toLocaleString("en") ?? words.app.unknown}</td>
+      <td>{row.exchanges === null ? words.app.unknown : wholeText(row.exchanges)}</td>
       <td class={row.failures > 1 ? "alarm" : undefined}>{row.failures}</td>
       {onDrop && (
         <td>
@@ -126,6 +120,14 @@ function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | 
         </td>
       )}
     </tr>
+  );
+}
+
+function Began({ epoch }: { epoch: Epoch }) {
+  return (
+    <>
+      {epoch.reason} <span class="faint">{text.since(serverTime(epoch.beganAt))}</span>
+    </>
   );
 }
 

@@ -1,12 +1,19 @@
 // What `/cache/stats` says of each unit, for people. Its insides are exempt from stability, so each is looked at.
 import type { Schemas } from "../api/client";
 
+export interface Epoch {
+  number: number;
+  reason: string;
+  /** Server time, ISO 8601; `null`: unknown. */
+  beganAt: string | null;
+}
+
 export interface Row {
   key: string;
   serial: string | null;
   isSimulated: boolean;
-  epoch: number | null;
-  reason: string | null;
+  /** Newest first: the present one, and why each before it began. */
+  epochs: Epoch[];
   isDoubted: boolean;
   /** Events of the list that is held; `null`: no list is. */
   events: number | null;
@@ -23,7 +30,18 @@ const record = (value: unknown): Record<string, unknown> =>
 const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
 const string = (value: unknown): string | null => (typeof value === "string" ? value : null);
 
-export function rowsOf(stats: Schemas["StatsOut"]): Row[] {
+function epochsOf(told: unknown, at: string | null): Epoch[] {
+  const now = Date.parse(at ?? "");
+  return (Array.isArray(told) ? told : []).flatMap((one) => {
+    const { epoch, reason, began_age_s: ageS } = record(one);
+    if (typeof epoch !== "number" || typeof reason !== "string") return [];
+    const began = typeof ageS === "number" ? new Date(now - 1000 * ageS) : null;
+    return [{ number: epoch, reason, beganAt: began && !Number.isNaN(began.getTime()) ? began.toISOString() : null }];
+  });
+}
+
+/** `at`: when the relay said so, by its own clock (the header `Date`). */
+export function rowsOf(stats: Schemas["StatsOut"], at: string | null): Row[] {
   const held = record(stats.cache.by_device);
   const keys = [...new Set([...Object.keys(held), ...Object.keys(stats.devices)])].sort();
   return keys.map((key) => {
@@ -35,8 +53,7 @@ export function rowsOf(stats: Schemas["StatsOut"]): Row[] {
       key,
       serial: string(cached.serial) ?? string(line.serial),
       isSimulated: line.simulated === true,
-      epoch: number(cached.epoch),
-      reason: string(cached.reason),
+      epochs: epochsOf(cached.epochs, at),
       isDoubted: cached.dirty === true,
       events: number(cached.events),
       waveforms: Array.isArray(cached.waveforms) ? cached.waveforms.length : 0,

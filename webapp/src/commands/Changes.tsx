@@ -1,5 +1,5 @@
 import type { Schemas } from "../api/client";
-import { Scroll } from "../parts/Scroll";
+import { Table } from "../parts/Table";
 import { words } from "../words";
 import type { Field } from "./fields";
 
@@ -16,37 +16,23 @@ export function Changes({ changes, fields }: { changes: readonly Change[]; field
     return `${words.unit.modes[String(value)] ?? String(value)} ${field && "unit" in field ? field.unit : ""}`.trim();
   };
   return (
-    <Scroll label={text.caption}>
-      <table>
-        <caption class="hidden">{text.caption}</caption>
-        <thead>
-          <tr>
-            {[text.field, text.before, text.after, text.changedBytes].map((head) => (
-              <th key={head} scope="col">
-                {head}
-              </th>
+    <Table caption={text.caption} heads={[text.field, text.before, text.after, text.changedBytes]}>
+      {changes.map((change) => (
+        <tr key={change.field}>
+          <th scope="row">{text.names[change.field] ?? change.field}</th>
+          <td>{told(change.field, change.before)}</td>
+          <td>{told(change.field, change.after)}</td>
+          <td>
+            {change.bytes.map((one) => (
+              <div key={one.offset}>
+                <code>
+                  {one.offset}: {one.before} → {one.after}
+                </code>
+              </div>
             ))}
-          </tr>
-        </thead>
-        <tbody>
-          {changes.map((change) => (
-            <tr key={change.field}>
-              <th scope="row">{text.names[change.field] ?? change.field}</th>
-              <td>{told(change.field, change.before)}</td>
-              <td>{told(change.field, change.after)}</td>
-              <td>
-                {change.bytes.map((one) => (
-                  <div key={one.offset}>
-                    <code>
-                      {one.offset}: {one.before} → {one.after}
-                    </code>
-                  </div>
-                ))}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }

@@ -29,10 +29,10 @@ export function FieldInput({ field, value, wrong, onEdit }: Props) {
       {unit ? `${name}, ${unit}` : name}
       {field.kind === "choice" ? (
         <select value={value} onChange={(event) => onEdit(event.currentTarget.value)}>
-          {!field.choices.includes(value) && <option value={value}>{value || words.app.unknown}</option>}
+          {!field.choices.some((choice) => String(choice) === value) && <option value={value}>{value || words.app.unknown}</option>}
           {field.choices.map((choice) => (
             <option key={choice} value={choice}>
-              {field.name === "mode" ? (words.unit.modes[choice] ?? choice) : `${choice} ${unit}`}
+              {words.unit.modes[choice] ?? `${choice} ${unit}`}
             </option>
           ))}
         </select>

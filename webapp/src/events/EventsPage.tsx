@@ -8,7 +8,7 @@ import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { unitsOf } from "../state";
 import { UnitHead } from "../unit/UnitHead";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { isOfMemory, type Change } from "./changes";
 import { filtered, NEWEST_FIRST, sortAfter, sorted, type ColumnId, type Event } from "./choose";
 import { eventColumns } from "./columns";
@@ -18,8 +18,7 @@ import { stampOf } from "./stamps";
 import { useEvents } from "./useEvents";
 import { VirtualTable } from "./VirtualTable";
 
-const words = wordsOfViews.events;
-const { common } = wordsOfViews;
+const text = words.events;
 
 export function EventsPage({ unit }: { unit: Unit }) {
   const { reading, change, formerSerial, dismiss } = useEvents(unit);
@@ -33,7 +32,7 @@ export function EventsPage({ unit }: { unit: Unit }) {
   );
   const columns = useMemo(
     () => [
-      { id: "index" as const, head: words.number, isNumber: true, cell: (event: Event) => event.index },
+      { id: "index" as const, head: text.number, isNumber: true, cell: (event: Event) => event.index },
       ...eventColumns(velocity),
     ],
     [velocity],
@@ -44,24 +43,24 @@ export function EventsPage({ unit }: { unit: Unit }) {
     <article class="events-page">
       <UnitHead unit={unit} />
       <header class="page-head">
-        <h2>{words.title}</h2>
-        <Freshness of={list?.provenance} onRefresh={refresh} what={words.title} isReading={isReading} problem={problem} />
+        <h2>{text.title}</h2>
+        <Freshness of={list?.provenance} onRefresh={refresh} what={text.title} isReading={isReading} problem={problem} />
       </header>
       {isOfMemory(change) && (
         <div role="alert" class="warning">
           <p>{changeText(change)}</p>
           <p>
-            {formerSerial && <a href={`#/archive?serial=${encodeURIComponent(formerSerial)}`}>{words.oldRecords(formerSerial)}</a>}{" "}
-            <button type="button" onClick={dismiss}>{common.dismiss}</button>
+            {formerSerial && <a href={`#/archive?serial=${encodeURIComponent(formerSerial)}`}>{text.oldRecords(formerSerial)}</a>}{" "}
+            <button type="button" onClick={dismiss}>{words.app.dismiss}</button>
           </p>
         </div>
       )}
       {/* Always there, so that a reader hears what is put into it. */}
-      <p role="status" class="arrivals">{change.is === "arrived" ? words.arrived(change.stamps.length) : ""}</p>
+      <p role="status" class="arrivals">{change.is === "arrived" ? text.arrived(change.stamps.length) : ""}</p>
       {problem && <Trouble problem={problem} retry={refresh} />}
       {!list && !problem && (
         <>
-          <p role="status">{words.asking}</p>
+          <p role="status">{text.asking}</p>
           <Progress unit={unit} only="events" />
         </>
       )}
@@ -69,17 +68,17 @@ export function EventsPage({ unit }: { unit: Unit }) {
         <>
           <FilterForm typed={typed} onTyped={setTyped} />
           <p id="events-keys" class="table-note">
-            <span role="status">{countText(shown.length, list.count)}</span> {shown.length > 0 && <span class="keys">{words.keys}</span>}
+            <span role="status">{countText(shown.length, list.count)}</span> {shown.length > 0 && <span class="keys">{text.keys}</span>}
           </p>
           <VirtualTable
-            caption={words.caption}
+            caption={text.caption}
             columns={columns}
             rows={shown}
             keyOf={stampOf}
             hrefOf={(event) => linkTo(unit, `event/${event.index}`)}
-            openLabel={(event) => words.open(event.index)}
+            openLabel={(event) => text.open(event.index)}
             onOpen={(event) => listed.put(key, event)}
-            sort={{ ...sort, onSort: (id) => setSort(sortAfter(sort, id as ColumnId)), label: words.sortBy }}
+            sort={{ ...sort, onSort: (id) => setSort(sortAfter(sort, id as ColumnId)), label: text.sortBy }}
             isMarked={(event) => arrived.has(stampOf(event))}
             describedBy="events-keys"
           />
@@ -90,11 +89,11 @@ export function EventsPage({ unit }: { unit: Unit }) {
 }
 
 function changeText(change: Change): string {
-  if (change.is === "other-unit") return words.otherUnit(change.before, change.after);
-  return change.is === "erased" ? words.erased : words.replaced;
+  if (change.is === "other-unit") return text.otherUnit(change.before, change.after);
+  return change.is === "erased" ? text.erased : text.replaced;
 }
 
 function countText(shown: number, all: number): string {
-  if (all === 0) return words.none;
-  return shown === 0 ? words.noneLeft : words.shown(shown, all);
+  if (all === 0) return text.none;
+  return shown === 0 ? text.noneLeft : text.shown(shown, all);
 }

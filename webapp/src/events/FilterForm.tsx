@@ -1,10 +1,10 @@
 // Which events are to be seen, as somebody types it; the page turns it into filters.
 import { unitsOf } from "../state";
 import { factorTo } from "../waveform/convert";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { numberOf, type Filters } from "./choose";
 
-const words = wordsOfViews.events;
+const text = words.events;
 
 export interface Typed {
   minPvs: string;
@@ -46,13 +46,13 @@ export function FilterForm({ typed, onTyped }: { typed: Typed; onTyped: (typed: 
     </label>
   );
   return (
-    <form class="filters" role="search" aria-label={words.filters} onSubmit={(event) => event.preventDefault()}>
-      {field("minPvs", words.minPvs(unitsOf.value), "number")}
-      {field("minDb", words.minDb, "number")}
-      {field("since", words.from, "time")}
-      {field("until", words.to, "time")}
-      {field("project", words.projectHas, "text")}
-      <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{words.clear}</button>
+    <form class="filters" role="search" aria-label={text.filters} onSubmit={(event) => event.preventDefault()}>
+      {field("minPvs", text.minPvs(unitsOf.value), "number")}
+      {field("minDb", text.minDb, "number")}
+      {field("since", text.from, "time")}
+      {field("until", text.to, "time")}
+      {field("project", text.projectHas, "text")}
+      <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{text.clear}</button>
     </form>
   );
 }

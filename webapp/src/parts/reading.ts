@@ -1,6 +1,6 @@
 // One thing of a unit, as a page shows it: the last good answer, and what became of the last try.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Problem, type Unit } from "../api/client";
+import { Problem, type Schemas, type Unit } from "../api/client";
 import { keyOf, read, type How } from "../api/device";
 import { mayForce } from "../state";
 
@@ -18,8 +18,30 @@ export interface Reading<T> {
 /** How long what the unit said is worth more than nothing, once it cannot be read. */
 const LAST_KNOWN_S = 10 * 365 * 86_400;
 
+interface Sourced {
+  provenance: Schemas["ProvenanceOut"];
+}
+
+/**
+ * Read a thing for a page that shows something of it, or nothing yet; throws what the last read threw.
+ *
+ * Who sees nothing yet takes what was last known, should the unit not be reached. That answer does not say why the
+ * unit was not, so it is read again at once; who sees something learns more from a failure than from the same again.
+ */
+export async function readFor<T extends Sourced>(
+  isShown: boolean,
+  ask: (query: How["query"]) => Promise<T>,
+  show: (body: T) => void,
+): Promise<void> {
+  const body = await ask(isShown ? {} : { stale_if_error: LAST_KNOWN_S });
+  show(body);
+  const { why, source } = body.provenance;
+  // Of an answer that is from the unit it says that what was held before was stale.
+  if (why === "stale" && source !== "device") show(await ask({}));
+}
+
 /** Read a thing of a unit when the page opens, and again each so many seconds. */
-export function useReading<T>(unit: Unit, path: string, everyS?: number, isWanted = true): Reading<T> {
+export function useReading<T extends Sourced>(unit: Unit, path: string, everyS?: number, isWanted = true): Reading<T> {
   const [body, setBody] = useState<T | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isReading, setIsReading] = useState(false);
@@ -34,13 +56,17 @@ export function useReading<T>(unit: Unit, path: string, everyS?: number, isWante
     const mine = (going.current = new AbortController());
     setIsReading(true);
     try {
-      // Once there is something to show, why a read failed is worth more than the same again.
-      const query = isShown.current ? {} : { stale_if_error: LAST_KNOWN_S };
-      const answer = await read<T>(unit, path, { ...how, signal: mine.signal, query });
+      await readFor(
+        isShown.current,
+        async (query) => (await read<T>(unit, path, { ...how, signal: mine.signal, query })).body,
+        (found) => {
+          if (going.current !== mine) return;
+          isShown.current = true;
+          setBody(found);
+          setProblem(null);
+        },
+      );
       if (going.current !== mine) return;
-      isShown.current = true;
-      setBody(answer.body);
-      setProblem(null);
     } catch (error) {
       if (going.current !== mine || mine.signal.aborted) return;
       if (!(error instanceof Problem)) throw error;

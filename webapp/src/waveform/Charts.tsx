@@ -2,13 +2,13 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import { airUnits, unitsOf } from "../state";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import type { Recording } from "./decode";
 import { LinkedCharts } from "./linked";
 import { atText, tracesOf, valueText, type Trace } from "./traces";
 import { moveOf, type Move, type Range } from "./zoom";
 
-const words = wordsOfViews.waveform;
+const text = words.waveform;
 
 interface Wish {
   recording: Recording;
@@ -65,15 +65,15 @@ export function Charts({ recording, over, charts }: Wish) {
   };
   return (
     <div class="charts">
-      <div class="charts-moves" role="group" aria-label={words.moves}>
-        <button type="button" onClick={() => move("in")}>{words.zoomIn}</button>
-        <button type="button" onClick={() => move("out")} disabled={isWhole}>{words.zoomOut}</button>
-        <button type="button" onClick={() => move("left")} disabled={isWhole}>{words.left1}</button>
-        <button type="button" onClick={() => move("right")} disabled={isWhole}>{words.right1}</button>
-        <button type="button" onClick={() => move("whole")} disabled={isWhole}>{words.whole}</button>
-        <span class="charts-hint">{words.chartsHint}</span>
+      <div class="charts-moves" role="group" aria-label={text.moves}>
+        <button type="button" onClick={() => move("in")}>{text.zoomIn}</button>
+        <button type="button" onClick={() => move("out")} disabled={isWhole}>{text.zoomOut}</button>
+        <button type="button" onClick={() => move("left")} disabled={isWhole}>{text.moveLeft}</button>
+        <button type="button" onClick={() => move("right")} disabled={isWhole}>{text.moveRight}</button>
+        <button type="button" onClick={() => move("whole")} disabled={isWhole}>{text.whole}</button>
+        <span class="charts-hint">{text.chartsHint}</span>
       </div>
-      <div class="charts-plots" role="group" tabIndex={0} aria-label={words.chartsKeys} onKeyDown={onKeyDown}>
+      <div class="charts-plots" role="group" tabIndex={0} aria-label={text.chartsKeys} onKeyDown={onKeyDown}>
         {traces.map((trace, i) => (
           <figure class={`chart chart-${trace.name}`} key={trace.name}>
             <figcaption>
@@ -97,19 +97,19 @@ function readoutText(trace: Trace, over: Trace | null, index: number, atUnit: "s
   const value = trace.values[index];
   if (value === undefined) return "";
   const at = trace.at[index]!;
-  const own = words.readout(valueText(value, trace.unit), atText(at, atUnit));
+  const own = text.readout(valueText(value, trace.unit), atText(at, atUnit));
   if (!over?.at.length) return own;
   const step = over.at.length > 1 ? over.at[1]! - over.at[0]! : 1;
   const value2 = over.values[Math.round((at - over.at[0]!) / step)];
-  return value2 === undefined ? own : words.readoutOver(own, valueText(value2, over.unit));
+  return value2 === undefined ? own : text.readoutOver(own, valueText(value2, over.unit));
 }
 
 function sentenceOf(trace: Trace, range: Range | null, atUnit: "s" | "samples"): string {
   const shown = range ?? { min: trace.at[0] ?? 0, max: trace.at[trace.at.length - 1] ?? 0 };
   const digits = atUnit === "s" ? 3 : 0;
-  const span = atUnit === "s" ? words.seconds : words.sampleNumbers;
+  const span = atUnit === "s" ? text.seconds : text.sampleNumbers;
   const peak = trace.peak
-    ? words.chartPeak(trace.peak.text, atText(trace.peak.at, atUnit))
-    : words.chartNoPeak;
-  return words.chart(trace.name, trace.unit, shown.min.toFixed(digits), shown.max.toFixed(digits), span, peak);
+    ? text.chartPeak(trace.peak.text, atText(trace.peak.at, atUnit))
+    : text.chartNoPeak;
+  return text.chart(trace.name, trace.unit, shown.min.toFixed(digits), shown.max.toFixed(digits), span, peak);
 }

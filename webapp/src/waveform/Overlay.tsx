@@ -1,10 +1,10 @@
 // Another event of the same unit, laid over this one by its number.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/client";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { decoded, type Recording, type WaveformForm } from "./decode";
 
-const words = wordsOfViews.waveform;
+const text = words.waveform;
 
 export interface Overlaid {
   recording: Recording;
@@ -50,9 +50,9 @@ export function Overlay({ label, least, load, over, onOver }: Wish) {
         {label}{" "}
         <input type="number" min={least} step={1} required value={number} onInput={(event) => setNumber(event.currentTarget.value)} />
       </label>
-      <button type="submit" disabled={isReading}>{words.overlayShow}</button>
-      {over && <button type="button" onClick={() => onOver(null)}>{words.overlayRemove}</button>}
-      <span role="status">{isReading ? wordsOfViews.common.reading : trouble}</span>
+      <button type="submit" disabled={isReading}>{text.overlayShow}</button>
+      {over && <button type="button" onClick={() => onOver(null)}>{text.overlayRemove}</button>}
+      <span role="status">{isReading ? words.fresh.reading : trouble}</span>
     </form>
   );
 }

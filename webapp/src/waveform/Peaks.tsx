@@ -2,12 +2,12 @@
 import { Scroll } from "../parts/Scroll";
 import type { Schemas } from "../api/client";
 import { airUnits, unitsOf } from "../state";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { airPeakText, factorTo, numberText, sampleUnit, velocityText } from "./convert";
 import type { Channel, Recording } from "./decode";
 
-const words = wordsOfViews.waveform;
-const { unknown } = wordsOfViews.common;
+const text = words.waveform;
+const { unknown } = words.app;
 
 export function Peaks({ recording, reported }: { recording: Recording; reported: Schemas["PeaksOut"] }) {
   const own = { Tran: reported.tran_in_s, Vert: reported.vert_in_s, Long: reported.long_in_s };
@@ -16,16 +16,16 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
     return velocityWithUnit(own[channel.name]);
   };
   return (
-    <Scroll label={words.peaks}>
+    <Scroll label={text.peaks}>
       <table class="peaks">
-        <caption>{words.peaks}</caption>
+        <caption>{text.peaks}</caption>
         <thead>
           <tr>
-            <th scope="col">{words.channel}</th>
-            <th scope="col" class="number">{words.peak}</th>
-            <th scope="col">{words.peakUnit}</th>
-            <th scope="col" class="number">{words.at}</th>
-            <th scope="col" class="number">{words.reported}</th>
+            <th scope="col">{text.channel}</th>
+            <th scope="col" class="number">{text.peak}</th>
+            <th scope="col">{text.peakUnit}</th>
+            <th scope="col" class="number">{text.at}</th>
+            <th scope="col" class="number">{text.reported}</th>
           </tr>
         </thead>
         <tbody>
@@ -42,7 +42,7 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
             );
           })}
           <tr>
-            <th scope="row">{words.pvs}</th>
+            <th scope="row">{text.pvs}</th>
             <td class="number">–</td>
             <td>–</td>
             <td class="number">–</td>
@@ -55,8 +55,8 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
 }
 
 function velocityWithUnit(inS: number | null): string {
-  const text = velocityText(inS, unitsOf.value);
-  return text === null ? unknown : `${text} ${unitsOf.value}`;
+  const shown = velocityText(inS, unitsOf.value);
+  return shown === null ? unknown : `${shown} ${unitsOf.value}`;
 }
 
 /** Return the peak of a channel's samples and its unit; a level where the reader wants levels. */

@@ -10,13 +10,12 @@ import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { mayForce } from "../state";
 import { UnitHead } from "../unit/UnitHead";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { DownloadProgress } from "./DownloadProgress";
 import { after, NOTHING, type Progress } from "./progress";
 import { labelOf, WaveformView } from "./WaveformView";
 
-const words = wordsOfViews.waveform;
-const { common } = wordsOfViews;
+const text = words.waveform;
 
 /** Between two looks whether the slot still holds what is shown: the list's own pace, halved. */
 const LOOK_MS = 30_000;
@@ -69,13 +68,13 @@ export function WaveformPage({ unit, index }: { unit: Unit; index: number }) {
   return (
     <article class="waveform-page">
       <UnitHead unit={unit} />
-      <p><a href={linkTo(unit, "events")}>{words.back}</a></p>
-      <h2>{words.title(index)}</h2>
+      <p><a href={linkTo(unit, "events")}>{text.back}</a></p>
+      <h2>{text.title(index)}</h2>
       {seen.is === "reading" && <DownloadProgress progress={progress} onCancel={cancel} />}
       {seen.is === "cancelled" && (
         <div role="status" class="note">
-          <p>{words.cancelled}</p>
-          <button type="button" onClick={() => void load(false)}>{words.readAgain}</button>
+          <p>{text.cancelled}</p>
+          <button type="button" onClick={() => void load(false)}>{text.readAgain}</button>
         </div>
       )}
       {seen.is === "failed" && <Trouble problem={seen.problem} retry={() => void load(false)} />}
@@ -96,26 +95,26 @@ function Shown({ unit, index, form, reload }: Wish) {
   const isGone = useReplaced(unit, index, form);
   const [wasListed] = useState(() => listed.take(keyOf(unit), index));
   const loadOverlay = async (number: number, signal: AbortSignal) => {
-    if (number === index) throw new Error(words.overlaySame);
+    if (number === index) throw new Error(text.overlaySame);
     const { body } = await read<Schemas["WaveformOut"]>(unit, `/device/event/${number}/waveform`, { signal });
-    if (body.provenance.serial !== serial) throw new Error(words.overlayOtherUnit(body.provenance.serial ?? common.unknown));
+    if (body.provenance.serial !== serial) throw new Error(text.overlayOtherUnit(body.provenance.serial ?? words.app.unknown));
     return { form: body, label: labelOf(body.provenance.serial, body) };
   };
   return (
     <>
       <p class="stamp">
-        {serial ?? common.unknown} · {unitTime(form.timestamp)}
+        {serial ?? words.app.unknown} · {unitTime(form.timestamp)}
       </p>
-      <Freshness of={form.provenance} onRefresh={() => reload(mayForce.value)} what={words.title(index)} />
+      <Freshness of={form.provenance} onRefresh={() => reload(mayForce.value)} what={text.title(index)} />
       {wasListed && stampOf(wasListed) !== stampOf(form) && (
-        <p role="alert" class="warning">{words.otherThanListed(unitTime(wasListed.timestamp))}</p>
+        <p role="alert" class="warning">{text.otherThanListed(unitTime(wasListed.timestamp))}</p>
       )}
       {isGone && (
         <div role="alert" class="warning">
-          <p>{words.replaced}</p>
+          <p>{text.replaced}</p>
           <p>
-            <button type="button" onClick={() => reload(false)}>{words.readNew}</button>{" "}
-            {serial && <a href={`#/archive?serial=${encodeURIComponent(serial)}`}>{common.archivedRecords}</a>}
+            <button type="button" onClick={() => reload(false)}>{text.readNew}</button>{" "}
+            {serial && <a href={`#/archive?serial=${encodeURIComponent(serial)}`}>{words.archive.records}</a>}
           </p>
         </div>
       )}
@@ -123,7 +122,7 @@ function Shown({ unit, index, form, reload }: Wish) {
         form={form}
         serial={serial}
         simulated={simulated === true}
-        overlayLabel={words.overlayEvent}
+        overlayLabel={text.overlayEvent}
         overlayLeast={0}
         loadOverlay={loadOverlay}
       />

@@ -2,7 +2,7 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { airUnits, unitsOf } from "../state";
 import { unitTimeText } from "../events/stamps";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 import { Charts } from "./Charts";
 import { csvOf, fileName } from "./csv";
 import { decoded, missing, type WaveformForm } from "./decode";
@@ -14,8 +14,7 @@ import { savePicture, saveText } from "./save";
 import { overlaid, tracesOf } from "./traces";
 import "./waveform.css";
 
-const words = wordsOfViews.waveform;
-const { common } = wordsOfViews;
+const text = words.waveform;
 
 interface Wish {
   form: WaveformForm;
@@ -38,9 +37,9 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
     const traces = tracesOf(recording, unitsOf.value, airUnits.value);
     const style = getComputedStyle(document.querySelector(".charts")!);
     const title = [
-      `${simulated ? `${common.simulated} · ` : ""}${label}`,
+      `${simulated ? `${words.app.simulated} · ` : ""}${label}`,
       form.project ?? "",
-      ...(over ? [words.overlayLegend(over.label)] : []),
+      ...(over ? [text.overlayLegend(over.label)] : []),
     ];
     savePicture(
       fileName(of, "png"),
@@ -56,17 +55,17 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
   return (
     <div class="waveform">
       {missing(recording) > 0 && <p class="note">{partialText(recording)}</p>}
-      {form.geo_range_in_s === null && <p class="note">{words.rangeUnknown}</p>}
+      {form.geo_range_in_s === null && <p class="note">{text.rangeUnknown}</p>}
       {isEmpty ? (
-        <p class="note">{words.empty}</p>
+        <p class="note">{text.empty}</p>
       ) : (
         <>
           <Charts recording={recording} over={over?.recording ?? null} charts={charts} />
           {over && (
             <ul class="legend">
-              <li class="legend-own">{words.ownLegend(label)}</li>
-              <li class="legend-over">{words.overlayLegend(over.label)}</li>
-              {overlayFits(recording, over) || <li class="note">{words.overlayOtherUnits}</li>}
+              <li class="legend-own">{text.ownLegend(label)}</li>
+              <li class="legend-over">{text.overlayLegend(over.label)}</li>
+              {overlayFits(recording, over) || <li class="note">{text.overlayOtherUnits}</li>}
             </ul>
           )}
         </>
@@ -76,14 +75,14 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
         <RecordFacts form={form} />
       </div>
       <fieldset class="waveform-tools">
-        <legend>{words.overlay}</legend>
+        <legend>{text.overlay}</legend>
         <Overlay label={overlayLabel} least={overlayLeast} load={loadOverlay} over={over} onOver={setOver} />
       </fieldset>
       <fieldset class="waveform-tools">
-        <legend>{words.save}</legend>
-        <button type="button" onClick={picture} disabled={isEmpty}>{words.savePicture}</button>
-        <button type="button" onClick={table}>{words.saveTable}</button>
-        <button type="button" onClick={data}>{words.saveJson}</button>
+        <legend>{text.save}</legend>
+        <button type="button" onClick={picture} disabled={isEmpty}>{text.savePicture}</button>
+        <button type="button" onClick={table}>{text.saveTable}</button>
+        <button type="button" onClick={data}>{text.saveJson}</button>
       </fieldset>
     </div>
   );
@@ -91,13 +90,13 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
 
 /** Return what a record is called where two of them meet. */
 export function labelOf(serial: string | null, form: Pick<WaveformForm, "timestamp" | "waveform_key">): string {
-  const time = unitTimeText(form.timestamp) ?? common.unknown;
-  return `${serial ?? common.unknown}, ${time} (${common.unitTime}), ${form.waveform_key}`;
+  const time = unitTimeText(form.timestamp) ?? words.app.unknown;
+  return `${serial ?? words.app.unknown}, ${time} (${words.time.unit}), ${form.waveform_key}`;
 }
 
 function partialText(recording: ReturnType<typeof decoded>): string {
-  const each = recording.channels.map(({ name }, i) => words.vouched(name, recording.vouched[i] ?? 0, recording.samples));
-  return words.partial(missing(recording), each.join(", "));
+  const each = recording.channels.map(({ name }, i) => text.vouched(name, recording.vouched[i] ?? 0, recording.samples));
+  return text.partial(missing(recording), each.join(", "));
 }
 
 function overlayFits(recording: ReturnType<typeof decoded>, over: Overlaid): boolean {

@@ -1,6 +1,9 @@
 // A waveform as comma-separated values: units in the head, a cell left empty where no sample is vouched for.
+import { words } from "../words";
 import { factorTo, sampleUnit, type Air, type Velocity } from "./convert";
 import type { Recording } from "./decode";
+
+const { tableTime, tableSample } = words.waveform;
 
 /** Return one line for each sample, CRLF between them (RFC 4180). */
 export function csvOf(recording: Recording, velocity: Velocity, air: Air): string {
@@ -8,7 +11,7 @@ export function csvOf(recording: Recording, velocity: Velocity, air: Air): strin
     const unit = sampleUnit(channel.unit, velocity, air);
     return { head: `${channel.name} (${unit})`, values: channel.values, factor: factorTo(channel.unit, unit) };
   });
-  const first = recording.atUnit === "s" ? "time from trigger (s)" : "sample from trigger";
+  const first = recording.atUnit === "s" ? tableTime : tableSample;
   const lines = [[first, ...columns.map((column) => column.head)].join(",")];
   for (let i = 0; i < recording.at.length; i++) {
     let line = short(recording.at[i]!);

@@ -2,7 +2,7 @@
 import uPlot from "uplot";
 import { drawColumns } from "./columns";
 import { atText, type Trace } from "./traces";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 
 export interface Colours {
   ink: string;
@@ -89,7 +89,7 @@ export function optionsOf(chart: Chart, width: number, height: number, start: { 
 }
 
 function timeLabel(chart: Chart): string {
-  const { timeAxis, sampleAxis } = wordsOfViews.waveform;
+  const { timeAxis, sampleAxis } = words.waveform;
   return chart.atUnit === "s" ? timeAxis : sampleAxis;
 }
 
@@ -110,7 +110,7 @@ function drawTrigger(plot: uPlot, { colours, isLast }: Chart): void {
     ctx.font = scaledFont();
     ctx.textBaseline = "bottom";
     ctx.textAlign = "left";
-    ctx.fillText(wordsOfViews.waveform.trigger, x + 4 * uPlot.pxRatio, bbox.top + bbox.height);
+    ctx.fillText(words.waveform.trigger, x + 4 * uPlot.pxRatio, bbox.top + bbox.height);
   }
   ctx.restore();
 }

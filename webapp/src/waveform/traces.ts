@@ -1,7 +1,7 @@
 // What is drawn: a recording in the shown units, with the scales that its channels share.
 import { airPeakText, factorTo, numberText, sampleUnit, scaled, type Air, type SampleUnit, type Velocity } from "./convert";
 import { largest, type ChannelName, type Recording } from "./decode";
-import { wordsOfViews } from "../words.views";
+import { words } from "../words";
 
 export interface Trace {
   name: ChannelName;
@@ -63,5 +63,5 @@ export function valueText(value: number, unit: SampleUnit): string {
 }
 
 export function atText(at: number, atUnit: "s" | "samples"): string {
-  return atUnit === "s" ? `${at.toFixed(4)} s` : wordsOfViews.waveform.sampleAt(Math.round(at));
+  return atUnit === "s" ? `${at.toFixed(4)} s` : words.waveform.sampleAt(Math.round(at));
 }
