@@ -73,6 +73,19 @@ async def get_health(request: Request, _: Nothing) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
+@health.get("/units", response_model=schemas.UnitsOut, responses=RELAY_PROBLEMS)
+async def get_units(request: Request, _: Nothing) -> Response:
+    """Registered units that whoever asks may use, by name; asks none of them."""
+    actor, gateway = actor_of(request), gateway_of(request)
+    named = {name: gateway.conn_key(at) for name, at in gateway.settings.registered.items()}
+    units = [
+        {"name": name, "conn_key": conn_key}
+        for name, conn_key in sorted(named.items())
+        if actor.may_use(conn_key)
+    ]
+    return Response(orjson.dumps({"units": units}), media_type="application/json")
+
+
 @health.get("/ports", response_model=schemas.PortsOut, responses=RELAY_PROBLEMS)
 async def get_ports(request: Request, _: Nothing) -> Response:
     """Serial ports of the relay's machine that whoever asks may reach; opens none."""

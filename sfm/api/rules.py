@@ -44,6 +44,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/device/call_home"): O,
     ("POST", "/device/events/erase"): A,
     ("POST", "/device/rescue"): A,
+    ("GET", "/units"): V,
     ("GET", "/ports"): O,
     ("GET", "/cache/stats"): V,
     ("DELETE", "/cache/device"): A,

@@ -461,6 +461,19 @@ class HealthOut(BaseModel):
     store: StoreState
 
 
+class UnitOut(BaseModel):
+    """A registered unit."""
+
+    name: str = Field(description="As SFM_UNITS has it.")
+    conn_key: str = Field(description="Its address, as tcp:10.0.0.5:12345.")
+
+
+class UnitsOut(BaseModel):
+    """Registered units, by name."""
+
+    units: list[UnitOut]
+
+
 class PortOut(BaseModel):
     """A serial port of the relay's machine."""
 

@@ -424,6 +424,25 @@ def test_over_the_network_only_registered_units_are_reached(target: str, passes:
     assert passes or "may not connect there" in told
 
 
+def test_everybody_is_told_the_names_of_the_registered_units_that_he_may_use() -> None:
+    units = {"south": "tcp://10.9.9.9", "north": "tcp://10.0.0.6", "mast": "COM3"}
+
+    async def main() -> list[list[str]]:
+        async with door(real=True, units=units) as found:
+            secrets = [found.token("all", Role.VIEWER), found.token("some", Role.ADMIN, KEY)]
+            answers = [await found.ask("GET", "/units", secret=secret) for secret in secrets]
+            assert (await found.ask("GET", "/units")).status_code == 401
+            return [[one["name"] for one in answer.json()["units"]] for answer in answers] + [
+                [one["conn_key"] for one in answers[0].json()["units"]]
+            ]
+
+    assert run(main()) == [
+        ["mast", "north", "south"],
+        ["south"],
+        ["serial:COM3:38400", "tcp:10.0.0.6:12345", KEY],
+    ]
+
+
 def found_ports() -> list[SerialPort]:
     names = {"/dev/ttyS9": None, "/dev/ttyUSB8": "FT232R", "/dev/ttyUSB9": "CP2102"}
     return [SerialPort(*name) for name in names.items()]

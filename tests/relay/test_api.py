@@ -45,7 +45,7 @@ COMMANDS_AND_ACCOUNTS = (
     "/tokens",
     "/audit",
 )
-RELAY_ROUTES = ["/health", "/ports", "/cache/stats"]
+RELAY_ROUTES = ["/health", "/units", "/ports", "/cache/stats"]
 EVERY_ROUTE = DEVICE_ROUTES + RELAY_ROUTES
 
 

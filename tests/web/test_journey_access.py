@@ -169,10 +169,16 @@ def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visi
     sign_in(for_all, guarded.tokens["operator"])
     expect(for_all.page.get_by_text("2 events")).to_be_visible()
 
-    seen = visit(at(guarded.unit, "events"), at=guarded.base)
+    seen = visit(at=guarded.base)
     seen.fails = True
     page = seen.page
     sign_in(seen, guarded.tokens["site"])
+    # What the relay has named is there to choose; nobody needs to know an address.
+    registered = page.get_by_role("region", name="Units of this relay")
+    expect(registered.get_by_role("link")).to_have_text(["SIM0401"])
+    seen.look("connect-as-limited")
+    registered.get_by_role("link", name="SIM0401").click()
+    page.get_by_role("link", name="Events").click()
     expect(page.get_by_text("2 events")).to_be_visible()
     seen.go(at(guarded.other))
     expect(page.get_by_role("alert").first).to_contain_text("Your token is not good for this.")

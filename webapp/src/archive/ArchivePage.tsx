@@ -6,7 +6,7 @@ import { VirtualTable, type Column } from "../events/VirtualTable";
 import { Trouble } from "../parts/Trouble";
 import { unitsOf } from "../state";
 import { words } from "../words";
-import { useAsked } from "./asked";
+import { useAsked } from "../parts/asked";
 import { Simulated } from "./Simulated";
 import { usePages, type Row } from "./usePages";
 import { fragmentOf, wantedOf } from "./wanted";

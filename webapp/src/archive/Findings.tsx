@@ -3,7 +3,7 @@ import type { Schemas } from "../api/client";
 import { serverTime } from "../parts/time";
 import { Trouble } from "../parts/Trouble";
 import { words } from "../words";
-import { useAsked } from "./asked";
+import { useAsked } from "../parts/asked";
 
 const text = words.archive;
 /** The most that the relay gives at once; it knows findings of all recordings, the latest first. */

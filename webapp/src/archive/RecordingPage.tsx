@@ -9,7 +9,7 @@ import { airUnits, unitsOf } from "../state";
 import { words } from "../words";
 import type { Load } from "../waveform/Overlay";
 import { labelOf, WaveformView } from "../waveform/WaveformView";
-import { useAsked } from "./asked";
+import { useAsked } from "../parts/asked";
 import { Findings } from "./Findings";
 import { Reviews } from "./Reviews";
 import { Simulated } from "./Simulated";

@@ -8,7 +8,7 @@ import { Trouble } from "../parts/Trouble";
 import { atLeast, me } from "../state";
 import { words } from "../words";
 import { verdictText } from "./ArchivePage";
-import { useAsked } from "./asked";
+import { useAsked } from "../parts/asked";
 
 const text = words.archive;
 type Review = Schemas["ReviewOut"];

@@ -1,13 +1,15 @@
 import { useState } from "preact/hooks";
-import type { Unit } from "../api/client";
+import type { Schemas, Unit } from "../api/client";
 import { DEFAULT_BAUD, DEFAULT_TCP_PORT, unitOf } from "../api/device";
+import { useAsked } from "../parts/asked";
 import { localTime } from "../parts/time";
+import { Trouble } from "../parts/Trouble";
 import { linkTo } from "../route";
 import { Table } from "../parts/Table";
+import { atLeast } from "../state";
 import { words } from "../words";
 import { AddressForm } from "./AddressForm";
 import { forget, recent } from "./recent";
-import { usePorts } from "./usePorts";
 
 const text = words.connect;
 
@@ -16,6 +18,7 @@ export function ConnectPage() {
   return (
     <>
       <h1>{text.title}</h1>
+      <Registered />
       <div class="columns">
         <Network />
         <Serial />
@@ -52,7 +55,8 @@ function Network() {
 }
 
 function Serial() {
-  const ports = usePorts();
+  // Who may not ask, or hears nothing, types one.
+  const ports = useAsked<Schemas["PortsOut"]>(atLeast("operator") ? "/ports" : null).body?.ports ?? [];
   const help = ports.length ? `${text.portsFound(ports.length)} ${text.portHelp}` : text.portHelp;
   return (
     <AddressForm
@@ -61,6 +65,29 @@ function Serial() {
       number={{ label: text.baud, usual: DEFAULT_BAUD, most: 4_000_000, bad: text.badBaud }}
       onOpen={(port, baud) => open({ port, baud })}
     />
+  );
+}
+
+/** The units that the relay knows by name. */
+function Registered() {
+  const { body, problem, again } = useAsked<Schemas["UnitsOut"]>("/units");
+  if (problem) return <Trouble problem={problem} retry={again} />;
+  if (!body?.units.length) return null;
+  return (
+    <section class="block" aria-labelledby="registered">
+      <h2 id="registered">{text.registered}</h2>
+      <Table caption={text.registeredCaption} heads={[text.name, text.address]}>
+        {body.units.map(({ name, conn_key }) => {
+          const unit = unitOf(conn_key);
+          return (
+            <tr key={name}>
+              <th scope="row">{unit ? <a href={linkTo(unit)}>{name}</a> : name}</th>
+              <td>{conn_key}</td>
+            </tr>
+          );
+        })}
+      </Table>
+    </section>
   );
 }
 

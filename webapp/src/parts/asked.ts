@@ -1,4 +1,4 @@
-// One thing of the archive, as a page shows it. It asks no unit, so it has no age: it was read when it says.
+// One thing of the relay itself, as a page shows it. It asks no unit, so it has no age: it was read when it says.
 import { useEffect, useState } from "preact/hooks";
 import { ask, Problem, type Ask } from "../api/client";
 
