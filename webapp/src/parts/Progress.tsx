@@ -2,14 +2,21 @@ import { useEffect, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
 import { follow, keyOf } from "../api/device";
 import { wholeText, words } from "../words";
+import { perFrame } from "./frames";
 import { afterStep, type UnderWay } from "./underway";
 
 /** What is read of a unit now, and how far it is. Nothing when nothing is. */
 export function Progress({ unit, only }: { unit: Unit; only?: string }) {
   const [underWay, setUnderWay] = useState<readonly UnderWay[]>([]);
   useEffect(() => {
-    setUnderWay([]);
-    return follow(unit, (step) => setUnderWay((before) => afterStep(before, step)));
+    let known: readonly UnderWay[] = [];
+    const { put, stop } = perFrame(setUnderWay);
+    put(known);
+    const unfollow = follow(unit, (step) => put((known = afterStep(known, step))));
+    return () => {
+      unfollow();
+      stop();
+    };
   }, [keyOf(unit)]);
   const shown = underWay.filter((one) => only === undefined || one.thing === only);
   return (
