@@ -129,9 +129,10 @@ def test_call_home_is_read_when_wanted_changed_and_read_back(
     assert seen.requests("/device/call_home") == []
     seen.page.get_by_role("button", name="Read the call-home settings").click()
     form = block(seen, "Call home")
-    expect(form.get_by_label("Retries")).to_be_visible()
+    retries = form.get_by_role("textbox", name="Retries", exact=True)
+    expect(retries).to_have_accessible_description("0 to 255")
     seen.look("call-home")
-    first = form.get_by_role("textbox", name=re.compile("^First time"))
+    first = form.get_by_role("textbox", name="First time", exact=True)
     first.fill("25:00")
     expect(form.get_by_text("Give a time as HH:MM.")).to_be_visible()
     first.fill("06:30")

@@ -46,7 +46,8 @@ export function FieldInput({ field, value, wrong, onEdit }: Props) {
           onInput={(event) => onEdit(event.currentTarget.value)}
         />
       )}
-      <small id={help} class={wrong ? "alarm" : undefined}>
+      {/* Heard as the description, not as a part of the name. */}
+      <small id={help} aria-hidden="true" class={wrong ? "alarm" : undefined}>
         {wrong ?? helpOf(field)}
       </small>
     </label>

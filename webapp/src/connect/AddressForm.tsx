@@ -42,7 +42,8 @@ export function AddressForm({ title, name, number, onOpen }: Props) {
           value={typed}
           onInput={(event) => setTyped(event.currentTarget.value)}
         />
-        {name.help && <small id={`${id}-help`}>{name.help}</small>}
+        {/* Heard as the description, not as a part of the name. */}
+        {name.help && <small id={`${id}-help`} aria-hidden="true">{name.help}</small>}
       </label>
       {name.choices && (
         <datalist id={`${id}-list`}>
