@@ -1,0 +1,158 @@
+"""By keyboard alone, over a serial line, and records of which not everything is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+from browser import NewUnit, Open, at
+from playwright.sync_api import Page, expect
+from unit_thread import PATIENCE_S, UnitThread
+
+from minimateplus.simulator import SimulatedUnit, serve_pty
+from minimateplus.wire.layouts import BODY_OFFSET, RANGE_AFTER_SENSITIVITY, SENSITIVITY
+
+pytest_plugins = ["web_world"]
+
+
+def tab_to(page: Page, name: str, *, most: int = 40) -> None:
+    """Press Tab until what has the focus is called that."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and name in (told(page)):
+            return
+    raise AssertionError(f"Tab does not lead to {name!r}")
+
+
+def told(page: Page) -> str:
+    """Return what a screen reader would call the element that has the focus, roughly."""
+    found: str = page.evaluate(
+        """() => {
+            const at = document.activeElement;
+            const label = at.closest("label") ?? at;
+            return at.ariaLabel ?? label.textContent.trim();
+        }"""
+    )
+    return found
+
+
+def test_a_unit_is_opened_read_and_zoomed_by_keyboard_alone(new_unit: NewUnit, visit: Open) -> None:
+    unit = new_unit("SIM0701")
+    seen = visit()
+    page = seen.page
+    expect(page.get_by_role("heading", name="Connect to a unit")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    tab_to(page, "Host name")
+    page.keyboard.type("127.0.0.1")
+    tab_to(page, "TCP port", most=1)
+    page.keyboard.press("Control+a")
+    page.keyboard.type(str(unit.port))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Unit SIM0701")).to_be_visible()
+    page.get_by_role("link", name="Skip to content").focus()
+    page.keyboard.press("Enter")
+    tab_to(page, "Events")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("3 events")).to_be_visible()
+    tab_to(page, "Open event 2")
+    page.keyboard.press("ArrowDown")
+    assert told(page) == "Open event 1"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Event 1")).to_be_visible()
+    expect(page.get_by_role("img")).to_have_count(4)
+    tab_to(page, "Waveform charts")
+    whole = page.get_by_role("img").first.get_attribute("aria-label")
+    page.keyboard.press("+")
+    zoomed = page.get_by_role("img").first.get_attribute("aria-label")
+    page.keyboard.press("ArrowRight")
+    moved = page.get_by_role("img").first.get_attribute("aria-label")
+    assert len({whole, zoomed, moved}) == 3
+    page.keyboard.press("Escape")
+    assert page.get_by_role("img").first.get_attribute("aria-label") == whole
+    # Nothing holds the focus: Tab goes on.
+    tab_to(page, "Another event of this unit")
+
+
+class SerialUnit(UnitThread):
+    """A simulated unit on a pseudo terminal instead of TCP."""
+
+    def plug_in(self) -> None:
+        self._stack = AsyncExitStack()
+
+        async def served() -> str:
+            return (await self._stack.enter_async_context(serve_pty(self.unit))).path
+
+        self.path = asyncio.run_coroutine_threadsafe(served(), self._loop).result(PATIENCE_S)
+
+    def unplug(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(PATIENCE_S)
+
+
+@contextmanager
+def serial_unit(serial: str) -> Iterator[SerialUnit]:
+    """Serve a unit with one event on a pseudo terminal until the block ends."""
+    simulated = SimulatedUnit(serial)
+    simulated.record_event(seed=1)
+    unit = SerialUnit(simulated)
+    try:
+        yield unit
+    finally:
+        unit.close()
+
+
+def test_a_unit_at_a_serial_port_is_opened_and_read(visit: Open) -> None:
+    with serial_unit("SIM0702") as unit:
+        seen = visit()
+        page = seen.page
+        page.get_by_label("Serial port of the relay's machine").fill(unit.path)
+        page.get_by_role("button", name="Open").last.click()
+        expect(page.get_by_role("heading", name="Unit SIM0702")).to_be_visible()
+        expect(page.get_by_text(f"serial:{unit.path}:38400").first).to_be_visible()
+        page.get_by_role("link", name="Events").click()
+        expect(page.get_by_text("1 event", exact=True)).to_be_visible()
+        page.get_by_role("link", name="Open event 0").click()
+        expect(page.get_by_role("img")).to_have_count(4)
+
+
+def test_samples_that_nobody_vouches_for_are_left_out_and_counted(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0703", events=1)
+
+    def damage() -> None:
+        stored = unit.unit._memory.stored
+        image = bytearray(stored[0].image)
+        half = (BODY_OFFSET + len(image)) // 2
+        image[half : half + 64] = bytes((0x77,)) * 64  # no block begins so
+        stored[0] = replace(stored[0], image=bytes(image))
+
+    unit.do(damage)
+    seen = visit(at(unit, "event/0"))
+    page = seen.page
+    expect(page.get_by_text("samples could not be vouched for and are left out.")).to_be_visible()
+    expect(page.get_by_text("not every sample could be vouched for").first).to_be_visible()
+    expect(page.get_by_role("img")).to_have_count(4)
+    seen.look("waveform-partial")
+
+
+def test_without_a_range_geophones_are_shown_in_counts(new_unit: NewUnit, visit: Open) -> None:
+    simulated = SimulatedUnit("SIM0704")
+    # Nobody says the range: a still record has no peak to tell it by, and the setup's is new to us.
+    simulated.record_event(counts=np.zeros((4, 300), np.int16))
+    head, *rest = simulated._setup_block.split(SENSITIVITY)
+    place = RANGE_AFTER_SENSITIVITY - len(SENSITIVITY)
+    unheard = [part[:place] + b"\x07" + part[place + 1 :] for part in rest]
+    simulated._setup_block = SENSITIVITY.join([head, *unheard])
+    unit = new_unit("SIM0704", events=0, unit=simulated)
+    seen = visit(at(unit, "event/0"))
+    page = seen.page
+    expect(page.get_by_text("The range is unknown")).to_be_visible()
+    expect(page.locator(".chart-unit").first).to_have_text("counts")
+    seen.look("waveform-no-range")
