@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
-from browser import NewUnit, Open, at
+from browser import NARROW, NewUnit, Open, at
 from playwright.sync_api import Page, expect
 from unit_thread import PATIENCE_S, UnitThread
 
@@ -78,6 +78,21 @@ def test_a_unit_is_opened_read_and_zoomed_by_keyboard_alone(new_unit: NewUnit, v
     assert page.get_by_role("img").first.get_attribute("aria-label") == whole
     # Nothing holds the focus: Tab goes on.
     tab_to(page, "Another event of this unit")
+
+
+def test_on_a_phone_events_are_seen_first_and_filters_on_demand(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0705")
+    seen = visit()
+    page = seen.page
+    page.set_viewport_size(NARROW)
+    seen.go(at(unit, "events"))
+    expect(page.get_by_role("link", name="Open event 2")).to_be_in_viewport()
+    expect(page.get_by_label("Project contains")).to_be_hidden()
+    page.get_by_text("Filter", exact=True).click()
+    page.get_by_label("Project contains").fill("nowhere")
+    expect(page.get_by_text("No event matches the filters.")).to_be_visible()
 
 
 class SerialUnit(UnitThread):

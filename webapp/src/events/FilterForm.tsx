@@ -1,4 +1,5 @@
 // Which events are to be seen, as somebody types it; the page turns it into filters.
+import { useState } from "preact/hooks";
 import { unitsOf } from "../state";
 import { factorTo } from "../waveform/convert";
 import { words } from "../words";
@@ -45,14 +46,19 @@ export function FilterForm({ typed, onTyped }: { typed: Typed; onTyped: (typed: 
       />
     </label>
   );
+  // On a phone the events come first.
+  const [isOpen] = useState(() => matchMedia("(min-width: 40rem)").matches);
   return (
-    <form class="filters" role="search" aria-label={text.filters} onSubmit={(event) => event.preventDefault()}>
-      {field("minPvs", text.minPvs(unitsOf.value), "number")}
-      {field("minDb", text.minDb, "number")}
-      {field("since", text.from, "time")}
-      {field("until", text.to, "time")}
-      {field("project", text.projectHas, "text")}
-      <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{text.clear}</button>
-    </form>
+    <details open={isOpen}>
+      <summary>{text.filters}</summary>
+      <form class="filters" role="search" aria-label={text.filters} onSubmit={(event) => event.preventDefault()}>
+        {field("minPvs", text.minPvs(unitsOf.value), "number")}
+        {field("minDb", text.minDb, "number")}
+        {field("since", text.from, "time")}
+        {field("until", text.to, "time")}
+        {field("project", text.projectHas, "text")}
+        <button type="button" onClick={() => onTyped(NOTHING_TYPED)}>{text.clear}</button>
+      </form>
+    </details>
   );
 }
