@@ -136,13 +136,14 @@ def bench_commits(folder: Path) -> None:
             f"{(time.perf_counter() - began) * 1e3:.1f} ms",
         )
         keys, grown = iter(range(10**6)), several[:-1]
+        last_address = int.from_bytes(listed[-1].key, "big")
 
         def append() -> None:
             nonlocal seen
             number = next(keys)
             event = Event(
                 index=len(grown),
-                key=listed[-1].key,
+                key=(last_address + number * 0x500).to_bytes(4, "big"),
                 timestamp_unit=T0 + timedelta(days=9, seconds=number),
                 peaks=listed[-1].peaks,
                 project=None,

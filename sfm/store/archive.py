@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, tuple_, update
 
 from minimateplus.model import Event, Peaks
 from sfm import forms
@@ -36,6 +36,17 @@ AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 ANY_ZONE = "*"
 """The unit that stands for all others in the table of zones."""
+
+# Said at every new event, so put together once.
+_KNOWN = select(
+    recordings.c.id,
+    recordings.c.waveform_key,
+    recordings.c.event_timestamp,
+    recordings.c.content_hash,
+).where(
+    recordings.c.serial == bindparam("of"),
+    recordings.c.waveform_key.in_(bindparam("keys", expanding=True)),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -537,14 +548,10 @@ def timestamp_text(event: Event) -> str:
 
 
 def _known(connection: Connection, serial: str, keys: Iterable[str]) -> dict[_Identity, int]:
-    r, ordered = recordings.c, sorted(keys)
+    ordered = sorted(keys)
     found: dict[_Identity, int] = {}
     for at in range(0, len(ordered), AT_ONCE):
-        rows = connection.execute(
-            select(r.id, r.waveform_key, r.event_timestamp, r.content_hash).where(
-                r.serial == serial, r.waveform_key.in_(ordered[at : at + AT_ONCE])
-            )
-        )
+        rows = connection.execute(_KNOWN, {"of": serial, "keys": ordered[at : at + AT_ONCE]})
         found |= {(key, at_, bytes(content)): number for number, key, at_, content in rows.all()}
     return found
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
@@ -32,6 +32,16 @@ from sfm.store.statements import insert_unless_there, json_text
 
 devices, events = schema.cached_devices, schema.cached_events
 waveforms, chunks = schema.cached_waveforms, schema.download_chunks
+
+# Said at every new event, so put together once.
+_DEVICE = select(devices).where(devices.c.conn_key == bindparam("of")).with_for_update()
+_SET = update(devices).where(devices.c.conn_key == bindparam("of"))
+_SLOTS = {
+    table: select(table.c["index"], table.c.waveform_key, table.c.event_timestamp)
+    .where(table.c.conn_key == bindparam("of"))
+    .order_by(table.c["index"])
+    for table in (events, waveforms)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,7 @@ def write_info(
         _set(
             connection,
             origin,
+            taken,
             info_json=json_text(info),
             info_read_at=origin.read_at_text,
             info_began_mono=origin.began_mono,
@@ -207,6 +218,7 @@ def write_list(
     _set(
         connection,
         origin,
+        taken,
         probe_json=json_text(_probe_form(probe)),
         list_count=len(listed),
         list_read_at=origin.read_at_text if is_servable else None,
@@ -241,6 +253,7 @@ def write_waveform(
     }
     connection.execute(insert(waveforms), [row])
     forget_chunks(connection, origin.conn_key, event)
+    _set(connection, origin, taken)
     return taken
 
 
@@ -264,8 +277,7 @@ def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int 
     Its list and waveforms stay. Of a unit that nothing was written of yet it is remembered: a
     writer that read the settings of before finds the version moved on.
     """
-    query = select(devices).where(devices.c.conn_key == conn_key).with_for_update()
-    row = connection.execute(query).first()
+    row = connection.execute(_DEVICE, {"of": conn_key}).first()
     if row is None:
         if seen is not None:
             return Fenced(-1, 0)  # as with the other writes; of which epoch it was nobody knows
@@ -411,10 +423,12 @@ def contradictions(connection: Connection) -> list[str]:
 
 
 def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fenced:
-    """Lock the device's rows for a write; clear them if they are of another epoch or unit."""
-    row = connection.execute(
-        select(devices).where(devices.c.conn_key == origin.conn_key).with_for_update()
-    ).first()
+    """
+    Lock the device's rows for a write; clear them if they are of another epoch or unit.
+
+    Returns the version that they will have; ``_set`` writes it.
+    """
+    row = connection.execute(_DEVICE, {"of": origin.conn_key}).first()
     if row is None:
         if seen is not None:
             # The rows that the writer knows of are gone: another database, or somebody's cleaning.
@@ -425,31 +439,26 @@ def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fen
         return Fenced(row.epoch, row.version)
     if row.epoch != origin.epoch or row.serial not in (None, origin.serial):
         _clear(connection, origin.conn_key)
-    version = int(row.version) + 1
-    _set(
-        connection,
-        origin,
-        epoch=origin.epoch,
-        serial=origin.serial,
-        simulated=origin.simulated,
-        version=version,
-    )
-    return version
+    return int(row.version) + 1
 
 
 def _locked(connection: Connection, conn_key: str) -> Row[Any]:
     """Return the device's row, locked until the transaction ends; made if it was not there."""
     empty = {"conn_key": conn_key, "epoch": -1, "epoch_reason": "", "version": 0}
     connection.execute(insert_unless_there(connection, devices), [empty])
-    return connection.execute(
-        select(devices).where(devices.c.conn_key == conn_key).with_for_update()
-    ).one()
+    return connection.execute(_DEVICE, {"of": conn_key}).one()
 
 
-def _set(connection: Connection, origin: Origin, **values: Any) -> None:
-    connection.execute(
-        update(devices).where(devices.c.conn_key == origin.conn_key).values(**values)
-    )
+def _set(connection: Connection, origin: Origin, version: int, **values: Any) -> None:
+    """Write down whose rows these are now, at which version, and what else is said of them."""
+    values |= {
+        "of": origin.conn_key,
+        "epoch": origin.epoch,
+        "serial": origin.serial,
+        "simulated": origin.simulated,
+        "version": version,
+    }
+    connection.execute(_SET, values)
 
 
 def _clear(connection: Connection, conn_key: str) -> None:
@@ -468,13 +477,10 @@ def _slots(
     connection: Connection, table: Table, conn_key: str, index: int | None = None
 ) -> list[_Slot]:
     """Return the slots of a device that stand in that table, in order, or that one slot."""
-    t = table.c
-    query = (
-        select(t["index"].label("slot"), t.waveform_key, t.event_timestamp)
-        .where(t.conn_key == conn_key)
-        .order_by(t["index"])
-    )
-    rows = connection.execute(query if index is None else query.where(t["index"] == index))
+    query = _SLOTS[table]
+    if index is not None:
+        query = query.where(table.c["index"] == index)
+    rows = connection.execute(query, {"of": conn_key})
     return [(slot, (key, timestamp)) for slot, key, timestamp in rows.all()]
 
 
