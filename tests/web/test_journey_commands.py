@@ -72,6 +72,7 @@ def test_a_command_whose_answer_did_not_come_is_shown_as_unknown_and_not_given_a
     monitoring = block(seen, "Monitoring")
     monitoring.get_by_role("button", name="Stop monitoring", exact=True).click()
     expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
+    expect(monitoring.get_by_text("no answer to stop monitoring (97) within 1.5 s")).to_be_visible()
     seen.look("commands-unknown")
     monitoring.get_by_role("button", name="Read the unit now").click()
     expect(block(seen, "State now").get_by_text("from unit,")).to_be_visible()
