@@ -48,26 +48,30 @@ def relay(*words: str, database: Path | None = None, **settings: str) -> Iterato
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert started.stderr is not None
+    err = started.stderr
+    assert err is not None
     limit = threading.Timer(PATIENCE_S, started.kill)
     limit.start()
     try:
         said, base = "", None
-        while base is None and (line := started.stderr.readline()):
+        while base is None and (line := err.readline()):
             said += line
             base = re.search(r"answers at (\S+);", line)
         assert base is not None, said
         if "insecure" in "".join(words):
-            said += started.stderr.readline()
+            said += err.readline()
         # The bound is for the start. What it says from now on must not fill the pipe.
         limit.cancel()
-        drained = threading.Thread(target=started.stderr.read, daemon=True)
+        later: list[str] = []
+        drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
         drained.start()
         try:
             yield Relay(base[1], said)
         finally:
+            died = started.poll()
             started.terminate()
             drained.join()
+        assert died is None, f"the relay ended by itself ({died}): {''.join(later)[-4000:]}"
     finally:
         limit.cancel()
         started.terminate()

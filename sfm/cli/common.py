@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import signal
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
@@ -118,7 +117,18 @@ def run_blocking(main: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    with contextlib.suppress(AttributeError, ValueError):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    app()
+    """
+    Run the command line.
+
+    A reader who has seen enough (``| head``) ends it without a word. Not by the signal that the
+    system has for it: that would end a relay, or a command to a unit, when anybody hung up on it.
+    """
+    try:
+        try:
+            app()
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer has no reader either, and would be complained of at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None

@@ -156,6 +156,15 @@ def test_a_page_of_another_site_is_allowed_nothing(local: Relay) -> None:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+def test_a_reader_who_hangs_up_before_his_answer_ends_nothing(local: Relay) -> None:
+    ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for _ in range(200):
+        # The first word of an answer meets a closed link, the next one is a broken pipe.
+        with socket.create_connection(("127.0.0.1", local.port), timeout=PATIENCE_S) as link:
+            link.sendall(ask)
+    assert httpx.get(f"{local.base}/health").status_code == 200
+
+
 class _Wire(asyncio.Transport):
     """The server's end of a connection that goes nowhere."""
 

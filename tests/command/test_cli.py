@@ -228,3 +228,18 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(unit: Served) -> None:
 )
 def test_a_sparkline_shows_the_largest_magnitude(values: list[float], told: str) -> None:
     assert terminal.sparkline(values) == told
+
+
+@pytest.mark.parametrize("words", [["--help"], ["doctor", "--json"], ["doctor"]])
+def test_a_reader_who_has_seen_enough_ends_it_without_a_word(words: list[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)  # as behind | head, once it has gone
+    with os.fdopen(writes, "wb") as gone:
+        ran = subprocess.run(
+            [*COMMAND, *words],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (1, "")
