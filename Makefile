@@ -17,7 +17,8 @@ run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one t
 	@$(BIN)/seismo-relay demo
 
 test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they need
-	$(BIN)/pytest --numprocesses logical --dist loadfile
+	$(BIN)/pytest --numprocesses logical --dist loadfile -m "not alone"
+	$(BIN)/pytest -m alone
 
 check: $(VENV)/.dev ## Format, lint, types, import floors, those of the web app
 	$(BIN)/ruff format --check

@@ -52,7 +52,7 @@ FAILED_LOAD = "Failed to load resource: "
 """What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
 
 
-BRISK = {"SFM_REPLY_S": "1.5", "SFM_CONNECT_S": "2", "SFM_KEEP_OPEN_S": "0"}
+BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""
 
 NewUnit = Callable[..., UnitThread]

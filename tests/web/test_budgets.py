@@ -1,9 +1,9 @@
 """
 What the web app may cost: transfer, the first thing to see, a redraw, how long it hears nobody.
 
-The figures are the issue's and are asserted. Since other work on the machine only ever makes them
-worse, the best of some tries counts, and the first that is good ends them. ``benchmarks/`` has the
-figures themselves.
+The limits are asserted, so these tests run alone, after all others. Since other work on the machine
+only ever makes a figure worse, the best of some tries counts, and the first that is good ends them.
+``benchmarks/`` has the figures themselves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
 pytest_plugins = ["web_world"]
+pytestmark = pytest.mark.alone
 
 WATCHING = ROOT / "benchmarks" / "watching.js"
 TRIES = 8

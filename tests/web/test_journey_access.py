@@ -142,11 +142,11 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
         )
         assert refused == 403, "and is refused without it"
     seen.go(at(guarded.unit, "events"))
-    expect(page.get_by_text("2 events")).to_be_visible()
+    expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     if rank == 0:
         before = len(seen.requests("/device/events"))
         page.get_by_role("button", name="Refresh: Events").click()
-        expect(page.get_by_text("2 events")).to_be_visible()
+        expect(page.get_by_text("2 events", exact=True)).to_be_visible()
         assert all("force" not in query for query in seen.requests("/device/events")[before:])
 
     page.get_by_role("link", name="Cache").click()
@@ -167,7 +167,7 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
 def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visit: Open) -> None:
     for_all = visit(at(guarded.other, "events"), at=guarded.base)
     sign_in(for_all, guarded.tokens["operator"])
-    expect(for_all.page.get_by_text("2 events")).to_be_visible()
+    expect(for_all.page.get_by_text("2 events", exact=True)).to_be_visible()
 
     seen = visit(at=guarded.base)
     seen.fails = True
@@ -179,7 +179,7 @@ def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visi
     seen.look("connect-as-limited")
     registered.get_by_role("link", name="SIM0401").click()
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("2 events")).to_be_visible()
+    expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     seen.go(at(guarded.other))
     expect(page.get_by_role("alert").first).to_contain_text("Your token is not good for this.")
     expect(page.get_by_text("SIM0402")).to_have_count(0)
@@ -204,7 +204,7 @@ def test_a_session_that_is_over_meanwhile_is_asked_for_again(guarded: Guarded, v
     seen.fails = True
     page = seen.page
     sign_in(seen, guarded.tokens["viewer"])
-    expect(page.get_by_text("2 events")).to_be_visible()
+    expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     page.context.clear_cookies()
     seen.step(15)
     expect(page.get_by_role("dialog", name="A token is needed")).to_be_visible()
@@ -212,4 +212,4 @@ def test_a_session_that_is_over_meanwhile_is_asked_for_again(guarded: Guarded, v
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     sign_in(seen, guarded.tokens["viewer"], by_bar=True)
-    expect(page.get_by_text("2 events")).to_be_visible()
+    expect(page.get_by_text("2 events", exact=True)).to_be_visible()

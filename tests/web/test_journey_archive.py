@@ -136,7 +136,7 @@ def test_a_relay_that_went_away_says_so_and_comes_back(new_unit: NewUnit, visit:
     with relay() as started:
         seen = visit(at(unit, "events"), at=started.base)
         seen.fails = True
-        expect(seen.page.get_by_text("3 events")).to_be_visible()
+        expect(seen.page.get_by_text("3 events", exact=True)).to_be_visible()
     seen.step(15)
     expect(seen.page.get_by_text("The relay does not answer.").first).to_be_visible()
     expect(seen.page.get_by_text("last known").first).to_be_visible()

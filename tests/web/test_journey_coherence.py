@@ -78,13 +78,13 @@ def test_after_an_erase_at_the_keypad_nothing_old_stands_under_a_new_date(
     unit = new_unit("SIM0201", events=0, unit=recorded("SIM0201"))
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     assert listed(page) == truth(unit)
     # Two of them are archived with their samples, the waveform is held by the cache.
     page.get_by_role("link", name="Open event 1").click()
     expect(page.get_by_role("img")).to_have_count(4)
     seen.go(at(unit, "events"))
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
 
     before = erase_and_record_as_many(unit)
     seen.step(POLL_S)
@@ -118,7 +118,7 @@ def test_the_banner_of_an_erase_leads_to_the_archived_records_and_can_be_put_awa
     unit = new_unit("SIM0202")
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     unit.do(unit.unit.erase)
     seen.step(POLL_S)
     expect(page.get_by_text("The unit's memory was erased.")).to_be_visible()
@@ -187,7 +187,7 @@ def test_a_row_chosen_before_an_erase_opens_with_a_word_of_warning(
     unit = new_unit("SIM0205", events=0, unit=recorded("SIM0205"))
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     erase_and_record_as_many(unit)
     # The list has not looked since.
     page.get_by_role("link", name="Open event 0").click()
@@ -202,7 +202,7 @@ def test_another_unit_at_the_same_address_is_told_by_name(new_unit: NewUnit, vis
     unit = new_unit("SIM0206")
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     other = SimulatedUnit("SIM0207", seed=9)
     first = other.now_unit - timedelta(days=1)
     for number in range(3):
@@ -226,7 +226,7 @@ def test_a_lost_link_leaves_what_is_known_marked_as_such_until_it_is_back(
     page = seen.page
     expect(page.get_by_text("6.8 V")).to_be_visible()
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     unit.unplug()
     seen.step(POLL_S)
     expect(page.get_by_role("alert").first).to_contain_text(
@@ -252,7 +252,7 @@ def test_a_lost_link_leaves_what_is_known_marked_as_such_until_it_is_back(
     unit.plug_in()
     page.get_by_role("link", name="Events").click()
     forced(seen)
-    expect(page.get_by_text("4 events")).to_be_visible()
+    expect(page.get_by_text("4 events", exact=True)).to_be_visible()
     expect(page.get_by_text("last known")).to_have_count(0)
     expect(page.get_by_role("alert")).to_have_count(0)
     assert listed(page) == truth(unit)

@@ -72,7 +72,7 @@ def test_a_command_whose_answer_did_not_come_is_shown_as_unknown_and_not_given_a
     monitoring = block(seen, "Monitoring")
     monitoring.get_by_role("button", name="Stop monitoring", exact=True).click()
     expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
-    expect(monitoring.get_by_text("no answer to stop monitoring (97) within 1.5 s")).to_be_visible()
+    expect(monitoring.get_by_text("no answer to stop monitoring (97) within 4 s")).to_be_visible()
     seen.look("commands-unknown")
     monitoring.get_by_role("button", name="Read the unit now").click()
     expect(block(seen, "State now").get_by_text("from unit,")).to_be_visible()
@@ -248,7 +248,7 @@ def test_a_unit_is_dropped_from_the_cache_and_read_anew(new_unit: NewUnit, visit
     unit = new_unit("SIM0310")
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     unit.do(unit.unit.erase)
     page.get_by_role("button", name="Refresh: Events").click()
     expect(page.get_by_text("The unit's memory was erased.")).to_be_visible()

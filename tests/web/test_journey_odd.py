@@ -60,7 +60,7 @@ def test_a_unit_is_opened_read_and_zoomed_by_keyboard_alone(new_unit: NewUnit, v
     page.keyboard.press("Enter")
     tab_to(page, "Events")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     tab_to(page, "Open event 2")
     page.keyboard.press("ArrowDown")
     assert told(page) == "Open event 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import re
@@ -14,7 +15,7 @@ from browser import NewUnit, Open, Watched, at
 from playwright.sync_api import Page, expect
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.serve import Pace
+from minimateplus.simulator.roads import WholeRoad
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
 pytest_plugins = ["web_world"]
@@ -83,13 +84,13 @@ def test_connect_read_see_an_event_arrive_open_its_waveform_and_zoom(
     seen.look("unit")
 
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     assert [row[0] for row in rows(page)] == ["2", "1", "0"]
     seen.look("events")
     recorded = unit.do(lambda: unit.unit.record_event(seed=77))
     seen.step(POLL_S)
     expect(page.get_by_text("One new event arrived.")).to_be_visible()
-    expect(page.get_by_text("4 events")).to_be_visible()
+    expect(page.get_by_text("4 events", exact=True)).to_be_visible()
     [newest, *_] = rows(page)
     assert recorded.timestamp_unit is not None
     assert newest[:3] == ["3", recorded.key.hex(), f"{recorded.timestamp_unit:%Y-%m-%d %H:%M:%S}"]
@@ -183,7 +184,7 @@ def test_while_force_is_on_every_read_carries_it_and_a_new_visit_does_not(
     seen.asked.clear()
     before = unit.do(lambda: unit.unit.exchanges)
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     seen.look("forced")
     page.get_by_role("link", name="Open event 2").click()
     expect(page.get_by_role("img")).to_have_count(4)
@@ -204,7 +205,7 @@ def test_while_force_is_on_every_read_carries_it_and_a_new_visit_does_not(
     page.get_by_role("button", name="Stop forcing").click()
     seen.asked.clear()
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     assert all("force" not in query for query in seen.requests("/device/events"))
     # Once, beside a block, without the toggle.
     page.get_by_role("button", name="Refresh: Events").click()
@@ -212,7 +213,7 @@ def test_while_force_is_on_every_read_carries_it_and_a_new_visit_does_not(
         pass
     toggle.click()
     page.reload()
-    expect(page.get_by_text("3 events")).to_be_visible()
+    expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     expect(toggle).to_have_attribute("aria-pressed", "false")
     seen.asked.clear()
     seen.step(POLL_S)
@@ -228,7 +229,7 @@ def test_events_are_sorted_filtered_and_reached_by_keyboard(new_unit: NewUnit, v
         unit.do(lambda n=number, p=project: unit.unit.record_event(seed=n, project=p))  # type: ignore[misc]
     seen = visit(at(unit, "events"))
     page = seen.page
-    expect(page.get_by_text("60 events")).to_be_visible()
+    expect(page.get_by_text("60 events", exact=True)).to_be_visible()
     assert len(rows(page)) < 60, "what is out of sight is not drawn"
     page.get_by_role("button", name="PVS").click()
     by_pvs = [float(row[6]) for row in rows(page)]
@@ -305,8 +306,18 @@ def long_unit() -> SimulatedUnit:
     return unit
 
 
+class Brake(WholeRoad):
+    """A road as slow as a test says, frame by frame."""
+
+    delay_s = 0.2
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.sleep(Brake.delay_s)
+        await super().send(data)
+
+
 def test_a_long_download_tells_its_progress_and_can_be_left(new_unit: NewUnit, visit: Open) -> None:
-    unit = new_unit("SIM0106", events=0, unit=long_unit(), pace=Pace(300_000))
+    unit = new_unit("SIM0106", events=0, unit=long_unit(), road=Brake)
     seen = visit(at(unit, "event/0"))
     page = seen.page
     expect(page.get_by_text("chunks,")).to_be_visible()
@@ -314,6 +325,7 @@ def test_a_long_download_tells_its_progress_and_can_be_left(new_unit: NewUnit, v
     expect(page.get_by_text("per second")).to_be_visible()
     seen.look("waveform-downloading")
     page.get_by_role("button", name="Cancel").click()
+    Brake.delay_s = 0.0
     expect(page.get_by_text("You stopped waiting.")).to_be_visible()
     seen.look("waveform-cancelled")
     page.get_by_role("button", name="Read again").click()
