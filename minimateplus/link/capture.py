@@ -79,9 +79,10 @@ class CaptureLink:
         sink: a text file open for writing.
         clock: monotonic seconds.
         started_at: wall clock at the start, for the header; now if not given.
-        note: a sentence for whoever reads the file later.
+        note: a sentence for whoever reads the file later, 500 characters at most.
 
     Raises:
+        ValueError: the note is longer; nobody could read the file.
         CaptureError: the file cannot be written (also from ``send`` and ``receive``).
     """
 
@@ -94,6 +95,8 @@ class CaptureLink:
         started_at: datetime | None = None,
         note: str = "",
     ) -> None:
+        if len(_printable(note)) > MAX_HEADER_CHARS:
+            raise ValueError(f"note: {MAX_HEADER_CHARS} characters at most, got {len(note)}")
         self._inner = inner
         self._sink = sink
         self._clock = clock
@@ -102,7 +105,8 @@ class CaptureLink:
             {
                 "format": FORMAT,
                 "version": VERSION,
-                "link": inner.name,
+                # A name can be longer than a reader of the file takes; that of a replay grows.
+                "link": _printable(inner.name)[:MAX_HEADER_CHARS],
                 "started_at": (started_at or datetime.now(UTC)).isoformat(timespec="seconds"),
                 "note": note,
             }
@@ -272,10 +276,14 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     return value
 
 
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _told(path: str | Path, header: dict[str, object], name: str) -> str:
-    text = str(header.get(name, ""))
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = _printable(str(header.get(name, "")))
     if len(text) > MAX_HEADER_CHARS:
         raise CaptureError(f"{path}: line 1: {name}: longer than {MAX_HEADER_CHARS} characters")
     return text

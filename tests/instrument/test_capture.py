@@ -24,6 +24,7 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Link, open_link
 from minimateplus.link.capture import (
+    MAX_HEADER_CHARS,
     MAX_LINE_BYTES,
     Capture,
     CapturedChunk,
@@ -31,6 +32,7 @@ from minimateplus.link.capture import (
     ReplayLink,
     load_capture,
     open_replay,
+    parse_capture,
 )
 from minimateplus.link.memory import memory_pair
 from minimateplus.simulator import connect_memory
@@ -86,6 +88,28 @@ def test_a_replay_recorded_again_is_the_same_conversation(tmp_path: Path) -> Non
     first = [(c.side, c.data) for c in load_capture(path).chunks]
     (tmp_path / "two.jsonl").write_text(again.getvalue())
     assert [(c.side, c.data) for c in load_capture(tmp_path / "two.jsonl").chunks] == first
+
+
+@pytest.mark.parametrize("name", ["y" * 501, "replay of " * 100, "\x1b" * 200])
+def test_a_file_of_ours_can_be_read_however_long_the_links_name_is(name: str) -> None:
+    class Named(WholeRoad):
+        @property
+        def name(self) -> str:
+            return name
+
+    sink = io.StringIO()
+    CaptureLink(Named(memory_pair("sim")[0]), sink)
+    told = parse_capture(sink.getvalue().encode(), "ours").link
+    assert len(told) == MAX_HEADER_CHARS
+    assert told[:4] in (name[:4], "\\x1b")
+
+
+@pytest.mark.parametrize("note", ["n" * 501, "\x1b" * 200])
+def test_a_note_that_nobody_could_read_again_is_refused_at_once(note: str) -> None:
+    sink = io.StringIO()
+    with pytest.raises(ValueError, match="500 characters at most"):
+        CaptureLink(memory_pair("sim")[0], sink, note=note)
+    assert sink.getvalue() == ""
 
 
 def test_the_file_is_plain_lines_of_json(tmp_path: Path) -> None:
