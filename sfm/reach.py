@@ -177,16 +177,21 @@ class Reach:
         ):
             raise _forbidden(address)
 
+    def allows(self, address: Address, *, is_local: bool) -> bool:
+        """Whether ``check`` lets that address pass."""
+        try:
+            self.check(address, is_local=is_local)
+        except ForbiddenAddressError:
+            return False
+        return True
+
     def has_port(self, path: str, *, is_local: bool) -> bool:
         """Whether a serial port may be asked for, at the usual speed or at a registered one."""
         known = {a.number for a in self._registered if (a.kind, a.target) == ("serial", path)}
-        for baud in known | {DEFAULT_BAUD}:
-            try:
-                self.check(Address("serial", path, baud), is_local=is_local)
-            except ForbiddenAddressError:
-                continue
-            return True
-        return False
+        return any(
+            self.allows(Address("serial", path, baud), is_local=is_local)
+            for baud in known | {DEFAULT_BAUD}
+        )
 
     async def resolve(self, address: Address) -> Address:
         """

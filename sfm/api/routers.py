@@ -77,11 +77,11 @@ async def get_health(request: Request, _: Nothing) -> Response:
 async def get_units(request: Request, _: Nothing) -> Response:
     """Registered units that whoever asks may use, by name; asks none of them."""
     actor, gateway = actor_of(request), gateway_of(request)
-    named = {name: gateway.conn_key(at) for name, at in gateway.settings.registered.items()}
     units = [
         {"name": name, "conn_key": conn_key}
-        for name, conn_key in sorted(named.items())
-        if actor.may_use(conn_key)
+        for name, address in sorted(gateway.settings.registered.items())
+        if actor.may_use(conn_key := gateway.conn_key(address))
+        and gateway.reach.allows(address, is_local=actor.token_id is None)
     ]
     return Response(orjson.dumps({"units": units}), media_type="application/json")
 

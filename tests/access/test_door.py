@@ -443,6 +443,17 @@ def test_everybody_is_told_the_names_of_the_registered_units_that_he_may_use() -
     ]
 
 
+def test_a_registered_unit_that_may_not_be_reached_is_told_to_nobody() -> None:
+    units = {"north": "tcp://10.0.0.6", "south": "tcp://10.9.9.9"}
+
+    async def main() -> list[str]:
+        async with door(real=True, units=units, reach=["10.9.0.0/16"]) as found:
+            answer = await found.ask("GET", "/units", secret=found.token("t", Role.VIEWER))
+            return [one["name"] for one in answer.json()["units"]]
+
+    assert run(main()) == ["south"]
+
+
 def found_ports() -> list[SerialPort]:
     names = {"/dev/ttyS9": None, "/dev/ttyUSB8": "FT232R", "/dev/ttyUSB9": "CP2102"}
     return [SerialPort(*name) for name in names.items()]

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import numpy as np
@@ -34,8 +34,6 @@ from minimateplus.simulator.unit import NEVER_SET_UNIT
 from sfm.forms import COUNTS_DTYPE
 from sfm.store import Store, Wanted, mirror
 from sfm.store.samples_at_rest import digest
-
-T = TypeVar("T")
 
 SERIAL = "SIM0001"
 BAUD = 1_500_000

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from chromium import ARGUMENTS, CHROMIUM
+from numpy.typing import NDArray
 from peers import lack
 from playwright.sync_api import (
     Browser,
@@ -50,7 +52,8 @@ KEPT = {("light", "wide"), ("dark", "narrow")}
 """Looks of which a picture is kept."""
 FAILED_LOAD = "Failed to load resource: "
 """What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
-
+MOST_TRANSFER_BYTES = 60_000
+"""What all of the app may weigh on a modem's road; the build holds it too (``pack.mjs``)."""
 
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""
@@ -116,7 +119,7 @@ class Watched:
         policy = response.headers.get("content-security-policy", "")
         if not response.url.startswith(self.base):
             return
-        if "default-src 'none'" not in policy and "default-src 'self'" not in policy:
+        if "default-src 'none'" not in policy:
             self.wrong.append(f"no policy with {response.url}: {policy!r}")
         if "unsafe-" in policy:
             self.wrong.append(f"a policy that is unsafe with {response.url}: {policy!r}")
@@ -173,6 +176,20 @@ class Watched:
         """Close the page; whatever was wrong with it fails the test."""
         self.page.context.close()
         assert not self.wrong, "\n".join(self.wrong)
+
+
+def rows(page: Page) -> list[list[str]]:
+    """Return the cells of the events in sight, in a unit's list or the archive's."""
+    found: list[list[str]] = page.eval_on_selector_all(
+        ".events-table tbody tr:not(.spacer)",
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))",
+    )
+    return found
+
+
+def ground(seed: int) -> NDArray[np.int16]:
+    """Return samples that take as many bytes whatever the seed, so that keys are equal too."""
+    return np.random.default_rng(seed).integers(-900, 900, (4, 300)).astype(np.int16)
 
 
 def at(unit: UnitThread, rest: str = "") -> str:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from browser import ROOT, WIDE, NewUnit, at
+from browser import MOST_TRANSFER_BYTES, ROOT, WIDE, NewUnit, at
 from playwright.sync_api import Browser, Page
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.blast import Blast
@@ -29,7 +27,6 @@ WATCHING = ROOT / "benchmarks" / "watching.js"
 TRIES = 8
 SLOWER = 4
 """A cheap phone's processor beside this one, as Chromium's makers take it."""
-MOST_TRANSFER_BYTES = 60_000
 MOST_FIRST_PAINT_MS = 1000.0
 MOST_REDRAW_MS = 50.0
 MOST_TASK_MS = 200.0
@@ -102,61 +99,56 @@ def test_something_useful_is_seen_within_a_second_on_a_slow_machine(
     assert best(measure, MOST_FIRST_PAINT_MS) < MOST_FIRST_PAINT_MS
 
 
-def longest_unit(serial: str, events: int, **road: Any) -> UnitThread:
-    """Return a unit that holds events of the greatest length: 53,248 samples of each channel."""
+def longest(serial: str, events: int) -> SimulatedUnit:
+    """Return a unit that holds events of the greatest length."""
     setup = replace(DEFAULT_SETUP, sample_rate_hz=4096, record_time_s=13.0)
     unit = SimulatedUnit(serial, setup=setup, memory_bytes=10_000_000)
     for _ in range(events):
         unit.record_event(blast=LONGEST)
-    return UnitThread(unit, **road)
+    return unit
 
 
 def test_four_channels_of_53248_samples_are_redrawn_within_50_ms(
-    browser: Browser, base: str
+    browser: Browser, base: str, new_unit: NewUnit
 ) -> None:
-    unit = longest_unit("SIM0602", 1)
-    try:
-        page = opened(browser)
-        page.goto(f"{base}/{at(unit, 'event/0')}")
-        page.wait_for_selector(".u-over")
-        samples = unit.do(lambda: unit.unit.counts_of(0)).shape[1]
-        assert samples >= SAMPLES
-        page.get_by_text(str(samples), exact=True).wait_for()
+    unit = new_unit("SIM0602", events=0, unit=longest("SIM0602", 1))
+    page = opened(browser)
+    page.goto(f"{base}/{at(unit, 'event/0')}")
+    page.wait_for_selector(".u-over")
+    samples = unit.do(lambda: unit.unit.counts_of(0)).shape[1]
+    assert samples >= SAMPLES
+    page.get_by_text(str(samples), exact=True).wait_for()
 
-        def redraw() -> float:
-            page.evaluate("(key) => watching.key(key)", "+")
-            drawn, _ = page.evaluate("(key) => watching.key(key)", "0")
-            assert drawn > 0
-            return float(drawn)
+    def redraw() -> float:
+        page.evaluate("(key) => watching.key(key)", "+")
+        drawn, _ = page.evaluate("(key) => watching.key(key)", "0")
+        assert drawn > 0
+        return float(drawn)
 
-        assert best(redraw, MOST_REDRAW_MS) < MOST_REDRAW_MS
-        page.context.close()
-    finally:
-        unit.close()
+    assert best(redraw, MOST_REDRAW_MS) < MOST_REDRAW_MS
+    page.context.close()
 
 
 def test_the_page_is_never_deaf_for_more_than_200_ms_while_a_record_comes_in(
-    browser: Browser, base: str
+    browser: Browser, base: str, new_unit: NewUnit
 ) -> None:
     # A record is held by the relay once it was read: each try takes the next one.
-    unit = longest_unit("SIM0603", TRIES, pace=Pace(1_500_000))
-    try:
-        page = opened(browser)
-        page.goto(f"{base}/{at(unit, 'events')}")
-        page.wait_for_selector(".events-table tbody a")
-        page.evaluate("watching.longestTask()")
-        events = iter(range(TRIES))
+    held = longest("SIM0603", TRIES)
+    unit = new_unit("SIM0603", events=0, unit=held, pace=Pace(1_500_000))
+    page = opened(browser)
+    page.goto(f"{base}/{at(unit, 'events')}")
+    page.wait_for_selector(".events-table tbody a")
+    page.evaluate("watching.longestTask()")
+    events = iter(range(TRIES))
 
-        def download() -> float:
-            page.evaluate("to => { location.hash = to; }", at(unit, f"event/{next(events)}"))
-            page.wait_for_selector("progress")
-            page.wait_for_selector(".u-over")
-            longest: float = page.evaluate("watching.longestTask()")
-            page.evaluate("to => { location.hash = to; }", at(unit, "events"))
-            page.wait_for_selector(".events-table")
-            return longest
+    def download() -> float:
+        page.evaluate("to => { location.hash = to; }", at(unit, f"event/{next(events)}"))
+        page.wait_for_selector("progress")
+        page.wait_for_selector(".u-over")
+        task: float = page.evaluate("watching.longestTask()")
+        page.evaluate("to => { location.hash = to; }", at(unit, "events"))
+        page.wait_for_selector(".events-table")
+        return task
 
-        assert best(download, MOST_TASK_MS) < MOST_TASK_MS
-        page.context.close()
-    finally:
-        unit.close()
+    assert best(download, MOST_TASK_MS) < MOST_TASK_MS
+    page.context.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import numpy as np
-from browser import NewUnit, Open, Watched, at
-from numpy.typing import NDArray
+from browser import NewUnit, Open, Watched, at, ground
 from playwright.sync_api import expect
 from relay_process import relay
 from unit_thread import UnitThread
@@ -18,10 +16,6 @@ pytest_plugins = ["web_world"]
 PAGE = 200
 """Recordings that the page asks for at once."""
 FIRST = datetime(2026, 3, 1, 6, 0, 0)
-
-
-def ground(seed: int) -> NDArray[np.int16]:
-    return np.random.default_rng(seed).integers(-900, 900, (4, 300)).astype(np.int16)
 
 
 def archived(seen: Watched, unit: UnitThread, count: int) -> None:

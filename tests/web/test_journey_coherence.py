@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import numpy as np
 import pytest
-from browser import NewUnit, Open, Watched, at
-from numpy.typing import NDArray
+from browser import NewUnit, Open, Watched, at, ground, rows
 from playwright.sync_api import Page, expect
 from unit_thread import UnitThread
 
@@ -17,11 +15,6 @@ from minimateplus.simulator.unit import NEVER_SET_UNIT
 pytest_plugins = ["web_world"]
 
 POLL_S, LOOK_S = 15, 30
-
-
-def ground(seed: int) -> NDArray[np.int16]:
-    """Return samples that take as many bytes whatever the seed, so that keys are equal too."""
-    return np.random.default_rng(seed).integers(-900, 900, (4, 300)).astype(np.int16)
 
 
 def recorded(serial: str) -> SimulatedUnit:
@@ -36,11 +29,7 @@ def recorded(serial: str) -> SimulatedUnit:
 
 def listed(page: Page) -> list[tuple[str, ...]]:
     """Return number, key, time and the four velocities of each event in sight."""
-    found: list[list[str]] = page.eval_on_selector_all(
-        ".events-table tbody tr:not(.spacer)",
-        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))",
-    )
-    return [tuple(row[:7]) for row in found]
+    return [tuple(row[:7]) for row in rows(page)]
 
 
 def truth(unit: UnitThread) -> list[tuple[str, ...]]:

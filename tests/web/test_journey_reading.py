@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from browser import NewUnit, Open, Watched, at
+from browser import NewUnit, Open, Watched, at, rows
 from playwright.sync_api import Page, expect
 
 from minimateplus.simulator import SimulatedUnit
@@ -23,15 +23,6 @@ pytest_plugins = ["web_world"]
 POLL_S = 15
 LONGEST = 13 * 4096
 """Samples of each channel of the longest record: 13 s at 4,096/s."""
-
-
-def rows(page: Page) -> list[list[str]]:
-    """Return the cells of the events in sight."""
-    found: list[list[str]] = page.eval_on_selector_all(
-        ".events-table tbody tr:not(.spacer)",
-        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))",
-    )
-    return found
 
 
 def age_s(page: Page) -> int:
