@@ -4,9 +4,9 @@
 Those that read stand here, those that change something in ``commanding``; how a conversation goes,
 and what is not promised of it, in ``talk``.
 
-Each verb has one deadline for the whole (``Deadlines.operation_s``) and each exchange its own
-(``Deadlines.reply_s``). Every walk over the unit's memory is bounded, since a corrupted chain of
-keys has been seen in the field (BE9558) [C].
+Each verb has a deadline for its progress (``Deadlines.operation_s``, from one event or chunk to the
+next) and each exchange its own (``Deadlines.reply_s``). Every walk over the unit's memory is
+bounded, since a corrupted chain of keys has been seen in the field (BE9558) [C].
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from minimateplus.errors import (
     KeyChainError,
     MemoryChangedError,
     NoSuchEventError,
+    RecordDiffersError,
     RemoteProtocolError,
 )
 from minimateplus.model import (
@@ -34,7 +35,9 @@ from minimateplus.model import (
     StorageRange,
     UnitInfo,
     Waveform,
+    differing_offsets,
 )
+from minimateplus.talk import Pause
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.samples import read_body
@@ -48,6 +51,8 @@ POLLS_BEFORE_BULK = 3
 """POLLs sent directly before each bulk read, as captured [C]."""
 
 OnProgress = Callable[[Progress], None]
+OnEvent = Callable[[Event], None]
+"""Takes an event of a walk as soon as its record was read."""
 OnImage = Callable[[int, bytes, int], None]
 """Takes a chunk of an event's image: its offset, its bytes, the size of the image in bytes."""
 
@@ -127,11 +132,10 @@ class MiniMate(Commanding):
                 is_empty = await self._read_key(commands.FIRST_EVENT) is None
             else:
                 is_empty = False
-            timestamp = None
+            newest = None
             if last is not None and not is_empty:
                 await self._read_header(last)
-                record = layouts.parse_waveform_record(await self._read_record(last))
-                timestamp = _iso(record.timestamp_unit)
+                newest = await self._read_event(last, 0)
             # Last, so that a recording during the probe cannot leave its counter as it was.
             counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
             return MemoryProbe(
@@ -139,8 +143,11 @@ class MiniMate(Commanding):
                 first_key=first,
                 last_key=last,
                 lifetime_count=counted,
-                last_timestamp=timestamp,
+                last_timestamp=None if newest is None else _iso(newest.timestamp_unit),
                 is_empty=is_empty,
+                last_peaks=None if newest is None else newest.peaks,
+                last_project=None if newest is None else newest.project,
+                last_record=b"" if newest is None else newest.record,
             )
 
     async def count_events(self) -> int:
@@ -154,6 +161,8 @@ class MiniMate(Commanding):
         after: Event | None = None,
         until_key: bytes | None = None,
         on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        pause: Pause | None = None,
     ) -> list[Event]:
         """
         Return the stored events in the order of memory: all, or only those that follow one.
@@ -162,9 +171,13 @@ class MiniMate(Commanding):
             after: an event known from before; read only what follows it. It is read again first.
             until_key: the key of the last event, where the walk may stop (storage range).
             on_progress: called after each event.
+            on_event: called with each event before the next is asked for.
+            pause: awaited after each event but the last. If others used the session meanwhile, the
+                event is visited and compared again before the walk goes on, because it is not known
+                which commands move the unit's one record cursor.
 
         Raises:
-            MemoryChangedError: ``after`` is no longer what it was.
+            MemoryChangedError: ``after``, or an event before a pause, is no longer what it was.
             KeyChainError: the chain of keys loops, is endless, or ends before ``until_key``.
         """
         async with self._operation("reading the event list"):
@@ -174,9 +187,16 @@ class MiniMate(Commanding):
                 async for header in walk:
                     if not header.is_event:
                         continue
-                    events.append(await self._read_event(header.key, offset + len(events)))
+                    event = await self._read_event(header.key, offset + len(events))
+                    events.append(event)
+                    if on_event is not None:
+                        on_event(event)
                     if on_progress is not None:
                         on_progress(Progress(what="events", done=len(events), total=None))
+                    if pause is None or header.key == until_key:
+                        continue
+                    if await self._paused(pause):
+                        await self._check_record(event)
             return events
 
     async def read_monitor_log(self) -> list[MonitorLogEntry]:
@@ -203,18 +223,20 @@ class MiniMate(Commanding):
         on_progress: OnProgress | None = None,
         begun: bytes = b"",
         on_image: OnImage | None = None,
+        pause: Pause | None = None,
     ) -> Waveform:
         """
         Return the samples of one event.
 
-        The event's stamp is read before and after the download, and must both times be that of
+        The event's record is read before and after the download, and must both times be that of
         ``event``; else the whole download is thrown away.
 
-        A read that was cut can be gone on with: see ``begun``. The stamp is checked and the unit
-        armed as always, and the first chunk is read again. Then reading goes on behind what is
-        held. That a unit answers a read that leaps over a part is likely, since each 5A says its
-        own address, but no capture shows it [I]. Should the first read behind the gap fail, its
-        error is raised like any other: begin the next read without ``begun``.
+        A read that was cut can be gone on with: see ``begun``. The record is checked and the unit
+        armed as always, and the first chunk is read again, and so is the last one held: a unit that
+        echoes no address may have sent an earlier chunk in its place. Then reading goes on behind
+        what is held. That a unit answers a read that leaps over a part is likely, since each 5A
+        names its own address, but no capture shows it [I]. Should the first read behind the gap
+        fail, its error is raised like any other: begin the next read without ``begun``.
 
         Args:
             event: one from ``read_events``, or an index, found by walking the keys.
@@ -222,11 +244,14 @@ class MiniMate(Commanding):
             begun: what an earlier read of this same event brought of its image, from its first
                 byte on. Bytes behind the last whole chunk (``commands.BULK_CHUNK_BYTES``, or what
                 is left at the image's end) are not used. All is thrown away when it is longer than
-                the image or does not begin with the first chunk as read now.
+                the image, or when its first or last chunk is not as read now.
             on_image: called with each chunk of the image that is new, in order. The first call is
                 for offset 0 unless ``begun`` was used: whoever keeps chunks then drops what he
                 had. No chunk is vouched for until this verb returns; after ``MemoryChangedError``
                 they may be of two events.
+            pause: awaited after each chunk but the last. If others used the session meanwhile, the
+                record is compared and the unit armed again: whether a read of memory goes on behind
+                another command is not known.
 
         Raises:
             MemoryChangedError: the slot holds another event than it did.
@@ -237,11 +262,11 @@ class MiniMate(Commanding):
             if isinstance(event, int):
                 event = await self._find_event(event)
             await self._arm(event)
-            image, start = await self._read_image(event.key, begun, on_progress, on_image)
+            image, start = await self._read_image(event, begun, on_progress, on_image, pause)
             # Of the two readings of the record the one behind the samples is kept. It is nearer to
             # them (4 exchanges after the last, the other 9 before the first), so if another event
             # with the same stamp came in between, it is the likelier one to be that of the samples.
-            record = await self._check_stamp(event)
+            record = await self._check_record(event)
             body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]
             reading = read_body(body, start.samples)
             return Waveform(
@@ -254,6 +279,34 @@ class MiniMate(Commanding):
                 mode=start.mode,
                 image=image,
             )
+
+    async def erase_all(self, *, serial: str, count: int) -> None:
+        """
+        Erase every event of the unit ``serial``, which must hold ``count`` events now.
+
+        The memory is walked first, by its keys, between two equal probes (4 exchanges a record):
+        no list from before is relied on. Then ``erase_proven``, with its errors.
+
+        Raises:
+            MemoryChangedError: another unit answers, it holds another number of events, or its
+                memory changed meanwhile; nothing was sent, or nothing was confirmed.
+            LineSharedError: another program is heard on the line; nothing was sent.
+            OutcomeUnknownError: something failed after the first byte of the erase.
+        """
+        proven = await self.read_probe()
+        walked = await self.count_events()
+        again = await self.read_probe()
+        if again != proven or again.last_record != proven.last_record:
+            raise MemoryChangedError(
+                f"{self.name}: the memory changed while its events were counted; nothing was "
+                "sent; stop monitoring, then read the event list again"
+            )
+        if walked != count:
+            raise MemoryChangedError(
+                f"{self.name}: {proven.serial} holds {walked} events, not {count}; nothing was "
+                "sent; read the event list again"
+            )
+        await self.erase_proven(serial=serial, proven=proven)
 
     async def read_monitor_status(self) -> MonitorStatus:
         """Return what the unit does now: monitoring, clock, battery, memory (2 exchanges)."""
@@ -304,7 +357,7 @@ class MiniMate(Commanding):
         if after is None:
             key = await self._read_key(commands.FIRST_EVENT)
         else:
-            await self._check_stamp(after)
+            await self._check_record(after)
             seen.add(after.key)
             key = None if after.key == until_key else await self._read_key(commands.NEXT_EVENT)
         while key is not None:
@@ -313,7 +366,9 @@ class MiniMate(Commanding):
             if len(seen) >= MAX_KEYS:
                 raise KeyChainError(f"{self.name}: the chain of keys goes on after {MAX_KEYS}")
             seen.add(key)
-            yield await self._read_header(key)
+            header = await self._read_header(key)
+            self._progressed()
+            yield header
             if key == until_key:
                 return
             key = await self._read_key(commands.NEXT_EVENT)
@@ -332,12 +387,17 @@ class MiniMate(Commanding):
                     at += header.is_event
         raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
 
-    async def _check_stamp(self, event: Event, *, arm: bool = False) -> bytes:
+    async def _check_record(self, event: Event, *, arm: bool = False) -> bytes:
         """
-        Visit ``event``'s record and read its stamp again; both must be what they were.
+        Visit ``event`` and read its record (0C) again; return it.
 
-        A stamp that is no date tells nothing, so then the peaks must be the same as well. Returns
-        the record (0C) as read now.
+        Time, peaks and project must be what they were: under a clock that was never set the time
+        alone is the same for every event. Where the record of before is known, so must be its other
+        bytes, except at ``volatile_offsets``.
+
+        Raises:
+            MemoryChangedError: the record is gone, or is of another event.
+            RecordDiffersError: only bytes of unknown meaning differ.
         """
         try:
             header = await self._read_header(event.key)
@@ -350,43 +410,53 @@ class MiniMate(Commanding):
             )
         if arm:
             await self._read_key(commands.FIRST_EVENT, commands.ARM)
-        payload = await self._read_record(event.key)
-        now = layouts.parse_waveform_record(payload)
-        same = now.timestamp_unit == event.timestamp_unit
-        if not same or (now.timestamp_unit is None and now.peaks != event.peaks):
+        now = await self._read_event(event.key, event.index)
+        if now != event:
             raise MemoryChangedError(
                 f"{self.name}: the record at {event.key.hex()} is of {_iso(now.timestamp_unit)} "
-                f"now, was of {_iso(event.timestamp_unit)}"
+                f"with PVS {now.peaks.vector_sum_in_s} in/s now, was of "
+                f"{_iso(event.timestamp_unit)} with {event.peaks.vector_sum_in_s} in/s"
             )
-        return payload
+        if offsets := differing_offsets(event.record, now.record) - self.volatile_offsets:
+            raise RecordDiffersError(
+                f"{self.name}: the record at {event.key.hex()} differs at {sorted(offsets)}, in "
+                "bytes whose meaning is not known; whether the event is another one is not known",
+                offsets,
+            )
+        return now.record
 
     async def _arm(self, event: Event) -> None:
-        """Bring the unit to answer 5A, in the captured order, checking the stamp on the way [C]."""
-        await self._check_stamp(event, arm=True)
+        """Bring the unit to answer 5A, in the captured order, comparing the record as well [C]."""
+        await self._check_record(event, arm=True)
         await self._read_key(commands.NEXT_EVENT, commands.ARM)
         for _ in range(POLLS_BEFORE_BULK):
             await self._fetch(commands.POLL)
 
     async def _read_image(
         self,
-        key: bytes,
+        event: Event,
         begun: bytes,
         on_progress: OnProgress | None,
         on_image: OnImage | None,
+        pause: Pause | None,
     ) -> tuple[bytes, layouts.StartRecord]:
         """Read an event's memory from its key to the end that its STRT record tells."""
-        base = int.from_bytes(key, "big")
+        base = int.from_bytes(event.key, "big")
         first = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
         start = layouts.parse_start_record(first)
         size = start.end_address - base
         shortest = layouts.BODY_OFFSET + layouts.FOOTER.size
         if start.start_address != base or not shortest <= size <= MAX_IMAGE_BYTES:
             raise RemoteProtocolError(
-                f"{self.name}: the event at {key.hex()} says it lies from "
+                f"{self.name}: the event at {event.key.hex()} says it lies from "
                 f"{start.start_address:08x} to {start.end_address:08x}"
             )
         first = first[:size]
         image = _usable(begun, first, size)
+        if len(image) > len(first):
+            at = (len(image) - 1) // commands.BULK_CHUNK_BYTES * commands.BULK_CHUNK_BYTES
+            if await self._read_memory(base + at, len(image) - at) != image[at:]:
+                image = b""
         if not image:
             image = first
             if on_image is not None:
@@ -399,6 +469,9 @@ class MiniMate(Commanding):
             if on_image is not None:
                 on_image(len(image), chunk, size)
             image += chunk
+            self._progressed()
+            if pause is not None and len(image) < size and await self._paused(pause):
+                await self._arm(event)
         if on_progress is not None:
             on_progress(Progress(what="bytes", done=size, total=size))
         return image, start

@@ -78,40 +78,68 @@ class Commanding(Talk):
             await self._say_unheard(commands.POLL)
             await self._say_unheard(commands.STOP_MONITORING)
 
-    async def erase_all(self, proven: MemoryProbe | None = None) -> None:
+    async def erase_proven(self, *, serial: str, proven: MemoryProbe) -> None:
         """
         Erase every event in the six captured exchanges: A3, 1C, 06, A2.
 
+        For a caller that has just walked the memory in this session, between two equal probes; all
+        others call ``MiniMate.erase_all``.
+
         Args:
-            proven: the memory as known to who wants this. The unit says its lifetime counter once
-                more before A3 (2 exchanges more), and its last event's key in between.
+            serial: whose memory.
+            proven: the probe that closed the walk. The unit's lifetime counter is compared with it
+                once more before A3 (2 exchanges more), and its last event's key in between.
 
         Raises:
-            MemoryChangedError: one of them is another. A2 did not go out, so nothing was erased as
-                far as any capture tells.
+            MemoryChangedError: something differs. A2 did not go out, so nothing was erased as far
+                as any capture shows.
             OutcomeUnknownError: something failed after the first byte of A3.
         """
-        token = commands.token_params(commands.ARM)
-        counted = None if proven is None else proven.lifetime_count
-        last_key = None if proven is None or proven.is_empty else proven.last_key
+        if proven.serial != serial:
+            raise MemoryChangedError(
+                f"{self.name}: the erase is for unit {serial}, and {proven.serial} answers there; "
+                "nothing was sent"
+            )
         async with self._commanding("erasing all events"):
-            # A key alone does not tell: what is recorded after an erase may end at the same one.
+            # A key alone is no proof: what is recorded after an erase may end at the same one.
+            counted = proven.lifetime_count
             if counted is not None and (now := await self._read_lifetime_count()) != counted:
                 raise MemoryChangedError(
                     f"{self.name}: the lifetime counter is {now} now, was {counted}; nothing was "
                     "sent; read the event list again"
                 )
-            await self._command(commands.ERASE_BEGIN, params=token)
-            await self._fetch(commands.MONITOR_STATUS)
-            stored = await self._read_storage_range()
-            if last_key is not None and stored.last_key != last_key:
-                self.is_usable = False
+            await self._erase(None if proven.is_empty else proven.last_key)
+
+    async def erase_without_walk(self, *, serial: str) -> None:
+        """
+        Erase every event of the unit ``serial`` without looking at them.
+
+        For a unit whose chain of events is damaged, so that no walk ends [C: BE9558]. Only the
+        serial number guards it; errors as with ``erase_proven``.
+        """
+        async with self._commanding("erasing all events"):
+            found = await self._read_serial()
+            if found != serial:
                 raise MemoryChangedError(
-                    f"{self.name}: the last event is {stored.last_key.hex()} now, was "
-                    f"{last_key.hex()}; the erase was not confirmed, so nothing was erased; "
-                    "read the event list again"
+                    f"{self.name}: the erase is for unit {serial}, and {found} answers there; "
+                    "nothing was sent"
                 )
-            await self._command(commands.ERASE_CONFIRM, params=token)
+            await self._erase(None)
+
+    async def _erase(self, last_key: bytes | None) -> None:
+        """Send the six captured exchanges; the last event's key is compared between them."""
+        token = commands.token_params(commands.ARM)
+        await self._command(commands.ERASE_BEGIN, params=token)
+        await self._fetch(commands.MONITOR_STATUS)
+        stored = await self._read_storage_range()
+        if last_key is not None and stored.last_key != last_key:
+            self.is_usable = False
+            raise MemoryChangedError(
+                f"{self.name}: the last event is {stored.last_key.hex()} now, was "
+                f"{last_key.hex()}; the erase was not confirmed, so nothing was erased; "
+                "read the event list again"
+            )
+        await self._command(commands.ERASE_CONFIRM, params=token)
 
     async def read_call_home(self) -> CallHome:
         """Return when and whom the unit calls by itself (2 exchanges)."""

@@ -13,9 +13,12 @@ Everything that can go wrong with a unit, and who is to blame.
     │   ├── DeadlineError         the whole operation took longer than it was given
     │   ├── RemoteProtocolError   it said something that the wire facts do not allow
     │   │   ├── KeyChainError     its chain of event keys loops, jumps or breaks
-    │   │   └── SampleDecodeError an event body could not be read
+    │   │   ├── SampleDecodeError an event body could not be read
+    │   │   ├── DuplicateReplyError  a reply that was received before came again, unasked
+    │   │   └── LineSharedError   a reply came that we did not ask for: another program is there
     │   ├── NoSuchEventError      it holds no event of that index or key
     │   ├── MemoryChangedError    its memory changed while we read it
+    │   │   └── RecordDiffersError  only bytes of unknown meaning differ: nothing is proven
     │   ├── NotWritableError      it does not show where that setting lies; nothing was written
     │   └── OutcomeUnknownError   a command was sent, and what became of it is not known
     │       └── ReadBackError     it acknowledged a command, and then shows something else
@@ -33,7 +36,9 @@ __all__ = [
     "ConnectError",
     "ConnectTimeoutError",
     "DeadlineError",
+    "DuplicateReplyError",
     "KeyChainError",
+    "LineSharedError",
     "LinkClosedError",
     "LinkError",
     "LocalProtocolError",
@@ -43,6 +48,7 @@ __all__ = [
     "NotWritableError",
     "OutcomeUnknownError",
     "ReadBackError",
+    "RecordDiffersError",
     "RemoteProtocolError",
     "ReplyTimeoutError",
     "SampleDecodeError",
@@ -96,12 +102,42 @@ class SampleDecodeError(RemoteProtocolError):
     """An event body holds no samples that this decoder can vouch for."""
 
 
+class DuplicateReplyError(RemoteProtocolError):
+    """
+    A reply arrived again that was received before in this session, and no request was open for it.
+
+    The session is over: the next such reply could be taken for another request's. A read may be
+    tried once more in a new session.
+    """
+
+
+class LineSharedError(RemoteProtocolError):
+    """
+    A reply arrived that answers no request of ours: another program is using the unit's line.
+
+    A unit has one record cursor, and a reply to 1F carries no key, so nothing read in this session
+    proves anything.
+    """
+
+
 class NoSuchEventError(UnitError):
     """The unit holds no event of that index or key."""
 
 
 class MemoryChangedError(UnitError):
     """The unit's memory changed during the read; what was read is thrown away."""
+
+
+class RecordDiffersError(MemoryChangedError):
+    """
+    A record has the time, peaks and project that it had, and other bytes of unknown meaning.
+
+    ``offsets`` are the places that differ. Whether the event is another one is not known.
+    """
+
+    def __init__(self, message: str, offsets: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.offsets = offsets
 
 
 class NotWritableError(UnitError):

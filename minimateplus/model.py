@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -180,12 +181,28 @@ class MemoryProbe:
     """ISO text of the newest event's own timestamp; ``None`` also when the memory is empty."""
     is_empty: bool
     """The unit holds no event: its first-key answer was the null key."""
+    last_peaks: Peaks | None = None
+    last_project: str | None = None
+    last_record: bytes = field(default=b"", repr=False, compare=False)
+    """The newest event's record (SUB 0C, 210 bytes) as read; empty where it was not kept."""
 
     @property
     def is_complete(self) -> bool:
         """Whether every part was answered, so that the probe can prove something."""
         parts = (self.first_key, self.last_key, self.lifetime_count)
         return None not in parts and (self.is_empty or self.last_timestamp is not None)
+
+    def differing_offsets(self, other: MemoryProbe) -> frozenset[int]:
+        """Return where the two newest records differ; nowhere while either is not known."""
+        return differing_offsets(self.last_record, other.last_record)
+
+
+def differing_offsets(before: bytes, now: bytes) -> frozenset[int]:
+    """Return where two records differ; nowhere while either is not known, that is empty."""
+    if not (before and now):
+        return frozenset()
+    pairs = enumerate(zip_longest(before, now))
+    return frozenset(at for at, (old, new) in pairs if old != new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

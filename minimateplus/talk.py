@@ -6,6 +6,12 @@ cold unit may sleep through it [C]. Whatever else fails is an error that says wh
 and a conversation that has failed once is over: a late answer could be taken for another's. The
 exception is a unit that does not answer one part of the memory probe, which some may not know.
 
+Foreign frames: a unit has one record cursor, 1F echoes no key, and a serial server with several
+clients passes every reply to all of them [I, and the safe assumption]. Frames that arrive before
+the unit has answered the start-up POLL are leftovers and are dropped. From then on a frame that
+answers no open request, or a second answer to one, ends the conversation: ``DuplicateReplyError``
+if the same bytes were received before, else ``LineSharedError``.
+
 What is **not** promised: a frame's only guard is an 8-bit sum [C] and its length, so damage in two
 places of one frame may pass for truth. Damage in one place cannot.
 """
@@ -16,11 +22,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from typing import Self, TypeVar
 
 from minimateplus.errors import (
     DeadlineError,
+    DuplicateReplyError,
     KeyChainError,
+    LineSharedError,
+    LinkClosedError,
     LocalProtocolError,
     MemoryChangedError,
     NoSuchEventError,
@@ -37,16 +47,19 @@ from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_requ
 
 MAX_RUBBISH_BYTES = 1 << 16
 """Bytes that belong to no frame after which an exchange is given up at once."""
-MAX_STRAY_FRAMES = 32
-"""
-Frames that answer another command after which an exchange is given up at once. One can come late,
-of a request that was given up; a few if the unit says each twice.
-"""
+MAX_LEFTOVER_FRAMES = 32
+"""Frames of earlier sessions that one exchange of the start-up skips before it is given up."""
 
 _KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
 """What units and modems say before a unit answers: no sign of a wrong far end."""
 
 T = TypeVar("T")
+
+Pause = Callable[[], Awaitable[None]]
+"""
+Awaited between two records of a walk or two chunks of a download: the session may be used by others
+meanwhile, with whole verbs of their own.
+"""
 
 
 class Talk:
@@ -64,7 +77,16 @@ class Talk:
         self._held_before = b""
         self._conversation = Conversation()
         self._busy = False
+        self._is_awake = False
+        """Whether the unit has answered our start-up POLL, so that no leftover can follow."""
+        self._polls_unanswered = 0
+        """POLLs of the start-up whose answers may still arrive late."""
+        self._received: set[bytes] = set()
+        """A digest of each reply of this conversation."""
+        self._deadline: asyncio.Timeout | None = None
         self._unanswered: set[int] = set()
+        self._late: set[int] = set()
+        """SUBs of the replies to requests that were given up: each may still arrive once."""
         self.exchanges = 0
         """Requests sent so far; a two-step read is two."""
         self.serial: str | None = None
@@ -73,6 +95,8 @@ class Talk:
         """Replies received so far."""
         self.commands_sent = 0
         """Frames whose first byte may have gone out and that change the unit."""
+        self.volatile_offsets: frozenset[int] = frozenset()
+        """Bytes of a record that change although the event is the same: known to the caller."""
         self.is_usable = True
         """False once something failed: close this conversation and start another."""
 
@@ -134,8 +158,10 @@ class Talk:
             await self._exchange(commands.POLL)
         except ReplyTimeoutError:
             # A cold unit may lose the first POLL [C]; nothing else is ever repeated.
+            self._polls_unanswered += 1
             await self._exchange(commands.POLL)
         await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
+        self._is_awake = True
 
     # --- what reads and commands stand on --------------------------------------------------------
 
@@ -184,6 +210,7 @@ class Talk:
             if self.answers > asked_before or self._reader.pending:
                 raise
             self._unanswered.add(command.sub)
+            self._late.add(reply_sub(command.sub))
             return None
 
     async def _exchange(
@@ -197,38 +224,101 @@ class Talk:
         """Send one request, with ``data`` if it writes; return its reply, checked against it."""
         request = Frame(command.sub, length, params, data)
         self._conversation.say(request)
+        # Let the event loop take in what the system holds for us: 5A may echo no address, and then
+        # only the moment of its arrival tells a stale reply from the one that is asked for.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        # Counted from here on, so that a far end that speaks first (a banner) is named for it.
         self._reader.start_counting()
-        # What came before the question is no answer to it, nor rubbish in its stead.
-        self._frames.clear()
         self._held_before = _without_start(self._reader.pending)
+        self._refuse_unasked_frames()
+        broken_before = self._reader.broken_frames
+        # A frame whose beginning is here already cannot answer what was not asked yet.
+        began_before = self._reader.pending.startswith(Direction.REPLY.value)
         self.exchanges += 1
         try:
             async with asyncio.timeout(self._deadlines.reply_s):
                 await self._link.send(encode_request(command.sub, length, params, data))
-                # A late answer to a request that was given up is of another SUB: skip it.
-                strays = 0
-                while (reply := await self._next_frame()).sub != reply_sub(command.sub):
-                    strays += 1
-                    if strays > MAX_STRAY_FRAMES:
+                leftovers = 0
+                while True:
+                    reply = await self._next_frame()
+                    is_whole = self._reader.broken_frames == broken_before
+                    if reply.sub == reply_sub(command.sub) and not (began_before and is_whole):
+                        break
+                    began_before = False
+                    self._refuse_frame(reply, f"while {command.sub:02X} was open")
+                    leftovers += 1
+                    if leftovers > MAX_LEFTOVER_FRAMES:
                         raise RemoteProtocolError(
                             f"{self.name}: {command.name} ({command.sub:02X}) was answered by "
-                            f"{strays} frames of other commands, the last {reply.sub:02X}"
+                            f"{leftovers} frames of other commands, the last {reply.sub:02X}"
                         )
         except TimeoutError as error:
             raise self._why_no_reply(command) from error
         self.answers += 1
-        self._check_reply(request, reply)
+        came_before = _digest(reply) in self._received
+        if came_before and not self._is_awake:
+            # It may be a leftover, and the unit's answer to this POLL still on its way.
+            self._polls_unanswered += 1
+        self._received.add(_digest(reply))
+        try:
+            self._check_reply(request, reply)
+        except RemoteProtocolError as error:
+            if came_before:
+                raise self._duplicate(reply, f"while {command.sub:02X} was open") from error
+            raise
         return reply
+
+    def _refuse_unasked_frames(self) -> None:
+        """
+        Take in what has arrived while no request was open, without waiting for more.
+
+        Raises:
+            DuplicateReplyError: there is a frame, and its bytes were received before.
+            LineSharedError: there is another one.
+        """
+        while (chunk := _arrived(self._link)) is not None:
+            self._frames += self._reader.feed(chunk)
+            self._refuse_rubbish()
+        while self._frames:
+            self._refuse_frame(self._frames.pop(0), "while no request was open")
+
+    def _refuse_frame(self, frame: Frame, when: str) -> None:
+        """End the conversation for a frame that answers no open request; a leftover is dropped."""
+        if not self._is_awake:
+            return
+        if frame.sub == reply_sub(commands.POLL.sub) and self._polls_unanswered:
+            self._polls_unanswered -= 1
+            return
+        if frame.sub in self._late:
+            self._late.remove(frame.sub)
+            return  # the late answer to a request of our own that was given up
+        self.is_usable = False
+        if _digest(frame) in self._received:
+            raise self._duplicate(frame, when)
+        raise LineSharedError(
+            f"{self.name}: Another program is using this unit's line. Close it, then try again. "
+            f"(A reply {frame.sub:02X} arrived {when}.)"
+        )
+
+    def _duplicate(self, frame: Frame, when: str) -> DuplicateReplyError:
+        return DuplicateReplyError(
+            f"{self.name}: a reply ({frame.sub:02X}) arrived twice, the second time {when}, so "
+            "the next could be taken for another; try again"
+        )
 
     async def _next_frame(self) -> Frame:
         while not self._frames:
             self._frames = self._reader.feed(await self._link.receive())
-            if self._reader.skipped_bytes > MAX_RUBBISH_BYTES:
-                raise RemoteProtocolError(
-                    f"{self.name}: {self._reader.skipped_bytes} bytes came and no frame; "
-                    "what answers there is no MiniMate Plus"
-                )
+            self._refuse_rubbish()
         return self._frames.pop(0)
+
+    def _refuse_rubbish(self) -> None:
+        if self._reader.skipped_bytes > MAX_RUBBISH_BYTES:
+            raise RemoteProtocolError(
+                f"{self.name}: {self._reader.skipped_bytes} bytes came and no frame; "
+                "what answers there is no MiniMate Plus"
+            )
 
     def _why_no_reply(self, command: Command) -> ReplyTimeoutError | RemoteProtocolError:
         """Tell silence from rubbish: after the deadline only what came in between can say it."""
@@ -255,9 +345,10 @@ class Talk:
         part = slice(4, 8) if request.sub == commands.RECORD_HEADER.sub else slice(None)
         echo, asked = reply.params[part], request.params[part]
         if echo != asked and any(echo):
-            raise RemoteProtocolError(
-                f"{self.name}: asked {request.sub:02X} with {asked.hex()}, "
-                f"was answered with {echo.hex()}"
+            raise LineSharedError(
+                f"{self.name}: Another program is using this unit's line. Close it, then try "
+                f"again. (Asked {request.sub:02X} with {asked.hex()}, was answered with "
+                f"{echo.hex()}.)"
             )
         # What POLL's answer holds is unknown, its length included.
         wanted = 0 if request.payload else request.length
@@ -281,12 +372,14 @@ class Talk:
             raise LocalProtocolError(f"{self.name}: this conversation is over; start another")
         self._busy = True
         try:
-            async with asyncio.timeout(self._deadlines.operation_s):
+            async with asyncio.timeout(self._deadlines.operation_s) as self._deadline:
                 yield
+                if self._is_awake:
+                    self._refuse_unasked_frames()
         except TimeoutError as error:
             self.is_usable = False
             raise DeadlineError(
-                f"{self.name}: {doing} took longer than {self._deadlines.operation_s:g} s"
+                f"{self.name}: {doing} made no progress for {self._deadlines.operation_s:g} s"
             ) from error
         except BaseException as error:
             # After these every answer was heard to its end, so the conversation can go on.
@@ -296,6 +389,52 @@ class Talk:
             raise
         finally:
             self._busy = False
+
+    def _progressed(self) -> None:
+        """Start the operation's deadline again: it bounds progress, not the length of a walk."""
+        if self._deadline is not None:
+            loop = asyncio.get_running_loop()
+            self._deadline.reschedule(loop.time() + self._deadlines.operation_s)
+
+    async def _paused(self, pause: Pause) -> bool:
+        """Let others use this conversation between two exchanges; return whether they did."""
+        deadline, spent = self._deadline, self.exchanges
+        self._busy = False
+        if deadline is not None:
+            deadline.reschedule(None)
+        try:
+            await pause()
+        finally:
+            self._busy = True
+            self._deadline = deadline
+            self._progressed()
+        if not self.is_usable:
+            raise LinkClosedError(f"{self.name}: the session ended while others used it")
+        return self.exchanges != spent
+
+
+def _digest(frame: Frame) -> bytes:
+    header = frame.sub.to_bytes(1, "big") + frame.length.to_bytes(2, "big") + frame.params
+    return blake2b(header + frame.payload, digest_size=16).digest()
+
+
+def _arrived(link: Link) -> bytes | None:
+    """
+    Return a chunk that has arrived already, ``None`` where nothing has; never waits.
+
+    ``Link.receive`` is stepped once: it ends at once if it has a chunk. Else it is cancelled where
+    it would wait, which loses no byte (see there). A link that has ended says so at the next use.
+    """
+    receiving = link.receive()
+    try:
+        receiving.send(None)
+    except StopIteration as arrived:
+        chunk: bytes = arrived.value
+        return chunk
+    except LinkClosedError:
+        return None
+    receiving.close()
+    return None
 
 
 def _without_start(pending: bytes) -> bytes:

@@ -4,9 +4,9 @@ What changes a unit: guarded, made doubtful, said once, looked at, and written d
 The rule, for each command alike, on the unit's line alone:
 
 1. It is noted in the audit log before anything is said. A log that cannot be written ends it here.
-2. What it stands on is read from the unit now: who answers, and for an erase the whole list,
-   proven. What does not fit what the caller wrote is refused (``RefusedError``), and nothing was
-   sent.
+2. What it stands on is read from the unit now: who answers, and for an erase the whole memory,
+   walked anew. What does not fit what the caller wrote is refused (``RefusedError``), and nothing
+   was sent.
 3. What the cache holds and the command may change is made doubtful before the first byte goes
    out, and once more after the last came in, whatever came (promise 2).
 4. It is said once (``minimateplus.commanding``). Lost before its acknowledgement, its outcome is
@@ -49,7 +49,7 @@ from sfm.forms import Form
 from sfm.freshness import FORCED
 from sfm.gateway import Gateway, Report
 from sfm.keeper import NoStoreError
-from sfm.owner import Owner
+from sfm.owner import ListIncompleteError, Owner
 from sfm.store import StoreError
 from sfm.store.audit import AuditEntry
 
@@ -64,7 +64,9 @@ GIVE_UP_CHECK_S = 60.0
 """As Blastware does: a look every 5 s, up to 60 s. [C]"""
 
 Outcome = Literal["done", "unchanged", "trial", "refused", "failed", "unknown"]
-Reason = Literal["serial-differs", "count-differs", "not-archived", "memory-changed"]
+Reason = Literal[
+    "serial-differs", "count-differs", "not-archived", "memory-changed", "walk-not-finished"
+]
 
 log = structlog.get_logger(__name__)
 
@@ -386,8 +388,9 @@ class Commands:
             address: of the unit.
             by: who wants it.
             serial: whose.
-            count: how many events it holds; that and the serial are held against the unit now, its
-                lifetime counter once more just before the erase, its last event's key within it.
+            count: how many events it holds. The memory is walked again, keys and records, and that
+                and the serial are compared; the lifetime counter once more just before the erase,
+                the last event's key within it.
             discard_unarchived: erase also what the archive does not hold with its samples.
 
         Raises:
@@ -421,11 +424,33 @@ class Commands:
                         unarchived=lost,
                     )
                 report("events erased", 0, count)
-                await self._erase(owner, unit, proven, by)
+                await self._erase(
+                    owner, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
+                )
                 report("events erased", count, count)
                 return "done", {"erased": count, "not_archived": lost}
 
-            return await owner.with_proven_list(say)
+            estimate_s = owner.walk_estimate_s(count)
+            if estimate_s is not None:
+                report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
+            try:
+                return await owner.with_walked_list(
+                    say, lambda done: report("events read again", done, count)
+                )
+            except ListIncompleteError as error:
+                raise RefusedError(
+                    f"{owner.conn_key}: the event list could not be read to its end "
+                    f"({error.walked} of {count} events); nothing was erased; use a better link, "
+                    "or erase at the keypad",
+                    "walk-not-finished",
+                    walked=error.walked,
+                ) from error
+            except MemoryChangedError as error:
+                raise RefusedError(
+                    f"{owner.conn_key}: the memory changed while its list was read; nothing was "
+                    "erased; stop monitoring first, then try again",
+                    "memory-changed",
+                ) from error
 
         asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
         return await self._ordered(address, by, "erase", asked, act)
@@ -454,7 +479,9 @@ class Commands:
                 writing = unit.write_call_home(off, before=owner.doubt_settings)
                 written = await self._doubting(owner, attempt, writing)
                 if erase:
-                    await self._erase(owner, unit, None, by)
+                    await self._erase(
+                        owner, unit, by, lambda: unit.erase_without_walk(serial=serial)
+                    )
                 told = forms.written_form(written) | {"erased": erase}
                 return ("done" if written.is_written or erase else "unchanged"), told
 
@@ -466,11 +493,11 @@ class Commands:
         return await self._ordered(address, by, "rescue", {"serial": serial, "erase": erase}, act)
 
     async def _erase(
-        self, owner: Owner, unit: MiniMate, proven: MemoryProbe | None, by: By
+        self, owner: Owner, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
     ) -> None:
         await owner.doubt_memory(f"erased through this relay, by {by.name}")
         try:
-            await unit.erase_all(proven)
+            await erase()
         except MemoryChangedError as error:
             raise RefusedError(str(error), "memory-changed") from error
         finally:

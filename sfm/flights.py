@@ -11,6 +11,9 @@ the flight a forced one. Its doors may open again on the way: a long read that p
 that the unit's memory is still what was read can take unforced readers up to that proof
 (``Flight.doors``), since what they get is then proven after they asked. Forced readers never board
 on the way.
+
+A long read stops between two steps (``let_in``) for short ones that wait: a person's look at the
+status waits for one event of a walk or one chunk of a download, not for the whole of it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from minimateplus.model import Progress
+from sfm.line_lock import LineLock
 
 T = TypeVar("T")
 
@@ -55,6 +59,8 @@ class Flight(Generic[T]):
     """Whether somebody aboard wants the device asked whatever the cache holds."""
     max_age_s: float = math.inf
     """The greatest age that everybody aboard will take."""
+    is_short: bool = False
+    """Whether it may go in between two steps of a long read."""
     readers: int = 0
     doors: Callable[[], bool] = shut
     """Asked at each boarding: may unforced readers board although the flight has left?"""
@@ -79,9 +85,7 @@ class Departures:
         queue_s: how long a reader waits for a departure.
     """
 
-    def __init__(
-        self, line: asyncio.Lock, *, most_readers: int = 5000, queue_s: float = 300.0
-    ) -> None:
+    def __init__(self, line: LineLock, *, most_readers: int = 5000, queue_s: float = 300.0) -> None:
         self._line = line
         self._most_readers = most_readers
         self._queue_s = queue_s
@@ -124,9 +128,12 @@ class Departures:
         *,
         forced: bool = False,
         max_age_s: float = math.inf,
+        is_short: bool = False,
     ) -> tuple[T, bool]:
         """
         Return what a flight for ``thing`` brings, and whether it was another reader's.
+
+        ``is_short``: a read of a few exchanges, which may go in between two steps of a long one.
 
         Raises:
             ClosingError: the relay shuts down, or did so meanwhile.
@@ -141,7 +148,7 @@ class Departures:
         flight = self._boardable(thing, forced)
         joined = flight is not None
         if flight is None:
-            flight = Flight(thing)
+            flight = Flight(thing, is_short=is_short)
             self._waiting[thing] = flight
             flight.task = asyncio.create_task(self._fly(flight, read))
             flight.task.add_done_callback(take_note)
@@ -180,7 +187,7 @@ class Departures:
 
     async def _fly(self, flight: Flight[T], read: Read[T]) -> T:
         try:
-            await self._line.acquire()
+            await self._line.acquire(is_short=flight.is_short)
         finally:
             del self._waiting[flight.thing]
             flight.left.set()
@@ -191,6 +198,10 @@ class Departures:
         finally:
             del self._flying[flight.thing]
             self._line.release()
+
+    async def let_in(self) -> None:
+        """Let short reads that wait go in between two steps of the read under way."""
+        await self._line.lend()
 
     async def close(self) -> None:
         """End every read; whoever waits, or asks from now on, gets ``ClosingError``."""

@@ -35,7 +35,16 @@ from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
 from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
-from sfm.owner import DISK, Owner, Reading, Source, Why, is_unreachable, pick
+from sfm.owner import (
+    DISK,
+    ListIncompleteError,
+    Owner,
+    Reading,
+    Source,
+    Why,
+    is_unreachable,
+    pick,
+)
 from sfm.progress import ProgressLog
 from sfm.reach import Reach
 from sfm.settings import Settings
@@ -46,6 +55,7 @@ __all__ = [
     "BusyError",
     "ClosingError",
     "Gateway",
+    "ListIncompleteError",
     "NothingHeldError",
     "Provenance",
     "RestingError",
@@ -53,13 +63,17 @@ __all__ = [
 
 T = TypeVar("T")
 
+PARTIAL_WAIT_S = 2.0
+"""How long a reader who takes a partial list waits for the whole one."""
+
 Report = Callable[[str, float, float | None], None]
 """Takes a step of something long: what is counted, how many, of how many."""
 
 Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
 """
-``partial``: some samples could not be vouched for. ``unchecked``: the reader asked not to ask the
-unit, and nothing proved lately that this is still so. ``last_known``: the unit could not be read.
+``partial``: some samples could not be vouched for, or the list is not whole. ``unchecked``: the
+reader asked not to ask the unit, and nothing proved lately that this is still so.
+``last_known``: the unit could not be read.
 ``not_verified_since_restart``: as one of these two, and the unit was not read since the relay
 started; only a reader who asked for either gets it.
 """
@@ -118,7 +132,11 @@ class Answer:
     memo: dict[str, Any]
     """What was made of the form before, such as its encoded form; shared with the cache."""
     instead_of: Exception | None = None
-    """The failure that this last known answer stands in for."""
+    """The failure that this last known or partial answer stands in for."""
+    recorded_since: int | None = None
+    """Of a list: events that the unit recorded since its read began; ``None``: not known."""
+    is_complete: bool = True
+    """False for a list of which only the beginning was read."""
 
     @property
     def value(self) -> Any:
@@ -139,6 +157,8 @@ class _Thing:
     read: Callable[[Owner, Flight[Reading]], Awaitable[Reading]]
     follows_list: bool = False
     """Whether a proof of the event list proves it."""
+    is_short: bool = False
+    """Whether its read may go in between two steps of a long one."""
     index: int | None = None
     """Which waveform, of one."""
 
@@ -241,13 +261,14 @@ class Gateway:
         """What is being looked up in the store."""
         self._tallies: dict[str, _Tally] = {}
         held, status = cache.held_info, cache.held_monitor_status
-        self._info = _Thing("info", held, held, math.inf, _read_info)
+        self._info = _Thing("info", held, held, math.inf, _read_info, is_short=True)
         self._status = _Thing(
             "status",
             status,
             lambda key: cache.held_monitor_status(key, expired=True),
             self.settings.status_ttl_s,
             _read_status,
+            is_short=True,
         )
         self._events = _Thing(
             "events",
@@ -294,18 +315,86 @@ class Gateway:
         """Return monitoring, clock, battery and memory; from the cache for 30 s."""
         return await self._ask(address, self._status, freshness)
 
-    async def events(self, address: Address, freshness: Freshness = ANY) -> Answer:
-        """Return the event list, after the unit's memory was probed; new events alone are read."""
-        return await self._ask(address, self._events, freshness)
-
-    async def event(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
+    async def events(
+        self, address: Address, freshness: Freshness = ANY, *, partial: bool = False
+    ) -> Answer:
         """
-        Return one event of the list, proven as the list is.
+        Return the event list, after the unit's memory was probed; new events alone are read.
+
+        Args:
+            address: of the unit.
+            freshness: what the reader will take.
+            partial: while the list is not whole, take what was read of it so far: of a walk that
+                was cut, or of one under way that does not end within ``PARTIAL_WAIT_S``.
+
+        Raises:
+            ListIncompleteError: the walk was cut, and ``partial`` was not asked for.
+        """
+        asked = self._ask(address, self._events, freshness)
+        if not partial:
+            return await asked
+        return await self._or_partial(address, asked)
+
+    async def _or_partial(self, address: Address, asked: Coroutine[Any, Any, Answer]) -> Answer:
+        """Return the whole list if it comes soon; else what is known of it. The read goes on."""
+        reading = asyncio.create_task(asked)
+        reading.add_done_callback(take_note)
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=PARTIAL_WAIT_S)
+                if not reading.done() and (known := self._walked(address)) is not None:
+                    return known
+            return reading.result()
+        except Exception as error:
+            known = self._walked(address)
+            if known is None or not (
+                isinstance(error, ListIncompleteError) or is_unreachable(error)
+            ):
+                raise
+            return replace(known, instead_of=error)
+        finally:
+            reading.cancel()  # a reader who goes away ends nobody's read
+
+    def _walked(self, address: Address) -> Answer | None:
+        """Return the events of a walk that has not ended as a partial list."""
+        owner = self._owners.get(self.conn_key(address))
+        events = [] if owner is None else owner.walked
+        if owner is None or not events:
+            return None
+        value = {"events": events, "estimate_s": owner.estimate_s()}
+        epoch = self.cache.epoch(owner.conn_key).number
+        reading = Reading(
+            produce=lambda: value,
+            why="partial",
+            read_began_mono=owner.walk_began_mono,
+            epoch=epoch,
+            serial=owner.serial,
+            simulated=owner.simulated,
+        )
+        answer = self._answer(owner, reading, self._clock(), quality="partial")
+        return replace(answer, is_complete=False)
+
+    async def event(
+        self, address: Address, index: int, freshness: Freshness = ANY, *, partial: bool = False
+    ) -> Answer:
+        """
+        Return one event of the list, proven as the list is; ``partial`` as with ``events``.
 
         Raises:
             NoSuchEventError: the list has no such index.
+            ListIncompleteError: the list is not whole, and was not read as far as that.
         """
-        answer = await self.events(address, freshness)
+        answer = await self.events(address, freshness, partial=partial)
+        if not answer.is_complete:
+            events = answer.value["events"]
+            if index >= len(events):
+                raise ListIncompleteError(
+                    f"{address}: event {index} was not read yet; {len(events)} were",
+                    len(events),
+                    answer.value["estimate_s"],
+                )
+            picked = pick(events, index, str(address))
+            return replace(answer, produce=lambda: picked, memo={})
         try:
             return _one_event(answer, str(address), index)
         except NoSuchEventError as absent:
@@ -631,7 +720,7 @@ class Gateway:
         except Exception as error:
             now = self._clock()
             found = self._find(thing, thing.last(conn_key) or recalled, conn_key, now)
-            is_busy = isinstance(error, RestingError | BusyError)
+            is_busy = isinstance(error, RestingError | BusyError | ListIncompleteError)
             if found is None or not (is_busy or is_unreachable(error)):
                 raise
             if not freshness.accepts_after_error(found.oldest_age_s(now)):
@@ -715,11 +804,21 @@ class Gateway:
 
         name = thing if isinstance(thing, str) else " ".join(map(str, thing))
 
+        asked_mono = self._clock()
         try:
             allowed_s = math.inf if keeps is None else keeps.allowed_s
-            reading, shared = await owner.departures.ask(
-                thing, fly, forced=freshness.force, max_age_s=freshness.limit_s(allowed_s)
-            )
+            for _ in range(2):
+                reading, shared = await owner.departures.ask(
+                    thing,
+                    fly,
+                    forced=freshness.force,
+                    max_age_s=freshness.limit_s(allowed_s),
+                    is_short=keeps is not None and keeps.is_short,
+                )
+                # Who boarded on the way of a list that is proven as of its beginning alone does
+                # not get one from before the question.
+                if not reading.is_of_beginning or reading.read_began_mono >= asked_mono:
+                    break
         except Exception:
             self._forget_if_unknown(owner)
             raise
@@ -769,7 +868,7 @@ class Gateway:
             shared=shared,
             simulated=reading.simulated,
         )
-        return Answer(provenance, reading.produce, memo)
+        return Answer(provenance, reading.produce, memo, recorded_since=reading.recorded_since)
 
 
 def _one_event(answer: Answer, unit: str, index: int) -> Answer:

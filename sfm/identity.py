@@ -8,7 +8,7 @@ conflict at one slot means that the memory was erased and recorded anew.
 The theory. An erase starts the key counter again at ``0x01110000``, and records of equal length
 rebuild equal keys; the unit's clock steps back and may never have been set. So a key proves
 nothing alone, a timestamp is compared for equality and never for order, and the memory as a whole
-is judged by a probe of several parts (storage range, lifetime counter, newest timestamp, serial),
+is judged by a probe of several parts (storage range, lifetime counter, newest record, serial),
 none of which is trusted alone:
 
 ======================================================  ==========================================
@@ -17,10 +17,16 @@ the new probe, against the one the list was read under  verdict
 another serial                                          ``REPLACED``, however much is unanswered
 no old probe, or a part of either was not answered      ``UNPROVEN``: walk every key
 equal in every part                                     ``SAME``
+equal but for record bytes of unknown meaning           ``UNPROVEN``: walk every key
 neither was empty, same first key, other last key, and  ``GREW``: the old events may all be there;
 the counter rose                                        ``confirms_append`` decides
 anything else                                           ``REPLACED``
 ======================================================  ==========================================
+
+A record compares by its decoded fields (time, peaks, PVS, project): under a clock that was never
+set the time of every event is the same. Bytes whose meaning is not known prove nothing either way;
+the caller names those that are known to change while the event stays the same. One gap remains:
+events that are equal in all compared bytes.
 
 Where two verdicts were arguable, the table takes the one that keeps less:
 
@@ -36,7 +42,7 @@ Where two verdicts were arguable, the table takes the one that keeps less:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -97,22 +103,53 @@ def stamps_conflict(a: Stamp, b: Stamp) -> bool:
     return _both_known_and_differ(a.key, b.key) or _both_known_and_differ(a.timestamp, b.timestamp)
 
 
-def compare_probes(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
-    """Return what ``new`` says of the list read under ``old``: the table at the top, by rows."""
+def compare_probes(
+    old: MemoryProbe | None, new: MemoryProbe, volatile: frozenset[int] = frozenset()
+) -> Verdict:
+    """
+    Return what ``new`` says of the list read under ``old``: the table at the top, by rows.
+
+    Args:
+        old: the probe that the list was read under.
+        new: the probe of now.
+        volatile: offsets in a record that are known to change although the event is the same.
+    """
     if old is not None and _both_known_and_differ(old.serial or None, new.serial or None):
         return Verdict.REPLACED
     if old is None or not (_proves(old) and _proves(new)):
         return Verdict.UNPROVEN
+    if not old.is_empty and not new.is_empty and bool(old.last_record) != bool(new.last_record):
+        # Of one of the two only the time is known: its other fields cannot be compared.
+        plain = replace(new, last_peaks=old.last_peaks, last_project=old.last_project)
+        return Verdict.UNPROVEN if old == plain else _grown_or_replaced(old, new)
     if old == new:
-        return Verdict.SAME
+        differing = old.differing_offsets(new) - volatile
+        return Verdict.UNPROVEN if differing else Verdict.SAME
+    return _grown_or_replaced(old, new)
+
+
+def _grown_or_replaced(old: MemoryProbe, new: MemoryProbe) -> Verdict:
     if (
         not (old.is_empty or new.is_empty)
         and old.first_key == new.first_key
         and old.last_key != new.last_key
-        and _counter_rise(old, new) > 0
+        and counter_rise(old, new) > 0
     ):
         return Verdict.GREW
     return Verdict.REPLACED
+
+
+def looks_torn(old: MemoryProbe, new: MemoryProbe) -> bool:
+    """
+    Whether ``new`` may have been taken while the unit recorded.
+
+    The counter is read last. An event that is recorded between the storage range and the counter
+    leaves a probe with the old keys and a counter that rose. So does an erase that is followed by
+    as many equal recordings. The storage range, read once more, decides.
+    """
+    unrisen = replace(new, lifetime_count=old.lifetime_count)
+    is_placed = not old.is_empty and old.last_key is not None
+    return is_placed and old == unrisen and counter_rise(old, new) > 0
 
 
 def last_stamp(probe: MemoryProbe) -> Stamp:
@@ -146,7 +183,7 @@ def confirms_append(
         compare_probes(old_probe, new_probe) is Verdict.GREW
         and None not in (old_last_stamp_now.key, old_last_stamp_now.timestamp)
         and old_last_stamp_now == last_stamp(old_probe)
-        and following == _counter_rise(old_probe, new_probe)
+        and following == counter_rise(old_probe, new_probe)
     )
 
 
@@ -154,7 +191,8 @@ def _proves(probe: MemoryProbe) -> bool:
     return bool(probe.serial) and probe.is_complete
 
 
-def _counter_rise(old: MemoryProbe, new: MemoryProbe) -> int:
+def counter_rise(old: MemoryProbe, new: MemoryProbe) -> int:
+    """Return by how many events the lifetime counter rose; 0 where either is not known."""
     if old.lifetime_count is None or new.lifetime_count is None:
         return 0
     return new.lifetime_count - old.lifetime_count

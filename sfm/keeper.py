@@ -51,6 +51,7 @@ from sfm.store.errors import (
     StoreLostError,
     TokenNameTakenError,
 )
+from sfm.walk import Walk
 
 __all__ = ["Keeper", "NoStoreError", "Outcome", "boot_id", "in_threads"]
 
@@ -103,6 +104,14 @@ class _Waiting:
     what: str
     size_bytes: int
     keep: Callable[[Store], Kept]
+
+
+class _WalkUnderWay:
+    """Events of a walk that are not written yet, and the task that writes."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Origin, Walk, Event]] = []
+        self.task: asyncio.Task[None] | None = None
 
 
 class _Image:
@@ -175,6 +184,9 @@ class Keeper:
         self._backlog_bytes = 0
         self._retrying: asyncio.Task[None] | None = None
         self._images: dict[str, _Image] = {}
+        self._walks: dict[str, _WalkUnderWay] = {}
+        self._written_walks: set[str] = set()
+        """Devices of which the database may hold a walk that has not ended."""
         self._writes_fail = False
         self._problem: StoreError | None = None
         self._problem_since: datetime | None = None
@@ -217,9 +229,11 @@ class Keeper:
         if self._retrying is not None:
             self._retrying.cancel()
             await asyncio.wait([self._retrying])
-        for image in self._images.values():
-            if image.task is not None:
-                await asyncio.wait([image.task])
+        tasks = [image.task for image in self._images.values()]
+        tasks += [walk.task for walk in self._walks.values()]
+        for task in tasks:
+            if task is not None:
+                await asyncio.wait([task])
         if self._backlog:
             try:
                 await self._flush()
@@ -289,13 +303,17 @@ class Keeper:
             sum(len(event.record) + 200 for event in read),
             lambda store: store.keep_events(origin, read),
         )
-        return await self._keep(
+        ends_walk = origin.conn_key in self._written_walks
+        outcome = await self._keep(
             origin.conn_key,
             lambda store, seen: store.keep_list(
-                origin, seen, probe, listed, read, is_servable=is_servable
+                origin, seen, probe, listed, read, is_servable=is_servable, ends_walk=ends_walk
             ),
             waiting if read else None,
         )
+        if outcome.is_archived:
+            self._written_walks.discard(origin.conn_key)
+        return outcome
 
     async def keep_waveform(
         self, origin: Origin, event: Event, form: Form, image: bytes, *, is_mirrored: bool
@@ -401,6 +419,7 @@ class Keeper:
     def took_up(self, conn_key: str, found: Recalled) -> None:
         """Note that the cache begins where the mirror stands; else what is written is fenced."""
         self._versions[conn_key] = found.version
+        self._written_walks.add(conn_key)
 
     async def recall_waveform(
         self, conn_key: str, index: int, epoch: int
@@ -505,6 +524,80 @@ class Keeper:
         with contextlib.suppress(StoreError, RestingError):
             await self._do(verb, is_write=True)
 
+    # --- walks under way -------------------------------------------------------------------------
+
+    def keep_walked(self, origin: Origin, walk: Walk, event: Event) -> None:
+        """
+        Archive an event of a walk, soon; ``settle_walk`` waits for it.
+
+        The last one waits for its follower: what ends a list is written together with the list.
+        """
+        if self._open_store is None:
+            return
+        under_way = self._walks.setdefault(origin.conn_key, _WalkUnderWay())
+        under_way.events.append((origin, walk, event))
+        if len(under_way.events) > 1 and under_way.task is None:
+            under_way.task = asyncio.create_task(self._write_walked(under_way, spare=1))
+
+    async def settle_walk(self, conn_key: str, *, is_cut: bool) -> None:
+        """
+        Return once every event given so far is written, or could not be.
+
+        Unless the walk was cut, those not begun yet are left to the list that it ends in.
+        """
+        under_way = self._walks.pop(conn_key, None)
+        if under_way is None:
+            return
+        if not is_cut:
+            under_way.events.clear()
+        if under_way.task is not None:
+            await asyncio.wait([under_way.task])
+        if under_way.events:
+            await self._write_walked(under_way, spare=0)
+
+    async def keep_walk(self, origin: Origin, walk: Walk) -> None:
+        """Write down all that a walk has read."""
+        if self._open_store is not None:
+            await self._keep_walked_events(origin, walk, list(walk.events))
+
+    async def forget_walk(self, conn_key: str) -> None:
+        """Forget a walk that has not ended; its events stay in the archive."""
+        if conn_key in self._written_walks:
+            await self._quietly(lambda store: store.forget_walk(conn_key))
+            self._written_walks.discard(conn_key)
+
+    async def note_volatile(self, serial: str, firmware: str, offsets: frozenset[int]) -> None:
+        """Write down which bytes of a unit's records change while the event stays the same."""
+        if self._open_store is not None and serial:
+            await self._quietly(lambda store: store.note_volatile(serial, firmware, offsets))
+
+    async def _write_walked(self, under_way: _WalkUnderWay, *, spare: int) -> None:
+        # Whatever comes while a write is under way goes together with the next.
+        try:
+            while len(under_way.events) > spare:
+                batch = under_way.events[: len(under_way.events) - spare]
+                del under_way.events[: len(batch)]
+                origin, walk, _ = batch[0]
+                await self._keep_walked_events(origin, walk, [event for _, _, event in batch])
+        finally:
+            under_way.task = None
+
+    async def _keep_walked_events(self, origin: Origin, walk: Walk, read: Sequence[Event]) -> None:
+        first = read[0].index if read else walk.count
+        waiting = _Waiting(
+            f"{len(read)} walked events of {origin.serial}",
+            sum(len(event.record) + 200 for event in read),
+            lambda store: store.keep_events(origin, read, is_proven=False),
+        )
+        self._written_walks.add(origin.conn_key)
+        # Where another relay wrote, the list that follows finds it out: the version stays as it is.
+        await self._keep(
+            origin.conn_key,
+            lambda store, seen: store.keep_walk(origin, seen, walk, first, read),
+            waiting if read else None,
+            notes_fence=False,
+        )
+
     # --- inside ----------------------------------------------------------------------------------
 
     async def _keep(
@@ -513,6 +606,8 @@ class Keeper:
         keep: Callable[[Store, int | None], Kept],
         waiting: _Waiting | None = None,
         waveform: int | None = None,
+        *,
+        notes_fence: bool = True,
     ) -> Outcome:
         """Write, or let the record wait for a better time; never fails."""
         if self._open_store is None:
@@ -521,7 +616,8 @@ class Keeper:
         def write(store: Store) -> Kept:
             kept = keep(store, self._versions.get(conn_key))
             if isinstance(kept.mirror, Fenced):
-                self._versions[conn_key] = kept.mirror.version
+                if notes_fence:
+                    self._versions[conn_key] = kept.mirror.version
             elif kept.mirror is not None:
                 self._versions[conn_key] = kept.mirror
             return kept

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from minimateplus.client import MiniMate
-from minimateplus.errors import LinkClosedError
+from minimateplus.errors import DuplicateReplyError, LineSharedError, LinkClosedError
 from minimateplus.link import Address
+from sfm.line_lock import LineLock
 
 T = TypeVar("T")
 
@@ -40,12 +41,16 @@ class Line:
         connect_unheard: Connect | None = None,
     ) -> None:
         self.address = address
-        self.lock = asyncio.Lock()
+        self.lock = LineLock()
         self.exchanges = 0
         """Requests sent over this line, start-ups included."""
         self.conversations = 0
         """Start-ups."""
+        self._counted = 0
+        """How many exchanges of the present conversation are in ``exchanges``."""
         self._talks = 0
+        self._depth = 0
+        """Talks under way: a short one may go in between two steps of a long one."""
         self._connect = connect
         self._connect_unheard = connect_unheard or connect
         self._keep_open_s = keep_open_s
@@ -57,9 +62,10 @@ class Line:
         """
         Return what ``say`` brings from the unit. The caller holds ``lock``.
 
-        A line that was kept open may have died unnoticed. If the far end hangs up before it has
-        answered anything, nothing was read yet: then, and only then, ``say`` is said once more on a
-        fresh line. Not so where a command had gone out.
+        A line that was kept open may have died unnoticed, or another program may have used it while
+        it was idle. If it ends before the unit has answered anything, nothing was read yet: then,
+        and only then, ``say`` is said once more on a fresh line. Not so where a command had gone
+        out.
         """
         self._talks += 1
         if self._hang_up_later is not None:
@@ -69,14 +75,14 @@ class Line:
             answers = kept.answers
             try:
                 return await self._say(kept, say)
-            except LinkClosedError:
+            except (LinkClosedError, DuplicateReplyError, LineSharedError):
                 # (A command that was out makes it another error: its outcome is unknown.)
                 if kept.answers != answers:
                     raise
         unit = await self._connect(self.address)
         self._unit = unit
         self.conversations += 1
-        self.exchanges += unit.exchanges
+        self._counted = 0
         return await self._say(unit, say)
 
     async def talk_unheard(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
@@ -95,17 +101,29 @@ class Line:
             await unit.close()
 
     async def _say(self, unit: MiniMate, say: Callable[[MiniMate], Awaitable[T]]) -> T:
-        before = unit.exchanges
+        self._count(unit)
+        self._depth += 1
         try:
             return await say(unit)
         finally:
-            self.exchanges += unit.exchanges - before
-            if unit.is_usable and self._keep_open_s > 0:
+            self._depth -= 1
+            self._count(unit)
+            if self._depth:
+                pass  # whoever let this one in goes on, or finds that the conversation is over
+            elif unit.is_usable and self._keep_open_s > 0:
+                self._talks += 1
+                if self._hang_up_later is not None:
+                    self._hang_up_later.cancel()
                 loop = asyncio.get_running_loop()
                 self._hang_up_later = loop.call_later(self._keep_open_s, self._start_hanging_up)
             else:
                 self._unit = None
                 await unit.close()
+
+    def _count(self, unit: MiniMate) -> None:
+        """Add to the line's exchanges what was asked in this conversation since the last count."""
+        self.exchanges += unit.exchanges - self._counted
+        self._counted = unit.exchanges
 
     def _start_hanging_up(self) -> None:
         self._hanging_up = asyncio.create_task(self._hang_up_if_idle(self._talks))

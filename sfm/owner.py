@@ -18,6 +18,10 @@ unproven      everything; the held list must be the beginning of it, word for wo
 
 A list that does not follow from the held one is of another memory: everything held goes first. A
 device that was dropped by somebody else during a read gets nothing of that read (``LiveCache``).
+
+Each event of a walk is archived as soon as its record was read. A walk that is cut is remembered
+(``sfm.walk``) and goes on at the next contact; until it ends there is no list
+(``ListIncompleteError``), and only readers who ask for a partial list see what there is.
 """
 
 from __future__ import annotations
@@ -40,30 +44,53 @@ import structlog
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
     DeadlineError,
+    DuplicateReplyError,
     KeyChainError,
+    LineSharedError,
     LinkError,
     MemoryChangedError,
     MiniMateError,
     NoSuchEventError,
     OutcomeUnknownError,
     ReadBackError,
+    RecordDiffersError,
     RemoteProtocolError,
     ReplyTimeoutError,
     SampleDecodeError,
+    UnitError,
 )
-from minimateplus.model import Event, MemoryProbe, Progress, UnitInfo, Waveform
-from sfm import forms
+from minimateplus.model import (
+    Event,
+    MemoryProbe,
+    Progress,
+    UnitInfo,
+    Waveform,
+    differing_offsets,
+)
+from minimateplus.talk import Pause
+from sfm import forms, identity
 from sfm.backoff import BackOff, RestingError
 from sfm.flights import Departures, Flight, shut
 from sfm.forms import Form
-from sfm.identity import Stamp, Verdict, compare_probes, confirms_append, last_stamp, stamp_of
+from sfm.identity import Verdict, confirms_append, looks_torn, stamp_of
 from sfm.keeper import Keeper
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache
 from sfm.progress import ProgressLog
 from sfm.store import Noted, Origin, Recalled, StoreError
+from sfm.walk import ProvenPart, Walk
 
-__all__ = ["DISK", "Owner", "ReadTimes", "Reading", "Source", "Why", "is_unreachable", "pick"]
+__all__ = [
+    "DISK",
+    "ListIncompleteError",
+    "Owner",
+    "ReadTimes",
+    "Reading",
+    "Source",
+    "Why",
+    "is_unreachable",
+    "pick",
+]
 
 T = TypeVar("T")
 
@@ -74,7 +101,18 @@ Source = Literal["device", "cache", "disk"]
 """``disk``: read before the relay's last start, or brought back from the store."""
 
 ATTEMPTS_WHILE_CHANGING = 3
-"""How often a read starts again when the unit records or is erased under it."""
+"""How often a read starts again when the unit is erased under it, or contradicts itself."""
+PROBES_WHILE_RECORDING = 8
+"""
+How often a walk is closed anew while the unit records. One recording in 2 s, the worst rate seen,
+tears about one probe in ten on a cable; eight in a row are one in 10^8.
+"""
+PROBES_ONCE_PROVEN = 2
+"""How often a list that is proven as of its beginning is tried to be proven as of its end."""
+RETRY_WALK_S = 2.0
+"""When a reader of a walk that was cut may ask again: the walk goes on at once."""
+EXCHANGES_AN_EVENT = 10
+"""Of a walk: the log entry between two events costs four, the event six."""
 
 DISK = "disk"
 """The source of what was read before the relay's last start."""
@@ -110,6 +148,10 @@ class Reading:
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What readers made of the form, such as its encoded form; shared by all of them."""
     source: Source = "device"
+    recorded_since: int | None = None
+    """Of a list: events that the unit recorded while it was read; ``None``: not known."""
+    is_of_beginning: bool = False
+    """Whether a list is proven as of the read's beginning only: the unit records all the time."""
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -136,6 +178,21 @@ class ReadTimes:
         self.sum_s += took_s
 
 
+class ListIncompleteError(Exception):
+    """
+    The walk over the unit's memory was cut; there is no list yet. The next read goes on with it.
+
+    ``walked``: events read so far. ``estimate_s``: what the rest takes; ``None``: unknown.
+    """
+
+    retry_after_s = RETRY_WALK_S
+
+    def __init__(self, message: str, walked: int, estimate_s: float | None) -> None:
+        super().__init__(message)
+        self.walked = walked
+        self.estimate_s = estimate_s
+
+
 class _FencedError(Exception):
     """Another relay wrote what the database holds of this device: begin anew, beyond its epoch."""
 
@@ -158,6 +215,8 @@ class _ProvenList:
     stored: bool = False
     of: Held | None = None
     """What was held, when nothing was read."""
+    recorded_since: int | None = None
+    """Events recorded since ``probe``, as far as the unit counts them."""
 
     def event(self, index: int, unit: str) -> Event:
         return forms.event_of(pick(self.events, index, unit))
@@ -232,6 +291,12 @@ class Owner:
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self._told: _Told | None = None
         """The last list that was told, whether the cache kept it or not."""
+        self._walk: Walk | None = None
+        """The walk under way, or one that was cut and goes on at the next contact."""
+        self._volatile: frozenset[int] = frozenset()
+        """Offsets of a record that change while the event stays the same; see ``sfm.identity``."""
+        self._exchange_s: float | None = None
+        """How long an exchange took lately, for estimates."""
         self._cache = cache
         self._keeper = keeper
         self._clock = clock
@@ -273,6 +338,7 @@ class Owner:
         if found.serial is None:
             return True
         self.serial, self.simulated = found.serial, found.simulated
+        self._volatile, self._walk = found.volatile_offsets, found.walk
         if found.info is not None:
             self._cache.set_device_info(
                 self.conn_key,
@@ -373,13 +439,48 @@ class Owner:
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
             proven = await self.prove_list(unit, flight, whole=whole or flight.forced)
             if proven.of is not None:
-                return self.reading_of(proven.of, checked_mono=proven.proven_mono)
-            reading = self._reading(
-                proven.events, proven.why, proven.began_mono, stored=proven.stored
+                reading = self.reading_of(proven.of)
+            else:
+                reading = self._reading(
+                    proven.events, proven.why, proven.began_mono, stored=proven.stored
+                )
+            return replace(
+                reading,
+                checked_mono=proven.proven_mono,
+                recorded_since=proven.recorded_since,
+                is_of_beginning=bool(proven.recorded_since),
             )
-            return replace(reading, checked_mono=proven.proven_mono)
 
         return await self._unless_refused(read)
+
+    # --- a list that is not whole yet -----------------------------------------------------------
+
+    @property
+    def walked(self) -> list[Form]:
+        """The events of a walk that has not ended, in the order of memory; none without one."""
+        walk = self._walk
+        if walk is None or walk.epoch != self._cache.epoch(self.conn_key).number:
+            return []
+        return walk.forms() if walk.events else []
+
+    @property
+    def walk_began_mono(self) -> float:
+        """When the session began that read the latest of ``walked``."""
+        return self._clock() if self._walk is None else self._walk.began_mono
+
+    def estimate_s(self) -> float | None:
+        """Return how long the rest of the walk takes, by addresses; ``None``: unknown."""
+        walk = self._walk
+        share = None if walk is None else walk.share_walked()
+        if walk is None or not share or self._exchange_s is None:
+            return None
+        rest = walk.count * (1 - share) / share
+        return round(rest * EXCHANGES_AN_EVENT * self._exchange_s, 1)
+
+    def walk_estimate_s(self, count: int) -> float | None:
+        """Return how long a walk over ``count`` events takes; ``None``: unknown."""
+        per_exchange_s = self._exchange_s
+        return None if per_exchange_s is None else count * EXCHANGES_AN_EVENT * per_exchange_s
 
     async def read_waveform(self, flight: Flight[Reading], index: int) -> Reading:
         """Prove the slot, then answer from the cache or download its samples."""
@@ -475,119 +576,346 @@ class Owner:
     # --- the list -------------------------------------------------------------------------------
 
     async def prove_list(
-        self, unit: MiniMate, flight: Flight[Reading] | None, *, whole: bool
+        self,
+        unit: MiniMate,
+        flight: Flight[Reading] | None,
+        *,
+        whole: bool,
+        is_steady: bool = False,
     ) -> _ProvenList:
         """
-        Return the list as the unit holds it now, having stored it.
+        Return the list as the unit held it when the read began, having stored it.
 
         Args:
             unit: whom to ask.
             flight: whose doors may open during a walk.
             whole: read everything, whatever the probe says.
+            is_steady: refuse a unit that records meanwhile; for what destroys.
 
         Raises:
+            ListIncompleteError: the walk was cut; what it read is kept for the next contact.
+            MemoryChangedError: the memory kept changing.
             _AppendRefusedError: try again with ``whole``.
         """
+        shorter: list[Form] | None = None
         for _ in range(ATTEMPTS_WHILE_CHANGING):
             if not self._is_met or self._cache.held_info(self.conn_key) is None:
                 # First contact, or settings were written: no list is held, or it is hidden.
                 await self._meet(unit)
             began, generation = self._clock(), self._generation()
-            probe = await unit.read_probe()
+            cut = self._cut_walk()
+            known = _probe_of(self._cache.held_events(self.conn_key))
+            probe = await self._probe(unit, known if cut is None else cut.probes[-1])
             generation = await self._recognise(probe.serial, generation)
             if not self._is_met:
                 continue
-            held = self._cache.held_events(self.conn_key)
-            verdict = compare_probes(_probe_of(held), probe)
+            held, cut = self._cache.held_events(self.conn_key), self._cut_walk()
+            verdict = identity.compare_probes(_probe_of(held), probe, self._volatile)
+            if cut is not None and cut.joins(probe, self._volatile) is Verdict.REPLACED:
+                # What was read last is of another memory, whatever the older list says.
+                verdict = Verdict.REPLACED
             self.verdicts[verdict.value] += 1
             if held is not None and not whole and verdict is Verdict.SAME:
+                # The unit holds what the list says: a walk that was cut is not needed.
+                await self._forget_walk()
                 self._cache.validated(self.conn_key, probe, began)
-                return _ProvenList(held.value(), "hit", held.read_began_mono, began, probe, of=held)
-            if held is not None and not whole and verdict is Verdict.GREW:
-                events, new = await self._read_appended(unit, held, probe, flight)
-                stored = await self._keep_list(events, new, probe, began, generation)
-                if stored is None:
-                    continue
-                return _ProvenList(events, "partial", began, began, probe, stored)
+                return _ProvenList(
+                    held.value(),
+                    "hit",
+                    held.read_began_mono,
+                    began,
+                    probe,
+                    of=held,
+                    recorded_since=0,
+                )
             if verdict is Verdict.REPLACED:
                 generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
-            read = await self._walk(unit, probe, flight, generation)
-            if read is None:
+            walk = self._walk_to_go_on_with(probe, held, verdict, whole=whole)
+            walk.begin_session(probe, began)
+            appends = walk.anchor is not None
+            part = await self._extend_until_proven(unit, walk, flight, generation, is_steady)
+            if part is None:
+                if is_steady:
+                    break
                 continue
-            walked = [forms.event_form(event) for event in read]
-            if verdict is not Verdict.REPLACED and not (
-                _follows(held, walked, verdict, probe) and self._follows_told(walked, probe)
-            ):
-                generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
-            stored = await self._keep_list(walked, read, probe, began, generation)
+            listed, read = walk.forms(part.count), walk.events[: part.count - len(walk.known)]
+            if not appends and verdict is not Verdict.REPLACED:
+                if self._misses_known_events(unit, held, listed, part) and listed != shorter:
+                    shorter = listed
+                    await self._forget_walk()
+                    continue
+                if not (
+                    _follows(held, listed, part.probe, self._volatile)
+                    and self._follows_told(listed, part.probe)
+                ):
+                    generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
+                else:
+                    await self._compare_last_record(held, read)
+            stored = await self._keep_list(listed, read, part.probe, began, generation)
             if stored is None:
                 continue
+            await self._keep_rest_of_walk(walk, listed, part)
             forced = flight is not None and flight.forced
-            why: Why = "request" if forced else "miss" if held is None else "stale"
-            return _ProvenList(walked, why, began, began, probe, stored)
+            why: Why = (
+                "request"
+                if forced
+                else "partial"
+                if appends
+                else "miss"
+                if held is None
+                else "stale"
+            )
+            return _ProvenList(
+                listed, why, began, began, part.probe, stored, recorded_since=part.recorded_since
+            )
         raise self._keeps_changing(unit)
 
-    async def _read_appended(
-        self,
-        unit: MiniMate,
-        held: Held,
-        probe: MemoryProbe,
-        flight: Flight[Reading] | None,
-    ) -> tuple[list[Form], list[Event]]:
-        """Return the held list with what was recorded since, and that, if the unit confirms it."""
-        known: list[Form] = held.value()
-        last = forms.event_of(known[-1])
-        try:
-            new = await unit.read_events(
-                after=last, until_key=probe.last_key, on_progress=_reporter(flight)
-            )
-            # Nothing may have been recorded, or erased and recorded, while we read.
-            counted = await unit.read_lifetime_count()
-        except (KeyChainError, MemoryChangedError, RemoteProtocolError, ReplyTimeoutError) as error:
-            raise _AppendRefusedError(str(error)) from error
-        events = known + [forms.event_form(event) for event in new]
-        if (
-            counted != probe.lifetime_count
-            or not _follows(held, events, Verdict.GREW, probe)
-            or stamp_of(events[-1]) != last_stamp(probe)
-        ):
-            raise _AppendRefusedError("the counts or the last stamp do not agree")
-        return events, new
+    async def _probe(self, unit: MiniMate, known: MemoryProbe | None) -> MemoryProbe:
+        """Return a probe that an event recorded under it does not make look like an erase."""
+        for _ in range(ATTEMPTS_WHILE_CHANGING):
+            probe = await unit.read_probe()
+            if known is None or not looks_torn(known, probe):
+                break
+            if (await unit.read_storage_range()).last_key == probe.last_key:
+                break
+        return probe
 
-    async def _walk(
+    def _cut_walk(self) -> Walk | None:
+        """Return the walk that was cut, if it was over the memory that the cache knows of."""
+        walk = self._walk
+        is_of_now = walk is not None and walk.epoch == self._cache.epoch(self.conn_key).number
+        return walk if is_of_now and walk is not None and walk.events else None
+
+    def _walk_to_go_on_with(
+        self, probe: MemoryProbe, held: Held | None, verdict: Verdict, *, whole: bool
+    ) -> Walk:
+        """Return the walk that was cut, one behind the held list, or one from the first event."""
+        epoch, cut = self._cache.epoch(self.conn_key).number, self._cut_walk()
+        if whole:
+            return Walk(epoch)
+        walk = Walk(epoch)
+        if verdict is Verdict.GREW and held is not None:
+            walk = Walk(epoch, held.value(), _probe_of(held))
+        if cut is None or cut.count <= walk.count:
+            return walk
+        joins = cut.joins(probe, self._volatile)
+        return cut if joins in (Verdict.SAME, Verdict.GREW) else walk
+
+    async def _extend_until_proven(
         self,
         unit: MiniMate,
-        probe: MemoryProbe,
+        walk: Walk,
         flight: Flight[Reading] | None,
         generation: int,
-    ) -> list[Event] | None:
+        is_steady: bool,
+    ) -> ProvenPart | None:
         """
-        Read every event; return ``None`` when the memory changed meanwhile.
+        Read what follows the walk's last event until a probe proves a part; ``None``: it changed.
 
         Unforced readers may board until the probe that closes the walk, if it can prove anything,
         and if nobody invalidated the device since the walk began.
         """
+        probe = walk.probes[-1]
+        before, self._walk = self._walk, walk
         if flight is not None and probe.is_complete:
             flight.doors = lambda: self._generation() == generation
-        failure: KeyChainError | None = None
-        events: list[Event] = []
+        part = None
         try:
-            if not probe.is_empty:
-                events = await unit.read_events(
-                    until_key=probe.last_key, on_progress=_reporter(flight)
-                )
-        except KeyChainError as error:
-            failure = error
+            await self._extend(unit, walk, flight)
+            part = await self._close_walk(unit, walk, flight, is_steady=is_steady)
+            return part
+        except (DuplicateReplyError, LineSharedError):
+            # What was read while another program moved the record cursor may have gaps.
+            walk.forget_session()
+            await self._keep_longer_walk(before)
+            raise
+        except (MemoryChangedError, KeyChainError) as error:
+            await self._forget_walk()
+            if walk.anchor is not None or walk.session_events:
+                raise _AppendRefusedError(str(error)) from error
+            if isinstance(error, KeyChainError) and await unit.read_probe() == probe:
+                raise  # the memory has not changed, so its chain is damaged
+            return None
+        except (LinkError, UnitError) as error:
+            await self._keep_longer_walk(before)
+            if len(walk.events) > walk.session_events and is_unreachable(error):
+                raise self._incomplete(unit, walk, error) from error
+            if walk.last is not None and isinstance(error, ReplyTimeoutError | RemoteProtocolError):
+                # Some units do not answer for a key that they do not hold any more.
+                raise _AppendRefusedError(str(error)) from error
+            raise
         finally:
             if flight is not None:
                 flight.doors = shut
-        proof = await unit.read_probe()
-        if proof != probe:
-            return None
-        if failure is not None:
-            raise failure
-        last = stamp_of(forms.event_form(events[-1])) if events else Stamp()
-        return events if last == last_stamp(probe) or not probe.is_complete else None
+            settled = self._keeper.settle_walk(self.conn_key, is_cut=part is None)
+            await asyncio.shield(settled)
+
+    async def _close_walk(
+        self, unit: MiniMate, walk: Walk, flight: Flight[Reading] | None, *, is_steady: bool
+    ) -> ProvenPart | None:
+        """Probe until a probe proves a part of the walk; ``None``: the memory is another one."""
+        if flight is not None:
+            flight.doors = shut
+        opening, part = walk.probes[-1], None
+        if walk.anchor is not None:
+            # Behind a proven list the counter alone closes the walk, if nothing was recorded.
+            counted = await unit.read_lifetime_count()
+            if counted == opening.lifetime_count:
+                part = walk.proven_part(opening, self._volatile)
+                if part is not None:
+                    return part
+        tries = 1 if is_steady else PROBES_WHILE_RECORDING
+        while tries > 0:
+            tries -= 1
+            latest = walk.probes[-1]
+            closing = await self._probe(unit, latest)
+            if latest == closing:
+                await self._note_volatile(latest.last_record, closing.last_record)
+            elif is_steady or identity.compare_probes(latest, closing) is not Verdict.GREW:
+                return None
+            else:
+                walk.probes.append(closing)
+                await self._extend(unit, walk, flight)
+            part = walk.proven_part(closing, self._volatile) or part
+            if part is not None and latest != closing:
+                # Proven as of the beginning. If nothing came while the rest was read, it is as of
+                # now, with the rest.
+                if await unit.read_lifetime_count() == closing.lifetime_count:
+                    part = walk.proven_part(closing, self._volatile, is_last=True) or part
+                tries = min(tries, PROBES_ONCE_PROVEN)
+            if latest == closing or (part is not None and part.recorded_since == 0):
+                break
+        if part is None and walk.anchor is not None:
+            raise _AppendRefusedError("the counts or the last record do not agree")
+        return part
+
+    async def _extend(self, unit: MiniMate, walk: Walk, flight: Flight[Reading] | None) -> None:
+        """Read on from the walk's last event to the last key of its latest probe."""
+        probe, last = walk.probes[-1], walk.last
+        if probe.is_empty:
+            return
+        origin = self._origin(walk.began_mono)
+
+        def keep(event: Event) -> None:
+            walk.events.append(event)
+            self._keeper.keep_walked(origin, walk, event)
+
+        began_s, spent = self._clock(), unit.exchanges
+        try:
+            await unit.read_events(
+                after=last,
+                until_key=probe.last_key,
+                on_progress=_reporter(flight),
+                on_event=keep,
+                pause=self._pause_of(unit),
+            )
+        finally:
+            if unit.exchanges > spent:
+                self._exchange_s = (self._clock() - began_s) / (unit.exchanges - spent)
+
+    def _pause_of(self, unit: MiniMate) -> Pause:
+        """Return what lets short reads in between two steps of a long one."""
+        serial = self.serial
+
+        async def pause() -> None:
+            await self.departures.let_in()
+            if self.serial != serial:
+                raise MemoryChangedError(f"{unit.name}: {self.serial} answers now, not {serial}")
+
+        return pause
+
+    def _misses_known_events(
+        self, unit: MiniMate, held: Held | None, listed: list[Form], part: ProvenPart
+    ) -> bool:
+        """
+        Whether a walk met a part of the known events and nothing else of them: it is walked again.
+
+        Either the memory was erased and recorded again, event for event alike, or another program
+        moved the record cursor and was not heard. A second walk is skipped the same way by chance
+        only.
+
+        Raises:
+            LineSharedError: the memory has not changed, so it is the other program.
+        """
+        known: list[Form] = [] if held is None else held.value()
+        if len(listed) >= len(known) or held is None:
+            return False
+        verdict = identity.compare_probes(_probe_of(held), part.probe, self._volatile)
+        if verdict is Verdict.SAME:
+            raise LineSharedError(
+                f"{unit.name}: Another program is using this unit's line. Close it, then try "
+                f"again. (The walk met {len(listed)} events; {len(known)} are known, and the "
+                "memory has not changed.)"
+            )
+        by_key = {form["waveform_key"]: form for form in known}
+        met = [form for form in listed if form["waveform_key"] in by_key]
+        return verdict is Verdict.GREW and all(
+            {**form, "index": 0} == {**by_key[form["waveform_key"]], "index": 0} for form in met
+        )
+
+    def _incomplete(self, unit: MiniMate, walk: Walk, error: Exception) -> ListIncompleteError:
+        return ListIncompleteError(
+            f"{unit.name}: the event list is not complete: {walk.count} events were read before "
+            f"the session ended ({error}). They are kept. Ask again to read on from there.",
+            walk.count,
+            self.estimate_s(),
+        )
+
+    async def _keep_longer_walk(self, before: Walk | None) -> None:
+        """Of the walk that was just cut and the one before it, remember the longer one."""
+        cut = self._walk
+        if before is not None and before is not cut and before.count > (cut.count if cut else 0):
+            self._walk = before
+            await self._keeper.keep_walk(self._origin(before.began_mono), before)
+
+    async def _keep_rest_of_walk(self, walk: Walk, listed: list[Form], part: ProvenPart) -> None:
+        """
+        Keep what was read behind the proven part: the next contact goes on from there.
+
+        (What the database held of the walk went with the list that was just written.)
+        """
+        rest = walk.events[part.count - len(walk.known) :]
+        at = walk.probes.index(part.probe)
+        self._walk = None
+        if rest and part.probe.lifetime_count is not None:
+            epoch = self._cache.epoch(self.conn_key).number
+            self._walk = Walk(
+                epoch,
+                listed,
+                part.probe,
+                events=rest,
+                probes=walk.probes[at + 1 :],
+                began_mono=walk.began_mono,
+                session_events=len(rest),
+            )
+            await self._keeper.keep_walk(self._origin(walk.began_mono), self._walk)
+
+    async def _forget_walk(self) -> None:
+        """Forget the walk that was cut; its events stay in the archive."""
+        if self._walk is not None:
+            self._walk = None
+            await self._keeper.forget_walk(self.conn_key)
+
+    async def _compare_last_record(self, held: Held | None, read: list[Event]) -> None:
+        """Note what changed in the record of the held list's last event, which is still there."""
+        probe = _probe_of(held)
+        for event in read:
+            if probe is not None and event.key == probe.last_key:
+                await self._note_volatile(probe.last_record, event.record)
+
+    async def _note_volatile(self, before: bytes, now: bytes) -> None:
+        """Note bytes of a record that changed although the event is the same; durable."""
+        await self._note_volatile_offsets(differing_offsets(before, now))
+
+    async def _note_volatile_offsets(self, offsets: frozenset[int]) -> None:
+        if offsets - self._volatile:
+            self._volatile |= offsets
+            log.info("volatile_record_bytes", unit=self.conn_key, offsets=sorted(self._volatile))
+            await self._keeper.note_volatile(self.serial or "", self._firmware(), self._volatile)
+
+    def _firmware(self) -> str:
+        held = self._cache.held_info(self.conn_key)
+        return "" if held is None else str(held.value().get("firmware") or "")
 
     async def _keep_list(
         self,
@@ -630,7 +958,7 @@ class Owner:
         told = self._told
         if told is None or told.epoch != self._cache.epoch(self.conn_key).number:
             return True
-        verdict = compare_probes(told.probe, probe)
+        verdict = identity.compare_probes(told.probe, probe, self._volatile)
         if verdict is Verdict.REPLACED or _digest(events[: told.count]) != told.digest:
             return False
         following = len(events) - told.count
@@ -662,7 +990,15 @@ class Owner:
         """
         began, generation = self._clock(), self._generation()
         epoch = self._cache.epoch(self.conn_key).number
-        waveform = await self._read_samples(unit, event, epoch, flight)
+        try:
+            waveform = await self._read_samples(unit, event, epoch, flight)
+        except RecordDiffersError as error:
+            # Time, peaks and project are the same, and nothing was recorded: the bytes change by
+            # themselves. The read is tried again without them.
+            count = probe.lifetime_count
+            if count is not None and await unit.read_lifetime_count() == count:
+                await self._note_volatile_offsets(error.offsets)
+            raise
         # The unit gave the last stamp some time before we heard it: the start alone is certain.
         checked = began
         counter = probe.lifetime_count
@@ -720,7 +1056,11 @@ class Owner:
 
         try:
             waveform = await unit.read_waveform(
-                event, on_progress=_reporter(flight), begun=bytes(begun.image), on_image=keep
+                event,
+                on_progress=_reporter(flight),
+                begun=bytes(begun.image),
+                on_image=keep,
+                pause=self._pause_of(unit),
             )
         except Exception as error:
             cut = isinstance(error, LinkError | ReplyTimeoutError | DeadlineError)
@@ -746,15 +1086,29 @@ class Owner:
     async def talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
         """Say something over the line, and write the bill on what it brings."""
         began, spent = self._clock(), self.line.exchanges
-        reading = await self.converse(say)
+        try:
+            reading = await self.converse(say)
+        except DuplicateReplyError as error:
+            log.info("read_tried_once_more", unit=self.conn_key, reason=str(error))
+            reading = await self.converse(say)
         took_s = self._clock() - began
         return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
 
     async def converse(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
         """Return what ``say`` brings over the line; whoever calls holds it. See ``Line.talk``."""
         began = self._clock()
+
+        async def say_to(unit: MiniMate) -> T:
+            unit.volatile_offsets = self._volatile
+            return await say(unit)
+
         try:
-            result = await self.line.talk(say)
+            result = await self.line.talk(say_to)
+        except ListIncompleteError as error:
+            # The unit was read, and the next read goes on: it need not be left alone.
+            log.warning("walk_cut", unit=self.conn_key, serial=self.serial, error=str(error))
+            self.back_off.succeeded()
+            raise
         except MiniMateError as error:
             log.warning("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
             if is_unreachable(error):
@@ -764,24 +1118,28 @@ class Owner:
         self.read_times.add(self._clock() - began)
         return result
 
-    async def with_proven_list(
-        self, say: Callable[[MiniMate, list[Form], MemoryProbe], Awaitable[T]]
+    async def with_walked_list(
+        self,
+        say: Callable[[MiniMate, list[Form], MemoryProbe], Awaitable[T]],
+        on_event: Callable[[int], None],
     ) -> T:
         """
-        Prove the event list, then, in the same conversation, let ``say`` go on.
+        Walk the whole memory, then, in the same conversation, let ``say`` go on.
 
-        It is given the list as the unit holds it now, and the probe that proves it.
+        It is given the list as the unit holds it now, and the probe that proves it. No list from
+        before is relied on, and nothing may be recorded meanwhile.
+
+        Raises:
+            ListIncompleteError: the link could not carry the walk.
+            MemoryChangedError: the unit recorded during it, or was erased.
         """
 
-        async def prove(unit: MiniMate, *, whole: bool = False) -> T:
-            proven = await self.prove_list(unit, None, whole=whole)
+        async def prove(unit: MiniMate) -> T:
+            flight = Flight[Reading]("erase", notify=lambda step: on_event(step.done))
+            proven = await self.prove_list(unit, flight, whole=True, is_steady=True)
             return await say(unit, proven.events, proven.probe)
 
-        try:
-            return await self.converse(prove)
-        except _AppendRefusedError as refusal:
-            log.info("append_refused", unit=self.conn_key, reason=str(refusal))
-        return await self.converse(lambda unit: prove(unit, whole=True))
+        return await self.converse(prove)
 
     def _reading(self, value: Any, why: Why, began_mono: float, *, stored: bool = False) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number
@@ -803,6 +1161,7 @@ class Owner:
         moved = self._generation() != generation
         log.info("epoch_began", unit=self.conn_key, serial=self.serial, reason=reason)
         self._cache.drop_device(self.conn_key, reason)
+        self._walk = None  # the database drops its own with the mirror
         now = self._generation()
         # Durable before anybody is told of the new epoch, so that its number names one memory.
         epoch = self._cache.epoch(self.conn_key).number
@@ -847,16 +1206,18 @@ def _probe_of(held: Held | None) -> MemoryProbe | None:
     return probe if isinstance(probe, MemoryProbe) else None
 
 
-def _follows(held: Held | None, events: list[Form], verdict: Verdict, probe: MemoryProbe) -> bool:
+def _follows(
+    held: Held | None, events: list[Form], probe: MemoryProbe, volatile: frozenset[int]
+) -> bool:
     """Whether ``events`` is the held list, if there is one, with what was recorded since behind."""
     if held is None:
         return True
     old: list[Form] = held.value()
+    old_probe = _probe_of(held)
     if events[: len(old)] != old:
         return False
-    if verdict is not Verdict.GREW:
+    if identity.compare_probes(old_probe, probe, volatile) is not Verdict.GREW:
         return True
-    old_probe = _probe_of(held)
     return (
         old_probe is not None
         and len(events) > len(old) > 0

@@ -23,7 +23,7 @@ class Deadlines:
     reply_s: float = 10.0
     """From a request's last byte to its reply's last byte."""
     operation_s: float = 900.0
-    """One verb of the client as a whole: a full list or a long waveform over a slow modem."""
+    """One verb of the client, from one event of a walk or chunk of a download to the next."""
 
     def __post_init__(self) -> None:
         for name in ("connect_s", "reply_s", "operation_s"):

@@ -35,11 +35,14 @@ from minimateplus.wire.framing import (
     FrameReader,
     encode_reply,
     encode_request,
+    reply_sub,
 )
 
 BYTES_PER_S = 1_000_000
 """How fast a flood runs: beyond any serial line, and no more than a processor can bear."""
 PIECE_BYTES = 4096
+A_MOMENT_S = 0.001
+"""Until a host that has its answer has sent the next request."""
 TERABYTE: Final = 1 << 40
 HANG_UP: Final = None
 
@@ -174,6 +177,40 @@ def other_commands(turn: Turn) -> Iterator[Piece]:
     """Says well-formed answers to a command that nobody gave, for ever."""
     while True:
         yield _wire(turn.reply._replace(sub=turn.reply.sub ^ 0x55))
+
+
+def repeated_replies(turn: Turn) -> Iterator[Piece]:
+    """Wakes up, and then gives each answer twice, in one piece."""
+    yield turn.wire if _is_poll(turn) else turn.wire + turn.wire
+
+
+def late_repeats(turn: Turn) -> Iterator[Piece]:
+    """Wakes up, and then gives each answer again when the host has asked for the next."""
+    yield turn.wire
+    if not _is_poll(turn):
+        yield A_MOMENT_S
+        yield turn.wire
+
+
+def stale_chunks(turn: Turn) -> Iterator[Piece]:
+    """Echoes no address when its memory is read, and gives each chunk again a moment later."""
+    if not turn.fetches(commands.BULK_READ):
+        yield turn.wire
+        return
+    chunk = _wire(turn.reply._replace(params=commands.NO_PARAMS))
+    yield chunk
+    yield A_MOMENT_S
+    yield chunk
+
+
+def stray_replies(turn: Turn) -> Iterator[Piece]:
+    """Wakes up, and then gives behind each answer one to a command of another program."""
+    yield turn.wire if _is_poll(turn) else turn.wire + _of_another_program(turn)
+
+
+def strays_first(turn: Turn) -> Iterator[Piece]:
+    """Wakes up, and then gives before each answer one to a command of another program."""
+    yield turn.wire if _is_poll(turn) else _of_another_program(turn) + turn.wire
 
 
 def endless_bytes(_turn: Turn) -> Iterator[Piece]:
@@ -387,6 +424,11 @@ _SERIAL = (layouts.SERIAL, "serial")
 _ONLY_TELL: tuple[Lie, ...] = (
     endless_frames,
     other_commands,
+    repeated_replies,
+    late_repeats,
+    stale_chunks,
+    stray_replies,
+    strays_first,
     endless_bytes,
     endless_frame,
     endless_starts,
@@ -426,6 +468,17 @@ KINDS: dict[str, Kind] = {
 
 def _wire(reply: Frame) -> bytes:
     return encode_reply(reply.sub, reply.length, reply.params, reply.payload)
+
+
+def _is_poll(turn: Turn) -> bool:
+    return turn.asked.sub == commands.POLL.sub
+
+
+def _of_another_program(turn: Turn) -> bytes:
+    """Return a reply to a probe of the monitor status or, if that was asked, of the serial."""
+    asked = turn.asked.sub == commands.MONITOR_STATUS.sub
+    command = commands.SERIAL if asked else commands.MONITOR_STATUS
+    return encode_reply(reply_sub(command.sub))
 
 
 def _with_wrong_sum(reply: Frame) -> bytes:

@@ -21,7 +21,7 @@ from minimateplus.errors import NoSuchEventError
 from sfm.api import provenance
 from sfm.api.cache_control import freshness
 from sfm.api.provenance import Reply, Said, View
-from sfm.api.schemas import MAX_INDEX, ReadQuery
+from sfm.api.schemas import MAX_INDEX, EventsQuery, ReadQuery
 from sfm.freshness import Freshness
 from sfm.gateway import Answer, Gateway
 
@@ -99,7 +99,9 @@ class HitLayer:
             return None
         pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
         try:
-            query = ReadQuery.model_validate(dict(pairs))
+            is_list = path == "/device/events" or path.startswith("/device/event/")
+            model = EventsQuery if is_list and not path.endswith("/waveform") else ReadQuery
+            query = model.model_validate(dict(pairs))
             key = self._gateway.conn_key(query.address)
         except (ValidationError, ValueError):
             return None

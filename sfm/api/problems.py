@@ -40,7 +40,7 @@ from sfm.access import ForbiddenUnitError
 from sfm.backoff import RestingError
 from sfm.commands import RefusedError
 from sfm.flights import BusyError, ClosingError
-from sfm.gateway import NothingHeldError
+from sfm.gateway import ListIncompleteError, NothingHeldError
 from sfm.keeper import NoStoreError
 from sfm.reach import ForbiddenAddressError
 from sfm.store import errors as store_errors
@@ -109,9 +109,16 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
     errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
     errors.SampleDecodeError: Problem("unreadable", 502, "The event's samples cannot be read"),
+    errors.DuplicateReplyError: Problem(
+        "duplicate-reply", 503, "A reply arrived twice", RETRY_AFTER_S
+    ),
+    errors.LineSharedError: Problem(
+        "line-shared", 503, "Another program is using this unit's line", RETRY_AFTER_S
+    ),
     errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
     errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),
     errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
+    errors.RecordDiffersError: Problem("changing", 503, "The unit's memory is changing", 2),
     errors.NotWritableError: Problem("not-writable", 502, "The unit does not show the setting"),
     errors.OutcomeUnknownError: UNKNOWN,
     errors.ReadBackError: Problem("read-back", 502, "The unit says otherwise than was written"),
@@ -123,6 +130,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.MiniMateError: INTERNAL,
     BusyError: Problem("busy", 503, "Too many wait for the unit", RETRY_AFTER_S),
     RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
+    ListIncompleteError: Problem(
+        "list-incomplete", 503, "The event list is not complete yet", RETRY_AFTER_S
+    ),
     NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
     ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
     ForbiddenUnitError: NOT_ALLOWED,
@@ -173,6 +183,8 @@ def _more(error: Exception) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if (outcome := getattr(error, "outcome", None)) is not None:
         more["outcome"] = outcome
+    if isinstance(error, ListIncompleteError):
+        more |= {"walked": error.walked, "estimate_s": error.estimate_s}
     if isinstance(error, RefusedError):
         more |= {"reason": error.reason, **error.facts}
     if isinstance(error, errors.SettingError):

@@ -43,6 +43,8 @@ class Said:
     headers: tuple[tuple[bytes, bytes], ...]
     """Those that every reply has that says this; the first is the content type."""
     is_json: bool = True
+    is_list: bool = False
+    """Whether each reply says how many events were recorded since."""
 
 
 @dataclass(slots=True)
@@ -71,9 +73,26 @@ class View:
 INFO = View("info", lambda form: form)
 STATUS = View("status", lambda form: form)
 DIRECT = View("direct", lambda form: form)
-EVENTS = View("events", lambda events: {"count": len(events), "events": events})
+EVENTS = View("events", lambda events: _list_body(events, len(events), 0.0))
+PARTIAL_EVENTS = View(
+    "partial events", lambda walk: _list_body(walk["events"], None, walk["estimate_s"])
+)
+LISTS = (EVENTS, PARTIAL_EVENTS)
 EVENT = View("event", lambda form: form)
 WAVEFORM = View("waveform", forms.waveform_view)
+
+
+def _list_body(
+    events: list[dict[str, Any]], count: int | None, estimate_s: float | None
+) -> dict[str, Any]:
+    """Return the body of a list; without a ``count`` it is not complete."""
+    return {
+        "complete": count is not None,
+        "count": count,
+        "walked": len(events),
+        "estimate_s": estimate_s,
+        "events": events,
+    }
 
 
 def said(answer: Answer, view: View) -> Said:
@@ -85,7 +104,9 @@ def said(answer: Answer, view: View) -> Said:
         serial = answer.provenance.serial
         etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
         headers = _headers(b"application/json", etag, answer.provenance)
-        known = answer.memo[view.name] = Said(body[:-1] + b',"provenance":', etag, headers)
+        known = answer.memo[view.name] = Said(
+            body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS
+        )
     return known
 
 
@@ -154,7 +175,10 @@ def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply
         return Reply(304, [*what.headers[1:], *own], b"")
     body = what.body
     if what.is_json:
-        body = b"".join((body, orjson.dumps(provenance), b"}"))
+        end = b"}"
+        if what.is_list:
+            end = b',"recorded_since":%s}' % orjson.dumps(answer.recorded_since)
+        body = b"".join((body, orjson.dumps(provenance), end))
     return Reply(200, [*what.headers, *own, (b"content-length", b"%d" % len(body))], body)
 
 

@@ -24,7 +24,7 @@ from sfm.api.metrics import exposition
 from sfm.api.problems import OtherEventError
 from sfm.api.provenance import View
 from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
-from sfm.api.schemas import MAX_INDEX, DeviceQuery, ReadQuery
+from sfm.api.schemas import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
 from sfm.api.streams import event_stream
 from sfm.gateway import Answer
 
@@ -34,6 +34,7 @@ EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503,
 
 Which = Annotated[DeviceQuery, Query()]
 Read = Annotated[ReadQuery, Query()]
+ReadList = Annotated[EventsQuery, Query()]
 Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Place in the event list, from 0.")]
 
 health = APIRouter(tags=["relay"])
@@ -125,10 +126,17 @@ async def get_info(request: Request, query: Read) -> Response:
 
 
 @device.get("/events", response_model=schemas.EventsOut, responses=DEVICE_PROBLEMS)
-async def get_events(request: Request, query: Read) -> Response:
-    """Event list: stamp, peaks, project. The unit's memory is probed at each request."""
-    answer = await gateway_of(request).events(query.address, wanted(request, query))
-    return _send(request, answer, provenance.EVENTS)
+async def get_events(request: Request, query: ReadList) -> Response:
+    """
+    Event list: stamp, peaks, project. The unit's memory is probed at each request.
+
+    A long list over a bad link comes in several contacts: 503 `list-incomplete` until it is whole,
+    or with `partial` what was read so far. Ask again to read on.
+    """
+    answer = await gateway_of(request).events(
+        query.address, wanted(request, query), partial=query.partial
+    )
+    return _send(request, answer, provenance.LISTS[not answer.is_complete])
 
 
 @device.get(
@@ -148,9 +156,11 @@ async def get_event_index(request: Request, query: Read) -> Response:
 
 
 @device.get("/event/{index}", response_model=schemas.EventOut, responses=EVENT_PROBLEMS)
-async def get_event(request: Request, index: Index, query: Read) -> Response:
+async def get_event(request: Request, index: Index, query: ReadList) -> Response:
     """One event of the list."""
-    answer = await gateway_of(request).event(query.address, index, wanted(request, query))
+    answer = await gateway_of(request).event(
+        query.address, index, wanted(request, query), partial=query.partial
+    )
     _still_the_same(request, answer)
     return _send(request, answer, provenance.EVENT)
 

@@ -114,6 +114,15 @@ class ReadQuery(DeviceQuery):
         return value
 
 
+class EventsQuery(ReadQuery):
+    """Which unit, how fresh, and whether the beginning of a list will do."""
+
+    partial: Annotated[
+        bool,
+        Field(description="While the list is not complete, return the events read so far."),
+    ] = False
+
+
 PAGE_LIMIT = 100
 
 Limit = Annotated[
@@ -352,9 +361,17 @@ class EventOut(EventBase):
 class EventsOut(BaseModel):
     """The event list, in the order of the unit's memory."""
 
-    count: int
+    complete: bool = Field(description="False: only the beginning was read; see `partial`.")
+    count: int | None = Field(description="Stored events; null while the list is not complete.")
+    walked: int = Field(description="Events read so far.")
+    estimate_s: float | None = Field(
+        description="Seconds that reading the rest takes; null: unknown."
+    )
     events: list[EventBase]
     provenance: ProvenanceOut
+    recorded_since: int | None = Field(
+        description="Events that the unit recorded since this read began; null: not known."
+    )
 
 
 class TimeAxis(BaseModel):

@@ -20,7 +20,17 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from minimateplus.model import Event, Peaks
 from sfm import forms
@@ -32,6 +42,7 @@ from sfm.store.samples_at_rest import CODEC, digest, pack, unpack
 from sfm.store.statements import insert_unless_there, json_text
 
 recordings, waveforms = schema.recordings, schema.recording_waveforms
+unproven = schema.unproven_recordings
 AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 ANY_ZONE = "*"
@@ -140,9 +151,14 @@ def keep_events(
     origin: Origin,
     events: Sequence[Event],
     zones: Mapping[str, ZoneInfo],
+    *,
+    is_proven: bool = True,
 ) -> list[int]:
     """
     Enter events; return the number of each one's recording, new or known.
+
+    ``is_proven``: they are of a proven list, so that the epoch they are written under is theirs;
+    else it is only the one that was thought to be the unit's while a walk was under way.
 
     Raises:
         NoSerialError: nothing says which unit they are of.
@@ -161,7 +177,18 @@ def keep_events(
         connection.execute(insert_unless_there(connection, recordings), rows)
         known = _known(connection, serial, {key for key, _, _ in wanted})
         _tell_of_twins(connection, origin, new, known)
+    if is_proven:
+        _note_proven(connection, list(known.values()))
+    elif new:
+        rows = [{"recording_id": known[identity]} for identity in new]
+        connection.execute(insert_unless_there(connection, unproven), rows)
     return [known[_identity(event)] for event in events]
+
+
+def _note_proven(connection: Connection, numbers: Sequence[int]) -> None:
+    for at in range(0, len(numbers), AT_ONCE):
+        some = numbers[at : at + AT_ONCE]
+        connection.execute(delete(unproven).where(unproven.c.recording_id.in_(some)))
 
 
 def keep_waveform(
@@ -466,7 +493,13 @@ def _add_what_changes(connection: Connection, found: list[Form]) -> None:
     said = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
     for one in connection.execute(said).mappings():
         latest[one["recording_id"]] = _review_form(one)
+    unproven_ones = set(
+        connection.execute(
+            select(unproven.c.recording_id).where(unproven.c.recording_id.in_(numbers))
+        ).scalars()
+    )
     for row in found:
+        row["epoch_proven"] = row["id"] not in unproven_ones
         row["waveforms"] = len(contents[row["id"]])
         row["contents"] = contents[row["id"]]
         row["review"] = latest.get(row["id"])

@@ -17,21 +17,27 @@ Dropping the mirror never drops a recording.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
 
-from minimateplus.model import Event, MemoryProbe
+from minimateplus.errors import RemoteProtocolError
+from minimateplus.model import Event, MemoryProbe, Peaks
+from minimateplus.wire.layouts import parse_waveform_record
+from sfm import forms
 from sfm.forms import Form
 from sfm.identity import Stamp, stamp_of, stamps_conflict
 from sfm.store import archive, schema
 from sfm.store.archive import Origin, Samples
 from sfm.store.statements import insert_unless_there, json_text
+from sfm.walk import Walk
 
 devices, events = schema.cached_devices, schema.cached_events
 waveforms, chunks = schema.cached_waveforms, schema.download_chunks
+walks, walked_events = schema.walks, schema.walked_events
+unproven, volatile = schema.unproven_recordings, schema.volatile_record_bytes
 
 # Said at every new event, so put together once.
 _DEVICE = select(devices).where(devices.c.conn_key == bindparam("of")).with_for_update()
@@ -75,6 +81,10 @@ class Recalled:
     events: list[Form] | None
     events_noted: Noted | None
     probe: MemoryProbe | None
+    walk: Walk | None = None
+    """A walk that was cut, to go on with."""
+    volatile_offsets: frozenset[int] = frozenset()
+    """Bytes of the unit's records that change while the event stays the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +113,158 @@ def recall(connection: Connection, conn_key: str) -> Recalled | None:
         held = [orjson.loads(text) for text in texts]
         if [event["index"] for event in held] != list(range(row.list_count)):
             held = None  # not whole: as good as none
+    if probe is not None and held and not probe.last_record:
+        probe = _with_last_record(connection, conn_key, probe, held)
+    info = None if row.info_json is None else orjson.loads(row.info_json)
     return Recalled(
         version=row.version,
         epoch=row.epoch,
         epoch_reason=row.epoch_reason,
         serial=row.serial,
         simulated=row.simulated,
-        info=None if row.info_json is None else orjson.loads(row.info_json),
+        info=info,
         info_noted=_noted(row.info_read_at, row.info_began_mono, row.info_boot_id),
         events=held,
         events_noted=_noted(row.list_read_at, row.list_began_mono, row.list_boot_id),
         probe=probe,
+        walk=_recall_walk(connection, conn_key, row.epoch, held, probe),
+        volatile_offsets=_volatile_offsets(connection, row.serial, info),
     )
+
+
+def _with_last_record(
+    connection: Connection, conn_key: str, probe: MemoryProbe, held: Sequence[Form]
+) -> MemoryProbe:
+    """Return the probe with its newest event's record, from the archive."""
+    record = connection.execute(
+        select(schema.recordings.c.record)
+        .join(events, events.c.recording_id == schema.recordings.c.id)
+        .where(events.c.conn_key == conn_key, events.c["index"] == len(held) - 1)
+    ).scalar()
+    if record is None:
+        return probe
+    try:
+        facts = parse_waveform_record(bytes(record))
+    except RemoteProtocolError:
+        return probe  # it proves nothing then, and the memory is walked
+    return replace(
+        probe,
+        last_peaks=facts.peaks,
+        last_project=facts.project,
+        last_record=bytes(record),
+    )
+
+
+def _recall_walk(
+    connection: Connection,
+    conn_key: str,
+    epoch: int,
+    held: Sequence[Form] | None,
+    anchor: MemoryProbe | None,
+) -> Walk | None:
+    """Return the walk that was cut, if all that it stands on is there."""
+    row = connection.execute(
+        select(walks).where(walks.c.conn_key == conn_key, walks.c.epoch == epoch)
+    ).first()
+    if row is None or (row.known and (held is None or len(held) != row.known)):
+        return None
+    found = connection.execute(
+        select(walked_events.c["index"], walked_events.c.event_json, schema.recordings.c.record)
+        .join(schema.recordings, schema.recordings.c.id == walked_events.c.recording_id)
+        .where(walked_events.c.conn_key == conn_key)
+        .order_by(walked_events.c["index"])
+    ).all()
+    if [at for at, _, _ in found] != list(range(row.known, row.known + len(found))):
+        return None
+    read = [
+        replace(forms.event_of(orjson.loads(text)), record=bytes(record))
+        for _, text, record in found
+    ]
+    return Walk(
+        epoch,
+        list(held or ()) if row.known else [],
+        anchor if row.known else None,
+        events=read,
+        probes=[_probe_of(form) for form in orjson.loads(row.probes_json)],
+        session_events=len(read),
+    )
+
+
+def _volatile_offsets(
+    connection: Connection, serial: str | None, info: Form | None
+) -> frozenset[int]:
+    text = connection.execute(
+        select(volatile.c.offsets_json).where(
+            volatile.c.serial == (serial or ""),
+            volatile.c.firmware == str((info or {}).get("firmware") or ""),
+        )
+    ).scalar()
+    return frozenset() if text is None else frozenset(orjson.loads(text))
+
+
+def write_walk(
+    connection: Connection,
+    origin: Origin,
+    seen: int | None,
+    walk: Walk,
+    first: int,
+    read: Sequence[Event],
+    recording_ids: Sequence[int],
+) -> int | Fenced | None:
+    """
+    Write down events of a walk that has not ended; return the version that is now to be seen.
+
+    ``read`` follow the ``first`` events of the walk; what was written behind those before goes.
+    """
+    row = connection.execute(_DEVICE, {"of": origin.conn_key}).first()
+    if row is not None and row.epoch > origin.epoch:
+        return None  # the walk was over a memory whose epoch has ended
+    taken = _take(connection, origin, seen)
+    if isinstance(taken, Fenced):
+        return taken
+    connection.execute(delete(walks).where(walks.c.conn_key == origin.conn_key))
+    probes = [_probe_form(probe) for probe in walk.probes]
+    header = {
+        "conn_key": origin.conn_key,
+        "epoch": origin.epoch,
+        "known": len(walk.known),
+        "probes_json": json_text(probes),
+    }
+    connection.execute(insert(walks), [header])
+    connection.execute(
+        delete(walked_events).where(
+            walked_events.c.conn_key == origin.conn_key, walked_events.c["index"] >= first
+        )
+    )
+    rows = [
+        {
+            "conn_key": origin.conn_key,
+            "index": event.index,
+            "event_json": json_text(forms.event_form(event)),
+            "recording_id": number,
+        }
+        for event, number in zip(read, recording_ids, strict=True)
+    ]
+    if rows:
+        connection.execute(insert(walked_events), rows)
+    _set(connection, origin, taken)
+    return taken
+
+
+def forget_walk(connection: Connection, conn_key: str) -> None:
+    """Forget the walk of a device that has not ended; its events stay in the archive."""
+    for table in (walked_events, walks):
+        connection.execute(delete(table).where(table.c.conn_key == conn_key))
+
+
+def note_volatile(
+    connection: Connection, serial: str, firmware: str, offsets: Iterable[int]
+) -> None:
+    """Write down which bytes of a unit's records change while the event stays the same."""
+    of = (volatile.c.serial == serial, volatile.c.firmware == firmware)
+    connection.execute(delete(volatile).where(*of))
+    row = {"serial": serial, "firmware": firmware, "offsets_json": json_text(sorted(offsets))}
+    connection.execute(insert(volatile), [row])
 
 
 def recall_waveform(
@@ -463,7 +613,7 @@ def _set(connection: Connection, origin: Origin, version: int, **values: Any) ->
 
 def _clear(connection: Connection, conn_key: str) -> None:
     """Drop what is held of a device; its row stays, for its epoch and version."""
-    for table in (events, waveforms, chunks):
+    for table in (events, waveforms, chunks, walked_events, walks):
         connection.execute(delete(table).where(table.c.conn_key == conn_key))
     nothing = {c.name: None for c in devices.c if c.name.startswith(("info_", "list_", "probe_"))}
     connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**nothing))
@@ -509,6 +659,7 @@ def _noted(read_at: str | None, began_mono: float | None, boot_id: str | None) -
 
 
 def _probe_form(probe: MemoryProbe) -> Form:
+    peaks = None if probe.last_peaks is None else asdict(probe.last_peaks)
     return {
         "serial": probe.serial,
         "first_key": None if probe.first_key is None else probe.first_key.hex(),
@@ -516,6 +667,9 @@ def _probe_form(probe: MemoryProbe) -> Form:
         "lifetime_count": probe.lifetime_count,
         "last_timestamp": probe.last_timestamp,
         "is_empty": probe.is_empty,
+        "last_peaks": peaks,
+        "last_project": probe.last_project,
+        "last_record": probe.last_record.hex(),
     }
 
 
@@ -524,4 +678,7 @@ def _probe_of(form: Form) -> MemoryProbe:
         name: None if form[name] is None else bytes.fromhex(form[name])
         for name in ("first_key", "last_key")
     }
-    return MemoryProbe(**{**form, **keys})
+    # A probe of before revision 0005 has its newest event's time and nothing else of it.
+    peaks, record = form.get("last_peaks"), bytes.fromhex(form.get("last_record", ""))
+    last = {"last_peaks": None if peaks is None else Peaks(**peaks), "last_record": record}
+    return MemoryProbe(**{**form, **keys, **last})

@@ -12,6 +12,12 @@ longer match their own hash may be replaced by samples that do.
 Mirror: what each unit holds now, as far as it is known. May be dropped at any time.
 
 - ``cached_devices``, ``cached_events``, ``cached_waveforms``, ``download_chunks``.
+- ``walks``, ``walked_events``: a walk over a unit's memory that has not ended.
+
+About recordings, beside the archive, because they change:
+
+- ``unproven_recordings``: which were met by a walk that has not been proven. Gone once it is.
+- ``volatile_record_bytes``: which bytes of a unit's records change while the event stays the same.
 
 Access:
 
@@ -182,6 +188,38 @@ download_chunks = Table(
     Column("start", Integer, primary_key=True, autoincrement=False),
     Column("event_timestamp", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+walks = Table(
+    "walks",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("known", Integer, nullable=False),
+    Column("probes_json", Text, nullable=False),
+)
+
+walked_events = Table(
+    "walked_events",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("event_json", Text, nullable=False),
+    Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False),
+)
+
+unproven_recordings = Table(
+    "unproven_recordings",
+    metadata,
+    Column("recording_id", Id, ForeignKey("recordings.id"), primary_key=True, autoincrement=False),
+)
+
+volatile_record_bytes = Table(
+    "volatile_record_bytes",
+    metadata,
+    Column("serial", Sorted, primary_key=True),
+    Column("firmware", Sorted, primary_key=True),
+    Column("offsets_json", Text, nullable=False),
 )
 
 tokens = Table(

@@ -10,7 +10,7 @@ All verbs block, and may be called from any thread; ``sfm.keeper`` calls them fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,6 +28,7 @@ from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError, RevisionError, StoreError
 from sfm.store.mirror import Fenced, Recalled, RecalledWaveform
 from sfm.store.tokens import RoleName, Token
+from sfm.walk import Walk
 
 MOST_ON_A_PAGE = 1000
 
@@ -130,6 +131,7 @@ class Store:
         read: Sequence[Event],
         *,
         is_servable: bool = True,
+        ends_walk: bool = False,
     ) -> Kept:
         """
         Enter the events that were read; write down the list that they complete.
@@ -141,11 +143,14 @@ class Store:
             listed: the whole list, as forms.
             read: those events of it that were read now; they are its end.
             is_servable: see ``mirror.write_list``.
+            ends_walk: parts of the walk that brought it were written down before.
 
         Raises:
             NoSerialError: nothing says which unit it is.
         """
         with self.engines.write() as connection:
+            if ends_walk:
+                mirror.forget_walk(connection, origin.conn_key)
             numbers = archive.keep_events(connection, origin, read, self._zones)
             ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
             first_new = len(listed) - len(read)
@@ -155,11 +160,29 @@ class Store:
                 )
             )
 
-    def keep_events(self, origin: Origin, read: Sequence[Event]) -> Kept:
+    def keep_events(self, origin: Origin, read: Sequence[Event], *, is_proven: bool = True) -> Kept:
         """Enter events that were read, and say nothing of what the unit holds now."""
         with self.engines.write() as connection:
-            archive.keep_events(connection, origin, read, self._zones)
+            archive.keep_events(connection, origin, read, self._zones, is_proven=is_proven)
         return Kept(None)
+
+    def keep_walk(
+        self, origin: Origin, seen: int | None, walk: Walk, first: int, read: Sequence[Event]
+    ) -> Kept:
+        """Enter events of a walk that has not ended; see ``mirror.write_walk``."""
+        with self.engines.write() as connection:
+            numbers = archive.keep_events(connection, origin, read, self._zones, is_proven=False)
+            return Kept(mirror.write_walk(connection, origin, seen, walk, first, read, numbers))
+
+    def forget_walk(self, conn_key: str) -> None:
+        """Forget a walk that has not ended; its events stay in the archive."""
+        with self.engines.write() as connection:
+            mirror.forget_walk(connection, conn_key)
+
+    def note_volatile(self, serial: str, firmware: str, offsets: Iterable[int]) -> None:
+        """Write down which bytes of a unit's records change while the event stays the same."""
+        with self.engines.write() as connection:
+            mirror.note_volatile(connection, serial, firmware, offsets)
 
     def keep_waveform(
         self,

@@ -16,14 +16,15 @@ from unittest import mock
 
 from small_world import Scope
 
+import sfm.identity
 import sfm.owner
-from minimateplus.errors import KeyChainError, MiniMateError
-from minimateplus.model import Event, MemoryProbe
-from sfm import forms
+from minimateplus.errors import MiniMateError
+from minimateplus.model import MemoryProbe
 from sfm.flights import Departures, Flight
 from sfm.identity import Verdict, compare_probes
-from sfm.live_cache import Held, LiveCache
+from sfm.live_cache import LiveCache
 from sfm.owner import Owner
+from sfm.walk import ProvenPart, Walk
 
 ask = Departures.ask
 
@@ -108,39 +109,34 @@ def _never_late(self: LiveCache, device: Any, generation: int | None) -> bool:
     return False
 
 
-async def _append_unconfirmed(
-    self: Owner, unit: Any, held: Held, probe: MemoryProbe, flight: Any
-) -> tuple[list[dict[str, Any]], list[Event]]:
-    known: list[dict[str, Any]] = held.value()
-    last = forms.event_of(known[-1])
-    try:
-        new = await unit.read_events(after=last, until_key=probe.last_key, on_progress=None)
-    except MiniMateError as error:
-        raise sfm.owner._AppendRefusedError(str(error)) from error
-    return known + [forms.event_form(event) for event in new], new
+proven_part = Walk.proven_part
 
 
-def _without_counter(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
-    return compare_probes(old and replace(old, lifetime_count=new.lifetime_count), new)
+def _append_unconfirmed(
+    self: Walk, closing: MemoryProbe, volatile: frozenset[int]
+) -> ProvenPart | None:
+    if self.anchor is None:
+        return proven_part(self, closing, volatile)
+    return ProvenPart(probe=self.probes[-1], count=self.count, recorded_since=0)
 
 
-def _without_timestamp_and_counter(old: MemoryProbe | None, new: MemoryProbe) -> Verdict:
+def _without_counter(old: MemoryProbe | None, new: MemoryProbe, *rest: Any) -> Verdict:
+    return compare_probes(old and replace(old, lifetime_count=new.lifetime_count), new, *rest)
+
+
+def _without_timestamp_and_counter(
+    old: MemoryProbe | None, new: MemoryProbe, *rest: Any
+) -> Verdict:
     blind = old and replace(
         old, lifetime_count=new.lifetime_count, last_timestamp=new.last_timestamp
     )
-    return compare_probes(blind, new)
+    return compare_probes(blind, new, *rest)
 
 
 async def _no_closing_probe(
-    self: Owner, unit: Any, probe: MemoryProbe, flight: Any, generation: int
-) -> list[Event] | None:
-    if probe.is_empty:
-        return []
-    try:
-        events: list[Event] = await unit.read_events(until_key=probe.last_key, on_progress=None)
-    except KeyChainError:
-        return None
-    return events
+    self: Owner, unit: Any, walk: Walk, flight: Any, *, is_steady: bool
+) -> ProvenPart | None:
+    return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
 
 def _always() -> bool:
@@ -168,7 +164,7 @@ FAULTS: dict[str, Fault] = {
     "no lock on the conversation": Fault(Departures, "_fly", _no_lock, BASE, "promise 7"),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
-        Owner, "_read_appended", _append_unconfirmed, NEVER_SET, "would be proven"
+        Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"
     ),
     "who waits tries again": Fault(Departures, "ask", _waiters_retry, BASE, "boarded 2 flights"),
     "a failure is not shared": Fault(
@@ -185,10 +181,10 @@ FAULTS: dict[str, Fault] = {
         Departures, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
-        sfm.owner, "compare_probes", _without_counter, NEVER_SET, "was told"
+        sfm.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
     ),
     "a probe of keys alone": Fault(
-        sfm.owner, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
+        sfm.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
     ),
-    "no probe behind the walk": Fault(Owner, "_walk", _no_closing_probe, REBUILT, "was told"),
+    "no probe behind the walk": Fault(Owner, "_close_walk", _no_closing_probe, REBUILT, "was told"),
 }

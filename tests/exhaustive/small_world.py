@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +42,14 @@ import sfm.flights
 import sfm.owner
 from minimateplus.errors import KeyChainError, MemoryChangedError, ReplyTimeoutError
 from minimateplus.link import Address
-from minimateplus.model import Event, MemoryProbe, Peaks, RecordingSetup, UnitInfo
+from minimateplus.model import (
+    Event,
+    MemoryProbe,
+    Peaks,
+    RecordingSetup,
+    StorageRange,
+    UnitInfo,
+)
 from sfm.flights import Flight
 from sfm.freshness import ANY, FORCED
 from sfm.gateway import Answer, Gateway
@@ -139,6 +147,7 @@ class SmallUnit:
         self.exchanges = 0
         self.answers = 0
         self.is_usable = True
+        self.volatile_offsets: frozenset[int] = frozenset()
         self.name = "unit.invalid"
 
     def portrait_parts(self) -> tuple[object, ...]:
@@ -184,8 +193,21 @@ class SmallUnit:
             timestamp = found[0].timestamp_unit if found else None
         return probe_of(memory, lifetime, timestamp)
 
+    async def read_storage_range(self) -> StorageRange:
+        await self._step()
+        probe = probe_of(self._world.memory, self._world.lifetime, None)
+        assert probe.first_key is not None
+        assert probe.last_key is not None
+        return StorageRange(probe.first_key, probe.last_key)
+
     async def read_events(
-        self, *, after: Event | None = None, until_key: bytes | None = None, on_progress: object
+        self,
+        *,
+        after: Event | None = None,
+        until_key: bytes | None = None,
+        on_event: Callable[[Event], None],
+        on_progress: object,
+        pause: object,
     ) -> list[Event]:
         world = self._world
         if after is None:
@@ -204,6 +226,7 @@ class SmallUnit:
             if at >= len(world.memory):
                 raise KeyChainError("the chain of keys ends before the last stored key")
             events.append(world.memory[at])
+            on_event(world.memory[at])
             if world.memory[at].key == until_key:
                 return events
             at += 1

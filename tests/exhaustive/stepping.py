@@ -29,6 +29,7 @@ from sfm.freshness import Freshness
 from sfm.gateway import Gateway
 from sfm.identity import Stamp
 from sfm.line import Line
+from sfm.line_lock import LineLock
 from sfm.live_cache import Epoch, Held, LiveCache
 from sfm.owner import Owner, Reading
 
@@ -278,7 +279,7 @@ _ITSELF: list[tuple[Any, Draw]] = [
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
     (Flight, _flight),
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
-    (asyncio.Lock, lambda p, lock: ("lock", lock.locked(), p.of(lock._waiters or ()))),
+    (LineLock, lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters]))),
     (Held, _held),
     (Reading, lambda p, r: (repr(r.produce()), r.why, r.epoch, r.checked_mono)),
     (CoroutineType, Portrait.frames),

@@ -19,6 +19,7 @@ from minimateplus.client import MiniMate
 from minimateplus.errors import (
     ConnectError,
     DeadlineError,
+    DuplicateReplyError,
     KeyChainError,
     LinkClosedError,
     LocalProtocolError,
@@ -26,13 +27,21 @@ from minimateplus.errors import (
     MiniMateError,
     NoSuchEventError,
     OutcomeUnknownError,
+    RecordDiffersError,
     RemoteProtocolError,
     ReplyTimeoutError,
 )
 from minimateplus.link import Deadlines, Link, open_link
 from minimateplus.link.memory import MemoryLink, memory_pair
 from minimateplus.link.stream import StreamLink
-from minimateplus.model import FIRST_KEY, CallHomeChange, Event, Progress, SetupChange
+from minimateplus.model import (
+    FIRST_KEY,
+    CallHomeChange,
+    Event,
+    MemoryProbe,
+    Progress,
+    SetupChange,
+)
 from minimateplus.simulator import SimulatedUnit, connect_memory
 from minimateplus.simulator.roads import ColdRoad, LateRoad, Road, StalledRoad, WholeRoad
 from minimateplus.simulator.unit import DEFAULT_SETUP
@@ -53,6 +62,15 @@ EVENT = Event(
     project=None,
 )
 
+PROVEN = MemoryProbe(
+    serial="SIM0001",
+    first_key=FIRST_KEY,
+    last_key=build_unit(2).events[1].key,
+    lifetime_count=2,
+    last_timestamp=None,
+    is_empty=False,
+)
+
 VERBS: dict[str, Verb] = {
     "read_serial": lambda host: host.read_serial(),
     "read_info": lambda host: host.read_info(),
@@ -68,7 +86,9 @@ VERBS: dict[str, Verb] = {
     "read_call_home": lambda host: host.read_call_home(),
     "start_monitoring": lambda host: host.start_monitoring(),
     "stop_monitoring": lambda host: host.stop_monitoring(),
-    "erase_all": lambda host: host.erase_all(),
+    "erase_without_walk": lambda host: host.erase_without_walk(serial="SIM0001"),
+    "erase_proven": lambda host: host.erase_proven(serial="SIM0001", proven=PROVEN),
+    "erase_all": lambda host: host.erase_all(serial="SIM0001", count=2),
     "write_setup": lambda host: host.write_setup(SetupChange(record_time_s=3.0)),
     "write_call_home": lambda host: host.write_call_home(CallHomeChange(enabled=True)),
     "stop_monitoring_unheard": lambda host: host.stop_monitoring_unheard(),
@@ -339,7 +359,9 @@ def test_an_event_replaced_during_its_download_is_thrown_away(number: int) -> No
         assert unit.record_event(counts=counts_of(2000)).key == event.key
 
     _on_bulk_read(number, unit, replace_it)
-    with pytest.raises(MemoryChangedError, match="00:40:00 now, was of 2026-04-01T00:28:12"):
+    with pytest.raises(
+        MemoryChangedError, match=r"00:40:00 with PVS [\d.]+ in/s now, was of 2026-04-01T00:28:12"
+    ):
         asked(unit, lambda host: host.read_waveform(event))
     assert unit.asked.count(0x5A) >= 3
 
@@ -412,6 +434,99 @@ def test_events_without_a_date_are_told_apart_by_their_peaks() -> None:
     other = replace(event, peaks=replace(event.peaks, tran_in_s=9.0))
     with pytest.raises(MemoryChangedError):
         asked(unit, lambda host: host.read_waveform(other))
+
+
+READ_BEHIND: dict[str, Callable[[MiniMate, Event], Awaitable[Any]]] = {
+    "the list": lambda host, event: host.read_events(after=event),
+    "the samples": lambda host, event: host.read_waveform(event),
+}
+
+
+@pytest.mark.parametrize("read", READ_BEHIND)
+@pytest.mark.parametrize("other", ["peaks", "project"])
+def test_an_event_of_equal_time_with_other_peaks_or_project_is_another_event(
+    other: str, read: str
+) -> None:
+    """A clock that was never set gives every event the same time, and keys start again."""
+    unit = WatchedUnit()
+    known = unit.record_event(counts=counts_of(300), project="North")
+    unit.erase()
+    counts = counts_of(300, int(other == "peaks"))
+    project = "South" if other == "project" else "North"
+    unit.record_event(counts=counts, project=project, at_unit=known.timestamp_unit)
+    (event,) = asked(unit, lambda host: host.read_events())
+    assert (event.key, event.timestamp_unit) == (known.key, known.timestamp_unit)
+    unit.asked.clear()
+
+    async def verb(host: MiniMate) -> None:
+        with pytest.raises(MemoryChangedError) as caught:
+            await READ_BEHIND[read](host, known)
+        assert type(caught.value) is MemoryChangedError
+        assert host.is_usable
+
+    asked(unit, verb)
+    assert not {0x1F, 0x5A} & set(unit.asked)
+
+
+UNDECODED = 0xD0
+"""A byte of the record behind all that is decoded: padding of the project."""
+
+
+@pytest.mark.parametrize("read", READ_BEHIND)
+def test_a_record_that_differs_in_undecoded_bytes_proves_nothing_except_where_it_is_volatile(
+    read: str,
+) -> None:
+    unit = WatchedUnit().fill(1)
+    (known,) = asked(unit, lambda host: host.read_events())
+    known = replace(known, record=known.record[:UNDECODED] + b"\x07" + known.record[0xD1:])
+
+    async def verb(host: MiniMate) -> None:
+        with pytest.raises(RecordDiffersError) as caught:
+            await READ_BEHIND[read](host, known)
+        assert caught.value.offsets == {UNDECODED}
+        assert "whether the event is another one is not known" in str(caught.value)
+        host.volatile_offsets = frozenset({UNDECODED - 1})
+        with pytest.raises(RecordDiffersError):
+            await READ_BEHIND[read](host, known)
+        host.volatile_offsets = frozenset({UNDECODED})
+        await READ_BEHIND[read](host, known)
+
+    asked(unit, verb)
+    # Where the record of before is not known, nothing can be compared but what was decoded.
+    asked(unit, lambda host: READ_BEHIND[read](host, replace(known, record=b"")))
+
+
+def test_a_record_that_differs_after_the_samples_throws_them_away() -> None:
+    unit = WatchedUnit().fill(1)
+    (known,) = asked(unit, lambda host: host.read_events())
+    changed = known.record[:UNDECODED] + b"\x07" + known.record[UNDECODED + 1 :]
+
+    def change(request: Frame) -> bytes | None:
+        if request.sub == 0x0C and request.length and 0x5A in unit.asked:
+            return encode_reply(0xF3, request.length, request.params, changed)
+        return None
+
+    unit.step_in = change
+    with pytest.raises(RecordDiffersError):
+        asked(unit, lambda host: host.read_waveform(known))
+
+
+def test_probes_of_events_with_equal_key_time_and_counter_differ_by_peaks_and_project() -> None:
+    """The unit does not answer its lifetime counter, and its clock was never set."""
+
+    def probe_of(seed: int, project: str) -> MemoryProbe:
+        unit = WatchedUnit()
+        unit.ignores.add(0x08)
+        unit.record_event(counts=counts_of(300, seed), project=project)
+        probe: MemoryProbe = asked(unit, lambda host: host.read_probe())
+        assert (probe.last_key, probe.last_timestamp) == (FIRST_KEY, START_UNIT.isoformat())
+        assert len(probe.last_record) == 210
+        return probe
+
+    north = probe_of(0, "North")
+    assert north == probe_of(0, "North")
+    assert north != probe_of(1, "North")
+    assert north != probe_of(0, "South")
 
 
 def unit_record(unit: SimulatedUnit) -> bytes:
@@ -566,21 +681,23 @@ def test_an_answer_that_comes_after_its_request_was_given_up_is_not_taken_for_an
 
 
 class EchoRoad(WholeRoad):
-    """Says every answer twice."""
+    """Delivers every answer twice once the unit is awake."""
 
     async def send(self, data: bytes) -> None:
-        await super().send(data + data)
+        is_poll = data[5] == 0xA4
+        await super().send(data if is_poll else data + data)
 
 
-def test_an_answer_said_twice_is_not_taken_for_the_next_one() -> None:
-    unit = WatchedUnit().fill(3)
+@pytest.mark.parametrize("verb", ["read_events", "read_waveform", "read_probe"])
+def test_a_reply_that_arrives_twice_ends_the_read(verb: str) -> None:
+    """The second one could be taken for the answer to the next request."""
 
-    async def verb(host: MiniMate) -> None:
-        assert await host.read_events() == unit.events
-        waveform = await host.read_waveform(unit.events[1])
-        assert np.array_equal(waveform.counts, unit.counts_of(1))
+    async def read(host: MiniMate) -> None:
+        with pytest.raises(DuplicateReplyError, match="arrived twice"):
+            await VERBS[verb](host)
+        assert not host.is_usable
 
-    asked(unit, verb, EchoRoad)
+    asked(WatchedUnit().fill(3), read, EchoRoad)
 
 
 def test_only_the_first_poll_is_repeated_and_only_once() -> None:
@@ -655,13 +772,70 @@ def test_a_verb_longer_than_its_deadline_is_given_up() -> None:
 
     async def verb(host: MiniMate) -> None:
         started_s = virtual_time.now_s()
-        with pytest.raises(DeadlineError, match="reading the event list took longer than 5 s"):
-            await host.read_events()
+        with pytest.raises(
+            DeadlineError, match="probing the event memory made no progress for 5 s"
+        ):
+            await host.read_probe()
         assert virtual_time.now_s() - started_s == pytest.approx(5)
         with pytest.raises(LocalProtocolError):
             await host.read_serial()
 
     asked(unit, verb, LateRoad, Deadlines(operation_s=5))
+
+
+LONG_VERBS: dict[str, tuple[int, Verb]] = {
+    # With the most exchanges between two records or chunks.
+    "read_events": (6, lambda host: host.read_events()),
+    "count_events": (4, lambda host: host.count_events()),
+    "read_monitor_log": (4, lambda host: host.read_monitor_log()),
+    # From the header that the search ends with: 2 + 14 to check and arm, 2 chunks.
+    "read_waveform": (18, lambda host: host.read_waveform(4)),
+}
+
+
+@pytest.mark.parametrize("name", LONG_VERBS)
+def test_the_deadline_of_a_verb_bounds_the_time_between_two_records_not_the_whole(
+    name: str,
+) -> None:
+    exchanges, verb = LONG_VERBS[name]
+    unit = WatchedUnit().fill(9, 30_000)
+    deadlines = Deadlines(operation_s=exchanges + 2.5)
+
+    async def long(host: MiniMate) -> None:
+        started_s = virtual_time.now_s()
+        await verb(host)
+        assert virtual_time.now_s() - started_s > 3 * deadlines.operation_s
+
+    asked(unit, long, LateRoad, deadlines)
+    with pytest.raises(DeadlineError, match="made no progress"):
+        asked(unit, verb, LateRoad, Deadlines(operation_s=exchanges - 2.5))
+
+
+class StandsStillRoad(WholeRoad):
+    """From the third record's header on, each answer of the unit takes 9 s."""
+
+    headers = 0
+
+    async def send(self, data: bytes) -> None:
+        self.headers += data[5] == 0xF5
+        if self.headers > 4:
+            await asyncio.sleep(9.0)
+        await super().send(data)
+
+
+def test_a_walk_that_stands_still_is_given_up_its_deadline_after_the_last_record() -> None:
+    taken: list[bytes] = []
+
+    async def verb(host: MiniMate) -> None:
+        started_s = virtual_time.now_s()
+        with pytest.raises(DeadlineError):
+            await host.read_events(on_event=lambda event: taken.append(event.key))
+        # The third record's header comes after 18 s and is the last that comes at all.
+        assert virtual_time.now_s() - started_s == pytest.approx(18.0 + 30.0)
+
+    unit = WatchedUnit().fill(9, 8)
+    asked(unit, verb, StandsStillRoad, Deadlines(operation_s=30.0))
+    assert taken == [event.key for event in unit.events[:2]]
 
 
 def test_two_verbs_at_once_are_our_own_mistake_and_the_first_goes_on() -> None:
@@ -835,7 +1009,7 @@ def test_no_foreign_error_leaves_a_verb(name: str, where: str) -> None:
                 streams.fail_in, streams.error = where, error
                 with pytest.raises(MiniMateError, match="a port") as caught:
                     await VERBS[name](host)
-                at_once = name in ("start_monitoring", "stop_monitoring", "erase_all")
+                at_once = name in ("start_monitoring", "stop_monitoring")
                 found = caught.value.__cause__ if at_once else caught.value
                 assert type(found) is LinkClosedError
                 # Whatever failed once a command's first byte was on its way.

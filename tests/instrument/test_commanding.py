@@ -39,7 +39,7 @@ Verb = Callable[[MiniMate], Awaitable[object]]
 VERBS: dict[str, Verb] = {
     "start": lambda host: host.start_monitoring(),
     "stop": lambda host: host.stop_monitoring(),
-    "erase": lambda host: host.erase_all(),
+    "erase": lambda host: host.erase_all(serial="SIM0001", count=2),
     "setup": lambda host: host.write_setup(SetupChange(record_time_s=3.0, project="New")),
     "call home": lambda host: host.write_call_home(CallHomeChange(enabled=True)),
 }
@@ -106,10 +106,60 @@ def fresh(**more: Any) -> CutUnit:
 # --- what goes over the wire ----------------------------------------------------------------------
 
 
-def test_an_erase_is_the_six_captured_exchanges_and_nothing_else() -> None:
+def test_an_erase_walks_the_memory_and_then_is_the_six_captured_exchanges() -> None:
     unit = fresh()
-    told(unit, lambda host: host.erase_all())
-    assert unit.asked == ERASE
+    told(unit, VERBS["erase"])
+    read = unit.asked[: -len(ERASE)]
+    assert unit.asked[-len(ERASE) :] == ERASE
+    assert not any(commands.COMMANDS[sub].changes for sub in read)
+    # Two records and their log entries, visited by their keys; no samples.
+    assert read.count(0x1F) == 8
+    assert 0x5A not in read
+    assert unit.events == []
+    assert unit.lifetime_count == 2
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "why"),
+    [
+        ({"serial": "SIM0001", "count": 1}, "holds 2 events, not 1"),
+        ({"serial": "SIM0002", "count": 2}, "for unit SIM0002, and SIM0001 answers"),
+    ],
+)
+def test_an_erase_of_another_unit_or_another_number_of_events_sends_nothing(
+    asked_for: dict[str, Any], why: str
+) -> None:
+    unit = fresh()
+    with pytest.raises(MemoryChangedError, match=why):
+        told(unit, lambda host: host.erase_all(**asked_for))
+    assert 0xA3 not in unit.asked
+    assert len(unit.events) == 2
+
+
+def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> None:
+    unit = fresh()
+
+    def record(request: Frame) -> bytes | None:
+        if request.sub == 0x1F and len(unit.events) == 2:
+            unit.record_event()
+        return None
+
+    unit.step_in = record
+    with pytest.raises(MemoryChangedError, match="stop monitoring"):
+        told(unit, lambda host: host.erase_all(serial="SIM0001", count=3))
+    assert 0xA3 not in unit.asked
+    assert len(unit.events) == 3
+
+
+def test_an_erase_without_a_walk_is_guarded_by_the_serial_number() -> None:
+    unit = fresh()
+    with pytest.raises(MemoryChangedError, match="SIM0001 answers there"):
+        told(unit, lambda host: host.erase_without_walk(serial="SIM0002"))
+    assert 0xA3 not in unit.asked
+    unit.asked.clear()
+    told(unit, lambda host: host.erase_without_walk(serial="SIM0001"))
+    assert unit.asked == [0x15, 0x15, *ERASE]
+    assert unit.events == []
     assert unit.events == []
     assert unit.lifetime_count == 2
 
@@ -125,7 +175,7 @@ def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="not confirmed"):
-        told(unit, lambda host: host.erase_all(proven))
+        told(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA2 not in unit.asked
     assert len(unit.events) == 3
 
@@ -140,7 +190,7 @@ def test_an_erase_is_not_begun_when_the_memory_is_another_that_ends_at_the_same_
     assert unit.events[-1].key == proven.last_key
     unit.asked.clear()
     with pytest.raises(MemoryChangedError, match="lifetime counter is 4 now, was 3"):
-        told(unit, lambda host: host.erase_all(proven))
+        told(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 1
 
@@ -377,7 +427,7 @@ def test_a_fault_between_any_two_exchanges_is_unknown_once_a_command_is_out(
     sent = [sub for sub in unit.asked if commands.COMMANDS[sub].changes]
     assert sent == [sub for sub in whole.asked if commands.COMMANDS[sub].changes][: len(sent)]
     if name == "erase":
-        done = at == 5 and after
+        done = at == len(whole.asked) - 1 and after
         assert len(unit.events) == (0 if done else 2)
     if name == "setup":
         last = max(i for i, sub in enumerate(whole.asked) if sub == 0x72)
@@ -467,7 +517,7 @@ def test_settings_out_of_order_or_of_another_length_are_not_taken() -> None:
 
 def test_a_simulated_unit_keeps_its_first_key_after_an_erase_over_the_wire() -> None:
     unit = fresh()
-    told(unit, lambda host: host.erase_all())
+    told(unit, lambda host: host.erase_all(serial="SIM0001", count=len(unit.events)))
     assert unit.record_event().key == FIRST_KEY
 
 

@@ -19,7 +19,7 @@ from minimateplus.link import Deadlines
 from minimateplus.simulator import connect_memory, serve_tcp
 from minimateplus.simulator.hostile import KINDS, PIECE_BYTES, hostile_road
 from minimateplus.simulator.roads import WholeRoad
-from minimateplus.talk import MAX_RUBBISH_BYTES, MAX_STRAY_FRAMES
+from minimateplus.talk import MAX_LEFTOVER_FRAMES, MAX_RUBBISH_BYTES
 from minimateplus.wire.framing import MAX_WIRE_BYTES, RUBBISH_KEPT_BYTES
 
 MOST_KEYS = 40
@@ -51,7 +51,12 @@ def all_end_once_awake(name: str) -> dict[str, str]:
 
 
 ENDS: dict[str, dict[str, str]] = {
-    "endless-frames": all_end_once_awake("RemoteProtocolError"),
+    "endless-frames": all_end_once_awake("DuplicateReplyError"),
+    "repeated-replies": all_end_once_awake("DuplicateReplyError"),
+    "late-repeats": dict.fromkeys(READS, "DuplicateReplyError"),
+    "stale-chunks": {"waveform": "DuplicateReplyError"},
+    "stray-replies": all_end_once_awake("LineSharedError"),
+    "strays-first": all_end_once_awake("LineSharedError"),
     "other-commands": all_end("RemoteProtocolError"),
     "endless-bytes": all_end("RemoteProtocolError"),
     "endless-frame": all_end("RemoteProtocolError"),
@@ -67,7 +72,7 @@ ENDS: dict[str, dict[str, str]] = {
     "wrong-sum": all_end("RemoteProtocolError"),
     "short": dict.fromkeys(READS, "RemoteProtocolError"),
     "long": all_end_once_awake("RemoteProtocolError"),
-    "other-key": dict.fromkeys([*WALKS, "probe", "waveform"], "RemoteProtocolError"),
+    "other-key": dict.fromkeys([*WALKS, "probe", "waveform"], "LineSharedError"),
     "huge-count": {},
     "restless": {},
     "last-key-nowhere": {"probe": "KeyChainError"},
@@ -166,16 +171,23 @@ def test_every_limit_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(told) <= 300
 
 
-def test_a_unit_that_is_always_just_in_time_is_given_up_at_the_deadline_of_the_whole() -> None:
-    met = meet("just-in-time", "events", operation_s=100.0)
+def test_a_unit_that_is_always_just_in_time_is_read_on_while_records_come() -> None:
+    met = meet("just-in-time", "events", operation_s=55.0)
+    assert [event.key for event in met.answer] == [e.key for e in build_unit().events]
+    assert met.took_s > 3 * 55.0
+
+
+def test_a_unit_that_is_always_just_in_time_is_given_up_where_no_record_comes() -> None:
+    met = meet("just-in-time", "events", operation_s=50.0)
     assert isinstance(met.error, DeadlineError)
-    awake_s = 2 * 9.0
-    assert met.took_s == pytest.approx(awake_s + 100.0, abs=0.1)
+    assert "made no progress for 50 s" in str(met.error)
+    # Awake after 2 exchanges, the first record's header after 4; to the next one they are 6.
+    assert met.took_s == pytest.approx((2 + 4) * 9.0 + 50.0, abs=0.1)
 
 
 def test_frames_of_other_commands_are_borne_up_to_their_bound() -> None:
     met = meet("other-commands", "info")
-    assert f"by {MAX_STRAY_FRAMES + 1} frames of other commands" in str(met.error)
+    assert f"by {MAX_LEFTOVER_FRAMES + 1} frames of other commands" in str(met.error)
 
 
 def test_an_endless_chain_is_left_at_the_bound_of_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:

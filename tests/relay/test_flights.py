@@ -8,6 +8,7 @@ from relay_world import World, in_virtual_time
 
 from minimateplus.model import Progress
 from sfm.flights import ClosingError, Departures, Flight
+from sfm.line_lock import LineLock
 
 READ_S = 10.0
 
@@ -40,7 +41,7 @@ class Reads:
 
 
 def departures() -> Departures:
-    return Departures(asyncio.Lock())
+    return Departures(LineLock())
 
 
 def ask(

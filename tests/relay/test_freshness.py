@@ -16,6 +16,7 @@ from minimateplus.simulator.roads import LateRoad
 from sfm.api.cache_control import directives
 from sfm.flights import Departures, Flight
 from sfm.freshness import ANY, FORCED, Freshness
+from sfm.line_lock import LineLock
 from sfm.server import build_app
 
 UNIT = {"host": "unit.invalid"}
@@ -119,7 +120,7 @@ async def test_a_list_is_served_unasked_while_its_last_proof_is_young_enough(
 async def test_a_flight_takes_no_more_age_than_the_strictest_aboard(
     world: World, wishes: tuple[float, float]
 ) -> None:
-    line = asyncio.Lock()
+    line = LineLock()
     departures = Departures(line)
 
     async def read(flight: Flight[float]) -> float:

@@ -281,8 +281,8 @@ async def test_a_memory_recorded_anew_under_the_same_keys_is_not_erased(world: W
         unit.erase()
         unit.record(2, axis=1)
 
-    # The first two requests of that SUB prove the list; the third comes just before the erase.
-    unit.at_next_time(0x08, 3, record_anew)
+    # Four requests of that SUB prove the walk; the fifth comes just before the erase.
+    unit.at_next_time(0x08, 5, record_anew)
     with pytest.raises(RefusedError, match="lifetime counter") as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert (caught.value.reason, changed(unit)) == ("memory-changed", [])

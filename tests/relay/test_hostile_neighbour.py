@@ -47,6 +47,7 @@ ANSWERED = {
     "long-event": set(ASKS),
     "terabyte": set(ASKS) - {"waveform"},
     "huge-event": set(ASKS) - {"waveform"},
+    "stale-chunks": set(ASKS) - {"waveform"},
     "last-key-nowhere": {"info", "status"},
     "chain-loops": {"info", "status"},
     "chain-endless": {"info", "status"},

@@ -24,12 +24,11 @@ import orjson
 
 import sfm.commands as commands_module
 import sfm.live_cache as live_cache
-import sfm.owner as owner_module
 from minimateplus.client import MiniMate
 from minimateplus.commanding import Commanding
 from minimateplus.errors import OutcomeUnknownError
 from minimateplus.model import MemoryProbe
-from sfm import forms
+from sfm import identity
 from sfm.api import provenance
 from sfm.commands import Commands
 from sfm.flights import Departures
@@ -37,9 +36,11 @@ from sfm.gateway import Gateway
 from sfm.identity import compare_probes
 from sfm.keeper import Keeper, Outcome
 from sfm.line import Line
+from sfm.line_lock import LineLock
 from sfm.live_cache import LiveCache
 from sfm.owner import Owner
 from sfm.store import mirror
+from sfm.walk import ProvenPart, Walk
 
 
 def no_generation_check() -> Any:
@@ -101,7 +102,7 @@ def no_conversation_lock() -> Any:
     """Every flight has a line's lock of its own."""
 
     async def flying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._line = asyncio.Lock()
+        self._line = LineLock()
         lock = self._line
         flight = args[0]
         await lock.acquire()
@@ -136,12 +137,12 @@ def told_list_forgotten() -> Any:
 
 
 def _probes_without(**parts: Any) -> Any:
-    def careless(old: MemoryProbe | None, new: MemoryProbe) -> Any:
+    def careless(old: MemoryProbe | None, new: MemoryProbe, *rest: Any) -> Any:
         if old is not None:
             old = replace(old, **{name: getattr(new, name) for name in parts})
-        return compare_probes(old, new)
+        return compare_probes(old, new, *rest)
 
-    return patch.object(owner_module, "compare_probes", careless)
+    return patch.object(identity, "compare_probes", careless)
 
 
 def probe_without_the_timestamp() -> Any:
@@ -157,30 +158,23 @@ def probe_without_the_counter() -> Any:
 def append_without_confirmation() -> Any:
     """What follows the old last event is new, and nobody counts."""
 
-    async def appended(self: Any, unit: Any, held: Any, probe: Any, flight: Any) -> Any:
-        known = held.value()
-        last = forms.event_of(known[-1])
-        new = await unit.read_events(after=last, until_key=probe.last_key)
-        return known + [forms.event_form(event) for event in new], new
+    proven_part = Walk.proven_part
 
-    return patch.object(Owner, "_read_appended", appended)
+    def believing(self: Any, closing: MemoryProbe, volatile: frozenset[int]) -> Any:
+        if self.anchor is None:
+            return proven_part(self, closing, volatile)
+        return ProvenPart(probe=self.probes[-1], count=self.count, recorded_since=0)
+
+    return patch.object(Walk, "proven_part", believing)
 
 
 def list_without_closing_proof() -> Any:
     """What was walked is the list, whatever happened meanwhile."""
-    walk = Owner._walk
 
-    async def trusting(self: Any, unit: Any, probe: Any, *args: Any) -> Any:
-        class Believer:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(unit, name)
+    async def trusting(self: Any, unit: Any, walk: Any, flight: Any, *, is_steady: bool) -> Any:
+        return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
-            async def read_probe(self) -> MemoryProbe:
-                return probe  # type: ignore[no-any-return]
-
-        return await walk(self, Believer(), probe, *args)  # type: ignore[arg-type]
-
-    return patch.object(Owner, "_walk", trusting)
+    return patch.object(Owner, "_close_walk", trusting)
 
 
 def waveform_without_the_counter() -> Any:
@@ -195,14 +189,13 @@ def waveform_without_the_counter() -> Any:
 
 def stamp_not_checked_after() -> Any:
     """The client reads the stamp before a download, and not after; the relay counts nothing."""
-    check = MiniMate._check_stamp
+    check = MiniMate._check_record
 
-    async def once(self: Any, event: Any, *, arm: bool = False) -> None:
-        if arm:
-            await check(self, event, arm=arm)
+    async def once(self: Any, event: Any, *, arm: bool = False) -> bytes:
+        return await check(self, event, arm=arm) if arm else event.record
 
     stack = contextlib.ExitStack()
-    stack.enter_context(patch.object(MiniMate, "_check_stamp", once))
+    stack.enter_context(patch.object(MiniMate, "_check_record", once))
     stack.enter_context(waveform_without_the_counter())
     return stack
 
@@ -410,12 +403,12 @@ def a_line_that_died_says_a_command_again() -> Any:
 
 
 def _erase_with(known: Callable[[MemoryProbe], MemoryProbe]) -> Any:
-    erase = Commanding.erase_all
+    erase = Commanding.erase_proven
 
-    async def careless(self: Any, proven: MemoryProbe | None = None) -> None:
-        await erase(self, None if proven is None else known(proven))
+    async def careless(self: Any, *, serial: str, proven: MemoryProbe) -> None:
+        await erase(self, serial=serial, proven=known(proven))
 
-    return patch.object(Commanding, "erase_all", careless)
+    return patch.object(Commanding, "erase_proven", careless)
 
 
 def erase_without_the_last_key() -> Any:
@@ -448,23 +441,23 @@ def command_for_whatever_answers() -> Any:
 
 def erase_of_any_number() -> Any:
     """An erase believes the number that was given, whatever the unit holds."""
-    prove, erase = Owner.with_proven_list, Commands.erase
+    prove, erase = Owner.with_walked_list, Commands.erase
     given: contextvars.ContextVar[int] = contextvars.ContextVar("given")
 
     async def careless(self: Any, *args: Any, count: int, **kw: Any) -> Any:
         given.set(count)
         return await erase(self, *args, count=count, **kw)
 
-    async def proving(self: Any, say: Any) -> Any:
+    async def proving(self: Any, say: Any, on_event: Any) -> Any:
         async def said(unit: Any, events: Any, proven: Any) -> Any:
             count = given.get()
             return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
 
-        return await prove(self, said)
+        return await prove(self, said, on_event)
 
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(Commands, "erase", careless))
-    stack.enter_context(patch.object(Owner, "with_proven_list", proving))
+    stack.enter_context(patch.object(Owner, "with_walked_list", proving))
     return stack
 
 

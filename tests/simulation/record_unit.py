@@ -24,7 +24,7 @@ import numpy as np
 from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
-from minimateplus.client import OnImage, OnProgress
+from minimateplus.client import OnEvent, OnImage, OnProgress
 from minimateplus.commanding import Commanding
 from minimateplus.errors import (
     ConnectError,
@@ -53,6 +53,7 @@ from minimateplus.model import (
 from minimateplus.simulator import payloads
 from minimateplus.simulator.unit import DEFAULT_SETUP, NEVER_SET_UNIT, SENSOR_CHECK_S
 from minimateplus.simulator.writing import SettingsWrite
+from minimateplus.talk import Pause
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Frame
@@ -385,6 +386,7 @@ class RecordTalk(Commanding):
         self.commands_sent = 0
         self.serial: str | None = None
         self.is_usable = True
+        self.volatile_offsets = frozenset()
 
     @property
     def name(self) -> str:
@@ -427,6 +429,16 @@ class RecordTalk(Commanding):
     async def _operation(self, doing: str) -> AsyncIterator[None]:
         async with self._verb():
             yield
+
+    async def _paused(self, pause: Pause) -> bool:
+        spent, self._busy = self.exchanges, False
+        try:
+            await pause()
+        finally:
+            self._busy = True
+        if not self.is_usable:
+            raise LinkClosedError(f"{self.name}: the session ended while others used it")
+        return self.exchanges != spent
 
     async def _exchange_records(
         self, hear: Callable[[RecordUnit], None] | None = None
@@ -569,10 +581,10 @@ class RecordTalk(Commanding):
             is_empty = False
             if last == FIRST_KEY:
                 is_empty = not (await self._exchange_records()).stored
-            timestamp = None
+            timestamp = peaks = None
             if not is_empty:
                 event = self._visit(await self._exchange_records(), last)
-                moment = event.timestamp_unit
+                moment, peaks = event.timestamp_unit, event.peaks
                 timestamp = None if moment is None else moment.isoformat()
             counted = await self._read_lifetime_count()
             return MemoryProbe(
@@ -582,6 +594,7 @@ class RecordTalk(Commanding):
                 lifetime_count=counted,
                 last_timestamp=timestamp,
                 is_empty=is_empty,
+                last_peaks=peaks,
             )
 
     def _visit(self, unit: RecordUnit, key: bytes) -> Event:
@@ -590,13 +603,13 @@ class RecordTalk(Commanding):
             raise KeyChainError(f"{self.name}: the record at {key.hex()} has length 00")
         return unit.stored[place]
 
-    def _check_stamp(self, unit: RecordUnit, event: Event) -> bytes:
+    def _check_record(self, unit: RecordUnit, event: Event) -> bytes:
         try:
             now = self._visit(unit, event.key)
         except KeyChainError as error:
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone") from error
-        if now.timestamp_unit != event.timestamp_unit:
-            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is of another time")
+        if (now.timestamp_unit, now.peaks) != (event.timestamp_unit, event.peaks):
+            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is of another event")
         return now.record
 
     async def read_events(
@@ -605,6 +618,8 @@ class RecordTalk(Commanding):
         after: Event | None = None,
         until_key: bytes | None = None,
         on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        pause: Pause | None = None,
     ) -> list[Event]:
         async with self._verb():
             events: list[Event] = []
@@ -612,7 +627,7 @@ class RecordTalk(Commanding):
             unit = await self._exchange_records()
             if after is not None:
                 offset = after.index + 1
-                self._check_stamp(unit, after)
+                self._check_record(unit, after)
                 if after.key == until_key:
                     return events
                 key = self._key_after(unit, after.key)
@@ -632,10 +647,15 @@ class RecordTalk(Commanding):
                         record=found.record,
                     )
                 )
+                if on_event is not None:
+                    on_event(events[-1])
                 if on_progress is not None:
                     on_progress(Progress(what="events", done=seen, total=None))
                 if key == until_key:
                     return events
+                if pause is not None and await self._paused(pause):
+                    unit = await self._exchange_records()
+                    self._check_record(unit, events[-1])
                 key = self._key_after(unit, key)
             if until_key is not None:
                 raise KeyChainError(f"{self.name}: the chain ends before {until_key.hex()}")
@@ -654,9 +674,10 @@ class RecordTalk(Commanding):
         on_progress: OnProgress | None = None,
         begun: bytes = b"",
         on_image: OnImage | None = None,
+        pause: Pause | None = None,
     ) -> Waveform:
         async with self._verb():
-            self._check_stamp(await self._exchange_records(), event)
+            self._check_record(await self._exchange_records(), event)
             first = await self._chunk(event.key, 0)
             image = usable(begun, first)
             if not image:
@@ -670,9 +691,11 @@ class RecordTalk(Commanding):
                 if on_image is not None:
                     on_image(len(image), chunk, IMAGE_BYTES)
                 image += chunk
+                if pause is not None and len(image) < IMAGE_BYTES and await self._paused(pause):
+                    self._check_record(await self._exchange_records(), event)
             if on_progress is not None:
                 on_progress(Progress(what="bytes", done=IMAGE_BYTES, total=IMAGE_BYTES))
-            record = self._check_stamp(await self._exchange_records(), event)
+            record = self._check_record(await self._exchange_records(), event)
             return Waveform(
                 event=replace(event, record=record),
                 counts=counts_of(columns_of(image)),
