@@ -12,8 +12,9 @@ by the same comparison of probes; the last event known is read again, as proof, 
 A probe is not taken at one instant: its storage range comes first, its counter last. An event that
 is recorded in between leaves a *torn* probe, whose counter is ahead of its last key. A torn probe
 as the earlier one shows more events than its counter explains; an erase shows fewer, since
-recording the slots anew raises the counter as well. So a torn probe proves no list, but it does
-not break a walk either.
+recording the slots anew raises the counter as well. So a torn probe proves no list. The first of a
+session must not be torn (its storage range is asked for again), since later ones are compared with
+it.
 """
 
 from __future__ import annotations
@@ -95,10 +96,14 @@ class Walk:
             return 1.0
         return min(1.0, max(0.0, (_address(last.key) - first) / (end - first)))
 
+    @property
+    def judge(self) -> MemoryProbe | None:
+        """The probe that later ones are compared with: of the proven list, else the latest."""
+        return self.probes[-1] if self.anchor is None and self.probes else self.anchor
+
     def joins(self, probe: MemoryProbe, volatile: frozenset[int]) -> Verdict:
         """Return what ``probe`` says of the memory that this walk has read so far."""
-        latest = self.probes[-1] if self.probes else self.anchor
-        return identity.compare_probes(latest, probe, volatile)
+        return identity.compare_probes(self.judge, probe, volatile)
 
     def proven_part(
         self, closing: MemoryProbe, volatile: frozenset[int], *, is_last: bool = False
@@ -116,7 +121,8 @@ class Walk:
                 continue
             if not self._confirms(probe, closing, volatile):
                 continue
-            earlier = self.probes[:at]
+            # What was read behind a proven list is joined to that.
+            earlier = self.probes[:at] if self.anchor is None else self.probes[:0]
             if not all(self._leads_to(other, probe, volatile) for other in earlier):
                 continue
             if self.anchor is not None and not (

@@ -46,7 +46,7 @@ from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, Unit
 from sfm.backoff import RestingError
 from sfm.flights import BusyError, ClosingError
 from sfm.freshness import Freshness
-from sfm.gateway import NothingHeldError, Provenance
+from sfm.gateway import ListIncompleteError, NothingHeldError, Provenance
 
 ROUNDING_S = 0.002
 """Ages are told in milliseconds."""
@@ -347,7 +347,7 @@ class Auditor:
         elif isinstance(error, LinkError):
             if not self._had_trouble(request):
                 yield f"nothing failed: {said}"
-        elif isinstance(error, UnitError | RestingError):
+        elif isinstance(error, UnitError | RestingError | ListIncompleteError):
             # A unit erased within a read may fall silent, which is a failure to the relay.
             if not (self._had_trouble(request) or self._changed(request)):
                 yield f"nothing failed and nothing changed: {said}"

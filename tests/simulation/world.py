@@ -42,7 +42,7 @@ from sfm.backoff import RestingError
 from sfm.commands import By, Commands, Done
 from sfm.flights import BusyError, ClosingError
 from sfm.freshness import Freshness
-from sfm.gateway import Answer, Gateway, Provenance
+from sfm.gateway import Answer, Gateway, ListIncompleteError, Provenance
 from sfm.keeper import Keeper
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
@@ -947,7 +947,14 @@ class World:
 
     async def _read_every_waveform(self, order: Order, address: Address) -> None:
         """Do what a careful person does before an erase."""
-        with suppress(MiniMateError, BusyError, ClosingError, RestingError, StoreLostError):
+        with suppress(
+            MiniMateError,
+            BusyError,
+            ClosingError,
+            ListIncompleteError,
+            RestingError,
+            StoreLostError,
+        ):
             for index in range(order.asked["count"]):
                 await self.gateway.waveform(address, index)
 
