@@ -77,8 +77,8 @@ class Line:
                 return await self._say(kept, say)
             except (LinkClosedError, DuplicateReplyError, LineSharedError):
                 # (A command that was out makes it another error: its outcome is unknown.)
-                if kept.answers != answers:
-                    raise
+                if kept.answers != answers or self._depth:
+                    raise  # something was read, or it is the conversation of a long read
         unit = await self._connect(self.address)
         self._unit = unit
         self.conversations += 1
