@@ -293,7 +293,7 @@ Counter = Callable[["RawUnit"], int | None]
 
 def honest(unit: RawUnit) -> int:
     """Count every event ever recorded; not lowered by an erase [C]."""
-    return unit.ever_recorded
+    return len(unit.history)
 
 
 def standing_still(_: RawUnit) -> int:
@@ -307,7 +307,7 @@ def unanswered(_: RawUnit) -> None:
 
 def jumping(unit: RawUnit) -> int:
     """Rise by one at every read, although nothing was recorded."""
-    return unit.ever_recorded + unit.asked.get(0x08, 0)
+    return len(unit.history) + unit.asked.get(0x08, 0)
 
 
 def falling(unit: RawUnit) -> int:
@@ -347,7 +347,8 @@ class RawUnit:
     """Record an event after each so many exchanges; 0: never."""
 
     events: list[RawEvent] = field(default_factory=list)
-    ever_recorded: int = 0
+    history: list[RawEvent] = field(default_factory=list)
+    """Every event that it ever recorded, erased ones too."""
     exchanges: int = 0
     asked: dict[int, int] = field(default_factory=dict)
     """How often each SUB was fetched (or, of what has no fetch, sent)."""
@@ -364,9 +365,10 @@ class RawUnit:
         self._is_armed = False
         self._erase_steps: list[int] = []
         self._this_connection = 0
-        self._acts: dict[int, list[Callable[[], None]]] = {}
+        self._acts: dict[int, list[Callable[[], object]]] = {}
         self._nth: dict[int, list[list[object]]] = {}
-        self._repeats: dict[tuple[int, int], int] = {}
+        self._repeats: dict[tuple[int, int], bool] = {}
+        self._late: list[bytes] = []
 
     # --- hands at the unit ------------------------------------------------------------------------
 
@@ -388,38 +390,38 @@ class RawUnit:
             moment = at or (self.now if self.clock_was_set else NEVER_SET)
             stop = moment + timedelta(seconds=max(1, round(samples / RATE_HZ)))
             counts = motion(loud, axis, samples)
-            self.events.append(
-                RawEvent(
-                    key,
-                    moment,
-                    stop,
-                    counts,
-                    make_record(moment, counts, project),
-                    make_image(key, moment, stop, counts, size),
-                )
-            )
-            self.ever_recorded += 1
+            record = make_record(moment, counts, project)
+            image = make_image(key, moment, stop, counts, size)
+            event = RawEvent(key, moment, stop, counts, record, image)
+            self.events.append(event)
+            self.history.append(event)
         return self
 
     def erase(self) -> Self:
-        """Erase everything, as at the keypad; keys start again [C]."""
+        """
+        Erase everything, as at the keypad; keys start again [C].
+
+        A bulk read that was armed stays so: what a unit does is U, and this misleads a reader most.
+        """
         self.events.clear()
         self.erases += 1
-        self._cursor = None
-        self._is_armed = False
         return self
 
-    def at_exchange(self, number: int, act: Callable[[], None]) -> None:
+    def at_exchange(self, number: int, act: Callable[[], object]) -> None:
         """Let something happen just before the reply of the ``number``-th exchange from now."""
         self._acts.setdefault(self.exchanges + number, []).append(act)
 
-    def at_fetch(self, sub: int, nth: int, act: Callable[[], None]) -> None:
+    def at_fetch(self, sub: int, nth: int, act: Callable[[], object]) -> None:
         """Let something happen just before the ``nth`` fetch of that SUB from now is answered."""
         self._nth.setdefault(sub, []).append([self.asked.get(sub, 0) + nth, act])
 
-    def repeat_reply(self, sub: int, nth: int, times: int = 1) -> None:
-        """Send the reply of the ``nth`` fetch of that SUB from now again, so many times more."""
-        self._repeats[sub, self.asked.get(sub, 0) + nth] = times
+    def repeat_reply(self, sub: int, nth: int, *, late: bool = False) -> None:
+        """
+        Send the reply of the ``nth`` fetch of that SUB from now a second time.
+
+        At once, or ``late``: when the next request has come, before that one's own reply.
+        """
+        self._repeats[sub, self.asked.get(sub, 0) + nth] = late
 
     def cut_at_exchange(self, number: int) -> None:
         """Cut the link in place of the reply of the ``number``-th exchange from now."""
@@ -434,6 +436,7 @@ class RawUnit:
         self.is_cut = False
         self._this_connection = 0
         self._scanner = Scanner(REQUEST_START)
+        self._late.clear()
 
     # --- the line ---------------------------------------------------------------------------------
 
@@ -463,8 +466,11 @@ class RawUnit:
                 continue
             if message.sub in self.cursor_lost_by:
                 self._cursor = None
-            again = self._repeats.pop((message.sub, self.asked.get(message.sub, 0)), 0)
-            replies += [answer] * (1 + (again if is_fetch else 0))
+            replies += [*self._late, answer]
+            self._late = []
+            place = message.sub, self.asked.get(message.sub, 0)
+            if is_fetch and place in self._repeats:
+                (self._late if self._repeats.pop(place) else replies).append(answer)
         return replies
 
     def _do_nth(self, sub: int) -> None:

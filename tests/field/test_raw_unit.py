@@ -190,7 +190,7 @@ def test_it_erases_only_in_the_captured_order() -> None:
     assert unit.feed(request(0xA2, 0, FE))[0].hex(" ") == (
         "10 02 00 10 10 5d 00 00 00 00 00 00 00 00 00 00 fe 00 00 6b 03"
     )
-    assert (unit.events, unit.ever_recorded) == ([], 2)
+    assert (unit.events, len(unit.history)) == ([], 2)
 
 
 def test_5a_is_ignored_until_it_is_armed() -> None:
