@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self
 import httpx
 import pytest
 from fastapi import FastAPI
-from raw_unit import IN_S_PER_COUNT, Delay, RawEvent, RawUnit, no_delay, request
+from raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_delay, request
 from relay_world import World
 from virtual_time import now_s, run
 
@@ -41,9 +41,9 @@ def serial_line(baud: int) -> Delay:
     return lambda sent: len(sent) * BITS_PER_BYTE / baud
 
 
-def round_trip(seconds: float) -> Delay:
-    """Return a link whose every reply takes so long."""
-    return lambda _: seconds
+def round_trip_of_replies(seconds: float) -> Delay:
+    """Return how long bytes take on a link where each reply comes so long after its request."""
+    return lambda sent: seconds if sent.startswith(REPLY_START) else 0.0
 
 
 class RawLine:
