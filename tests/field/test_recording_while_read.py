@@ -50,7 +50,7 @@ async def test_every_list_is_served_while_it_records_every_10_s(
         for _ in range(6):
             before = len(world.unit.events)
             check_list(await world.get("/device/events"), world, before)
-            await world.pause(7)
+            await world.pause(12)
     assert len(world.unit.events) > stored + 6
 
 
