@@ -22,6 +22,7 @@ from raw_world import (
     serial_line,
     stamps,
 )
+from virtual_time import run
 
 BAUD = 38_400
 
@@ -131,4 +132,44 @@ async def test_an_erase_during_the_read_is_no_growth(world: RawWorld, at_record:
         for shown, event in zip(answer.json()["events"], unit.events, strict=False):
             assert shown["peaks"]["vert_in_s"] == pytest.approx(event.peaks_in_s[1])
     later = await world.get("/device/events")
+    assert later.status_code == 200, f"nothing changes any more, and still: {later.text}"
     assert listed(later) == stamps(unit.events)
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+@pytest.mark.parametrize("warm", [False, True])
+def test_an_event_at_whatever_exchange_is_no_erase(earlier: int, *, warm: bool) -> None:
+    """
+    Also between the parts of a probe: the last key of before, the counter of after.
+
+    With ``earlier``, another event has come during the same read already.
+    """
+
+    async def check(number: int) -> int:
+        async with RawWorld() as world:
+            unit = world.unit.record(4)
+            if warm:
+                assert (await world.get("/device/events")).status_code == 200
+                unit.record(2)
+            spent = unit.exchanges
+            if earlier:
+                unit.at_fetch(0x0C, 2, unit.record)
+            unit.at_exchange(number, unit.record)
+            first = await world.get("/device/events")
+            cost: int = unit.exchanges - spent
+            await world.pause(60)
+            second = await world.get("/device/events")
+            for answer in (first, second):
+                assert answer.status_code == 200, f"exchange {number}: {answer.text}"
+                count = answer.json()["count"]
+                assert listed(answer) == stamps(unit.events[:count])
+            assert second.json()["count"] == len(unit.events)
+            epochs = [answer.json()["provenance"]["epoch"] for answer in (first, second)]
+            assert epochs == [0, 0], f"exchange {number}: called an erase"
+            return cost
+
+    number, cost = 1, 1
+    while number <= cost:
+        cost = run(check(number))
+        number += 1
+    assert number > 20
