@@ -34,7 +34,7 @@ types: $(VENV)/.run ## Make the web app's types anew from the API's own page
 	@webapp/types.sh $(BIN) webapp/src/api
 
 bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests:tests/relay:tests/field $(BIN)/python $$file || exit 1; done
 
 SECONDS ?= 600
 FUZZ_TARGETS := frames samples captures payloads

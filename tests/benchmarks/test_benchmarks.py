@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+PATHS = ("tests", "tests/relay", "tests/field")
+"""Where the units and worlds are that benchmarks measure with."""
+
 HEADS = {
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
     "bench_cache_hits.py": ("ns per hit", "LiveCache held_events", "parts of a hit"),
@@ -20,6 +23,7 @@ HEADS = {
     "bench_http.py": ("requests/s", "JSON, again"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
+    "bench_walks.py": ("overhead a contact", "one new each s"),
     "bench_webapp.py": ("transfer, bytes", "four charts", "longest task"),
 }
 """What the table of each must say."""
@@ -30,7 +34,11 @@ def test_a_benchmark_runs_and_prints_its_table(script: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / script)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "SFM_BENCH_QUICK": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(ROOT / one) for one in PATHS),
+            "SFM_BENCH_QUICK": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

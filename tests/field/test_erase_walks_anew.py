@@ -1,0 +1,124 @@
+"""
+An erase walks the memory again, alone, and never relies on a list that was read before.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from raw_unit import standing_still
+from raw_world import SERIAL, RawWorld, in_raw_world, problem_of, refusal_of, visit
+
+from minimateplus.client import MiniMate
+from minimateplus.link import parse_address
+
+EVENTS = 6
+
+
+async def all_archived(world: RawWorld) -> None:
+    world.unit.record(EVENTS, samples=64)
+    await world.archive_all()
+    world.unit.records_read.clear()
+
+
+@in_raw_world
+async def test_an_erase_reads_every_record_again(world: RawWorld) -> None:
+    await all_archived(world)
+    keys = [event.key_bytes for event in world.unit.events]
+    answer = await world.erase(count=EVENTS)
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "done"), answer.text
+    assert world.unit.erases == 1
+    assert set(world.unit.records_read) >= set(keys), "it relied on a list of before"
+
+
+@pytest.mark.parametrize("record", [2, 4, EVENTS])
+@in_raw_world
+async def test_a_link_that_is_cut_during_the_walk_erases_nothing(
+    world: RawWorld, record: int
+) -> None:
+    await all_archived(world)
+    unit = world.unit
+
+    def cut() -> None:
+        unit.is_cut = True
+
+    unit.at_fetch(0x0C, record, cut)
+    answer = await world.erase(count=EVENTS)
+    assert (refusal_of(answer), unit.erases) == ("walk-not-finished", 0), answer.text
+    assert "link" in answer.json()["detail"] or "keypad" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("record", [2, 4, EVENTS])
+@in_raw_world
+async def test_an_event_that_comes_during_the_walk_stays(world: RawWorld, record: int) -> None:
+    await all_archived(world)
+    unit = world.unit
+    unit.at_fetch(0x0C, record, unit.record)
+    answer = await world.erase(count=EVENTS)
+    assert (refusal_of(answer), unit.erases) == ("memory-changed", 0), answer.text
+    assert len(unit.events) == EVENTS + 1
+    assert "monitoring" in answer.json()["detail"], "what to do: stop monitoring first"
+
+
+@in_raw_world
+async def test_another_memory_of_equal_keys_is_not_erased_as_archived(world: RawWorld) -> None:
+    """Clock never set, counter standing still: only the records show that these are not ours."""
+    world.unit.clock_was_set = False
+    world.unit.counter = standing_still
+    await all_archived(world)
+    # All but the last look different: a comparison of the last alone would not see it.
+    world.unit.erase().record(EVENTS - 1, samples=64, axis=1, loud=90).record(samples=64)
+    answer = await world.erase(count=EVENTS)
+    assert (answer.status_code, world.unit.erases) == (409, 1), answer.text
+    assert len(world.unit.events) == EVENTS
+
+
+@in_raw_world
+async def test_what_an_erase_met_for_the_first_time_is_archived(world: RawWorld) -> None:
+    unit = world.unit.record(EVENTS, samples=64)
+    truth = {event.record for event in unit.events}
+    refused = await world.erase(count=EVENTS)
+    assert (refusal_of(refused), unit.erases) == ("not-archived", 0), refused.text
+    assert {row["record_bytes"] for row in await world.archived()} == truth
+
+
+@in_raw_world
+async def test_a_second_program_makes_an_erase_a_clear_no(world: RawWorld) -> None:
+    await all_archived(world)
+    unit = world.unit
+    unit.at_fetch(0x1F, 2, lambda: world.line.second_program(*visit(unit.events[-2])))
+    answer = await world.erase(count=EVENTS)
+    assert unit.erases == 0, answer.text
+    assert problem_of(answer) is not None
+    # A reply that equals one of this connection cannot be told from a repeated one.
+    named = {"line-shared", "duplicate-reply", "walk-not-finished"}
+    assert {refusal_of(answer), problem_of(answer)} & named, answer.text
+
+
+def test_the_client_demands_serial_number_and_count() -> None:
+    wanted = inspect.signature(MiniMate.erase_all).parameters
+    for name in ("serial", "count"):
+        assert name in wanted, f"erase_all does not demand {name}"
+        assert wanted[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert wanted[name].default is inspect.Parameter.empty
+
+
+@pytest.mark.parametrize(
+    ("serial", "count"), [(SERIAL, EVENTS - 1), (SERIAL, EVENTS + 1), ("BE99999", EVENTS)]
+)
+@in_raw_world
+async def test_the_client_erases_nothing_that_is_not_as_it_was_told(
+    world: RawWorld, serial: str, count: int
+) -> None:
+    world.unit.record(EVENTS)
+    unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
+    refused = None
+    try:
+        await unit.erase_all(serial=serial, count=count)  # type: ignore[call-arg]
+    except Exception as error:
+        refused = error
+    await unit.close()
+    assert not isinstance(refused, TypeError), "erase_all takes no serial number and count"
+    assert refused is not None
+    assert world.unit.erases == 0
