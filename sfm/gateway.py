@@ -36,7 +36,7 @@ from sfm.keeper import Keeper
 from sfm.line import Connect, Line
 from sfm.live_cache import Held, LiveCache
 from sfm.owner import DISK, Owner, Reading, Source, Why, is_unreachable, pick
-from sfm.progress import ProgressLog
+from sfm.progress import ProgressLog, report_step
 from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import StoreError
@@ -360,18 +360,18 @@ class Gateway:
         owner.is_recalled |= is_known
 
         def report(what: str, done: float, total: float | None) -> None:
-            owner.progress.add("step", thing=name, what=what, done=done, total=total)
+            report_step(owner.progress, "step", thing=name, what=what, done=done, total=total)
 
         async def fly(flight: Flight[T]) -> T:
             if not flight.readers:
                 raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
-            owner.progress.add("begun", thing=name, forced=True)
+            report_step(owner.progress, "begun", thing=name, forced=True)
             try:
                 done = await act(owner, report)
             except Exception as error:
-                owner.progress.add("failed", thing=name, error=str(error))
+                report_step(owner.progress, "failed", thing=name, error=str(error))
                 raise
-            owner.progress.add("done", thing=name)
+            report_step(owner.progress, "done", thing=name)
             return done
 
         try:
@@ -701,16 +701,18 @@ class Gateway:
         async def fly(flight: Flight[Reading]) -> Reading:
             if not flight.forced:
                 owner.back_off.check()
-            flight.notify = lambda step: owner.progress.add(
-                "step", thing=name, what=step.what, done=step.done, total=step.total
+            flight.notify = lambda step: report_step(
+                owner.progress, "step", thing=name, what=step.what, done=step.done, total=step.total
             )
-            owner.progress.add("begun", thing=name, forced=flight.forced)
+            report_step(owner.progress, "begun", thing=name, forced=flight.forced)
             try:
                 reading = await read(flight)
             except Exception as error:
-                owner.progress.add("failed", thing=name, error=str(error))
+                report_step(owner.progress, "failed", thing=name, error=str(error))
                 raise
-            owner.progress.add("done", thing=name, why=reading.why, exchanges=reading.exchanges)
+            report_step(
+                owner.progress, "done", thing=name, why=reading.why, exchanges=reading.exchanges
+            )
             return reading
 
         name = thing if isinstance(thing, str) else " ".join(map(str, thing))

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import httpx
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.progress import Progress
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
@@ -32,6 +31,7 @@ from sfm.cli.common import (
     run_command,
     where,
 )
+from sfm.gateway import Gateway
 from sfm.logs import configure_logs
 from sfm.server import Application, build_app
 from sfm.settings import Settings
@@ -128,29 +128,39 @@ async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[
 
 @contextlib.asynccontextmanager
 async def _progress(client: httpx.AsyncClient, address: Address) -> AsyncIterator[None]:
-    """Show how far the unit's reads are, as the relay tells it, while the body runs."""
+    """
+    Show how far the unit's reads are while the body runs.
+
+    The display is a courtesy: if it cannot start, ends early or fails, the body does not notice.
+    """
     if not err.is_terminal:
         yield
         return
+    displaying = asyncio.create_task(_display(client, address))
+    try:
+        yield
+    finally:
+        displaying.cancel()
+        await asyncio.gather(displaying, return_exceptions=True)
+
+
+async def _display(client: httpx.AsyncClient, address: Address) -> None:
     with progress_bar() as bar:
         task = bar.add_task(f"asking {address}", total=None)
-        watcher = asyncio.create_task(_watch(client, bar, task))
-        try:
-            yield
-        finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
+        while True:
+            await asyncio.sleep(POLL_PROGRESS_S)
+            with contextlib.suppress(httpx.HTTPError):
+                for step in await _steps(client, address):
+                    advance(bar, task, step)
 
 
-async def _watch(client: httpx.AsyncClient, bar: Progress, task: Any) -> None:
-    while True:
-        await asyncio.sleep(POLL_PROGRESS_S)
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            devices = (await client.get("/cache/stats")).json()["devices"]
-            for device in devices.values():
-                for step in device["under_way"]:
-                    advance(bar, task, Step(**step))
+async def _steps(client: httpx.AsyncClient, address: Address) -> list[Step]:
+    """Return how far the unit's reads are; nothing if this token may not see the statistics."""
+    response = await client.get("/cache/stats")
+    if response.is_error:
+        return []
+    device = response.json()["devices"].get(Gateway.conn_key(address), {"under_way": []})
+    return [Step(**step) for step in device["under_way"]]
 
 
 @app.command
