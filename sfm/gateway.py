@@ -34,7 +34,7 @@ from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
 from sfm.line import Connect, Line
-from sfm.live_cache import Held, LiveCache
+from sfm.live_cache import Held, LiveCache, Memo
 from sfm.owner import DISK, Owner, Reading, Source, Why, is_unreachable, pick
 from sfm.progress import ProgressLog, report_step
 from sfm.reach import Reach
@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+PICKED_BYTES = 1024
+"""What the form of one event takes in memory, about."""
 
 Report = Callable[[str, float, float | None], None]
 """Takes a step of something long: what is counted, how many, of how many."""
@@ -115,8 +118,10 @@ class Answer:
 
     provenance: Provenance
     produce: Callable[[], Any]
-    memo: dict[str, Any]
+    memo: Memo
     """What was made of the form before, such as its encoded form; shared with the cache."""
+    part: str = ""
+    """Of one event out of a list: what its entries in the list's memo begin with."""
     instead_of: Exception | None = None
     """The failure that this last known answer stands in for."""
 
@@ -776,10 +781,12 @@ class Gateway:
 
 def _one_event(answer: Answer, unit: str, index: int) -> Answer:
     """Return one event out of a list's answer; it is picked once for all readers."""
-    memo = answer.memo.setdefault(f"event {index}", {})
-    if "picked" not in memo:
-        memo["picked"] = pick(answer.value, index, unit)
-    return Answer(answer.provenance, lambda: memo["picked"], memo)
+    part = f"event {index} "
+    picked = answer.memo.get(part + "picked")
+    if picked is None:
+        picked = pick(answer.value, index, unit)
+        answer.memo.keep(part + "picked", picked, PICKED_BYTES)
+    return Answer(answer.provenance, lambda: picked, answer.memo, part)
 
 
 async def _read_info(owner: Owner, flight: Flight[Reading]) -> Reading:

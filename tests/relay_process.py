@@ -26,6 +26,7 @@ PATIENCE_S = 60.0
 class Relay:
     base: str
     said: str
+    pid: int
 
     @property
     def port(self) -> int:
@@ -66,7 +67,7 @@ def relay(*words: str, database: Path | None = None, **settings: str) -> Iterato
         drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
         drained.start()
         try:
-            yield Relay(base[1], said)
+            yield Relay(base[1], said, started.pid)
         finally:
             died = started.poll()
             started.terminate()
