@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
 from sfm import terminal
+from sfm.cli import files
 from sfm.cli.common import (
     MISUSED,
     CommandError,
@@ -202,36 +203,24 @@ def waveform(
     ----------
     index
         Place of the event in the list, from 0.
+    force
+        Go to the device, whatever a cache holds; replace the file that --csv names.
     csv
-        Write the samples to this file, a column per channel, units in the head.
+        Write the samples to this file; to a folder (., or a name that ends in /), under a name
+        made of serial number, unit time and key. No file is replaced without --force.
     """
 
     async def run() -> None:
+        if csv is not None:
+            files.refuse_taken(csv, force=force)
         body = await _get(unit, f"/device/event/{index}/waveform", relay, force=force)
         if csv is not None:
-            _write_csv(csv, body)
+            name = files.file_name(body, "csv")
+            saved = files.save(csv, name, files.waveform_csv(body), force=force)
+            err.print(said(f"{body['samples']} samples per channel written to {saved}"))
         print_body(body, terminal.waveform_view, as_json)
 
     run_command(run())
-
-
-def _write_csv(path: Path, body: dict[str, Any]) -> None:
-    channels = body["channels"]
-    start, step = body["time"]["start"], body["time"]["step"]
-    names = [f"{name} ({channel['unit']})" for name, channel in channels.items()]
-    lines = [",".join(["time (s)", *names])]
-    for i in range(body["samples"]):
-        time_s = "" if step is None else f"{start + i * step:.6f}"
-        values = [
-            repr(channel["values"][i]) if i < len(channel["values"]) else ""
-            for channel in channels.values()
-        ]
-        lines.append(",".join([time_s, *values]))
-    try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    err.print(said(f"{body['samples']} samples per channel written to {path}"))
 
 
 @app.command
