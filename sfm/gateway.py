@@ -420,6 +420,8 @@ class Gateway:
             StoreError: memory has forgotten; the database could not, and may bring it back.
         """
         conn_key = self.conn_key(address)
+        if not await self._is_known(conn_key):
+            return
         self.cache.drop_device(conn_key, reason)
         epoch = self.cache.epoch(conn_key).number
         try:
@@ -428,6 +430,19 @@ class Gateway:
             raise StoreError(str(error)) from error
         if beyond is not None and beyond > epoch:
             self.cache.drop_device(conn_key, reason, beyond=beyond - 1)
+
+    async def _is_known(self, conn_key: str) -> bool:
+        """Whether anything may be held of a device; a wrong address leaves nothing behind."""
+        found = None
+        if self.keeper.has_store and not self._is_in_memory(conn_key):
+            try:
+                found = await self.keeper.recall(conn_key)
+            except (StoreError, RestingError):
+                return True  # nobody can tell now, so it is dropped in memory all the same
+        return found is not None or self._is_in_memory(conn_key)
+
+    def _is_in_memory(self, conn_key: str) -> bool:
+        return conn_key in self._owners or self.cache.knows(conn_key)
 
     # --- without the device ---------------------------------------------------------------------
 

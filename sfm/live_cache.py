@@ -349,6 +349,10 @@ class LiveCache:
             return None
         return device.event_stamps.get(index)
 
+    def knows(self, conn_key: str) -> bool:
+        """Return whether anything was ever stored or invalidated under that key."""
+        return conn_key in self._devices
+
     def generation(self, conn_key: str) -> int:
         """Return how often this device was invalidated; take it before a read's first byte."""
         return self._devices.get(conn_key, self._unknown).generation

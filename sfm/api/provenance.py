@@ -73,7 +73,7 @@ STATUS = View("status", lambda form: form)
 DIRECT = View("direct", lambda form: form)
 EVENTS = View("events", lambda events: {"count": len(events), "events": events})
 EVENT = View("event", lambda form: form)
-WAVEFORM = View("waveform", forms.waveform_view)
+WAVEFORM = View("waveform", forms.waveform_arrays)
 
 
 def said(answer: Answer, view: View) -> Said:
@@ -82,7 +82,7 @@ def said(answer: Answer, view: View) -> Said:
     known: Said | None = answer.memo.get(name)
     if known is None:
         form = answer.value
-        body = orjson.dumps(view.body_of(form))
+        body = orjson.dumps(view.body_of(form), option=orjson.OPT_SERIALIZE_NUMPY)
         serial = answer.provenance.serial
         etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
         headers = _headers(b"application/json", etag, answer.provenance)

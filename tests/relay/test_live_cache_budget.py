@@ -6,6 +6,7 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -68,9 +69,9 @@ def test_storing_a_waveform_is_the_same_work_beside_ten_as_beside_three_thousand
     for others in (10, 3000):
         limit_bytes = cache_of(others).size_bytes if is_full else None
         cache = cache_of(others, limit_bytes)
-        cost_of(lambda cache=cache: cache.set_waveform(DEV, 5, wave(5)))  # type: ignore[misc]
-        spent.append(cost_of(lambda cache=cache: cache.set_waveform(DEV, 5, wave(5))))  # type: ignore[misc]
-        new = cost_of(lambda cache=cache: cache.set_waveform(OTHER, 0, wave(0)))  # type: ignore[misc]
+        cost_of(partial(cache.set_waveform, DEV, 5, wave(5)))
+        spent.append(cost_of(partial(cache.set_waveform, DEV, 5, wave(5))))
+        new = cost_of(partial(cache.set_waveform, OTHER, 0, wave(0)))
         spent.append((new[0], 0))
         assert (cache.stats()["evicted_waveforms"] > 0) == is_full
     assert [lines for lines, _ in spent[:2]] == [lines for lines, _ in spent[2:]]
@@ -208,11 +209,12 @@ async def test_encoded_answers_are_in_the_figure_that_the_relay_gives(world: Wor
             await ask(path)
             sent += len((await ask(path)).content)
         stats = (await ask("/cache/stats")).json()["cache"]
-        values = sum(
-            len(world.cache.get_waveform(key, i)["counts"])
-            for key in stats["by_device"]
-            for i in range(6)
-        )  # type: ignore[index]
+        values = 0
+        for key in stats["by_device"]:
+            for index in range(6):
+                waveform = world.cache.get_waveform(key, index)
+                assert waveform is not None
+                values += len(waveform["counts"])
         assert stats["bytes"] >= sent + values
 
 

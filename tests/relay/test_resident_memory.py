@@ -18,7 +18,7 @@ from minimateplus.simulator.unit import DEFAULT_SETUP
 WAVEFORMS = 60
 SAMPLES = 13 * 4096
 """The longest record: 13 s at 4096 samples a second."""
-BUDGET_BYTES = 32 * 1024 * 1024
+BUDGET_BYTES = 64 * 1024 * 1024
 MOST_OF_BUDGET = 1.3
 COUNTS = {"accept": "application/octet-stream"}
 
@@ -70,6 +70,6 @@ def test_sixty_long_waveforms_as_bytes_and_json_stay_within_the_budget(
         f"({idle / mebi:.1f} MiB), booked {booked / mebi:.1f} MiB, budget {BUDGET_BYTES / mebi} MiB"
     )
     sys.stdout.write(f"{figures}\n")
-    assert sent > 2 * BUDGET_BYTES, figures
+    assert sent > 1.5 * BUDGET_BYTES, figures
     assert booked <= BUDGET_BYTES, figures
     assert taken <= MOST_OF_BUDGET * BUDGET_BYTES, figures
