@@ -16,6 +16,7 @@ from served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.cli import files
+from sfm.cli.common import CommandError
 
 AT = datetime(2026, 4, 1, 0, 28, 12)
 NAME = "SIMULATED_SIM0044_2026-04-01T00-28-12_01110000.csv"
@@ -105,7 +106,7 @@ def test_a_table_that_cannot_be_written_whole_leaves_the_old_one(
 
     for force, name in ((True, "replace"), (False, "link")):
         monkeypatch.setattr(Path if name == "replace" else os, name, full)
-        with pytest.raises(files.CommandError, match="No space"):
+        with pytest.raises(CommandError, match="No space"):
             files.save(taken, "", "new", force=force)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["the one before"]
 
