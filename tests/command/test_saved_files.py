@@ -35,7 +35,7 @@ def test_a_saved_table_says_what_it_is(unit: Served, call: Call, tmp_path: Path)
     path = tmp_path / "event.csv"
     assert call("waveform", unit.url, "0", "--csv", str(path))[0] == 0
     notes = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    assert notes[0].startswith("# SIMULATED")
+    assert "# SIMULATED: not a recording of a real instrument" in notes[:1]
     assert "# Serial number: SIM0044" in notes
     assert "# Waveform key: 01110000" in notes
     assert "# Unit time: 2026-04-01 00:28:12 (the unit's own clock)" in notes
