@@ -112,6 +112,15 @@ def test_what_is_made_of_a_value_counts_until_the_value_leaves() -> None:
     assert books_balance(cache)
 
 
+def test_a_memo_made_while_its_value_leaves_is_not_counted() -> None:
+    cache = cache_of(1)
+    memo = held(cache, 0).memo
+    cache.drop_device(DEV, "asked to")
+    cache._keep_memo(memo, "json", b"x", 1)  # as of a thread that was about to take the lock
+    assert cache.size_bytes == 0
+    assert memo["json"] == b"x"
+
+
 @pytest.mark.parametrize(
     "leave",
     [
