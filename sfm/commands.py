@@ -50,6 +50,7 @@ from sfm.freshness import FORCED
 from sfm.gateway import Gateway, Report
 from sfm.keeper import NoStoreError
 from sfm.owner import ListIncompleteError, Owner
+from sfm.progress import report_step
 from sfm.store import StoreError
 from sfm.store.audit import AuditEntry
 
@@ -245,16 +246,21 @@ class Commands:
             await self._sleep(POLL_CHECK_S)
             found = await self._look_once(address)
             waited_s = self._clock() - began
-            self._gateway.progress(address).add(
+            self._report_check(
+                address,
                 "step",
-                thing="monitor_start",
                 what="s of the sensor check",
                 done=round(min(waited_s, SENSOR_CHECK_S), 1),
                 total=SENSOR_CHECK_S,
             )
             if found["monitoring"] or waited_s >= GIVE_UP_CHECK_S:
-                self._gateway.progress(address).add("done", thing="monitor_start")
+                self._report_check(address, "done")
                 return found | {"waited_s": round(waited_s, 1)}
+
+    def _report_check(self, address: Address, kind: str, **step: Any) -> None:
+        # A relay that is about to stop keeps no progress; what was seen is answered all the same.
+        with contextlib.suppress(ClosingError):
+            report_step(self._gateway.progress(address), kind, thing="monitor_start", **step)
 
     async def _look_once(self, address: Address) -> Form:
         """Return whether the unit monitors; ``None`` when it does not say so now."""

@@ -34,7 +34,7 @@ from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
 from sfm.line import Connect, Line
-from sfm.live_cache import Held, LiveCache
+from sfm.live_cache import Held, LiveCache, Memo
 from sfm.owner import (
     DISK,
     ListIncompleteError,
@@ -45,7 +45,7 @@ from sfm.owner import (
     is_unreachable,
     pick,
 )
-from sfm.progress import ProgressLog
+from sfm.progress import ProgressLog, report_step
 from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import StoreError
@@ -65,6 +65,8 @@ T = TypeVar("T")
 
 PARTIAL_WAIT_S = 2.0
 """How long a reader who takes a partial list waits for the whole one."""
+PICKED_BYTES = 1024
+"""What the form of one event takes in memory, about."""
 
 Report = Callable[[str, float, float | None], None]
 """Takes a step of something long: what is counted, how many, of how many."""
@@ -129,8 +131,10 @@ class Answer:
 
     provenance: Provenance
     produce: Callable[[], Any]
-    memo: dict[str, Any]
+    memo: Memo
     """What was made of the form before, such as its encoded form; shared with the cache."""
+    part: str = ""
+    """Of one event out of a list: what its entries in the list's memo begin with."""
     instead_of: Exception | None = None
     """The failure that this last known or partial answer stands in for."""
     recorded_since: int | None = None
@@ -394,7 +398,7 @@ class Gateway:
                     answer.value["estimate_s"],
                 )
             picked = pick(events, index, str(address))
-            return replace(answer, produce=lambda: picked, memo={})
+            return replace(answer, produce=lambda: picked, memo=Memo())
         try:
             return _one_event(answer, str(address), index)
         except NoSuchEventError as absent:
@@ -449,18 +453,18 @@ class Gateway:
         owner.is_recalled |= is_known
 
         def report(what: str, done: float, total: float | None) -> None:
-            owner.progress.add("step", thing=name, what=what, done=done, total=total)
+            report_step(owner.progress, "step", thing=name, what=what, done=done, total=total)
 
         async def fly(flight: Flight[T]) -> T:
             if not flight.readers:
                 raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
-            owner.progress.add("begun", thing=name, forced=True)
+            report_step(owner.progress, "begun", thing=name, forced=True)
             try:
                 done = await act(owner, report)
             except Exception as error:
-                owner.progress.add("failed", thing=name, error=str(error))
+                report_step(owner.progress, "failed", thing=name, error=str(error))
                 raise
-            owner.progress.add("done", thing=name)
+            report_step(owner.progress, "done", thing=name)
             return done
 
         try:
@@ -504,6 +508,8 @@ class Gateway:
             StoreError: memory has forgotten; the database could not, and may bring it back.
         """
         conn_key = self.conn_key(address)
+        if not await self._is_known(conn_key):
+            return
         self.cache.drop_device(conn_key, reason)
         epoch = self.cache.epoch(conn_key).number
         try:
@@ -512,6 +518,19 @@ class Gateway:
             raise StoreError(str(error)) from error
         if beyond is not None and beyond > epoch:
             self.cache.drop_device(conn_key, reason, beyond=beyond - 1)
+
+    async def _is_known(self, conn_key: str) -> bool:
+        """Whether anything may be held of a device; a wrong address leaves nothing behind."""
+        found = None
+        if self.keeper.has_store and not self._is_in_memory(conn_key):
+            try:
+                found = await self.keeper.recall(conn_key)
+            except (StoreError, RestingError):
+                return True  # nobody can tell now, so it is dropped in memory all the same
+        return found is not None or self._is_in_memory(conn_key)
+
+    def _is_in_memory(self, conn_key: str) -> bool:
+        return conn_key in self._owners or self.cache.knows(conn_key)
 
     # --- without the device ---------------------------------------------------------------------
 
@@ -790,16 +809,18 @@ class Gateway:
         async def fly(flight: Flight[Reading]) -> Reading:
             if not flight.forced:
                 owner.back_off.check()
-            flight.notify = lambda step: owner.progress.add(
-                "step", thing=name, what=step.what, done=step.done, total=step.total
+            flight.notify = lambda step: report_step(
+                owner.progress, "step", thing=name, what=step.what, done=step.done, total=step.total
             )
-            owner.progress.add("begun", thing=name, forced=flight.forced)
+            report_step(owner.progress, "begun", thing=name, forced=flight.forced)
             try:
                 reading = await read(flight)
             except Exception as error:
-                owner.progress.add("failed", thing=name, error=str(error))
+                report_step(owner.progress, "failed", thing=name, error=str(error))
                 raise
-            owner.progress.add("done", thing=name, why=reading.why, exchanges=reading.exchanges)
+            report_step(
+                owner.progress, "done", thing=name, why=reading.why, exchanges=reading.exchanges
+            )
             return reading
 
         name = thing if isinstance(thing, str) else " ".join(map(str, thing))
@@ -873,10 +894,12 @@ class Gateway:
 
 def _one_event(answer: Answer, unit: str, index: int) -> Answer:
     """Return one event out of a list's answer; it is picked once for all readers."""
-    memo = answer.memo.setdefault(f"event {index}", {})
-    if "picked" not in memo:
-        memo["picked"] = pick(answer.value, index, unit)
-    return Answer(answer.provenance, lambda: memo["picked"], memo)
+    part = f"event {index} "
+    picked = answer.memo.get(part + "picked")
+    if picked is None:
+        picked = pick(answer.value, index, unit)
+        answer.memo.keep(part + "picked", picked, PICKED_BYTES)
+    return Answer(answer.provenance, lambda: picked, answer.memo, part)
 
 
 async def _read_info(owner: Owner, flight: Flight[Reading]) -> Reading:

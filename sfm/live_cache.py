@@ -5,7 +5,9 @@ The rule. Nothing is served that an invalidation has touched, and nothing enters
 before one. Where the evidence contradicts itself, everything of that device goes first.
 
 The theory. Each device has one immutable snapshot. A reader loads it once, takes no lock, and so
-sees one state; a writer takes the one lock, builds the next snapshot and publishes it. Two numbers
+sees one state; a writer takes the one lock, builds the next snapshot and publishes it. The
+waveforms of an epoch are one dict of immutable entries, which the writer changes in place: storing
+one costs the same beside ten as beside thousands. A drop begins a new dict. Two numbers
 of a device only ever rise, over drops too: its *epoch* (which memory of the unit this is) and its
 *generation* (how often anything of the device was invalidated). A read that fills the cache brings
 the generation it took before its first byte; if it is no longer the current one, the fill is late.
@@ -22,8 +24,13 @@ a new list lacks a known index           the waveform of that index             
                                          info; a drop does not end this
 ``invalidate_monitor_status``            status                                         +1
 status reaches 30 s                      status
-the byte budget is exceeded              waveforms, oldest stored first
+the byte budget is exceeded              memos over their share, then waveforms;
+                                         of both the oldest first
 =======================================  ======================================  =====  ==========
+
+There is one budget. What readers make of a value and keep beside it (its encoded form: ``Memo``)
+is counted with the values. A memo is made again in milliseconds and a waveform in minutes, so
+memos go first while they take more than ``MEMO_SHARE`` of the budget.
 
 The thirty seconds are strict: at exactly 30 s the status has expired, since a stale answer is worse
 than a slow one (RFC 9111, 4.2, draws the line at the same place: fresh while lifetime > age).
@@ -41,7 +48,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index as exact_int
 from threading import Lock
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from sfm.identity import Stamp, stamp_of, stamps_conflict
 
@@ -49,6 +57,12 @@ DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38_400
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024
 STATUS_TTL_S = 30.0
+MEMO_SHARE = 0.25
+"""Of the budget: what memos may take before waveforms have to go."""
+MEMO_OVERHEAD_BYTES = 1024
+"""Counted for each memo entry beside its own bytes: names, headers and the objects around them."""
+SHARED_BYTES = 256
+"""From this length on, bytes in a value are shared with its readers instead of copied for each."""
 MOST_EPOCHS = 16
 """Of one device: how many are remembered, the present one included."""
 
@@ -60,6 +74,35 @@ class Epoch:
     number: int
     reason: str
     began_mono: float
+
+
+class Memo(dict[str, Any]):
+    """
+    What readers made of a value, so that it is made once for all of them.
+
+    A plain dict for what is small and must stay as long as the value. What is large goes in by
+    ``keep``: it counts in the cache's budget for as long as the value is in the cache, and may be
+    evicted from here at any moment.
+    """
+
+    __slots__ = ("_cache", "sizes_bytes")
+
+    def __init__(self, cache: LiveCache | None = None) -> None:
+        self._cache = cache
+        self.sizes_bytes: dict[str, int] = {}
+        """What each kept entry is counted as; changed under the cache's lock alone."""
+
+    def keep(self, name: str, made: object, size_bytes: int) -> None:
+        """Keep something for as long as there is room for it; ``size_bytes`` is its own size."""
+        if self._cache is None:
+            self[name] = made  # of a value that no cache has: it goes with its last reader
+        else:
+            self._cache._keep_memo(self, name, made, size_bytes)
+
+    def detach(self) -> None:
+        """Stop counting: the value has left the cache. Whoever still has it may go on with it."""
+        self._cache = None
+        self.sizes_bytes.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,8 +125,8 @@ class Held:
     """Event lists only: the count that the list was stored under."""
     stamp: Stamp | None = None
     """Waveforms only."""
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What its users made of the value, such as its encoded form; goes with it."""
+    memo: Memo = field(default_factory=Memo, repr=False)
+    """What its readers made of the value, such as its encoded form; goes with it."""
 
     def age_s(self, now_mono: float) -> float:
         """
@@ -110,13 +153,13 @@ class _Device:
     events: Held | None = None
     event_stamps: Mapping[int, Stamp] = field(default_factory=dict)
     validated_mono: float | None = None
-    waveforms: Mapping[int, Held] = field(default_factory=dict)
-    waveform_bytes: int = 0
+    waveforms: dict[int, Held] = field(default_factory=dict)
+    """Of this epoch; changed in place, under the lock. Its copies share it."""
 
     @property
-    def pinned_bytes(self) -> int:
-        """Bytes of what is never evicted."""
-        return sum(held.size_bytes for held in (self.info, self.status, self.events) if held)
+    def pinned(self) -> tuple[Held | None, ...]:
+        """What is never evicted."""
+        return (self.info, self.status, self.events)
 
     def emptied(self, reason: str, now_mono: float, beyond: int = -1) -> _Device:
         """Return the state after a drop. A dirty configuration is still unread, so it stays so."""
@@ -127,9 +170,9 @@ class _Device:
             dirty=self.dirty,
         )
 
-    def with_waveforms(self, waveforms: Mapping[int, Held]) -> _Device:
-        size_bytes = sum(held.size_bytes for held in waveforms.values())
-        return replace(self, waveforms=waveforms, waveform_bytes=size_bytes)
+
+_NO_WAVEFORMS: dict[int, Held] = cast(dict[int, Held], MappingProxyType({}))
+"""Of every device that is not known, so nobody may write to it."""
 
 
 class LiveCache:
@@ -173,7 +216,8 @@ class LiveCache:
     - Byte figures are encoded sizes. Python's own overhead is not in them, and neither is what
       remains of each ``conn_key`` ever named: its epoch must not start again, and why its last
       ``MOST_EPOCHS`` began stays known. That is a few hundred bytes, and at most a few thousand.
-    - The budget evicts waveforms only. Info, lists and status stay even if they alone exceed it.
+    - The budget evicts waveforms and memos. Info, lists and status stay even if they alone exceed
+      it.
     - Values are the serialised forms: dicts, lists, text, numbers, bytes. Others are pickled;
       what pickle refuses is refused. A probe is kept as it is and must not be changed afterwards.
     """
@@ -188,14 +232,22 @@ class LiveCache:
         self._clock = clock
         self._limit_bytes = limit_bytes
         self._status_ttl_s = status_ttl_s
-        self._unknown = _Device(epoch=Epoch(0, "nothing was known of the device before", clock()))
+        self._unknown = _Device(
+            epoch=Epoch(0, "nothing was known of the device before", clock()),
+            waveforms=_NO_WAVEFORMS,
+        )
         self._devices: dict[str, _Device] = {}
         self._lock = Lock()
         # Below: only under the lock.
         self._oldest_first: OrderedDict[tuple[str, int], None] = OrderedDict()
+        """Waveforms, by when they were stored."""
+        self._memos: OrderedDict[tuple[int, str], Memo] = OrderedDict()
+        """Entries of memos by when they were made: identity of the memo, name of the entry."""
         self._pinned_bytes = 0
         self._waveform_bytes = 0
+        self._memo_bytes = 0
         self._evicted = 0
+        self._evicted_memos = 0
         self._too_large = 0
         self._refused_late = 0
 
@@ -297,6 +349,10 @@ class LiveCache:
             return None
         return device.event_stamps.get(index)
 
+    def knows(self, conn_key: str) -> bool:
+        """Return whether anything was ever stored or invalidated under that key."""
+        return conn_key in self._devices
+
     def generation(self, conn_key: str) -> int:
         """Return how often this device was invalidated; take it before a read's first byte."""
         return self._devices.get(conn_key, self._unknown).generation
@@ -325,7 +381,7 @@ class LiveCache:
         value, size_bytes = _freeze(info)
         serial = _serial_of(info)
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             if self._is_late(device, generation):
                 return False
             if None not in (serial, device.serial) and serial != device.serial:
@@ -338,6 +394,7 @@ class LiveCache:
                 generation=device.generation,
                 source=source,
                 size_bytes=size_bytes,
+                memo=Memo(self),
             )
             known = device.serial if serial is None else serial
             self._publish(conn_key, replace(device, info=held, serial=known, dirty=False))
@@ -370,15 +427,16 @@ class LiveCache:
         value, size_bytes = _freeze(events if isinstance(events, list) else list(events))
         stamps = _stamps_by_index(events)
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             if self._is_late(device, generation):
                 return False
             if reason := _conflict_of_list(device, stamps):
                 device = self._drop(conn_key, reason, now)
             if (device.event_stamps.keys() | device.waveforms.keys()) - stamps.keys():
                 # A waveform of such an index may be on its way in: it is late now.
-                kept = {i: held for i, held in device.waveforms.items() if i in stamps}
-                device = replace(device.with_waveforms(kept), generation=device.generation + 1)
+                device = replace(device, generation=device.generation + 1)
+                for index in device.waveforms.keys() - stamps.keys():
+                    self._remove_waveform(conn_key, device, index)
             began = _known_start(read_began_mono, now)
             held = Held(
                 value=value,
@@ -389,6 +447,7 @@ class LiveCache:
                 size_bytes=size_bytes,
                 probe=probe,
                 device_count=device_count,
+                memo=Memo(self),
             )
             validated = began if proven else None
             self._publish(
@@ -422,19 +481,19 @@ class LiveCache:
         value, size_bytes = _freeze(waveform)
         stamp = stamp_of(waveform)
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             if self._is_late(device, generation):
                 return False
             if reason := _conflict_of_waveform(device, index, stamp):
                 device = self._drop(conn_key, reason, now)
-            waveforms = {i: held for i, held in device.waveforms.items() if i != index}
+            self._publish(conn_key, device)
+            self._remove_waveform(conn_key, device, index)
             if self._limit_bytes is not None and (
                 self._pinned_bytes + size_bytes > self._limit_bytes
             ):
                 self._too_large += 1
-                self._publish(conn_key, device.with_waveforms(waveforms))
                 return False
-            waveforms[index] = Held(
+            device.waveforms[index] = Held(
                 value=value,
                 read_began_mono=_known_start(read_began_mono, now),
                 epoch=device.epoch.number,
@@ -442,10 +501,10 @@ class LiveCache:
                 source=source,
                 size_bytes=size_bytes,
                 stamp=stamp,
+                memo=Memo(self),
             )
-            self._publish(conn_key, device.with_waveforms(waveforms))
+            self._waveform_bytes += size_bytes
             self._oldest_first[conn_key, index] = None
-            self._oldest_first.move_to_end((conn_key, index))
             self._evict()
         return True
 
@@ -462,7 +521,7 @@ class LiveCache:
         now = self._clock()
         value, size_bytes = _freeze(status)
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             if self._is_late(device, generation):
                 return False
             held = Held(
@@ -472,6 +531,7 @@ class LiveCache:
                 generation=device.generation,
                 source=source,
                 size_bytes=size_bytes,
+                memo=Memo(self),
             )
             self._publish(conn_key, replace(device, status=held))
             self._evict()
@@ -486,7 +546,7 @@ class LiveCache:
         """
         now = self._clock()
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             if device.events is None or not _probes_match(device.events.probe, probe):
                 return False
             if not at_mono <= now:
@@ -501,13 +561,13 @@ class LiveCache:
     def invalidate_monitor_status(self, conn_key: str) -> None:
         """Drop the status: monitoring is being started or stopped. Reads under way are late."""
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             self._publish(conn_key, replace(device, status=None, generation=device.generation + 1))
 
     def mark_config_dirty(self, conn_key: str) -> None:
         """Hide info and events until the next info that was read after this."""
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             self._publish(conn_key, replace(device, dirty=True, generation=device.generation + 1))
 
     def drop_device(self, conn_key: str, reason: str, *, beyond: int = -1) -> None:
@@ -530,7 +590,7 @@ class LiveCache:
         """
         now = self._clock()
         with self._lock:
-            device = self._devices.get(conn_key, self._unknown)
+            device = self._device_of(conn_key)
             holds = device.info or device.events or device.status or device.waveforms
             if device.epoch.number > 0 or holds:
                 return False
@@ -541,9 +601,9 @@ class LiveCache:
 
     @property
     def size_bytes(self) -> int:
-        """Encoded bytes of everything held."""
+        """Encoded bytes of everything held, memos included."""
         with self._lock:
-            return self._pinned_bytes + self._waveform_bytes
+            return self._total_bytes
 
     def stats(self) -> dict[str, Any]:
         """Return what is held of each device, hidden and expired values included, and totals."""
@@ -553,9 +613,11 @@ class LiveCache:
             totals = {
                 "devices": len(devices),
                 "waveforms": len(self._oldest_first),
-                "bytes": self._pinned_bytes + self._waveform_bytes,
+                "bytes": self._total_bytes,
+                "memo_bytes": self._memo_bytes,
                 "limit_bytes": self._limit_bytes,
                 "evicted_waveforms": self._evicted,
+                "evicted_memos": self._evicted_memos,
                 "too_large_waveforms": self._too_large,
                 "refused_late_fills": self._refused_late,
             }
@@ -569,34 +631,85 @@ class LiveCache:
         self._refused_late += is_late
         return is_late
 
+    def _device_of(self, conn_key: str) -> _Device:
+        """Return the device's state; of one that is not known, one of its own to go on from."""
+        return self._devices.get(conn_key) or replace(self._unknown, waveforms={})
+
     def _drop(self, conn_key: str, reason: str, now_mono: float, beyond: int = -1) -> _Device:
-        device = self._devices.get(conn_key, self._unknown).emptied(reason, now_mono, beyond)
+        device = self._device_of(conn_key).emptied(reason, now_mono, beyond)
         self._publish(conn_key, device)
         return device
 
     def _publish(self, conn_key: str, device: _Device) -> None:
         before = self._devices.get(conn_key, self._unknown)
         self._devices[conn_key] = device
-        self._pinned_bytes += device.pinned_bytes - before.pinned_bytes
-        self._waveform_bytes += device.waveform_bytes - before.waveform_bytes
+        for old, new in zip(before.pinned, device.pinned, strict=True):
+            if old is not new:
+                self._pinned_bytes += (new.size_bytes if new else 0) - (
+                    old.size_bytes if old else 0
+                )
+                self._forget_memo(old)
         if before.waveforms is not device.waveforms:
-            for index in before.waveforms.keys() - device.waveforms.keys():
-                self._oldest_first.pop((conn_key, index), None)
+            # A reader may still be at the old dict, so that stays as it is.
+            for index, held in before.waveforms.items():
+                del self._oldest_first[conn_key, index]
+                self._waveform_bytes -= held.size_bytes
+                self._forget_memo(held)
+
+    def _remove_waveform(self, conn_key: str, device: _Device, index: int) -> None:
+        held = device.waveforms.pop(index, None)
+        if held is not None:
+            del self._oldest_first[conn_key, index]
+            self._waveform_bytes -= held.size_bytes
+            self._forget_memo(held)
+
+    def _keep_memo(self, memo: Memo, name: str, made: object, size_bytes: int) -> None:
+        """Keep an entry of a memo, and count it if its value is still in the cache."""
+        size_bytes += MEMO_OVERHEAD_BYTES
+        with self._lock:
+            if memo._cache is not self:
+                memo[name] = made  # the value left the cache just now
+                return
+            self._drop_memo_entry(memo, name)
+            memo[name] = made
+            memo.sizes_bytes[name] = size_bytes
+            self._memos[id(memo), name] = memo
+            self._memo_bytes += size_bytes
+            self._evict()
+
+    def _drop_memo_entry(self, memo: Memo, name: str) -> None:
+        if self._memos.pop((id(memo), name), None) is not None:
+            self._memo_bytes -= memo.sizes_bytes.pop(name)
+            memo.pop(name, None)
+
+    def _forget_memo(self, held: Held | None) -> None:
+        """Count no longer what was made of a value that leaves the cache."""
+        if held is None or held.memo._cache is not self:
+            return
+        for name, size_bytes in held.memo.sizes_bytes.items():
+            del self._memos[id(held.memo), name]
+            self._memo_bytes -= size_bytes
+        held.memo.detach()
+
+    @property
+    def _total_bytes(self) -> int:
+        return self._pinned_bytes + self._waveform_bytes + self._memo_bytes
 
     def _evict(self) -> None:
         if self._limit_bytes is None:
             return
-        excess_bytes = self._pinned_bytes + self._waveform_bytes - self._limit_bytes
-        victims: dict[str, set[int]] = {}
-        while excess_bytes > 0 and self._oldest_first:
-            (conn_key, index), _ = self._oldest_first.popitem(last=False)
-            excess_bytes -= self._devices[conn_key].waveforms[index].size_bytes
-            victims.setdefault(conn_key, set()).add(index)
-            self._evicted += 1
-        for conn_key, indices in victims.items():
-            device = self._devices[conn_key]
-            kept = {i: held for i, held in device.waveforms.items() if i not in indices}
-            self._publish(conn_key, device.with_waveforms(kept))
+        share_bytes = MEMO_SHARE * self._limit_bytes
+        while self._total_bytes > self._limit_bytes and (self._memos or self._oldest_first):
+            # The waveform that was stored last makes no room for memos, but the other way round.
+            is_memos_turn = self._memo_bytes > share_bytes or len(self._oldest_first) < 2
+            if self._memos and is_memos_turn:
+                (_, name), memo = next(iter(self._memos.items()))
+                self._drop_memo_entry(memo, name)
+                self._evicted_memos += 1
+            else:
+                conn_key, index = next(iter(self._oldest_first))
+                self._remove_waveform(conn_key, self._devices[conn_key], index)
+                self._evicted += 1
 
 
 def _conflict_of_list(device: _Device, stamps: Mapping[int, Stamp]) -> str | None:
@@ -674,6 +787,7 @@ def _known_start(read_began_mono: float | None, now_mono: float) -> float:
 
 
 def _describe(device: _Device, now_mono: float) -> dict[str, Any]:
+    waveforms = device.waveforms.copy()  # one step for the interpreter: a writer may be at it
     return {
         "epoch": device.epoch.number,
         "reason": device.epoch.reason,
@@ -691,8 +805,12 @@ def _describe(device: _Device, now_mono: float) -> dict[str, Any]:
         "info": device.info is not None,
         "events": device.events.device_count if device.events else None,
         "status": device.status is not None,
-        "waveforms": sorted(device.waveforms),
-        "bytes": device.pinned_bytes + device.waveform_bytes,
+        "waveforms": sorted(waveforms),
+        "bytes": sum(
+            held.size_bytes + sum(tuple(held.memo.sizes_bytes.values()))
+            for held in (*device.pinned, *waveforms.values())
+            if held is not None
+        ),
     }
 
 
@@ -708,15 +826,28 @@ def _freeze(value: object) -> tuple[Callable[[], Any], int]:
 
     A dict of atoms is its own best code: copying it is ten times faster than decoding. Marshal
     takes nested plain values; of others it would quietly make plain ones (a ``bytearray`` comes
-    back as ``bytes``), so those go to pickle. No code leaves the process or enters it.
+    back as ``bytes``), so those go to pickle. No code leaves the process or enters it. Long bytes
+    in a dict (a waveform's counts) are not encoded: nobody can change them, so all copies share
+    them, and what is sent to readers is they.
     """
     if not _is_plain(value):
         code = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         return partial(pickle.loads, code), len(code)
+    if isinstance(value, dict):
+        if _ATOMS.issuperset(map(type, value.values())):
+            return value.copy().copy, len(marshal.dumps(value))
+        shared = {k: v for k, v in value.items() if type(v) is bytes and len(v) >= SHARED_BYTES}
+        if shared:
+            code = marshal.dumps({**value, **dict.fromkeys(shared)})
+            return partial(_with_shared, code, shared), len(code) + sum(map(len, shared.values()))
     code = marshal.dumps(value)  # type: ignore[arg-type]  # plain, as was just seen
-    if isinstance(value, dict) and _ATOMS.issuperset(map(type, value.values())):
-        return value.copy().copy, len(code)
     return partial(marshal.loads, code), len(code)
+
+
+def _with_shared(code: bytes, shared: Mapping[object, bytes]) -> Any:
+    value = marshal.loads(code)
+    value.update(shared)
+    return value
 
 
 def _is_plain(value: object) -> bool:

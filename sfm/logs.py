@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+
+class _BestEffort:
+    """
+    A text file that loses a line rather than fail the caller.
+
+    Standard error may be a file on a full disk, or a pipe that nobody reads any more. What was
+    logged is lost then; the read or the command that logged it is not.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def configure_logs(*, quiet: bool = False) -> None:
@@ -31,5 +54,5 @@ def configure_logs(*, quiet: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.CRITICAL if quiet else logging.NOTSET
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _BestEffort(sys.stderr))),
     )

@@ -75,7 +75,7 @@ from sfm.forms import Form
 from sfm.identity import Verdict, confirms_append, looks_torn, stamp_of
 from sfm.keeper import Keeper
 from sfm.line import Line
-from sfm.live_cache import Held, LiveCache
+from sfm.live_cache import Held, LiveCache, Memo
 from sfm.progress import ProgressLog
 from sfm.store import Noted, Origin, Recalled, StoreError
 from sfm.walk import ProvenPart, Walk
@@ -145,7 +145,7 @@ class Reading:
     took_s: float = 0.0
     stored: bool = False
     """Whether it was kept in the cache."""
-    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
     """What readers made of the form, such as its encoded form; shared by all of them."""
     source: Source = "device"
     recorded_since: int | None = None

@@ -9,6 +9,7 @@ carries the relay's mark, so that one of an earlier life is not mistaken for one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
@@ -25,6 +26,12 @@ class Entry:
     number: int
     kind: str
     data: dict[str, Any]
+
+
+def report_step(log: ProgressLog, kind: str, **data: Any) -> None:
+    """Append a step to ``log``. If that fails, the step is lost, and not the read it is of."""
+    with contextlib.suppress(Exception):
+        log.add(kind, **data)
 
 
 class ProgressLog:

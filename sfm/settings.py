@@ -55,7 +55,8 @@ class Settings(BaseSettings):
         float, Field(gt=0, description="How long a reader waits for the device's line, s.")
     ] = 300.0
     cache_limit_bytes: Annotated[
-        int, Field(gt=0, description="What the live cache may hold, bytes.")
+        int,
+        Field(gt=0, description="What the live cache may hold, encoded answers included, bytes."),
     ] = 256 * 1024 * 1024
 
     require_tokens: Annotated[

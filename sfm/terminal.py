@@ -42,7 +42,7 @@ def source_line(provenance: Mapping[str, Any]) -> str:
     took = f", {provenance['took_s']:.3f} s" if exchanges else ""
     checked = provenance["checked_age_s"]
     parts = [f"from {'the unit' if provenance['source'] == 'device' else 'cache'}: {cost}{took}"]
-    parts.append(f"read {age(provenance['age_s'])} ago")
+    parts.append(_read_when(provenance))
     if checked is not None:
         parts.append(f"checked {age(checked)} ago")
     parts.append(f"serial {provenance['serial']}, epoch {provenance['epoch']}")
@@ -51,6 +51,15 @@ def source_line(provenance: Mapping[str, Any]) -> str:
     if provenance["simulated"]:
         parts.append("SIMULATED")
     return "; ".join(parts)
+
+
+def _read_when(provenance: Mapping[str, Any]) -> str:
+    """Return how long ago the read was; its date by the relay's clock if the age is unknown."""
+    if provenance["age_s"] is not None:
+        return f"read {age(provenance['age_s'])} ago"
+    read_at = provenance.get("read_at")
+    when = "at an unknown time" if read_at is None else f"at {read_at[:19].replace('T', ' ')} UTC"
+    return f"read {when} by the relay's clock, age unknown since a restart"
 
 
 def age(seconds: float) -> str:

@@ -26,6 +26,7 @@ PATIENCE_S = 60.0
 class Relay:
     base: str
     said: str
+    pid: int
 
     @property
     def port(self) -> int:
@@ -66,7 +67,7 @@ def relay(*words: str, database: Path | None = None, **settings: str) -> Iterato
         drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
         drained.start()
         try:
-            yield Relay(base[1], said)
+            yield Relay(base[1], said, started.pid)
         finally:
             died = started.poll()
             started.terminate()
@@ -76,6 +77,28 @@ def relay(*words: str, database: Path | None = None, **settings: str) -> Iterato
         limit.cancel()
         started.terminate()
         started.communicate()
+
+
+@contextmanager
+def relay_to_stop(settings: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Run a relay that the block itself stops; yield its base address and its process id."""
+    command = [*RUN, "serve", "--http-port", "0"]
+    started = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
+    limit = threading.Timer(PATIENCE_S, started.kill)
+    limit.start()
+    try:
+        assert started.stderr is not None
+        lines = iter(started.stderr.readline, "")
+        base = next(m[1] for line in lines if (m := re.search(r"answers at (\S+);", line)))
+        yield base, started.pid
+        started.stderr.read()  # it ends by itself, or by the limit
+        assert started.wait() == 0
+    finally:
+        limit.cancel()
+        started.kill()
+        started.wait()
+        if started.stderr is not None:
+            started.stderr.close()
 
 
 def refused(*words: str, database: Path | None = None, **settings: str) -> str:

@@ -259,7 +259,7 @@ def takes_zstd(accept_encoding: str) -> bool:
 
 
 def _waveform_json(samples: Samples, form: forms.Form) -> bytes:
-    view = forms.waveform_view(form)
+    view = forms.waveform_arrays(form)
     return orjson.dumps(
         {
             "id": samples.recording_id,
@@ -269,7 +269,8 @@ def _waveform_json(samples: Samples, form: forms.Form) -> bytes:
             "read_at": samples.read_at,
             "route": samples.route,
             "content_hash": samples.content_hash.hex(),
-        }
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
     )
 
 

@@ -12,13 +12,16 @@ come from our own pages.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import Request
+from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,16 +41,20 @@ from sfm.api.docs_page import STYLE_HASH
 from sfm.api.problems import (
     NOT_ALLOWED,
     NOT_FOUND,
+    PROBLEMS,
     STORE_FAILED,
     TOO_LARGE,
+    UNKNOWN,
     Problem,
     RefusalError,
     problem_of,
+    problem_response,
     refusal_response,
 )
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas import DeviceQuery
 from sfm.api.sessions import Session, Sessions
+from sfm.flights import ClosingError
 from sfm.gateway import Gateway
 from sfm.reach import ForbiddenAddressError
 from sfm.settings import Settings
@@ -176,9 +183,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         is_secure = scope.get("scheme") == "https"
+        is_answered = False
 
         async def send_guarded(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 more = security_headers(is_secure=is_secure)
                 message["headers"] = [*message["headers"], *more]
             await send(message)
@@ -192,17 +202,18 @@ class Guard:
                 self._check_local(scope, asked)
             else:
                 actor, client = await self._admit(scope, asked)
+            scope["sfm.actor"] = actor
+            await self._app(scope, receive, send_guarded)
         except RefusalError as refusal:
             await refusal_response(refusal)(scope, receive, send_guarded)
-            return
-        scope["sfm.actor"] = actor
-        if client is None:
-            await self._app(scope, receive, send_guarded)
-            return
-        try:
-            await self._app(scope, receive, send_guarded)
+        except asyncio.CancelledError:
+            # The server cancels what is still under way some time after the relay was stopped.
+            if not is_answered:
+                await _stopped_response(scope["method"])(scope, receive, send_guarded)
+            raise
         finally:
-            self._underway.end(client)
+            if client is not None:
+                self._underway.end(client)
 
     # --- who ------------------------------------------------------------------------------------
 
@@ -401,6 +412,19 @@ class Guard:
             wait_s = self._forced.take(actor.token_id)
             if wait_s > 0:
                 raise RefusalError(TOO_OFTEN, "this token forces too many reads", wait_s)
+
+
+def _stopped_response(method: str) -> Response:
+    """Return what a request is answered with that was under way when the relay was stopped."""
+    if method in SAFE:
+        problem = PROBLEMS[ClosingError]
+        return problem_response(problem, "The relay is shutting down. Ask again when it is back.")
+    return problem_response(
+        replace(UNKNOWN, status=503),
+        "The relay was stopped while this was under way, so whether it was done is not known. "
+        "Read the unit, and the audit log, before you give the command again.",
+        outcome="unknown",
+    )
 
 
 def _check_size(asked: _Asked, query_string: bytes) -> None:

@@ -92,6 +92,7 @@ def _cache(held: dict[str, Any]) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"{PREFIX}cache_{field}", text, value=held[field])
     for field, text in (
         ("evicted_waveforms", "Waveforms that left for lack of room."),
+        ("evicted_memos", "Encoded answers that left for lack of room."),
         ("refused_late_fills", "Reads that came back after an invalidation and were not kept."),
     ):
         yield CounterMetricFamily(f"{PREFIX}cache_{field}", text, value=held[field])

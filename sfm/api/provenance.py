@@ -79,7 +79,7 @@ PARTIAL_EVENTS = View(
 )
 LISTS = (EVENTS, PARTIAL_EVENTS)
 EVENT = View("event", lambda form: form)
-WAVEFORM = View("waveform", forms.waveform_view)
+WAVEFORM = View("waveform", forms.waveform_arrays)
 
 
 def _list_body(
@@ -97,16 +97,16 @@ def _list_body(
 
 def said(answer: Answer, view: View) -> Said:
     """Return what an answer says, encoded at most once for everybody who shares it."""
-    known: Said | None = answer.memo.get(view.name)
+    name = answer.part + view.name
+    known: Said | None = answer.memo.get(name)
     if known is None:
         form = answer.value
-        body = orjson.dumps(view.body_of(form))
+        body = orjson.dumps(view.body_of(form), option=orjson.OPT_SERIALIZE_NUMPY)
         serial = answer.provenance.serial
         etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
         headers = _headers(b"application/json", etag, answer.provenance)
-        known = answer.memo[view.name] = Said(
-            body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS
-        )
+        known = Said(body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS)
+        answer.memo.keep(name, known, len(known.body))
     return known
 
 
@@ -121,7 +121,9 @@ def said_as_counts(answer: Answer) -> Said:
         form = answer.value
         etag = waveform_tag(answer.provenance.serial, form) + ".counts"
         headers = _headers(COUNTS_TYPE, etag, answer.provenance) + meaning_of_counts(form)
-        known = answer.memo["counts"] = Said(form["counts"], etag, headers, is_json=False)
+        known = Said(form["counts"], etag, headers, is_json=False)
+        # The counts are the held value's own bytes, which are counted there.
+        answer.memo.keep("counts", known, 0)
     return known
 
 

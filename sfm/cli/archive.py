@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from pydantic import ValidationError
 from rich.table import Table
 
 from sfm import forms
-from sfm.cli.common import CommandError, Json, app, out, run_blocking
+from sfm.api.schemas import ArchiveQuery
+from sfm.cli.common import MISUSED, CommandError, Json, app, out, run_blocking
 from sfm.cli.database import Database, opened
-from sfm.store import Wanted
 from sfm.store.errors import NoSuchRecordError
 from sfm.terminal import said
 
@@ -49,9 +50,10 @@ def list_(
     serial
         Of this unit only.
     since
-        Unit time, ISO 8601 without zone: at or after.
+        Unit time, at or after: the unit's own clock, ISO 8601 without zone; a date alone is its
+        midnight.
     until
-        Unit time: before.
+        Unit time, before; written as with since.
     min_pvs
         Peak vector sum of at least so many in/s.
     project
@@ -63,11 +65,17 @@ def list_(
     """
 
     def run() -> None:
-        wanted = Wanted(
-            serial=serial, since=since, until=until, min_pvs_in_s=min_pvs, project=project
+        query = _query(
+            serial=serial,
+            since=since,
+            until=until,
+            min_pvs=min_pvs,
+            project=project,
+            limit=limit,
+            cursor=cursor,
         )
         with opened(database) as store:
-            page = store.page(wanted, cursor, limit)
+            page = store.page(query.wanted, query.cursor, query.limit)
         body = {"events": page.rows, "next_cursor": page.next_cursor}
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -138,6 +146,18 @@ def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
             raise CommandError(f"cannot write to {folder}: {error.strerror}") from error
 
     run_blocking(run)
+
+
+def _query(**given: Any) -> ArchiveQuery:
+    """Return what is wanted, read by the same parser as the parameters of the HTTP route."""
+    try:
+        return ArchiveQuery.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        wrong = [
+            f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise CommandError("; ".join(wrong), MISUSED) from None
 
 
 def _list_view(body: dict[str, Any]) -> Table:

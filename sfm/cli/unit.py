@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import httpx
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.progress import Progress
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
 from sfm import terminal
+from sfm.cli import files
 from sfm.cli.common import (
     MISUSED,
     CommandError,
@@ -32,6 +32,7 @@ from sfm.cli.common import (
     run_command,
     where,
 )
+from sfm.gateway import Gateway
 from sfm.logs import configure_logs
 from sfm.server import Application, build_app
 from sfm.settings import Settings
@@ -128,29 +129,39 @@ async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[
 
 @contextlib.asynccontextmanager
 async def _progress(client: httpx.AsyncClient, address: Address) -> AsyncIterator[None]:
-    """Show how far the unit's reads are, as the relay tells it, while the body runs."""
+    """
+    Show how far the unit's reads are while the body runs.
+
+    The display is a courtesy: if it cannot start, ends early or fails, the body does not notice.
+    """
     if not err.is_terminal:
         yield
         return
+    displaying = asyncio.create_task(_display(client, address))
+    try:
+        yield
+    finally:
+        displaying.cancel()
+        await asyncio.gather(displaying, return_exceptions=True)
+
+
+async def _display(client: httpx.AsyncClient, address: Address) -> None:
     with progress_bar() as bar:
         task = bar.add_task(f"asking {address}", total=None)
-        watcher = asyncio.create_task(_watch(client, bar, task))
-        try:
-            yield
-        finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
+        while True:
+            await asyncio.sleep(POLL_PROGRESS_S)
+            with contextlib.suppress(httpx.HTTPError):
+                for step in await _steps(client, address):
+                    advance(bar, task, step)
 
 
-async def _watch(client: httpx.AsyncClient, bar: Progress, task: Any) -> None:
-    while True:
-        await asyncio.sleep(POLL_PROGRESS_S)
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            devices = (await client.get("/cache/stats")).json()["devices"]
-            for device in devices.values():
-                for step in device["under_way"]:
-                    advance(bar, task, Step(**step))
+async def _steps(client: httpx.AsyncClient, address: Address) -> list[Step]:
+    """Return how far the unit's reads are; nothing if this token may not see the statistics."""
+    response = await client.get("/cache/stats")
+    if response.is_error:
+        return []
+    device = response.json()["devices"].get(Gateway.conn_key(address), {"under_way": []})
+    return [Step(**step) for step in device["under_way"]]
 
 
 @app.command
@@ -192,36 +203,24 @@ def waveform(
     ----------
     index
         Place of the event in the list, from 0.
+    force
+        Go to the device, whatever a cache holds; replace the file that --csv names.
     csv
-        Write the samples to this file, a column per channel, units in the head.
+        Write the samples to this file; to a folder (., or a name that ends in /), under a name
+        made of serial number, unit time and key. No file is replaced without --force.
     """
 
     async def run() -> None:
+        if csv is not None:
+            files.refuse_taken(csv, force=force)
         body = await _get(unit, f"/device/event/{index}/waveform", relay, force=force)
         if csv is not None:
-            _write_csv(csv, body)
+            name = files.file_name(body, "csv")
+            saved = files.save(csv, name, files.waveform_csv(body), force=force)
+            err.print(said(f"{body['samples']} samples per channel written to {saved}"))
         print_body(body, terminal.waveform_view, as_json)
 
     run_command(run())
-
-
-def _write_csv(path: Path, body: dict[str, Any]) -> None:
-    channels = body["channels"]
-    start, step = body["time"]["start"], body["time"]["step"]
-    names = [f"{name} ({channel['unit']})" for name, channel in channels.items()]
-    lines = [",".join(["time (s)", *names])]
-    for i in range(body["samples"]):
-        time_s = "" if step is None else f"{start + i * step:.6f}"
-        values = [
-            repr(channel["values"][i]) if i < len(channel["values"]) else ""
-            for channel in channels.values()
-        ]
-        lines.append(",".join([time_s, *values]))
-    try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    err.print(said(f"{body['samples']} samples per channel written to {path}"))
 
 
 @app.command

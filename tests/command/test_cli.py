@@ -69,7 +69,7 @@ def test_a_waveform_is_saved_with_its_units_in_the_head(
     status, out, _ = call(capsys, "waveform", unit.url, "1", "--csv", str(path))
     assert status == 0
     assert "Tran" in out
-    lines = path.read_text().splitlines()
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "time (s),Tran (in/s),Vert (in/s),Long (in/s),MicL (psi)"
     counts = unit.unit.counts_of(1)
     assert len(lines) == 1 + counts.shape[1]

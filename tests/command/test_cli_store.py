@@ -224,6 +224,32 @@ def test_the_archive_is_listed_and_shown(database: Path, say: Say) -> None:
     assert (status, "no recording 77" in told) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("since", "days"),
+    [
+        ("2026-04-02", [3, 2]),
+        ("20260402", [3, 2]),
+        ("2026-04-02 00:00", [3, 2]),
+        ("2026-04-02T00:00:00.000001", [3]),
+        ("2026-04-03T00:00:00", [3]),
+    ],
+)
+def test_a_time_in_any_form_of_iso_8601_begins_the_same_list(
+    database: Path, say: Say, since: str, days: list[int]
+) -> None:
+    status, told = say("archive", "list", "--since", since, "--json")
+    assert status == 0
+    listed = json.loads(told)["events"]
+    assert [datetime.fromisoformat(row["timestamp"]).day for row in listed] == days
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.parametrize("value", ["yesterday", "2026-04-02T00:00:00Z", "2026-13-01"])
+def test_what_is_no_unit_time_is_refused(database: Path, say: Say, option: str, value: str) -> None:
+    status, told = say("archive", "list", option, value)
+    assert (status, option in told) == (2, True)
+
+
 def test_the_units_own_bytes_are_written_and_nothing_is_overwritten(
     database: Path, say: Say, tmp_path: Path
 ) -> None:

@@ -256,10 +256,10 @@ def eviction_forgets_the_dirty_flag() -> Any:
     evict = LiveCache._evict
 
     def forgetting(self: Any) -> None:
-        before = dict(self._devices)
+        before = {key: set(device.waveforms) for key, device in self._devices.items()}
         evict(self)
         for key, device in list(self._devices.items()):
-            if before[key].waveforms is not device.waveforms:
+            if before[key] - device.waveforms.keys():
                 self._devices[key] = replace(device, dirty=False)
 
     return patch.object(LiveCache, "_evict", forgetting)

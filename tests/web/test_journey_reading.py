@@ -276,7 +276,11 @@ def test_two_events_are_laid_over_each_other_and_picture_and_data_are_saved(
     counts = unit.do(lambda: unit.unit.counts_of(1))
     table = saved(page, "Samples (CSV)", tmp_path)
     assert table.name.startswith("SIMULATED_SIM0105_")
-    [head, *lines] = csv.reader(table.read_text().splitlines())
+    notes = [line for line in table.read_text().splitlines() if line.startswith("#")]
+    assert notes[0].startswith("# SIMULATED")
+    assert "# Serial number: SIM0105" in notes
+    assert "# Geophone range: 10 in/s (from the event)" in notes
+    [head, *lines] = csv.reader(table.read_text().splitlines()[len(notes) :])
     assert head[1] == "Tran (in/s)"
     assert len(lines) == counts.shape[1]
     told = np.array([[float(cell) for cell in line[1:4]] for line in lines]).T

@@ -324,6 +324,18 @@ export const words = {
     saveJson: "Data (JSON)",
     tableTime: "time from trigger (s)",
     tableSample: "sample from trigger",
+    tableNotes: {
+      simulated: "SIMULATED: not a recording of a real instrument",
+      serial: "Serial number",
+      key: "Waveform key",
+      unitTime: "Unit time (the unit's own clock)",
+      rate: "Sample rate",
+      range: "Geophone range",
+      fromEvent: "from the event",
+      fromSetup: "from the setup",
+      units: "Units of measure",
+      project: "Project",
+    },
     replaced: "This slot of the unit's memory holds another event now. What you see is the earlier one.",
     otherThanListed: (listed: string): string =>
       `The list showed another event here (${listed}). The memory changed since; this is what the slot holds now.`,

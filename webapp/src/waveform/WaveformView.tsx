@@ -4,7 +4,7 @@ import { airUnits, unitsOf } from "../state";
 import { unitTimeText } from "../events/stamps";
 import { words } from "../words";
 import { Charts } from "./Charts";
-import { csvOf, fileName } from "./csv";
+import { fileName, tableOf } from "./csv";
 import { decoded, missing, type WaveformForm } from "./decode";
 import type { LinkedCharts } from "./linked";
 import { Overlay, type Load, type Overlaid } from "./Overlay";
@@ -49,7 +49,10 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
       { ink: style.getPropertyValue("--chart-ink"), ground: style.getPropertyValue("--chart-ground") },
     );
   };
-  const table = () => saveText(fileName(of, "csv"), csvOf(recording, unitsOf.value, airUnits.value), "text/csv");
+  const table = () => {
+    const text = tableOf(form, serial, simulated, recording, unitsOf.value, airUnits.value);
+    saveText(fileName(of, "csv"), text, "text/csv");
+  };
   const data = () => saveText(fileName(of, "json"), JSON.stringify(form), "application/json");
 
   return (

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csvOf, fileName } from "./csv";
+import { csvOf, fileName, tableOf } from "./csv";
 import { decoded } from "./decode";
 import { madeWaveform } from "./made";
 
@@ -24,6 +24,23 @@ describe("a saved table", () => {
     const holes = lines.slice(1, 5).map((line) => line.split(",").map((cell) => (cell === "" ? "-" : "x")).join(""));
     expect(holes).toEqual(["xxx-x", "xxx-x", "xx--x", "xx--x"]);
     expect(lines.join()).not.toContain("NaN");
+  });
+
+  it("says what it is in lines that programs skip, before the samples", () => {
+    const form = { ...madeWaveform({ samples: 3 }), project: 'North, "face"; =A1' };
+    const saved = tableOf(form, "BE18189", true, decoded(form), "mm/s", "dB(L)").split("\r\n");
+    expect(saved.slice(0, 8)).toEqual([
+      "# SIMULATED: not a recording of a real instrument",
+      "# Serial number: BE18189",
+      "# Waveform key: 01110000",
+      "# Unit time (the unit's own clock): 2026-04-01 00:28:12",
+      "# Sample rate: 1024 Hz (from the event)",
+      "# Geophone range: 10 in/s (from the event)",
+      "# Units of measure: time from trigger (s) | Tran (mm/s) | Vert (mm/s) | Long (mm/s) | MicL (Pa)",
+      "# Project: North face =A1",
+    ]);
+    expect(saved[8]).toMatch(/^time from trigger \(s\),Tran/);
+    expect(saved).toHaveLength(8 + 1 + 3 + 1);
   });
 
   it("is named by unit, unit time and key, and by nothing that leads out of a folder", () => {
