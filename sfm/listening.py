@@ -23,7 +23,7 @@ from fastapi.responses import Response
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
 from sfm.access import neighbourhood
-from sfm.api.connections import BACKLOG, QUEUE, ConnectionLimit, max_connections
+from sfm.api.connections import QUEUE, ConnectionLimit, accepted_at_once, max_connections
 from sfm.api.guard import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
 from sfm.api.problems import Problem, problem_response
 from sfm.logs import ClientLog
@@ -136,8 +136,9 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
     if terms.tls_key and not terms.tls_cert:
         raise CertificateError(f"{terms.tls_key}: a key without its certificate; give both")
     settings = application.state.gateway.settings
+    descriptors = descriptor_limit()
     most = terms.max_connections or max_connections(
-        descriptor_limit(), settings.most_conversations + settings.max_unknown_conversations
+        descriptors, settings.most_conversations + settings.max_unknown_conversations
     )
 
     class Bounded(_Protocol):
@@ -154,8 +155,8 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         server_header=False,
         # Whatever else is installed: the bounds are of this protocol, and no web socket is served.
         http=Bounded,
-        # The system accepts so many at once, before the limit of connections sees any.
-        backlog=BACKLOG,
+        # Asyncio accepts so many in one turn, before the limit of connections sees any.
+        backlog=accepted_at_once(descriptors),
         ws="none",
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         # Uvicorn believes proxies of this machine by itself; we believe those that are named.

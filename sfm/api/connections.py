@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-__all__ = ["BACKLOG", "QUEUE", "Connection", "ConnectionLimit", "max_connections"]
+__all__ = ["QUEUE", "Connection", "ConnectionLimit", "accepted_at_once", "max_connections"]
 
 MAX_CONNECTIONS = 10_000
 """However many descriptors there are: each connection costs some 20 KiB of memory."""
 RESERVED = 128
 """Descriptors for everything else: the database, files, pipes, serial ports."""
-BACKLOG = 128
-"""Connections that are accepted in one go, before the limit can see them."""
+ARRIVING = 128
+"""Descriptors for connections that were accepted and that the limit has not seen yet."""
+TURNS = 4
+"""Turns of the event loop from a connection's arrival until the one it displaces is closed."""
 QUEUE = 1024
 """Connections that the system keeps for us until they are accepted."""
 
@@ -37,8 +39,22 @@ def max_connections(descriptors: int | None, conversations: int) -> int:
     """
     if descriptors is None:
         return MAX_CONNECTIONS
-    kept = min(RESERVED, descriptors // 8) + min(BACKLOG, descriptors // 8) + conversations
+    kept = min(RESERVED, descriptors // 8) + _arriving(descriptors) + conversations
     return max(16, min(MAX_CONNECTIONS, descriptors - kept))
+
+
+def accepted_at_once(descriptors: int | None) -> int:
+    """
+    Return how many connections the event loop may accept in one turn.
+
+    >>> accepted_at_once(1024), accepted_at_once(256)
+    (32, 8)
+    """
+    return max(1, _arriving(descriptors) // TURNS)
+
+
+def _arriving(descriptors: int | None) -> int:
+    return ARRIVING if descriptors is None else min(ARRIVING, descriptors // 8)
 
 
 class Connection(Protocol):
