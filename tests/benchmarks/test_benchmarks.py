@@ -16,9 +16,11 @@ ROOT = Path(__file__).parents[2]
 HEADS = {
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
     "bench_cache_hits.py": ("ns per hit", "LiveCache held_events", "parts of a hit"),
+    "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
     "bench_http.py": ("requests/s", "JSON, again"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
+    "bench_units.py": ("longest wait, s", "| again | 20 | 0 |"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
     "bench_webapp.py": ("transfer, bytes", "four charts", "longest task"),
 }
