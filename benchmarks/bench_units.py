@@ -25,7 +25,7 @@ async def work(client: httpx.AsyncClient, left: list[int], waits_s: list[float])
     """Ask units until none is left; return how many answers were refusals."""
     refused = 0
     while left:
-        query = {"host": "127.0.0.1", "tcp_port": left.pop()}
+        query: dict[str, str | int] = {"host": "127.0.0.1", "tcp_port": left.pop()}
         began = time.perf_counter()
         answer = await client.get("/device/events", params=query)
         waits_s.append(time.perf_counter() - began)
