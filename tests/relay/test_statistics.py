@@ -59,6 +59,30 @@ def test_the_loop_turns_while_an_answer_is_made(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_few_units_are_counted_in_one_turn_of_the_loop(path: str) -> None:
+    async def test(world: World, client: httpx.AsyncClient) -> int:
+        counted, in_turn = world.gateway.device_stats, [0]
+
+        def noted(key: str) -> Any:
+            in_turn[-1] += 1
+            return counted(key)
+
+        async def count() -> None:
+            while True:
+                await asyncio.sleep(0)
+                in_turn.append(0)
+
+        world.gateway.device_stats = noted  # type: ignore[method-assign]
+        counting = asyncio.create_task(count())
+        await client.get(path)
+        counting.cancel()
+        assert sum(in_turn) == UNITS
+        return max(in_turn)
+
+    assert in_real_time(test) <= 20
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_all_who_ask_at_once_share_one_answer(path: str) -> None:
     async def test(world: World, client: httpx.AsyncClient) -> tuple[int, int]:
         state, made = world.gateway.keeper.state, 0
