@@ -29,7 +29,8 @@ from minimateplus.errors import NoSuchEventError
 from minimateplus.link import Address, open_link
 from sfm import forms
 from sfm.backoff import RestingError
-from sfm.flights import RETRY_AFTER_S, BusyError, ClosingError, Departures, Flight, take_note
+from sfm.conversations import Conversations
+from sfm.flights import BusyError, ClosingError, Departures, Flight, take_note
 from sfm.forms import Form
 from sfm.freshness import ANY, FORCED, Freshness
 from sfm.keeper import Keeper
@@ -247,12 +248,15 @@ class Gateway:
     ) -> None:
         self.cache = cache
         self.settings = settings or Settings()
-        open_link_to: Connect = connect or self._open
-        open_unheard: Connect = connect_unheard or connect or partial(self._open, wake=False)
-        self._connect: Connect = lambda address: self._connected(address, open_link_to)
-        self._connect_unheard: Connect = lambda address: self._connected(address, open_unheard)
-        self._connecting = 0
-        """Conversations that are being opened."""
+        self._connect: Connect = connect or self._open
+        self._connect_unheard: Connect = (
+            connect_unheard or connect or partial(self._open, wake=False)
+        )
+        known, strange = self.settings.most_conversations, self.settings.max_unknown_conversations
+        self.conversations = Conversations(known, self.settings.queue_s, is_known=True, clock=clock)
+        self.unknown_conversations = Conversations(
+            strange, self.settings.queue_s, is_known=False, clock=clock
+        )
         self.reach = reach or Reach(self.settings.reach, self.settings.registered)
         self._orders = itertools.count(1)
         self._clock = clock
@@ -288,16 +292,12 @@ class Gateway:
         link = await open_link(await self.reach.resolve(address), deadlines)
         return await MiniMate.open(link, deadlines=deadlines, wake=wake)
 
-    async def _connected(self, address: Address, connect: Connect) -> MiniMate:
-        """Open a conversation, unless as many are open as may be."""
-        talking = sum(owner.line.is_connected for owner in self._owners.values())
-        if talking + self._connecting >= self.settings.most_conversations:
-            raise BusyError(f"{talking} units are talked with already", RETRY_AFTER_S)
-        self._connecting += 1
-        try:
-            return await connect(address)
-        finally:
-            self._connecting -= 1
+    def _conversations_for(self, address: Address) -> Conversations:
+        """Return the places for an address: those of units, or those of unknown addresses."""
+        owner = self._owners.get(self.conn_key(address))
+        has_answered = owner is not None and owner.serial is not None
+        is_known = has_answered or self.reach.is_registered(address)
+        return self.conversations if is_known else self.unknown_conversations
 
     async def close(self) -> None:
         """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
@@ -563,6 +563,29 @@ class Gateway:
             "devices": {key: self._stats_of(owner) for key, owner in self._owners.items()},
         }
 
+    def keys(self) -> list[str]:
+        """Return the key of every device that is read, or of which anything is held."""
+        return list(dict.fromkeys([*self._owners, *self.cache.known_devices()]))
+
+    def device_stats(self, conn_key: str) -> Form | None:
+        """Return the part of ``stats`` that is about one device; ``None``: it is not read."""
+        owner = self._owners.get(conn_key)
+        return None if owner is None else self._stats_of(owner)
+
+    def conversation_stats(self) -> dict[str, Form]:
+        """Return how many conversations are open and wait, with units and unknown addresses."""
+        return {
+            kind: {
+                "open": places.open,
+                "waiting": places.waiting,
+                "longest_wait_s": round(places.longest_wait_s, 3),
+            }
+            for kind, places in (
+                ("known", self.conversations),
+                ("unknown", self.unknown_conversations),
+            )
+        }
+
     def _stats_of(self, owner: Owner) -> Form:
         tally, departures = self._tallies[owner.conn_key], owner.departures
         return {
@@ -617,7 +640,13 @@ class Gateway:
         key = self.conn_key(address)
         owner = self._owners.get(key)
         if owner is None:
-            line = Line(address, self._connect, self.settings.keep_open_s, self._connect_unheard)
+            line = Line(
+                address,
+                self._connect,
+                self.settings.keep_open_s,
+                self._connect_unheard,
+                partial(self._conversations_for, address),
+            )
             departures = Departures(
                 line.lock,
                 most_readers=self.settings.most_readers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 import ssl
@@ -11,14 +12,21 @@ import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import h11
+import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from fastapi.responses import Response
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
-from sfm.api.guard import TOO_MANY_HEADERS, security_headers
+from sfm.access import neighbourhood
+from sfm.api.connections import QUEUE, ConnectionLimit, accepted_at_once, max_connections
+from sfm.api.guard import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
 from sfm.api.problems import Problem, problem_response
+from sfm.logs import ClientLog
 
 GRACE_S = 2
 """How long an answer under way may take once the relay is asked to stop."""
@@ -36,7 +44,9 @@ MOST_HEADER_BYTES = 32 * 1024
 """Of one request's head, for the server; the door (``sfm.api.guard``) takes less and says so."""
 REQUEST_S = 20.0
 """How long a request may take to come, body included; then its connection is closed."""
-BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
+TOO_MANY_CONNECTIONS = Problem("too-many-connections", 503, "The relay is busy", 5)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +56,8 @@ class Terms:
     tls_cert: str | None = None
     tls_key: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    max_connections: int | None = None
+    """HTTP connections that may be open at once; ``None``: as many as the system leaves."""
 
 
 @asynccontextmanager
@@ -72,6 +84,9 @@ async def listening(
     server = _Server(_config(application, host, http_port, terms))
     serving = asyncio.create_task(server.serve_or_give_up())
     ready = asyncio.create_task(server.ready.wait())
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(partial(_on_loop_error, application.state.client_log))
     try:
         await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
         if not server.started:
@@ -87,11 +102,49 @@ async def listening(
         application.state.gateway.end_streams()
         server.should_exit = True
         await serving
+        loop.set_exception_handler(handler)
+
+
+def _on_loop_error(
+    client_log: ClientLog, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Log that no connection can be accepted once a minute, instead of each time it is tried."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        client_log.write(
+            log.error,
+            "no_descriptor_left",
+            "",
+            error=error.strerror,
+            advice="raise the limit of open files, or lower SFM_MAX_CONNECTIONS",
+        )
+    else:
+        loop.default_exception_handler(context)
+
+
+def descriptor_limit() -> int | None:
+    """Return how many files the process may have open; ``None``: no limit is known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uvicorn.Config:
     if terms.tls_key and not terms.tls_cert:
         raise CertificateError(f"{terms.tls_key}: a key without its certificate; give both")
+    settings = application.state.gateway.settings
+    descriptors = descriptor_limit()
+    most = terms.max_connections or max_connections(
+        descriptors, settings.most_conversations + settings.max_unknown_conversations
+    )
+
+    class Bounded(_Protocol):
+        limit = ConnectionLimit(most)
+        client_log = application.state.client_log
+
     config = uvicorn.Config(
         application,
         host=host,
@@ -101,7 +154,9 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
         # Whatever else is installed: the bounds are of this protocol, and no web socket is served.
-        http=_Protocol,
+        http=Bounded,
+        # Asyncio accepts so many in one turn, before the limit of connections sees any.
+        backlog=accepted_at_once(descriptors),
         ws="none",
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         # Uvicorn believes proxies of this machine by itself; we believe those that are named.
@@ -123,13 +178,40 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
 class _Protocol(H11Protocol):
     """A connection whose requests come in time; what is no request is answered as the rest is."""
 
+    limit = ConnectionLimit()
+    client_log = ClientLog()
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect()
+        if self.limit.is_full:
+            network = neighbourhood(self.client[0]) if self.client else ""
+            self.client_log.write(log.warning, "connections_full", network, open=len(self.limit))
+        if self.limit.add(self):
+            self._expect()
+        else:
+            self._say_and_close(
+                problem_response(TOO_MANY_CONNECTIONS, "every connection is being answered")
+            )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of one."""
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
+        is_answering = cycle is not None and not cycle.response_complete
+        return not is_answering or self.conn.their_state is h11.SEND_BODY
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether its client does not take the answer."""
+        return self.flow.write_paused
+
+    def shed(self) -> None:
+        """Close it at once."""
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.limit.remove(self)
         self._came()
         super().connection_lost(exc)
 
@@ -141,6 +223,7 @@ class _Protocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._came()  # between requests uvicorn's own bound holds
+        self.limit.answered(self)
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
             self._expect()
@@ -154,6 +237,9 @@ class _Protocol(H11Protocol):
             )
         else:
             said = problem_response(BAD_REQUEST, msg)
+        self._say_and_close(said)
+
+    def _say_and_close(self, said: Response) -> None:
         headers = [*said.raw_headers, *security_headers(is_secure=self.scheme == "https")]
         start = h11.Response(
             status_code=said.status_code,
@@ -187,6 +273,11 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                # Asyncio would accept as many in one go as it lets the system queue.
+                with contextlib.closing(listener.dup()) as same:
+                    same.listen(QUEUE)
         self.ready.set()
 
     async def serve_or_give_up(self) -> None:

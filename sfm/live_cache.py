@@ -610,8 +610,14 @@ class LiveCache:
         now = self._clock()
         with self._lock:
             devices = dict(self._devices)
-            totals = {
-                "devices": len(devices),
+        by_device = {key: _describe(device, now) for key, device in devices.items()}
+        return {**self.totals(), "by_device": by_device}
+
+    def totals(self) -> dict[str, Any]:
+        """Return what is held of all devices together."""
+        with self._lock:
+            return {
+                "devices": len(self._devices),
                 "waveforms": len(self._oldest_first),
                 "bytes": self._total_bytes,
                 "memo_bytes": self._memo_bytes,
@@ -621,8 +627,16 @@ class LiveCache:
                 "too_large_waveforms": self._too_large,
                 "refused_late_fills": self._refused_late,
             }
-        by_device = {key: _describe(device, now) for key, device in devices.items()}
-        return {**totals, "by_device": by_device}
+
+    def device_stats(self, conn_key: str) -> dict[str, Any] | None:
+        """Return what is held of one device; ``None`` if nothing ever was."""
+        device = self._devices.get(conn_key)
+        return None if device is None else _describe(device, self._clock())
+
+    def known_devices(self) -> list[str]:
+        """Return the keys of all devices of which anything was ever held."""
+        with self._lock:
+            return list(self._devices)
 
     # ---- under the lock
 

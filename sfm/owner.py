@@ -1125,7 +1125,9 @@ class Owner:
             self.back_off.succeeded()
             raise
         except MiniMateError as error:
-            log.warning("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
+            # Who asks for an address where no unit ever was is told so, and fills no log.
+            write = log.warning if self.line.is_known else log.debug
+            write("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
             if is_unreachable(error):
                 self.back_off.failed(error)
             raise

@@ -3,9 +3,14 @@ Which addresses the relay may connect to, so that nobody makes it a scanner of i
 
 The rule: a name is resolved once, every address that it resolves to is checked, and one of those is
 connected to, so that a second answer of the name server cannot lead elsewhere. Some addresses are
-never reached, whatever the settings say: link-local ones, those where clouds tell their secrets,
-multicast, unspecified. An address that may not be reached is refused with one sentence, whether
-something listens there or not, and whether the name exists or not.
+never reached, whatever the settings say: link-local ones, those where clouds answer with their
+secrets, multicast, unspecified; also inside an IPv6 address that carries an IPv4 one. An address
+that may not be reached is refused with one sentence, whether something listens there or not, and
+whether the name exists or not.
+
+A serial port is opened only if the system lists it as one or the settings name it: any other file
+of the machine, a terminal included, would be put into raw mode and written to. Symbolic links are
+resolved before a port is compared, and what is opened is the resolved path.
 
 ``entries`` (``SFM_REACH``) may name: ``any``; ``registered``, the devices of ``SFM_UNITS``; a
 network (``10.1.0.0/16``), an address, ``HOST`` or ``HOST:PORT``; serial ports by pattern
@@ -21,15 +26,15 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
 from minimateplus.link.address import DEFAULT_BAUD, split_host_port
+from minimateplus.link.ports import list_ports
 
-__all__ = ["ForbiddenAddressError", "Reach", "is_serial_device", "resolve_host"]
+__all__ = ["ForbiddenAddressError", "Reach", "resolve_host"]
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,20 +44,38 @@ NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8",
-        "169.254.0.0/16",  # link-local; most clouds' metadata
         "100.100.100.200/32",  # Alibaba Cloud metadata
-        "192.0.0.192/32",  # Oracle Cloud metadata
+        "168.63.129.16/32",  # Azure WireServer
+        "169.254.0.0/16",  # link-local; most clouds' metadata
+        "192.0.0.192/32",  # Oracle Cloud Classic metadata
         "224.0.0.0/4",
         "255.255.255.255/32",
         "::/128",
+        "fd00:42::42/128",  # Scaleway metadata
+        "fd00:100::100:200/128",  # Alibaba Cloud metadata
+        "fd00:a9fe:a9fe::1/128",  # Akamai (Linode) metadata
+        "fd00:c1::a9fe:a9fe/128",  # Oracle Cloud metadata
+        "fd00:ec2::/32",  # AWS: metadata, credentials of pods, DNS, time
+        "fd20:ce::254/128",  # Google Cloud metadata
         "fe80::/10",
-        "fd00:ec2::254/128",  # AWS metadata
         "ff00::/8",
     )
 )
-"""Where no unit ever is. (RFC 1122, 3927, 4291; the clouds' own pages.)"""
+"""Where no unit ever is. (RFC 1122, 3927, 4291; docs/security.md names the clouds' pages.)"""
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_WITH_IPV4_LAST: tuple[ipaddress.IPv6Network, ...] = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "::/96",  # IPv4-compatible (RFC 4291, 2.5.5.1)
+        "::ffff:0:0/96",  # IPv4-mapped (RFC 4291, 2.5.5.2)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "64:ff9b:1::/96",  # NAT64 of a site (RFC 8215)
+    )
+)
+"""Prefixes behind which the last 32 bits are an IPv4 address."""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_ISATAP = frozenset((0x00005EFE, 0x02005EFE))
 _RFC2217 = re.compile(r"rfc2217://(?P<host>\[[^\]]+\]|[^:/?#@]+):(?P<port>\d{1,5})/?", re.I)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _COM = re.compile(r"COM\d{1,3}", re.I)
@@ -72,9 +95,43 @@ async def resolve_host(host: str, port: int) -> list[str]:
     return [str(info[4][0]) for info in found]
 
 
-def is_serial_device(path: str) -> bool:
-    """Whether a path is a character device, or nothing at all (then opening it says so)."""
-    return Path(path).is_char_device() or not os.path.lexists(path)
+def listed_ports() -> set[str]:
+    """Return the serial ports that the system lists, by their resolved names."""
+    return {one.port for one in list_ports()}
+
+
+def resolved_path(port: str) -> str:
+    """
+    Return the file that a port's name leads to, through every symbolic link.
+
+    Nothing outside ``/dev`` is looked at: a foreign name may lead to a network drive that hangs.
+    """
+    return os.path.realpath(port) if port.startswith("/dev/") else port
+
+
+def embedded_ipv4(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """
+    Return every IPv4 address that something on the way may take out of an IPv6 one.
+
+    >>> embedded_ipv4(ipaddress.IPv6Address("64:ff9b::a9fe:a9fe"))
+    [IPv4Address('169.254.169.254')]
+    """
+    bits = int(address)
+    last = ipaddress.IPv4Address(bits & 0xFFFFFFFF)
+    found = [last] if any(address in network for network in _WITH_IPV4_LAST) else []
+    if address in _LOCAL_NAT64:
+        # Its prefix may be shorter, too: then the address is around the octet 8 (RFC 6052, 2.2).
+        for length in (48, 56, 64):
+            high = (bits >> 64) & ((1 << (64 - length)) - 1)
+            rest = (bits >> (56 - (length - 32))) & ((1 << (length - 32)) - 1)
+            inner = ipaddress.IPv4Address((high << (length - 32)) | rest)
+            if int(inner) >> 24:  # else this is another length's prefix, not an address
+                found.append(inner)
+    if (bits >> 32) & 0xFFFFFFFF in _ISATAP:  # RFC 5214, 6.1
+        found.append(last)
+    if address.sixtofour is not None:
+        found.append(address.sixtofour)
+    return [*found, *(address.teredo or ())]
 
 
 def is_never(address: IpAddress) -> bool:
@@ -85,10 +142,8 @@ def is_never(address: IpAddress) -> bool:
     True
     """
     inner: list[IpAddress] = [address]
-    if isinstance(address, ipaddress.IPv6Address):
-        teredo = address.teredo[1] if address.teredo else None
-        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        inner += [a for a in (address.ipv4_mapped, address.sixtofour, teredo, nat64) if a]
+    if isinstance(address, ipaddress.IPv6Address) and not address.is_loopback:
+        inner += embedded_ipv4(address)
     return any(a in network for a in inner for network in NEVER if a.version == network.version)
 
 
@@ -126,7 +181,8 @@ class Reach:
         entries: see the module; ``None``: as the caller is.
         registered: the devices of the settings, by name.
         resolve: asks the name server.
-        is_device: whether a path is a serial port.
+        ports: lists the serial ports of the system, by resolved path.
+        real_path: resolves the symbolic links of a port's name.
 
     Raises:
         ValueError: an entry names nothing.
@@ -138,7 +194,8 @@ class Reach:
         registered: Mapping[str, Address] | None = None,
         *,
         resolve: Resolve = resolve_host,
-        is_device: Callable[[str], bool] = is_serial_device,
+        ports: Callable[[], Collection[str]] = listed_ports,
+        real_path: Callable[[str], str] = resolved_path,
     ) -> None:
         words = None if entries is None else [entry.strip() for entry in entries]
         self._is_set = words is not None
@@ -149,53 +206,69 @@ class Reach:
         ]
         self._registered = frozenset((registered or {}).values())
         self._resolve = resolve
-        self._is_device = is_device
+        self._ports = ports
+        self._real_path = real_path
 
-    def check(self, address: Address, *, is_local: bool) -> None:
+    def check(
+        self, address: Address, *, is_local: bool, listed: Collection[str] | None = None
+    ) -> None:
         """
         Return if ``address`` may be asked for; names are looked up later, by ``resolve``.
 
         Args:
             address: of a unit.
             is_local: whether somebody at this machine asks.
+            listed: the serial ports of the system, where the caller knows them.
 
         Raises:
             ForbiddenAddressError: it may not.
         """
-        if address in self._registered and self._has_registered:
+        host, port = _host_of(address)
+        ip = None if host is None else _literal(host)
+        if ip is not None and is_never(ip):
+            raise _forbidden(address)
+        if self._has_registered and self.is_registered(address):
             return
         if not self._is_set and not is_local:
             raise _forbidden(address)
-        if address.kind == "tcp":
-            self._check_host(address, address.target, address.number)
-        elif (served := _RFC2217.fullmatch(address.target)) is not None:
-            self._check_host(address, served["host"].strip("[]"), int(served["port"]))
-        elif (
-            _SCHEME.match(address.target)
-            or not self._is_device(address.target)
-            or (not self._any and not self._names_serial(address.target))
-        ):
+        if host is None:
+            self._check_port(address, listed)
+        elif ip is not None:
+            if not self._may(address, host, ip, port):
+                raise _forbidden(address)
+        elif not self._any and not any(e.network or e.host == host.lower() for e in self._entries):
             raise _forbidden(address)
 
-    def allows(self, address: Address, *, is_local: bool) -> bool:
+    def is_registered(self, address: Address) -> bool:
+        """Whether the settings name that address; a serial port by any of its names."""
+        if address in self._registered:
+            return True
+        if address.kind != "serial" or _SCHEME.match(address.target):
+            return False
+        asked = (self._real_path(address.target), address.number)
+        return any((port, one.number) == asked for one, port in self._registered_ports())
+
+    def allows(
+        self, address: Address, *, is_local: bool, listed: Collection[str] | None = None
+    ) -> bool:
         """Whether ``check`` lets that address pass."""
         try:
-            self.check(address, is_local=is_local)
+            self.check(address, is_local=is_local, listed=listed)
         except ForbiddenAddressError:
             return False
         return True
 
     def has_port(self, path: str, *, is_local: bool) -> bool:
-        """Whether a serial port may be asked for, at the usual speed or at a registered one."""
+        """Whether a listed port may be asked for, at the usual speed or at a registered one."""
         known = {a.number for a in self._registered if (a.kind, a.target) == ("serial", path)}
         return any(
-            self.allows(Address("serial", path, baud), is_local=is_local)
+            self.allows(Address("serial", path, baud), is_local=is_local, listed={path})
             for baud in known | {DEFAULT_BAUD}
         )
 
     async def resolve(self, address: Address) -> Address:
         """
-        Return the address to connect to: that of a host name, checked.
+        Return the address to connect to: that of a host name, checked; a port's resolved path.
 
         Raises:
             ForbiddenAddressError: one of the name's addresses may not be reached, or it has none
@@ -207,7 +280,9 @@ class Reach:
         if address.kind == "tcp":
             return replace(address, target=await self._one(address, address.target, address.number))
         if served is None:
-            return address
+            is_path = _SCHEME.match(address.target) is None
+            target = self._real_path(address.target) if is_path else address.target
+            return replace(address, target=target)
         port = int(served["port"])
         found = await self._one(address, served["host"].strip("[]"), port)
         host = f"[{found}]" if ":" in found else found
@@ -228,13 +303,27 @@ class Reach:
             raise ConnectError(f"{address}: the host name does not resolve; check its spelling")
         raise _forbidden(address)
 
-    def _check_host(self, address: Address, host: str, port: int) -> None:
-        ip = _literal(host)
-        if ip is not None:
-            if is_never(ip) or not self._may(address, host, ip, port):
-                raise _forbidden(address)
-        elif not self._any and not any(e.network or e.host == host.lower() for e in self._entries):
+    def _check_port(self, address: Address, listed: Collection[str] | None) -> None:
+        """Refuse a file that is no serial port of the system, or is not named."""
+        named = address.target
+        if _SCHEME.match(named) or ".." in named.split("/"):
             raise _forbidden(address)
+        port = self._real_path(named)
+        for entry in self._entries:
+            # Named without a pattern, it need not be listed: whoever set it meant that file.
+            if entry.serial is not None and port == self._real_path(entry.serial):
+                return
+        is_known = port in (self._ports() if listed is None else listed) or any(
+            port == known for _, known in self._registered_ports()
+        )
+        if not is_known or not (self._any or self._names_serial(named, port)):
+            raise _forbidden(address)
+
+    def _registered_ports(self) -> Iterator[tuple[Address, str]]:
+        """Yield each registered serial port and the path that it leads to."""
+        for one in self._registered:
+            if one.kind == "serial" and not _SCHEME.match(one.target):
+                yield one, self._real_path(one.target)
 
     def _may(self, address: Address, host: str, ip: IpAddress, port: int) -> bool:
         if self._any or (self._has_registered and address in self._registered):
@@ -248,11 +337,17 @@ class Reach:
             for entry in self._entries
         )
 
-    def _names_serial(self, path: str) -> bool:
-        if ".." in path.split("/"):
-            return False
-        patterns = (entry.serial for entry in self._entries if entry.serial is not None)
-        return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    def _names_serial(self, *names: str) -> bool:
+        patterns = [entry.serial for entry in self._entries if entry.serial is not None]
+        return any(fnmatch.fnmatchcase(name, one) for name in names for one in patterns)
+
+
+def _host_of(address: Address) -> tuple[str | None, int]:
+    """Return host and TCP port that an address leads to; ``None`` for a port of this machine."""
+    if address.kind == "tcp":
+        return address.target, address.number
+    served = _RFC2217.fullmatch(address.target)
+    return (None, 0) if served is None else (served["host"].strip("[]"), int(served["port"]))
 
 
 def _literal(host: str) -> IpAddress | None:
@@ -270,6 +365,11 @@ def _literal(host: str) -> IpAddress | None:
 
 
 def _forbidden(address: Address) -> ForbiddenAddressError:
+    if address.kind == "serial" and _host_of(address)[0] is None:
+        return ForbiddenAddressError(
+            f"{address}: this relay may not connect there for you; it opens serial ports that its "
+            "system lists (GET /ports), or that SFM_UNITS or SFM_REACH names; is it plugged in?"
+        )
     return ForbiddenAddressError(
         f"{address}: this relay may not connect there for you; whoever runs it lists what may be "
         "reached in SFM_UNITS and SFM_REACH"

@@ -23,12 +23,15 @@ from sfm.api.guard import AT_THE_DOOR, Guard
 from sfm.api.hits import HitLayer
 from sfm.api.routing import described_problems
 from sfm.api.sessions import Sessions
+from sfm.api.statistics import Statistics
 from sfm.api.streams import ending_streams_first
 from sfm.api.web import WebFiles, web
 from sfm.commands import Commands
 from sfm.gateway import Gateway
 from sfm.keeper import Keeper, boot_id
 from sfm.live_cache import LiveCache
+from sfm.logs import ClientLog
+from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
 
@@ -72,18 +75,24 @@ def keeper_of(settings: Settings) -> Keeper:
     )
 
 
-def build_app(settings: Settings | None = None, gateway: Gateway | None = None) -> Application:
+def build_app(
+    settings: Settings | None = None,
+    gateway: Gateway | None = None,
+    *,
+    reach: Reach | None = None,
+) -> Application:
     """
     Return the application with its own gateway, or with the one given.
 
-    The gateway is closed when the application shuts down.
+    The gateway is closed when the application shuts down. ``reach`` is for its own gateway: what
+    may be connected to; as the settings say if not given.
     """
     settings = settings or Settings()
     if gateway is None:
         cache = LiveCache(
             limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
         )
-        gateway = Gateway(cache, settings, keeper=keeper_of(settings))
+        gateway = Gateway(cache, settings, keeper=keeper_of(settings), reach=reach)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -107,11 +116,13 @@ def build_app(settings: Settings | None = None, gateway: Gateway | None = None) 
     application.state.commands = Commands(gateway)
     application.state.web = WebFiles()
     application.state.list_ports = list_ports
+    application.state.statistics = Statistics(gateway)
     application.state.started_mono = time.monotonic()
-    problems.install(application)
+    client_log = application.state.client_log = ClientLog()
+    problems.install(application, client_log)
     sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
     hits = HitLayer(application.framework, gateway)
-    guard = application.front = Guard(hits, gateway, settings, sessions)
+    guard = application.front = Guard(hits, gateway, settings, sessions, client_log=client_log)
     application.state.sessions, application.state.guard = sessions, guard
     for router in ROUTERS:
         application.include_router(router)

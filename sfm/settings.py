@@ -85,6 +85,22 @@ class Settings(BaseSettings):
     most_conversations: Annotated[
         int, Field(ge=1, description="Conversations with units that may be open at once.")
     ] = 64
+    max_unknown_conversations: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Of these beside them: with addresses that are not registered, and where "
+            "no unit has answered yet.",
+        ),
+    ] = 8
+    max_connections: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="HTTP connections that may be open at once; without it, as many as the "
+            "process's limit of open files leaves, 10000 at most.",
+        ),
+    ] = None
     most_requests_per_client: Annotated[
         int,
         Field(ge=1, description="Device requests of one token that may be under way at once."),

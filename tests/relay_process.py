@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
@@ -27,6 +27,8 @@ class Relay:
     base: str
     said: str
     pid: int
+    log: list[str] = field(default_factory=list)
+    """What it has written since; grows."""
 
     @property
     def port(self) -> int:
@@ -42,9 +44,24 @@ def environment(database: Path | None, **settings: str) -> dict[str, str]:
 @contextmanager
 def relay(*words: str, database: Path | None = None, **settings: str) -> Iterator[Relay]:
     """Run the relay in a process of its own until the block ends."""
+    with _run(RUN, *words, database=database, **settings) as started:
+        yield started
+
+
+@contextmanager
+def relay_with_files(files: int) -> Iterator[Relay]:
+    """Run a relay that may have so many files open at once."""
+    with _run(["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *RUN]) as started:
+        yield started
+
+
+@contextmanager
+def _run(
+    run: list[str], *words: str, database: Path | None = None, **settings: str
+) -> Iterator[Relay]:
     port = () if "--http-port" in words else ("--http-port", "0")
     started = subprocess.Popen(
-        [*RUN, "serve", *port, *words],
+        [*run, "serve", *port, *words],
         env=environment(database, **settings),
         stderr=subprocess.PIPE,
         text=True,
@@ -67,7 +84,7 @@ def relay(*words: str, database: Path | None = None, **settings: str) -> Iterato
         drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
         drained.start()
         try:
-            yield Relay(base[1], said, started.pid)
+            yield Relay(base[1], said, started.pid, later)
         finally:
             died = started.poll()
             started.terminate()

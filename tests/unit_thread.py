@@ -57,6 +57,10 @@ class UnitThread:
         self._served = asyncio.run_coroutine_threadsafe(served(), self._loop).result(PATIENCE_S)
         self.port = self._served.port
 
+    def callers(self) -> int:
+        """Return how many conversations were begun since it was plugged in."""
+        return 0 if self._served is None else self._served.callers
+
     def unplug(self) -> None:
         """Hang up on everybody and refuse who calls. May be called twice."""
         served, self._served = self._served, None

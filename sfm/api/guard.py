@@ -6,18 +6,22 @@ everything without a token only when all of it is of this machine: the address t
 to, the one it came from, and the name that was asked for (so that a web page cannot reach in by a
 name of its own), and nobody says that he forwards for another. So it does not matter how the server
 was started. Everything else needs a token of the role in ``sfm.api.rules``, shown as a bearer or by
-a session of ``sfm.api.sessions``. A request that changes something, and comes from a browser, must
-come from our own pages.
+a session of ``sfm.api.sessions``. What changes something, or may use a unit's line, must come from
+our own pages if it comes from a browser: a page of another site cannot see an answer, but could
+otherwise open ports and keep units busy. Programs, which name no page, are not asked for one.
+
+HEAD is answered as GET is, without the body.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from fastapi import Request
@@ -56,6 +60,7 @@ from sfm.api.schemas import DeviceQuery
 from sfm.api.sessions import Session, Sessions
 from sfm.flights import ClosingError
 from sfm.gateway import Gateway
+from sfm.logs import ClientLog
 from sfm.reach import ForbiddenAddressError
 from sfm.settings import Settings
 from sfm.store import StoreError
@@ -73,6 +78,8 @@ FORCED_AGE_S = 1.0
 MOST_KNOWN_TOKENS = 1000
 
 SAFE = frozenset(("GET", "HEAD"))
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.]+))(?::\d{1,5})?")
+"""A Host header as it may name this machine (RFC 9110, 7.2); all else is somewhere else."""
 FORWARDED = frozenset(
     (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 )
@@ -99,15 +106,23 @@ def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
     return (*SECURITY, HSTS) if is_secure else SECURITY
 
 
+BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
 NO_TOKEN = Problem("token-needed", 401, "A token is needed")
 FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
 TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
 TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
 TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
-REFUSALS = (NO_TOKEN, FOREIGN_PAGE, TOO_OFTEN, TOO_LONG_QUERY, TOO_MANY_HEADERS)
+REFUSALS = (
+    BAD_REQUEST,
+    NO_TOKEN,
+    FOREIGN_PAGE,
+    TOO_OFTEN,
+    TOO_LONG_QUERY,
+    TOO_MANY_HEADERS,
+)
 """The problems that only the door knows."""
 
-AT_THE_DOOR = (401, 403, 413, 414, 429, 431, 503)
+AT_THE_DOOR = (400, 401, 403, 413, 414, 429, 431, 503)
 """What any route may be answered with before it is asked."""
 
 log = structlog.get_logger(__name__)
@@ -154,6 +169,7 @@ class Guard:
         settings: what the door is like.
         sessions: those of browsers.
         clock: monotonic seconds.
+        client_log: takes lines that clients cause.
     """
 
     def __init__(
@@ -163,8 +179,10 @@ class Guard:
         settings: Settings,
         sessions: Sessions,
         clock: Callable[[], float] = time.monotonic,
+        client_log: ClientLog | None = None,
     ) -> None:
         self._app = app
+        self._client_log = client_log or ClientLog(clock)
         self._gateway = gateway
         self._settings = settings
         self._needs_tokens = settings.require_tokens
@@ -193,24 +211,43 @@ class Guard:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
-        client: object | None = None
+        method: str = scope["method"]
+        sending: Send = send_guarded
+        if method == "HEAD":
+            scope, sending = _as_get(scope), _without_body(send_guarded)
         try:
-            asked = _Asked(scope["headers"])
-            _check_size(asked, scope["query_string"])
-            if self._is_local(scope, asked):
-                actor = LOCAL
-                self._check_local(scope, asked)
-            else:
-                actor, client = await self._admit(scope, asked)
-            scope["sfm.actor"] = actor
-            await self._app(scope, receive, send_guarded)
-        except RefusalError as refusal:
-            await refusal_response(refusal)(scope, receive, send_guarded)
+            await self._answer(scope, receive, sending)
         except asyncio.CancelledError:
             # The server cancels what is still under way some time after the relay was stopped.
             if not is_answered:
-                await _stopped_response(scope["method"])(scope, receive, send_guarded)
+                await _stopped_response(method)(scope, receive, sending)
             raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send_guarded: Send) -> None:
+        client: object | None = None
+        try:
+            asked = _Asked(scope["headers"])
+            _check_framing(asked)
+            _check_size(asked, scope["query_string"])
+            if _is_for_own_pages(scope):
+                _check_own_page(asked, scope)
+            if self._is_local(scope, asked):
+                actor = LOCAL
+                self._check_reach(scope, LOCAL)
+            else:
+                actor, client = await self._admit(scope, asked)
+        except RefusalError as refusal:
+            await refusal_response(refusal)(scope, receive, send_guarded)
+            return
+        scope["sfm.actor"] = actor
+        try:
+            if b"content-length" in asked.known:
+                # Whole before anything is done for it: a client that leaves meanwhile costs little.
+                body = await _whole_body(receive)
+                if body is None:
+                    return
+                receive = _replayed(body, receive)
+            await self._app(scope, receive, send_guarded)
         finally:
             if client is not None:
                 self._underway.end(client)
@@ -239,11 +276,6 @@ class Guard:
                 TOO_OFTEN, "too many of your requests are under way; wait for one", 1.0
             )
         return actor, client
-
-    def _check_local(self, scope: Scope, asked: _Asked) -> None:
-        if scope["method"] not in SAFE:
-            _check_own_page(asked, scope)
-        self._check_reach(scope, LOCAL)
 
     def _is_local(self, scope: Scope, asked: _Asked) -> bool:
         """Whether all of a connection is of this machine."""
@@ -281,19 +313,15 @@ class Guard:
             token = await self._of_bearer(bearer, origin)
         elif (session := self._sessions.of_cookie(asked.known.get(b"cookie", b""))) is not None:
             token = await self._of_session(session)
-            if scope["method"] not in SAFE:
-                _check_own_page(asked, scope)
-                if not session.is_csrf(asked.known.get(b"x-csrf-token")):
-                    raise RefusalError(
-                        FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
-                    )
+            if scope["method"] not in SAFE and not session.is_csrf(
+                asked.known.get(b"x-csrf-token")
+            ):
+                raise RefusalError(
+                    FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
+                )
         elif self._settings.insecure:
-            if scope["method"] not in SAFE:
-                _check_own_page(asked, scope)
             return Actor(ANYBODY.name, ANYBODY.role, origin)
         elif rule is None:
-            if scope["method"] not in SAFE:
-                _check_own_page(asked, scope)
             return Actor("", Role.VIEWER, origin)
         else:
             raise RefusalError(
@@ -334,7 +362,7 @@ class Guard:
         token = None if number is None else await self._token(number)
         if token is None or not token.is_of(secret):
             self._failures.take(where)
-            log.warning("wrong_token", origin=origin)
+            self._client_log.write(log.warning, "wrong_token", where)
             raise RefusalError(NO_TOKEN, "this token is wrong, or was revoked")
         return token
 
@@ -438,15 +466,79 @@ def _check_size(asked: _Asked, query_string: bytes) -> None:
         raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
 
 
+def _check_framing(asked: _Asked) -> None:
+    """Refuse a request that gives its length twice: a proxy before us may believe the other one."""
+    if b"content-length" in asked.known and b"transfer-encoding" in asked.known:
+        raise RefusalError(
+            BAD_REQUEST, "Content-Length and Transfer-Encoding together; send one of them"
+        )
+
+
+def _is_for_own_pages(scope: Scope) -> bool:
+    """Whether a browser may send a request only for our own pages."""
+    return scope["method"] not in SAFE or scope["path"].startswith("/device/")
+
+
 def _check_own_page(asked: _Asked, scope: Scope) -> None:
-    """Refuse what a page of another site lets a browser send."""
-    if asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none"):
-        raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
-    origin = asked.known.get(b"origin")
-    if origin is not None:
-        own = scope.get("scheme", "http").encode() + b"://" + asked.host
-        if origin.lower() != own.lower():
-            raise RefusalError(FOREIGN_PAGE, "a browser sends this for a page of another site")
+    """Refuse what a page of another site makes a browser send."""
+    is_foreign = asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none")
+    own = scope.get("scheme", "http").encode() + b"://" + asked.host.lower()
+    origin, referer = asked.known.get(b"origin"), asked.known.get(b"referer")
+    is_foreign |= origin is not None and origin.lower() != own
+    is_foreign |= bool(referer) and _origin_of(referer or b"") != own
+    if is_foreign:
+        raise RefusalError(
+            FOREIGN_PAGE,
+            "a browser sends this for a page of another site; open the relay's own page, or type "
+            "the address",
+        )
+
+
+def _origin_of(referer: bytes) -> bytes:
+    """Return scheme and host of the page that a Referer names; empty if it names none."""
+    try:
+        found = urlsplit(referer.decode("latin-1").lower())
+    except ValueError:
+        return b""
+    return f"{found.scheme}://{found.netloc}".encode("latin-1")
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """Return the body of a request whose length is bounded; ``None``: its client has gone."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that was read already, and then what comes next."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return receive_again
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return the GET that a HEAD is answered as."""
+    return {**scope, "method": "GET", "sfm.is_head": True}
+
+
+def _without_body(send: Send) -> Send:
+    """Return what sends an answer's headers alone."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
 
 
 def _is_forced(scope: Scope, asked: _Asked) -> bool:
@@ -489,9 +581,8 @@ def _device_query(scope: Scope) -> DeviceQuery | None:
 
 def _is_loopback_name(host: bytes) -> bool:
     """Whether a Host header names this machine and nothing that a name server could say."""
-    name = host.decode("latin-1").lower()
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    elif name.count(":") == 1:
-        name = name.partition(":")[0]
+    found = _HOST.fullmatch(host.decode("latin-1").lower())
+    if found is None:
+        return False
+    name = found["six"] or found["name"]
     return name == "localhost" or is_loopback(name)

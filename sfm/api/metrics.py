@@ -1,23 +1,26 @@
-"""What the gateway counts, in the Prometheus text format. Collected when asked; nothing is kept."""
+"""
+What the gateway counts, in the Prometheus text format (version 0.0.4, which every scraper reads).
+
+Written unit by unit, with a pause between, so that a thread that writes it for a thousand units
+never keeps the event loop waiting; the reference client writes all of it in one breath.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
+__all__ = ["MEDIA_TYPE", "Facts", "exposition"]
 
-from sfm.gateway import Gateway
-
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "seismo_relay_"
+UNITS_IN_ONE_GO = 10
+"""Between two pauses: half a millisecond's work."""
+
+Facts: TypeAlias = Mapping[str, Any]
+Kind = Literal["counter", "gauge", "histogram"]
 
 _COUNTERS = (
     ("hits", "hits", "Answers from what is held, nothing read."),
@@ -32,103 +35,155 @@ _GAUGES = (
     ("waiting_readers", "waiting_readers", "Of these, those whose read has not begun."),
     ("failures_in_a_row", "failures_in_a_row", "Reads that failed since the last success."),
 )
+_SPLIT = (
+    ("misses", "reason", "Answers that took a read, by reason."),
+    ("verdicts", "verdict", "What probes said of lists."),
+)
+_PLACES = (
+    ("open", "open_conversations", "Conversations with units that are open now."),
+    ("waiting", "waiting_conversations", "Units that wait for a place to be talked with."),
+    (
+        "longest_wait_s",
+        "longest_conversation_wait_seconds",
+        "The longest wait for such a place since the start, s.",
+    ),
+)
+_CACHE_GAUGES = (
+    ("bytes", "Encoded bytes held."),
+    ("waveforms", "Waveforms held."),
+    ("devices", "Devices of which anything was ever held."),
+)
+_CACHE_COUNTERS = (
+    ("evicted_waveforms", "Waveforms that left for lack of room."),
+    ("evicted_memos", "Encoded answers that left for lack of room."),
+    ("refused_late_fills", "Reads that came back after an invalidation and were not kept."),
+)
+_STORE_GAUGES = (
+    ("waiting_records", "Records that wait for the database."),
+    ("waiting_bytes", "Bytes of these."),
+)
+_STORE_COUNTERS = (
+    ("writes", "Writes that were durable."),
+    ("failures", "Verbs that failed by the database's fault."),
+    ("not_archived", "Records that could not wait for the database any longer."),
+    ("damaged", "Reads of stored records that were not what their hash says."),
+)
 
 
-class _GatewayCollector(Collector):
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+@dataclass
+class _Family:
+    """All samples of one name."""
 
-    def collect(self) -> Iterable[Metric]:
-        stats = self._gateway.stats()
-        devices: dict[str, Any] = stats["devices"]
-        for field, name, text in _COUNTERS:
-            counter = CounterMetricFamily(PREFIX + name, text, labels=["device"])
-            for key, device in devices.items():
-                counter.add_metric([key], device[field])
-            yield counter
-        for field, name, text in _GAUGES:
-            gauge = GaugeMetricFamily(PREFIX + name, text, labels=["device"])
-            for key, device in devices.items():
-                gauge.add_metric([key], device[field])
-            yield gauge
-        yield _split(devices, "misses", "misses", "reason", "Answers that took a read, by reason.")
-        yield _split(devices, "verdicts", "verdicts", "verdict", "What probes said of lists.")
-        yield _read_times(devices)
-        yield from _cache(stats["cache"])
-        yield from _store(stats["store"])
+    name: str
+    kind: Kind
+    text: str
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, value: float, labels: str = "", suffix: str | None = None) -> None:
+        ending = ("_total" if self.kind == "counter" else "") if suffix is None else suffix
+        written = f"{{{labels}}}" if labels else ""
+        self.lines.append(f"{self.name}{ending}{written} {_number(value)}\n")
+
+    def encoded(self) -> str:
+        name = f"{self.name}_total" if self.kind == "counter" else self.name
+        head = f"# HELP {name} {self.text}\n# TYPE {name} {self.kind}\n"
+        return head + "".join(self.lines)
 
 
-def _split(
-    devices: dict[str, Any], field: str, name: str, label: str, text: str
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(PREFIX + name, text, labels=["device", label])
-    for key, device in devices.items():
-        for value, count in device[field].items():
-            family.add_metric([key, value], count)
-    return family
+class _Families:
+    """The families, in the order in which they were first named."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, _Family] = {}
+
+    def of(self, name: str, kind: Kind, text: str) -> _Family:
+        found = self._families.get(name)
+        if found is None:
+            found = self._families[name] = _Family(PREFIX + name, kind, text)
+        return found
+
+    def encoded(self, pause: Callable[[], None]) -> bytes:
+        parts = []
+        for family in self._families.values():
+            parts.append(family.encoded().encode())
+            pause()
+        return b"".join(parts)
 
 
-def _read_times(devices: dict[str, Any]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(
-        PREFIX + "read_seconds", "How long the line was used for a read, s.", labels=["device"]
-    )
-    for key, device in devices.items():
-        times = device["read_times"]
-        bounds = [*map(str, times["bounds_s"]), "+Inf"]
-        total, buckets = 0, []
-        for bound, count in zip(bounds, times["counts"], strict=True):
-            total += count
-            buckets.append((bound, total))
-        family.add_metric([key], buckets=buckets, sum_value=times["sum_s"])
-    return family
+def exposition(
+    totals: Facts, units: Iterable[Facts], pause: Callable[[], None] = lambda: None
+) -> bytes:
+    """
+    Return all metrics.
 
-
-def _cache(held: dict[str, Any]) -> Iterator[Metric]:
-    for field, text in (
-        ("bytes", "Encoded bytes held."),
-        ("waveforms", "Waveforms held."),
-        ("devices", "Devices of which anything was ever held."),
-    ):
-        yield GaugeMetricFamily(f"{PREFIX}cache_{field}", text, value=held[field])
-    for field, text in (
-        ("evicted_waveforms", "Waveforms that left for lack of room."),
-        ("evicted_memos", "Encoded answers that left for lack of room."),
-        ("refused_late_fills", "Reads that came back after an invalidation and were not kept."),
-    ):
-        yield CounterMetricFamily(f"{PREFIX}cache_{field}", text, value=held[field])
-    epochs = GaugeMetricFamily(
-        PREFIX + "epoch",
-        "Which memory of the unit is known; rises with each erase noticed.",
-        labels=["device"],
-    )
-    for key, device in held["by_device"].items():
-        epochs.add_metric([key], device["epoch"])
-    yield epochs
-
-
-def _store(store: dict[str, Any]) -> Iterator[Metric]:
-    up = GaugeMetricFamily(
-        PREFIX + "store_up", "1: the database works; 0: it fails; absent: there is none."
+    Args:
+        totals: ``cache``, ``store`` and ``conversations``, the last by kind.
+        units: of each ``key``, ``device`` (as in ``/cache/stats``) and ``epoch``; null: none.
+        pause: called between a few units.
+    """
+    families = _Families()
+    for number, unit in enumerate(units, 1):
+        _add_unit(families, unit)
+        if number % UNITS_IN_ONE_GO == 0:
+            pause()
+    for kind, places in totals["conversations"].items():
+        for name, metric, text in _PLACES:
+            families.of(metric, "gauge", text).add(places[name], f'kind="{kind}"')
+    _add_all(families, "cache_", totals["cache"], _CACHE_GAUGES, _CACHE_COUNTERS)
+    store = totals["store"]
+    up = families.of(
+        "store_up", "gauge", "1: the database works; 0: it fails; absent: there is none."
     )
     if store["state"] != "none":
-        up.add_metric([], store["state"] == "ok")
-    yield up
-    for field, text in (
-        ("waiting_records", "Records that wait for the database."),
-        ("waiting_bytes", "Bytes of these."),
-    ):
-        yield GaugeMetricFamily(f"{PREFIX}store_{field}", text, value=store[field])
-    for field, text in (
-        ("writes", "Writes that were durable."),
-        ("failures", "Verbs that failed by the database's fault."),
-        ("not_archived", "Records that could not wait for the database any longer."),
-        ("damaged", "Reads of stored records that were not what their hash says."),
-    ):
-        yield CounterMetricFamily(f"{PREFIX}store_{field}", text, value=store[field])
+        up.add(store["state"] == "ok")
+    _add_all(families, "store_", store, _STORE_GAUGES, _STORE_COUNTERS)
+    return families.encoded(pause)
 
 
-def exposition(gateway: Gateway) -> tuple[bytes, str]:
-    """Return all metrics and the media type they are written in."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_GatewayCollector(gateway))
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+def _add_unit(families: _Families, unit: Facts) -> None:
+    label, device = f'device="{_escaped(unit["key"])}"', unit["device"]
+    if device is not None:
+        for name, metric, text in _COUNTERS:
+            families.of(metric, "counter", text).add(device[name], label)
+        for name, metric, text in _GAUGES:
+            families.of(metric, "gauge", text).add(device[name], label)
+        for name, split, text in _SPLIT:
+            family = families.of(name, "counter", text)
+            for value, count in device[name].items():
+                family.add(count, f'{label},{split}="{_escaped(value)}"')
+        _add_read_times(families, label, device["read_times"])
+    if unit["epoch"] is not None:
+        families.of(
+            "epoch", "gauge", "Which memory of the unit is known; rises with each erase noticed."
+        ).add(unit["epoch"], label)
+
+
+def _add_read_times(families: _Families, label: str, times: Facts) -> None:
+    family = families.of("read_seconds", "histogram", "How long the line was used for a read, s.")
+    total = 0
+    for bound, count in zip([*times["bounds_s"], math.inf], times["counts"], strict=True):
+        total += count
+        family.add(total, f'{label},le="{_number(bound)}"', "_bucket")
+    family.add(total, label, "_count")
+    family.add(times["sum_s"], label, "_sum")
+
+
+def _add_all(
+    families: _Families,
+    prefix: str,
+    values: Facts,
+    gauges: Iterable[tuple[str, str]],
+    counters: Iterable[tuple[str, str]],
+) -> None:
+    for name, text in gauges:
+        families.of(prefix + name, "gauge", text).add(values[name])
+    for name, text in counters:
+        families.of(prefix + name, "counter", text).add(values[name])
+
+
+def _number(value: float) -> str:
+    return "+Inf" if value == math.inf else repr(float(value))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -10,6 +10,7 @@ complete. The status says who is to blame and whether asking again helps:
 404     there is no such event, record or token, no archive at all, or no such page
 409     the unit is not as the command says; ``reason`` says how. Or a token has that name already
 412     the slot holds another event than ``If-Match`` names
+400     this is no HTTP request, or it gives its length twice
 405     there is such a page, but not for this method
 413     the body is too large; 414 the query, 431 the headers
 422     a parameter is wrong; ``errors`` names each
@@ -34,14 +35,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from minimateplus import errors
-from sfm.access import ForbiddenUnitError
+from sfm.access import ForbiddenUnitError, neighbourhood
 from sfm.backoff import RestingError
 from sfm.commands import RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.gateway import ListIncompleteError, NothingHeldError
 from sfm.keeper import NoStoreError
+from sfm.logs import ClientLog
 from sfm.reach import ForbiddenAddressError
 from sfm.store import errors as store_errors
 
@@ -90,6 +93,7 @@ class Problem:
 
 
 INTERNAL = Problem("internal", 500, "Our fault")
+CUT = Problem("request-cut", 400, "The request did not come whole")
 INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
 UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command is not known")
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
@@ -219,18 +223,30 @@ def refusal_response(refusal: RefusalError) -> Response:
     return response
 
 
-def install(app: FastAPI) -> None:
-    """Give ``app`` one shape for everything that can go wrong."""
+def install(app: FastAPI, client_log: ClientLog | None = None) -> None:
+    """
+    Give ``app`` one shape for everything that can go wrong.
 
-    async def unit_failed(_: Request, error: Exception) -> Response:
+    Args:
+        app: whose errors are answered.
+        client_log: takes our own faults, which a client may cause again and again.
+    """
+    client_log = client_log or ClientLog()
+
+    async def unit_failed(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         if problem is INTERNAL:
-            log.error("internal_error", error=repr(error), exc_info=error)
+            client = neighbourhood(request.client.host) if request.client else ""
+            client_log.write(log.error, "internal_error", client, error=repr(error), exc_info=error)
             return problem_response(problem, "The relay made a mistake; its log says which.")
         rest_s = getattr(error, "retry_after_s", None)
         if rest_s is not None:
             problem = replace(problem, retry_after_s=math.ceil(rest_s))
         return problem_response(problem, str(error), **_more(error))
+
+    async def hung_up(_: Request, __: Exception) -> Response:
+        # Nobody reads it: the client left in the middle of its own request.
+        return problem_response(CUT, "the request ended before its body did")
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -251,12 +267,15 @@ def install(app: FastAPI) -> None:
         kind = title.lower().replace(" ", "-")
         response = problem_response(Problem(kind, error.status_code, title), str(error.detail))
         response.headers.update(error.headers or {})
+        if response.headers.get("allow", "").startswith("GET"):
+            response.headers["allow"] = response.headers["allow"].replace("GET", "GET, HEAD", 1)
         return response
 
     known: list[type[Exception]] = [errors.MiniMateError, Exception]
     known += [kind for kind in PROBLEMS if not issubclass(kind, errors.MiniMateError)]
     for kind in known:
         app.add_exception_handler(kind, unit_failed)
+    app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(RefusalError, refused)
     app.add_exception_handler(HTTPException, http)

@@ -20,12 +20,13 @@ from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
 from sfm.api.guard import actor_of
 from sfm.api.hits import said_for
-from sfm.api.metrics import exposition
+from sfm.api.metrics import MEDIA_TYPE
 from sfm.api.problems import OtherEventError
 from sfm.api.provenance import View
 from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
 from sfm.api.schemas import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
-from sfm.api.streams import event_stream
+from sfm.api.statistics import Statistics
+from sfm.api.streams import STREAM_HEADERS, STREAM_TYPE, event_stream
 from sfm.gateway import Answer
 
 RELAY_PROBLEMS = described_problems(422, 500)
@@ -114,8 +115,8 @@ async def get_docs(request: Request, _: Nothing) -> Response:
 )
 async def get_metrics(request: Request, _: Nothing) -> Response:
     """Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device."""
-    text, media_type = exposition(gateway_of(request))
-    return Response(text, media_type=media_type)
+    statistics: Statistics = request.app.state.statistics
+    return Response(await statistics.metrics(), media_type=MEDIA_TYPE)
 
 
 @device.get("/info", response_model=schemas.InfoOut, responses=DEVICE_PROBLEMS)
@@ -195,6 +196,8 @@ async def get_monitor_status(request: Request, query: Read) -> Response:
 )
 async def get_progress(request: Request, query: Which) -> Response:
     """How far the unit's reads are, as server-sent events; resumable with ``Last-Event-ID``."""
+    if request.scope.get("sfm.is_head"):
+        return Response(headers=STREAM_HEADERS, media_type=STREAM_TYPE)  # else it would not end
     return event_stream(gateway_of(request), query.address, request.headers.get("last-event-id"))
 
 
@@ -213,4 +216,5 @@ async def delete_cache_device(request: Request, query: Which) -> Response:
 @cache.get("/stats", response_model=schemas.StatsOut, responses=RELAY_PROBLEMS)
 async def get_cache_stats(request: Request, _: Nothing) -> Response:
     """What the cache holds and what the lines cost; touches no device."""
-    return Response(orjson.dumps(gateway_of(request).stats()), media_type="application/json")
+    statistics: Statistics = request.app.state.statistics
+    return Response(await statistics.json(), media_type="application/json")

@@ -15,6 +15,7 @@ Described = dict[int | str, dict[str, Any]]
 """Answers of a route by status, as the OpenAPI page wants them."""
 
 _TEXT = {
+    400: "This is no HTTP request, or it gives its length twice",
     401: "A token is needed, or the one shown is wrong",
     403: "The token is not good for that, or the relay may not connect there",
     304: "The reader has it already (If-None-Match)",

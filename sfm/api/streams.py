@@ -22,6 +22,8 @@ from minimateplus.link import Address
 from sfm.gateway import Gateway
 from sfm.progress import Entry, ProgressLog
 
+STREAM_TYPE = "text/event-stream"
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_S = 15.0
 """How often a quiet stream says that it lives, so that nothing on the way closes it."""
 
@@ -31,8 +33,8 @@ def event_stream(gateway: Gateway, address: Address, last_id: str | None) -> Res
     log = gateway.progress(address)
     return StreamingResponse(
         _lines(gateway, address, log, last_id),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        media_type=STREAM_TYPE,
+        headers=STREAM_HEADERS,
     )
 
 

@@ -2,7 +2,7 @@
 Commands for whoever says who may use the relay, and looks at who did.
 
 A token is made in the database, or by a relay that has it: a SQLite file is one program's to write.
-Through a relay (``--relay``) an admin's token is sent: ``--token``, or ``SFM_TOKEN``.
+Through a relay (``--relay``) an admin's token is sent: from ``SFM_TOKEN`` or ``--token-file``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -24,7 +25,18 @@ from rich.table import Table
 
 from minimateplus.link import parse_address
 from sfm import terminal
-from sfm.cli.common import FAILED, MISUSED, CommandError, Json, app, err, out, run_blocking, where
+from sfm.cli.common import (
+    FAILED,
+    MISUSED,
+    CommandError,
+    Json,
+    app,
+    err,
+    out,
+    run_blocking,
+    shown_token,
+    where,
+)
 from sfm.cli.database import Database, database_url, opened
 from sfm.gateway import Gateway
 from sfm.store import AuditEntry, AuditVerdict, Store, Token
@@ -44,8 +56,11 @@ ThisRelay = Annotated[
     str | None, Parameter(help="Through this relay, which has the database: http://HOST:PORT.")
 ]
 Admin = Annotated[
-    str | None,
-    Parameter(name="--token", env_var="SFM_TOKEN", help="An admin's token, for --relay."),
+    Path | None,
+    Parameter(
+        name="--token-file",
+        help="File with an admin's token, for --relay [SFM_TOKEN, SFM_TOKEN_FILE].",
+    ),
 ]
 RoleName = Literal["viewer", "operator", "admin"]
 
@@ -231,7 +246,7 @@ def _to_change(database: str | None) -> Iterator[Store]:
         store = Store.open(database_url(database), on_upgrade=_told)
     except StoreInUseError as error:
         raise CommandError(
-            f"{error}. Through the relay, as an admin: --relay URL with --token or SFM_TOKEN; "
+            f"{error}. Through the relay, as an admin: --relay URL with SFM_TOKEN or --token-file; "
             "the first token of all is made before the relay is started"
         ) from error
     with store:
@@ -252,9 +267,10 @@ def _now() -> datetime:
 # --- through a relay -----------------------------------------------------------------------------
 
 
-def _ask(relay: str, admin: str | None, method: str, path: str, **more: Any) -> dict[str, Any]:
+def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) -> dict[str, Any]:
     """Return the body that a relay answers with; empty where it has none."""
-    headers = {} if admin is None else {"Authorization": f"Bearer {admin}"}
+    secret = shown_token(admin)
+    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
     try:
         # A redirection would take the token elsewhere: none is followed.
         response = httpx.request(
@@ -276,7 +292,7 @@ def _ask(relay: str, admin: str | None, method: str, path: str, **more: Any) -> 
     return body
 
 
-def _revoke_through(relay: str, admin: str | None, name_or_id: str) -> dict[str, Any]:
+def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str, Any]:
     in_use = [
         one
         for one in _ask(relay, admin, "GET", "/tokens")["tokens"]

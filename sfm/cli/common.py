@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -26,6 +27,8 @@ from sfm.terminal import said
 
 DEFAULT_RELAY = "http://127.0.0.1:8200"
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
+"""Environment variables with the token that is shown to a relay, or with the file that has it."""
 
 app = App(
     name="seismo-relay",
@@ -49,6 +52,31 @@ class CommandError(Exception):
         super().__init__(str(message))
         self.message = message
         self.status = status
+
+
+def shown_token(file: Path | None = None) -> str | None:
+    """
+    Return the token to show to a relay: from ``file``, ``SFM_TOKEN`` or the ``SFM_TOKEN_FILE``.
+
+    Never from an argument: the process list shows those to every user of the machine.
+
+    Raises:
+        CommandError: the file cannot be read, or has no token.
+    """
+    named = os.environ.get(TOKEN_FILE_VARIABLE)
+    if file is None and (secret := os.environ.get(TOKEN_VARIABLE)):
+        return secret
+    if file is None and not named:
+        return None
+    path = file or Path(named or "")
+    try:
+        words = path.read_text("ascii").split()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it holds something else than a token"
+        raise CommandError(f"the token file {path} cannot be read: {reason}", MISUSED) from error
+    if len(words) != 1:
+        raise CommandError(f"{path}: expected one token and nothing else in the file", MISUSED)
+    return words[0]
 
 
 def where(unit: str, relay: str | None) -> tuple[str | None, Address]:

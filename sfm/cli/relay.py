@@ -67,6 +67,7 @@ def serve(
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
         trusted_proxies=tuple(settings.trusted_proxies),
+        max_connections=settings.max_connections,
     )
 
     async def run() -> None:

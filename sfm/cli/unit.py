@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,20 +29,20 @@ from sfm.cli.common import (
     print_body,
     progress_bar,
     run_command,
+    shown_token,
     where,
 )
 from sfm.gateway import Gateway
 from sfm.logs import configure_logs
+from sfm.reach import Reach
 from sfm.server import Application, build_app
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
 from sfm.terminal import said
 
 POLL_PROGRESS_S = 0.3
-OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": []}
+OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "reach": None}
 """Of a relay that nobody else can reach, whatever the settings of this machine's real one."""
-TOKEN_VARIABLE = "SFM_TOKEN"
-"""Environment variable with the token that is shown to a relay."""
 
 
 def _parameters(address: Address) -> dict[str, Any]:
@@ -55,17 +54,17 @@ def _parameters(address: Address) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
+async def _client(relay: str | None, address: Address) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the relay, or of an own one in this process that nobody else can reach."""
     if relay is not None:
         timeout = httpx.Timeout(None, connect=10.0)
-        secret = os.environ.get(TOKEN_VARIABLE)
+        secret = shown_token()
         headers = {"Authorization": f"Bearer {secret}"} if secret else None
         async with httpx.AsyncClient(base_url=relay, timeout=timeout, headers=headers) as client:
             yield client
         return
     configure_logs(quiet=True)
-    application = await _own_relay()
+    application = await _own_relay(address)
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1", timeout=None
@@ -76,9 +75,15 @@ async def _client(relay: str | None) -> AsyncIterator[httpx.AsyncClient]:
             await application.state.gateway.close()
 
 
-async def _own_relay() -> Application:
-    """Return a relay in this process; what it reads is archived, if the archive can be had."""
-    application = build_app(Settings(**OPEN))
+async def _own_relay(address: Address) -> Application:
+    """
+    Return a relay in this process; what it reads is archived, if the archive can be had.
+
+    It may open ``address``, whatever file that is: the person at the terminal named it, and the
+    system asks for their own rights.
+    """
+    reach = Reach(None, {"named on the command line": address})
+    application = build_app(Settings(**OPEN), reach=reach)
     keeper = application.state.gateway.keeper
     try:
         await keeper.start()
@@ -89,7 +94,7 @@ async def _own_relay() -> Application:
         return application
     err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
-    return build_app(Settings(database_url=NO_DATABASE, **OPEN))
+    return build_app(Settings(database_url=NO_DATABASE, **OPEN), reach=reach)
 
 
 async def ask(
@@ -104,7 +109,7 @@ async def ask(
     """Return the body of one device route, with progress on the way."""
     relay, address = where(unit, relay)
     parameters = {**_parameters(address), **(query or {})}
-    async with _client(relay) as client:
+    async with _client(relay, address) as client:
         try:
             async with _progress(client, address):
                 response = await client.request(method, path, params=parameters, json=body)

@@ -10,6 +10,7 @@ from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_o
 from relay_world import HERE as UNIT_HERE
 from relay_world import FieldUnit, World
 from starlette.routing import Route
+from structlog.testing import capture_logs
 from virtual_time import run
 
 from minimateplus.link.ports import SerialPort
@@ -22,6 +23,7 @@ from sfm.settings import Settings
 from sfm.store.errors import StoreFullError
 
 ROLES: tuple[Role | None, ...] = (None, *Role)
+PROGRESS = "/device/progress"
 
 
 def concrete(path: str) -> str:
@@ -112,7 +114,7 @@ def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "get", "TRACE", "PATCH"])
+@pytest.mark.parametrize("method", ["OPTIONS", "get", "TRACE", "PATCH"])
 def test_no_other_method_passes_a_rule(method: str) -> None:
     async def main() -> None:
         async with door(real=True) as found:
@@ -120,15 +122,51 @@ def test_no_other_method_passes_a_rule(method: str) -> None:
             for _, path in RULES:
                 target = concrete(path)
                 status = (await found.ask(method, target, secret=viewer)).status_code
-                needed = RULES.get(("GET", path), Role.VIEWER)
-                may = needed is None or Role.VIEWER.includes(needed)
-                if method == "HEAD" and not may:
-                    assert status == 403, target
-                else:
-                    # The framework itself adds a HEAD to its own page.
-                    assert status == (200 if (method, path) == ("HEAD", "/openapi.json") else 405)
+                assert status == 405, target
 
     run(main())
+
+
+def test_head_is_answered_as_get_is_without_the_body() -> None:
+    async def main() -> None:
+        async with World() as world:
+            disk = await world.with_disk()
+            world.plug(FieldUnit().record(2))
+            await world.gateway.waveform(UNIT_HERE, 0)
+            found = door_of(world.gateway, world.settings, disk, real=True)
+            # An asset has no fixed name, and a stream no end.
+            paths = [p for m, p in RULES if m == "GET" and p not in ("/assets/{name}", PROGRESS)]
+            assert len(paths) > 20
+            for path in paths:
+                target = concrete(path).replace(UNIT, "host=unit.invalid&tcp_port=12345")
+                got, head = [await found.ask(m, target, **LOCAL) for m in ("GET", "HEAD")]
+                assert (got.status_code, head.status_code) == (200, 200), target
+                assert got.content, target
+                assert head.content == b"", target
+                assert set(head.headers) == set(got.headers), target
+                for name in ("content-type", "cache-control", "etag"):
+                    assert head.headers.get(name) == got.headers.get(name), target
+
+    run(main())
+
+
+def test_head_of_a_stream_ends() -> None:
+    async def main() -> httpx.Response:
+        async with door(real=True) as found:
+            return await found.ask("HEAD", f"{PROGRESS}?{UNIT}", **LOCAL)
+
+    answer = run(main())
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_a_method_that_is_not_there_names_head_beside_get() -> None:
+    async def main() -> tuple[str, int]:
+        async with door(real=True) as found:
+            refused = await found.ask("PATCH", "/health", **LOCAL)
+            return refused.headers["allow"], (await found.ask("HEAD", "/nothing")).status_code
+
+    assert run(main()) == ("GET, HEAD", 401)
 
 
 # --- who is of this machine -----------------------------------------------------------------------
@@ -142,6 +180,13 @@ def test_no_other_method_passes_a_rule(method: str) -> None:
         {"host": "evil.example:8200"},
         {"host": "127.0.0.1.evil.example"},
         {"host": "localhost.evil.example"},
+        {"host": "[::1]evil.example"},
+        {"host": "[::1].evil.example:8200"},
+        {"host": "[::1"},
+        {"host": "[::1]:evil"},
+        {"host": "127.0.0.1:8200.evil.example"},
+        {"host": "localhost:80@evil.example"},
+        {"host": "[localhost]"},
         {"host": ""},
         {"x_forwarded_for": "127.0.0.1"},
         {"forwarded": "for=127.0.0.1"},
@@ -200,18 +245,50 @@ def test_insecure_lets_everybody_in_but_no_page_of_another_site() -> None:
         ({"origin": "http://127.0.0.1:9999"}, False),
         ({"sec_fetch_site": "cross-site"}, False),
         ({"sec_fetch_site": "same-site"}, False),
+        ({"sec_fetch_site": "none"}, True),
+        ({"referer": "http://127.0.0.1:8200/#/unit/tcp:10.9.9.9:12345"}, True),
+        ({"referer": "http://evil.example/127.0.0.1:8200/"}, False),
+        ({"referer": "http://127.0.0.1:8200@evil.example/"}, False),
+        ({"referer": "https://127.0.0.1:8200/"}, False),
+        ({"referer": "android-app://com.example/"}, False),
+        ({"referer": "http://[evil"}, False),
+        ({"referer": ""}, True),
     ],
     ids=str,
 )
 def test_a_web_page_of_another_site_gives_no_command(headers: dict[str, str], passes: bool) -> None:
-    async def main() -> tuple[bool, bool]:
+    async def main() -> list[bool]:
         async with door() as found:
-            return (
-                await found.passes("POST", f"/device/monitor/stop?{UNIT}", **LOCAL, **headers),
-                await found.passes("GET", **LOCAL, **headers),
-            )
+            asked = [
+                ("POST", f"/device/monitor/stop?{UNIT}"),
+                # Reads, too: they open ports and use the unit's line.
+                ("GET", f"/device/info?{UNIT}"),
+                ("GET", f"/device/progress?{UNIT}"),
+                ("HEAD", f"/device/event/0/waveform?{UNIT}"),
+                # A link to the web app, and what uses no unit.
+                ("GET", "/"),
+                ("GET", "/units"),
+            ]
+            return [await found.passes(*what, **LOCAL, **headers) for what in asked]
 
-    assert run(main()) == (passes, True)
+    assert run(main()) == [passes] * 4 + [True, True]
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"referer": "http://e/"}])
+def test_nor_does_one_that_shows_a_token_or_comes_to_an_insecure_relay(
+    headers: dict[str, str],
+) -> None:
+    async def main() -> list[bool]:
+        async with door() as found, door(insecure=True) as open_to_all:
+            secret = found.token("t", Role.ADMIN)
+            return [
+                await found.passes(secret=secret, **headers),
+                await open_to_all.passes(**headers),
+                await found.passes(secret=secret),
+                await open_to_all.passes(),
+            ]
+
+    assert run(main()) == [False, False, True, True]
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -527,8 +604,9 @@ def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
         ({"target": f"/device/info?{UNIT}&x={'y' * 5000}"}, 414),
         ({"content_length": "70000"}, 413),
         ({"content_length": "-1"}, 413),
+        ({"content_length": "4", "transfer_encoding": "chunked"}, 400),
     ],
-    ids=["headers", "query", "body", "rubbish"],
+    ids=["headers", "query", "body", "rubbish", "two lengths"],
 )
 @pytest.mark.parametrize("local", [True, False])
 def test_what_is_too_large_is_refused_at_the_door(
@@ -557,6 +635,36 @@ def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
         assert "set-cookie" not in answer.headers
     assert stopped.status_code == 429
     assert int(stopped.headers["retry-after"]) >= 1
+
+
+def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None:
+    async def main() -> None:
+        async with door() as found:
+            with capture_logs() as lines:
+                for _ in range(MOST_FAILURES):
+                    for peer in ("10.0.0.7", "2001:db8::1", "2001:db8::2"):
+                        await found.ask(secret="sfm_1_" + "x" * 43, peer=(peer, 1))
+            assert sorted(line["client"] for line in lines) == ["10.0.0.7", "2001:db8::/64"]
+            await asyncio.sleep(60)
+            with capture_logs() as lines:
+                await found.ask(secret="sfm_1_" + "x" * 43)
+            assert [line["left_out"] for line in lines] == [MOST_FAILURES - 1]
+
+    run(main())
+
+
+def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
+    async def main() -> list[Any]:
+        async with door(real=True) as found:
+            found.app.state.web = None  # the page fails
+
+            with capture_logs() as lines:
+                for _ in range(5):
+                    with pytest.raises(AttributeError):
+                        await found.ask("GET", "/", **LOCAL)
+            return [line["event"] for line in lines]
+
+    assert run(main()) == ["internal_error"]
 
 
 def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> None:

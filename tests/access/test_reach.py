@@ -18,6 +18,14 @@ NAMES = {
 }
 
 
+PORTS = {"/dev/ttyUSB0", "/dev/ttyS1"}
+LINKS = {
+    "/dev/serial/by-id/usb-unit": "/dev/ttyUSB0",
+    "/dev/modem": "/dev/ttyUSB7",
+    "/dev/ttyUSB9": "/dev/pts/4",
+}
+
+
 def tcp(host: str, port: int = 12345) -> Address:
     return Address("tcp", host, port)
 
@@ -37,9 +45,12 @@ class Asked:
 
 def reach(*entries: str, registered: Any = None, unset: bool = False) -> tuple[Reach, Asked]:
     asked = Asked()
-    devices = {"/dev/ttyUSB0", "/dev/ttyS1", "/dev/null"}
     known = Reach(
-        None if unset else entries, registered, resolve=asked, is_device=devices.__contains__
+        None if unset else entries,
+        registered,
+        resolve=asked,
+        ports=lambda: PORTS,
+        real_path=lambda path: LINKS.get(path, path),
     )
     return known, asked
 
@@ -65,6 +76,28 @@ def reached(known: Reach, address: Address, *, is_local: bool = True) -> str | N
         "2002:a9fe:a9fe::1",
         "fd00:ec2::254",
         "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "169.254.42.42",
+        "169.254.170.2",
+        "fd00:ec2::23",
+        "fd00:ec2::253",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
+        "fd00:a9fe:a9fe::1",
+        "fd00:100::100:200",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::ffff:0:a83f:8110",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1::a9:fea9:fe00:0",
+        "2001:db8::5efe:a9fe:a9fe",
+        "2001:db8::200:5efe:169.254.169.254",
+        "2001:0:a9fe:a9fe::1",
+        "2001::1:5601:5601",
         "224.0.0.1",
         "ff02::1",
         "0.0.0.0",
@@ -80,6 +113,32 @@ def test_some_addresses_are_never_reached_in_whatever_form(host: str) -> None:
     assert reached(everything, tcp(host)) is None
     assert reached(reach(unset=True)[0], tcp(host)) is None
     assert reached(reach(registered={"x": tcp(host)}, unset=True)[0], tcp("10.0.0.1")) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "::1",
+        "::ffff:10.1.2.3",
+        "::10.1.2.3",
+        "64:ff9b::a01:203",
+        "64:ff9b:1::a01:203",
+        "64:ff9b:1:a01:2:300::",
+        "2001:db8::5",
+        "fd12:3456::254",
+        "168.63.129.17",
+        "fd00:ec3::254",
+    ],
+)
+def test_an_address_beside_these_is_reached(host: str) -> None:
+    assert reached(reach(unset=True)[0], tcp(host)) == host
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "64:ff9b:1::a9fe:a9fe", "fd20:ce::254"])
+def test_nor_is_one_of_them_reached_when_it_is_registered(host: str) -> None:
+    for address in (tcp(host), serial(f"rfc2217://{f'[{host}]' if ':' in host else host}:80")):
+        assert reached(reach(unset=True, registered={"x": address})[0], address) is None
 
 
 @pytest.mark.parametrize("name", ["metadata.example", "rebound.example"])
@@ -149,6 +208,11 @@ def test_a_name_that_does_not_exist_is_told_only_to_who_may_reach_any() -> None:
     [
         "/etc/passwd",
         "/dev/sda",
+        "/dev/null",
+        "/dev/pts/4",
+        "/dev/tty",
+        "/dev/ttyUSB9",
+        "/dev/ttyUSB1",
         "../dev/ttyUSB0",
         "socket://10.1.2.3:80",
         "spy:///dev/ttyUSB0",
@@ -162,6 +226,38 @@ def test_what_is_no_serial_port_is_not_opened(port: str) -> None:
     assert reached(reach("any")[0], serial(port)) is None
 
 
+@pytest.mark.parametrize(
+    ("entries", "port", "opened"),
+    [
+        (("any",), "/dev/ttyUSB0", "/dev/ttyUSB0"),
+        (("any",), "/dev/serial/by-id/usb-unit", "/dev/ttyUSB0"),
+        (("any",), "/dev/modem", None),
+        (("/dev/serial/by-id/*",), "/dev/serial/by-id/usb-unit", "/dev/ttyUSB0"),
+        (("/dev/ttyUSB*",), "/dev/serial/by-id/usb-unit", "/dev/ttyUSB0"),
+        (("/dev/*",), "/dev/ttyUSB9", None),
+        (("/dev/*",), "/dev/pts/4", None),
+        (("/dev/ttyS*",), "/dev/serial/by-id/usb-unit", None),
+        # Named without a pattern: whoever set it meant that file.
+        (("/dev/modem",), "/dev/modem", "/dev/ttyUSB7"),
+        (("/dev/modem",), "/dev/ttyUSB7", "/dev/ttyUSB7"),
+        (("/opt/vmodem",), "/opt/vmodem", "/opt/vmodem"),
+    ],
+    ids=str,
+)
+def test_a_port_is_one_that_the_system_lists_or_the_settings_name(
+    entries: tuple[str, ...], port: str, opened: str | None
+) -> None:
+    assert reached(reach(*entries)[0], serial(port)) == opened
+
+
+@pytest.mark.parametrize("asked", ["/dev/modem", "/dev/ttyUSB7"])
+def test_a_registered_port_is_reached_by_each_of_its_names(asked: str) -> None:
+    known, _ = reach(unset=True, registered={"mast": serial("/dev/modem")})
+    assert reached(known, serial(asked), is_local=False) == "/dev/ttyUSB7"
+    assert reached(known, Address("serial", asked, 9600), is_local=False) is None
+    assert reached(known, serial("/dev/pts/4")) is None
+
+
 def test_an_rfc2217_server_is_named_by_its_checked_address() -> None:
     known, _ = reach("any")
     assert reached(known, serial("rfc2217://both.example:2217")) == "rfc2217://10.1.2.4:2217"
@@ -169,7 +265,7 @@ def test_an_rfc2217_server_is_named_by_its_checked_address() -> None:
 
 def test_a_path_out_of_a_pattern_is_not_in_it() -> None:
     known, _ = reach("/dev/ttyUSB*")
-    known._is_device = lambda _: True
+    known._ports = lambda: {"/dev/ttyUSB0/../mem", "/dev/mem"}
     assert reached(known, serial("/dev/ttyUSB0/../mem")) is None
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import struct
+import termios
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +18,15 @@ import httpx
 import pytest
 import trustme
 from door_world import LOCAL, door_of
-from relay_process import PATIENCE_S, Relay, bearer, new_token, refused, relay
+from relay_process import (
+    PATIENCE_S,
+    Relay,
+    bearer,
+    new_token,
+    refused,
+    relay,
+    relay_with_files,
+)
 from uvicorn import Config
 from uvicorn.server import ServerState
 from virtual_time import now_s, run
@@ -102,6 +114,11 @@ TOO_MUCH: dict[str, tuple[bytes, int]] = {
         b"POST /session HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         400,
     ),
+    "a length and chunks": (
+        b"POST /session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        400,
+    ),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: x\r\n\r\n", 400),
     "nothing": (b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
     "method": (b"BREW /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
@@ -152,7 +169,7 @@ def test_a_page_of_another_site_is_allowed_nothing(local: Relay) -> None:
                 "access-control-request-headers": "authorization",
             },
         )
-        assert answer.status_code == (405 if method == "GET" else 403)
+        assert answer.status_code == 403
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
@@ -165,10 +182,49 @@ def test_a_reader_who_hangs_up_before_his_answer_ends_nothing(local: Relay) -> N
     assert httpx.get(f"{local.base}/health").status_code == 200
 
 
+# --- how many ------------------------------------------------------------------------------------
+
+
+def events(started: Relay) -> list[str]:
+    """The lines of its log, without the sentences for the person who started it."""
+    return [line for line in started.log if line.startswith("{")]
+
+
+def test_idle_connections_shut_nobody_out_and_fill_no_log() -> None:
+    with relay_with_files(256) as started, ExitStack() as stack:
+        for _ in range(300):
+            idle = socket.create_connection(("127.0.0.1", started.port), timeout=PATIENCE_S)
+            stack.enter_context(idle)
+        statuses: list[int | str] = []
+        for _ in range(5):
+            try:
+                answer = httpx.get(f"{started.base}/health", timeout=PATIENCE_S)
+                statuses.append(answer.status_code)
+            except httpx.TransportError as error:
+                statuses.append(type(error).__name__)
+        assert statuses == [200] * 5
+        assert len(events(started)) == 1
+
+
+def test_a_request_that_is_cut_is_no_mistake_of_the_relay(local: Relay) -> None:
+    before = events(local)
+    head = b"POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+    for reset in (False, True) * 10:
+        with socket.create_connection(("127.0.0.1", local.port), timeout=PATIENCE_S) as link:
+            if reset:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.sendall(head)
+    # Served behind them, so all of them have been met.
+    assert httpx.get(f"{local.base}/health").status_code == 200
+    assert events(local) == before
+
+
 class _Wire(asyncio.Transport):
     """The server's end of a connection that goes nowhere."""
 
     closed_at: float | None = None
+    spoken: Any = None
+    written = b""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
@@ -179,7 +235,12 @@ class _Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed_at = self.closed_at or now_s()
 
-    def write(self, data: Any) -> None: ...
+    def abort(self) -> None:
+        self.close()
+        asyncio.get_running_loop().call_soon(self.spoken.connection_lost, None)
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
 
     def pause_reading(self) -> None: ...
 
@@ -371,6 +432,43 @@ def test_where_clouds_tell_their_secrets_is_never_reached(host: str, local: Rela
         403,
         "forbidden-address",
     )
+
+
+def test_a_terminal_is_no_port_of_the_relay_whatever_name_it_has(
+    local: Relay, tmp_path: Path
+) -> None:
+    ours, theirs = os.openpty()
+    try:
+        path, before = os.ttyname(theirs), termios.tcgetattr(theirs)
+        link = tmp_path / "ttyUSB0"
+        link.symlink_to(path)
+        for port in (path, str(link), "/dev/tty", "/dev/null"):
+            answer = httpx.get(f"{local.base}/device/info", params={"port": port})
+            assert (port, answer.status_code) == (port, 403)
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_no_page_of_another_site_makes_the_relay_open_anything(local: Relay) -> None:
+    """As browsers send it for an image: no Origin, and a GET."""
+    with socket.create_server(("127.0.0.1", 0)) as unit:
+        unit.settimeout(0.2)
+        query = {"host": "127.0.0.1", "tcp_port": unit.getsockname()[1]}
+        for headers in (
+            {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+            {"referer": "http://evil.example/"},
+        ):
+            answer = httpx.get(
+                f"{local.base}/device/info", params=query, headers=headers, timeout=PATIENCE_S
+            )
+            assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (
+                403,
+                "foreign-page",
+            )
+        with pytest.raises(TimeoutError):
+            unit.accept()
 
 
 @pytest.mark.parametrize("reach", [None, ["any"], ["registered", "metadata.example"]], ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclopts.exceptions import CoercionError
+from cyclopts.exceptions import CoercionError, CycloptsError
 
 from sfm.cli import app
 from sfm.store import Store
@@ -25,7 +26,8 @@ Say = Callable[..., tuple[int, str, str]]
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "kept" / "seismo.sqlite"
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
-    monkeypatch.delenv("SFM_TOKEN", raising=False)
+    for name in ("SFM_TOKEN", "SFM_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
     return path
 
 
@@ -229,11 +231,13 @@ FORM = {"id": 7, "name": "lab", "role": "viewer", "units": [], "created_at": "20
 
 
 def test_a_relay_makes_the_token_for_an_admin(
-    relay: Relay, say: Say, database: Path, monkeypatch: pytest.MonkeyPatch
+    relay: Relay, say: Say, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.answers["POST", "/tokens"] = (201, {**FORM, "secret": "sfm_7_x"})
     create = ("token", "create", "lab", "--role", "viewer", "--relay", f"{relay.url}/")
-    status, told, aside = say(*create, "--unit", "10.0.0.5:1", "--token", "sfm_1_root")
+    file = tmp_path / "token"
+    file.write_text("sfm_1_root\n")
+    status, told, aside = say(*create, "--unit", "10.0.0.5:1", "--token-file", str(file))
     assert (status, told) == (0, "sfm_7_x\n")
     assert "Token 7" in aside
     body = {"name": "lab", "role": "viewer", "units": ["tcp:10.0.0.5:1"]}
@@ -242,18 +246,45 @@ def test_a_relay_makes_the_token_for_an_admin(
     say(*create)
     assert relay.heard[-1][2] == "Bearer sfm_1_env"
     monkeypatch.delenv("SFM_TOKEN")
+    monkeypatch.setenv("SFM_TOKEN_FILE", str(file))
+    say(*create)
+    assert relay.heard[-1][2] == "Bearer sfm_1_root"
+    monkeypatch.delenv("SFM_TOKEN_FILE")
     say(*create)
     assert relay.heard[-1][2] is None
     assert not database.exists()
 
 
-def test_a_relay_lists_and_revokes_and_shows_its_log(relay: Relay, say: Say) -> None:
+def test_no_option_takes_a_token_where_the_process_list_shows_it(relay: Relay, say: Say) -> None:
+    relay.answers["GET", "/tokens"] = (200, {"tokens": []})
+    for word in ("--token", "--admin"):
+        with contextlib.suppress(CycloptsError):  # the command line is wrong
+            say("token", "list", "--relay", relay.url, word, "sfm_1_root")
+    assert relay.heard == []
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "sfm_1_\u00fc"], ids=ascii)
+def test_a_file_without_one_token_is_named(
+    content: str | None, relay: Relay, say: Say, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content, "utf-8")
+    status, _, aside = say("token", "list", "--relay", relay.url, "--token-file", str(file))
+    assert (status, str(file) in aside) == (2, True)
+    assert relay.heard == []
+
+
+def test_a_relay_lists_and_revokes_and_shows_its_log(
+    relay: Relay, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     revoked = {**FORM, "id": 3, "revoked_at": datetime(2026, 5, 1, tzinfo=UTC).isoformat()}
     other = {**FORM, "id": 8, "name": "3", "revoked_at": None}
     relay.answers["GET", "/tokens"] = (200, {"tokens": [revoked, FORM, other]})
     relay.answers["DELETE", "/tokens/7"] = (204, None)
     relay.answers["DELETE", "/tokens/8"] = (200, {**other, "revoked_at": "now"})
-    through = ("--relay", relay.url, "--token", "sfm_1_root")
+    through = ("--relay", relay.url)
+    monkeypatch.setenv("SFM_TOKEN", "sfm_1_root")
     assert "lab" in say("token", "list", *through)[1]
     assert say("token", "revoke", "lab", *through)[0] == 0
     assert relay.heard[-1][:2] == ("DELETE", "/tokens/7")
@@ -272,7 +303,7 @@ def test_a_relay_lists_and_revokes_and_shows_its_log(relay: Relay, say: Say) -> 
 
 
 def test_what_a_relay_refuses_is_told(relay: Relay, say: Say) -> None:
-    through = ("--relay", relay.url, "--token", "sfm_1_viewer")
+    through = ("--relay", relay.url)
     relay.answers["GET", "/tokens"] = (
         403, {"title": "Not allowed", "status": 403, "detail": "admins only"}
     )  # fmt: skip
@@ -286,5 +317,5 @@ def test_what_a_relay_refuses_is_told(relay: Relay, say: Say) -> None:
         assert (status, "not as a relay does" in aside) == (1, True)
     assert all(heard[1] == "/tokens" for heard in relay.heard)  # no redirection was followed
     for url in ("http://127.0.0.1:1", "rubbish", "http://[", "ftp://x"):
-        status, _, aside = say("token", "list", "--relay", url, "--token", "x")
+        status, _, aside = say("token", "list", "--relay", url)
         assert (status, "no relay answers" in aside) == (1, True), url

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from sfm.api import command_schemas, schemas
 from sfm.api.accounts import AuditQuery
 from sfm.api.guard import REFUSALS
-from sfm.api.problems import INTERNAL, INVALID, PROBLEMS, Problem
+from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem
 from sfm.commands import Outcome
-from sfm.listening import BAD_REQUEST
+from sfm.listening import TOO_MANY_CONNECTIONS
 from sfm.server import build_app
 from sfm.settings import Settings
 
@@ -115,7 +115,7 @@ def test_every_setting_has_its_row_with_its_default() -> None:
         assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
 
 
-ALL = {*PROBLEMS.values(), *REFUSALS, BAD_REQUEST, INTERNAL, INVALID}
+ALL = {*PROBLEMS.values(), *REFUSALS, CUT, TOO_MANY_CONNECTIONS, INTERNAL, INVALID}
 KNOWN = sorted(ALL, key=lambda problem: problem.kind)
 
 

@@ -11,8 +11,11 @@ from test_readme import COMMAND_BLOCK
 from sfm import listening
 from sfm.access import Role
 from sfm.api import bodies, guard, sessions
+from sfm.api.connections import max_connections
 from sfm.cli import app
-from sfm.reach import is_never
+from sfm.conversations import MAX_WAITING
+from sfm.logs import CLIENT_LINE_S
+from sfm.reach import NEVER, is_never
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +39,7 @@ def test_every_test_that_the_page_names_is_there() -> None:
 
 
 def test_every_setting_that_the_page_names_is_there() -> None:
-    named = set(re.findall(r"SFM_(\w+)", PAGE)) - {"TOKEN"}
+    named = set(re.findall(r"SFM_(\w+)", PAGE)) - {"TOKEN", "TOKEN_FILE"}
     assert len(named) > 10
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 
@@ -77,6 +80,8 @@ LIMITS = {
     "device requests of one token": Settings().most_requests_per_client,
     "forced reads of one token": Settings().forced_per_minute,
     "conversations with units": Settings().most_conversations,
+    "beside these, with unknown addresses": Settings().max_unknown_conversations,
+    "HTTP connections": None,
     "readers that wait": Settings().most_readers,
     "sessions": sessions.MOST_SESSIONS,
 }
@@ -87,7 +92,8 @@ def test_every_limit_has_its_row_with_its_default() -> None:
     assert len(rows) == len(LIMITS)
     for (start, figure), row in zip(LIMITS.items(), rows, strict=True):
         assert row[0].startswith(start)
-        assert row[1].split()[0] == f"{figure:g}"
+        if figure is not None:
+            assert row[1].split()[0] == f"{figure:g}"
         for name in re.findall(r"`SFM_(\w+)`", row[0]):
             assert Settings.model_fields[name.lower()].default == figure
 
@@ -105,12 +111,23 @@ def test_every_role_has_its_row() -> None:
 
 
 def test_what_the_page_says_is_never_reached_is_not() -> None:
-    told = re.search(r"Never reached.*?\((.*?)\),\s+multicast, (\S+), `(\S+)`", PAGE, re.DOTALL)
-    assert told is not None
-    named = [*re.split(r",\s+", told[1]), told[2], told[3]]
-    assert len(named) == 7
+    named = [
+        ipaddress.ip_network(one.strip("`"))
+        for row in table("Addresses that are never reached")
+        for one in row[0].split(", ")
+    ]
+    assert {str(one) for one in named} == {str(one) for one in NEVER}
     for one in named:
-        assert is_never(ipaddress.ip_network(one).network_address), one
+        assert is_never(one.network_address), one
+        assert is_never(one.broadcast_address), one
+
+
+def test_the_figures_of_connections_are_those_of_the_code() -> None:
+    known = Settings()
+    places = known.most_conversations + known.max_unknown_conversations
+    assert f"1,024 open\nfiles there may be {max_connections(1024, places)} conn" in PAGE
+    assert f"{MAX_WAITING} at most, for `SFM_QUEUE_S`" in PAGE
+    assert CLIENT_LINE_S == 60
 
 
 def test_the_headers_of_every_answer_are_named() -> None:

@@ -115,7 +115,7 @@ async def test_the_client_erases_nothing_that_is_not_as_it_was_told(
     unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
     refused = None
     try:
-        await unit.erase_all(serial=serial, count=count)  # type: ignore[call-arg]
+        await unit.erase_all(serial=serial, count=count)
     except Exception as error:
         refused = error
     await unit.close()

@@ -325,7 +325,7 @@ async def test_an_unknown_route_has_the_same_shape(world: World, path: str) -> N
 async def test_an_unknown_method_has_the_same_shape(world: World, path: str) -> None:
     response = await get(world, path, method="PATCH")
     assert_problem(response, 405, "method-not-allowed")
-    assert response.headers["Allow"] == "GET"
+    assert response.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(

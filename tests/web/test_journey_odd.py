@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from browser import NARROW, NewUnit, Open, at
+from browser import BRISK, NARROW, NewUnit, Open, at
 from playwright.sync_api import Page, expect
+from relay_process import relay
 from unit_thread import PATIENCE_S, UnitThread
 
 from minimateplus.simulator import SimulatedUnit, serve_pty
@@ -122,9 +125,12 @@ def serial_unit(serial: str) -> Iterator[SerialUnit]:
         unit.close()
 
 
-def test_a_unit_at_a_serial_port_is_opened_and_read(visit: Open) -> None:
-    with serial_unit("SIM0702") as unit:
-        seen = visit()
+def test_a_unit_at_a_serial_port_is_opened_and_read(visit: Open, tmp_path: Path) -> None:
+    with serial_unit("SIM0702") as unit, ExitStack() as stack:
+        # A pseudo terminal is none of the system's ports: the settings name it.
+        named = {**BRISK, "SFM_UNITS": json.dumps({"bench": unit.path})}
+        own = stack.enter_context(relay(database=tmp_path / "relay.sqlite", **named))
+        seen = visit(at=own.base)
         page = seen.page
         page.get_by_label("Serial port of the relay's machine").fill(unit.path)
         page.get_by_role("button", name="Open").last.click()
@@ -134,6 +140,7 @@ def test_a_unit_at_a_serial_port_is_opened_and_read(visit: Open) -> None:
         expect(page.get_by_text("1 event", exact=True)).to_be_visible()
         page.get_by_role("link", name="Open event 0").click()
         expect(page.get_by_role("img")).to_have_count(4)
+        page.goto("about:blank")  # before its relay ends
 
 
 def test_samples_that_nobody_vouches_for_are_left_out_and_counted(

@@ -1880,6 +1880,15 @@ export interface operations {
                     "application/json": components["schemas"]["HealthOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -1979,6 +1988,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UnitsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2082,6 +2100,15 @@ export interface operations {
                     "application/json": components["schemas"]["PortsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2181,6 +2208,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2307,6 +2343,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2451,6 +2496,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2594,6 +2648,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2736,6 +2799,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2882,6 +2954,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -3047,6 +3128,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3208,6 +3298,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3336,6 +3435,15 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3444,6 +3552,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3543,6 +3660,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StatsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3655,6 +3781,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MonitorOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3796,6 +3931,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MonitorOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -4008,6 +4152,15 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4166,6 +4319,15 @@ export interface operations {
                     "application/json": components["schemas"]["EraseOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4317,6 +4479,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -4503,6 +4674,15 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4656,6 +4836,15 @@ export interface operations {
                     "application/json": components["schemas"]["RescueOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4784,6 +4973,15 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivedDevices"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4909,6 +5107,15 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivePage"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5028,6 +5235,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -5153,6 +5369,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5276,6 +5501,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5387,6 +5621,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReviewsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5522,6 +5765,15 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5635,6 +5887,15 @@ export interface operations {
                     "application/json": components["schemas"]["FindingsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5743,6 +6004,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5856,6 +6126,15 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5954,6 +6233,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -6054,6 +6342,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokensOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6187,6 +6484,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewTokenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6307,6 +6613,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6431,6 +6746,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */

@@ -1,0 +1,157 @@
+"""``/cache/stats`` and ``/metrics`` of many units: right, shared, and in small steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from relay_world import FieldUnit, World
+
+from minimateplus.link import Address
+from sfm.server import build_app
+
+UNITS = 200
+PATHS = ("/cache/stats", "/metrics")
+
+
+def in_real_time(test: Callable[[World, httpx.AsyncClient], Awaitable[Any]]) -> Any:
+    """Run a test with many units that were read; threads are of no use in virtual time."""
+
+    async def main() -> Any:
+        async with World(keep_open_s=0) as world:
+            for number in range(UNITS):
+                address = Address("tcp", f"unit{number}.invalid", 12345)
+                world.plug(FieldUnit(f"SIM{number:04d}").record(number % 3), address)
+                await world.gateway.events(address)
+            transport = httpx.ASGITransport(build_app(world.settings, world.gateway))
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1"
+            ) as client:
+                return await test(world, client)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_loop_turns_while_an_answer_is_made(path: str) -> None:
+    """Counted in turns, and not timed: between two of them there is little work."""
+
+    async def test(world: World, client: httpx.AsyncClient) -> int:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        answer = await client.get(path)
+        counting.cancel()
+        assert answer.status_code == 200
+        return turns
+
+    assert in_real_time(test) >= UNITS // 25
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_few_units_are_counted_in_one_turn_of_the_loop(path: str) -> None:
+    async def test(world: World, client: httpx.AsyncClient) -> int:
+        counted, in_turn = world.gateway.device_stats, [0]
+
+        def noted(key: str) -> Any:
+            in_turn[-1] += 1
+            return counted(key)
+
+        async def count() -> None:
+            while True:
+                await asyncio.sleep(0)
+                in_turn.append(0)
+
+        world.gateway.device_stats = noted  # type: ignore[method-assign, assignment]
+        counting = asyncio.create_task(count())
+        await client.get(path)
+        counting.cancel()
+        assert sum(in_turn) == UNITS
+        return max(in_turn)
+
+    assert in_real_time(test) <= 20
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_all_who_ask_at_once_share_one_answer(path: str) -> None:
+    async def test(world: World, client: httpx.AsyncClient) -> tuple[int, int]:
+        state, made = world.gateway.keeper.state, 0
+
+        def counted() -> Any:
+            nonlocal made
+            made += 1
+            return state()
+
+        world.gateway.keeper.state = counted  # type: ignore[method-assign, assignment]
+        answers = await asyncio.gather(*(client.get(path) for _ in range(20)))
+        return len({answer.content for answer in answers}), made
+
+    assert in_real_time(test) == (1, 1)
+
+
+def test_an_answer_of_many_units_is_what_the_gateway_counts() -> None:
+    async def test(world: World, client: httpx.AsyncClient) -> None:
+        told = (await client.get("/cache/stats")).json()
+        counted = world.gateway.stats()
+        assert told["devices"] == counted["devices"]
+        assert told["store"].keys() == counted["store"].keys()
+        for held in (told["cache"], counted["cache"]):
+            for device in held["by_device"].values():
+                for epoch in device["epochs"]:
+                    del epoch["began_age_s"]
+        assert told["cache"] == counted["cache"]
+
+    in_real_time(test)
+
+
+def test_prometheus_reads_what_was_counted_of_each_unit() -> None:
+    """By the parser of its own client library."""
+
+    async def test(world: World, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        families = {one.name: one for one in text_string_to_metric_families(answer.text)}
+        assert all(one.documentation for one in families.values())
+        devices = world.gateway.stats()["devices"]
+        for name, kind in (("exchanges", "counter"), ("readers", "gauge"), ("flights", "counter")):
+            family = families[f"seismo_relay_{name}"]
+            assert family.type == kind
+            seen = {one.labels["device"]: one.value for one in family.samples}
+            assert seen == {key: device[name] for key, device in devices.items()}
+        times = families["seismo_relay_read_seconds"]
+        assert times.type == "histogram"
+        buckets = [one for one in times.samples if one.name.endswith("_bucket")]
+        assert len(buckets) == 9 * UNITS
+        assert {one.labels["le"] for one in buckets} >= {"0.1", "300.0", "+Inf"}
+        assert all(one.value == 1 for one in buckets if one.labels["le"] == "+Inf")
+        assert len(families["seismo_relay_epoch"].samples) == UNITS
+        assert families["seismo_relay_cache_devices"].samples[0].value == UNITS
+
+    in_real_time(test)
+
+
+def test_a_label_may_hold_anything() -> None:
+    async def main() -> str:
+        async with World() as world:
+            address = Address("tcp", 'a"b\\c\nd', 12345)
+            world.plug(FieldUnit(), address)
+            await world.gateway.events(address)
+            transport = httpx.ASGITransport(build_app(world.settings, world.gateway))
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1"
+            ) as client:
+                return (await client.get("/metrics")).text
+
+    families = {one.name: one for one in text_string_to_metric_families(asyncio.run(main()))}
+    (sample,) = families["seismo_relay_exchanges"].samples
+    assert sample.labels["device"] == 'tcp:a"b\\c\nd:12345'

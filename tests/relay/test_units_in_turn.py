@@ -1,0 +1,156 @@
+"""More units than may be talked with at once: everybody gets a turn, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from relay_world import FieldUnit, World
+from virtual_time import now_s, run
+
+from minimateplus.link import Address
+from minimateplus.simulator.roads import LateRoad, StalledRoad
+from sfm.gateway import BusyError
+
+
+def address(number: int) -> Address:
+    return Address("tcp", f"unit{number}.invalid", 12345)
+
+
+def registered(count: int) -> dict[str, str]:
+    return {f"unit {n}": str(address(n)) for n in range(count)}
+
+
+def plugged(world: World, count: int) -> list[Address]:
+    for number in range(count):
+        world.plug(FieldUnit(f"SIM{number:04d}").record(1), address(number))
+    return [address(number) for number in range(count)]
+
+
+async def in_turns(
+    world: World, addresses: list[Address], workers: int
+) -> tuple[int, list[Exception], float]:
+    """Ask each unit once for its events; return how many answered, who was refused, the longest."""
+    left = list(reversed(addresses))
+    answered, refused, longest_s = 0, list[Exception](), 0.0
+
+    async def work() -> None:
+        nonlocal answered, longest_s
+        while left:
+            began = now_s()
+            try:
+                await world.gateway.events(left.pop())
+                answered += 1
+            except BusyError as error:
+                refused.append(error)
+            longest_s = max(longest_s, now_s() - began)
+
+    await asyncio.gather(*(work() for _ in range(workers)))
+    return answered, refused, longest_s
+
+
+def in_world(test: Callable[[World], Awaitable[Any]], **settings: Any) -> Any:
+    async def main() -> Any:
+        async with World(**settings) as world:
+            return await test(world)
+
+    return run(main())
+
+
+@pytest.mark.parametrize(("units", "workers"), [(100, 8), (300, 32)])
+@pytest.mark.parametrize("names", ["registered", "unknown"])
+def test_more_units_than_places_are_all_read_and_none_is_refused(
+    units: int, workers: int, names: str
+) -> None:
+    async def test(world: World) -> tuple[int, int, float]:
+        world.road = partial(LateRoad, delay_s=0.01)
+        answered, refused, longest_s = await in_turns(world, plugged(world, units), workers)
+        return answered, len(refused), longest_s
+
+    known = {"units": registered(units)} if names == "registered" else {}
+    answered, refused, longest_s = in_world(test, **known)
+    assert (answered, refused) == (units, 0)
+    assert longest_s < 60
+
+
+def test_the_line_that_is_idle_longest_is_hung_up_for_the_next_unit() -> None:
+    async def test(world: World) -> list[int]:
+        units = plugged(world, 3)
+        for number in (0, 1, 0):
+            await world.gateway.events(units[number])
+            await asyncio.sleep(1)
+        await world.gateway.events(units[2])
+        return [world.open[unit] for unit in units]
+
+    assert in_world(test, units=registered(3), most_conversations=2) == [1, 0, 1]
+
+
+def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
+    async def test(world: World) -> tuple[str, float]:
+        world.road = LateRoad
+        units = plugged(world, 2)
+        stop = asyncio.Event()
+
+        async def read_always(thing: str) -> None:
+            while not stop.is_set():
+                if thing == "events":
+                    await world.gateway.events(units[0])
+                else:
+                    await world.gateway.lifetime_count(units[0])
+
+        busy = [asyncio.create_task(read_always(thing)) for thing in ("events", "count")]
+        await asyncio.sleep(60)
+        began = now_s()
+        try:
+            answer = await world.gateway.events(units[1])
+        finally:
+            stop.set()
+            await asyncio.gather(*busy)
+        return answer.provenance.serial or "", now_s() - began
+
+    serial, waited_s = in_world(test, units=registered(2), most_conversations=1)
+    assert serial == "SIM0001"
+    assert waited_s < 60
+
+
+def test_silent_addresses_keep_no_unit_busy() -> None:
+    async def test(world: World) -> tuple[list[str], int]:
+        units = plugged(world, 10)
+        silent = [Address("tcp", f"10.1.1.{n}", 12345) for n in range(64)]
+        for one in silent:
+            world.plug(FieldUnit(), one)
+            world.roads[one] = partial(StalledRoad, after_bytes=0)
+        asked = [asyncio.create_task(world.gateway.info(one)) for one in silent]
+        await asyncio.sleep(1)
+        seen = []
+        for unit in units:
+            began = now_s()
+            try:
+                await world.gateway.events(unit)
+                seen.append("answered" if now_s() - began < 1 else "late")
+            except BusyError:
+                seen.append("busy")
+        most = sum(world.open[one] for one in silent if one in world.open)
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(one, Exception) for one in ended)
+        return seen, most
+
+    seen, most = in_world(test, units=registered(10))
+    assert seen == ["answered"] * 10
+    assert most == 8
+
+
+def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
+    async def test(world: World) -> list[str]:
+        world.road = LateRoad
+        units = plugged(world, 4)
+        asked = [asyncio.create_task(world.gateway.events(unit)) for unit in units]
+        await asyncio.sleep(3)
+        await world.gateway.close()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        return [type(one).__name__ for one in ended]
+
+    assert in_world(test, units=registered(4), most_conversations=1) == ["ClosingError"] * 4
