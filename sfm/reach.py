@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import ipaddress
-import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -53,7 +52,9 @@ NEVER: tuple[Network, ...] = tuple(
 """Where no unit ever is. (RFC 1122, 3927, 4291; the clouds' own pages.)"""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_RFC2217 = re.compile(r"rfc2217://(?P<host>\[[^\]]+\]|[^:/?#@]+):(?P<port>\d{1,5})/?", re.I)
+_RFC2217 = re.compile(
+    r"(?P<scheme>rfc2217|telnet)://(?P<host>\[[^\]]+\]|[^:/?#@]+):(?P<port>\d{1,5})/?", re.I
+)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _COM = re.compile(r"COM\d{1,3}", re.I)
 
@@ -73,8 +74,8 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 
 def is_serial_device(path: str) -> bool:
-    """Whether a path is a character device, or nothing at all (then opening it says so)."""
-    return Path(path).is_char_device() or not os.path.lexists(path)
+    """Whether a path is a character device, or leads to nothing (then opening it says so)."""
+    return Path(path).is_char_device() or not Path(path).exists()
 
 
 def is_never(address: IpAddress) -> bool:
@@ -211,7 +212,7 @@ class Reach:
         port = int(served["port"])
         found = await self._one(address, served["host"].strip("[]"), port)
         host = f"[{found}]" if ":" in found else found
-        return replace(address, target=f"rfc2217://{host}:{port}")
+        return replace(address, target=f"{served['scheme'].lower()}://{host}:{port}")
 
     async def _one(self, address: Address, host: str, port: int) -> str:
         if _literal(host) is not None:

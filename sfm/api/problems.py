@@ -173,6 +173,8 @@ def _more(error: Exception) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if (outcome := getattr(error, "outcome", None)) is not None:
         more["outcome"] = outcome
+    if (diagnosis := getattr(error, "diagnosis", None)) is not None:
+        more["diagnosis"] = diagnosis
     if isinstance(error, RefusedError):
         more |= {"reason": error.reason, **error.facts}
     if isinstance(error, errors.SettingError):

@@ -610,6 +610,10 @@ class ProblemOut(BaseModel):
     reason: Annotated[str | None, Field(description="Only of refused: how the unit differs.")] = (
         None
     )
+    diagnosis: Annotated[
+        str | None,
+        Field(description="The cause on the way to the unit, where its bytes prove one."),
+    ] = None
     errors: Annotated[
         list[dict[str, str]] | None,
         Field(description="Only of invalid-parameter: each field with a message."),
