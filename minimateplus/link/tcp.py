@@ -29,9 +29,11 @@ async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
         async with asyncio.timeout(deadlines.connect_s):
             reader, writer = await asyncio.open_connection(address.target, address.number)
     except TimeoutError as error:
+        if error.errno is not None:  # the system's own, before ours
+            raise _refusal(address, error) from error
         found = SIGNATURES["timed-out"]
         refusal = ConnectTimeoutError(
-            f"{address}: no answer within {deadlines.connect_s:g} s; {found.advice}"
+            f"{address}: no answer within {deadlines.connect_s:g} s. {found.advice}"
         )
         refusal.diagnosis = found.name
         raise refusal from error

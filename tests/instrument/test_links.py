@@ -102,6 +102,7 @@ ADDRESSES = [
         38400,
     ),
     ("rfc2217://server:4000", "serial", "rfc2217://server:4000", 38400),
+    ("telnet://server:4000", "serial", "telnet://server:4000", 38400),
     ("serial:rfc2217://server:4000", "serial", "rfc2217://server:4000", 38400),
     ("serial:rfc2217://server:4000:9600", "serial", "rfc2217://server:4000", 9600),
     ("serial:rfc2217://[::1]:4000", "serial", "rfc2217://[::1]:4000", 38400),
