@@ -366,6 +366,7 @@ class Gateway:
             if not flight.readers:
                 raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
             owner.progress.add("begun", thing=name, forced=True)
+            owner.line.on_wait = lambda step: report(step.what, step.done, step.total)
             try:
                 done = await act(owner, report)
             except Exception as error:
@@ -509,7 +510,13 @@ class Gateway:
         key = self.conn_key(address)
         owner = self._owners.get(key)
         if owner is None:
-            line = Line(address, self._connect, self.settings.keep_open_s, self._connect_unheard)
+            line = Line(
+                address,
+                self._connect,
+                self.settings.keep_open_s_of(address),
+                self._connect_unheard,
+                silent_limit_s=2 * self.settings.reply_s,
+            )
             departures = Departures(
                 line.lock,
                 most_readers=self.settings.most_readers,
@@ -705,6 +712,7 @@ class Gateway:
                 "step", thing=name, what=step.what, done=step.done, total=step.total
             )
             owner.progress.add("begun", thing=name, forced=flight.forced)
+            owner.line.on_wait = flight.report
             try:
                 reading = await read(flight)
             except Exception as error:

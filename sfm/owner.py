@@ -746,15 +746,17 @@ class Owner:
     async def talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
         """Say something over the line, and write the bill on what it brings."""
         began, spent = self._clock(), self.line.exchanges
-        reading = await self.converse(say)
+        reading = await self.converse(say, is_read=True)
         took_s = self._clock() - began
         return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
 
-    async def converse(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+    async def converse(
+        self, say: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
+    ) -> T:
         """Return what ``say`` brings over the line; whoever calls holds it. See ``Line.talk``."""
         began = self._clock()
         try:
-            result = await self.line.talk(say)
+            result = await self.line.talk(say, is_read=is_read)
         except MiniMateError as error:
             log.warning("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
             if is_unreachable(error):
@@ -866,12 +868,4 @@ def _follows(held: Held | None, events: list[Form], verdict: Verdict, probe: Mem
 
 def _reporter(flight: Flight[Reading] | None) -> Callable[[Progress], None] | None:
     """Return what writes progress on a flight, for whoever waits for it."""
-    if flight is None:
-        return None
-
-    def report(progress: Progress) -> None:
-        flight.progress = progress
-        if flight.notify is not None:
-            flight.notify(progress)
-
-    return report
+    return None if flight is None else flight.report

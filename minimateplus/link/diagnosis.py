@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "SIGNATURES",
+    "SLOT_TAKEN",
     "Diagnosis",
     "diagnose_connect_error",
     "diagnose_hang_up",
@@ -287,6 +288,9 @@ SIGNATURES: dict[str, Diagnosis] = {
     )
 }
 """Every cause that is known by its signature, by name."""
+
+SLOT_TAKEN = frozenset({"refused", "reset", "hung-up", "port-in-use", "modem-busy"})
+"""What a modem with one slot answers while the slot of a caller who left is not free yet."""
 
 
 # --- no connection ------------------------------------------------------------------------------
