@@ -1538,6 +1538,13 @@ export interface components {
             location: string | null;
             /** Notes */
             notes: string | null;
+            /**
+             * Note Titles
+             * @description Titles that were edited on the unit, by the text they precede; unknown: a title whose text is not read, since the setup does not show which one it is.
+             */
+            note_titles?: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * StatsOut
@@ -1579,9 +1586,14 @@ export interface components {
             clock_offset_s?: number | null;
             /**
              * Clock Drift S
-             * @description The unit's clock minus what it should show, s; without a zone, what is left beside whole quarters of an hour. Resolution 1 s; holds the delay of the road.
+             * @description The unit's clock minus what it should show, s; without a zone, what is left after the nearest quarter of an hour. Resolution 1 s; holds the delay of the road.
              */
             clock_drift_s?: number | null;
+            /**
+             * Clock Sentence
+             * @description How far the unit's clock is off, for people; null: not compared.
+             */
+            clock_sentence?: string | null;
             /**
              * Clock Zone
              * @description Of SFM_SITE_ZONES; null: not known.
@@ -1844,6 +1856,12 @@ export interface components {
              * @default null
              */
             reason: string | null;
+            /**
+             * Diagnosis
+             * @description The cause on the way to the unit, where its bytes prove one.
+             * @default null
+             */
+            diagnosis: string | null;
             /**
              * Errors
              * @description Only of invalid-parameter: each field with a message.
