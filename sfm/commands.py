@@ -27,6 +27,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -53,7 +54,7 @@ from sfm.owner import Owner
 from sfm.store import StoreError
 from sfm.store.audit import AuditEntry
 
-__all__ = ["By", "Commands", "Done", "Outcome", "RefusedError"]
+__all__ = ["By", "Commands", "Done", "NotMonitoringError", "Outcome", "RefusedError"]
 
 T = TypeVar("T")
 
@@ -102,6 +103,21 @@ class Done:
     audit_number: int | None
     """Of the entry that says how it ended; ``None``: there is no audit log, or it failed."""
     detail: Form = field(default_factory=dict)
+
+
+class NotMonitoringError(Exception):
+    """A unit acknowledged a start of monitoring, and then did not monitor. ``seen`` is what was."""
+
+    def __init__(self, done: Done) -> None:
+        waited_s = done.detail.get("waited_s")
+        super().__init__(
+            f"{done.conn_key}: unit {done.serial} acknowledged the start and does not monitor "
+            f"{waited_s:g} s later; its sensor check may have failed: look at its display, then "
+            "start it again"
+        )
+        self.outcome: Outcome = "failed"
+        self.seen: Form = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
+        self.seen["audit_number"] = done.audit_number
 
 
 @dataclass(slots=True)
@@ -158,7 +174,9 @@ class Commands:
 
     # --- monitoring -----------------------------------------------------------------------------
 
-    async def start_monitoring(self, address: Address, by: By, *, follow: bool = True) -> Done:
+    async def start_monitoring(
+        self, address: Address, by: By, *, follow: bool = True, report: Report | None = None
+    ) -> Done:
         """
         Start monitoring; follow the sensor check of about 40 s, as steps of progress.
 
@@ -166,6 +184,10 @@ class Commands:
             address: of the unit.
             by: who wants it.
             follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
+            report: is given each step, besides those who follow the unit's progress.
+
+        Raises:
+            NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
         async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
@@ -173,7 +195,12 @@ class Commands:
             return "done", {}
 
         done = await self._ordered(address, by, "monitor_start", {}, act)
-        return await self._followed(address, done, self._sensor_check) if follow else done
+        if not follow:
+            return done
+        followed = await self._followed(address, done, partial(self._sensor_check, report=report))
+        if followed.detail["monitoring"] is False:
+            raise NotMonitoringError(followed)
+        return followed
 
     async def stop_monitoring(
         self, address: Address, by: By, *, follow: bool = True, unheard: bool = False
@@ -236,20 +263,19 @@ class Commands:
         took_s = round(done.took_s + self._clock() - began, 3)
         return dataclasses.replace(done, detail=detail, took_s=took_s)
 
-    async def _sensor_check(self, address: Address) -> Form:
+    async def _sensor_check(self, address: Address, report: Report | None = None) -> Form:
         """Look every 5 s whether the unit monitors, for at most 60 s."""
         began = self._clock()
         while True:
             await self._sleep(POLL_CHECK_S)
             found = await self._look_once(address)
             waited_s = self._clock() - began
+            what, done_s = "s of the sensor check", round(min(waited_s, SENSOR_CHECK_S), 1)
             self._gateway.progress(address).add(
-                "step",
-                thing="monitor_start",
-                what="s of the sensor check",
-                done=round(min(waited_s, SENSOR_CHECK_S), 1),
-                total=SENSOR_CHECK_S,
+                "step", thing="monitor_start", what=what, done=done_s, total=SENSOR_CHECK_S
             )
+            if report is not None:
+                report(what, done_s, SENSOR_CHECK_S)
             if found["monitoring"] or waited_s >= GIVE_UP_CHECK_S:
                 self._gateway.progress(address).add("done", thing="monitor_start")
                 return found | {"waited_s": round(waited_s, 1)}

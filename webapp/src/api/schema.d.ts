@@ -299,6 +299,9 @@ export interface paths {
         /**
          * Start Monitoring
          * @description Start monitoring; the sensor check of about 40 s is followed as progress.
+         *
+         *     With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
+         *     operation, for callers behind a proxy that does not wait so long.
          */
         post: operations["start_monitoring_device_monitor_start_post"];
         delete?: never;
@@ -405,6 +408,46 @@ export interface paths {
          * @description Free a unit that dials home without end, in one short conversation.
          */
         post: operations["rescue_device_rescue_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Operation
+         * @description How far an operation is; with its result or problem once it has ended. Kept for 24 h.
+         */
+        get: operations["get_operation_operations__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operations/{id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Operation Progress
+         * @description The steps of an operation as server-sent events, to its end; resumes by Last-Event-ID.
+         */
+        get: operations["get_operation_progress_operations__id__progress_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1265,6 +1308,59 @@ export interface components {
              * @description Told once; the relay keeps only a digest of it.
              */
             secret: string;
+        };
+        /**
+         * OperationOut
+         * @description Long work that was answered with 202: how far it is, and how it ended.
+         */
+        OperationOut: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Unit
+             * @description Connection key.
+             */
+            unit: string;
+            /**
+             * Begun At
+             * @description UTC, by the relay's clock.
+             */
+            begun_at: string;
+            /**
+             * Ended At
+             * @description UTC; null: it is running.
+             */
+            ended_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "running" | "done" | "failed";
+            /**
+             * What
+             * @description What done and total count, with its unit of measure.
+             */
+            what: string | null;
+            /** Done */
+            done: number | null;
+            /** Total */
+            total: number | null;
+            /**
+             * Result
+             * @description What the request would have answered.
+             */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Problem
+             * @description The problem document that it would have answered.
+             */
+            problem: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * PeaksOut
@@ -3675,6 +3771,15 @@ export interface operations {
                     "application/json": components["schemas"]["MonitorOut"];
                 };
             };
+            /** @description Begun (Prefer: respond-async); Location names the operation */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3686,6 +3791,15 @@ export interface operations {
             };
             /** @description The token is not good for that, or the relay may not connect there */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit is not as the command says; reason says how */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4775,6 +4889,212 @@ export interface operations {
             };
             /** @description The unit did not answer in time */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_operation_operations__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description A token is needed, or the one shown is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token is not good for that, or the relay may not connect there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is wrong; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too often; Retry-After says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_operation_progress_operations__id__progress_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description A token is needed, or the one shown is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token is not good for that, or the relay may not connect there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is wrong; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too often; Retry-After says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
