@@ -7,9 +7,11 @@ asks its own relay over HTTP: sentence, HTTP status and exit status are judged t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +24,9 @@ import far_ends
 import pytest
 from unit_thread import UnitThread
 
-from minimateplus.simulator import SimulatedUnit
+from minimateplus.client import MiniMate
+from minimateplus.errors import ConnectError
+from minimateplus.simulator import SimulatedUnit, serve_pty
 
 COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
 PATIENCE_S = 60.0
@@ -82,8 +86,6 @@ def _behind_ser2net(folder: Path, accepter: str, options: str = "") -> Iterator[
 
 @contextmanager
 def _taken(folder: Path) -> Iterator[int]:
-    import socket
-
     with _behind_ser2net(folder, "tcp") as port, socket.create_connection(("127.0.0.1", port)):
         yield port
 
@@ -250,6 +252,58 @@ def test_a_server_that_does_not_acknowledge_rfc2217_is_read_by_its_telnet_addres
         read = ask("waveform", found[1], "0", "--json")
     assert read.exit_status == 0, read.text
     assert json.loads(read.out)["provenance"]["quality"] == "good"
+
+
+def test_a_link_to_an_adapter_that_was_pulled_out_is_no_such_port(tmp_path: Path) -> None:
+    (tmp_path / "port").symlink_to(tmp_path / "ttyUSB7")
+    shown = ask("info", f"serial:{tmp_path}/port")
+    assert (shown.exit_status, shown.status) == (1, 503), shown.text
+    assert "no such port. Is the adapter plugged in?" in shown.text
+
+
+def test_a_port_that_this_relay_has_open_under_another_name_is_said_to_be_its_own(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "port"
+
+    async def told() -> str:
+        async with serve_pty(recorded()) as served:
+            other.symlink_to(served.path)
+            async with MiniMate.connect(served.path) as first:
+                with pytest.raises(ConnectError) as caught:
+                    await MiniMate.open(f"serial:{other}")
+                assert await first.read_serial() == "BE11529"
+            async with MiniMate.connect(f"serial:{other}") as again:
+                assert await again.read_serial() == "BE11529"
+            assert served.path in str(caught.value)
+        return str(caught.value)
+
+    text = asyncio.run(told())
+    assert "this relay itself has the port open" in text
+    assert "another p" not in text  # program, process
+
+
+@pytest.mark.road
+def test_a_port_that_another_program_has_open_is_said_to_be(tmp_path: Path) -> None:
+    holder = (
+        "import asyncio, sys; from minimateplus.link import open_link\n"
+        "async def hold():\n"
+        "    link = await open_link(sys.argv[1]); print('open', flush=True)\n"
+        "    sys.stdin.read(); await link.close()\n"
+        "asyncio.run(hold())"
+    )
+    with (
+        far_ends.on_terminal(recorded()) as device,
+        subprocess.Popen(
+            [sys.executable, "-c", holder, device], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other,
+    ):
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        shown = ask("info", device)
+        other.communicate(b"")
+    assert (shown.exit_status, shown.status) == (1, 503), shown.text
+    assert "another program has the port open. Close it" in shown.text
 
 
 if __name__ == "__main__":  # the table: fault, program, sentence, HTTP status, exit status
