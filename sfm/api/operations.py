@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
@@ -17,6 +18,8 @@ from sfm.api.streams import steps_stream
 from sfm.operations import Operation, Operations
 
 operations = APIRouter(prefix="/operations", tags=["operations"])
+
+OperationId = Annotated[str, Path(max_length=64, description="As Location named it.")]
 
 PROBLEMS = described_problems(404, 422, 503)
 
@@ -47,7 +50,7 @@ async def _found(request: Request, id_: str) -> Operation:
 
 
 @operations.get("/{id}", response_model=OperationOut, responses=PROBLEMS)
-async def get_operation(request: Request, id: str, _: Nothing) -> Response:
+async def get_operation(request: Request, id: OperationId, _: Nothing) -> Response:
     """How far an operation is; with its result or problem once it has ended. Kept for 24 h."""
     operation = await _found(request, id)
     headers = {"Cache-Control": "no-store"}
@@ -64,7 +67,7 @@ async def get_operation(request: Request, id: str, _: Nothing) -> Response:
     },
     response_class=Response,
 )
-async def get_operation_progress(request: Request, id: str, _: Nothing) -> Response:
+async def get_operation_progress(request: Request, id: OperationId, _: Nothing) -> Response:
     """The steps of an operation as server-sent events, to its end; resumes by Last-Event-ID."""
     operation = await _found(request, id)
     return steps_stream(operation.steps, request.headers.get("last-event-id"))

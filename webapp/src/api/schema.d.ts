@@ -4903,6 +4903,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description As Location named it. */
                 id: string;
             };
             cookie?: never;
@@ -5006,6 +5007,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description As Location named it. */
                 id: string;
             };
             cookie?: never;
