@@ -115,7 +115,7 @@ class NotMonitoringError(Exception):
             f"{waited_s:g} s later; its sensor check may have failed: look at its display, then "
             "start it again"
         )
-        self.outcome: Outcome = "failed"
+        self.outcome: Outcome = "unknown"  # it was acknowledged, and its effect was not seen
         self.seen: Form = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
         self.seen["audit_number"] = done.audit_number
 
