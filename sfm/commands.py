@@ -129,6 +129,8 @@ class _Attempt:
     asked: Mapping[str, Any]
     unit: MiniMate | None = None
     sent_before: int = 0
+    begun: int | None = None
+    """Number of the entry of the audit log that began it."""
 
     def begin(self, unit: MiniMate) -> None:
         self.unit, self.sent_before = unit, unit.commands_sent
@@ -190,7 +192,10 @@ class Commands:
             NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
+        order: list[tuple[Owner, _Attempt]] = []
+
         async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            order.append((owner, attempt))
             await self._switch(owner, attempt, lambda unit: unit.start_monitoring())
             return "done", {}
 
@@ -199,7 +204,15 @@ class Commands:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
         if followed.detail["monitoring"] is False:
-            raise NotMonitoringError(followed)
+            # Its end in the log is the acknowledgement; what was seen since is one more entry.
+            owner, attempt = order[0]
+            seen = self._note(owner, attempt, "done", attempt.begun, "unknown", followed.detail)
+            try:
+                number = await _to_its_end(asyncio.create_task(seen))
+            except (StoreError, RestingError) as error:
+                log.error("audit_not_written", command=attempt.command, error=str(error))
+                number = None
+            raise NotMonitoringError(dataclasses.replace(followed, audit_number=number))
         return followed
 
     async def stop_monitoring(
@@ -542,7 +555,7 @@ class Commands:
             self._note(owner, attempt, "begun", None, "begun", attempt.asked)
         )
         try:
-            begun = await _to_its_end(noting)
+            begun = attempt.begun = await _to_its_end(noting)
             outcome, detail = await act(owner, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
@@ -584,7 +597,7 @@ class Commands:
         self,
         owner: Owner,
         attempt: _Attempt,
-        phase: Literal["begun", "ended"],
+        phase: Literal["begun", "ended", "done"],
         of: int | None,
         outcome: Literal["begun", "done", "refused", "failed", "unknown"],
         detail: Mapping[str, Any],
