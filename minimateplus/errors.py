@@ -59,7 +59,14 @@ __all__ = [
 
 
 class MiniMateError(Exception):
-    """Anything that went wrong with a unit, the road to it, or our own use of them."""
+    """
+    Anything that went wrong with a unit, the road to it, or our own use of them.
+
+    ``diagnosis`` is the name of the cause, where the bytes prove one (``minimateplus.link.
+    diagnosis``).
+    """
+
+    diagnosis: str | None = None
 
 
 class LinkError(MiniMateError):

@@ -57,6 +57,11 @@ class RecordingSetup:
     operator: str | None
     location: str | None
     notes: str | None
+    note_titles: dict[str, str] | None = None
+    """
+    Titles that were edited on the unit, by the name of the text they precede; ``None``: none. One
+    whose place the block does not show is under ``unknown``; the text behind it is not read.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

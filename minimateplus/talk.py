@@ -19,13 +19,13 @@ places of one frame may pass for truth. Damage in one place cannot.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Self, TypeVar
 
 from minimateplus.errors import (
+    ConnectError,
     DeadlineError,
     DuplicateReplyError,
     KeyChainError,
@@ -33,12 +33,14 @@ from minimateplus.errors import (
     LinkClosedError,
     LocalProtocolError,
     MemoryChangedError,
+    MiniMateError,
     NoSuchEventError,
     RemoteProtocolError,
     ReplyTimeoutError,
     UnitError,
 )
-from minimateplus.link import Deadlines, Link, open_link
+from minimateplus.link import Deadlines, Link, diagnosis, open_link
+from minimateplus.link.diagnosis import Diagnosis
 from minimateplus.model import StorageRange
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
@@ -49,9 +51,6 @@ MAX_RUBBISH_BYTES = 1 << 16
 """Bytes that belong to no frame after which an exchange is given up at once."""
 MAX_LEFTOVER_FRAMES = 32
 """Frames of earlier sessions that one exchange of the start-up skips before it is given up."""
-
-_KNOWN_TEXT = re.compile(rb"Operating System|RING|CONNECT[ 0-9]*|[A\r\n]")
-"""What units and modems say before a unit answers: no sign of a wrong far end."""
 
 T = TypeVar("T")
 
@@ -246,6 +245,9 @@ class Talk:
                     if reply.sub == reply_sub(command.sub) and not (began_before and is_whole):
                         break
                     began_before = False
+                    found = diagnosis.diagnose_reply_sub(reply.sub, reply_sub(command.sub))
+                    if found is not None:
+                        raise self._diagnosed(command, found)
                     self._refuse_frame(reply, f"while {command.sub:02X} was open")
                     leftovers += 1
                     if leftovers > MAX_LEFTOVER_FRAMES:
@@ -254,7 +256,14 @@ class Talk:
                             f"{leftovers} frames of other commands, the last {reply.sub:02X}"
                         )
         except TimeoutError as error:
-            raise self._why_no_reply(command) from error
+            raise self._why_no_reply(request, command) from error
+        except LinkClosedError as error:
+            found = diagnosis.diagnose_text(self._text_so_far())
+            if found is None and not self.answers:
+                found = diagnosis.diagnose_hang_up(error)
+            if found is None:
+                raise
+            raise self._diagnosed(command, found) from error
         self.answers += 1
         came_before = _digest(reply) in self._received
         if came_before and not self._is_awake:
@@ -320,30 +329,60 @@ class Talk:
                 "what answers there is no MiniMate Plus"
             )
 
-    def _why_no_reply(self, command: Command) -> ReplyTimeoutError | RemoteProtocolError:
+    def _why_no_reply(self, request: Frame, command: Command) -> MiniMateError:
         """Tell silence from rubbish: after the deadline only what came in between can say it."""
         asked = f"{command.name} ({command.sub:02X})"
         waited = f"{self._deadlines.reply_s:g} s"
         reader = self._reader
         if reader.broken_frames:
+            length = None if command.sub == commands.POLL.sub else request.length
+            if request.payload:
+                length = 0
+            found = diagnosis.diagnose_reply(
+                reader.first_broken, reply_sub(command.sub), length
+            ) or diagnosis.diagnose_text(self._text_so_far())
+            if found is not None:
+                return self._diagnosed(command, found)
             return RemoteProtocolError(
                 f"{self.name}: {asked} was answered only by broken frames for {waited}; "
                 "is another program on the line, or the baud rate wrong?"
             )
-        came = (reader.rubbish + _without_start(reader.pending)).removeprefix(self._held_before)
-        rubbish = _KNOWN_TEXT.sub(b"", came)
-        if rubbish:
+        came = self._text_so_far()
+        sent = encode_request(command.sub, request.length, request.params, request.payload)
+        if (found := diagnosis.diagnose_text(came, sent)) is not None:
+            return self._diagnosed(command, found)
+        if rubbish := diagnosis.without_modem_text(came):
             return RemoteProtocolError(
                 f"{self.name}: {asked} was answered by {rubbish[:24]!r} and no frame in {waited}; "
                 "what answers there is no MiniMate Plus"
             )
         return ReplyTimeoutError(f"{self.name}: no answer to {asked} within {waited}")
 
+    def _text_so_far(self) -> bytes:
+        """Return the first bytes that came since the request and belong to no frame."""
+        came = self._reader.rubbish + _without_start(self._reader.pending)
+        return came.removeprefix(self._held_before)
+
+    def _diagnosed(self, command: Command, found: Diagnosis) -> MiniMateError:
+        """Return the error of a cause that the bytes prove: who is to blame decides its class."""
+        classes = {"refused": ConnectError, "lost": LinkClosedError}
+        class_ = classes.get(found.class_, RemoteProtocolError)
+        came = self._text_so_far().replace(b"\r\n", b"")[:24]
+        shown = f" (It begins with {came!r}.)" if came and found.class_ != "damaged" else ""
+        error = class_(f"{self.name}: {command.name} ({command.sub:02X}): {found}{shown}")
+        error.diagnosis = found.name
+        return error
+
     def _check_reply(self, request: Frame, reply: Frame) -> None:
         """Hold a reply against its request: echoes, and as many bytes as were asked for."""
         # A 0A probe's reply carries the record's length among its parameters; its key is the echo.
         part = slice(4, 8) if request.sub == commands.RECORD_HEADER.sub else slice(None)
         echo, asked = reply.params[part], request.params[part]
+        wanted = 0 if request.payload else request.length
+        tail_bytes = len(request.params) + wanted
+        found = diagnosis.diagnose_reply_length(reply.params + reply.payload, tail_bytes)
+        if found is not None and request.sub != commands.POLL.sub:
+            raise self._diagnosed(commands.COMMANDS[request.sub], found)
         if echo != asked and any(echo):
             raise LineSharedError(
                 f"{self.name}: Another program is using this unit's line. Close it, then try "
@@ -351,7 +390,6 @@ class Talk:
                 f"{echo.hex()}.)"
             )
         # What POLL's answer holds is unknown, its length included.
-        wanted = 0 if request.payload else request.length
         if request.sub != commands.POLL.sub and len(reply.payload) != wanted:
             raise RemoteProtocolError(
                 f"{self.name}: asked {request.sub:02X} for {wanted} bytes, got {len(reply.payload)}"

@@ -27,6 +27,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -54,7 +55,7 @@ from sfm.progress import report_step
 from sfm.store import StoreError
 from sfm.store.audit import AuditEntry
 
-__all__ = ["By", "Commands", "Done", "Outcome", "RefusedError"]
+__all__ = ["By", "Commands", "Done", "NotMonitoringError", "Outcome", "RefusedError"]
 
 T = TypeVar("T")
 
@@ -107,6 +108,21 @@ class Done:
     detail: Form = field(default_factory=dict)
 
 
+class NotMonitoringError(Exception):
+    """A unit acknowledged a start of monitoring, and then did not monitor. ``seen`` is what was."""
+
+    def __init__(self, done: Done) -> None:
+        waited_s = done.detail.get("waited_s")
+        super().__init__(
+            f"{done.conn_key}: unit {done.serial} acknowledged the start and does not monitor "
+            f"{waited_s:g} s later; its sensor check may have failed: look at its display, then "
+            "start it again"
+        )
+        self.outcome: Outcome = "unknown"  # it was acknowledged, and its effect was not seen
+        self.seen: Form = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
+        self.seen["audit_number"] = done.audit_number
+
+
 @dataclass(slots=True)
 class _Attempt:
     """One command under way: what was asked, whom it reached, whether anything went out."""
@@ -116,6 +132,8 @@ class _Attempt:
     asked: Mapping[str, Any]
     unit: MiniMate | None = None
     sent_before: int = 0
+    begun: int | None = None
+    """Number of the entry of the audit log that began it."""
 
     def begin(self, unit: MiniMate) -> None:
         self.unit, self.sent_before = unit, unit.commands_sent
@@ -161,7 +179,9 @@ class Commands:
 
     # --- monitoring -----------------------------------------------------------------------------
 
-    async def start_monitoring(self, address: Address, by: By, *, follow: bool = True) -> Done:
+    async def start_monitoring(
+        self, address: Address, by: By, *, follow: bool = True, report: Report | None = None
+    ) -> Done:
         """
         Start monitoring; follow the sensor check of about 40 s, as steps of progress.
 
@@ -169,14 +189,34 @@ class Commands:
             address: of the unit.
             by: who wants it.
             follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
+            report: is given each step, besides those who follow the unit's progress.
+
+        Raises:
+            NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
+        order: list[tuple[Owner, _Attempt]] = []
+
         async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            order.append((owner, attempt))
             await self._switch(owner, attempt, lambda unit: unit.start_monitoring())
             return "done", {}
 
         done = await self._ordered(address, by, "monitor_start", {}, act)
-        return await self._followed(address, done, self._sensor_check) if follow else done
+        if not follow:
+            return done
+        followed = await self._followed(address, done, partial(self._sensor_check, report=report))
+        if followed.detail["monitoring"] is False:
+            # Its end in the log is the acknowledgement; what was seen since is one more entry.
+            owner, attempt = order[0]
+            seen = self._note(owner, attempt, "done", attempt.begun, "unknown", followed.detail)
+            try:
+                number = await _to_its_end(asyncio.create_task(seen))
+            except (StoreError, RestingError) as error:
+                log.error("audit_not_written", command=attempt.command, error=str(error))
+                number = None
+            raise NotMonitoringError(dataclasses.replace(followed, audit_number=number))
+        return followed
 
     async def stop_monitoring(
         self, address: Address, by: By, *, follow: bool = True, unheard: bool = False
@@ -239,20 +279,17 @@ class Commands:
         took_s = round(done.took_s + self._clock() - began, 3)
         return dataclasses.replace(done, detail=detail, took_s=took_s)
 
-    async def _sensor_check(self, address: Address) -> Form:
+    async def _sensor_check(self, address: Address, report: Report | None = None) -> Form:
         """Look every 5 s whether the unit monitors, for at most 60 s."""
         began = self._clock()
         while True:
             await self._sleep(POLL_CHECK_S)
             found = await self._look_once(address)
             waited_s = self._clock() - began
-            self._report_check(
-                address,
-                "step",
-                what="s of the sensor check",
-                done=round(min(waited_s, SENSOR_CHECK_S), 1),
-                total=SENSOR_CHECK_S,
-            )
+            what, done_s = "s of the sensor check", round(min(waited_s, SENSOR_CHECK_S), 1)
+            self._report_check(address, "step", what=what, done=done_s, total=SENSOR_CHECK_S)
+            if report is not None:
+                report(what, done_s, SENSOR_CHECK_S)
             if found["monitoring"] or waited_s >= GIVE_UP_CHECK_S:
                 self._report_check(address, "done")
                 return found | {"waited_s": round(waited_s, 1)}
@@ -549,7 +586,7 @@ class Commands:
             self._note(owner, attempt, "begun", None, "begun", attempt.asked)
         )
         try:
-            begun = await _to_its_end(noting)
+            begun = attempt.begun = await _to_its_end(noting)
             outcome, detail = await act(owner, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
@@ -591,7 +628,7 @@ class Commands:
         self,
         owner: Owner,
         attempt: _Attempt,
-        phase: Literal["begun", "ended"],
+        phase: Literal["begun", "ended", "done"],
         of: int | None,
         outcome: Literal["begun", "done", "refused", "failed", "unknown"],
         detail: Mapping[str, Any],

@@ -71,6 +71,12 @@ class Flight(Generic[T]):
     """Set when it departs, or will never."""
     task: asyncio.Task[T] = field(init=False, repr=False)
 
+    def report(self, step: Progress) -> None:
+        """Note how far the read is, for those who wait for it."""
+        self.progress = step
+        if self.notify is not None:
+            self.notify(step)
+
 
 Read = Callable[[Flight[T]], Awaitable[T]]
 

@@ -106,8 +106,63 @@ def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInf
         "clock_offset_s": _rounded(offset_s, 1),
         "clock_drift_s": _rounded(drift_s, 1),
         "clock_zone": None if zone is None else zone.key,
+        "clock_sentence": _clock_sentence(clock_unit, offset_s, drift_s, zone),
         "clock_settable": False,
     }
+
+
+NEVER_SET_BEFORE_YEAR = 2000
+"""A unit whose clock was never set, or whose clock battery was disconnected, starts in 1995 [C]."""
+NEAR_ONE_HOUR_S = 120.0
+
+
+def _clock_sentence(
+    clock_unit: datetime | None,
+    offset_s: float | None,
+    drift_s: float | None,
+    zone: ZoneInfo | None,
+) -> str | None:
+    """Return what a person should know of the unit's clock; ``None``: it was not compared."""
+    if clock_unit is None or offset_s is None or drift_s is None:
+        return None
+    shows = f"it shows {clock_unit.isoformat(sep=' ', timespec='seconds')}"
+    set_it = "Set it at the unit's keypad."
+    if clock_unit.year < NEVER_SET_BEFORE_YEAR:
+        return f"The clock was never set, or lost its battery: {shows}. {set_it}"
+    off = f"{_span(abs(drift_s))} {'ahead' if drift_s > 0 else 'behind'}"
+    if zone is None and abs(offset_s) <= WIDEST_ZONE_S + QUARTER_S / 2:
+        ignoring = "ignoring the time-zone offset (zone unknown; set SFM_SITE_ZONES)"
+        is_right = abs(drift_s) < CLOCK_STEP_S
+        return f"The clock is {'right' if is_right else off}, {ignoring}."
+    against = f"in zone {zone.key}" if zone else "of UTC, more than any time zone"
+    if abs(drift_s) < CLOCK_STEP_S:
+        return f"The clock is right to the second {against}."
+    if zone is not None and abs(abs(drift_s) - 3600.0) <= NEAR_ONE_HOUR_S:
+        return (
+            f"The clock is {off} {against}: {shows}. At one hour, summer time was probably not "
+            "changed at the unit, or SFM_SITE_ZONES names another zone."
+        )
+    is_far = abs(drift_s) >= 60.0
+    return f"The clock is {off} {against}" + (f": {shows}. {set_it}" if is_far else ".")
+
+
+CLOCK_STEP_S = 1.5
+"""A drift below this cannot be seen: the unit's clock has steps of 1 s, the link adds its delay."""
+
+
+def _span(seconds: float) -> str:
+    """Return a span of time in the unit of measure in which a person would name it."""
+    spans = (
+        (365.2425 * 86400.0, "years"),
+        (86400.0, "days"),
+        (3600.0, "h"),
+        (60.0, "min"),
+    )
+    for length_s, name in spans:
+        # "90 min" rather than "1.5 h"; but 1.0 h is told as such.
+        if seconds >= length_s * (2.0 if name in ("days", "min") else 0.95):
+            return f"{seconds / length_s:.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def call_home_form(call_home: CallHome) -> Form:

@@ -459,6 +459,7 @@ class Gateway:
             if not flight.readers:
                 raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
             report_step(owner.progress, "begun", thing=name, forced=True)
+            owner.line.on_wait = lambda step: report(step.what, step.done, step.total)
             try:
                 done = await act(owner, report)
             except Exception as error:
@@ -643,9 +644,10 @@ class Gateway:
             line = Line(
                 address,
                 self._connect,
-                self.settings.keep_open_s,
+                self.settings.keep_open_s_of(address),
                 self._connect_unheard,
                 partial(self._conversations_for, address),
+                silent_limit_s=2 * self.settings.reply_s,
             )
             departures = Departures(
                 line.lock,
@@ -842,6 +844,7 @@ class Gateway:
                 owner.progress, "step", thing=name, what=step.what, done=step.done, total=step.total
             )
             report_step(owner.progress, "begun", thing=name, forced=flight.forced)
+            owner.line.on_wait = flight.report
             try:
                 reading = await read(flight)
             except Exception as error:

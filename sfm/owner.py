@@ -1102,14 +1102,16 @@ class Owner:
         """Say something over the line, and write the bill on what it brings."""
         began, spent = self._clock(), self.line.exchanges
         try:
-            reading = await self.converse(say)
+            reading = await self.converse(say, is_read=True)
         except DuplicateReplyError as error:
             log.info("read_tried_once_more", unit=self.conn_key, reason=str(error))
-            reading = await self.converse(say)
+            reading = await self.converse(say, is_read=True)
         took_s = self._clock() - began
         return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
 
-    async def converse(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+    async def converse(
+        self, say: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
+    ) -> T:
         """Return what ``say`` brings over the line; whoever calls holds it. See ``Line.talk``."""
         began = self._clock()
 
@@ -1118,7 +1120,7 @@ class Owner:
             return await say(unit)
 
         try:
-            result = await self.line.talk(say_to)
+            result = await self.line.talk(say_to, is_read=is_read)
         except ListIncompleteError as error:
             # The unit was read, and the next read goes on: it need not be left alone.
             log.warning("walk_cut", unit=self.conn_key, serial=self.serial, error=str(error))
@@ -1244,12 +1246,4 @@ def _follows(
 
 def _reporter(flight: Flight[Reading] | None) -> Callable[[Progress], None] | None:
     """Return what writes progress on a flight, for whoever waits for it."""
-    if flight is None:
-        return None
-
-    def report(progress: Progress) -> None:
-        flight.progress = progress
-        if flight.notify is not None:
-            flight.notify(progress)
-
-    return report
+    return None if flight is None else flight.report

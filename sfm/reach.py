@@ -76,7 +76,9 @@ _WITH_IPV4_LAST: tuple[ipaddress.IPv6Network, ...] = tuple(
 """Prefixes behind which the last 32 bits are an IPv4 address."""
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _ISATAP = frozenset((0x00005EFE, 0x02005EFE))
-_RFC2217 = re.compile(r"rfc2217://(?P<host>\[[^\]]+\]|[^:/?#@]+):(?P<port>\d{1,5})/?", re.I)
+_RFC2217 = re.compile(
+    r"(?P<scheme>rfc2217|telnet)://(?P<host>\[[^\]]+\]|[^:/?#@]+):(?P<port>\d{1,5})/?", re.I
+)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _COM = re.compile(r"COM\d{1,3}", re.I)
 
@@ -286,7 +288,7 @@ class Reach:
         port = int(served["port"])
         found = await self._one(address, served["host"].strip("[]"), port)
         host = f"[{found}]" if ":" in found else found
-        return replace(address, target=f"rfc2217://{host}:{port}")
+        return replace(address, target=f"{served['scheme'].lower()}://{host}:{port}")
 
     async def _one(self, address: Address, host: str, port: int) -> str:
         if _literal(host) is not None:

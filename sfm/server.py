@@ -21,6 +21,7 @@ from sfm.api.archive import archive
 from sfm.api.commands import commands
 from sfm.api.guard import AT_THE_DOOR, Guard
 from sfm.api.hits import HitLayer
+from sfm.api.operations import operations
 from sfm.api.routing import described_problems
 from sfm.api.sessions import Sessions
 from sfm.api.statistics import Statistics
@@ -31,13 +32,23 @@ from sfm.gateway import Gateway
 from sfm.keeper import Keeper, boot_id
 from sfm.live_cache import LiveCache
 from sfm.logs import ClientLog
+from sfm.operations import Operations
 from sfm.reach import Reach
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
 
 __all__ = ["app", "build_app", "keeper_of"]
 
-ROUTERS = (routers.health, routers.device, routers.cache, commands, archive, accounts, web)
+ROUTERS = (
+    routers.health,
+    routers.device,
+    routers.cache,
+    commands,
+    operations,
+    archive,
+    accounts,
+    web,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -94,11 +105,23 @@ def build_app(
         )
         gateway = Gateway(cache, settings, keeper=keeper_of(settings), reach=reach)
 
+    under_way = Operations(
+        gateway.keeper,
+        wall=lambda: datetime.now(UTC),
+        new_id=partial(secrets.token_hex, 16),
+        describe=problems.problem_form,
+    )
+
+    def end_streams() -> None:
+        gateway.end_streams()
+        under_way.end_streams()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.keeper.start()
-        with ending_streams_first(gateway):
+        with ending_streams_first(end_streams):
             yield
+        await under_way.close()
         await gateway.close()
 
     application = Application(
@@ -114,6 +137,7 @@ def build_app(
     )
     application.state.gateway = gateway
     application.state.commands = Commands(gateway)
+    application.state.operations = under_way
     application.state.web = WebFiles()
     application.state.list_ports = list_ports
     application.state.statistics = Statistics(gateway)

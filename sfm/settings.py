@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from minimateplus.link import Address, Deadlines, parse_address
@@ -36,6 +36,13 @@ class Settings(BaseSettings):
             description="How long a link stays open after a read, so that a burst shares it, s.",
         ),
     ] = 5.0
+    keep_open_s_by_address: Annotated[
+        dict[str, Annotated[float, Field(ge=0)]],
+        Field(
+            description="The same of single addresses, or of names of SFM_UNITS, as JSON: "
+            '{"tcp://10.0.0.5:12345": 60}. For a modem that frees its one line late.',
+        ),
+    ] = {}
     status_ttl_s: Annotated[
         float,
         Field(gt=0, description="How long a monitor status is served, from its read's start, s."),
@@ -172,6 +179,23 @@ class Settings(BaseSettings):
         if value is not None:
             Reach(value)
         return value
+
+    @model_validator(mode="after")
+    def _name_addresses(self) -> Self:
+        for name in self.keep_open_s_by_address:
+            if name not in self.units:
+                try:
+                    parse_address(name)
+                except ValueError as error:
+                    raise ValueError(f"keep_open_s_by_address: {error}") from error
+        return self
+
+    def keep_open_s_of(self, address: Address) -> float:
+        """How long the link to ``address`` stays open after a read, s."""
+        for name, keep_open_s in self.keep_open_s_by_address.items():
+            if parse_address(self.units.get(name, name)) == address:
+                return keep_open_s
+        return self.keep_open_s
 
     @property
     def registered(self) -> dict[str, Address]:

@@ -120,13 +120,24 @@ def info_view(body: Body) -> RenderableType:
                 f"alarm {number(setup['mic_alarm_psi'], 'psi', 4)}",
             ),
             ("Setup", text(setup["setup_name"])),
-            ("Project", text(setup["project"])),
-            ("Client", text(setup["client"])),
-            ("Operator", text(setup["operator"])),
-            ("Location", text(setup["location"])),
-            ("Notes", text(setup["notes"])),
+            (_titled(setup, "project"), text(setup["project"])),
+            (_titled(setup, "client"), text(setup["client"])),
+            (_titled(setup, "operator"), text(setup["operator"])),
+            (_titled(setup, "location"), text(setup["location"])),
+            (_titled(setup, "notes"), text(setup["notes"])),
+            *(
+                [("A title met on the unit", f'"{title}": which text it names is unknown')]
+                if (title := (setup.get("note_titles") or {}).get("unknown"))
+                else []
+            ),
         ]
     )
+
+
+def _titled(setup: Body, name: str) -> str:
+    """Return the name of a text, with its title on the unit where that was edited."""
+    title = (setup.get("note_titles") or {}).get(name)
+    return name.capitalize() + (f' ("{title}" on the unit)' if title else "")
 
 
 def events_view(body: Body) -> RenderableType:
@@ -261,12 +272,9 @@ def _word(value: Any) -> str:
 
 
 def _drift(body: Body) -> str:
-    """Say how far the unit's clock is off, against what, and that nobody can set it from here."""
-    drift_s, zone = body.get("clock_drift_s"), body.get("clock_zone")
-    if drift_s is None:
-        return UNKNOWN
-    against = zone or "the nearest quarter of an hour; its zone is not set (SFM_SITE_ZONES)"
-    return f"{drift_s:+.0f} s against {against}; it cannot be set over the wire"
+    """Return how far the unit's clock is off, and that nobody can set it from here."""
+    sentence = body.get("clock_sentence")
+    return f"{sentence} It cannot be set over the wire." if sentence else UNKNOWN
 
 
 SPARKS = "▁▂▃▄▅▆▇█"

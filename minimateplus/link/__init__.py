@@ -8,6 +8,7 @@ Links: opaque bytes over a road. Every one of them is a ``Link``; nothing above 
 ``serial:PORT[:BAUD]``          a serial port; 38400 baud, 8N1, no flow control
 ``/dev/ttyUSB0``, ``COM3``      the same, at 38400 baud
 ``rfc2217://HOST:PORT``         a serial port behind an RFC 2217 server
+``telnet://HOST:PORT``          the Telnet port of a serial server, with the server's own speed
 ``replay:FILE``                 a recorded conversation (docs/capture-format.md)
 ==============================  ===========================================================
 

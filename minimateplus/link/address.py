@@ -9,8 +9,9 @@ from dataclasses import dataclass
 DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38400
 
-_DEVICE = re.compile(r"/dev/.|COM\d+$|rfc2217://.", re.IGNORECASE)
-_RFC2217_WITH_BAUD = re.compile(r"rfc2217://.*:\d+:\d+", re.IGNORECASE)
+_DEVICE = re.compile(r"/dev/.|COM\d+$|(?:rfc2217|telnet)://.", re.IGNORECASE)
+_SERVED = re.compile(r"(?:rfc2217|telnet):", re.IGNORECASE)
+_SERVED_WITH_BAUD = re.compile(r"(?:rfc2217|telnet)://.*:\d+:\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def parse_address(text: str) -> Address:
         rest = rest.removeprefix("//")
         port, _, baud = rest.rpartition(":")
         # Of rfc2217://HOST:PORT the last number is no baud.
-        is_port_of_host = rest.lower().startswith("rfc2217:") and not _RFC2217_WITH_BAUD.match(rest)
+        is_port_of_host = _SERVED.match(rest) and not _SERVED_WITH_BAUD.match(rest)
         if port and baud.isdecimal() and not is_port_of_host:
             return _serial(port, int(baud))
         if rest:
@@ -92,7 +93,8 @@ def parse_address(text: str) -> Address:
         return _serial(text, DEFAULT_BAUD)
     raise ValueError(
         f"cannot read {text!r} as the address of a unit: expected tcp://HOST:PORT, "
-        "serial:PORT:BAUD, /dev/ttyUSB0, COM3, rfc2217://HOST:PORT or replay:FILE"
+        "serial:PORT:BAUD, /dev/ttyUSB0, COM3, rfc2217://HOST:PORT, telnet://HOST:PORT or "
+        "replay:FILE"
     )
 
 

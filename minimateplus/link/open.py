@@ -9,6 +9,7 @@ from minimateplus.link.deadlines import Deadlines
 from minimateplus.link.link import Link
 from minimateplus.link.serial import open_serial
 from minimateplus.link.tcp import open_tcp
+from minimateplus.link.telnet import open_telnet
 
 
 async def open_link(address: str | Address, deadlines: Deadlines | None = None) -> Link:
@@ -28,4 +29,6 @@ async def open_link(address: str | Address, deadlines: Deadlines | None = None) 
         return await open_tcp(address, deadlines)
     if address.kind == "replay":
         return open_replay(address.target)
+    if address.target.lower().startswith("telnet://"):
+        return await open_telnet(address, deadlines)
     return await open_serial(address, deadlines)

@@ -8,6 +8,7 @@ import socket
 from minimateplus.errors import ConnectError, ConnectTimeoutError
 from minimateplus.link.address import Address
 from minimateplus.link.deadlines import Deadlines
+from minimateplus.link.diagnosis import SIGNATURES, diagnose_connect_error
 from minimateplus.link.stream import FOREIGN_ERRORS, StreamLink
 
 KEEPALIVE_IDLE_S = 10
@@ -28,27 +29,34 @@ async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
         async with asyncio.timeout(deadlines.connect_s):
             reader, writer = await asyncio.open_connection(address.target, address.number)
     except TimeoutError as error:
-        raise ConnectTimeoutError(
-            f"{address}: no answer within {deadlines.connect_s:g} s; "
-            "is the modem powered and the address right?"
-        ) from error
+        if error.errno is not None:  # the system's own, before ours
+            raise _refusal(address, error) from error
+        found = SIGNATURES["timed-out"]
+        refusal = ConnectTimeoutError(
+            f"{address}: no answer within {deadlines.connect_s:g} s. {found.advice}"
+        )
+        refusal.diagnosis = found.name
+        raise refusal from error
     except (UnicodeError, *FOREIGN_ERRORS) as error:
-        raise ConnectError(f"{address}: {_reason(error)}") from error
+        raise _refusal(address, error) from error
     try:
         notice_half_open(writer)
     except OSError as error:
         # The far end was gone before the socket could be set up.
         writer.transport.abort()
-        raise ConnectError(f"{address}: {_reason(error)}") from error
+        raise _refusal(address, error) from error
     return StreamLink(str(address), reader, writer)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; nothing listens there, or the unit is busy with another caller"
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return "the host name does not resolve; check its spelling"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _refusal(address: Address, error: Exception) -> ConnectError:
+    """Return why no connection came about, as an error for people."""
+    if (found := diagnose_connect_error(error)) is None:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return ConnectError(f"{address}: {reason}")
+    class_ = ConnectTimeoutError if found.name == "timed-out" else ConnectError
+    refusal = class_(f"{address}: {found}")
+    refusal.diagnosis = found.name
+    return refusal
 
 
 def notice_half_open(writer: asyncio.StreamWriter) -> None:

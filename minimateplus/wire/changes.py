@@ -162,7 +162,8 @@ def _changed(
         spans = spans_of(block, name, value)
         if spans is None or (before is None and not isinstance(value, str)):
             raise NotWritableError(
-                f"{unit}: its settings do not show where {name} lies; nothing was written"
+                f"{unit}: its settings do not show where {name} lies{_met(now, name)}; nothing was "
+                "written"
             )
         told = []
         for at, new in spans.items():
@@ -171,6 +172,16 @@ def _changed(
         changes.append(FieldChange(field=name, before=before, after=value, spans=tuple(told)))
     _check_reading(parse(bytes(out)), now, {c.field: c.after for c in changes}, unit)
     return bytes(out), tuple(changes)
+
+
+def _met(now: object, name: str) -> str:
+    """Return which edited title was met in place of the usual one, for a message."""
+    if name not in layouts.SETUP_TEXTS or not isinstance(now, RecordingSetup):
+        return ""
+    usual = layouts.SETUP_TEXTS[name].decode("ascii")
+    met = ", ".join(f'"{title}"' for title in (now.note_titles or {}).values())
+    instead = f"; the unit has the title {met}" if met else ""
+    return f' (no title "{usual}"{instead}: titles can be edited at the unit)'
 
 
 def _check_reading(new: Any, old: Any, changed: Mapping[str, Any], unit: str) -> None:
@@ -256,12 +267,8 @@ def _text_span(block: bytes, name: str, value: str) -> Spans | None:
     A value starts as far behind its label as those of the other labels do, and may be as long as
     the shortest room that any of them has, up to the next label.
     """
-    labels = {
-        other: at
-        for other, label in layouts.SETUP_TEXTS.items()
-        if (at := layouts.find_label(block, label)) is not None
-    }
-    found = {o: layouts.find_text(block, layouts.SETUP_TEXTS[o]) for o in labels}
+    labels = {other: one.at for other, one in layouts.find_note_fields(block).items()}
+    found = layouts.find_texts(block)
     shifts = {text.start - labels[other] for other, text in found.items() if text is not None}
     if name not in labels or len(shifts) != 1:
         return None

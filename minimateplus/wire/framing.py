@@ -169,6 +169,8 @@ class FrameReader:
         """The first of those bytes, for a message that shows what came instead."""
         self.broken_frames = 0
         """Frames whose checksum was wrong or that had no end within the limit."""
+        self.first_broken = b""
+        """The wire bytes of the first frame whose checksum was wrong, without its end byte."""
 
     @property
     def pending(self) -> bytes:
@@ -217,6 +219,7 @@ class FrameReader:
         if (frame := _decode(raw[_ENVELOPE_BYTES:])) is not None:
             return frame
         self.broken_frames += 1
+        self.first_broken = self.first_broken or raw
         for start in list(self._start.finditer(raw, 1))[: -_MAX_RESCANS - 1 : -1]:
             if (frame := _decode(raw[start.start() + _ENVELOPE_BYTES :])) is not None:
                 self._skip(raw[: start.start()])

@@ -437,6 +437,94 @@ def find_label(payload: bytes, label: bytes) -> int | None:
     return match.start() if match else None
 
 
+class NoteField(NamedTuple):
+    """A text field of 1A: where its title stands, and the title as it is."""
+
+    at: int
+    title: bytes
+
+
+UNKNOWN_TITLE = "unknown"
+"""The name of a title whose text field the block does not show."""
+
+_RUN = re.compile(rb"[\x20-\x7e]+")
+_TITLE_BYTES = 22
+
+
+def find_note_fields(block: bytes) -> dict[str, NoteField]:
+    """
+    Return the text fields of 1A, those with titles that were edited on the unit included.
+
+    Two known titles or more show the distance from one field to the next, if all agree on it; a
+    field between or beside them then starts at its own multiple of it. What stands there is its
+    title if it is a short text with nothing before it and a null behind. [I: equal distances]
+    """
+    names = list(SETUP_TEXTS)
+    found = {
+        name: NoteField(at, label)
+        for name, label in SETUP_TEXTS.items()
+        if (at := find_label(block, label)) is not None
+    }
+    if len(found) == len(names) or len(found) < 2:
+        return found
+    places = [(names.index(name), one.at) for name, one in found.items()]
+    first, start = places[0]
+    strides = {(at - start) / (number - first) for number, at in places[1:]}
+    stride = strides.pop()
+    if strides or stride <= _TITLE_BYTES or stride != int(stride):
+        return found
+    for number, name in enumerate(names):
+        at = start + (number - first) * int(stride)
+        title = _title_at(block, at)
+        if name not in found and title is not None:
+            found[name] = NoteField(at, title)
+    return found
+
+
+def _title_at(block: bytes, at: int) -> bytes | None:
+    """Return the title that starts exactly there; a value that fills its field may end before."""
+    match = _RUN.match(block, at) if at > 0 else None
+    is_title = (
+        match is not None
+        and match.end() - at < _TITLE_BYTES
+        and block[match.end() :].startswith(b"\0")
+    )
+    return match.group() if match is not None and is_title else None
+
+
+def find_texts(block: bytes) -> dict[str, Text | None]:
+    """Return the texts of 1A by name; ``None``: empty, or its field is not shown."""
+    fields = find_note_fields(block)
+    texts: dict[str, Text | None] = dict.fromkeys(SETUP_TEXTS)
+    for name, one in fields.items():
+        # Up to the next field: a text that fills its own runs on into a title.
+        end = min((other.at for other in fields.values() if other.at > one.at), default=None)
+        found = find_text(block[one.at : end], one.title)
+        texts[name] = None if found is None else Text(one.at + found.start, found.text)
+    return texts
+
+
+def note_titles(block: bytes) -> dict[str, str] | None:
+    """
+    Return the titles that are not the usual ones, by the name of their text; ``None``: none.
+
+    Of those whose place nothing shows, the first is under ``unknown``.
+    """
+    fields = find_note_fields(block)
+    edited = {
+        name: one.title.decode("ascii")
+        for name, one in fields.items()
+        if one.title != SETUP_TEXTS[name]
+    }
+    if len(fields) < len(SETUP_TEXTS):
+        places = {one.at for one in fields.values()}
+        for match in re.finditer(rb"(?<![\x20-\x7e])[\x20-\x7e]{2,21}:(?=\0)", block):
+            if match.start() not in places:
+                edited[UNKNOWN_TITLE] = match.group().decode("ascii")
+                break
+    return edited or None
+
+
 def text_after(payload: bytes, label: bytes) -> str | None:
     """
     Return the text that belongs to a label of 0C or 1A, ``None`` when it is empty or not there.
@@ -592,7 +680,7 @@ def parse_setup(block: bytes) -> RecordingSetup:
     for match in re.finditer(CHANNELS[-1].encode(), block):
         found = _levels(block, match.start(), MIC_UNIT_TEXT, TRIGGER_BEFORE_MIC_TEXT, 10.0)
         mic = max(mic, found, key=_Levels.known)
-    texts = {name: find_text(block, label) for name, label in SETUP_TEXTS.items()}
+    texts = find_texts(block)
     values = {found.start for found in texts.values() if found}
     names = (m for m in _SETUP_NAME.finditer(block) if m.start() not in values)
     name = next(names, None)
@@ -612,6 +700,7 @@ def parse_setup(block: bytes) -> RecordingSetup:
         mic_alarm_psi=mic.alarm,
         setup_name=name.group().decode("ascii").strip() if name else None,
         **{field: found.text if found else None for field, found in texts.items()},
+        note_titles=note_titles(block),
     )
 
 

@@ -211,6 +211,24 @@ class MonitorOut(CommandOut):
     told: str | None = None
 
 
+class OperationOut(BaseModel):
+    """Long work that was answered with 202: how far it is, and how it ended."""
+
+    id: str
+    kind: str
+    unit: str = Field(description="Connection key.")
+    begun_at: str = Field(description="UTC, by the relay's clock.")
+    ended_at: str | None = Field(description="UTC; null: it is running.")
+    state: Literal["running", "done", "failed"]
+    what: str | None = Field(description="What done and total count, with its unit of measure.")
+    done: float | None
+    total: float | None
+    result: dict[str, Any] | None = Field(description="What the request would have answered.")
+    problem: dict[str, Any] | None = Field(
+        description="The problem document that it would have answered."
+    )
+
+
 class WrittenOut(CommandOut):
     """What a write of settings did, or would do."""
 

@@ -20,11 +20,13 @@ from sfm.api import provenance
 from sfm.api.bodies import body_of, described_body
 from sfm.api.command_schemas import CommandQuery, StartQuery, StopQuery, WriteQuery
 from sfm.api.guard import actor_of
+from sfm.api.operations import operations_of, prefers_async
 from sfm.api.provenance import reply, said
 from sfm.api.routing import NOT_MODIFIED, commands_of, described_problems, gateway_of
 from sfm.api.schemas import ReadQuery
 from sfm.commands import By, Done
 from sfm.forms import Form
+from sfm.gateway import Report
 
 WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
 SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
@@ -45,16 +47,20 @@ NOT_SEEN: Form = dict.fromkeys(("monitoring", "waited_s", "look_failed", "told")
 """What a start or stop says of the unit afterwards, where it did not look."""
 
 
-def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response:
+def _body(done: Done, seen: Form | None = None) -> Form:
     body: Form = {**(seen or {})} | {
         f.name: getattr(done, f.name) for f in dataclasses.fields(done)
     }
     detail = body.pop("detail")
+    return {**body, **detail}
+
+
+def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response:
     headers = {"Cache-Control": "no-store"}
     if done.simulated:
         name, value = provenance.SIMULATED
         headers[name.decode()] = value.decode()
-    return Response(orjson.dumps(body | detail), status, headers, "application/json")
+    return Response(orjson.dumps(_body(done, seen)), status, headers, "application/json")
 
 
 async def _change(
@@ -70,12 +76,41 @@ async def _change(
     return _answer(done)
 
 
-@commands.post("/monitor/start", response_model=schemas.MonitorOut, responses=SWITCH_PROBLEMS)
+@commands.post(
+    "/monitor/start",
+    response_model=schemas.MonitorOut,
+    responses={
+        202: {
+            "description": "Begun (Prefer: respond-async); Location names the operation",
+            "model": schemas.OperationOut,
+        },
+        **described_problems(409),
+        **SWITCH_PROBLEMS,
+    },
+)
 async def start_monitoring(request: Request, query: Annotated[StartQuery, Query()]) -> Response:
-    """Start monitoring; the sensor check of about 40 s is followed as progress."""
-    order = commands_of(request).start_monitoring
-    done = await order(query.address, by_of(request), follow=query.follow)
-    return _answer(done, seen=NOT_SEEN)
+    """
+    Start monitoring; the sensor check of about 40 s is followed as progress.
+
+    With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
+    operation, for callers behind a proxy that does not wait so long.
+    """
+    order, by = commands_of(request).start_monitoring, by_of(request)
+    if not prefers_async(request.headers.getlist("prefer")):
+        return _answer(await order(query.address, by, follow=query.follow), seen=NOT_SEEN)
+
+    async def work(report: Report) -> Form:
+        done = await order(query.address, by, follow=query.follow, report=report)
+        return _body(done, NOT_SEEN)
+
+    conn_key = gateway_of(request).conn_key(query.address)
+    operation = await operations_of(request).begin("monitor_start", conn_key, work)
+    headers = {
+        "Location": f"/operations/{operation.id}",
+        "Preference-Applied": "respond-async",
+        "Cache-Control": "no-store",
+    }
+    return Response(orjson.dumps(operation.form()), 202, headers, "application/json")
 
 
 @commands.post(

@@ -40,7 +40,7 @@ from starlette.requests import ClientDisconnect
 from minimateplus import errors
 from sfm.access import ForbiddenUnitError, neighbourhood
 from sfm.backoff import RestingError
-from sfm.commands import RefusedError
+from sfm.commands import NotMonitoringError, RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.gateway import ListIncompleteError, NothingHeldError
 from sfm.keeper import NoStoreError
@@ -141,6 +141,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
     ForbiddenUnitError: NOT_ALLOWED,
     RefusedError: Problem("refused", 409, "The unit is not as the command says"),
+    NotMonitoringError: Problem("not-monitoring", 409, "The unit does not monitor"),
     OtherEventError: Problem("other-event", 412, "The slot holds another event"),
     ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
     TooLargeError: TOO_LARGE,
@@ -189,22 +190,39 @@ def _more(error: Exception) -> dict[str, Any]:
         more["outcome"] = outcome
     if isinstance(error, ListIncompleteError):
         more |= {"walked": error.walked, "estimate_s": error.estimate_s}
+    if (diagnosis := getattr(error, "diagnosis", None)) is not None:
+        more["diagnosis"] = diagnosis
     if isinstance(error, RefusedError):
         more |= {"reason": error.reason, **error.facts}
+    if isinstance(error, NotMonitoringError):
+        more |= error.seen
     if isinstance(error, errors.SettingError):
         more["errors"] = [{"field": error.field, "message": error.reason}]
     return more
 
 
-def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
-    """Return an HTTP response that says what happened and what to do next."""
-    body = {
+def problem_form(error: Exception) -> dict[str, Any]:
+    """Return the document that a request which ended in ``error`` would have answered."""
+    problem = problem_of(error)
+    if problem is INTERNAL:
+        log.error("internal_error", error=repr(error), exc_info=error)
+        return _document(problem, "The relay made a mistake; its log says which.")
+    return _document(problem, str(error), **_more(error))
+
+
+def _document(problem: Problem, detail: str, **more: Any) -> dict[str, Any]:
+    return {
         "type": TYPE_PREFIX + problem.kind,
         "title": problem.title,
         "status": problem.status,
         "detail": detail,
         **more,
     }
+
+
+def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
+    """Return an HTTP response that says what happened and what to do next."""
+    body = _document(problem, detail, **more)
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)

@@ -40,6 +40,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/device/call_home"): V,
     ("POST", "/device/monitor/start"): O,
     ("POST", "/device/monitor/stop"): O,
+    ("GET", "/operations/{id}"): V,
+    ("GET", "/operations/{id}/progress"): V,
     ("POST", "/device/config"): O,
     ("POST", "/device/call_home"): O,
     ("POST", "/device/events/erase"): A,

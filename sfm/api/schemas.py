@@ -313,6 +313,11 @@ class SetupOut(BaseModel):
     operator: str | None
     location: str | None
     notes: str | None
+    note_titles: dict[str, str] | None = Field(
+        None,
+        description="Titles that were edited on the unit, by the text they precede; unknown: "
+        "a title whose text is not read, since the setup does not show which one it is.",
+    )
 
 
 class InfoOut(BaseModel):
@@ -425,7 +430,10 @@ class StatusOut(BaseModel):
     clock_drift_s: float | None = Field(
         None,
         description="The unit's clock minus what it should show, s; without a zone, what is left "
-        "beside whole quarters of an hour. Resolution 1 s; holds the delay of the road.",
+        "after the nearest quarter of an hour. Resolution 1 s; holds the delay of the road.",
+    )
+    clock_sentence: str | None = Field(
+        None, description="How far the unit's clock is off, for people; null: not compared."
     )
     clock_zone: str | None = Field(None, description="Of SFM_SITE_ZONES; null: not known.")
     clock_settable: bool = Field(
@@ -627,6 +635,10 @@ class ProblemOut(BaseModel):
     reason: Annotated[str | None, Field(description="Only of refused: how the unit differs.")] = (
         None
     )
+    diagnosis: Annotated[
+        str | None,
+        Field(description="The cause on the way to the unit, where its bytes prove one."),
+    ] = None
     errors: Annotated[
         list[dict[str, str]] | None,
         Field(description="Only of invalid-parameter: each field with a message."),

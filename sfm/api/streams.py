@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -31,15 +31,22 @@ KEEP_ALIVE_S = 15.0
 def event_stream(gateway: Gateway, address: Address, last_id: str | None) -> Response:
     """Return the steps of a device's reads as a stream, from behind ``last_id`` on."""
     log = gateway.progress(address)
+    return steps_stream(log, last_id, lambda: gateway.stopped_following(address))
+
+
+def steps_stream(
+    log: ProgressLog, last_id: str | None, on_end: Callable[[], None] = lambda: None
+) -> Response:
+    """Return the entries of ``log`` as a stream, from behind ``last_id`` on."""
     return StreamingResponse(
-        _lines(gateway, address, log, last_id),
+        _lines(log, last_id, on_end),
         media_type=STREAM_TYPE,
         headers=STREAM_HEADERS,
     )
 
 
 async def _lines(
-    gateway: Gateway, address: Address, log: ProgressLog, last_id: str | None
+    log: ProgressLog, last_id: str | None, on_end: Callable[[], None]
 ) -> AsyncIterator[bytes]:
     yield b"retry: 2000\n\n"
     entries = log.follow(last_id)
@@ -69,11 +76,11 @@ async def _lines(
             waiting.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await waiting
-        gateway.stopped_following(address)
+        on_end()
 
 
 @contextmanager
-def ending_streams_first(gateway: Gateway) -> Iterator[None]:
+def ending_streams_first(end_streams: Callable[[], None]) -> Iterator[None]:
     """
     End all streams at SIGTERM and SIGINT, before whoever caught them until now.
 
@@ -87,7 +94,7 @@ def ending_streams_first(gateway: Gateway) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def end(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(gateway.end_streams)
+        loop.call_soon_threadsafe(end_streams)
         caught = before[signal.Signals(number)]
         if callable(caught):
             caught(number, frame)

@@ -262,6 +262,15 @@ audit = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Sorted, primary_key=True),
+    Column("begun_at", Sorted, nullable=False, index=True),
+    Column("unit", Text, nullable=False),
+    Column("state_json", Text, nullable=False),
+)
+
 AUDIT_GUARDS = {
     "sqlite": (
         "CREATE TRIGGER audit_not_changed BEFORE UPDATE ON audit "

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
-from sfm.store import archive, audit, mirror, revisions, schema, tokens
+from sfm.store import archive, audit, mirror, operations, revisions, schema, tokens
 from sfm.store.archive import Origin, Page, Samples, Wanted
 from sfm.store.audit import AuditEntry, AuditVerdict
 from sfm.store.cursors import Cursor
@@ -116,6 +117,17 @@ class Store:
         return self.engines.where
 
     # --- what is read from units -----------------------------------------------------------------
+
+    def save_operation(self, operation: Mapping[str, Any], oldest: str) -> None:
+        """Write an operation as it is now; remove those that began before ``oldest``."""
+        with self.engines.write() as connection:
+            operations.remove_begun_before(connection, oldest)
+            operations.save(connection, operation)
+
+    def operation(self, id_: str) -> Form | None:
+        """Return an operation by its id."""
+        with self.engines.read() as connection:
+            return operations.load(connection, id_)
 
     def keep_info(self, origin: Origin, seen: int | None, info: Form) -> Kept:
         """Write down in the mirror who a unit is."""

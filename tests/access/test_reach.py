@@ -174,6 +174,8 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_connected_to() -> N
         (serial("/dev/ttyS1"), False),
         (serial("rfc2217://10.1.2.3:2217"), True),
         (serial("rfc2217://10.2.2.3:2217"), False),
+        (serial("telnet://10.1.2.3:2217"), True),
+        (serial("telnet://10.2.2.3:2217"), False),
     ],
     ids=str,
 )
@@ -219,6 +221,7 @@ def test_a_name_that_does_not_exist_is_told_only_to_who_may_reach_any() -> None:
         "rfc2217://10.1.2.3:2217?logging=debug",
         "rfc2217://user@10.1.2.3:2217",
         "rfc2217://169.254.169.254:80",
+        "telnet://169.254.169.254:80",
         "http://10.1.2.3",
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from minimateplus.link.diagnosis import SIGNATURES
 from sfm.api import command_schemas, schemas
 from sfm.api.accounts import AuditQuery
 from sfm.api.guard import REFUSALS
@@ -146,3 +147,11 @@ def test_every_test_that_the_promise_names_is_there() -> None:
 def test_the_promise_has_its_thirteen_lines() -> None:
     numbers = re.findall(r"^## (\d+)\. ", PROMISE, re.MULTILINE)
     assert numbers == [str(number) for number in range(1, 14)]
+
+
+def test_every_diagnosis_has_its_row_with_its_sentence_and_advice() -> None:
+    page = (ROOT / "docs" / "line-faults.md").read_text()
+    told = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* \| .*) \|$", page, re.MULTILINE))
+    assert told == {
+        name: f"{found.sentence} | {found.advice}" for name, found in SIGNATURES.items()
+    }

@@ -365,7 +365,7 @@ def test_what_the_block_does_not_show_is_not_written() -> None:
         "trigger_level_in_s": block.replace(b"Long", b"Lang"),
         "geo_range_in_s": block.replace(layouts.SENSITIVITY, bytes(4), 1),
         "mic_alarm_psi": block.replace(layouts.MIC_UNIT_TEXT, b"Pa\0\0"),
-        "notes": block.replace(b"Extended Notes", b"Something Else"),
+        "notes": block.replace(b"Extended Notes", bytes(14)),
         "record_time_s": block.replace(layouts.SETUP_ANCHOR, bytes(6)).replace(
             b"\x04\x00\x01\x2c", b"\x03\x00\x01\x2c"
         ),

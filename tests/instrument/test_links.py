@@ -102,6 +102,7 @@ ADDRESSES = [
         38400,
     ),
     ("rfc2217://server:4000", "serial", "rfc2217://server:4000", 38400),
+    ("telnet://server:4000", "serial", "telnet://server:4000", 38400),
     ("serial:rfc2217://server:4000", "serial", "rfc2217://server:4000", 38400),
     ("serial:rfc2217://server:4000:9600", "serial", "rfc2217://server:4000", 9600),
     ("serial:rfc2217://[::1]:4000", "serial", "rfc2217://[::1]:4000", 38400),
@@ -425,10 +426,17 @@ def test_giving_up_a_connection_leaves_no_socket_behind() -> None:
 # --- serial ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["/dev/no-such-port", "serial:/dev/null:38400", "COM300"])
-def test_a_serial_port_that_is_none_is_a_connect_error(address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/dev/no-such-port", r"no such port\. Is the adapter plugged in\?"),
+        ("serial:/dev/null:38400", "is no serial port"),
+        ("COM300", r"no such port\. Is the adapter plugged in\?"),
+    ],
+)
+def test_a_serial_port_that_is_none_is_a_connect_error(address: str, told: str) -> None:
     async def main() -> None:
-        with pytest.raises(ConnectError, match="is the port right, free, and yours to open"):
+        with pytest.raises(ConnectError, match=told):
             await open_link(address)
 
     run(main())

@@ -414,6 +414,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     routes = {path.replace("/event/0", "/event/{index}") for path in EVERY_ROUTE}
     elsewhere = {path for path in paths if path.startswith("/archive/")}
     elsewhere |= {path for _, path in RULES if path.startswith(COMMANDS_AND_ACCOUNTS)}
+    elsewhere |= {"/operations/{id}", "/operations/{id}/progress"}
     assert routes | elsewhere | {"/metrics", "/device/progress", "/cache/device"} == set(paths)
 
 

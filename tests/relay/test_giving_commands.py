@@ -30,7 +30,7 @@ from minimateplus.simulator import converse
 from minimateplus.simulator.roads import WholeRoad
 from minimateplus.wire.commands import COMMANDS
 from sfm.api.problems import problem_of
-from sfm.commands import By, Commands, Done, RefusedError
+from sfm.commands import By, Commands, Done, NotMonitoringError, RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.freshness import FORCED, Freshness
 from sfm.server import build_app
@@ -92,8 +92,13 @@ async def test_the_following_of_a_start_gives_up_after_a_minute(world: World) ->
     unit = world.plug(FieldUnit())
     unit.start_monitoring = lambda: None  # type: ignore[method-assign]
     began = now_s()
-    done = await commands_of(world).start_monitoring(HERE, ME)
-    assert (done.outcome, done.detail["monitoring"]) == ("done", False)
+    with pytest.raises(NotMonitoringError, match="does not monitor 60 s later") as caught:
+        await commands_of(world).start_monitoring(HERE, ME)
+    assert (problem_of(caught.value).status, problem_of(caught.value).kind) == (
+        409,
+        "not-monitoring",
+    )
+    assert caught.value.seen["monitoring"] is False
     assert 60 <= now_s() - began <= 66
 
 

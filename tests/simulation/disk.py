@@ -127,7 +127,12 @@ class Disk:
                 complain(f"{order.name}: the audit log tells of no end")
             if not (begun and ended):
                 continue
-            order.noted_outcome = outcome = ended[-1]["outcome"]
+            outcome = ended[-1]["outcome"]
+            # What a start came to is seen after its acknowledgement, and is an entry of its own.
+            seen = [e for e in entries if (e["actor"], e["phase"]) == (order.actor, "done")]
+            if seen and seen[-1]["of"] == begun[-1]["number"]:
+                outcome = seen[-1]["outcome"]
+            order.noted_outcome = outcome
             same = {"unchanged": "done", "trial": "done", "": outcome}
             if ended[-1]["of"] != begun[-1]["number"]:
                 complain(f"{order.name}: its end is that of another beginning")

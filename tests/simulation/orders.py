@@ -31,7 +31,7 @@ from minimateplus.errors import LinkError, OutcomeUnknownError, ReadBackError, U
 from minimateplus.model import FIRST_KEY
 from minimateplus.simulator.writing import CALL_HOME_ORDER, SETUP_ORDER
 from minimateplus.wire import commands
-from sfm.commands import RefusedError
+from sfm.commands import NotMonitoringError, RefusedError
 from sfm.flights import BusyError, ClosingError
 from sfm.store.errors import StoreLostError
 
@@ -246,6 +246,10 @@ class OrderBook:
                 yield f"the database was there all the time: {said}"
         elif isinstance(error, RefusedError):
             yield from self._judge_refusal(order, error)
+        elif isinstance(error, NotMonitoringError):
+            stopped = any("stop" in other.followed for other in self.orders)
+            if order.followed != ["start"] or not (stopped or self.changed(order)):
+                yield f"it was started, and nobody stopped it: {said}"
         elif isinstance(error, ReadBackError):
             if not self.changed(order):
                 yield f"nobody touched the unit: {said}"

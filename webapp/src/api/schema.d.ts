@@ -299,6 +299,9 @@ export interface paths {
         /**
          * Start Monitoring
          * @description Start monitoring; the sensor check of about 40 s is followed as progress.
+         *
+         *     With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
+         *     operation, for callers behind a proxy that does not wait so long.
          */
         post: operations["start_monitoring_device_monitor_start_post"];
         delete?: never;
@@ -405,6 +408,46 @@ export interface paths {
          * @description Free a unit that dials home without end, in one short conversation.
          */
         post: operations["rescue_device_rescue_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Operation
+         * @description How far an operation is; with its result or problem once it has ended. Kept for 24 h.
+         */
+        get: operations["get_operation_operations__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operations/{id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Operation Progress
+         * @description The steps of an operation as server-sent events, to its end; resumes by Last-Event-ID.
+         */
+        get: operations["get_operation_progress_operations__id__progress_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1267,6 +1310,59 @@ export interface components {
             secret: string;
         };
         /**
+         * OperationOut
+         * @description Long work that was answered with 202: how far it is, and how it ended.
+         */
+        OperationOut: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Unit
+             * @description Connection key.
+             */
+            unit: string;
+            /**
+             * Begun At
+             * @description UTC, by the relay's clock.
+             */
+            begun_at: string;
+            /**
+             * Ended At
+             * @description UTC; null: it is running.
+             */
+            ended_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "running" | "done" | "failed";
+            /**
+             * What
+             * @description What done and total count, with its unit of measure.
+             */
+            what: string | null;
+            /** Done */
+            done: number | null;
+            /** Total */
+            total: number | null;
+            /**
+             * Result
+             * @description What the request would have answered.
+             */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Problem
+             * @description The problem document that it would have answered.
+             */
+            problem: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
          * PeaksOut
          * @description Peaks as the unit computed them.
          */
@@ -1538,6 +1634,13 @@ export interface components {
             location: string | null;
             /** Notes */
             notes: string | null;
+            /**
+             * Note Titles
+             * @description Titles that were edited on the unit, by the text they precede; unknown: a title whose text is not read, since the setup does not show which one it is.
+             */
+            note_titles?: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * StatsOut
@@ -1579,9 +1682,14 @@ export interface components {
             clock_offset_s?: number | null;
             /**
              * Clock Drift S
-             * @description The unit's clock minus what it should show, s; without a zone, what is left beside whole quarters of an hour. Resolution 1 s; holds the delay of the road.
+             * @description The unit's clock minus what it should show, s; without a zone, what is left after the nearest quarter of an hour. Resolution 1 s; holds the delay of the road.
              */
             clock_drift_s?: number | null;
+            /**
+             * Clock Sentence
+             * @description How far the unit's clock is off, for people; null: not compared.
+             */
+            clock_sentence?: string | null;
             /**
              * Clock Zone
              * @description Of SFM_SITE_ZONES; null: not known.
@@ -1845,6 +1953,12 @@ export interface components {
              */
             reason: string | null;
             /**
+             * Diagnosis
+             * @description The cause on the way to the unit, where its bytes prove one.
+             * @default null
+             */
+            diagnosis: string | null;
+            /**
              * Errors
              * @description Only of invalid-parameter: each field with a message.
              * @default null
@@ -1878,15 +1992,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -1990,15 +2095,6 @@ export interface operations {
                     "application/json": components["schemas"]["UnitsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2100,15 +2196,6 @@ export interface operations {
                     "application/json": components["schemas"]["PortsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2208,15 +2295,6 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2343,15 +2421,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2496,15 +2565,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2648,15 +2708,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2799,15 +2850,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2954,15 +2996,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -3128,15 +3161,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3298,15 +3322,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3435,15 +3450,6 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3552,15 +3558,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3660,15 +3657,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StatsOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3783,13 +3771,13 @@ export interface operations {
                     "application/json": components["schemas"]["MonitorOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
+            /** @description Begun (Prefer: respond-async); Location names the operation */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
+                    "application/json": components["schemas"]["OperationOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3803,6 +3791,15 @@ export interface operations {
             };
             /** @description The token is not good for that, or the relay may not connect there */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit is not as the command says; reason says how */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3931,15 +3928,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MonitorOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -4152,15 +4140,6 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4319,15 +4298,6 @@ export interface operations {
                     "application/json": components["schemas"]["EraseOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4479,15 +4449,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -4674,15 +4635,6 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4836,15 +4788,6 @@ export interface operations {
                     "application/json": components["schemas"]["RescueOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4955,6 +4898,214 @@ export interface operations {
             };
         };
     };
+    get_operation_operations__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As Location named it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description A token is needed, or the one shown is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token is not good for that, or the relay may not connect there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is wrong; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too often; Retry-After says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_operation_progress_operations__id__progress_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As Location named it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description A token is needed, or the one shown is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token is not good for that, or the relay may not connect there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is wrong; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too often; Retry-After says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
     get_archived_devices_archive_devices_get: {
         parameters: {
             query?: never;
@@ -4971,15 +5122,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArchivedDevices"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5107,15 +5249,6 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivePage"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5235,15 +5368,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -5369,15 +5493,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5501,15 +5616,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5621,15 +5727,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReviewsOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5765,15 +5862,6 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5887,15 +5975,6 @@ export interface operations {
                     "application/json": components["schemas"]["FindingsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6004,15 +6083,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6126,15 +6196,6 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6233,15 +6294,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -6342,15 +6394,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokensOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6484,15 +6527,6 @@ export interface operations {
                     "application/json": components["schemas"]["NewTokenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6613,15 +6647,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6746,15 +6771,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditOut"];
-                };
-            };
-            /** @description This is no HTTP request, or it gives its length twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */

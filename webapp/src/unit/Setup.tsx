@@ -23,12 +23,18 @@ export function Setup({ setup }: { setup: Schemas["SetupOut"] }) {
         [text.micTrigger, inAir(setup.mic_trigger_psi)],
         [text.micAlarm, inAir(setup.mic_alarm_psi)],
         [text.setupName, setup.setup_name],
-        [text.project, setup.project],
-        [text.client, setup.client],
-        [text.operator, setup.operator],
-        [text.location, setup.location],
-        [text.notes, setup.notes],
+        [titled(setup, "project"), setup.project],
+        [titled(setup, "client"), setup.client],
+        [titled(setup, "operator"), setup.operator],
+        [titled(setup, "location"), setup.location],
+        [titled(setup, "notes"), setup.notes],
       ]}
     />
   );
+}
+
+/** The name of a text, with its title on the unit where that was edited. */
+function titled(setup: Schemas["SetupOut"], name: "project" | "client" | "operator" | "location" | "notes"): string {
+  const title = setup.note_titles?.[name];
+  return title === undefined ? text[name] : text.titled(text[name], title);
 }

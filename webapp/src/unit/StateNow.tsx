@@ -33,15 +33,11 @@ function MemoryUsed({ status }: { status: Status }) {
   );
 }
 
-function Drift({ status: { clock_drift_s: drift, clock_zone: zone, clock_settable: isSettable } }: { status: Status }) {
-  if (drift === null || drift === undefined) return <span class="faint">{words.app.unknown}</span>;
-  const seconds = measured(Math.abs(drift), "s", 1);
+function Drift({ status: { clock_sentence: sentence, clock_settable: isSettable } }: { status: Status }) {
+  if (!sentence) return <span class="faint">{words.app.unknown}</span>;
   return (
     <span>
-      {Math.abs(drift) < 1 ? text.exact : drift > 0 ? text.ahead(seconds) : text.behind(seconds)}{" "}
-      <small>
-        {zone ? text.zone(zone) : text.noZone}. {!isSettable && text.notSettable}
-      </small>
+      {sentence} <small>{!isSettable && text.notSettable}</small>
     </span>
   );
 }

@@ -1,0 +1,123 @@
+"""
+Telnet (RFC 854): a serial server whose port doubles FF, without asking it for port settings.
+
+The rule: the data is what the server's serial port sends, byte for byte. FF arrives doubled and is
+sent doubled; binary transmission (RFC 856) is offered and accepted, so that nobody adds a 00 behind
+a 0D; every other option is declined. The port's speed is the server's own setting: for servers that
+do not acknowledge the settings of RFC 2217, such as ser2net over a pseudo-terminal.
+"""
+
+from __future__ import annotations
+
+import re
+
+from minimateplus.link.address import Address, split_host_port
+from minimateplus.link.deadlines import Deadlines
+from minimateplus.link.link import Link
+from minimateplus.link.tcp import open_tcp
+
+__all__ = ["TelnetDecoder", "TelnetLink", "open_telnet"]
+
+IAC = 0xFF
+_SE, _SB, _WILL, _WONT, _DO, _DONT = 0xF0, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE
+BINARY = 0
+
+MAX_NEGOTIATION_BYTES = 4096
+"""A sub-negotiation longer than this is none: what was taken for one is dropped."""
+
+_TOKEN = re.compile(
+    rb"(?P<data>[^\xff]+)"
+    rb"|\xff(?:(?P<ff>\xff)|(?P<verb>[\xfb-\xfe])(?P<option>.)"
+    rb"|\xfa(?:[^\xff]|\xff\xff)*+\xff\xf0|(?P<word>[\xf0-\xf9]))",
+    re.DOTALL,
+)
+
+
+class TelnetDecoder:
+    """
+    Takes what a Telnet server sends; gives its data, and what to answer. Pure.
+
+    >>> decoder = TelnetDecoder()
+    >>> decoder.feed(bytes.fromhex("fffd00 10ffff02"))
+    (b'\\x10\\xff\\x02', b'\\xff\\xfb\\x00')
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._agreed: set[bytes] = set()
+        """Answers given: each is given once, or two servers would agree for ever."""
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        """Return the data that ``chunk`` completes, and the bytes to answer."""
+        self._held += chunk
+        data, answer, at = bytearray(), bytearray(), 0
+        while match := _TOKEN.match(self._held, at):
+            at = match.end()
+            data += match["data"] or match["ff"] or b""
+            if match["verb"] is not None:
+                answer += self._answer(match["verb"][0], match["option"])
+        self._held = self._held[at:]
+        if len(self._held) > MAX_NEGOTIATION_BYTES or re.match(rb"\xff[\x00-\xef]", self._held):
+            # No command of Telnet begins so: the far end does not double FF.
+            data += self._held
+            self._held = b""
+        return bytes(data), bytes(answer)
+
+    def _answer(self, verb: int, option: bytes) -> bytes:
+        if verb in (_WONT, _DONT):
+            return b""
+        is_binary = option[0] == BINARY
+        reply = (_DO if is_binary else _DONT) if verb == _WILL else (_WILL if is_binary else _WONT)
+        answer = bytes((IAC, reply)) + option
+        if answer in self._agreed:
+            return b""
+        self._agreed.add(answer)
+        return answer
+
+
+class TelnetLink:
+    """Telnet over another link; closes that link."""
+
+    def __init__(self, inner: Link, name: str) -> None:
+        self._inner = inner
+        self._name = name
+        self._decoder = TelnetDecoder()
+
+    @property
+    def name(self) -> str:
+        """The address that was opened."""
+        return self._name
+
+    async def send(self, data: bytes) -> None:
+        """Send ``data`` with every FF doubled; see ``Link.send``."""
+        await self._inner.send(data.replace(b"\xff", b"\xff\xff"))
+
+    async def receive(self) -> bytes:
+        """Return the next data of the serial port; see ``Link.receive``."""
+        while True:
+            data, answer = self._decoder.feed(await self._inner.receive())
+            if answer:
+                await self._inner.send(answer)
+            if data:
+                return data
+
+    async def close(self) -> None:
+        """Close the link underneath."""
+        await self._inner.close()
+
+
+async def open_telnet(address: Address, deadlines: Deadlines) -> TelnetLink:
+    """
+    Return an open link to the Telnet port of a serial server; errors as with ``open_tcp``.
+
+    Nothing is waited for: a server that negotiates does so beside the data.
+    """
+    host, port = split_host_port(address.target.partition("://")[2].rstrip("/"))
+    inner = await open_tcp(Address("tcp", host, port), deadlines)
+    try:
+        # Both directions in binary, offered first: many servers wait for the client to ask.
+        await inner.send(bytes((IAC, _WILL, BINARY, IAC, _DO, BINARY)))
+    except BaseException:
+        await inner.close()
+        raise
+    return TelnetLink(inner, str(address))
