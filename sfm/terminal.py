@@ -164,6 +164,8 @@ def events_view(body: Body) -> RenderableType:
             said(text(event["project"])),
         )
     count = body["count"]
+    if count is None:
+        return Group(f"First {body['walked']} events; the list is not complete", table)
     return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
 
 

@@ -546,6 +546,9 @@ class ReviewOut(BaseModel):
 class ArchivedRow(ArchivedBase):
     """An event in the archive's list, with what may still change: samples, review."""
 
+    epoch_proven: bool = Field(
+        description="False: met by a walk of the unit's memory that has not been proven yet."
+    )
     waveforms: int = Field(description="How many contents of its samples were downloaded.")
     contents: list[str] = Field(description="content_hash of each, hex, the first read first.")
     review: ReviewOut | None = Field(description="The latest.")

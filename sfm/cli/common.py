@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from sfm.store import StoreError
 from sfm.terminal import said
 
 DEFAULT_RELAY = "http://127.0.0.1:8200"
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, MISUSED, PARTIAL, INTERRUPTED = 1, 2, 7, 130
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
 """Environment variables with the token that is shown to a relay, or with the file that has it."""
 
@@ -48,10 +48,17 @@ PortNumber = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
 class CommandError(Exception):
     """Something to tell the person at the terminal, and to exit with."""
 
-    def __init__(self, message: RenderableType, status: int = FAILED) -> None:
+    def __init__(
+        self,
+        message: RenderableType,
+        status: int = FAILED,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(str(message))
         self.message = message
         self.status = status
+        self.problem = problem or {}
+        """The problem document that the relay answered with, if it is one."""
 
 
 def shown_token(file: Path | None = None) -> str | None:

@@ -18,6 +18,7 @@ from sfm import terminal
 from sfm.cli import files
 from sfm.cli.common import (
     MISUSED,
+    PARTIAL,
     CommandError,
     Force,
     Json,
@@ -123,7 +124,7 @@ async def ask(
     except ValueError as error:
         raise CommandError(f"{relay} answers, but not as a relay does") from error
     if response.is_error:
-        raise CommandError(terminal.problem_view(told))
+        raise CommandError(terminal.problem_view(told), problem=told)
     return told
 
 
@@ -182,13 +183,40 @@ def info(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json
 
 @app.command
 def events(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False) -> None:
-    """List the events that a unit has stored, newest first."""
+    """
+    List the events that a unit has stored, newest first.
+
+    A list that one contact cannot carry is read in several, for as long as each brings more. What
+    was read of it when that ends is shown, and the exit status is 7.
+    """
 
     async def run() -> None:
-        body = await _get(unit, "/device/events", relay, force=force)
+        body = await _list(unit, relay, force=force)
         print_body(body, terminal.events_view, as_json)
+        if not body["complete"]:
+            raise CommandError(
+                "The list is not complete. What was read is kept: ask again to read on.", PARTIAL
+            )
 
     run_command(run())
+
+
+async def _list(unit: str, relay: str | None, *, force: bool) -> dict[str, Any]:
+    """Return the event list, read in as many contacts as bring something; else its beginning."""
+    walked = 0
+    while True:
+        try:
+            return await _get(unit, "/device/events", relay, force=force)
+        except CommandError as cut:
+            if not str(cut.problem.get("type", "")).endswith(":list-incomplete"):
+                if not walked:
+                    raise
+                break
+            if cut.problem["walked"] <= walked:
+                break
+            walked, force = cut.problem["walked"], False
+            err.print(f"First {walked} events, still reading.")
+    return await ask(unit, "/device/events", relay, query={"partial": "true"})
 
 
 @app.command

@@ -232,6 +232,8 @@ export const words = {
     minDb: "MicL at least (dB(L))",
     clear: "Clear filters",
     shown: (shown: number, all: number): string => `${shown === all ? "" : `${shown} of `}${plural(all, "event", "events")}`,
+    reading: (walked: number, restS: number | null): string =>
+      `First ${plural(walked, "event", "events")}, still reading${restS === null ? "" : `; about ${Math.ceil(restS)} s left`}.`,
     none: "The unit's memory holds no event.",
     noneLeft: "No event matches the filters.",
     keys: "Arrow up and down, Home and End choose a row; Enter opens it.",

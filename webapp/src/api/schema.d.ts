@@ -114,6 +114,9 @@ export interface paths {
         /**
          * Get Events
          * @description Event list: stamp, peaks, project. The unit's memory is probed at each request.
+         *
+         *     A long list over a bad link comes in several contacts: 503 `list-incomplete` until it is whole,
+         *     or with `partial` what was read so far. Ask again to read on.
          */
         get: operations["get_events_device_events_get"];
         put?: never;
@@ -1146,11 +1149,34 @@ export interface components {
          * @description The event list, in the order of the unit's memory.
          */
         EventsOut: {
-            /** Count */
-            count: number;
+            /**
+             * Complete
+             * @description False: only the beginning was read; see `partial`.
+             */
+            complete: boolean;
+            /**
+             * Count
+             * @description Stored events; null while the list is not complete.
+             */
+            count: number | null;
+            /**
+             * Walked
+             * @description Events read so far.
+             */
+            walked: number;
+            /**
+             * Estimate S
+             * @description Seconds that reading the rest takes; null: unknown.
+             */
+            estimate_s: number | null;
             /** Events */
             events: components["schemas"]["EventBase"][];
             provenance: components["schemas"]["ProvenanceOut"];
+            /**
+             * Recorded Since
+             * @description Events that the unit recorded since this read began; null: not known.
+             */
+            recorded_since: number | null;
         };
         /**
          * FindingOut
@@ -1994,6 +2020,15 @@ export interface operations {
                     "application/json": components["schemas"]["HealthOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2093,6 +2128,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UnitsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2196,6 +2240,15 @@ export interface operations {
                     "application/json": components["schemas"]["PortsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2295,6 +2348,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2422,6 +2484,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2542,6 +2613,8 @@ export interface operations {
                 only_if_cached?: boolean;
                 /** @description When the unit cannot be read, take what it said so many seconds ago. */
                 stale_if_error?: number | null;
+                /** @description While the list is not complete, return the events read so far. */
+                partial?: boolean;
             };
             header?: never;
             path?: never;
@@ -2564,6 +2637,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2708,6 +2790,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2851,6 +2942,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2971,6 +3071,8 @@ export interface operations {
                 only_if_cached?: boolean;
                 /** @description When the unit cannot be read, take what it said so many seconds ago. */
                 stale_if_error?: number | null;
+                /** @description While the list is not complete, return the events read so far. */
+                partial?: boolean;
             };
             header?: never;
             path: {
@@ -2996,6 +3098,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -3161,6 +3272,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3322,6 +3442,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3450,6 +3579,15 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3558,6 +3696,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3657,6 +3804,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StatsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3778,6 +3934,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3928,6 +4093,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MonitorOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -4140,6 +4314,15 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4298,6 +4481,15 @@ export interface operations {
                     "application/json": components["schemas"]["EraseOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4449,6 +4641,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -4635,6 +4836,15 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4788,6 +4998,15 @@ export interface operations {
                     "application/json": components["schemas"]["RescueOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4919,6 +5138,15 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5023,6 +5251,15 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5122,6 +5359,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArchivedDevices"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5249,6 +5495,15 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivePage"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5368,6 +5623,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -5493,6 +5757,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5616,6 +5889,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5727,6 +6009,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReviewsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5862,6 +6153,15 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5975,6 +6275,15 @@ export interface operations {
                     "application/json": components["schemas"]["FindingsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6083,6 +6392,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6196,6 +6514,15 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6294,6 +6621,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -6394,6 +6730,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokensOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6527,6 +6872,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewTokenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6647,6 +7001,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6771,6 +7134,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */

@@ -139,10 +139,10 @@ function WhatIsLost({ unit, serial, count, lost }: Counted & { unit: Unit; seria
 async function countedOf(unit: Unit, serial: string, signal: AbortSignal): Promise<Counted> {
   const { body } = await read<Schemas["EventsOut"]>(unit, "/device/events", { signal });
   try {
-    return { count: body.count, lost: unarchived(body.events, await archivedOf(serial)) };
+    return { count: body.walked, lost: unarchived(body.events, await archivedOf(serial)) };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     // The relay counts again before it erases; a relay without an archive has none of them.
-    return { count: body.count, lost: error.kind === "no-archive" ? body.count : null };
+    return { count: body.walked, lost: error.kind === "no-archive" ? body.walked : null };
   }
 }

@@ -17,6 +17,11 @@ describe("a newer list", () => {
     });
   });
 
+  it("brings no new events while only its beginning had been read", () => {
+    const beginning = { ...before, complete: false, count: null };
+    expect(changeOf(beginning, madeList([...three, madeEvent(3)]))).toEqual({ is: "nothing" });
+  });
+
   it("is of an erased memory when the epoch rose, though every stamp be equal", () => {
     expect(changeOf(before, madeList(three, { epoch: 4 }))).toEqual({ is: "erased" });
   });

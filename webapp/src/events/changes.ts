@@ -23,6 +23,7 @@ export function changeOf(before: List, after: List): Change {
     return event !== undefined && stampOf(event) === stampOf(before.events[i]!);
   };
   if (!before.events.every((_, i) => isThere(i))) return { is: "replaced" };
+  if (!before.complete) return { is: "nothing" };
   const arrived = after.events.slice(before.events.length).map(stampOf);
   return arrived.length ? { is: "arrived", stamps: arrived } : { is: "nothing" };
 }

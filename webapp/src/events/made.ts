@@ -15,7 +15,11 @@ export function madeEvent(index: number, more: Partial<Event> = {}, peaks: Parti
 
 export function madeList(events: Event[], more: Partial<List["provenance"]> = {}): List {
   return {
+    complete: true,
     count: events.length,
+    walked: events.length,
+    estimate_s: 0,
+    recorded_since: 0,
     events,
     provenance: {
       conn_key: "tcp:10.0.0.5:12345",

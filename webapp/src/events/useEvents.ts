@@ -18,10 +18,13 @@ export interface EventsSeen {
   dismiss: () => void;
 }
 
+/** While a list is not whole, its beginning will do; each look reads on. */
+const PARTIAL = { partial: true };
+
 const NOTHING: Change = { is: "nothing" };
 
 export function useEvents(unit: Unit): EventsSeen {
-  const reading = useReading<List>(unit, "/device/events", POLL_S);
+  const reading = useReading<List>(unit, "/device/events", POLL_S, true, PARTIAL);
   const [change, setChange] = useState<Change>(NOTHING);
   const [formerSerial, setFormer] = useState<string | null>(null);
   const last = useRef<List | null>(null);

@@ -41,7 +41,13 @@ export async function readFor<T extends Sourced>(
 }
 
 /** Read a thing of a unit when the page opens, and again each so many seconds. */
-export function useReading<T extends Sourced>(unit: Unit, path: string, everyS?: number, isWanted = true): Reading<T> {
+export function useReading<T extends Sourced>(
+  unit: Unit,
+  path: string,
+  everyS?: number,
+  isWanted = true,
+  always: How["query"] = {},
+): Reading<T> {
   const [body, setBody] = useState<T | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isReading, setIsReading] = useState(false);
@@ -58,7 +64,8 @@ export function useReading<T extends Sourced>(unit: Unit, path: string, everyS?:
     try {
       await readFor(
         isShown.current,
-        async (query) => (await read<T>(unit, path, { ...how, signal: mine.signal, query })).body,
+        async (query) =>
+          (await read<T>(unit, path, { ...how, signal: mine.signal, query: { ...always, ...query } })).body,
         (found) => {
           if (going.current !== mine) return;
           isShown.current = true;
