@@ -111,7 +111,10 @@ def _altered(_: Path, alter: Callable[[bytes], bytes]) -> Iterator[int]:
 
 @contextmanager
 def _closed(_: Path) -> Iterator[int]:
-    yield far_ends.free_port()
+    # Bound without a listener, so that no other program gets the port meanwhile.
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1]
 
 
 def _text(text: bytes, then_waits: bool = False) -> Callable[[Path], AbstractContextManager[int]]:
