@@ -40,6 +40,7 @@ from minimateplus.errors import (
     UnitError,
 )
 from minimateplus.link import Deadlines, Link, diagnosis, open_link
+from minimateplus.link.capture import CaptureEndedError
 from minimateplus.link.diagnosis import Diagnosis
 from minimateplus.model import StorageRange
 from minimateplus.wire import commands, layouts
@@ -259,7 +260,7 @@ class Talk:
             raise self._why_no_reply(request, command) from error
         except LinkClosedError as error:
             found = diagnosis.diagnose_text(self._text_so_far())
-            if found is None and not self.answers:
+            if found is None and not self.answers and not isinstance(error, CaptureEndedError):
                 found = diagnosis.diagnose_hang_up(error)
             if found is None:
                 raise

@@ -774,7 +774,7 @@ class Owner:
             # Behind a proven list the counter alone closes the walk, if nothing was recorded.
             counted = await unit.read_lifetime_count()
             if counted == opening.lifetime_count:
-                part = walk.proven_part(opening, self._volatile)
+                part = walk.proven_part(opening, self._volatile, is_last=True)
                 if part is not None:
                     return part
         tries = 1 if is_steady else PROBES_WHILE_RECORDING

@@ -146,6 +146,10 @@ class CaptureLink:
             raise CaptureError(f"{self.name}: the capture cannot be written: {error}") from error
 
 
+class CaptureEndedError(LinkClosedError):
+    """The capture holds no more: whether the link was closed then is not known."""
+
+
 class ReplayLink:
     """
     A recorded conversation as a link: says what the unit said, if it is asked what it was asked.
@@ -172,7 +176,7 @@ class ReplayLink:
         """Check ``data`` against what the host said then; see ``Link.send``."""
         while data:
             if self._next is None:
-                raise LinkClosedError(f"{self.name}: the capture ends here")
+                raise CaptureEndedError(f"{self.name}: the capture ends here")
             if self._next.side != "host":
                 # The unit spoke before; what it said is skipped if nobody wanted to hear it.
                 self._step()
@@ -188,11 +192,12 @@ class ReplayLink:
 
     async def receive(self) -> bytes:
         """Return the unit's next chunk; see ``Link.receive``."""
-        await asyncio.sleep(0)
+        if self._next is None or self._next.side != "unit":
+            await asyncio.sleep(0)
         if self._next is not None and self._next.side != "unit":
             await self._ended.wait()
         if self._next is None:
-            raise LinkClosedError(f"{self.name}: the capture ends here")
+            raise CaptureEndedError(f"{self.name}: the capture ends here")
         data = self._next.data
         self._step()
         return data

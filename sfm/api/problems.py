@@ -113,11 +113,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
     errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
     errors.SampleDecodeError: Problem("unreadable", 502, "The event's samples cannot be read"),
-    errors.DuplicateReplyError: Problem(
-        "duplicate-reply", 503, "A reply arrived twice", RETRY_AFTER_S
-    ),
+    errors.DuplicateReplyError: Problem("duplicate-reply", 502, "A reply arrived twice"),
     errors.LineSharedError: Problem(
-        "line-shared", 503, "Another program is using this unit's line", RETRY_AFTER_S
+        "line-shared", 502, "Another program is using this unit's line"
     ),
     errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
     errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),

@@ -18,12 +18,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
-from types import BuiltinMethodType, CellType, CoroutineType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CoroutineType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, ClassVar
 
 from minimateplus.link import Address
 from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.backoff import BackOff
+from sfm.conversations import Conversations, Place
 from sfm.flights import Departures, Flight
 from sfm.freshness import Freshness
 from sfm.gateway import Gateway
@@ -32,6 +41,7 @@ from sfm.line import Line
 from sfm.line_lock import LineLock
 from sfm.live_cache import Epoch, Held, LiveCache
 from sfm.owner import Owner, Reading
+from sfm.walk import Walk
 
 
 class SteppingLoop(asyncio.AbstractEventLoop):
@@ -60,6 +70,15 @@ class SteppingLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return asyncio.TimerHandle(when, callback, args, self, context)
+
+    def call_later(  # type: ignore[override]  # as above
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         pass
@@ -119,7 +138,17 @@ class SteppingLoop(asyncio.AbstractEventLoop):
 
 _VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum)
 """Immutable and compared by value."""
-_PLACES = (Gateway, Owner, LiveCache, Line, Departures, BackOff, asyncio.AbstractEventLoop)
+_PLACES = (
+    Gateway,
+    Owner,
+    LiveCache,
+    Line,
+    Departures,
+    BackOff,
+    Conversations,
+    Place,
+    asyncio.AbstractEventLoop,
+)
 """There is one of each in a world, and its own state is drawn as a root."""
 _SLEEPING = (asyncio.Timeout, asyncio.TimerHandle, contextvars.Context)
 """Time stands still: never due, all alike."""
@@ -264,7 +293,7 @@ _ALIKE: list[tuple[Any, Draw]] = [
     ((*_PLACES, *_SLEEPING), lambda portrait, thing: type(thing).__name__),
     ((list, tuple, deque), lambda portrait, things: tuple(map(portrait.of, things))),
     (
-        dict,
+        (dict, MappingProxyType),
         lambda portrait, things: tuple((k, portrait.of(v)) for k, v in things.items()),
     ),
     ((set, frozenset), lambda portrait, things: tuple(sorted(map(portrait.of, things)))),
@@ -281,6 +310,7 @@ _ITSELF: list[tuple[Any, Draw]] = [
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
     (LineLock, lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters]))),
     (Held, _held),
+    (Walk, lambda p, walk: ("walk", *[p.of(getattr(walk, f.name)) for f in fields(Walk)])),
     (Reading, lambda p, r: (repr(r.produce()), r.why, r.epoch, r.checked_mono)),
     (CoroutineType, Portrait.frames),
     (FunctionType, lambda p, f: (f.__qualname__, p.of(f.__closure__))),

@@ -284,7 +284,8 @@ def test_rubbish_is_captured_as_it_came_and_judged_the_same_in_the_replay(
     assert load_capture(path).chunks[0].data == came
     # Nothing tells a replay how long the road stayed open behind its last chunk.
     assert said
-    assert "capture ends" in virtual_time.run(replay())
+    again = virtual_time.run(replay())
+    assert "capture ends" in again or again.partition(": ")[2] == said.partition(": ")[2]
 
 
 # --- damaged files --------------------------------------------------------------------------------

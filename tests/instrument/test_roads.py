@@ -166,7 +166,9 @@ def test_roads_that_damage_bytes_do_damage_some_and_spare_some() -> None:
         return {await _talk(one) for one in made}
 
     assert None in virtual_time.run(ends(LossyRoad, 0.00005))
-    assert virtual_time.run(ends(LossyRoad, 0.005)) <= {"RemoteProtocolError", "ReplyTimeoutError"}
+    # A request that lost bytes can be answered about another key, as another program's would be.
+    errors = {"RemoteProtocolError", "ReplyTimeoutError", "LineSharedError"}
+    assert virtual_time.run(ends(LossyRoad, 0.005)) <= errors
     assert "RemoteProtocolError" in virtual_time.run(ends(OneFlipRoad, 0.05))
 
 
