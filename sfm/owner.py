@@ -751,7 +751,8 @@ class Owner:
             return None
         except (LinkError, UnitError) as error:
             await self._keep_longer_walk(before)
-            if len(walk.events) > walk.session_events and is_unreachable(error):
+            brought = is_steady or len(walk.events) > walk.session_events
+            if brought and is_unreachable(error):
                 raise self._incomplete(unit, walk, error) from error
             if walk.last is not None and isinstance(error, ReplyTimeoutError | RemoteProtocolError):
                 # Some units do not answer for a key that they do not hold any more.

@@ -16,6 +16,7 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from types import (
@@ -136,7 +137,7 @@ class SteppingLoop(asyncio.AbstractEventLoop):
                 return
 
 
-_VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum)
+_VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
 """Immutable and compared by value."""
 _PLACES = (
     Gateway,
