@@ -224,7 +224,13 @@ class EraseOut(CommandOut):
     """What an erase did."""
 
     erased: int
-    not_archived: list[int] = Field(description="Indices that the archive has no samples of.")
+    not_archived: list[int] = Field(
+        description="Indices of which the archive has no whole image, or one that is contradicted "
+        "and was downloaded once."
+    )
+    contradicted: list[int] = Field(
+        description="Indices whose record, start record, footer and samples contradict one another."
+    )
 
 
 class RescueOut(WrittenOut):

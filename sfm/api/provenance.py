@@ -71,8 +71,10 @@ class View:
 INFO = View("info", lambda form: form)
 STATUS = View("status", lambda form: form)
 DIRECT = View("direct", lambda form: form)
-EVENTS = View("events", lambda events: {"count": len(events), "events": events})
-EVENT = View("event", lambda form: form)
+EVENTS = View(
+    "events", lambda events: {"count": len(events), "events": list(map(forms.event_view, events))}
+)
+EVENT = View("event", forms.event_view)
 WAVEFORM = View("waveform", forms.waveform_view)
 
 
@@ -114,6 +116,7 @@ def meaning_of_counts(form: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...
         "X-Pretrigger-Samples": form["pretrigger_samples"],
         "X-In-S-Per-Count": scales["Tran"][1],
         "X-Psi-Per-Count": scales["MicL"][1],
+        "X-Reasons": ",".join(reason["code"] for reason in form["reasons"]) or "none",
     }
     return tuple(
         (name.lower().encode(), b"unknown" if value is None else str(value).encode())
@@ -175,7 +178,7 @@ def tag(serial: str | None, form: Any, body: bytes) -> str:
 
 def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
     """Return the tag of the event in the slot, with a digest of its samples behind it."""
-    event = {name: form[name] for name in forms.EVENT_FIELDS}
+    event = forms.event_view({name: form[name] for name in forms.EVENT_FIELDS})
     digest = hashlib.blake2b(form["counts"], digest_size=12).hexdigest()
     return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
 

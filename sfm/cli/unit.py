@@ -208,7 +208,7 @@ def waveform(
 def _write_csv(path: Path, body: dict[str, Any]) -> None:
     channels = body["channels"]
     start, step = body["time"]["start"], body["time"]["step"]
-    names = [f"{name} ({channel['unit']})" for name, channel in channels.items()]
+    names = [f"{name} ({_column_unit(channel)})" for name, channel in channels.items()]
     lines = [",".join(["time (s)", *names])]
     for i in range(body["samples"]):
         time_s = "" if step is None else f"{start + i * step:.6f}"
@@ -222,6 +222,18 @@ def _write_csv(path: Path, body: dict[str, Any]) -> None:
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
     err.print(said(f"{body['samples']} samples per channel written to {path}"))
+    for reason in body["reasons"]:
+        err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
+
+
+def _column_unit(channel: Mapping[str, Any]) -> str:
+    """Return a channel's unit of measure, with what makes its figures less than they seem."""
+    parts = [channel["unit"]]
+    if channel["bound"] is not None:
+        parts.append(f"over range: peak {channel['bound']} {channel['peak']}")
+    if "scale_unconfirmed" in channel["flags"]:
+        parts.append("scale unconfirmed")
+    return "; ".join(parts)
 
 
 @app.command

@@ -19,7 +19,7 @@ from sfm.store import schema
 from sfm.store.engine import SQLITE, Engines, quoted
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
-HEAD = "0004"
+HEAD = "0006"
 EMPTY = ""
 """The revision of a database with nothing of ours in it."""
 BEFORE_REVISIONS = "unnumbered"
