@@ -241,7 +241,8 @@ class MiniMate(Commanding):
             # them (4 exchanges after the last, the other 9 before the first), so if another event
             # with the same stamp came in between, it is the likelier one to be that of the samples.
             record = await self._check_stamp(event)
-            return read_image(replace(event, record=record), image)
+        # Outside of the operation: bytes that cannot be decoded end no conversation.
+        return read_image(replace(event, record=record), image)
 
     async def read_monitor_status(self) -> MonitorStatus:
         """Return what the unit does now: monitoring, clock, battery, memory (2 exchanges)."""

@@ -67,6 +67,7 @@ class Store:
         read_only: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_upgrade: Callable[[str], None] = lambda _: None,
+        reads_again: bool = True,
     ) -> Store:
         """
         Open a database of the right revision; upgrade it if that is ours to do.
@@ -77,6 +78,7 @@ class Store:
             read_only: only look: no lock, no upgrade.
             now: the time of day, for the name of a copy.
             on_upgrade: told in a sentence what an upgrade did.
+            reads_again: read images again that an older decoder read (``decode``).
 
         Raises:
             StoreError: one of ``sfm.store.errors``.
@@ -99,7 +101,7 @@ class Store:
             engines.close()
             raise
         store = cls(engines, zones)
-        if not read_only:
+        if reads_again and not read_only:
             store._decode_after_upgrade(now, on_upgrade)
         return store
 
@@ -332,6 +334,11 @@ class Store:
         """
         with self.engines.read() as connection:
             return archive.samples(connection, recording_id=number, content_hash=content_hash)
+
+    def archived(self, number: int) -> Form:
+        """Return what is here of a recording: record, image, samples."""
+        with self.engines.read() as connection:
+            return decodings.states(connection, [number])[number]
 
     def image(self, waveform_id: int) -> bytes:
         """Return the unit's own memory of an event."""
