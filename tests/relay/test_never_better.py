@@ -20,7 +20,7 @@ from minimateplus.wire import layouts
 from minimateplus.wire.samples import encode_body
 from sfm import terminal
 
-UNIT = {"host": HERE.target, "tcp_port": HERE.number}
+UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
 CONTRADICTED = {"samples-missing", "count-differs", "peaks-differ", "footer-differs"}
 
 
@@ -360,7 +360,7 @@ async def test_a_peak_at_the_end_of_the_range_says_so_everywhere(world: World) -
     assert rows[0]["peaks"]["bound"] == body["peaks"]["bound"]
     one = (await ask(world, "/device/event/0", **UNIT)).json()
     assert one["peaks"]["bound"]["vector_sum_in_s"] == ">"
-    table: Any = terminal.events_view(listed).renderables[1]  # type: ignore[attr-defined]
+    table: Any = terminal.events_view(listed).renderables[1]  # type: ignore[union-attr]
     assert any(
         str(cell).startswith(">10.000")
         for cell in table.columns[3 + "TVL".index(over[0][0])]._cells
