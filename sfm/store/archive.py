@@ -409,7 +409,7 @@ def samples(
         serial=row["serial"],
         simulated=row["simulated"],
         event=event_form(row),
-        facts={**decodings.LEGACY, **facts},
+        facts=facts | {k: v for k, v in decodings.LEGACY.items() if k not in facts},
         codec=row["w_codec"] if own is None else own["codec"],
         frame=bytes(row["w_counts"] if own is None else own["counts"]),
         counts_hash=bytes(row["w_counts_hash"] if own is None else own["counts_hash"]),

@@ -109,7 +109,7 @@ class UndecodedSamplesError(StoreError):
 
     kind = "samples-undecoded"
 
-    def __init__(self, message: str, recording_id: int) -> None:
+    def __init__(self, message: str, recording_id: int | None = None) -> None:
         super().__init__(message)
         self.recording_id = recording_id
 

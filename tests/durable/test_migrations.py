@@ -149,7 +149,7 @@ def differences(engines: Engines) -> list[Any]:
         return list(compare_metadata(context, schema.metadata))
 
 
-@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004", "0006"])
 def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
 ) -> None:
@@ -230,7 +230,7 @@ def test_head_is_the_newest_script() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == revisions.HEAD
     found = [script.revision for script in scripts.walk_revisions()]
-    assert found == ["0004", "0003", "0002", "0001"]
+    assert found == ["0006", "0004", "0003", "0002", "0001"]
 
 
 @each_legacy_table
@@ -399,12 +399,12 @@ def test_a_database_of_a_newer_program_is_refused(
     engines: Engines, bare_url: str, read_only: bool
 ) -> None:
     revisions.upgrade(engines)
-    execute(engines, "UPDATE alembic_version SET version_num = '0005'")
+    execute(engines, "UPDATE alembic_version SET version_num = '0007'")
     before = fingerprint(engines)
-    with pytest.raises(RevisionError, match=r"0005.*newer seismo-relay.*0004.*restore a backup"):
+    with pytest.raises(RevisionError, match=r"0007.*newer seismo-relay.*0006.*restore a backup"):
         revisions.upgrade(engines)
     engines.close()
-    with pytest.raises(RevisionError, match="0005") as refused:
+    with pytest.raises(RevisionError, match="0007") as refused:
         Store.open(bare_url, read_only=read_only)
     if not read_only:
         assert "run the newer program, or restore a backup" in str(refused.value)
@@ -423,7 +423,7 @@ def test_an_older_postgresql_is_left_alone_and_the_command_is_told(
     with pytest.raises(RevisionError) as refused:
         open_store(bare_url)
     assert str(refused.value).endswith("run: seismo-relay db upgrade")
-    for part in (f"revision {start},", "needs 0004", "backup", "stop every relay"):
+    for part in (f"revision {start},", "needs 0006", "backup", "stop every relay"):
         assert part in str(refused.value)
     assert fingerprint(engines) == before
 
@@ -440,7 +440,7 @@ def test_an_older_file_is_upgraded_after_a_copy_was_made_beside_it(
     Store.open(bare_url, now=lambda: NOW, on_upgrade=told.append).close()
     copy = tmp_path / f"relay.sqlite.revision-{start}.20260501T120000.backup"
     [sentence] = told
-    assert f"from revision {start} to 0004" in sentence
+    assert f"from revision {start} to 0006" in sentence
     assert sentence.endswith(str(copy))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part"))

@@ -26,6 +26,7 @@ from sfm.api.bodies import MOST_BYTES
 from sfm.api.docs_page import docs_page
 from sfm.api.guard import AT_THE_DOOR, SECURITY
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
+from sfm.forms import event_view
 from sfm.freshness import FORCED
 from sfm.keeper import NoStoreError
 from sfm.server import build_app
@@ -89,7 +90,8 @@ async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, by
 async def filled(world: World, count: int = 3) -> FieldUnit:
     """Start with a database, read a unit's list and the waveform of its first event."""
     await world.with_disk()
-    unit = world.plug(FieldUnit().record(count))
+    # A second long, so that the event itself says its rate.
+    unit = world.plug(FieldUnit().record(count, size=1024))
     await world.gateway.events(HERE)
     await world.gateway.waveform(HERE, 0)
     unit.heard.clear()
@@ -186,7 +188,8 @@ async def test_the_list_tells_what_the_unit_told(world: World) -> None:
     await filled(world, 3)
     live = (await world.gateway.events(HERE)).value
     told = assert_declared(await ask(world, "/archive/events"), "/archive/events")["events"]
-    for was, event in zip(reversed(live), told, strict=True):
+    for form, event in zip(reversed(live), told, strict=True):
+        was = event_view(form)
         assert {name: event[name] for name in was} == was
         assert event["serial"] == "SIM0001"
         assert event["simulated"] is True
@@ -217,7 +220,7 @@ async def test_the_archived_samples_are_the_live_ones(world: World) -> None:
     assert {name: body[name] for name in live} == live
     assert list(body) == [
         *("id", "serial", *live),
-        *("simulated", "read_at", "route", "content_hash"),
+        *("quality", "decoder", "simulated", "read_at", "route", "content_hash"),
     ]
     assert body["route"] == provenance["conn_key"]
     assert body["read_at"] == provenance["read_at"]
@@ -232,7 +235,7 @@ async def test_the_bare_counts_say_the_same_as_live_ones(world: World) -> None:
     assert archived.headers["Content-Type"] == "application/octet-stream"
     known = {name.decode() for name, _ in SECURITY}
     meaning = {name for name in live.headers if name.startswith("x-")} - known
-    assert len(meaning) == 7
+    assert len(meaning) == 8
     assert {name: archived.headers[name] for name in meaning} == {
         name: live.headers[name] for name in meaning
     }
@@ -872,6 +875,7 @@ def test_every_error_of_the_store_has_a_row_of_its_own(kind: type[StoreError]) -
         store_errors.TokenNameTakenError: 409,
         store_errors.DamagedRecordError: 500,
         store_errors.NoSerialError: 502,
+        store_errors.UndecodedSamplesError: 502,
     }
     assert problem_of(kind("said")).status == expected.get(kind, 503)
 
