@@ -12,7 +12,7 @@ from field_memory import alter, cut_samples, footer_of, histogram_body, long_cou
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 from test_archive_api import ask
 
-from minimateplus.model import SetupChange
+from minimateplus.model import RecordMode, SetupChange
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.unit import DEFAULT_SETUP
@@ -115,7 +115,7 @@ async def test_an_undecoded_event_is_downloaded_once_for_many_readers(world: Wor
 async def test_a_simulated_unit_in_histogram_mode_stores_what_nobody_decodes(world: World) -> None:
     unit = world.plug(FieldUnit())
     unit.setup = layouts.parse_setup(
-        payloads.setup_block(replace(DEFAULT_SETUP, mode=layouts.RecordMode.HISTOGRAM))
+        payloads.setup_block(replace(DEFAULT_SETUP, mode=RecordMode.HISTOGRAM))
     )
     unit.record_event(seed=1)
     answer = await waveform(world)
@@ -141,6 +141,7 @@ async def test_what_came_of_a_cut_download_is_archived_when_its_epoch_ends(world
     told = {row["id"]: row.get("archived") for row in rows}[1]
     with disk.engines.read() as connection:
         kept = connection.exec_driver_sql("SELECT data FROM partial_images").scalar()
+    assert kept is not None
     assert kept == image[: len(kept)]
     assert len(kept) >= 1024
     whole = f"first {len(kept)} of {len(image)} bytes"
