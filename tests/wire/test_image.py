@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minimateplus.errors import RemoteProtocolError, SampleDecodeError
@@ -47,6 +47,12 @@ def is_good(event: Event, image: bytes) -> bool:
     return not found.reasons and has_scales and min(found.vouched) == found.counts.shape[1]
 
 
+def is_contradicted(event: Event, image: bytes) -> bool:
+    found = reading(event, image)
+    assert found is not None
+    return any(reason.is_contradiction for reason in found.reasons)
+
+
 def with_start(image: bytes, **fields: int) -> bytes:
     head = layouts.STRT.parse(image[layouts.STRT_OFFSET : layouts.BODY_OFFSET])
     start = layouts.STRT.build({**head, **fields})
@@ -82,10 +88,15 @@ def test_a_body_that_breaks_off_before_its_texts_is_never_good(
 
 
 @settings(deadline=None)
-@given(st.integers(0, 4), st.integers(0, 0xFFFF).filter(lambda n: n != SAMPLES))
+@given(
+    st.integers(0, 4),
+    (st.integers(0, 0xFFFF) | st.integers(SAMPLES - 5, SAMPLES + 5)).filter(lambda n: n != SAMPLES),
+)
+@example(0, SAMPLES - 1)
 def test_another_announced_count_is_never_good(seed: int, samples: int) -> None:
     event, image = stored(seed)
     assert not is_good(event, with_start(image, samples=samples))
+    assert is_contradicted(event, with_start(image, samples=samples))
 
 
 @settings(deadline=None)
@@ -102,7 +113,9 @@ def test_a_footer_of_another_time_is_never_good(seed: int, seconds: int) -> None
 def test_a_stop_that_no_rate_explains_is_never_good(seed: int, seconds: int) -> None:
     event, image = stored(seed)
     fields = {"magic": b"\x0e\x08", "start": AT, "stop": AT + timedelta(seconds=seconds)}
-    assert not is_good(event, image[: -layouts.FOOTER.size] + layouts.FOOTER.build(fields))
+    altered = image[: -layouts.FOOTER.size] + layouts.FOOTER.build(fields)
+    assert not is_good(event, altered)
+    assert is_contradicted(event, altered)
 
 
 @settings(deadline=None)
@@ -111,6 +124,9 @@ def test_bytes_that_are_no_footer_are_never_good(seed: int, raw: bytes) -> None:
     event, image = stored(seed)
     if raw[:2] != b"\x0e\x08":
         assert not is_good(event, image[: -layouts.FOOTER.size] + raw)
+        # Nor where only its first two bytes are others.
+        size = layouts.FOOTER.size
+        assert not is_good(event, image[:-size] + raw[:2] + image[2 - size :])
 
 
 FIGURES = ("tran_in_s", "vert_in_s", "long_in_s", "mic_psi", "vector_sum_in_s")
@@ -127,7 +143,9 @@ def test_a_record_whose_peak_is_not_that_of_the_samples_is_never_good(
 ) -> None:
     event, image = stored(seed)
     peak = float(np.float32(getattr(event.peaks, name) * factor))
-    assert not is_good(replace(event, peaks=replace(event.peaks, **{name: peak})), image)
+    altered = replace(event, peaks=replace(event.peaks, **{name: peak}))
+    assert not is_good(altered, image)
+    assert is_contradicted(altered, image)
 
 
 def test_a_microphone_without_its_last_two_samples_is_no_contradiction() -> None:
