@@ -12,7 +12,7 @@ from field_memory import alter, cut_samples, footer_of, histogram_body, long_cou
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 from test_archive_api import ask
 
-from minimateplus.model import RecordMode, SetupChange
+from minimateplus.model import RecordMode
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.unit import DEFAULT_SETUP
@@ -139,6 +139,8 @@ async def test_what_came_of_a_cut_download_is_archived_when_its_epoch_ends(world
     await ask(world, "/device/events", **UNIT)
     rows = (await ask(world, "/archive/events")).json()["events"]
     told = {row["id"]: row.get("archived") for row in rows}[1]
+    assert told is not None
+    assert told["image"].endswith(f"of {len(image)} bytes")
     with disk.engines.read() as connection:
         kept = connection.exec_driver_sql("SELECT data FROM partial_images").scalar()
     assert kept is not None
@@ -199,7 +201,7 @@ async def test_a_second_download_of_other_bytes_does_not_count(world: World) -> 
     await world.pause(1)
     cut_samples(unit, 5120, 1000)
     await waveform(world, force="true")
-    assert (await erase(world, 1)).json()["contradicted"] == [0]
+    assert (await erase(world, 1)).json().get("contradicted") == [0]
     assert len(unit.events) == 1
 
 
@@ -217,7 +219,7 @@ async def test_a_memory_of_every_kind_says_what_each_event_is(world: World) -> N
     for index in range(4):
         await waveform(world, index)
     problem = (await erase(world, 4)).json()
-    assert (problem["unarchived"], problem["contradicted"]) == ([1, 2], [1, 2])
+    assert (problem.get("unarchived"), problem.get("contradicted")) == ([1, 2], [1, 2])
     rows = (await ask(world, "/archive/events")).json()["events"]
     states = {row["index"]: row["archived"]["samples"] for row in rows}
     assert states == {0: "decoded", 1: "partial", 2: "partial", 3: "undecoded"}
@@ -333,7 +335,7 @@ async def test_a_setup_that_the_event_confirms_in_full_is_its_own(world: World) 
     unit.setup = replace(DEFAULT_SETUP, record_time_s=2.0)
     unit.record_event(seed=1)
     body = (await waveform(world)).json()
-    assert body["sample_rates_possible"] == [1024, 2048]
+    assert body.get("sample_rates_possible") == [1024, 2048]
     assert (body["sample_rate_hz"], body["sample_rate_source"]) == (1024, "event")
     assert body["provenance"]["quality"] == "good"
     unit.setup = replace(DEFAULT_SETUP, sample_rate_hz=2048, record_time_s=2.0)
@@ -373,7 +375,7 @@ async def test_a_peak_within_the_range_has_no_bound(world: World) -> None:
     unit = world.plug(FieldUnit())
     unit.record_event(blast=Blast(peak_in_s=1.25), seed=2)
     body = (await waveform(world)).json()
-    assert set(body["peaks"]["bound"].values()) == {None}
+    assert set(body["peaks"].get("bound", {"": "absent"}).values()) == {None}
     assert {channel["bound"] for channel in body["channels"].values()} == {None}
 
 
@@ -386,8 +388,3 @@ async def test_a_negative_microphone_peak_is_unknown(world: World) -> None:
     unit._memory.stored[0] = replace(stored, event=replace(stored.event, peaks=bad))
     [event] = (await ask(world, "/device/events", **UNIT)).json()["events"]
     assert (event["peaks"]["mic_psi"], event["peaks"]["mic_db"]) == (None, None)
-
-
-def test_a_setup_change_takes_every_letter_of_the_code_page() -> None:
-    change = SetupChange(client="Škoda-Süd")
-    assert layouts.unstorable(change.client or "") == ""
