@@ -31,7 +31,8 @@ Spans = dict[int, bytes]
 GEO_CHANNELS = CHANNELS[:3]
 DIAL = r"[\x20-\x7e]*"
 """What a modem is given, whole: printable ASCII."""
-TEXT = f"[\\x20-\\x7e\\xa0-\\xff{bytes({*range(128, 160)}).decode(layouts.TEXT_CODEC, 'ignore')}]*"
+_PAGE = bytes(range(0x80, 0xA0)).decode(layouts.TEXT_CODEC, "ignore")
+TEXT = rf"[\x20-\x7e\xa1-\xac\xae-\xff{_PAGE}]*"
 """What a text may be, whole: every letter of the unit's code page (``layouts.TEXT_CODEC``)."""
 TIME = r"([01]\d|2[0-3]):([0-5]\d)"
 """What a time of the unit's clock may be, whole."""

@@ -94,7 +94,8 @@ TEXT_CODEC = "cp1252"
 What texts hold beyond ASCII: sites in Portugal, Brazil, Norway and Germany [C for the texts of
 sibling models, I for this one].
 """
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\xad]")
+_NO_BREAK_SPACE = "\xa0"
 
 
 def decode_text(raw: bytes) -> str:
@@ -103,7 +104,8 @@ def decode_text(raw: bytes) -> str:
 
     So do control characters: what a unit says goes to terminals and logs.
     """
-    return _CONTROL.sub("\ufffd", raw.decode(TEXT_CODEC, "replace"))
+    text = raw.decode(TEXT_CODEC, "replace").replace(_NO_BREAK_SPACE, " ")
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def unstorable(text: str) -> str:
@@ -114,7 +116,7 @@ def unstorable(text: str) -> str:
     ('', '北侧')
     """
     return "".join(
-        dict.fromkeys(c for c in text if _CONTROL.match(c) or not c.encode(TEXT_CODEC, "ignore"))
+        dict.fromkeys(c for c in text if decode_text(c.encode(TEXT_CODEC, "replace")) != c)
     )
 
 
