@@ -114,6 +114,9 @@ export interface paths {
         /**
          * Get Events
          * @description Event list: stamp, peaks, project. The unit's memory is probed at each request.
+         *
+         *     A long list over a bad link comes in several contacts: 503 `list-incomplete` until it is whole,
+         *     or with `partial` what was read so far. Ask again to read on.
          */
         get: operations["get_events_device_events_get"];
         put?: never;
@@ -860,8 +863,32 @@ export interface components {
              * @description content_hash of each, hex, the first read first.
              */
             contents: string[];
+            /**
+             * Epoch Proven
+             * @description False: read by a walk that was cut, and met by no complete walk since.
+             */
+            epoch_proven: boolean;
+            archived: components["schemas"]["ArchivedStateOut"];
             /** @description The latest. */
             review: components["schemas"]["ReviewOut"] | null;
+        };
+        /**
+         * ArchivedStateOut
+         * @description What the archive has of an event: bytes, and what the decoder makes of them.
+         */
+        ArchivedStateOut: {
+            /** Record */
+            record: boolean;
+            /**
+             * Image
+             * @description whole, none, or how much: first 8192 of 11310 bytes.
+             */
+            image: string;
+            /**
+             * Samples
+             * @description null: there is no whole image to decode.
+             */
+            samples: ("decoded" | "partial" | "undecoded") | null;
         };
         /**
          * ArchivedWaveformOut
@@ -885,18 +912,46 @@ export interface components {
             project: string | null;
             /** Samples */
             samples: number;
+            /**
+             * Announced Samples
+             * @description Samples per channel that the event's own start record announces, in 16 bits.
+             */
+            announced_samples: number | null;
             /** Vouched */
             vouched: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
-            /** Sample Rate Source */
+            /**
+             * Sample Rate Source
+             * @description setup: today's, not confirmed by the event.
+             */
             sample_rate_source: ("event" | "setup") | null;
+            /**
+             * Sample Rates Possible
+             * @description Those that the event itself allows, Hz.
+             */
+            sample_rates_possible: number[];
             /** Pretrigger Samples */
             pretrigger_samples: number;
             /** Geo Range In S */
             geo_range_in_s: number | null;
-            /** Geo Range Source */
+            /**
+             * Geo Range Source
+             * @description setup: today's, not confirmed by the event.
+             */
             geo_range_source: ("event" | "setup") | null;
+            /**
+             * Geo Ranges Possible
+             * @description Those that the event itself allows, in/s.
+             */
+            geo_ranges_possible: number[];
+            /** @description What the setup proposed; null: it was not asked. */
+            setup: components["schemas"]["ProposedOut"] | null;
+            /**
+             * Reasons
+             * @description Why this is partial; empty: it is good.
+             */
+            reasons: components["schemas"]["ReasonOut"][];
             /** Mode */
             mode: ("single_shot" | "continuous") | null;
             time: components["schemas"]["TimeAxis"];
@@ -928,6 +983,16 @@ export interface components {
              * @description BLAKE2b-256 of the unit's memory of it, hex.
              */
             content_hash: string;
+            /**
+             * Quality
+             * @enum {string}
+             */
+            quality: "good" | "partial";
+            /**
+             * Decoder
+             * @description Version of the decoder; null: not known.
+             */
+            decoder: number | null;
         };
         /**
          * AuditEntryOut
@@ -1054,8 +1119,15 @@ export interface components {
             values: number[];
             /** Peak */
             peak: number | null;
+            /**
+             * Bound
+             * @description '>': the channel reached the end of its range.
+             */
+            bound: ">" | null;
             /** Peak Time S */
             peak_time_s: number | null;
+            /** Flags */
+            flags: ("over_range" | "scale_unconfirmed")[];
         };
         /**
          * EraseOut
@@ -1094,9 +1166,14 @@ export interface components {
             erased: number;
             /**
              * Not Archived
-             * @description Indices that the archive has no samples of.
+             * @description Indices of which the archive has no whole image, or one that is contradicted and was downloaded once.
              */
             not_archived: number[];
+            /**
+             * Contradicted
+             * @description Indices whose record, start record, footer and samples contradict one another.
+             */
+            contradicted: number[];
         };
         /**
          * EventBase
@@ -1146,11 +1223,34 @@ export interface components {
          * @description The event list, in the order of the unit's memory.
          */
         EventsOut: {
-            /** Count */
-            count: number;
+            /**
+             * Complete
+             * @description False: only the beginning was read; see `partial`.
+             */
+            complete: boolean;
+            /**
+             * Count
+             * @description Stored events; null while the list is not complete.
+             */
+            count: number | null;
+            /**
+             * Walked
+             * @description Events read so far.
+             */
+            walked: number;
+            /**
+             * Estimate S
+             * @description Seconds that reading the rest takes; null: unknown.
+             */
+            estimate_s: number | null;
             /** Events */
             events: components["schemas"]["EventBase"][];
             provenance: components["schemas"]["ProvenanceOut"];
+            /**
+             * Recorded Since
+             * @description Events that the unit recorded since this read began; null: not known.
+             */
+            recorded_since: number | null;
         };
         /**
          * FindingOut
@@ -1168,7 +1268,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "other_content" | "other_waveform" | "damaged" | "mended";
+            kind: "other_content" | "other_waveform" | "damaged" | "mended" | "superseded";
             /** Serial */
             serial: string;
             /** Recording Id */
@@ -1382,6 +1482,13 @@ export interface components {
              * @description dB(L), from mic_psi.
              */
             mic_db: number | null;
+            /**
+             * Bound
+             * @description '>' for each peak at the end of the range: it was at least that.
+             */
+            bound: {
+                [key: string]: ">" | null;
+            };
         };
         /**
          * PortOut
@@ -1406,6 +1513,20 @@ export interface components {
         PortsOut: {
             /** Ports */
             ports: components["schemas"]["PortOut"][];
+        };
+        /**
+         * ProposedOut
+         * @description What the unit's setup proposes for an event's scales. It proves nothing.
+         */
+        ProposedOut: {
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /** Record Time S */
+            record_time_s: number | null;
+            /** Pretrigger S */
+            pretrigger_s: number | null;
+            /** Geo Range In S */
+            geo_range_in_s: number | null;
         };
         /**
          * ProvenanceOut
@@ -1479,6 +1600,33 @@ export interface components {
              * @description True: the unit is a simulation; null: not asked.
              */
             simulated: boolean | null;
+            /**
+             * Reasons
+             * @description Why the quality is partial; empty: nothing speaks against it.
+             * @default []
+             */
+            reasons: components["schemas"]["ReasonOut"][];
+        };
+        /**
+         * ReasonOut
+         * @description Why samples are not all, or not certain.
+         */
+        ReasonOut: {
+            /**
+             * Code
+             * @description Stable: samples-missing, body-goes-on, peaks-differ, ...
+             */
+            code: string;
+            /**
+             * Detail
+             * @description The same in a sentence, with figures.
+             */
+            detail: string;
+            /**
+             * Contradiction
+             * @description True: parts of the event contradict one another; its bytes may be wrong.
+             */
+            contradiction: boolean;
         };
         /**
          * RescueOut
@@ -1783,6 +1931,11 @@ export interface components {
             start: number | null;
             /** Step */
             step: number | null;
+            /**
+             * Flags
+             * @description scale_unconfirmed: the rate is only the setup's.
+             */
+            flags: ("over_range" | "scale_unconfirmed")[];
         };
         /**
          * TokenOut
@@ -1860,18 +2013,46 @@ export interface components {
             provenance: components["schemas"]["ProvenanceOut"];
             /** Samples */
             samples: number;
+            /**
+             * Announced Samples
+             * @description Samples per channel that the event's own start record announces, in 16 bits.
+             */
+            announced_samples: number | null;
             /** Vouched */
             vouched: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
-            /** Sample Rate Source */
+            /**
+             * Sample Rate Source
+             * @description setup: today's, not confirmed by the event.
+             */
             sample_rate_source: ("event" | "setup") | null;
+            /**
+             * Sample Rates Possible
+             * @description Those that the event itself allows, Hz.
+             */
+            sample_rates_possible: number[];
             /** Pretrigger Samples */
             pretrigger_samples: number;
             /** Geo Range In S */
             geo_range_in_s: number | null;
-            /** Geo Range Source */
+            /**
+             * Geo Range Source
+             * @description setup: today's, not confirmed by the event.
+             */
             geo_range_source: ("event" | "setup") | null;
+            /**
+             * Geo Ranges Possible
+             * @description Those that the event itself allows, in/s.
+             */
+            geo_ranges_possible: number[];
+            /** @description What the setup proposed; null: it was not asked. */
+            setup: components["schemas"]["ProposedOut"] | null;
+            /**
+             * Reasons
+             * @description Why this is partial; empty: it is good.
+             */
+            reasons: components["schemas"]["ReasonOut"][];
             /** Mode */
             mode: ("single_shot" | "continuous") | null;
             time: components["schemas"]["TimeAxis"];
@@ -1959,6 +2140,12 @@ export interface components {
              */
             diagnosis: string | null;
             /**
+             * Image
+             * @description Only of samples-undecoded: where the archived image is; null: nowhere.
+             * @default null
+             */
+            image: string | null;
+            /**
              * Errors
              * @description Only of invalid-parameter: each field with a message.
              * @default null
@@ -1992,6 +2179,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2095,6 +2291,15 @@ export interface operations {
                     "application/json": components["schemas"]["UnitsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2196,6 +2401,15 @@ export interface operations {
                     "application/json": components["schemas"]["PortsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2295,6 +2509,15 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -2422,6 +2645,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2542,6 +2774,8 @@ export interface operations {
                 only_if_cached?: boolean;
                 /** @description When the unit cannot be read, take what it said so many seconds ago. */
                 stale_if_error?: number | null;
+                /** @description While the list is not complete, return the events read so far. */
+                partial?: boolean;
             };
             header?: never;
             path?: never;
@@ -2564,6 +2798,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -2708,6 +2951,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2851,6 +3103,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -2971,6 +3232,8 @@ export interface operations {
                 only_if_cached?: boolean;
                 /** @description When the unit cannot be read, take what it said so many seconds ago. */
                 stale_if_error?: number | null;
+                /** @description While the list is not complete, return the events read so far. */
+                partial?: boolean;
             };
             header?: never;
             path: {
@@ -2996,6 +3259,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -3161,6 +3433,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3322,6 +3603,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3450,6 +3740,15 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3558,6 +3857,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -3657,6 +3965,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StatsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3778,6 +4095,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -3928,6 +4254,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MonitorOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -4104,27 +4439,27 @@ export interface operations {
                     mic_alarm_psi?: number | null;
                     /**
                      * Project
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     project?: string | null;
                     /**
                      * Client
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     client?: string | null;
                     /**
                      * Operator
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     operator?: string | null;
                     /**
                      * Location
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     location?: string | null;
                     /**
                      * Notes
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     notes?: string | null;
                 };
@@ -4138,6 +4473,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WrittenOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -4298,6 +4642,15 @@ export interface operations {
                     "application/json": components["schemas"]["EraseOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4449,6 +4802,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -4635,6 +4997,15 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4788,6 +5159,15 @@ export interface operations {
                     "application/json": components["schemas"]["RescueOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -4919,6 +5299,15 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5023,6 +5412,15 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5122,6 +5520,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArchivedDevices"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5249,6 +5656,15 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivePage"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5368,6 +5784,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -5493,6 +5918,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5616,6 +6050,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5727,6 +6170,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReviewsOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -5862,6 +6314,15 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -5975,6 +6436,15 @@ export interface operations {
                     "application/json": components["schemas"]["FindingsOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6083,6 +6553,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6196,6 +6675,15 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6294,6 +6782,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
             };
             /** @description A token is needed, or the one shown is wrong */
             401: {
@@ -6394,6 +6891,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokensOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6527,6 +7033,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewTokenOut"];
                 };
             };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description A token is needed, or the one shown is wrong */
             401: {
                 headers: {
@@ -6647,6 +7162,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */
@@ -6771,6 +7295,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            /** @description This is no HTTP request, or it gives its length twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
             /** @description A token is needed, or the one shown is wrong */

@@ -68,7 +68,7 @@ export function EventsPage({ unit }: { unit: Unit }) {
         <>
           <FilterForm typed={typed} onTyped={setTyped} />
           <p id="events-keys" class="table-note">
-            <span role="status">{countText(shown.length, list.count)}</span> {shown.length > 0 && <span class="keys">{text.keys}</span>}
+            <span role="status">{countText(shown.length, list.events.length)}</span> {shown.length > 0 && <span class="keys">{text.keys}</span>}
           </p>
           <VirtualTable
             caption={text.caption}
