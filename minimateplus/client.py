@@ -40,8 +40,7 @@ from minimateplus.model import (
 from minimateplus.talk import Pause
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
-from minimateplus.wire.samples import read_body
-from minimateplus.wire.units import range_from_peaks
+from minimateplus.wire.image import read_image
 
 MAX_KEYS = 20_000
 """Records that one walk may visit: several times what the largest memory can hold."""
@@ -256,29 +255,19 @@ class MiniMate(Commanding):
         Raises:
             MemoryChangedError: the slot holds another event than it did.
             NoSuchEventError: there is no such index.
-            SampleDecodeError: the body holds no samples that can be vouched for.
+            SampleDecodeError: the body holds no valid samples. Its ``waveform`` has the image.
         """
         async with self._operation("reading a waveform"):
             if isinstance(event, int):
                 event = await self._find_event(event)
             await self._arm(event)
-            image, start = await self._read_image(event, begun, on_progress, on_image, pause)
+            image = await self._read_image(event, begun, on_progress, on_image, pause)
             # Of the two readings of the record the one behind the samples is kept. It is nearer to
             # them (4 exchanges after the last, the other 9 before the first), so if another event
             # with the same stamp came in between, it is the likelier one to be that of the samples.
             record = await self._check_record(event)
-            body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]
-            reading = read_body(body, start.samples)
-            return Waveform(
-                event=replace(event, record=record),
-                counts=reading.counts,
-                vouched=reading.vouched,
-                sample_rate_hz=_rate_from_pretrigger(start.pretrigger_samples),
-                pretrigger_samples=start.pretrigger_samples,
-                geo_range_in_s=range_from_peaks(reading.counts, event.peaks),
-                mode=start.mode,
-                image=image,
-            )
+        # Outside of the operation: bytes that cannot be decoded end no conversation.
+        return read_image(replace(event, record=record), image)
 
     async def erase_all(self, *, serial: str, count: int) -> None:
         """
@@ -439,7 +428,7 @@ class MiniMate(Commanding):
         on_progress: OnProgress | None,
         on_image: OnImage | None,
         pause: Pause | None,
-    ) -> tuple[bytes, layouts.StartRecord]:
+    ) -> bytes:
         """Read an event's memory from its key to the end that its STRT record tells."""
         base = int.from_bytes(event.key, "big")
         first = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
@@ -474,7 +463,7 @@ class MiniMate(Commanding):
                 await self._arm(event)
         if on_progress is not None:
             on_progress(Progress(what="bytes", done=size, total=size))
-        return image, start
+        return image
 
     async def _read_memory(self, address: int, length: int) -> bytes:
         params = commands.address_params(address)
@@ -493,15 +482,3 @@ def _usable(begun: bytes, first: bytes, size: int) -> bytes:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _rate_from_pretrigger(samples: int) -> int | None:
-    """
-    Return the sample rate that makes ``samples`` a quarter of a second, within a third. [I]
-
-    The event's image holds no rate. 256 at 1024/s is the rule, but one captured event shows 208.
-    """
-    for rate in layouts.SAMPLE_RATES_HZ:
-        if abs(4 * samples - rate) * 3 <= rate:
-            return rate
-    return None

@@ -31,6 +31,13 @@ Nothing else leaves this package for a reason that lies with the unit or the roa
 exceptions (``OSError``, serialx, ``TimeoutError``) are translated where they arise.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minimateplus.model import Waveform
+
 __all__ = [
     "CaptureError",
     "ConnectError",
@@ -106,7 +113,16 @@ class KeyChainError(RemoteProtocolError):
 
 
 class SampleDecodeError(RemoteProtocolError):
-    """An event body holds no samples that this decoder can vouch for."""
+    """
+    An event body holds no samples that this decoder can vouch for.
+
+    ``waveform`` holds the event and its image, without samples, when the whole image was read:
+    the bytes are worth keeping whether or not they can be decoded.
+    """
+
+    waveform: Waveform | None = None
+    recording_id: int | None = None
+    """Where the archive keeps the image; ``None``: it does not."""
 
 
 class DuplicateReplyError(RemoteProtocolError):

@@ -256,6 +256,16 @@ class MonitorStatus:
     memory_free_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why samples are less than they seem: a stable code, and a sentence for people."""
+
+    code: str
+    detail: str
+    is_contradiction: bool = False
+    """Whether two parts of the event contradict each other, so that its bytes may be wrong."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Waveform:
     """
@@ -270,12 +280,21 @@ class Waveform:
     counts: NDArray[np.int16]
     vouched: tuple[int, int, int, int]
     sample_rate_hz: int | None
+    """The only rate that the event's own start, stop and length allow; else ``None``."""
     pretrigger_samples: int
     geo_range_in_s: float | None
-    """From the event's own peaks beside its counts; ``None`` when the two fit no known range."""
+    """The only range at which the counts fit the event's own peaks; else ``None``."""
     mode: RecordMode | None
     image: bytes
     """The event's memory as read, from the file-type tag to the footer (wire notebook, image)."""
+    announced_samples: int | None = None
+    """Samples per channel that the STRT record announces, in its 16 bits."""
+    sample_rates_possible: tuple[int, ...] = ()
+    """Every rate that the event's own start, stop and length allow, in Hz."""
+    geo_ranges_possible: tuple[float, ...] = ()
+    """Every range that the event's own peaks and counts allow, in in/s."""
+    reasons: tuple[Reason, ...] = ()
+    """Why this is not all that was recorded, or may not be; empty: nothing speaks against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ from sfm.gateway import Gateway, Report
 from sfm.keeper import NoStoreError
 from sfm.owner import ListIncompleteError, Owner
 from sfm.progress import report_step
-from sfm.store import StoreError
+from sfm.store import EraseCheck, StoreError
 from sfm.store.audit import AuditEntry
 
 __all__ = ["By", "Commands", "Done", "NotMonitoringError", "Outcome", "RefusedError"]
@@ -434,7 +434,7 @@ class Commands:
             count: how many events it holds. The memory is walked again, keys and records, and that
                 and the serial are compared; the lifetime counter once more just before the erase,
                 the last event's key within it.
-            discard_unarchived: erase also what the archive does not hold with its samples.
+            discard_unarchived: erase also what the archive does not hold with its whole image.
 
         Raises:
             RefusedError: something differs, or is not archived.
@@ -456,22 +456,26 @@ class Commands:
                         count=len(events),
                     )
                 if not events:
-                    return "unchanged", {"erased": 0, "not_archived": []}
-                lost = await self._unarchived(owner, events)
+                    return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
+                check = await self._erase_check(owner, events)
+                lost, contradicted = check.unarchived, check.contradicted
                 if lost and not discard_unarchived:
                     raise RefusedError(
-                        f"{owner.conn_key}: {len(lost)} of {count} events are not in the archive "
-                        "with their samples; nothing was erased; download their waveforms first, "
-                        "or say discard_unarchived",
+                        f"{owner.conn_key}: {_what_is_lost(check, count)}",
                         "not-archived",
                         unarchived=lost,
+                        contradicted=contradicted,
                     )
                 report("events erased", 0, count)
                 await self._erase(
                     owner, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
                 )
                 report("events erased", count, count)
-                return "done", {"erased": count, "not_archived": lost}
+                return "done", {
+                    "erased": count,
+                    "not_archived": lost,
+                    "contradicted": contradicted,
+                }
 
             estimate_s = owner.walk_estimate_s(count)
             if estimate_s is not None:
@@ -558,11 +562,11 @@ class Commands:
                 "read the event list"
             )
 
-    async def _unarchived(self, owner: Owner, events: list[Form]) -> list[int]:
-        """Return the indices of events that would be lost."""
-        everything = [event["index"] for event in events]
+    async def _erase_check(self, owner: Owner, events: list[Form]) -> EraseCheck:
+        """Return which events would be lost."""
+        everything = EraseCheck(unarchived=[event["index"] for event in events], contradicted=[])
         try:
-            return await self._gateway.keeper.slots_without_samples(owner.conn_key, len(events))
+            return await self._gateway.keeper.erase_check(owner.conn_key, len(events), events)
         except NoStoreError:
             return everything
         except (StoreError, RestingError) as error:
@@ -659,6 +663,26 @@ class Commands:
                 detail=detail,
             )
         )
+
+
+def _what_is_lost(check: EraseCheck, count: int) -> str:
+    """Return why an erase was refused for what the archive lacks, and what to do."""
+    doubtful = [index for index in check.unarchived if index in check.contradicted]
+    absent = len(check.unarchived) - len(doubtful)
+    told = []
+    if absent:
+        told.append(
+            f"{absent} of {count} events are not in the archive with their whole image; download "
+            "their waveforms first"
+        )
+    if doubtful:
+        listed = ", ".join(map(str, doubtful))
+        told.append(
+            f"the parts of {len(doubtful)} of {count} events contradict one another (event "
+            f"{listed}); download each once more with force=true, and they count when the same "
+            "bytes come again"
+        )
+    return f"{'; '.join(told)}; nothing was erased; or say discard_unarchived"
 
 
 async def _to_its_end(noting: asyncio.Task[T]) -> T:

@@ -9,7 +9,7 @@ here and only here, so that nobody scales twice or with another constant.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any
@@ -30,7 +30,13 @@ from minimateplus.model import (
     Waveform,
     Written,
 )
-from minimateplus.wire.units import MIC_PSI_PER_COUNT, db_from_psi, in_s_per_count
+from minimateplus.wire.units import (
+    FULL_SCALE_COUNTS,
+    GEO_RANGES_IN_S,
+    MIC_PSI_PER_COUNT,
+    db_from_psi,
+    in_s_per_count,
+)
 
 Form = dict[str, Any]
 
@@ -222,36 +228,175 @@ def event_of(form: Mapping[str, Any]) -> Event:
     )
 
 
+def event_view(form: Mapping[str, Any], geo_range_in_s: float | None = None) -> Form:
+    """Return an event's form as it goes out: a peak at the end of the range is said to be one."""
+    peaks = {**form["peaks"], "bound": peak_bounds(form["peaks"], geo_range_in_s)}
+    return {**form, "peaks": peaks}
+
+
+def peak_bounds(
+    peaks: Mapping[str, float | None], geo_range_in_s: float | None = None
+) -> dict[str, str | None]:
+    """
+    Return ``>`` for each peak that lies at the end of the range: the motion was at least that.
+
+    Args:
+        peaks: of a record, as in an event's form.
+        geo_range_in_s: at which it was recorded; ``None``: what the peaks themselves show of it.
+    """
+    geo_names = ("tran_in_s", "vert_in_s", "long_in_s")
+    geo = {name: peaks[name] for name in geo_names}
+    end = geo_range_in_s or _range_shown_by(list(geo.values()))
+    least = end - in_s_per_count(end) / 2
+    bounds = {
+        name: ">" if value is not None and value >= least else None for name, value in geo.items()
+    }
+    mic = peaks["mic_psi"]
+    mic_end = (FULL_SCALE_COUNTS - 0.5) * MIC_PSI_PER_COUNT
+    bounds["mic_psi"] = ">" if mic is not None and mic >= mic_end else None
+    bounds["vector_sum_in_s"] = ">" if ">" in [bounds[name] for name in geo_names] else None
+    bounds["mic_db"] = bounds["mic_psi"]
+    return bounds
+
+
+def _range_shown_by(geo: Sequence[float | None]) -> float:
+    """
+    Return the range that peaks can end at; the largest one unless they prove a smaller.
+
+    They do where none lies beyond the smaller range and one lies between two steps of the larger.
+    """
+    largest, smallest = max(GEO_RANGES_IN_S), min(GEO_RANGES_IN_S)
+    known = [value for value in geo if value is not None]
+    steps = [value / in_s_per_count(largest) for value in known]
+    is_between = any(abs(step - round(step)) > 0.02 for step in steps)
+    return smallest if is_between and max(known) < smallest * 1.03 else largest
+
+
+SETUP_SCALES = ("sample_rate_hz", "record_time_s", "pretrigger_s", "geo_range_in_s")
+"""What a setup proposes for an event's scales."""
+SCALE_CODES = frozenset(("rate-unconfirmed", "rate-unknown", "range-unconfirmed", "range-unknown"))
+SCALE_UNCONFIRMED = "scale_unconfirmed"
+OVER_RANGE = "over_range"
+
+
 def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
     """
-    Return a waveform as a form; ``setup`` fills in what the event itself does not tell.
+    Return a waveform as a form, with the scales that ``setup`` proposes (``with_setup``).
 
-    ``sample_rate_source`` and ``geo_range_source`` say which of the two spoke: ``event``, or
+    ``sample_rate_source`` and ``geo_range_source`` say where each comes from: ``event``, or
     ``setup``, which is today's and need not be that of the recording.
     """
-    rate, rate_source = waveform.sample_rate_hz, "event"
-    if rate is None and setup is not None:
-        rate, rate_source = setup["sample_rate_hz"], "setup"
-    geo_range, range_source = waveform.geo_range_in_s, "event"
-    if geo_range is None and setup is not None:
-        geo_range, range_source = setup["geo_range_in_s"], "setup"
-    return {
+    is_decoded = bool(waveform.counts.shape[1]) or not waveform.announced_samples
+    form: Form = {
         **event_form(waveform.event),
         "samples": int(waveform.counts.shape[1]),
+        "announced_samples": waveform.announced_samples,
         "vouched": list(waveform.vouched),
-        "sample_rate_hz": rate,
-        "sample_rate_source": rate_source if rate is not None else None,
+        "sample_rate_hz": waveform.sample_rate_hz,
+        "sample_rate_source": "event" if waveform.sample_rate_hz is not None else None,
+        "sample_rates_possible": list(waveform.sample_rates_possible),
         "pretrigger_samples": waveform.pretrigger_samples,
-        "geo_range_in_s": geo_range,
-        "geo_range_source": range_source if geo_range is not None else None,
+        "geo_range_in_s": waveform.geo_range_in_s,
+        "geo_range_source": "event" if waveform.geo_range_in_s is not None else None,
+        "geo_ranges_possible": list(waveform.geo_ranges_possible),
         "mode": plain(waveform.mode) if isinstance(waveform.mode, RecordMode) else None,
+        "setup": None,
+        "reasons": [
+            {"code": r.code, "detail": r.detail, "contradiction": r.is_contradiction}
+            for r in waveform.reasons
+        ],
         "counts": np.ascontiguousarray(waveform.counts, dtype=COUNTS_DTYPE).tobytes(),
     }
+    return with_setup(form, setup) if is_decoded else form
 
 
-def needs_setup(waveform: Waveform) -> bool:
-    """Whether the event itself does not tell its rate or its range."""
-    return waveform.sample_rate_hz is None or waveform.geo_range_in_s is None
+def with_setup(form: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Form:
+    """
+    Return a waveform's form with the scales that a setup proposes, as far as the event allows.
+
+    The setup says how the unit will record next, not how it recorded then. Its rate counts as the
+    event's own only where the event confirms all of it: as many samples as rate, record time and
+    pre-trigger make, and the trigger where they put it. Any other scale of it is marked.
+
+    Args:
+        form: of ``waveform_form``; what an earlier setup proposed is dropped.
+        setup: as in an info's form; ``None``: nothing is proposed.
+    """
+    told = as_fact(form)
+    if setup is not None:
+        told["setup"] = {name: setup[name] for name in SETUP_SCALES}
+    reasons = [reason for reason in told["reasons"] if reason["code"] not in SCALE_CODES]
+    rate = None if setup is None else setup["sample_rate_hz"]
+    if (
+        told["sample_rate_hz"] is None
+        and setup is not None
+        and rate in told["sample_rates_possible"]
+    ):
+        is_confirmed = _confirms_setup(told, setup)
+        told["sample_rate_hz"] = rate
+        told["sample_rate_source"] = "event" if is_confirmed else "setup"
+    geo = None if setup is None else setup["geo_range_in_s"]
+    if told["geo_range_in_s"] is None and geo in told["geo_ranges_possible"]:
+        told["geo_range_in_s"], told["geo_range_source"] = geo, "setup"
+    told["reasons"] = reasons + _scale_reasons(told)
+    return told
+
+
+def as_fact(form: Mapping[str, Any]) -> Form:
+    """Return a waveform's form without what only a setup proposes: what may be archived."""
+    facts = dict(form)
+    for name in ("sample_rate", "geo_range"):
+        if facts[f"{name}_source"] != "event":
+            unit = "hz" if name == "sample_rate" else "in_s"
+            facts[f"{name}_{unit}"] = facts[f"{name}_source"] = None
+    facts["reasons"] = [r for r in form["reasons"] if r["code"] not in SCALE_CODES]
+    if facts["samples"]:
+        facts["reasons"] += _scale_reasons(facts)
+    return facts
+
+
+def _confirms_setup(form: Mapping[str, Any], setup: Mapping[str, Any]) -> bool:
+    """Whether an event has exactly the samples, before and behind its trigger, of a setup."""
+    record_s, before_s = setup["record_time_s"], setup["pretrigger_s"]
+    if record_s is None or before_s is None or any(r["contradiction"] for r in form["reasons"]):
+        return False
+    rate = setup["sample_rate_hz"]
+    return bool(
+        form["announced_samples"] == round((record_s + before_s) * rate)
+        and form["pretrigger_samples"] == round(before_s * rate)
+    )
+
+
+def _scale_reasons(form: Mapping[str, Any]) -> list[Form]:
+    """Return why the scales of a form are not certain."""
+    found = []
+    for name, value, possible, unit in (
+        ("rate", "sample_rate_hz", "sample_rates_possible", "Hz"),
+        ("range", "geo_range_in_s", "geo_ranges_possible", "in/s"),
+    ):
+        source = form["sample_rate_source" if name == "rate" else "geo_range_source"]
+        if source == "event":
+            continue
+        fits = " or ".join(f"{each:g}" for each in form[possible])
+        allows = (
+            f"the event itself allows {fits} {unit}" if fits else "the event itself allows none"
+        )
+        what = "sample rate" if name == "rate" else "geophone range"
+        if source == "setup":
+            detail = f"the {what} of {form[value]:g} {unit} is that of the unit's setup; {allows}"
+            found.append({"code": f"{name}-unconfirmed", "detail": detail, "contradiction": False})
+        else:
+            detail = f"the {what} is not known; {allows}"
+            found.append({"code": f"{name}-unknown", "detail": detail, "contradiction": False})
+    return found
+
+
+def reasons_of(form: Any) -> list[Form]:
+    """Return why what a form holds is not all, or not certain; none of what is no waveform."""
+    if not isinstance(form, dict) or "vouched" not in form:
+        return []
+    reasons: list[Form] = form["reasons"]
+    return reasons
 
 
 def counts_of(form: Mapping[str, Any]) -> NDArray[np.int16]:
@@ -272,8 +417,10 @@ def waveform_view(form: Mapping[str, Any]) -> Form:
     """
     Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
 
-    Only vouched samples are in it: a channel may be shorter than ``samples``. While the range is
-    unknown a geophone channel's values are its counts, its unit says so, and it has no peak.
+    Only valid samples are in it: a channel may be shorter than ``samples``. While the range is
+    unknown a geophone channel's values are its counts, its unit says so, and it has no peak. A peak
+    at the end of the range has the bound ``>``. ``flags`` says what makes a figure less than it
+    seems.
     """
     view = waveform_arrays(form)
     for channel in view["channels"].values():
@@ -289,13 +436,18 @@ def waveform_arrays(form: Mapping[str, Any]) -> Form:
     for row, (name, (unit, scale)) in enumerate(scales_of(form).items()):
         mine = counts[row, : form["vouched"][row]]
         digits = MIC_DIGITS if name == "MicL" else GEO_DIGITS
-        channels[name] = _channel(mine, unit, scale, digits, rate, pretrigger)
+        channel = _channel(mine, unit, scale, digits, rate, pretrigger)
+        if name != "MicL" and form["geo_range_source"] == "setup":
+            channel["flags"].append(SCALE_UNCONFIRMED)
+        channels[name] = channel
     view = {key: value for key, value in form.items() if key != "counts"}
+    view["peaks"] = event_view(form, form["geo_range_in_s"])["peaks"]
     view["time"] = {
         "unit": "s",
         "zero": "trigger",
         "start": None if rate is None else -pretrigger / rate,
         "step": None if rate is None else 1 / rate,
+        "flags": [SCALE_UNCONFIRMED] if form["sample_rate_source"] == "setup" else [],
     }
     view["channels"] = channels
     return view
@@ -309,15 +461,21 @@ def _channel(
     rate: int | None,
     pretrigger: int,
 ) -> Form:
+    is_over = len(counts) > 0 and int(np.abs(counts.astype(np.int32)).max()) >= FULL_SCALE_COUNTS
+    flags = [OVER_RANGE] if is_over else []
+    bound = ">" if is_over else None
     if scale is None:
-        return {"unit": "counts", "values": counts, "peak": None, "peak_time_s": None}
+        nothing = {"peak": None, "bound": bound, "peak_time_s": None, "flags": flags}
+        return {"unit": "counts", "values": counts, **nothing}
     values = np.round(counts * scale, digits)
     at = int(np.abs(values).argmax()) if len(values) else None
     return {
         "unit": unit,
         "values": values,
         "peak": None if at is None else abs(float(values[at])),
+        "bound": bound,
         "peak_time_s": None if at is None or rate is None else (at - pretrigger) / rate,
+        "flags": flags,
     }
 
 

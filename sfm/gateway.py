@@ -74,9 +74,9 @@ Report = Callable[[str, float, float | None], None]
 
 Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
 """
-``partial``: some samples could not be vouched for, or the list is not whole. ``unchecked``: the
-reader asked not to ask the unit, and nothing proved lately that this is still so.
-``last_known``: the unit could not be read.
+``partial``: ``reasons`` says what of a waveform is missing, contradicted or not certain; or the
+list is not whole (``is_complete``). ``unchecked``: the reader asked not to ask the unit, and
+nothing proved lately that this is still so. ``last_known``: the unit could not be read.
 ``not_verified_since_restart``: as one of these two, and the unit was not read since the relay
 started; only a reader who asked for either gets it.
 """
@@ -119,6 +119,8 @@ class Provenance:
     """Whether another reader's flight brought it."""
     simulated: bool | None
     """Whether the unit says of itself that it is a simulation; ``None``: it was not asked."""
+    reasons: list[Form] = field(default_factory=list)
+    """Why it is partial: a stable code and a sentence each."""
 
     @property
     def confirmed_age_s(self) -> float:
@@ -920,6 +922,7 @@ class Gateway:
             ttl_s=ttl_s,
             shared=shared,
             simulated=reading.simulated,
+            reasons=_reasons(reading),
         )
         return Answer(provenance, reading.produce, memo, recorded_since=reading.recorded_since)
 
@@ -943,10 +946,12 @@ async def _read_status(owner: Owner, flight: Flight[Reading]) -> Reading:
 
 
 def _quality(reading: Reading) -> Quality:
-    """Return whether every sample of a waveform is vouched for; looked at once for all readers."""
-    if "is_partial" not in reading.memo:
-        form = reading.produce()
-        reading.memo["is_partial"] = isinstance(form, dict) and any(
-            vouched < form["samples"] for vouched in form.get("vouched", ())
-        )
-    return "partial" if reading.memo["is_partial"] else "good"
+    return "partial" if _reasons(reading) else "good"
+
+
+def _reasons(reading: Reading) -> list[Form]:
+    """Return why what was read is partial; looked at once for all readers."""
+    if "reasons" not in reading.memo:
+        reading.memo["reasons"] = forms.reasons_of(reading.produce())
+    reasons: list[Form] = reading.memo["reasons"]
+    return reasons

@@ -31,6 +31,7 @@ from sfm.backoff import BackOff, RestingError
 from sfm.forms import Form
 from sfm.store import (
     AuditEntry,
+    EraseCheck,
     Fenced,
     Kept,
     Noted,
@@ -50,6 +51,7 @@ from sfm.store.errors import (
     StoreInUseError,
     StoreLostError,
     TokenNameTakenError,
+    UndecodedSamplesError,
 )
 from sfm.walk import Walk
 
@@ -70,6 +72,7 @@ _NOT_THE_DATABASES_FAULT = (
     NoSuchRecordError,
     NoSuchTokenError,
     TokenNameTakenError,
+    UndecodedSamplesError,
 )
 
 
@@ -92,6 +95,8 @@ class Outcome:
     is_archived: bool
     fenced_epoch: int | None = None
     """Somebody else wrote this device's mirror: begin beyond that epoch."""
+    recording_id: int | None = None
+    """Of the waveform that was written."""
 
 
 NOT_ARCHIVED = Outcome(False)
@@ -374,12 +379,14 @@ class Keeper:
 
         return await self._do(forget, is_write=True)
 
-    async def slots_without_samples(self, conn_key: str, count: int) -> list[int]:
+    async def erase_check(
+        self, conn_key: str, count: int, walked: Sequence[Form] | None = None
+    ) -> EraseCheck:
         """
-        Return which of a device's ``count`` events the archive has no samples of, by their indices.
+        Return which of a device's ``count`` events an erase would lose, by their indices.
 
         Without a database, and where the mirror does not prove otherwise: all of them. What waits
-        for the database is not archived.
+        for the database is not archived. ``walked`` is the list just walked, if it was.
 
         Raises:
             StoreError: the database could not be read.
@@ -387,9 +394,9 @@ class Keeper:
         """
         seen = self._versions.get(conn_key)
         if self._open_store is None or seen is None:
-            return list(range(count))
+            return EraseCheck(unarchived=list(range(count)), contradicted=[])
         return await self._do(
-            lambda store: store.slots_without_samples(conn_key, seen, count), is_write=False
+            lambda store: store.erase_check(conn_key, seen, count, walked), is_write=False
         )
 
     async def note(self, entry: AuditEntry) -> int | None:
@@ -424,7 +431,12 @@ class Keeper:
     async def recall_waveform(
         self, conn_key: str, index: int, epoch: int
     ) -> tuple[RecalledWaveform, Form] | None:
-        """Return the waveform of a slot in that epoch, if the store has it and it is sound."""
+        """
+        Return the waveform of a slot in that epoch, if the store has it and it is sound.
+
+        Raises:
+            UndecodedSamplesError: its image is archived, and its samples could not be decoded.
+        """
         seen = self._versions.get(conn_key)
         if seen is None or (conn_key, index) in self._unsound:
             return None
@@ -436,6 +448,8 @@ class Keeper:
             self.damaged += 1
             self._unsound.add((conn_key, index))
             log.error("stored_waveform_damaged", unit=conn_key, index=index, error=str(error))
+        except UndecodedSamplesError:
+            raise
         except (StoreError, RestingError):
             pass
         return None
@@ -637,7 +651,7 @@ class Keeper:
         if waveform is not None:
             self._unsound.discard((conn_key, waveform))
         fenced = kept.mirror.epoch if isinstance(kept.mirror, Fenced) else None
-        return Outcome(True, fenced)
+        return Outcome(True, fenced, kept.recording_id)
 
     async def _do(self, verb: Callable[[Store], T], *, is_write: bool) -> T:
         """

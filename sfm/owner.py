@@ -73,11 +73,12 @@ from sfm.backoff import BackOff, RestingError
 from sfm.flights import Departures, Flight, shut
 from sfm.forms import Form
 from sfm.identity import Verdict, confirms_append, looks_torn, stamp_of
-from sfm.keeper import Keeper
+from sfm.keeper import Keeper, Outcome
 from sfm.line import Line
 from sfm.live_cache import Held, LiveCache, Memo
 from sfm.progress import ProgressLog
 from sfm.store import Noted, Origin, Recalled, StoreError
+from sfm.store.errors import UndecodedSamplesError
 from sfm.walk import ProvenPart, Walk
 
 __all__ = [
@@ -364,18 +365,31 @@ class Owner:
         _note_time(self._cache.held_events(self.conn_key), found.events_noted)
         return True
 
-    async def recall_waveform(self, index: int) -> Held | None:
-        """Return the waveform of a slot from memory or from the store, if it is of this memory."""
+    async def recall_waveform(self, index: int, *, is_proven: bool = False) -> Held | None:
+        """
+        Return the waveform of a slot from memory or from the store, if it is of this memory.
+
+        Raises:
+            UndecodedSamplesError: its image is archived, and its samples could not be decoded;
+                only where the slot ``is_proven``, since nothing else may answer for it.
+        """
         held = self._cache.held_waveform(self.conn_key, index)
         stamp = self._cache.event_stamp(self.conn_key, index)
         if held is not None or stamp is None or None in (stamp.key, stamp.timestamp):
             return held
         generation = self._generation()
         epoch = self._cache.epoch(self.conn_key).number
-        found = await self._keeper.recall_waveform(self.conn_key, index, epoch)
+        try:
+            found = await self._keeper.recall_waveform(self.conn_key, index, epoch)
+        except UndecodedSamplesError:
+            if is_proven:
+                raise
+            return None
         if found is None or self._generation() != generation or found[0].stamp != stamp:
             return None
         recalled, form = found
+        if (info := self._cache.held_info(self.conn_key)) is not None:
+            form = forms.with_setup(form, info.value()["setup"])
         began = self._keeper.began_mono(recalled.noted)
         kept = self._cache.set_waveform(
             self.conn_key, index, form, read_began_mono=began, source=DISK
@@ -489,7 +503,9 @@ class Owner:
             for _ in range(ATTEMPTS_WHILE_CHANGING):
                 proven = await self.prove_list(unit, None, whole=whole)
                 event = proven.event(index, self.conn_key)
-                held = None if flight.forced else await self.recall_waveform(index)
+                held = None
+                if not flight.forced:
+                    held = await self.recall_waveform(index, is_proven=True)
                 if held is not None:
                     return self.reading_of(held, checked_mono=proven.proven_mono)
                 try:
@@ -1003,9 +1019,11 @@ class Owner:
 
         Raises:
             MemoryChangedError: the slot does not hold that event any more.
+            SampleDecodeError: its image was read and archived, and no sample of it can be decoded.
         """
         began, generation = self._clock(), self._generation()
         epoch = self._cache.epoch(self.conn_key).number
+        undecoded: SampleDecodeError | None = None
         try:
             waveform = await self._read_samples(unit, event, epoch, flight)
         except RecordDiffersError as error:
@@ -1015,6 +1033,10 @@ class Owner:
             if count is not None and await unit.read_lifetime_count() == count:
                 await self._note_volatile_offsets(error.offsets)
             raise
+        except SampleDecodeError as error:
+            if error.waveform is None:
+                raise
+            waveform, undecoded = error.waveform, error
         # The unit gave the last stamp some time before we heard it: the start alone is certain.
         checked = began
         counter = probe.lifetime_count
@@ -1023,12 +1045,12 @@ class Owner:
             if self._cache.epoch(self.conn_key).number != epoch:
                 raise MemoryChangedError(f"{unit.name}: erased while event {event.index} was read")
         setup = None
-        if forms.needs_setup(waveform):
+        if undecoded is None and None in (waveform.sample_rate_hz, waveform.geo_range_in_s):
             held = self._cache.held_info(self.conn_key)
             setup = (held.value() if held is not None else (await self._meet(unit))[0])["setup"]
         form = forms.waveform_form(waveform, setup)
         is_current = self._generation() == generation
-        stored = self._cache.set_waveform(
+        stored = undecoded is None and self._cache.set_waveform(
             self.conn_key, event.index, form, generation=generation, read_began_mono=began
         )
         outcome = await self._keeper.keep_waveform(
@@ -1037,6 +1059,9 @@ class Owner:
         if outcome.fenced_epoch is not None:
             self._begin_beyond(outcome.fenced_epoch)
             raise _FencedError
+        if undecoded is not None:
+            await self._keeper.forget_chunks(self.conn_key, event)
+            raise self._undecoded(undecoded, event, outcome)
         if self._keeper.has_store:
             # What is too large for memory is kept all the same.
             stored = is_current and outcome.is_archived
@@ -1044,6 +1069,18 @@ class Owner:
         reading = self._reading(form, why, began, stored=stored)
         # Of the epoch that the slot was proven in, whatever was dropped since.
         return replace(reading, checked_mono=checked, epoch=epoch)
+
+    def _undecoded(
+        self, error: SampleDecodeError, event: Event, outcome: Outcome
+    ) -> SampleDecodeError:
+        """Return the error that says what became of an image whose samples cannot be decoded."""
+        kept = "its whole image is in the archive" if outcome.is_archived else "it is not archived"
+        told = SampleDecodeError(
+            f"{self.conn_key}: event {event.index} ({event.key.hex()} of {_iso(event)}) was "
+            f"downloaded and {kept}; its samples cannot be decoded: {error}"
+        )
+        told.waveform, told.recording_id = error.waveform, outcome.recording_id
+        return told
 
     async def _read_samples(
         self, unit: MiniMate, event: Event, epoch: int, flight: Flight[Reading]
@@ -1080,7 +1117,9 @@ class Owner:
             )
         except Exception as error:
             cut = isinstance(error, LinkError | ReplyTimeoutError | DeadlineError)
-            if not cut or (held_before and not came):
+            if isinstance(error, SampleDecodeError) and error.waveform is not None:
+                self._begun = None  # it is whole: the chunks stay until it is archived
+            elif not cut or (held_before and not came):
                 self._begun = None
                 await self._keeper.forget_chunks(self.conn_key, event)
             raise
@@ -1213,6 +1252,11 @@ class Owner:
             f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} "
             "reads; it may be recording; ask again in a moment"
         )
+
+
+def _iso(event: Event) -> str:
+    at = event.timestamp_unit
+    return "an unknown time" if at is None else at.isoformat()
 
 
 def _note_time(held: Held | None, noted: Noted | None) -> None:

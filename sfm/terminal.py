@@ -82,6 +82,11 @@ def number(value: float | None, unit: str = "", digits: int = 3) -> str:
     return UNKNOWN if value is None else f"{value:.{digits}f}{' ' if unit else ''}{unit}"
 
 
+def peak(peaks: Mapping[str, Any], name: str, unit: str = "", digits: int = 3) -> str:
+    """Return a reported peak; one at the end of the range says that it was at least that."""
+    return (peaks["bound"][name] or "") + number(peaks[name], unit, digits)
+
+
 def text(value: object) -> str:
     """Return a value as text; an unknown one says so."""
     return UNKNOWN if value is None else str(value)
@@ -156,11 +161,11 @@ def events_view(body: Body) -> RenderableType:
             str(event["index"]),
             event["waveform_key"],
             text(event["timestamp"]).replace("T", " "),
-            number(peaks["tran_in_s"]),
-            number(peaks["vert_in_s"]),
-            number(peaks["long_in_s"]),
-            number(peaks["vector_sum_in_s"]),
-            number(peaks["mic_db"], digits=1),
+            peak(peaks, "tran_in_s"),
+            peak(peaks, "vert_in_s"),
+            peak(peaks, "long_in_s"),
+            peak(peaks, "vector_sum_in_s"),
+            peak(peaks, "mic_db", digits=1),
             said(text(event["project"])),
         )
     count = body["count"]
@@ -233,6 +238,9 @@ def command_view(body: Body) -> Table:
         rows.append(("Events erased", str(body["erased"])))
     if body.get("not_archived"):
         rows.append(("Not in the archive", f"{len(body['not_archived'])} of them"))
+    if body.get("contradicted"):
+        listed = ", ".join(map(str, body["contradicted"]))
+        rows.append(("Contradicted", f"event {listed}: archived, and its parts do not agree"))
     number_of = body["audit_number"]
     rows.append(("Audit entry", "none" if number_of is None else str(number_of)))
     return _facts(rows)
@@ -294,6 +302,13 @@ def sparkline(values: list[float], columns: int = SPARK_COLUMNS) -> str:
     return "".join(SPARKS[min(7, int(8 * height / top))] for height in heights)
 
 
+def _samples(body: Body) -> str:
+    announced, rate = body["announced_samples"], text(body["sample_rate_hz"])
+    of = "" if announced in (None, body["samples"]) else f" (the unit announces {announced:,})"
+    unconfirmed = ", unconfirmed" if body["sample_rate_source"] == "setup" else ""
+    return f"{body['samples']:,} per channel{of} at {rate}/s{unconfirmed}"
+
+
 def waveform_view(body: Body) -> RenderableType:
     """Return the four channels as envelopes with their peaks."""
     start, step = body["time"]["start"], body["time"]["step"]
@@ -304,7 +319,7 @@ def waveform_view(body: Body) -> RenderableType:
         [
             ("Event", f"{body['index']}, key {body['waveform_key']}"),
             ("Unit's time", text(body["timestamp"]).replace("T", " ")),
-            ("Samples", f"{body['samples']} per channel at {text(body['sample_rate_hz'])}/s"),
+            ("Samples", _samples(body)),
             ("Time", span),
             ("Project", text(body["project"])),
         ]
@@ -316,11 +331,15 @@ def waveform_view(body: Body) -> RenderableType:
         digits = 5 if channel["unit"] == "psi" else 3
         table.add_row(
             name,
-            number(channel["peak"], channel["unit"], digits),
+            (channel["bound"] or "") + number(channel["peak"], channel["unit"], digits),
             number(channel["peak_time_s"], "s"),
             sparkline(channel["values"]),
         )
-    return Group(head, table)
+    parts: list[RenderableType] = [head, table]
+    if any("over_range" in channel["flags"] for channel in body["channels"].values()):
+        parts.append(said("> over range: the motion was at least that"))
+    parts += [said(f"Not good: {reason['detail']}", "bold") for reason in body["reasons"]]
+    return Group(*parts)
 
 
 def problem_view(problem: Body) -> RenderableType:

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minimateplus.wire.units import MIC_PSI_PER_COUNT, in_s_per_count
+from minimateplus.wire.units import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
 
 PRETRIGGER_S = 0.25
-FULL_SCALE_COUNTS = 2000
-"""10.000 in/s at 0.005 in/s per count: where the simulated geophones clip."""
 SOUND_FT_S = 1125.0
 P_WAVE_FT_S = 15_000.0
 
@@ -35,11 +33,12 @@ class Blast:
     record_time_s: float = 1.0
     sample_rate_hz: int = 1024
     geo_range_in_s: float = 10.0
+    pretrigger_s: float = PRETRIGGER_S
 
     @property
     def samples(self) -> int:
-        """Samples per channel: (record time + 0.25 s) x rate [C]."""
-        return round((self.record_time_s + PRETRIGGER_S) * self.sample_rate_hz)
+        """Samples per channel: (record time + pre-trigger) x rate [C with 0.25 s]."""
+        return round((self.record_time_s + self.pretrigger_s) * self.sample_rate_hz)
 
 
 def _arrival(
@@ -54,7 +53,7 @@ def _arrival(
 def synthesise(blast: Blast, rng: np.random.Generator) -> NDArray[np.int16]:
     """Return the counts of one blast, shape (4, n), in the rows' order of the wire."""
     n = blast.samples
-    t_s = np.arange(n) / blast.sample_rate_hz - PRETRIGGER_S
+    t_s = np.arange(n) / blast.sample_rate_hz - blast.pretrigger_s
     s_delay = blast.distance_ft / P_WAVE_FT_S * 0.7 + 0.03
     rows = np.empty((4, n))
     share = rng.uniform(0.45, 1.0, 3)

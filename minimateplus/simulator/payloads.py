@@ -82,7 +82,7 @@ def setup_block(setup: RecordingSetup) -> bytes:
             "mode": setup.mode or 0,
             "sample_rate_hz": setup.sample_rate_hz or 1024,
             "histogram_interval_s": setup.histogram_interval_s or 300,
-            "pretrigger_s": -(setup.pretrigger_s or 0.25),
+            "pretrigger_s": -(0.25 if setup.pretrigger_s is None else setup.pretrigger_s),
             "record_time_s": setup.record_time_s or 1.0,
         }
     )

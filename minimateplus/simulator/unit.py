@@ -10,9 +10,11 @@ neither, and 1F without a visited record gives the null key. So it is with what 
 is confirmed only behind its beginning and a look at status and storage range, and settings are
 taken only when the whole write came in the captured order (``writing``).
 
-What it does **not** simulate: histograms, dialling out, timers, alarms, filters and real sensors,
-what a full memory does, the true contents of payloads that nobody knows (docs/wire.md lists what is
-our choice), and the hours of a battery.
+In histogram mode it stores bodies of the one form that is captured, of which nobody reads samples.
+
+What it does **not** simulate: a histogram's other forms, dialling out, timers, alarms, filters and
+real sensors, what a full memory does, the true contents of payloads that nobody knows (docs/wire.md
+lists what is our choice), and the hours of a battery.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from minimateplus.model import FIRST_KEY, Event, Peaks, RecordingSetup, RecordMode
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import PRETRIGGER_S, Blast, synthesise
+from minimateplus.simulator.histogram import histogram_body, histogram_of
 from minimateplus.simulator.memory import EventMemory, StoredEvent
 from minimateplus.simulator.writing import SettingsWrite
 from minimateplus.wire import commands, layouts
@@ -160,8 +163,7 @@ class SimulatedUnit:
         from minimateplus.wire.samples import decode_body
 
         image = self._memory.stored[index].image
-        start = layouts.parse_start_record(image)
-        return decode_body(image[layouts.BODY_OFFSET : -layouts.FOOTER.size], start.samples)
+        return decode_body(image[layouts.BODY_OFFSET : -layouts.FOOTER.size])
 
     def read_memory(self, address: int, length: int) -> bytes:
         """Return what lies in event memory, as a bulk read would."""
@@ -205,10 +207,15 @@ class SimulatedUnit:
                 record_time_s=setup.record_time_s or 1.0,
                 sample_rate_hz=rate,
                 geo_range_in_s=range_in_s,
+                pretrigger_s=_pretrigger_s(setup),
             )
             counts = synthesise(blast, rng)
         length = timedelta(seconds=max(1, round(counts.shape[1] / rate)))
         started = at_unit or self._next_trigger_unit()
+        if setup.mode is RecordMode.HISTOGRAM:
+            interval_s = setup.histogram_interval_s or 300
+            counts = histogram_of(counts)
+            length = timedelta(seconds=interval_s * counts.shape[1])
         image = self._image(counts, setup, started, started + length)
         event = Event(
             index=len(self._memory.stored),
@@ -429,7 +436,12 @@ class SimulatedUnit:
     ) -> bytes:
         """Return an event as it lies in memory: tag, STRT, samples, texts, footer."""
         single = setup.mode == RecordMode.SINGLE_SHOT
-        body = encode_body(counts) + payloads.texts_trailer(setup)
+        if setup.mode is RecordMode.HISTOGRAM:
+            body, pretrigger = histogram_body(counts), 0
+        else:
+            body = encode_body(counts)
+            pretrigger = round(_pretrigger_s(setup) * (setup.sample_rate_hz or 1024))
+        body += payloads.texts_trailer(setup)
         address = self._memory.next_address
         size = layouts.BODY_OFFSET + len(body) + layouts.FOOTER.size
         start = layouts.STRT.build(
@@ -438,12 +450,17 @@ class SimulatedUnit:
                 "recording": bytes.fromhex("fffe" if single else "fffd"),
                 "end_address": address + size,
                 "start_address": address,
-                "samples": counts.shape[1],
-                "pretrigger_samples": round(PRETRIGGER_S * (setup.sample_rate_hz or 1024)),
+                # 16 bits: what a unit counts beyond them is unknown; ours wraps [U].
+                "samples": counts.shape[1] & 0xFFFF,
+                "pretrigger_samples": min(pretrigger, counts.shape[1]) & 0xFFFF,
                 "mode_byte": 0x46 if single else 0x0E,
             }
         )
         return layouts.IMAGE_TAG + start + body + payloads.footer(started, stopped)
+
+
+def _pretrigger_s(setup: RecordingSetup) -> float:
+    return PRETRIGGER_S if setup.pretrigger_s is None else setup.pretrigger_s
 
 
 def peaks_of(counts: NDArray[np.int16], range_in_s: float) -> Peaks:

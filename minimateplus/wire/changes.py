@@ -29,8 +29,11 @@ Spans = dict[int, bytes]
 """New bytes by their offset in a block."""
 
 GEO_CHANNELS = CHANNELS[:3]
-TEXT = r"[\x20-\x7e]*"
-"""What a text may be, whole."""
+DIAL = r"[\x20-\x7e]*"
+"""What a modem is given, whole: printable ASCII."""
+_PAGE = bytes(range(0x80, 0xA0)).decode(layouts.TEXT_CODEC, "ignore")
+TEXT = rf"[\x20-\x7e\xa1-\xac\xae-\xff{_PAGE}]*"
+"""What a text may be, whole: every letter of the unit's code page (``layouts.TEXT_CODEC``)."""
 TIME = r"([01]\d|2[0-3]):([0-5]\d)"
 """What a time of the unit's clock may be, whole."""
 MOST_DIAL_LETTERS = len(layouts.CALL_HOME.encode("dial", "")[1]) - 1
@@ -122,8 +125,13 @@ def _check_numbers(wanted: Mapping[str, Any]) -> None:
         refusal = limit.refusal(value) if limit is not None else None
         if refusal is not None:
             raise SettingError(name, refusal)
+        if name == "dial" and not re.fullmatch(DIAL, value):
+            raise SettingError(name, "expected printable ASCII; a modem takes no other letters")
         if isinstance(value, str) and not re.fullmatch(TEXT, value):
-            raise SettingError(name, "expected printable ASCII; the unit has no other letters")
+            letters = ", ".join(repr(letter) for letter in layouts.unstorable(value))
+            raise SettingError(
+                name, f"the unit cannot store {letters}; it has the letters of Windows-1252"
+            )
 
 
 def _check_together(setup: RecordingSetup, wanted: Mapping[str, Any]) -> None:
@@ -301,6 +309,7 @@ def _call_home_spans(_: bytes, name: str, value: Any) -> Spans | None:
 
 
 __all__ = [
+    "DIAL",
     "LIMITS",
     "MOST_DIAL_LETTERS",
     "TEXT",

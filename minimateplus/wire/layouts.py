@@ -81,20 +81,48 @@ def build_stamp(moment: datetime) -> bytes:
 
 def parse_text(raw: bytes) -> str | None:
     """
-    Return null-padded ASCII as text, ``None`` when nothing stands there.
+    Return a null-padded text, ``None`` when nothing stands there.
 
-    A byte that is no printable ASCII becomes U+FFFD: what a unit says goes to terminals and logs.
+    >>> parse_text(b"S\\xe3o Jo\\x81o\\0\\0")
+    'São Jo\ufffdo'
     """
-    text = raw.split(b"\0", 1)[0].decode("ascii", "replace")
-    return _UNPRINTABLE.sub("\ufffd", text.strip()).strip() or None
+    return decode_text(raw.split(b"\0", 1)[0]).strip() or None
 
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+TEXT_CODEC = "cp1252"
+"""
+What texts hold beyond ASCII: sites in Portugal, Brazil, Norway and Germany [C for the texts of
+sibling models, I for this one].
+"""
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\xad]")
+_NO_BREAK_SPACE = "\xa0"
+
+
+def decode_text(raw: bytes) -> str:
+    """
+    Return the whole of a unit's text; each byte that stands for no letter becomes U+FFFD.
+
+    So do control characters: what a unit says goes to terminals and logs.
+    """
+    text = raw.decode(TEXT_CODEC, "replace").replace(_NO_BREAK_SPACE, " ")
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def unstorable(text: str) -> str:
+    """
+    Return the letters of ``text`` that a unit cannot store, each once, in their order.
+
+    >>> unstorable("Vale-Verde, São João"), unstorable("北侧 5m 北")
+    ('', '北侧')
+    """
+    return "".join(
+        dict.fromkeys(c for c in text if decode_text(c.encode(TEXT_CODEC, "replace")) != c)
+    )
 
 
 def build_text(text: str, size: int) -> bytes:
-    """Return null-padded ASCII of ``size`` bytes with at least one null; the rest is cut off."""
-    return text.encode("ascii", "replace")[: size - 1].ljust(size, b"\0")
+    """Return a null-padded text of ``size`` bytes with at least one null; the rest is cut off."""
+    return text.encode(TEXT_CODEC, "replace")[: size - 1].ljust(size, b"\0")
 
 
 _READ: dict[Kind, Callable[[bytes], Any]] = {
@@ -317,6 +345,7 @@ FOOTER = Layout(
         Field("rest", 18, 8, "bytes", "U", ""),
     ),
 )
+FOOTER_MAGIC = bytes.fromhex("0e08")
 RECORDING_MODES = {
     bytes.fromhex("fffe"): RecordMode.SINGLE_SHOT,
     bytes.fromhex("fffd"): RecordMode.CONTINUOUS,
@@ -405,14 +434,14 @@ class Text(NamedTuple):
 
 
 def find_text(payload: bytes, label: bytes) -> Text | None:
-    """Return the null-padded ASCII behind ``label`` and the nulls that fill the label's field."""
+    """Return the null-padded text behind ``label`` and the nulls that fill the label's field."""
     at = find_label(payload, label)
     if at is None:
         return None
     match = _NULLS_THEN_TEXT.match(payload, at + len(label))
     if match is None or match.start(1) > at + LABEL_FIELD_BYTES:
         return None
-    text = match.group(1).decode("ascii")
+    text = decode_text(match.group(1))
     for other in _LABEL_TEXTS:
         # An empty value leaves nulls up to the next label, which is no value; a value that fills
         # its field to the last byte runs on into that label.
@@ -421,7 +450,8 @@ def find_text(payload: bytes, label: bytes) -> Text | None:
     return Text(match.start(1), text) if text else None
 
 
-_NULLS_THEN_TEXT = re.compile(rb":?+\0*([\x20-\x7e]+)")  # "Extended Notes" may have a colon, too
+# "Extended Notes" may have a colon, too.
+_NULLS_THEN_TEXT = re.compile(rb":?+\0*([^\x00-\x1f\x7f][^\0]*)")
 _LABEL_TEXTS = tuple(label.decode("ascii") for label in SETUP_TEXTS.values())
 
 
@@ -433,7 +463,14 @@ def find_label(payload: bytes, label: bytes) -> int | None:
     the nulls behind it tell it.
     """
     quoted = re.escape(label)
-    match = re.search(rb"(?<![\x20-\x7e])" + quoted, payload) or re.search(quoted + rb"\0", payload)
+    # A letter beyond ASCII before it may be one of a text, or the last byte of a number.
+    starts = (
+        rb"(?<![\x20-\x7e\x80-\xff])" + quoted,
+        rb"(?<![\x20-\x7e])" + quoted,
+        quoted + rb"\0",
+    )
+    matches = (re.search(pattern, payload) for pattern in starts)
+    match = next((found for found in matches if found), None)
     return match.start() if match else None
 
 
@@ -590,7 +627,9 @@ def parse_monitor_status(payload: bytes) -> MonitorStatus:
 def parse_monitor_log(key: bytes, payload: bytes) -> MonitorLogEntry:
     """Return the monitor-log entry of a 44-byte 0A payload."""
     fields = RECORD_HEADER.parse(payload)
-    text = re.sub(rb"[^\x20-\x7e]+", b" ", fields["text"]).decode("ascii").strip()
+    # The bytes between the texts are not known, and stand for nothing.
+    pieces = re.split(rb"[\x00-\x1f\x7f]+", fields["text"])
+    text = " ".join(decode_text(piece) for piece in pieces).strip()
     return MonitorLogEntry(
         key=key, start_unit=fields["start"], stop_unit=fields["stop"], text=text or None
     )
@@ -646,7 +685,8 @@ def _peaks_at(payload: bytes, places: tuple[int, ...]) -> Peaks:
         tran_in_s=_within(tran, 0.0, limit),
         vert_in_s=_within(vert, 0.0, limit),
         long_in_s=_within(long, 0.0, limit),
-        mic_psi=_within(mic, -10.0, 10.0),
+        # A peak is a magnitude: only samples have a sign.
+        mic_psi=_within(mic, 0.0, 10.0),
         vector_sum_in_s=_within(vector_sum, 0.0, 2 * limit),
     )
 
@@ -698,13 +738,13 @@ def parse_setup(block: bytes) -> RecordingSetup:
         alarm_level_in_s=levels.alarm,
         mic_trigger_psi=mic.trigger,
         mic_alarm_psi=mic.alarm,
-        setup_name=name.group().decode("ascii").strip() if name else None,
+        setup_name=decode_text(name.group()).strip() if name else None,
         **{field: found.text if found else None for field, found in texts.items()},
         note_titles=note_titles(block),
     )
 
 
-_SETUP_NAME = re.compile(rb"[\x20-\x7e]* Recording Setup[\x20-\x7e]*")
+_SETUP_NAME = re.compile(rb"[^\x00-\x1f\x7f]* Recording Setup[^\x00-\x1f\x7f]*")
 _SETUP_PRETRIGGER_OFFSET = 12
 
 

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int32]
 
-__all__ = ["BodyReading", "decode_body", "encode_body", "read_body"]
+__all__ = ["BodyReading", "decode_body", "encode_body", "padded", "read_body"]
 
 SEGMENT_SAMPLES = 512
 """Samples of one channel in a full segment [C]."""
@@ -147,6 +147,12 @@ class BodyReading:
     """Offset in the body of the first byte behind the samples, where the trailer begins."""
     stopped: str | None
     """Where and why samples are missing; ``None`` when every one is there."""
+    holds: int
+    """Samples per channel that the body itself holds, as far as it was followed."""
+    closing: int | None = None
+    """Samples per channel that its closing tag gives; ``None`` without one [U: our own tag]."""
+    goes_on: bool = False
+    """Whether a further segment follows the rounds that ``samples`` allows."""
 
 
 def decode_body(body: bytes, samples: int | None = None) -> NDArray[np.int16]:
@@ -212,6 +218,9 @@ def read_body(body: bytes, samples: int | None = None) -> BodyReading:
         vouched=(tran, vert, long, mic),
         end=scan.end,
         stopped="; ".join(reasons) or None,
+        holds=scan.recorded,
+        closing=scan.closing,
+        goes_on=scan.goes_on,
     )
 
 
@@ -239,6 +248,8 @@ class _Scan:
     """Samples per channel as the closing tag says, or as the rounds hold."""
     end: int
     stopped: str | None
+    closing: int | None
+    goes_on: bool
 
     def decoded(self) -> Iterator[int]:
         """Yield the samples of each channel."""
@@ -266,6 +277,7 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
     at = _PREAMBLE_BYTES
     start = rounds = base = left = 0
     stopped = None
+    goes_on = False
     while stopped is None:
         rounds += 1
         deltas = _MOST_DELTAS  # of one segment; Tran's settles it for the other three
@@ -309,6 +321,7 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
                 break
             base += SEGMENT_SAMPLES
             if channel == 3 and (deltas < _MOST_DELTAS or rounds == most_rounds or not is_header):
+                goes_on = is_header
                 break
             push(gap)
             headers.append(at)
@@ -319,6 +332,7 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
     width = deltas + _ENDS
     filled = deltas - left + 2
     recorded = (rounds - 1) * SEGMENT_SAMPLES + width
+    closing = None
     if stopped is None:
         closing = _closing_count(body, at, recorded)
         if closing is None:
@@ -330,7 +344,19 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
             filled += 2
             recorded = closing
     return _Scan(
-        words, parts, headers, twelves, rounds, width, channel, filled, recorded, at, stopped
+        words,
+        parts,
+        headers,
+        twelves,
+        rounds,
+        width,
+        channel,
+        filled,
+        recorded,
+        at,
+        stopped,
+        closing,
+        goes_on,
     )
 
 
@@ -340,7 +366,7 @@ def _closing_count(body: bytes, at: int, decoded: int) -> int | None:
     if not tag.startswith(HEADER_TAG) or tag[6:10] != bytes(4) or _mark(body, at) != CLOSING_MARK:
         return None
     count = int.from_bytes(tag[16:])
-    return count if _padded(count) == decoded else None
+    return count if padded(count) == decoded else None
 
 
 def _mark(body: bytes, at: int) -> bytes:
@@ -509,7 +535,7 @@ def encode_body(counts: ArrayLike) -> bytes:
     samples = record.shape[1]
     if not samples:
         record = np.zeros((len(CHANNELS), 1), np.int32)
-    padding = _padded(samples) - record.shape[1]
+    padding = padded(samples) - record.shape[1]
     record = np.pad(record, ((0, 0), (0, padding)), mode="edge")
     full = (_rounds(record.shape[1]) - 1) * SEGMENT_SAMPLES
     segments: list[_Segment] = []
@@ -669,6 +695,6 @@ def _rounds(samples: int) -> int:
     return -(-samples // SEGMENT_SAMPLES)
 
 
-def _padded(samples: int) -> int:
+def padded(samples: int) -> int:
     """Return the samples per channel that a body holds for so many recorded ones."""
     return max(_ENDS, -(-samples // _GROUP) * _GROUP)

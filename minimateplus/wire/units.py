@@ -32,19 +32,29 @@ if TYPE_CHECKING:
     from minimateplus.model import Peaks
 
 __all__ = [
+    "FULL_SCALE_COUNTS",
     "GEO_RANGES_IN_S",
     "MIC_DB_OF_ONE_COUNT",
     "MIC_PSI_PER_COUNT",
     "db_from_psi",
+    "fits_peak",
     "in_s_per_count",
     "mic_db",
     "mic_psi",
     "peak_vector_sum_in_s",
     "range_from_peaks",
+    "ranges_possible",
 ]
 
 GEO_RANGES_IN_S = (10.0, 1.25)
 """Full scale of the geophones: normal, sensitive [C]."""
+
+FULL_SCALE_COUNTS = 2000
+"""
+Where a channel ends: 10.000 in/s at 0.005 in/s a count [C], and of the microphone 148 dB(L), the
+end that printed reports give, which is 2000 counts by the dB formula [D]. What reads this much, or
+more, was at least this much.
+"""
 
 MIC_DB_OF_ONE_COUNT = 81.94
 """dB(L) of one count [C]."""
@@ -135,24 +145,53 @@ def range_from_peaks(counts: NDArray[np.int16], peaks: Peaks) -> float | None:
         counts: Tran, Vert, Long and MicL, shape (4, n); give only samples that are vouched for.
         peaks: of the same event; an unknown peak is passed over.
     """
-    if not counts.shape[1]:
-        return None
-    largest = np.abs(counts[:3].astype(np.int32)).max(axis=1).tolist()
-    told = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
-    pairs = [(n, peak) for n, peak in zip(largest, told, strict=True) if peak is not None]
-    fitting = [
+    possible = ranges_possible(counts, peaks) if counts.shape[1] else ()
+    return possible[0] if len(possible) == 1 else None
+
+
+def ranges_possible(
+    counts: NDArray[np.int16], peaks: Peaks, *, is_whole: bool = True
+) -> tuple[float, ...]:
+    """
+    Return every geophone range at which the counts and the unit's own peaks can be of one event.
+
+    Of a whole record each known peak must be that of the samples. Of a part of one, a peak may be
+    larger, since its sample may be missing; but no range reports a peak beyond its own end.
+
+    Args:
+        counts: Tran, Vert, Long and MicL, shape (4, n); give only samples that are valid.
+        peaks: of the same event; an unknown peak excludes no range.
+        is_whole: whether these are all samples of the event.
+    """
+    geo = np.abs(counts[:3].astype(np.int32))
+    largest = geo.max(axis=1).tolist() if counts.shape[1] else [0, 0, 0]
+    reported = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
+    pairs = [(n, peak) for n, peak in zip(largest, reported, strict=True) if peak is not None]
+    return tuple(
         range_in_s
         for range_in_s in GEO_RANGES_IN_S
-        if pairs and all(_fits(n, peak, in_s_per_count(range_in_s)) for n, peak in pairs)
-    ]
-    return fitting[0] if len(fitting) == 1 else None
+        if all(
+            fits_peak(n, peak, in_s_per_count(range_in_s))
+            or (not is_whole and n * in_s_per_count(range_in_s) < peak <= range_in_s * 1.03)
+            for n, peak in pairs
+        )
+    )
 
 
-def _fits(largest_counts: int, peak_in_s: float, scale_in_s: float) -> bool:
-    """Whether a peak of the unit is that of the counts; false for what is no number."""
-    allowed_in_s = max(_PEAK_TOLERANCE_COUNTS * scale_in_s, _PEAK_TOLERANCE * abs(peak_in_s))
+def fits_peak(largest_counts: float, peak: float, scale: float) -> bool:
+    """
+    Return whether a peak of the unit is that of the counts, within half a count or 2 %.
+
+    False for what is no number.
+
+    Args:
+        largest_counts: magnitude, in counts.
+        peak: as the unit reports it, in the unit of measure of ``scale``.
+        scale: of one count.
+    """
+    allowed = max(_PEAK_TOLERANCE_COUNTS * scale, _PEAK_TOLERANCE * abs(peak))
     # A rounding error of the float must not decide at the very edge of half a count.
-    return abs(largest_counts * scale_in_s - peak_in_s) <= allowed_in_s * (1 + 1e-6)
+    return abs(largest_counts * scale - peak) <= allowed * (1 + 1e-6)
 
 
 def peak_vector_sum_in_s(velocities: NDArray[np.float64]) -> float:

@@ -94,7 +94,8 @@ async def get_archived_events(request: Request, query: Which) -> Response:
     page = await gateway_of(request).keeper.ask(
         lambda store: store.page(query.wanted, query.cursor, query.limit)
     )
-    return _changing({"events": page.rows, "next_cursor": page.next_cursor})
+    rows = [forms.event_view(row) for row in page.rows]
+    return _changing({"events": rows, "next_cursor": page.next_cursor})
 
 
 @archive.get("/events/{id}", response_model=schemas.ArchivedOut, responses=FACT_PROBLEMS)
@@ -111,7 +112,7 @@ async def get_archived_event(request: Request, number: Id, _: Nothing) -> Respon
                 f"recording {number} ({form['serial']}, {form['waveform_key']} of "
                 f"{form['timestamp']}): the stored record is not what its hash says"
             )
-        body, content_hash = orjson.dumps(form), form["content_hash"]
+        body, content_hash = orjson.dumps(forms.event_view(form)), form["content_hash"]
         return _Fact.of(body, content_hash, form["simulated"], (b"content-type", JSON_TYPE))
 
     return await _for_good(request, number, look)
@@ -265,6 +266,8 @@ def _waveform_json(samples: Samples, form: forms.Form) -> bytes:
             "id": samples.recording_id,
             "serial": samples.serial,
             **view,
+            "quality": "partial" if view["reasons"] else "good",
+            "decoder": samples.decoder,
             "simulated": samples.simulated,
             "read_at": samples.read_at,
             "route": samples.route,

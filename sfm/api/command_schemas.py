@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
-from minimateplus.wire.changes import LIMITS, MOST_DIAL_LETTERS, TEXT, TIME
+from minimateplus.wire.changes import DIAL, LIMITS, MOST_DIAL_LETTERS, TEXT, TIME
 from sfm.api.schemas import DeviceQuery, ProvenanceOut
 
 Serial = Annotated[str, Field(min_length=1, max_length=16, description="The unit's serial number.")]
@@ -21,7 +21,7 @@ Text = Annotated[
     str | None,
     Field(
         max_length=64,
-        description="Printable ASCII; empty: no text. A unit may have room for less.",
+        description="Letters of Windows-1252; empty: no text. A unit may have room for less.",
         json_schema_extra={"pattern": f"^{TEXT}$"},
     ),
 ]
@@ -125,7 +125,7 @@ class CallHomeIn(BaseModel):
         Field(
             max_length=64,
             description="What the unit says to its modem.",
-            json_schema_extra={"pattern": f"^{TEXT}$", "maxLength": MOST_DIAL_LETTERS},
+            json_schema_extra={"pattern": f"^{DIAL}$", "maxLength": MOST_DIAL_LETTERS},
         ),
     ] = None
     after_event: bool | None = None
@@ -242,7 +242,13 @@ class EraseOut(CommandOut):
     """What an erase did."""
 
     erased: int
-    not_archived: list[int] = Field(description="Indices that the archive has no samples of.")
+    not_archived: list[int] = Field(
+        description="Indices of which the archive has no whole image, or one that is contradicted "
+        "and was downloaded once."
+    )
+    contradicted: list[int] = Field(
+        description="Indices whose record, start record, footer and samples contradict one another."
+    )
 
 
 class RescueOut(WrittenOut):

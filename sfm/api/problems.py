@@ -104,6 +104,8 @@ NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
 TOO_LARGE = Problem("too-large", 413, "The body is too large")
 UNIT_FAILED = Problem("unit-failed", 502, "The unit failed")
 
+UNDECODED = Problem("samples-undecoded", 502, "The event's samples cannot be decoded")
+
 PROBLEMS: dict[type[Exception], Problem] = {
     errors.ConnectTimeoutError: SILENT,
     errors.ConnectError: Problem("unit-refused", 503, "The unit cannot be reached", RETRY_AFTER_S),
@@ -112,7 +114,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.ReplyTimeoutError: SILENT,
     errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
     errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
-    errors.SampleDecodeError: Problem("unreadable", 502, "The event's samples cannot be read"),
+    errors.SampleDecodeError: UNDECODED,
     errors.DuplicateReplyError: Problem("duplicate-reply", 502, "A reply arrived twice"),
     errors.LineSharedError: Problem(
         "line-shared", 502, "Another program is using this unit's line"
@@ -149,6 +151,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     store_errors.TokenNameTakenError: Problem(
         "token-name-taken", 409, "Another token has that name"
     ),
+    store_errors.UndecodedSamplesError: UNDECODED,
     store_errors.DamagedRecordError: Problem("damaged-record", 500, "A stored record is damaged"),
     # Refused before the archive is asked, as every parameter is.
     store_errors.BadCursorError: INVALID,
@@ -194,6 +197,9 @@ def _more(error: Exception) -> dict[str, Any]:
         more |= {"reason": error.reason, **error.facts}
     if isinstance(error, NotMonitoringError):
         more |= error.seen
+    if isinstance(error, errors.SampleDecodeError | store_errors.UndecodedSamplesError):
+        number = error.recording_id
+        more["image"] = None if number is None else f"/archive/events/{number}/image"
     if isinstance(error, errors.SettingError):
         more["errors"] = [{"field": error.field, "message": error.reason}]
     return more

@@ -78,7 +78,7 @@ PARTIAL_EVENTS = View(
     "partial events", lambda walk: _list_body(walk["events"], None, walk["estimate_s"])
 )
 LISTS = (EVENTS, PARTIAL_EVENTS)
-EVENT = View("event", lambda form: form)
+EVENT = View("event", forms.event_view)
 WAVEFORM = View("waveform", forms.waveform_arrays)
 
 
@@ -91,7 +91,7 @@ def _list_body(
         "count": count,
         "walked": len(events),
         "estimate_s": estimate_s,
-        "events": events,
+        "events": list(map(forms.event_view, events)),
     }
 
 
@@ -137,6 +137,7 @@ def meaning_of_counts(form: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...
         "X-Pretrigger-Samples": form["pretrigger_samples"],
         "X-In-S-Per-Count": scales["Tran"][1],
         "X-Psi-Per-Count": scales["MicL"][1],
+        "X-Reasons": ",".join(reason["code"] for reason in form["reasons"]) or "none",
     }
     return tuple(
         (name.lower().encode(), b"unknown" if value is None else str(value).encode())
@@ -201,7 +202,7 @@ def tag(serial: str | None, form: Any, body: bytes) -> str:
 
 def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
     """Return the tag of the event in the slot, with a digest of its samples behind it."""
-    event = {name: form[name] for name in forms.EVENT_FIELDS}
+    event = forms.event_view({name: form[name] for name in forms.EVENT_FIELDS})
     digest = hashlib.blake2b(form["counts"], digest_size=12).hexdigest()
     return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
 

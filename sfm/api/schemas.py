@@ -268,6 +268,22 @@ class ReviewIn(BaseModel):
         return value
 
 
+class ReasonOut(BaseModel):
+    """Why samples are not all, or not certain."""
+
+    code: str = Field(description="Stable: samples-missing, body-goes-on, peaks-differ, ...")
+    detail: str = Field(description="The same in a sentence, with figures.")
+    contradiction: bool = Field(
+        description="True: parts of the event contradict one another; its bytes may be wrong."
+    )
+
+
+Bound = Literal[">"]
+"""The figure lies at the end of the range: the motion was at least that."""
+Flag = Literal["over_range", "scale_unconfirmed"]
+"""What makes a figure less than it seems."""
+
+
 class ProvenanceOut(BaseModel):
     """Where an answer comes from."""
 
@@ -292,6 +308,9 @@ class ProvenanceOut(BaseModel):
     )
     shared: bool
     simulated: bool | None = Field(description="True: the unit is a simulation; null: not asked.")
+    reasons: list[ReasonOut] = Field(
+        default=[], description="Why the quality is partial; empty: nothing speaks against it."
+    )
 
 
 class SetupOut(BaseModel):
@@ -345,6 +364,10 @@ class PeaksOut(BaseModel):
     mic_psi: float | None
     vector_sum_in_s: float | None
     mic_db: float | None = Field(description="dB(L), from mic_psi.")
+    bound: dict[
+        Literal["tran_in_s", "vert_in_s", "long_in_s", "mic_psi", "vector_sum_in_s", "mic_db"],
+        Bound | None,
+    ] = Field(description="'>' for each peak at the end of the range: it was at least that.")
 
 
 class EventBase(BaseModel):
@@ -386,6 +409,7 @@ class TimeAxis(BaseModel):
     zero: Literal["trigger"]
     start: float | None
     step: float | None
+    flags: list[Flag] = Field(description="scale_unconfirmed: the rate is only the setup's.")
 
 
 class ChannelOut(BaseModel):
@@ -394,19 +418,45 @@ class ChannelOut(BaseModel):
     unit: Literal["in/s", "psi", "counts"]
     values: list[float]
     peak: float | None
+    bound: Bound | None = Field(description="'>': the channel reached the end of its range.")
     peak_time_s: float | None
+    flags: list[Flag]
+
+
+class ProposedOut(BaseModel):
+    """What the unit's setup proposes for an event's scales. It proves nothing."""
+
+    sample_rate_hz: int | None
+    record_time_s: float | None
+    pretrigger_s: float | None
+    geo_range_in_s: float | None
 
 
 class SamplesBase(BaseModel):
     """Samples in physical units."""
 
     samples: int
+    announced_samples: int | None = Field(
+        description="Samples per channel that the event's own start record announces, in 16 bits."
+    )
     vouched: list[int]
     sample_rate_hz: int | None
-    sample_rate_source: Literal["event", "setup"] | None
+    sample_rate_source: Literal["event", "setup"] | None = Field(
+        description="setup: today's, not confirmed by the event."
+    )
+    sample_rates_possible: list[int] = Field(description="Those that the event itself allows, Hz.")
     pretrigger_samples: int
     geo_range_in_s: float | None
-    geo_range_source: Literal["event", "setup"] | None
+    geo_range_source: Literal["event", "setup"] | None = Field(
+        description="setup: today's, not confirmed by the event."
+    )
+    geo_ranges_possible: list[float] = Field(
+        description="Those that the event itself allows, in/s."
+    )
+    setup: ProposedOut | None = Field(
+        description="What the setup proposed; null: it was not asked."
+    )
+    reasons: list[ReasonOut] = Field(description="Why this is partial; empty: it is good.")
     mode: Literal["single_shot", "continuous"] | None
     time: TimeAxis
     channels: dict[Literal["Tran", "Vert", "Long", "MicL"], ChannelOut]
@@ -543,14 +593,25 @@ class ReviewOut(BaseModel):
     note: str | None
 
 
+class ArchivedStateOut(BaseModel):
+    """What the archive has of an event: bytes, and what the decoder makes of them."""
+
+    record: bool
+    image: str = Field(description="whole, none, or how much: first 8192 of 11310 bytes.")
+    samples: Literal["decoded", "partial", "undecoded"] | None = Field(
+        description="null: there is no whole image to decode."
+    )
+
+
 class ArchivedRow(ArchivedBase):
     """An event in the archive's list, with what may still change: samples, review."""
 
-    epoch_proven: bool = Field(
-        description="False: met by a walk of the unit's memory that has not been proven yet."
-    )
     waveforms: int = Field(description="How many contents of its samples were downloaded.")
     contents: list[str] = Field(description="content_hash of each, hex, the first read first.")
+    epoch_proven: bool = Field(
+        description="False: read by a walk that was cut, and met by no complete walk since."
+    )
+    archived: ArchivedStateOut
     review: ReviewOut | None = Field(description="The latest.")
 
 
@@ -577,6 +638,8 @@ class ArchivedWaveformOut(SamplesBase, EventBase):
     read_at: str = Field(description="Start of the download, UTC, by the relay's clock.")
     route: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD, as it was then.")
     content_hash: str = Field(description="BLAKE2b-256 of the unit's memory of it, hex.")
+    quality: Literal["good", "partial"]
+    decoder: int | None = Field(description="Version of the decoder; null: not known.")
 
 
 class ArchivedDevice(BaseModel):
@@ -609,7 +672,7 @@ class FindingOut(BaseModel):
 
     id: int
     at: str = Field(description="UTC, by the relay's clock.")
-    kind: Literal["other_content", "other_waveform", "damaged", "mended"]
+    kind: Literal["other_content", "other_waveform", "damaged", "mended", "superseded"]
     serial: str
     recording_id: int | None
     detail: str
@@ -641,6 +704,10 @@ class ProblemOut(BaseModel):
     diagnosis: Annotated[
         str | None,
         Field(description="The cause on the way to the unit, where its bytes prove one."),
+    ] = None
+    image: Annotated[
+        str | None,
+        Field(description="Only of samples-undecoded: where the archived image is; null: nowhere."),
     ] = None
     errors: Annotated[
         list[dict[str, str]] | None,

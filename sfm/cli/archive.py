@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,14 @@ from cyclopts.validators import Number
 from pydantic import ValidationError
 from rich.table import Table
 
+from minimateplus.wire.image import DECODER
 from sfm import forms
 from sfm.api.schemas import ArchiveQuery
 from sfm.cli.common import MISUSED, CommandError, Json, app, out, run_blocking
-from sfm.cli.database import Database, opened
-from sfm.store.errors import NoSuchRecordError
-from sfm.terminal import said
+from sfm.cli.database import Bar, Database, database_url, opened
+from sfm.store import Store
+from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
+from sfm.terminal import peak, said
 
 archive = App(name="archive", help="Look at everything ever read.")
 app.command(archive)
@@ -76,7 +79,8 @@ def list_(
         )
         with opened(database) as store:
             page = store.page(query.wanted, query.cursor, query.limit)
-        body = {"events": page.rows, "next_cursor": page.next_cursor}
+        rows = [forms.event_view(row) for row in page.rows]
+        body = {"events": rows, "next_cursor": page.next_cursor}
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
         else:
@@ -97,12 +101,44 @@ def show(number: Id, *, database: Database = None, as_json: Json = False) -> Non
                 samples = store.samples(number)
                 body["waveform"] = forms.waveform_view(samples.form())
                 body["waveform"]["content_hash"] = samples.content_hash.hex()
-            except NoSuchRecordError:
+            except (NoSuchRecordError, UndecodedSamplesError):
                 body["waveform"] = None
+            body["archived"] = store.archived(number)
+            body["peaks"]["bound"] = forms.peak_bounds(body["peaks"])
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
         else:
             out.print(_show_view(body))
+
+    run_blocking(run)
+
+
+@archive.command
+def decode(*, database: Database = None, as_json: Json = False) -> None:
+    """
+    Read every image again that an older decoder read, and say what became of each.
+
+    A relay does so by itself when it starts with a new decoder.
+    """
+
+    def run() -> None:
+        url = database_url(database)
+        with Store.open(url, reads_again=False) as store, Bar("reading images again") as told:
+            done = store.decode(datetime.now(UTC), told)
+        if as_json:
+            body = {"decoder": DECODER, "images": done}
+            sys.stdout.write(json.dumps(body, indent=2) + "\n")
+            return
+        for image in done:
+            change = f"; {image['change']}" if image["change"] else ""
+            out.print(
+                said(
+                    f"recording {image['id']} ({image['serial']}): samples "
+                    f"{image['before'] or 'of an older program'} -> {image['now']}{change}"
+                ),
+                soft_wrap=True,
+            )
+        out.print(f"{len(done)} images read again by decoder {DECODER}")
 
     run_blocking(run)
 
@@ -177,9 +213,9 @@ def _list_view(body: dict[str, Any]) -> Table:
             str(row["id"]),
             said(row["serial"]),
             (row["timestamp"] or "unknown").replace("T", " "),
-            _figure(peaks["vector_sum_in_s"], 3),
-            _figure(peaks["mic_db"], 1),
-            "yes" if row["waveforms"] else "no",
+            peak(peaks, "vector_sum_in_s"),
+            peak(peaks, "mic_db", digits=1),
+            row["archived"]["samples"] or "no",
             ", ".join(notes),
             said(row["project"] or ""),
         )
@@ -190,7 +226,7 @@ def _list_view(body: dict[str, Any]) -> Table:
 
 def _show_view(body: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    peaks, waveform = body["peaks"], body["waveform"]
+    peaks, waveform, archived = body["peaks"], body["waveform"], body["archived"]
     rows = {
         "Recording": f"{body['id']}{', SIMULATED' if body['simulated'] else ''}",
         "Serial": body["serial"],
@@ -198,7 +234,7 @@ def _show_view(body: dict[str, Any]) -> Table:
         "Unit's time": (body["timestamp"] or "unknown").replace("T", " "),
         "Instant (UTC)": body["utc"] or "unknown: SFM_SITE_ZONES names no zone for it",
         "Peaks": ", ".join(
-            f"{name} {_figure(peaks[field], digits)} {unit}"
+            f"{name} {peak(peaks, field, unit, digits)}"
             for name, field, digits, unit in (
                 ("Tran", "tran_in_s", 3, "in/s"),
                 ("Vert", "vert_in_s", 3, "in/s"),
@@ -211,10 +247,14 @@ def _show_view(body: dict[str, Any]) -> Table:
         "Read": f"{body['read_at']} over {body['route']}",
         "Record": f"{len(body['record']) // 2} bytes, BLAKE2b {body['content_hash'][:16]}..., "
         + ("sound" if body["record_is_sound"] else "DAMAGED"),
-        "Samples": "never downloaded"
+        "Image": {"none": "never downloaded"}.get(archived["image"], archived["image"]),
+        "Samples": archived["samples"] or "none"
         if waveform is None
-        else f"{waveform['samples']} a channel at {waveform['sample_rate_hz'] or 'unknown'} per s",
+        else f"{waveform['samples']} a channel at {waveform['sample_rate_hz'] or 'unknown'} per s, "
+        + archived["samples"],
     }
+    if waveform is not None:
+        rows |= {f"Not good ({r['code']})": r["detail"] for r in waveform["reasons"]}
     for name, value in rows.items():
         table.add_row(name, said(str(value)))
     for review in body["reviews"]:
@@ -223,7 +263,3 @@ def _show_view(body: dict[str, Any]) -> Table:
             "Review", said(f"{review['at']} {review['reviewer']}, {kind}: {review['note']}")
         )
     return table
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "unknown" if value is None else f"{value:.{digits}f}"

@@ -70,7 +70,7 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
     def run() -> None:
         from sfm.store import upkeep
 
-        with _Bar("checking") as told:
+        with Bar("checking") as told:
             checked = upkeep.check(database_url(database), told)
         if as_json:
             facts = {name: getattr(checked, name) for name in checked.__slots__}
@@ -104,7 +104,7 @@ def backup(file: Path, *, database: Database = None) -> None:
     def run() -> None:
         from sfm.store import upkeep
 
-        with _Bar("copying") as told:
+        with Bar("copying") as told:
             size = upkeep.backup(database_url(database), file, told)
         out.print(said(f"{file}: {size:,} bytes, read again and sound"))
 
@@ -152,7 +152,7 @@ def opened(database: str | None) -> Store:
     return Store.open(database_url(database), read_only=True)
 
 
-class _Bar:
+class Bar:
     """A progress bar, where somebody looks."""
 
     def __init__(self, doing: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def waveform_csv(body: dict[str, Any]) -> str:
     """
     channels = body["channels"]
     start, step = body["time"]["start"], body["time"]["step"]
-    names = [f"{name} ({channel['unit']})" for name, channel in channels.items()]
+    names = [f"{name} ({_column_unit(channel)})" for name, channel in channels.items()]
     lines = [*_notes(body), ",".join(["time (s)", *names])]
     for i in range(body["samples"]):
         time_s = "" if step is None else f"{start + i * step:.6f}"
@@ -56,6 +57,18 @@ def waveform_csv(body: dict[str, Any]) -> str:
         ]
         lines.append(",".join([time_s, *values]))
     return "\n".join(lines) + "\n"
+
+
+def _column_unit(channel: Mapping[str, Any]) -> str:
+    """Return a channel's unit of measure, with what makes its figures less than they seem."""
+    parts = [channel["unit"]]
+    if channel["bound"] is not None and channel["peak"] is not None:
+        parts.append(f"over range: peak {channel['bound']} {channel['peak']}")
+    elif channel["bound"] is not None:
+        parts.append("over range")
+    if "scale_unconfirmed" in channel["flags"]:
+        parts.append("scale unconfirmed")
+    return "; ".join(parts)
 
 
 def _notes(body: dict[str, Any]) -> list[str]:

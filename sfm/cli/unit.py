@@ -251,6 +251,8 @@ def waveform(
             name = files.file_name(body, "csv")
             saved = files.save(csv, name, files.waveform_csv(body), force=force)
             err.print(said(f"{body['samples']} samples per channel written to {saved}"))
+            for reason in body["reasons"]:
+                err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
         print_body(body, terminal.waveform_view, as_json)
 
     run_command(run())

@@ -5,6 +5,7 @@ command them and did.
 
 from sfm.store.archive import Origin, Page, Samples, Wanted
 from sfm.store.audit import AuditEntry, AuditVerdict
+from sfm.store.decodings import EraseCheck
 from sfm.store.engine import NO_DATABASE, default_url
 from sfm.store.errors import StoreError
 from sfm.store.mirror import Fenced, Noted, Recalled, RecalledWaveform
@@ -15,6 +16,7 @@ __all__ = [
     "NO_DATABASE",
     "AuditEntry",
     "AuditVerdict",
+    "EraseCheck",
     "Fenced",
     "Kept",
     "Noted",

@@ -33,11 +33,12 @@ from sqlalchemy import (
 )
 
 from minimateplus.model import Event, Peaks
+from minimateplus.wire.image import DECODER
 from sfm import forms
 from sfm.forms import Form
-from sfm.store import schema
+from sfm.store import decodings, schema
 from sfm.store.cursors import Cursor
-from sfm.store.errors import NoSerialError, NoSuchRecordError
+from sfm.store.errors import NoSerialError, NoSuchRecordError, UndecodedSamplesError
 from sfm.store.samples_at_rest import CODEC, digest, pack, unpack
 from sfm.store.statements import insert_unless_there, json_text
 
@@ -98,6 +99,9 @@ class Samples:
     content_hash: bytes
     route: str
     read_at: str
+    state: decodings.State = "decoded"
+    decoder: int | None = None
+    """Version of the decoder that read them; ``None``: it is not known."""
 
     @property
     def what(self) -> str:
@@ -117,7 +121,16 @@ class Samples:
         return unpack(self.frame, self.counts_hash, self.what)
 
     def form(self) -> Form:
-        """Return the waveform's form; the same errors."""
+        """
+        Return the waveform's form.
+
+        Raises:
+            DamagedRecordError: as with ``counts``.
+            UndecodedSamplesError: the image is here, and its samples could not be decoded.
+        """
+        if self.state == "undecoded":
+            why = "; ".join(reason["detail"] for reason in self.facts["reasons"])
+            raise UndecodedSamplesError(f"{self.what}: {why}", self.recording_id)
         return {**self.event, **self.facts, "counts": self.counts()}
 
 
@@ -206,10 +219,14 @@ def keep_waveform(
         .order_by(waveforms.c.id)
     ).all()
     same = next((row for row in known if bytes(row.content_hash) == content_hash), None)
+    # What only the setup of today says is no fact of the recording.
+    form = forms.as_fact(form)
+    counts: bytes = form["counts"]
     if same is not None:
         _mend(connection, origin, same.id, form, image)
+        decodings.note_download(connection, same.id, origin.conn_key, origin.read_at_text)
+        _supersede(connection, origin, samples(connection, waveform_id=same.id), form)
         return int(same.id)
-    counts: bytes = form["counts"]
     facts = {k: v for k, v in form.items() if k != "counts" and k not in forms.EVENT_FIELDS}
     row = {
         "recording_id": recording_id,
@@ -235,13 +252,30 @@ def keep_waveform(
             f"slot {form['index']}: the samples read now differ from those read before; "
             "both are kept",
         )
-    return int(
+    number = int(
         connection.execute(
             select(waveforms.c.id).where(
                 waveforms.c.recording_id == recording_id, waveforms.c.content_hash == content_hash
             )
         ).scalar_one()
     )
+    decodings.note_reading(connection, number, form, origin.read_at_text)
+    return number
+
+
+def _supersede(connection: Connection, origin: Origin, held: Samples, form: Form) -> None:
+    """Enter what was read of an image that is here already, where it differs from before."""
+    change = decodings.change_between(held.facts, form)
+    state = decodings.state_of(form)
+    if change is None and state == held.state and held.decoder == DECODER:
+        return
+    counts: bytes = form["counts"]
+    own = None if digest(counts) == held.counts_hash else counts
+    decodings.note_reading(connection, held.waveform_id, form, origin.read_at_text, counts=own)
+    if change is not None:
+        detail = f"{held.what}, read again: {change}"
+        kind = decodings.SUPERSEDED
+        note(connection, origin.read_at, kind, held.serial, held.recording_id, detail)
 
 
 def _mend(connection: Connection, origin: Origin, number: int, form: Form, image: bytes) -> None:
@@ -392,30 +426,26 @@ def samples(
         raise NoSuchRecordError(
             f"recording {recording_id} has no samples of the content {content_hash.hex()}"
         )
+    reading = decodings.latest(connection, row["w_id"])
+    facts = orjson.loads(row["w_facts_json"] if reading is None else reading["facts_json"])
+    # A reading without counts of its own is of those that the waveform was entered with.
+    own = reading if reading is not None and reading["counts"] is not None else None
     return Samples(
         waveform_id=row["w_id"],
         recording_id=row["id"],
         serial=row["serial"],
         simulated=row["simulated"],
         event=event_form(row),
-        facts=orjson.loads(row["w_facts_json"]),
-        codec=row["w_codec"],
-        frame=bytes(row["w_counts"]),
-        counts_hash=bytes(row["w_counts_hash"]),
+        facts=facts | {k: v for k, v in decodings.LEGACY.items() if k not in facts},
+        codec=row["w_codec"] if own is None else own["codec"],
+        frame=bytes(row["w_counts"] if own is None else own["counts"]),
+        counts_hash=bytes(row["w_counts_hash"] if own is None else own["counts_hash"]),
         content_hash=bytes(row["w_content_hash"]),
         route=row["w_route"],
         read_at=row["w_read_at"],
+        state="partial" if reading is None else reading["state"],
+        decoder=None if reading is None else reading["decoder"],
     )
-
-
-def holds_samples(connection: Connection, recording_id: int | None) -> bool:
-    """Whether the unit's own memory of a recording is here, and is what its hash says."""
-    images = connection.execute(
-        select(waveforms.c.image, waveforms.c.content_hash).where(
-            waveforms.c.recording_id == recording_id
-        )
-    )
-    return any(digest(bytes(row.image)) == bytes(row.content_hash) for row in images)
 
 
 def image(connection: Connection, waveform_id: int) -> bytes:
@@ -498,8 +528,10 @@ def _add_what_changes(connection: Connection, found: list[Form]) -> None:
             select(unproven.c.recording_id).where(unproven.c.recording_id.in_(numbers))
         ).scalars()
     )
+    archived = decodings.states(connection, numbers)
     for row in found:
         row["epoch_proven"] = row["id"] not in unproven_ones
+        row["archived"] = archived[row["id"]]
         row["waveforms"] = len(contents[row["id"]])
         row["contents"] = contents[row["id"]]
         row["review"] = latest.get(row["id"])

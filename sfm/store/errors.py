@@ -104,6 +104,16 @@ class OwnToolsError(StoreError):
     kind = "own-tools"
 
 
+class UndecodedSamplesError(StoreError):
+    """The image of a recording is archived, and no decoder of ours reads its samples."""
+
+    kind = "samples-undecoded"
+
+    def __init__(self, message: str, recording_id: int | None = None) -> None:
+        super().__init__(message)
+        self.recording_id = recording_id
+
+
 class DamagedRecordError(StoreError):
     """The bytes of a stored record are not what its hash says."""
 

@@ -29,8 +29,9 @@ from minimateplus.wire.layouts import parse_waveform_record
 from sfm import forms
 from sfm.forms import Form
 from sfm.identity import Stamp, stamp_of, stamps_conflict
-from sfm.store import archive, schema
+from sfm.store import archive, decodings, schema
 from sfm.store.archive import Origin, Samples
+from sfm.store.decodings import EraseCheck
 from sfm.store.statements import insert_unless_there, json_text
 from sfm.walk import Walk
 
@@ -440,17 +441,22 @@ def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int 
     return int(row.version) + 1
 
 
-def slots_without_samples(
-    connection: Connection, conn_key: str, version: int | None, count: int
-) -> list[int]:
+def erase_check(
+    connection: Connection,
+    conn_key: str,
+    version: int | None,
+    count: int,
+    walked: Sequence[Form] | None = None,
+) -> EraseCheck:
     """
-    Return which of a unit's ``count`` events the archive has no samples of, by their indices.
+    Return which of a unit's ``count`` events an erase would lose (``decodings.erase_check``).
 
     Proven by the mirror's list alone: unless that is of this version, whole, current and of that
-    many events, every event is without samples; and so is one that no recording is named for, or
-    whose stored image is not what its hash says.
+    many events, every event would be; and so would one that no recording is named for. Where
+    ``walked`` is given, the list just walked, the mirror's must be equal to it as well: the
+    database may not have taken it.
     """
-    every = list(range(count))
+    every = EraseCheck(unarchived=list(range(count)), contradicted=[])
     device = connection.execute(
         select(devices.c.list_count, devices.c.list_read_at).where(
             devices.c.conn_key == conn_key, devices.c.version == version
@@ -460,13 +466,15 @@ def slots_without_samples(
     if device is None or device.list_count != count or device.list_read_at is None:
         return every
     rows = connection.execute(
-        select(events.c["index"].label("slot"), events.c.recording_id)
+        select(events.c["index"].label("slot"), events.c.recording_id, events.c.event_json)
         .where(events.c.conn_key == conn_key)
         .order_by(events.c["index"])
     ).all()
-    if [row.slot for row in rows] != every:
+    if [row.slot for row in rows] != every.unarchived:
         return every
-    return [row.slot for row in rows if not archive.holds_samples(connection, row.recording_id)]
+    if walked is not None and [orjson.loads(row.event_json) for row in rows] != list(walked):
+        return every
+    return decodings.erase_check(connection, {row.slot: row.recording_id for row in rows})
 
 
 def keep_chunks(
@@ -612,7 +620,21 @@ def _set(connection: Connection, origin: Origin, version: int, **values: Any) ->
 
 
 def _clear(connection: Connection, conn_key: str) -> None:
-    """Drop what is held of a device; its row stays, for its epoch and version."""
+    """
+    Drop what is held of a device; its row stays, for its epoch and version.
+
+    What was received of images under way goes to the archive first.
+    """
+    under_way = connection.execute(
+        select(chunks)
+        .where(chunks.c.conn_key == conn_key)
+        .order_by(chunks.c.waveform_key, chunks.c.start)
+    ).all()
+    if under_way:
+        device = connection.execute(_DEVICE, {"of": conn_key}).first()
+        if device is not None:
+            read_at = device.list_read_at or device.info_read_at or ""
+            decodings.keep_partial(connection, device.serial, conn_key, read_at, under_way)
     for table in (events, waveforms, chunks, walked_events, walks):
         connection.execute(delete(table).where(table.c.conn_key == conn_key))
     nothing = {c.name: None for c in devices.c if c.name.startswith(("info_", "list_", "probe_"))}

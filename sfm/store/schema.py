@@ -5,7 +5,10 @@ Archive: append-only. Nothing here is ever changed or removed, with one exceptio
 longer match their own hash may be replaced by samples that do.
 
 - ``recordings``: one row for each physical event ever read.
-- ``recording_waveforms``: its samples, as counts and as the unit's own memory.
+- ``recording_waveforms``: its image, the unit's own memory of it, and the first reading of that.
+- ``recording_decodings``: every reading of an image, with the decoder's version; the latest counts.
+- ``recording_downloads``: further downloads that brought the same image.
+- ``partial_images``: what was received of an image whose download never reached its end.
 - ``findings``: what was noticed: two contents under one stamp, damage, repair.
 - ``reviews``: what people say of a recording. The last one counts; all are kept.
 
@@ -111,6 +114,49 @@ recording_waveforms = Table(
     Column("counts", LargeBinary, nullable=False),
     Column("image", LargeBinary, nullable=False),
     UniqueConstraint("recording_id", "content_hash"),
+)
+
+recording_decodings = Table(
+    "recording_decodings",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("waveform_id", Id, ForeignKey("recording_waveforms.id"), nullable=False, index=True),
+    Column("decoder", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("contradicted", Boolean, nullable=False),
+    Column("facts_json", Text, nullable=False),
+    Column("scales_json", Text, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("counts_hash", LargeBinary),
+    Column("counts", LargeBinary),
+    CheckConstraint("state IN ('decoded', 'partial', 'undecoded')", name="state_known"),
+)
+
+recording_downloads = Table(
+    "recording_downloads",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("waveform_id", Id, ForeignKey("recording_waveforms.id"), nullable=False),
+    Column("read_at", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    UniqueConstraint("waveform_id", "read_at"),
+)
+
+partial_images = Table(
+    "partial_images",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("recording_id", Id, ForeignKey("recordings.id"), index=True),
+    Column("serial", Sorted, nullable=False),
+    Column("waveform_key", Sorted, nullable=False),
+    Column("event_timestamp", Sorted, nullable=False),
+    Column("size_bytes", Integer),
+    Column("route", Text, nullable=False),
+    Column("read_at", Text, nullable=False),
+    Column("data_hash", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("serial", "waveform_key", "event_timestamp", "data_hash"),
 )
 
 findings = Table(

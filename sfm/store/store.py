@@ -21,10 +21,11 @@ from sqlalchemy import func, select
 
 from minimateplus.model import Event, MemoryProbe
 from sfm.forms import Form
-from sfm.store import archive, audit, mirror, operations, revisions, schema, tokens
+from sfm.store import archive, audit, decodings, mirror, operations, revisions, schema, tokens
 from sfm.store.archive import Origin, Page, Samples, Wanted
 from sfm.store.audit import AuditEntry, AuditVerdict
 from sfm.store.cursors import Cursor
+from sfm.store.decodings import EraseCheck
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError, RevisionError, StoreError
 from sfm.store.mirror import Fenced, Recalled, RecalledWaveform
@@ -32,6 +33,9 @@ from sfm.store.tokens import RoleName, Token
 from sfm.walk import Walk
 
 MOST_ON_A_PAGE = 1000
+DECODED_AT_ONCE = 50
+"""Images read again in one transaction."""
+MOST_DECODED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Kept:
     """What became of a write: it is in the archive; of the mirror, its version or the fence."""
 
     mirror: int | Fenced | None
+    recording_id: int | None = None
+    """Of the waveform that was written."""
 
 
 class Store:
@@ -63,6 +69,7 @@ class Store:
         read_only: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_upgrade: Callable[[str], None] = lambda _: None,
+        reads_again: bool = True,
     ) -> Store:
         """
         Open a database of the right revision; upgrade it if that is ours to do.
@@ -73,6 +80,7 @@ class Store:
             read_only: only look: no lock, no upgrade.
             now: the time of day, for the name of a copy.
             on_upgrade: told in a sentence what an upgrade did.
+            reads_again: read images again that an older decoder read (``decode``).
 
         Raises:
             StoreError: one of ``sfm.store.errors``.
@@ -94,7 +102,23 @@ class Store:
         except BaseException:
             engines.close()
             raise
-        return cls(engines, zones)
+        store = cls(engines, zones)
+        if reads_again and not read_only:
+            store._decode_after_upgrade(now, on_upgrade)
+        return store
+
+    def _decode_after_upgrade(
+        self, now: Callable[[], datetime], on_upgrade: Callable[[str], None]
+    ) -> None:
+        with self.engines.read() as connection:
+            if not decodings.outdated(connection, 1):
+                return
+        told = self.decode(now())
+        changed = sum(form["change"] is not None for form in told)
+        on_upgrade(
+            f"{self.where}: {len(told)} images were read again by this version's decoder; "
+            f"{changed} readings changed, see: seismo-relay archive findings"
+        )
 
     def close(self) -> None:
         """Close the database."""
@@ -211,8 +235,8 @@ class Store:
             [number] = archive.keep_events(connection, origin, [event], self._zones)
             waveform = archive.keep_waveform(connection, origin, number, form, image)
             if not is_mirrored:
-                return Kept(None)
-            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform))
+                return Kept(None, number)
+            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform), number)
 
     def keep_chunks(
         self,
@@ -276,10 +300,40 @@ class Store:
         with self.engines.read() as connection:
             return mirror.recall_chunks(connection, conn_key, epoch, seen, event)
 
-    def slots_without_samples(self, conn_key: str, version: int | None, count: int) -> list[int]:
+    def erase_check(
+        self,
+        conn_key: str,
+        version: int | None,
+        count: int,
+        walked: Sequence[Form] | None = None,
+    ) -> EraseCheck:
         """Return which of a unit's events would be lost with it; see the mirror's function."""
         with self.engines.read() as connection:
-            return mirror.slots_without_samples(connection, conn_key, version, count)
+            return mirror.erase_check(connection, conn_key, version, count, walked)
+
+    def erase_check_of_events(self, serial: str, events: Sequence[Event]) -> EraseCheck:
+        """Return the same of events that were just read from a unit, each with its record."""
+        with self.engines.read() as connection:
+            return decodings.erase_check_of_events(connection, serial, events)
+
+    def decode(
+        self, at: datetime, on_progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> list[Form]:
+        """
+        Read every image again whose last reading is of an older decoder; return what each became.
+
+        A few in one transaction, so that a relay beside it is not kept waiting.
+        """
+        told: list[Form] = []
+        with self.engines.read() as connection:
+            total = len(decodings.outdated(connection, MOST_DECODED))
+        while True:
+            with self.engines.write() as connection:
+                numbers = decodings.outdated(connection, DECODED_AT_ONCE)
+                told += [decodings.read_again(connection, number, at) for number in numbers]
+            if not numbers:
+                return told
+            on_progress(len(told), max(total, len(told)))
 
     # --- the archive -----------------------------------------------------------------------------
 
@@ -321,6 +375,11 @@ class Store:
         """
         with self.engines.read() as connection:
             return archive.samples(connection, recording_id=number, content_hash=content_hash)
+
+    def archived(self, number: int) -> Form:
+        """Return what is here of a recording: record, image, samples."""
+        with self.engines.read() as connection:
+            return decodings.states(connection, [number])[number]
 
     def image(self, waveform_id: int) -> bytes:
         """Return the unit's own memory of an event."""

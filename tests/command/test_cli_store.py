@@ -304,3 +304,44 @@ def test_the_doctor_says_what_is_wrong(
     assert (status, "db upgrade" in found["database"]["detail"]) == (1, True)
     monkeypatch.setenv("SFM_DATABASE_URL", "mysql://x")
     assert examined()[0] == 1
+
+
+def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say: Say) -> None:
+    status, told = say("archive", "decode", "--json")
+    assert (status, json.loads(told)["images"] if status == 0 else told) == (0, [])
+    before = rows(database)
+    spoil(database, "UPDATE recording_decodings SET decoder = 1, state = 'undecoded' WHERE id = 1")
+    spoil(
+        database,
+        "UPDATE recording_decodings SET facts_json = json_set(facts_json, '$.samples', 0, "
+        "'$.geo_range_in_s', null, '$.reasons', json('[]')) WHERE id = 1",
+    )
+    status, told = say("archive", "decode", "--json")
+    [image] = json.loads(told)["images"]
+    assert (status, image["before"], image["now"]) == (0, "undecoded", "decoded")
+    assert "samples 0 is now 1280" in image["change"]
+    status, told = say("archive", "show", str(image["id"]), "--json")
+    assert json.loads(told)["waveform"]["samples"] == 1280
+    assert rows(database) == before  # record and image are what they were
+    with Store.open(f"sqlite:///{database}", read_only=True) as store:
+        [found] = [f for f in store.findings() if f["kind"] == "superseded"]
+    assert (found["recording_id"], "is now" in found["detail"]) == (image["id"], True)
+
+
+def test_a_start_with_a_newer_decoder_reads_images_again_by_itself(database: Path) -> None:
+    spoil(database, "UPDATE recording_decodings SET decoder = 1")
+    told: list[str] = []
+    with Store.open(f"sqlite:///{database}", on_upgrade=told.append) as store:
+        assert store.decode(datetime.now(UTC)) == []
+    assert ["2 images were read again" in sentence for sentence in told] == [True]
+
+
+def test_what_was_archived_before_readings_were_kept_is_read_again(database: Path) -> None:
+    spoil(database, "DELETE FROM recording_decodings")
+    facts = "json_set(facts_json, '$.sample_rate_hz', 2048, '$.sample_rate_source', 'event')"
+    spoil(database, f"UPDATE recording_waveforms SET facts_json = {facts} WHERE id = 1")
+    with Store.open(f"sqlite:///{database}") as store:
+        samples = store.samples(1)
+        assert samples.facts["sample_rate_hz"] == 1024
+        details = [f["detail"] for f in store.findings() if f["kind"] == "superseded"]
+    assert any("sample_rate_hz 2048 is now 1024" in detail for detail in details)

@@ -165,6 +165,9 @@ def fresh_store(
                 "cached_devices",
                 "reviews",
                 "findings",
+                "recording_decodings",
+                "recording_downloads",
+                "partial_images",
                 "recording_waveforms",
                 "recordings",
             ):

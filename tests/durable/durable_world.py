@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from minimateplus.model import Event, MemoryProbe, Peaks, RecordMode, Waveform
+from minimateplus.wire import layouts
 from sfm.forms import Form, event_form, waveform_form
 from sfm.store import Fenced, Kept, Origin, Store, schema
 
@@ -102,6 +103,14 @@ def keep_list(
     return store.keep_list(at, seen, probe_of(listed, at.serial), forms, listed[first_new:])
 
 
+def image_of(of: Event, body: bytes) -> bytes:
+    """Return an image that reaches to the end which its start record names."""
+    start = int.from_bytes(of.key, "big")
+    end = start + layouts.BODY_OFFSET + len(body)
+    head = {"magic": b"STRT", "start_address": start, "end_address": end, "samples": 300}
+    return layouts.IMAGE_TAG + layouts.STRT.build(head) + body
+
+
 def waveform(of: Event, salt: int = 0, image: bytes | None = None) -> tuple[Form, bytes]:
     """Return a waveform's live form and its image."""
     rng = np.random.default_rng([of.index, salt])
@@ -113,7 +122,7 @@ def waveform(of: Event, salt: int = 0, image: bytes | None = None) -> tuple[Form
         pretrigger_samples=256,
         geo_range_in_s=10.0,
         mode=RecordMode.CONTINUOUS,
-        image=image or rng.bytes(900),
+        image=image or image_of(of, rng.bytes(900)),
     )
     return waveform_form(held, None), held.image
 

@@ -448,7 +448,7 @@ def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> Non
         keeper = keeper_of(None)
         assert await keeper.note(entry()) is None
         assert await keeper.forget_info(A) is None
-        assert await keeper.slots_without_samples(A, 3) == [0, 1, 2]
+        assert (await keeper.erase_check(A, 3)).unarchived == [0, 1, 2]
         await keeper.close()
 
     asyncio.run(run())
@@ -463,16 +463,16 @@ def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_ur
 
     async def run() -> None:
         keeper = keeper_of(lambda: open_store(database_url))
-        assert await keeper.slots_without_samples(A, 3) == [0, 1, 2]  # not taken up yet
+        assert (await keeper.erase_check(A, 3)).unarchived == [0, 1, 2]  # not taken up yet
         found = await keeper.recall(A)
         assert found is not None
         keeper.took_up(A, found)
-        assert await keeper.slots_without_samples(A, 3) == [0, 2]
+        assert (await keeper.erase_check(A, 3)).unarchived == [0, 2]
         assert await keeper.forget_info(A) is None
         again = await keeper.recall(A)
         assert again is not None
         assert (again.info, again.version) == (None, found.version + 1)
-        assert await keeper.slots_without_samples(A, 3) == [0, 2]
+        assert (await keeper.erase_check(A, 3)).unarchived == [0, 2]
         # Somebody else writes: the keeper is told beyond which epoch to begin, once.
         keeper.took_up(A, found)
         assert await keeper.forget_info(A) == 1

@@ -149,7 +149,7 @@ def differences(engines: Engines) -> list[Any]:
         return list(compare_metadata(context, schema.metadata))
 
 
-@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004", "0008"])
+@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004", "0005", "0006", "0008"])
 def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
 ) -> None:
@@ -230,7 +230,7 @@ def test_head_is_the_newest_script() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == revisions.HEAD
     found = [script.revision for script in scripts.walk_revisions()]
-    assert found == ["0008", "0004", "0003", "0002", "0001"]
+    assert found == ["0008", "0006", "0005", "0004", "0003", "0002", "0001"]
 
 
 @each_legacy_table

@@ -427,16 +427,16 @@ def test_settings_of_a_unit_never_written_of_are_remembered_to_be_old(store: Sto
 
 def test_events_without_samples_are_named_by_their_slots(store: Store) -> None:
     version = version_of(keep_list(store, events(4)))
-    assert store.slots_without_samples(A, version, 4) == [0, 1, 2, 3]
+    assert store.erase_check(A, version, 4).unarchived == [0, 1, 2, 3]
     version = version_of(keep_waveform(store, event(1), version))
     version = version_of(keep_waveform(store, event(3), version))
-    assert store.slots_without_samples(A, version, 4) == [0, 2]
+    assert store.erase_check(A, version, 4).unarchived == [0, 2]
     # What was downloaded stays archived when the slot's waveform is no longer mirrored.
     with store.engines.write() as connection:
         connection.execute(delete(schema.cached_waveforms))
-    assert store.slots_without_samples(A, version, 4) == [0, 2]
+    assert store.erase_check(A, version, 4).unarchived == [0, 2]
     version = version_of(keep_list(store, [], version))
-    assert store.slots_without_samples(A, version, 0) == []
+    assert store.erase_check(A, version, 0).unarchived == []
 
 
 def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> None:
@@ -444,7 +444,7 @@ def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> Non
     version = version_of(keep_waveform(store, event(1), version))
     again = [event(0), shifted(event(1), hours=5)]
     version = version_of(keep_list(store, again, version))
-    assert store.slots_without_samples(A, version, 2) == [0, 1]
+    assert store.erase_check(A, version, 2).unarchived == [0, 1]
 
 
 def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(store: Store) -> None:
@@ -452,12 +452,12 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
     version = version_of(keep_list(store, listed))
     for one in listed:
         version = version_of(keep_waveform(store, one, version))
-    assert store.slots_without_samples(A, version, 2) == []
+    assert store.erase_check(A, version, 2).unarchived == []
     for other in (None, version - 1, version + 1):
-        assert store.slots_without_samples(A, other, 2) == [0, 1]
-    assert store.slots_without_samples(A, version, 3) == [0, 1, 2]
-    assert store.slots_without_samples(A, version, 1) == [0]
-    assert store.slots_without_samples(B, version, 2) == [0, 1]
+        assert store.erase_check(A, other, 2).unarchived == [0, 1]
+    assert store.erase_check(A, version, 3).unarchived == [0, 1, 2]
+    assert store.erase_check(A, version, 1).unarchived == [0]
+    assert store.erase_check(B, version, 2).unarchived == [0, 1]
     e, d = schema.cached_events, schema.cached_devices
     faults = (
         update(d).values(list_read_at=None),  # told, and too late
@@ -468,7 +468,7 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
         held = rows(store, "cached_devices")
         with store.engines.write() as connection:
             connection.execute(fault)
-        assert store.slots_without_samples(A, version, 2) == left
+        assert store.erase_check(A, version, 2).unarchived == left
         with store.engines.write() as connection:
             connection.execute(update(d).values(list_read_at=held[0]["list_read_at"]))
 
@@ -700,3 +700,15 @@ def check(store: Store, model: Model) -> None:
         told = recalled.events
         assert (None if told is None else [stamp_of(form) for form in told]) == stamps
     assert contradictions(store) == []
+
+
+def test_a_mirror_that_did_not_take_the_list_just_walked_proves_nothing(store: Store) -> None:
+    listed = events(2)
+    version = version_of(keep_list(store, listed))
+    for one in listed:
+        version = version_of(keep_waveform(store, one, version))
+    walked = [event_form(one) for one in listed]
+    assert store.erase_check(A, version, 2, walked).unarchived == []
+    # As many events, recorded after an erase whose list the database never took.
+    anew = [event_form(event(0)), event_form(shifted(event(1), hours=5))]
+    assert store.erase_check(A, version, 2, anew).unarchived == [0, 1]

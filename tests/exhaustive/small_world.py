@@ -52,7 +52,7 @@ from minimateplus.model import (
 )
 from sfm.flights import Flight
 from sfm.freshness import ANY, FORCED
-from sfm.gateway import Answer, Gateway
+from sfm.gateway import Answer, Gateway, ListIncompleteError
 from sfm.identity import Verdict, compare_probes
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
@@ -519,7 +519,9 @@ class SmallWorld:
         ending = flight.exception() if flight.done() and not flight.cancelled() else None
         if error is not ending:
             self._breaks(f"{reader.name} got {error!r}, his flight ended with {ending!r}")
-        elif error is not None and not isinstance(error, ReplyTimeoutError | MemoryChangedError):
+        elif error is not None and not isinstance(
+            error, ReplyTimeoutError | MemoryChangedError | ListIncompleteError
+        ):
             self._breaks(f"{reader.name} got {error!r}")
         elif error is None:
             self._is_true(reader, task.result())

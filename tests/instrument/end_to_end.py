@@ -31,7 +31,7 @@ def counts_of(samples: int, seed: int = 0) -> NDArray[np.int16]:
     return np.clip(walk, -2000, 2000).astype(np.int16)
 
 
-def build_unit(events: int = 2, samples: int = 700) -> SimulatedUnit:
+def build_unit(events: int = 2, samples: int = 1024) -> SimulatedUnit:
     """Return a unit whose clock stands still, so that every answer is known before it is asked."""
     unit = SimulatedUnit(clock=lambda: 0.0, now_unit=START_UNIT, seed=7)
     for number in range(events):

@@ -318,7 +318,7 @@ def test_a_stop_unheard_is_said_to_a_unit_that_never_answers() -> None:
         (SetupChange(mic_trigger_psi=0.0), "mic_trigger_psi"),
         (SetupChange(mic_alarm_psi=1.0), "mic_alarm_psi"),
         (SetupChange(project="x" * 42), "project"),
-        (SetupChange(notes="r\u00e9sum\u00e9"), "notes"),
+        (SetupChange(notes="\u5317\u4fa7 5m"), "notes"),
         (SetupChange(client="two\nlines"), "client"),
     ],
 )

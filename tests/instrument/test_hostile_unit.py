@@ -219,11 +219,12 @@ def test_what_is_no_number_and_no_date_is_unknown() -> None:
         assert (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s, peaks.mic_psi) == (None,) * 4
 
 
-def test_texts_are_told_as_far_as_they_can_be_shown() -> None:
+def test_texts_are_whole_and_what_cannot_be_shown_is_marked() -> None:
     setup = meet("control-characters", "info").answer.setup
-    assert setup.project == "Sim"
-    assert setup.client == "Nob"
-    assert all(event.project == "Bla" for event in meet("control-characters", "events").answer)
+    assert setup.project == "Sim\ufffd[2J\ufffd\ufffdé\ufffd%srry, north face"
+    assert setup.client.startswith("Nob\ufffd[2J")
+    for event in meet("control-characters", "events").answer:
+        assert event.project.startswith("Bla\ufffd[2J")
 
 
 def test_a_count_of_four_thousand_million_makes_no_longer_walk() -> None:

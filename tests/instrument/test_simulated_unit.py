@@ -14,7 +14,7 @@ from minimateplus.client import MiniMate
 from minimateplus.link.memory import memory_pair
 from minimateplus.model import FIRST_KEY, Event, RecordMode
 from minimateplus.simulator import SimulatedUnit, connect_memory, converse
-from minimateplus.simulator.blast import FULL_SCALE_COUNTS, SOUND_FT_S, Blast, synthesise
+from minimateplus.simulator.blast import SOUND_FT_S, Blast, synthesise
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import (
     BATTERY_EMPTY_V,
@@ -27,7 +27,7 @@ from minimateplus.simulator.unit import (
 from minimateplus.wire import commands
 from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request
-from minimateplus.wire.units import in_s_per_count
+from minimateplus.wire.units import FULL_SCALE_COUNTS, in_s_per_count
 
 
 class Hand:

@@ -90,12 +90,18 @@ class FieldUnit(SimulatedUnit):
         return super().answer(conversation, request)
 
     def record(
-        self, count: int = 1, *, axis: int = 0, loud: int = 3, never_set: bool = False
+        self,
+        count: int = 1,
+        *,
+        axis: int = 0,
+        loud: int = 3,
+        never_set: bool = False,
+        size: int = 16,
     ) -> FieldUnit:
         """Record small events of one length; each ``axis`` is another ground motion."""
         for _ in range(count):
             at = NEVER_SET_UNIT if never_set else None
-            self.record_event(counts=ground(loud, axis), at_unit=at)
+            self.record_event(counts=ground(loud, axis, size), at_unit=at)
         return self
 
     def record_big(self, *, never_set: bool = False, seed: int = 1) -> FieldUnit:

@@ -26,6 +26,7 @@ from sfm.api.bodies import MOST_BYTES
 from sfm.api.docs_page import docs_page
 from sfm.api.guard import AT_THE_DOOR, SECURITY
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
+from sfm.forms import event_view
 from sfm.freshness import FORCED
 from sfm.keeper import NoStoreError
 from sfm.server import build_app
@@ -89,7 +90,8 @@ async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, by
 async def filled(world: World, count: int = 3) -> FieldUnit:
     """Start with a database, read a unit's list and the waveform of its first event."""
     await world.with_disk()
-    unit = world.plug(FieldUnit().record(count))
+    # A second long, so that the event itself says its rate.
+    unit = world.plug(FieldUnit().record(count, size=1024))
     await world.gateway.events(HERE)
     await world.gateway.waveform(HERE, 0)
     unit.heard.clear()
@@ -186,7 +188,8 @@ async def test_the_list_tells_what_the_unit_told(world: World) -> None:
     await filled(world, 3)
     live = (await world.gateway.events(HERE)).value
     told = assert_declared(await ask(world, "/archive/events"), "/archive/events")["events"]
-    for was, event in zip(reversed(live), told, strict=True):
+    for form, event in zip(reversed(live), told, strict=True):
+        was = event_view(form)
         assert {name: event[name] for name in was} == was
         assert event["serial"] == "SIM0001"
         assert event["simulated"] is True
@@ -217,7 +220,7 @@ async def test_the_archived_samples_are_the_live_ones(world: World) -> None:
     assert {name: body[name] for name in live} == live
     assert list(body) == [
         *("id", "serial", *live),
-        *("simulated", "read_at", "route", "content_hash"),
+        *("quality", "decoder", "simulated", "read_at", "route", "content_hash"),
     ]
     assert body["route"] == provenance["conn_key"]
     assert body["read_at"] == provenance["read_at"]
@@ -232,7 +235,7 @@ async def test_the_bare_counts_say_the_same_as_live_ones(world: World) -> None:
     assert archived.headers["Content-Type"] == "application/octet-stream"
     known = {name.decode() for name, _ in SECURITY}
     meaning = {name for name in live.headers if name.startswith("x-")} - known
-    assert len(meaning) == 7
+    assert len(meaning) == 8
     assert {name: archived.headers[name] for name in meaning} == {
         name: live.headers[name] for name in meaning
     }
@@ -252,11 +255,11 @@ async def test_the_frame_goes_out_as_it_lies(world: World) -> None:
     assert body == bytes(stored(world, "counts")) == lies
     assert headers["content-encoding"] == "zstd"
     assert headers["content-length"] == str(len(body))
-    assert headers["x-samples"] == "16"
+    assert headers["x-samples"] == "1024"
     assert headers["x-content-hash"] == bytes(stored(world, "content_hash")).hex()
     bare, counts = await raw(world, f"{ONE}/waveform", COUNTS)
     assert zstd.decompress(body) == counts == plain
-    assert np.frombuffer(counts, "<i2").shape == (64,)
+    assert np.frombuffer(counts, "<i2").shape == (4096,)
     told = {name: value for name, value in headers.items() if name.startswith("x-")}
     assert told == {name: value for name, value in bare.items() if name.startswith("x-")}
 
@@ -268,7 +271,7 @@ async def test_a_frame_of_another_form_is_not_passed_off_as_zstd(world: World) -
         connection.execute(update(schema.recording_waveforms).values(codec="later"))
     headers, body = await raw(world, f"{ONE}/waveform", FRAME)
     assert "content-encoding" not in headers
-    assert len(body) == 128
+    assert len(body) == 8192
 
 
 ACCEPT_ENCODINGS = [
@@ -301,7 +304,7 @@ async def test_only_who_takes_zstd_gets_it(world: World, accept_encoding: str, t
         world, f"{ONE}/waveform", {**COUNTS, "accept-encoding": accept_encoding}
     )
     assert (headers.get("content-encoding") == "zstd") is takes
-    assert (len(body) == 128) is not takes
+    assert (len(body) == 8192) is not takes
     headers, body = await raw(world, f"{ONE}/waveform", {"accept-encoding": accept_encoding})
     assert "content-encoding" not in headers
     assert headers["content-type"] == "application/json"
@@ -313,7 +316,7 @@ async def test_who_says_nothing_of_codings_gets_none(world: World) -> None:
     await filled(world)
     headers, body = await raw(world, f"{ONE}/waveform", COUNTS)
     assert "content-encoding" not in headers
-    assert len(body) == 128
+    assert len(body) == 8192
 
 
 @in_virtual_time
@@ -872,6 +875,7 @@ def test_every_error_of_the_store_has_a_row_of_its_own(kind: type[StoreError]) -
         store_errors.TokenNameTakenError: 409,
         store_errors.DamagedRecordError: 500,
         store_errors.NoSerialError: 502,
+        store_errors.UndecodedSamplesError: 502,
     }
     assert problem_of(kind("said")).status == expected.get(kind, 503)
 

@@ -37,7 +37,12 @@ WAVEFORM = Waveform(
     mode=RecordMode.SINGLE_SHOT,
     image=b"",
 )
-SETUP = {"sample_rate_hz": 2048, "geo_range_in_s": 1.25}
+SETUP = {
+    "sample_rate_hz": 2048,
+    "record_time_s": 1.0,
+    "pretrigger_s": 0.25,
+    "geo_range_in_s": 1.25,
+}
 
 wire_floats = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -100,12 +105,20 @@ def view_of(waveform: Waveform, setup: dict[str, Any] | None = None) -> dict[str
 
 def test_a_waveform_is_shown_in_physical_units_on_a_time_axis_from_the_trigger() -> None:
     view = view_of(WAVEFORM)
-    assert view["time"] == {"unit": "s", "zero": "trigger", "start": -2 / 1024, "step": 1 / 1024}
+    assert view["time"] == {
+        "unit": "s",
+        "zero": "trigger",
+        "start": -2 / 1024,
+        "step": 1 / 1024,
+        "flags": [],
+    }
     assert view["channels"]["Tran"] == {
         "unit": "in/s",
         "values": [0.0, 0.5, -0.25, 0.035],
         "peak": 0.5,
+        "bound": None,
         "peak_time_s": -1 / 1024,
+        "flags": [],
     }
     assert view["channels"]["Vert"]["values"] == [0.0, 0.005, 0.25, -0.015]
     mic = view["channels"]["MicL"]
@@ -138,7 +151,9 @@ def test_an_unknown_range_leaves_counts_that_say_so() -> None:
         "unit": "counts",
         "values": [0, 100, -50, 7],
         "peak": None,
+        "bound": None,
         "peak_time_s": None,
+        "flags": [],
     }
     assert view["channels"]["MicL"]["unit"] == "psi"
     assert (view["geo_range_in_s"], view["geo_range_source"]) == (None, None)
@@ -155,12 +170,22 @@ def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> 
     own = forms.waveform_form(WAVEFORM, SETUP)
     assert (own["sample_rate_hz"], own["sample_rate_source"]) == (1024, "event")
     assert (own["geo_range_in_s"], own["geo_range_source"]) == (10.0, "event")
-    poor = replace(WAVEFORM, sample_rate_hz=None, geo_range_in_s=None)
-    assert forms.needs_setup(poor)
-    assert not forms.needs_setup(WAVEFORM)
+    poor = replace(
+        WAVEFORM,
+        sample_rate_hz=None,
+        geo_range_in_s=None,
+        sample_rates_possible=(1024, 2048),
+        geo_ranges_possible=(10.0, 1.25),
+    )
     filled = forms.waveform_form(poor, SETUP)
     assert (filled["sample_rate_hz"], filled["sample_rate_source"]) == (2048, "setup")
     assert (filled["geo_range_in_s"], filled["geo_range_source"]) == (1.25, "setup")
+    codes = [reason["code"] for reason in filled["reasons"]]
+    assert codes == ["rate-unconfirmed", "range-unconfirmed"]
+    fact = forms.as_fact(filled)
+    assert (fact["sample_rate_hz"], fact["geo_range_in_s"]) == (None, None)
+    other = forms.waveform_form(poor, {**SETUP, "sample_rate_hz": 4096})
+    assert (other["sample_rate_hz"], other["sample_rate_source"]) == (None, None)
 
 
 def test_the_counts_come_back_from_the_form() -> None:

@@ -175,7 +175,10 @@ async def test_an_erase_shows_an_empty_list_and_the_archive_keeps_everything(wor
         await world.gateway.waveform(HERE, index)
     epoch = (await world.gateway.events(HERE)).provenance.epoch
     done = await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
-    assert (done.outcome, done.detail) == ("done", {"erased": 2, "not_archived": []})
+    assert (done.outcome, done.detail) == (
+        "done",
+        {"erased": 2, "not_archived": [], "contradicted": []},
+    )
     assert unit.events == []
     after = await world.gateway.events(HERE)
     assert (after.value, after.provenance.epoch > epoch) == ([], True)
@@ -232,12 +235,18 @@ async def test_what_is_not_in_the_archive_with_its_samples_is_not_erased(world: 
     await world.gateway.waveform(HERE, 1)
     with pytest.raises(RefusedError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=3)
-    assert (caught.value.reason, caught.value.facts) == ("not-archived", {"unarchived": [0, 2]})
+    assert (caught.value.reason, caught.value.facts) == (
+        "not-archived",
+        {"unarchived": [0, 2], "contradicted": []},
+    )
     assert len(unit.events) == 3
     done = await commands_of(world).erase(
         HERE, ME, serial="SIM0001", count=3, discard_unarchived=True
     )
-    assert (done.detail, unit.events) == ({"erased": 3, "not_archived": [0, 2]}, [])
+    assert (done.detail, unit.events) == (
+        {"erased": 3, "not_archived": [0, 2], "contradicted": []},
+        [],
+    )
 
 
 @in_virtual_time
@@ -299,7 +308,10 @@ async def test_an_empty_memory_is_not_erased_again(world: World) -> None:
     await world.with_disk()
     unit = world.plug(FieldUnit())
     done = await commands_of(world).erase(HERE, ME, serial="SIM0001", count=0)
-    assert (done.outcome, done.detail) == ("unchanged", {"erased": 0, "not_archived": []})
+    assert (done.outcome, done.detail) == (
+        "unchanged",
+        {"erased": 0, "not_archived": [], "contradicted": []},
+    )
     assert changed(unit) == []
 
 
@@ -314,7 +326,7 @@ async def test_samples_that_are_not_what_their_hash_says_are_not_archived(world:
         connection.execute(update(waveforms).where(waveforms.c.id == 2).values(image=b"rotten"))
     with pytest.raises(RefusedError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
-    assert caught.value.facts == {"unarchived": [1]}
+    assert caught.value.facts == {"unarchived": [1], "contradicted": []}
     assert len(unit.events) == 2
 
 
@@ -714,7 +726,9 @@ def edges(name: str, said: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     assert "pattern" in said
     # How much of the other texts fits, the unit's own block says.
     most = said["maxLength"] if name == "dial" else 40
-    return ["", "~" * most], ["~" * (said["maxLength"] + 1), "\u00e9"]
+    beyond = "\u00e9" if name == "dial" else "\u5317"
+    letters = [] if name == "dial" else ["\u00c3\u00d5\u0160\u20ac\u00ff"]
+    return ["", "~" * most, *letters], ["~" * (said["maxLength"] + 1), beyond]
 
 
 ON_THE_PAGE = {name: (path, said) for path, name, said in settings_on_the_page()}

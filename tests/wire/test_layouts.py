@@ -128,7 +128,7 @@ def test_what_cannot_name_a_file_is_no_serial_number(raw: bytes) -> None:
 
 
 def test_a_text_shows_no_control_character() -> None:
-    assert layouts.parse_text(b"BE\x1b[2J\x07\xe9\0rest") == "BE\ufffd[2J\ufffd\ufffd"
+    assert layouts.parse_text(b"BE\x1b[2J\x07\xe9\0rest") == "BE\ufffd[2J\ufffdé"
 
 
 def test_captured_dates_read_as_the_reports_print_them() -> None:
@@ -253,7 +253,7 @@ def test_a_peak_that_cannot_be_is_unknown_alone(bad: float, place: int) -> None:
     offsets.append(payload.index(b"Tran") - 12)
     struct.pack_into(">f", payload, offsets[place], bad)
     expected = figures(PEAKS)
-    expected[place] = -0.5 if place == 3 and bad == -0.5 else None
+    expected[place] = None
     assert figures(parse_waveform_record(bytes(payload)).peaks) == expected
 
 
@@ -572,7 +572,7 @@ def test_a_value_of_another_size_moves_no_other_field() -> None:
 
 def test_a_text_is_cut_to_its_field_with_one_null_behind() -> None:
     assert layouts.build_text("BE18189XYZ", 8) == b"BE18189\0"
-    assert layouts.SERIAL.parse(layouts.SERIAL.build({"serial": "B\xe9"}))["serial"] == "B?"
+    assert layouts.SERIAL.parse(layouts.SERIAL.build({"serial": "B\xe9北"}))["serial"] == "Bé?"
 
 
 # --- any bytes ----------------------------------------------------------------------------------

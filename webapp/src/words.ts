@@ -68,7 +68,7 @@ export const words = {
     lastKnown: (since: string): string => `last known, unit not reached since ${since}`,
     unchecked: "not checked lately",
     notSinceRestart: "not read since the relay started",
-    partial: "not every sample could be vouched for",
+    partial: "not good, for the reasons below",
     simulated: "SIMULATED",
   },
   trouble: {
@@ -305,6 +305,10 @@ export const words = {
     partial: (missing: number, samples: string): string =>
       `Partial: ${missing} samples could not be vouched for and are left out. Vouched for: ${samples}.`,
     vouched: (name: string, vouched: number, samples: number): string => `${name} ${vouched} of ${samples}`,
+    notGood: "Not good:",
+    tableOverRange: (peak: string): string => `; over range: peak ${peak}`,
+    tableUnconfirmed: "; scale unconfirmed",
+    overRange: "> over range: the motion was at least that.",
     empty: "This record has no sample that the decoder vouches for.",
     overlay: "Overlay",
     overlayEvent: "Another event of this unit, by its number",
@@ -379,7 +383,7 @@ export const words = {
       readBack: "Read back from the unit and compared: as written.",
       elsewhere: (count: number): string => `${plural(count, "byte", "bytes")} elsewhere in the block came back otherwise than written.`,
       range: (low: string, high: string, unit: string): string => `${low} to ${high} ${unit}`.trim(),
-      ascii: (most: number): string => `Printable ASCII, ${most} characters at most.`,
+      ascii: (most: number): string => `At most ${most} letters, of those that the unit can store (Western European).`,
       hhmm: "HH:MM, unit time",
       wrong: {
         number: "Give a number within the range.",
@@ -495,6 +499,7 @@ export const words = {
       other_waveform: "other samples under the same stamp",
       damaged: "damaged",
       mended: "mended",
+      superseded: "read again, otherwise than before",
     },
     reviewTitle: "Review",
     reviewer: "Reviewer",

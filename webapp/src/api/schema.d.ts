@@ -863,8 +863,32 @@ export interface components {
              * @description content_hash of each, hex, the first read first.
              */
             contents: string[];
+            /**
+             * Epoch Proven
+             * @description False: read by a walk that was cut, and met by no complete walk since.
+             */
+            epoch_proven: boolean;
+            archived: components["schemas"]["ArchivedStateOut"];
             /** @description The latest. */
             review: components["schemas"]["ReviewOut"] | null;
+        };
+        /**
+         * ArchivedStateOut
+         * @description What the archive has of an event: bytes, and what the decoder makes of them.
+         */
+        ArchivedStateOut: {
+            /** Record */
+            record: boolean;
+            /**
+             * Image
+             * @description whole, none, or how much: first 8192 of 11310 bytes.
+             */
+            image: string;
+            /**
+             * Samples
+             * @description null: there is no whole image to decode.
+             */
+            samples: ("decoded" | "partial" | "undecoded") | null;
         };
         /**
          * ArchivedWaveformOut
@@ -888,18 +912,46 @@ export interface components {
             project: string | null;
             /** Samples */
             samples: number;
+            /**
+             * Announced Samples
+             * @description Samples per channel that the event's own start record announces, in 16 bits.
+             */
+            announced_samples: number | null;
             /** Vouched */
             vouched: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
-            /** Sample Rate Source */
+            /**
+             * Sample Rate Source
+             * @description setup: today's, not confirmed by the event.
+             */
             sample_rate_source: ("event" | "setup") | null;
+            /**
+             * Sample Rates Possible
+             * @description Those that the event itself allows, Hz.
+             */
+            sample_rates_possible: number[];
             /** Pretrigger Samples */
             pretrigger_samples: number;
             /** Geo Range In S */
             geo_range_in_s: number | null;
-            /** Geo Range Source */
+            /**
+             * Geo Range Source
+             * @description setup: today's, not confirmed by the event.
+             */
             geo_range_source: ("event" | "setup") | null;
+            /**
+             * Geo Ranges Possible
+             * @description Those that the event itself allows, in/s.
+             */
+            geo_ranges_possible: number[];
+            /** @description What the setup proposed; null: it was not asked. */
+            setup: components["schemas"]["ProposedOut"] | null;
+            /**
+             * Reasons
+             * @description Why this is partial; empty: it is good.
+             */
+            reasons: components["schemas"]["ReasonOut"][];
             /** Mode */
             mode: ("single_shot" | "continuous") | null;
             time: components["schemas"]["TimeAxis"];
@@ -931,6 +983,16 @@ export interface components {
              * @description BLAKE2b-256 of the unit's memory of it, hex.
              */
             content_hash: string;
+            /**
+             * Quality
+             * @enum {string}
+             */
+            quality: "good" | "partial";
+            /**
+             * Decoder
+             * @description Version of the decoder; null: not known.
+             */
+            decoder: number | null;
         };
         /**
          * AuditEntryOut
@@ -1057,8 +1119,15 @@ export interface components {
             values: number[];
             /** Peak */
             peak: number | null;
+            /**
+             * Bound
+             * @description '>': the channel reached the end of its range.
+             */
+            bound: ">" | null;
             /** Peak Time S */
             peak_time_s: number | null;
+            /** Flags */
+            flags: ("over_range" | "scale_unconfirmed")[];
         };
         /**
          * EraseOut
@@ -1097,9 +1166,14 @@ export interface components {
             erased: number;
             /**
              * Not Archived
-             * @description Indices that the archive has no samples of.
+             * @description Indices of which the archive has no whole image, or one that is contradicted and was downloaded once.
              */
             not_archived: number[];
+            /**
+             * Contradicted
+             * @description Indices whose record, start record, footer and samples contradict one another.
+             */
+            contradicted: number[];
         };
         /**
          * EventBase
@@ -1194,7 +1268,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "other_content" | "other_waveform" | "damaged" | "mended";
+            kind: "other_content" | "other_waveform" | "damaged" | "mended" | "superseded";
             /** Serial */
             serial: string;
             /** Recording Id */
@@ -1408,6 +1482,13 @@ export interface components {
              * @description dB(L), from mic_psi.
              */
             mic_db: number | null;
+            /**
+             * Bound
+             * @description '>' for each peak at the end of the range: it was at least that.
+             */
+            bound: {
+                [key: string]: ">" | null;
+            };
         };
         /**
          * PortOut
@@ -1432,6 +1513,20 @@ export interface components {
         PortsOut: {
             /** Ports */
             ports: components["schemas"]["PortOut"][];
+        };
+        /**
+         * ProposedOut
+         * @description What the unit's setup proposes for an event's scales. It proves nothing.
+         */
+        ProposedOut: {
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /** Record Time S */
+            record_time_s: number | null;
+            /** Pretrigger S */
+            pretrigger_s: number | null;
+            /** Geo Range In S */
+            geo_range_in_s: number | null;
         };
         /**
          * ProvenanceOut
@@ -1505,6 +1600,33 @@ export interface components {
              * @description True: the unit is a simulation; null: not asked.
              */
             simulated: boolean | null;
+            /**
+             * Reasons
+             * @description Why the quality is partial; empty: nothing speaks against it.
+             * @default []
+             */
+            reasons: components["schemas"]["ReasonOut"][];
+        };
+        /**
+         * ReasonOut
+         * @description Why samples are not all, or not certain.
+         */
+        ReasonOut: {
+            /**
+             * Code
+             * @description Stable: samples-missing, body-goes-on, peaks-differ, ...
+             */
+            code: string;
+            /**
+             * Detail
+             * @description The same in a sentence, with figures.
+             */
+            detail: string;
+            /**
+             * Contradiction
+             * @description True: parts of the event contradict one another; its bytes may be wrong.
+             */
+            contradiction: boolean;
         };
         /**
          * RescueOut
@@ -1809,6 +1931,11 @@ export interface components {
             start: number | null;
             /** Step */
             step: number | null;
+            /**
+             * Flags
+             * @description scale_unconfirmed: the rate is only the setup's.
+             */
+            flags: ("over_range" | "scale_unconfirmed")[];
         };
         /**
          * TokenOut
@@ -1886,18 +2013,46 @@ export interface components {
             provenance: components["schemas"]["ProvenanceOut"];
             /** Samples */
             samples: number;
+            /**
+             * Announced Samples
+             * @description Samples per channel that the event's own start record announces, in 16 bits.
+             */
+            announced_samples: number | null;
             /** Vouched */
             vouched: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
-            /** Sample Rate Source */
+            /**
+             * Sample Rate Source
+             * @description setup: today's, not confirmed by the event.
+             */
             sample_rate_source: ("event" | "setup") | null;
+            /**
+             * Sample Rates Possible
+             * @description Those that the event itself allows, Hz.
+             */
+            sample_rates_possible: number[];
             /** Pretrigger Samples */
             pretrigger_samples: number;
             /** Geo Range In S */
             geo_range_in_s: number | null;
-            /** Geo Range Source */
+            /**
+             * Geo Range Source
+             * @description setup: today's, not confirmed by the event.
+             */
             geo_range_source: ("event" | "setup") | null;
+            /**
+             * Geo Ranges Possible
+             * @description Those that the event itself allows, in/s.
+             */
+            geo_ranges_possible: number[];
+            /** @description What the setup proposed; null: it was not asked. */
+            setup: components["schemas"]["ProposedOut"] | null;
+            /**
+             * Reasons
+             * @description Why this is partial; empty: it is good.
+             */
+            reasons: components["schemas"]["ReasonOut"][];
             /** Mode */
             mode: ("single_shot" | "continuous") | null;
             time: components["schemas"]["TimeAxis"];
@@ -1984,6 +2139,12 @@ export interface components {
              * @default null
              */
             diagnosis: string | null;
+            /**
+             * Image
+             * @description Only of samples-undecoded: where the archived image is; null: nowhere.
+             * @default null
+             */
+            image: string | null;
             /**
              * Errors
              * @description Only of invalid-parameter: each field with a message.
@@ -4278,27 +4439,27 @@ export interface operations {
                     mic_alarm_psi?: number | null;
                     /**
                      * Project
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     project?: string | null;
                     /**
                      * Client
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     client?: string | null;
                     /**
                      * Operator
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     operator?: string | null;
                     /**
                      * Location
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     location?: string | null;
                     /**
                      * Notes
-                     * @description Printable ASCII; empty: no text. A unit may have room for less.
+                     * @description Letters of Windows-1252; empty: no text. A unit may have room for less.
                      */
                     notes?: string | null;
                 };

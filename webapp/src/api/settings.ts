@@ -11,11 +11,11 @@ export const RECORDING = [
   {"name":"alarm_level_in_s","kind":"number","low":0.02,"high":10,"unit":"in/s"},
   {"name":"mic_trigger_psi","kind":"number","low":0.0001,"high":0.1,"unit":"psi"},
   {"name":"mic_alarm_psi","kind":"number","low":0.0001,"high":0.1,"unit":"psi"},
-  {"name":"project","kind":"text","most":64,"pattern":"^[\\x20-\\x7e]*$"},
-  {"name":"client","kind":"text","most":64,"pattern":"^[\\x20-\\x7e]*$"},
-  {"name":"operator","kind":"text","most":64,"pattern":"^[\\x20-\\x7e]*$"},
-  {"name":"location","kind":"text","most":64,"pattern":"^[\\x20-\\x7e]*$"},
-  {"name":"notes","kind":"text","most":64,"pattern":"^[\\x20-\\x7e]*$"},
+  {"name":"project","kind":"text","most":64,"pattern":"^[\\x20-\\x7e\\xa1-\\xac\\xae-\\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]*$"},
+  {"name":"client","kind":"text","most":64,"pattern":"^[\\x20-\\x7e\\xa1-\\xac\\xae-\\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]*$"},
+  {"name":"operator","kind":"text","most":64,"pattern":"^[\\x20-\\x7e\\xa1-\\xac\\xae-\\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]*$"},
+  {"name":"location","kind":"text","most":64,"pattern":"^[\\x20-\\x7e\\xa1-\\xac\\xae-\\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]*$"},
+  {"name":"notes","kind":"text","most":64,"pattern":"^[\\x20-\\x7e\\xa1-\\xac\\xae-\\xff€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]*$"},
 ] as const;
 
 /** As `POST /device/call_home` takes them. */

@@ -130,11 +130,11 @@ function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
         [text.slot, recording.index],
         [ofWaveform.key, <code>{recording.waveform_key}</code>],
         [ofWaveform.project, recording.project],
-        ["Tran", ground(peaks.tran_in_s, unitsOf.value)],
-        ["Vert", ground(peaks.vert_in_s, unitsOf.value)],
-        ["Long", ground(peaks.long_in_s, unitsOf.value)],
-        [ofWaveform.pvs, ground(peaks.vector_sum_in_s, unitsOf.value)],
-        ["MicL", air(peaks.mic_psi, airUnits.value)],
+        ["Tran", (peaks.bound.tran_in_s ?? "") + ground(peaks.tran_in_s, unitsOf.value)],
+        ["Vert", (peaks.bound.vert_in_s ?? "") + ground(peaks.vert_in_s, unitsOf.value)],
+        ["Long", (peaks.bound.long_in_s ?? "") + ground(peaks.long_in_s, unitsOf.value)],
+        [ofWaveform.pvs, (peaks.bound.vector_sum_in_s ?? "") + ground(peaks.vector_sum_in_s, unitsOf.value)],
+        ["MicL", (peaks.bound.mic_psi ?? "") + air(peaks.mic_psi, airUnits.value)],
         [text.hash, <code>{recording.content_hash}</code>],
       ]}
     />

@@ -138,11 +138,12 @@ function WhatIsLost({ unit, serial, count, lost }: Counted & { unit: Unit; seria
 
 async function countedOf(unit: Unit, serial: string, signal: AbortSignal): Promise<Counted> {
   const { body } = await read<Schemas["EventsOut"]>(unit, "/device/events", { signal });
+  const count = body.events.length;
   try {
-    return { count: body.walked, lost: unarchived(body.events, await archivedOf(serial)) };
+    return { count, lost: unarchived(body.events, await archivedOf(serial)) };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     // The relay counts again before it erases; a relay without an archive has none of them.
-    return { count: body.walked, lost: error.kind === "no-archive" ? body.walked : null };
+    return { count, lost: error.kind === "no-archive" ? count : null };
   }
 }

@@ -42,7 +42,7 @@ describe("what a form changes", () => {
     ["record_time_s", "three"],
     ["trigger_level_in_s", "0.01"],
     ["mic_trigger_psi", "0.2"],
-    ["project", "Nordwand ä"],
+    ["project", "北侧 5m"],
     ["project", "x".repeat(65)],
   ])("is wrong: %s = %s", (name, text) => {
     const change = of({ [name]: text });

@@ -10,22 +10,27 @@ const { unknown } = words.app;
 
 const UNKNOWN = <span class="unknown">{unknown}</span>;
 
+/** A peak at the end of the range was at least that. */
+function bounded(bound: ">" | null | undefined, shown: string | null | undefined) {
+  return shown === null || shown === undefined ? UNKNOWN : (bound ?? "") + shown;
+}
+
 /** Return the columns of an event's stamp, peaks and project, velocities in the given unit. */
 export function eventColumns(unit: Velocity): (Column<Event> & { id: ColumnId })[] {
-  const velocity = (id: ColumnId, name: string, valueOf: (event: Event) => number | null) => ({
+  const velocity = (id: ColumnId, name: string, field: "tran_in_s" | "vert_in_s" | "long_in_s" | "vector_sum_in_s") => ({
     id,
     head: text.inUnit(name, unit),
     isNumber: true,
-    cell: (event: Event) => velocityText(valueOf(event), unit) ?? UNKNOWN,
+    cell: ({ peaks }: Event) => bounded(peaks.bound[field], velocityText(peaks[field], unit)),
   });
   return [
     { id: "key", head: text.key, cell: (event) => <code>{event.waveform_key}</code> },
     { id: "time", head: text.time, cell: (event) => unitTimeText(event.timestamp) ?? UNKNOWN },
-    velocity("tran", "Tran", (event) => event.peaks.tran_in_s),
-    velocity("vert", "Vert", (event) => event.peaks.vert_in_s),
-    velocity("long", "Long", (event) => event.peaks.long_in_s),
-    velocity("pvs", "PVS", (event) => event.peaks.vector_sum_in_s),
-    { id: "mic", head: text.mic, isNumber: true, cell: (event) => event.peaks.mic_db?.toFixed(1) ?? UNKNOWN },
+    velocity("tran", "Tran", "tran_in_s"),
+    velocity("vert", "Vert", "vert_in_s"),
+    velocity("long", "Long", "long_in_s"),
+    velocity("pvs", "PVS", "vector_sum_in_s"),
+    { id: "mic", head: text.mic, isNumber: true, cell: ({ peaks }) => bounded(peaks.bound.mic_db, peaks.mic_db?.toFixed(1)) },
     {
       id: "project",
       head: text.project,

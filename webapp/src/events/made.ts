@@ -7,7 +7,7 @@ export function madeEvent(index: number, more: Partial<Event> = {}, peaks: Parti
     index,
     waveform_key: (0x01110000 + index * 0x245a).toString(16).padStart(8, "0"),
     timestamp: `2026-04-${String(1 + (index % 28)).padStart(2, "0")}T00:28:12`,
-    peaks: { tran_in_s: 0.1, vert_in_s: 0.2, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.4, mic_db: 116.8, ...peaks },
+    peaks: { tran_in_s: 0.1, vert_in_s: 0.2, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.4, mic_db: 116.8, bound: {}, ...peaks },
     project: "North face",
     ...more,
   };
@@ -37,7 +37,9 @@ export function madeList(events: Event[], more: Partial<List["provenance"]> = {}
       ttl_s: null,
       shared: false,
       simulated: false,
+      reasons: [],
       ...more,
     },
+    recorded_since: 0,
   };
 }

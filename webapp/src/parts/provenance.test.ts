@@ -22,6 +22,7 @@ const GOOD: Provenance = {
   ttl_s: 30,
   shared: false,
   simulated: false,
+  reasons: [],
 };
 
 const say = (change: Partial<Provenance>, elapsedS = 10, isFailing = false) => told({ ...GOOD, ...change }, elapsedS, isFailing, TODAY);

@@ -12,8 +12,12 @@ const { unknown } = words.app;
 export function Peaks({ recording, reported }: { recording: Recording; reported: Schemas["PeaksOut"] }) {
   const own = { Tran: reported.tran_in_s, Vert: reported.vert_in_s, Long: reported.long_in_s };
   const ownText = (channel: Channel) => {
-    if (channel.name === "MicL") return reported.mic_psi === null ? unknown : airPeakText(reported.mic_psi, airUnits.value);
-    return velocityWithUnit(own[channel.name]);
+    const { bound } = reported;
+    if (channel.name === "MicL") {
+      return reported.mic_psi === null ? unknown : (bound.mic_psi ?? "") + airPeakText(reported.mic_psi, airUnits.value);
+    }
+    const names = { Tran: "tran_in_s", Vert: "vert_in_s", Long: "long_in_s" } as const;
+    return velocityWithUnit(own[channel.name], bound[names[channel.name]]);
   };
   return (
     <Scroll label={text.peaks}>
@@ -46,7 +50,7 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
             <td class="number">–</td>
             <td>–</td>
             <td class="number">–</td>
-            <td class="number">{velocityWithUnit(reported.vector_sum_in_s)}</td>
+            <td class="number">{velocityWithUnit(reported.vector_sum_in_s, reported.bound.vector_sum_in_s)}</td>
           </tr>
         </tbody>
       </table>
@@ -54,18 +58,19 @@ export function Peaks({ recording, reported }: { recording: Recording; reported:
   );
 }
 
-function velocityWithUnit(inS: number | null): string {
+function velocityWithUnit(inS: number | null, bound: ">" | null | undefined): string {
   const shown = velocityText(inS, unitsOf.value);
-  return shown === null ? unknown : `${shown} ${unitsOf.value}`;
+  return shown === null ? unknown : `${bound ?? ""}${shown} ${unitsOf.value}`;
 }
 
 /** Return the peak of a channel's samples and its unit; a level where the reader wants levels. */
-function peakText({ peak, unit }: Channel): [string, string] {
-  if (peak === null) return [unknown, unit];
+function peakText({ peak, unit, bound }: Channel): [string, string] {
+  const than = bound ?? "";
+  if (peak === null) return [than + unknown, unit];
   if (unit === "psi" && airUnits.value === "dB(L)") {
     const [value, level] = airPeakText(peak, "dB(L)").split(" ");
-    return [value!, level!];
+    return [than + value!, level!];
   }
   const shown = sampleUnit(unit, unitsOf.value, airUnits.value);
-  return [numberText(peak * factorTo(unit, shown), shown), shown];
+  return [than + numberText(peak * factorTo(unit, shown), shown), shown];
 }

@@ -58,6 +58,12 @@ export function WaveformView({ form, serial, simulated, overlayLabel, overlayLea
   return (
     <div class="waveform">
       {missing(recording) > 0 && <p class="note">{partialText(recording)}</p>}
+      {form.reasons.map(({ code, detail }) => (
+        <p class="note" key={code}>
+          <b>{text.notGood}</b> {detail}
+        </p>
+      ))}
+      {recording.channels.some(({ bound }) => bound) && <p class="note">{text.overRange}</p>}
       {form.geo_range_in_s === null && <p class="note">{text.rangeUnknown}</p>}
       {isEmpty ? (
         <p class="note">{text.empty}</p>

@@ -49,3 +49,17 @@ describe("a saved table", () => {
     expect(fileName({ ...of, serial: null, timestamp: null, simulated: false }, "png")).toBe("unknown-unit_unknown-time_01110000.png");
   });
 });
+
+describe("a channel that is less than it seems", () => {
+  it("says in its head that it reached the end of its range", () => {
+    const head = (wish: Parameters<typeof madeWaveform>[0]) => csvOf(decoded(madeWaveform(wish)), "in/s", "psi").split("\r\n")[0];
+    expect(head({ bound: ">" })).toMatch(/^time from trigger \(s\),Tran \(in\/s; over range: peak > [\d.]+\),/);
+    expect(head({})).toMatch(/,Tran \(in\/s\),/);
+  });
+
+  it("says so when only the setup gives its scale", () => {
+    const form = madeWaveform();
+    form.channels.Tran!.flags = ["scale_unconfirmed"];
+    expect(csvOf(decoded(form), "in/s", "psi").split("\r\n")[0]).toContain("Tran (in/s; scale unconfirmed)");
+  });
+});

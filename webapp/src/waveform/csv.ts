@@ -3,7 +3,7 @@ import { words } from "../words";
 import { factorTo, sampleUnit, type Air, type Velocity } from "./convert";
 import type { Recording, WaveformForm } from "./decode";
 
-const { tableTime, tableSample } = words.waveform;
+const { tableTime, tableSample, tableOverRange, tableUnconfirmed } = words.waveform;
 const note = words.waveform.tableNotes;
 
 /**
@@ -43,7 +43,12 @@ export function tableOf(
 export function csvOf(recording: Recording, velocity: Velocity, air: Air): string {
   const columns = recording.channels.map((channel) => {
     const unit = sampleUnit(channel.unit, velocity, air);
-    return { head: `${channel.name} (${unit})`, values: channel.values, factor: factorTo(channel.unit, unit) };
+    const factor = factorTo(channel.unit, unit);
+    const notes = [
+      ...(channel.bound && channel.peak !== null ? [tableOverRange(`${channel.bound} ${short(channel.peak * factor)}`)] : []),
+      ...(channel.flags.includes("scale_unconfirmed") ? [tableUnconfirmed] : []),
+    ];
+    return { head: `${channel.name} (${unit}${notes.join("")})`, values: channel.values, factor };
   });
   const first = recording.atUnit === "s" ? tableTime : tableSample;
   const lines = [[first, ...columns.map((column) => column.head)].join(",")];

@@ -16,6 +16,9 @@ export interface Channel {
   values: Float64Array;
   /** Largest magnitude as the server said it; null while the range is unknown. */
   peak: number | null;
+  /** ">" where the channel reached the end of its range: the motion was at least its peak. */
+  bound: ">" | null;
+  flags: string[];
   peakTimeS: number | null;
   /** Which sample that is; null when there is no peak. */
   peakIndex: number | null;
@@ -67,6 +70,8 @@ function channelOf(name: ChannelName, form: Schemas["ChannelOut"]): Channel {
     unit: form.unit,
     values,
     peak: form.peak,
+    bound: form.bound,
+    flags: form.flags,
     peakTimeS: form.peak_time_s,
     peakIndex: form.peak === null ? null : largest(values),
   };

@@ -1,7 +1,7 @@
 // Waveforms for tests: made here from a formula, read from nowhere.
 import type { WaveformForm } from "./decode";
 
-const PEAKS = { tran_in_s: 0.5, vert_in_s: 0.4, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.6, mic_db: 116.8 };
+const PEAKS = { tran_in_s: 0.5, vert_in_s: 0.4, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.6, mic_db: 116.8, bound: {} };
 
 interface Wish {
   samples?: number;
@@ -9,10 +9,11 @@ interface Wish {
   pretrigger?: number;
   vouched?: number[];
   unit?: "in/s" | "counts";
+  bound?: ">" | null;
 }
 
 /** Return a waveform whose channel `c` holds `(c + 1) * sin(i / 10)`, rounded as the server does. */
-export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, vouched, unit = "in/s" }: Wish = {}): WaveformForm {
+export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, vouched, unit = "in/s", bound = null }: Wish = {}): WaveformForm {
   const lengths = vouched ?? [samples, samples, samples, samples];
   const channels: WaveformForm["channels"] = {};
   ["Tran", "Vert", "Long", "MicL"].forEach((name, c) => {
@@ -24,6 +25,8 @@ export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, vo
       unit: name === "MicL" ? "psi" : unit,
       values,
       peak,
+      bound: name === "MicL" ? null : bound,
+      flags: name !== "MicL" && bound ? ["over_range"] : [],
       peak_time_s: at === null || rateHz === null ? null : (at - pretrigger) / rateHz,
     };
   });
@@ -34,6 +37,11 @@ export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, vo
     peaks: PEAKS,
     project: "North face",
     samples,
+    announced_samples: samples,
+    sample_rates_possible: rateHz === null ? [] : [1024],
+    geo_ranges_possible: unit === "counts" ? [] : [10],
+    setup: null,
+    reasons: [],
     vouched: lengths,
     sample_rate_hz: rateHz,
     sample_rate_source: rateHz === null ? null : "event",
@@ -46,6 +54,7 @@ export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, vo
       zero: "trigger",
       start: rateHz === null ? null : -pretrigger / rateHz,
       step: rateHz === null ? null : 1 / rateHz,
+      flags: [],
     },
     channels,
   };

@@ -42,4 +42,9 @@ describe("what is drawn", () => {
   it("puts each peak on its own sample", () => {
     for (const { peak, at, values } of of({})) expect(values[at.indexOf(peak!.at)]).toBe(peak!.value);
   });
+
+  it("says of a peak at the end of the range that it was at least that", () => {
+    expect(of({ bound: ">" })[0]!.peak!.text).toMatch(/^>\d/);
+    expect(of({})[0]!.peak!.text).toMatch(/^\d/);
+  });
 });

@@ -20,7 +20,8 @@ export function tracesOf(recording: Recording, velocity: Velocity, air: Air): Tr
     const at = recording.at.subarray(0, values.length);
     const index = channel.peakIndex;
     const isLevel = unit === "Pa" && air === "dB(L)";
-    const textOf = (value: number) => (isLevel ? airPeakText(channel.values[index!]!, air) : valueText(Math.abs(value), unit));
+    const textOf = (value: number) =>
+      (channel.bound ?? "") + (isLevel ? airPeakText(channel.values[index!]!, air) : valueText(Math.abs(value), unit));
     const peak = index === null ? null : { at: at[index]!, value: values[index]!, text: textOf(values[index]!) };
     return { name: channel.name, unit, at, values, peak };
   });
