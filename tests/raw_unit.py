@@ -279,8 +279,10 @@ def make_image(
         assert size >= 25 + len(inside) + 26, "the samples do not fit"
         inside = inside.ljust(size - 25 - 26, b"\0")
     end = key + 25 + len(inside) + 26
+    samples = len(counts[0])
+    pretrigger = min(PRETRIGGER_SAMPLES, samples // 4)
     start = struct.pack(
-        ">4s2sIIHHBH", b"STRT", b"\xff\xfe", end, key, len(counts[0]), PRETRIGGER_SAMPLES, 0x46, 0
+        ">4s2sIIHHBH", b"STRT", b"\xff\xfe", end, key, samples, pretrigger, 0x46, 0
     )
     return bytes.fromhex("00 12 03 00") + start + inside + footer
 
@@ -388,7 +390,7 @@ class RawUnit:
             key = self.events[-1].end + BOUNDARY_BYTES if self.events else FIRST_KEY
             self.now += timedelta(minutes=1)
             moment = at or (self.now if self.clock_was_set else NEVER_SET)
-            stop = moment + timedelta(seconds=max(1, round(samples / RATE_HZ)))
+            stop = moment + timedelta(seconds=round(samples / RATE_HZ))
             counts = motion(loud, axis, samples)
             record = make_record(moment, counts, project)
             image = make_image(key, moment, stop, counts, size)

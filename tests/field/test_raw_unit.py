@@ -230,7 +230,9 @@ def test_the_products_client_reads_it_whole(where: str, echo_params: bool) -> No
                 assert waveform.image == truth.image
                 assert np.array_equal(waveform.counts, truth.counts)
                 assert set(waveform.vouched) == {len(truth.counts[0])}
-                assert waveform.sample_rate_hz == 1024
+                # Start and stop have a resolution of 1 s: a shorter event fits several rates.
+                is_long = len(truth.counts[0]) >= 1024
+                assert waveform.sample_rate_hz == (1024 if is_long else None)
 
     async def main() -> None:
         if where == "tcp":

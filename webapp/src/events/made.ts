@@ -40,6 +40,5 @@ export function madeList(events: Event[], more: Partial<List["provenance"]> = {}
       reasons: [],
       ...more,
     },
-    recorded_since: 0,
   };
 }
