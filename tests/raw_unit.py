@@ -281,9 +281,7 @@ def make_image(
     end = key + 25 + len(inside) + 26
     samples = len(counts[0])
     pretrigger = min(PRETRIGGER_SAMPLES, samples // 4)
-    start = struct.pack(
-        ">4s2sIIHHBH", b"STRT", b"\xff\xfe", end, key, samples, pretrigger, 0x46, 0
-    )
+    start = struct.pack(">4s2sIIHHBH", b"STRT", b"\xff\xfe", end, key, samples, pretrigger, 0x46, 0)
     return bytes.fromhex("00 12 03 00") + start + inside + footer
 
 
