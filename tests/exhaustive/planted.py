@@ -113,10 +113,10 @@ proven_part = Walk.proven_part
 
 
 def _append_unconfirmed(
-    self: Walk, closing: MemoryProbe, volatile: frozenset[int]
+    self: Walk, closing: MemoryProbe, volatile: frozenset[int], **how: Any
 ) -> ProvenPart | None:
     if self.anchor is None:
-        return proven_part(self, closing, volatile)
+        return proven_part(self, closing, volatile, **how)
     return ProvenPart(probe=self.probes[-1], count=self.count, recorded_since=0)
 
 

@@ -39,7 +39,7 @@ from sfm.freshness import Freshness
 from sfm.gateway import Gateway
 from sfm.identity import Stamp
 from sfm.line import Line
-from sfm.line_lock import LineLock
+from sfm.line_lock import LineLock, _Waiter
 from sfm.live_cache import Epoch, Held, LiveCache
 from sfm.owner import Owner, Reading
 from sfm.walk import Walk
@@ -309,6 +309,7 @@ _ITSELF: list[tuple[Any, Draw]] = [
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
     (Flight, _flight),
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
+    (_Waiter, lambda p, waiter: ("waiter", waiter.is_short, p.of(waiter.turn))),
     (LineLock, lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters]))),
     (Held, _held),
     (Walk, lambda p, walk: ("walk", *[p.of(getattr(walk, f.name)) for f in fields(Walk)])),

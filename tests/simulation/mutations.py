@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 from unittest.mock import patch
@@ -27,7 +27,7 @@ import sfm.live_cache as live_cache
 from minimateplus.client import MiniMate
 from minimateplus.commanding import Commanding
 from minimateplus.errors import OutcomeUnknownError
-from minimateplus.model import MemoryProbe
+from minimateplus.model import MemoryProbe, Peaks
 from sfm import identity
 from sfm.api import provenance
 from sfm.commands import Commands
@@ -39,7 +39,7 @@ from sfm.line import Line
 from sfm.line_lock import LineLock
 from sfm.live_cache import LiveCache
 from sfm.owner import Owner
-from sfm.store import mirror
+from sfm.store import EraseCheck, mirror
 from sfm.walk import ProvenPart, Walk
 
 
@@ -160,9 +160,9 @@ def append_without_confirmation() -> Any:
 
     proven_part = Walk.proven_part
 
-    def believing(self: Any, closing: MemoryProbe, volatile: frozenset[int]) -> Any:
+    def believing(self: Any, closing: MemoryProbe, volatile: frozenset[int], **how: Any) -> Any:
         if self.anchor is None:
-            return proven_part(self, closing, volatile)
+            return proven_part(self, closing, volatile, **how)
         return ProvenPart(probe=self.probes[-1], count=self.count, recorded_since=0)
 
     return patch.object(Walk, "proven_part", believing)
@@ -327,7 +327,7 @@ def tags_shared() -> list[str]:
             "index": 0,
             "waveform_key": key,
             "timestamp": timestamp,
-            "peaks": {},
+            "peaks": dict.fromkeys(field.name for field in fields(Peaks)),
             "project": None,
         }
         tags.append(provenance.tag(serial, event, orjson.dumps(event)))
@@ -424,10 +424,10 @@ def erase_without_the_counter() -> Any:
 def erase_without_the_archive() -> Any:
     """An erase asks nobody what would be lost."""
 
-    async def nothing_lost(self: Any, *args: Any) -> list[int]:
-        return []
+    async def nothing_lost(self: Any, *args: Any) -> EraseCheck:
+        return EraseCheck([], [])
 
-    return patch.object(Commands, "_unarchived", nothing_lost)
+    return patch.object(Commands, "_erase_check", nothing_lost)
 
 
 def command_for_whatever_answers() -> Any:

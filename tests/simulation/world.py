@@ -1133,7 +1133,7 @@ class _Silence(structlog.BoundLoggerBase):
     def info(self, *args: object, **kwargs: object) -> None:
         """Say nothing."""
 
-    warning = error = info
+    debug = warning = error = info
 
 
 def story_hash(world: World) -> str:
