@@ -260,6 +260,7 @@ class ByteWire:
         self.is_slow = False
         self.next_faults: list[str] = []
         self.deaf_until_s = 0.0
+        self.cut_every = self.foreign_in = 0  # of worlds of records alone
         self.on_contact: Callable[[str], None] = lambda address: None
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False

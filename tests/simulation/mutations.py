@@ -21,19 +21,20 @@ from typing import Any
 from unittest.mock import patch
 
 import orjson
+from record_unit import RecordTalk
 
 import sfm.commands as commands_module
 import sfm.live_cache as live_cache
 from minimateplus.client import MiniMate
 from minimateplus.commanding import Commanding
-from minimateplus.errors import OutcomeUnknownError
+from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
 from minimateplus.model import MemoryProbe, Peaks
 from sfm import identity
 from sfm.api import provenance
 from sfm.commands import Commands
 from sfm.flights import Departures
 from sfm.gateway import Gateway
-from sfm.identity import compare_probes
+from sfm.identity import Verdict, compare_probes
 from sfm.keeper import Keeper, Outcome
 from sfm.line import Line
 from sfm.line_lock import LineLock
@@ -523,6 +524,60 @@ def settings_are_doubted_in_memory_only() -> Any:
     return patch.object(Keeper, "forget_info", _nothing)
 
 
+# --- trouble of real lines ------------------------------------------------------------------------
+
+
+def growth_is_not_counted() -> Any:
+    """What follows an earlier probe's last event is its growth, however far the counter rose."""
+
+    def confirms(self: Any, before: MemoryProbe, now: MemoryProbe, volatile: Any) -> bool:
+        verdict = compare_probes(before, now, volatile)
+        return verdict in (Verdict.SAME, Verdict.GREW)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Walk, "_confirms", confirms))
+    stack.enter_context(patch.object(Walk, "_leads_to", confirms))
+    return stack
+
+
+def a_cut_walk_is_joined_without_comparison() -> Any:
+    """A walk that was cut goes on, whatever the memory is now."""
+
+    def joins(self: Any, probe: MemoryProbe, volatile: Any) -> Verdict:
+        return Verdict.SAME
+
+    def leads_to(self: Any, before: MemoryProbe, now: MemoryProbe, volatile: Any) -> bool:
+        return True
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Walk, "joins", joins))
+    stack.enter_context(patch.object(Walk, "_leads_to", leads_to))
+    stack.enter_context(patch.object(RecordTalk, "_check_record", _by_time_alone))
+    return stack
+
+
+def _by_time_alone(self: Any, unit: Any, event: Any) -> bytes:
+    now = self._visit(unit, event.key)
+    if now.timestamp_unit != event.timestamp_unit:
+        raise MemoryChangedError("of another event")
+    return bytes(now.record)
+
+
+def record_compared_by_time_alone() -> Any:
+    """Of the last record only the timestamp is compared."""
+    return _probes_without(last_peaks=True, last_project=True, last_record=True)
+
+
+def a_shared_line_keeps_what_was_read() -> Any:
+    """What was read while another program moved the cursor is kept for the next contact."""
+    return patch.object(Walk, "forget_session", lambda self: None)
+
+
+def a_shared_line_is_not_noticed() -> Any:
+    """Replies to another program are skipped, and the read goes on."""
+    return patch.object(RecordTalk, "_hear_foreign", lambda self: None)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A breakage, and where it can show."""
@@ -580,6 +635,11 @@ MUTATIONS = [
     Mutation(stored_before_it_is_written, 0, grain="kept"),
     Mutation(mirror_keeps_the_old_memory, 10, grain="kept"),
     Mutation(told_list_forgotten_by_a_restart, 10550, grain="kept"),
+    Mutation(growth_is_not_counted, 61, grain="field"),
+    Mutation(a_cut_walk_is_joined_without_comparison, 21, grain="field"),
+    Mutation(record_compared_by_time_alone, 54, grain="field"),
+    Mutation(a_shared_line_keeps_what_was_read, 19, grain="field"),
+    Mutation(a_shared_line_is_not_noticed, 11, grain="field"),
 ]
 
 

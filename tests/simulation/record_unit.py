@@ -30,6 +30,7 @@ from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,
     KeyChainError,
+    LineSharedError,
     LinkClosedError,
     LocalProtocolError,
     MemoryChangedError,
@@ -120,10 +121,10 @@ def home_of(block: bytes) -> tuple[bool, int]:
     return home_in_few_words(layouts.parse_call_home(block))
 
 
-PEAKS = {
-    look: Peaks(tran_in_s=look, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None)
-    for look in LOOKS
-}
+@lru_cache(maxsize=4096)
+def peaks_of(look: float) -> Peaks:
+    """Return the peaks of an event that looks like that."""
+    return Peaks(tran_in_s=look, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None)
 
 
 class RecordUnit(FollowsOrders):
@@ -136,6 +137,8 @@ class RecordUnit(FollowsOrders):
         never_set: its clock always shows 1995.
         falling_counter: the lifetime counter starts again with each erase; such a unit's clock is
             set, and never shows one second twice (else nobody could notice an erase).
+        counter_step: how far the lifetime counter rises with an event; other than 1 is dishonest,
+            and then no two events have equal peaks (else nobody could notice an erase).
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class RecordUnit(FollowsOrders):
         *,
         never_set: bool = False,
         falling_counter: bool = False,
+        counter_step: int = 1,
     ) -> None:
         super().__init__()
         self.serial = serial
@@ -158,6 +162,7 @@ class RecordUnit(FollowsOrders):
         self._now_s = now_s
         self._never_set = never_set
         self._falling_counter = falling_counter
+        self._counter_step = counter_step
         self._clock_set_back_s = 0.0
         self._address = int.from_bytes(FIRST_KEY, "big")
 
@@ -167,8 +172,9 @@ class RecordUnit(FollowsOrders):
         self._address += 0x200 + 0x80 * size
         moment = self._moment(physical)
         index = len(self.stored)
-        peaks = PEAKS[LOOKS[look]]
-        slot = Slot(physical, key.hex(), moment.isoformat(), LOOKS[look])
+        tran_in_s = LOOKS[look] if self._counter_step == 1 else physical / 8
+        peaks = peaks_of(tran_in_s)
+        slot = Slot(physical, key.hex(), moment.isoformat(), tran_in_s)
         # The physical number tells nobody anything: the relay only keeps records, unread.
         event = Event(
             index=index,
@@ -179,7 +185,7 @@ class RecordUnit(FollowsOrders):
             record=" ".join(map(str, slot)).encode(),
         )
         self.stored.append(event)
-        self.lifetime_count += 1
+        self.lifetime_count += self._counter_step
         self.slots = (*self.slots, slot)
 
     def _moment(self, physical: int) -> datetime:
@@ -338,6 +344,10 @@ class Wire:
         self.next_faults: list[str] = []
         """What goes wrong at the next exchanges, and until when nobody answers a call."""
         self.deaf_until_s = 0.0
+        self.cut_every = 0
+        """After so many exchanges of a call the link is cut; 0: it is not."""
+        self.foreign_in = 0
+        """So many exchanges from now another program moves the record cursor; 0: there is none."""
         self.talking = 0
         self.on_contact: Callable[[str], None] = lambda address: None
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
@@ -387,6 +397,7 @@ class RecordTalk(Commanding):
         self.serial: str | None = None
         self.is_usable = True
         self.volatile_offsets = frozenset()
+        self._is_cursor_moved = False
 
     @property
     def name(self) -> str:
@@ -457,6 +468,11 @@ class RecordTalk(Commanding):
         elif wire.fault_share and wire.chance.random() < wire.fault_share:
             fault = wire.chance.choice(("drop", "stall", "corrupt"))
         unit = wire.unit
+        if wire.cut_every and self.exchanges >= wire.cut_every:
+            fault = fault or "drop"
+        if wire.foreign_in:
+            wire.foreign_in -= 1
+            self._is_cursor_moved = not wire.foreign_in
         if unit is None or wire.plugs != plugs or asked is None or fault == "stall":
             await asyncio.sleep(REPLY_S)
             wire.trouble()
@@ -623,7 +639,7 @@ class RecordTalk(Commanding):
     ) -> list[Event]:
         async with self._verb():
             events: list[Event] = []
-            offset, seen = 0, 0
+            offset, seen, is_shared = 0, 0, False
             unit = await self._exchange_records()
             if after is not None:
                 offset = after.index + 1
@@ -651,15 +667,25 @@ class RecordTalk(Commanding):
                     on_event(events[-1])
                 if on_progress is not None:
                     on_progress(Progress(what="events", done=seen, total=None))
+                if is_shared:
+                    self._hear_foreign()
                 if key == until_key:
                     return events
                 if pause is not None and await self._paused(pause):
                     unit = await self._exchange_records()
                     self._check_record(unit, events[-1])
                 key = self._key_after(unit, key)
+                if self._is_cursor_moved and key is not None and key != until_key:
+                    # The other program's 1F came before ours, and its reply is heard later.
+                    key = self._key_after(unit, key)
+                    is_shared = True
             if until_key is not None:
                 raise KeyChainError(f"{self.name}: the chain ends before {until_key.hex()}")
             return events
+
+    def _hear_foreign(self) -> None:
+        self._wire.trouble()
+        raise LineSharedError(f"{self.name}: another program is using this line")
 
     @staticmethod
     def _key_after(unit: RecordUnit, key: bytes) -> bytes | None:

@@ -26,7 +26,7 @@ from world import GRAINS, World, story_hash
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".soak" / "state.json"
-BATCH = {"record": 200, "byte": 20, "kept": 20}
+BATCH = {"record": 200, "byte": 20, "kept": 20, "field": 200}
 SAY_EVERY_S = 10.0
 
 Broken = tuple[int, list[str]]
@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--record", type=int, default=1_000_000, help="worlds of records")
     parser.add_argument("--byte", type=int, default=10_000, help="worlds of bytes")
     parser.add_argument("--kept", type=int, default=20_000, help="worlds with a database")
+    parser.add_argument("--field", type=int, default=100_000, help="worlds of field trouble")
     parser.add_argument("--again", action="store_true", help="forget how far the last run came")
     parser.add_argument("--replay", nargs=2, metavar=("GRAIN", "SEED"), help="tell one world")
     parser.add_argument("--catch", nargs="*", metavar="FAULT", help="find planted faults anew")
@@ -197,7 +198,8 @@ def main() -> int:
     if given.again:
         _save(dict.fromkeys(GRAINS, 0))
     try:
-        return soak({"record": given.record, "byte": given.byte, "kept": given.kept})
+        wanted = {grain: int(getattr(given, grain)) for grain in GRAINS}
+        return soak(wanted)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {STATE}")
         return 130

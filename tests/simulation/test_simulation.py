@@ -15,16 +15,23 @@ from mutations import (
 )
 from orders import Order
 from soak import command_to_replay, first_broken, first_caught
-from world import ACTS, GRAINS, ORDERS, THEMES, World, draw_plan, story_hash
+from world import ACTS, FIELD_THEMES, GRAINS, ORDERS, THEMES, World, draw_plan, story_hash
 
 RECORD_WORLDS = 4000
 BYTE_WORLDS = 60
 KEPT_WORLDS = 500
+FIELD_WORLDS = 1000
 WORLDS_TO_CATCH = 1000
 
 
 @pytest.mark.parametrize(
-    ("grain", "count"), [("record", RECORD_WORLDS), ("byte", BYTE_WORLDS), ("kept", KEPT_WORLDS)]
+    ("grain", "count"),
+    [
+        ("record", RECORD_WORLDS),
+        ("byte", BYTE_WORLDS),
+        ("kept", KEPT_WORLDS),
+        ("field", FIELD_WORLDS),
+    ],
 )
 def test_no_world_breaks_a_promise(grain: str, count: int) -> None:
     began_s = time.perf_counter()
@@ -57,6 +64,21 @@ def test_a_seed_replays_to_the_last_tick(grain: str) -> None:
 def test_the_worlds_are_as_full_as_they_claim() -> None:
     kinds = {act.kind for seed in range(400) for act in draw_plan("record", seed).acts}
     assert kinds == {"read", *ACTS}
+
+
+def test_worlds_of_field_trouble_end_in_lists_and_in_refusals() -> None:
+    answers: set[tuple[str, str]] = set()
+    for seed in range(120):
+        world = World("field", seed)
+        world.live()
+        answers |= {
+            (world.plan.theme.name, type(request.error).__name__)
+            for request in world.auditor.requests
+            if request.thing == "events"
+        }
+    assert {(theme.name, "NoneType") for theme in FIELD_THEMES} <= answers
+    assert ("cut walks", "ListIncompleteError") in answers
+    assert ("second clients", "LineSharedError") in answers
 
 
 def orders_of(grain: str, theme: str, worlds: int) -> list[Order]:

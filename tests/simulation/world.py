@@ -48,7 +48,9 @@ from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store.errors import StoreLostError
 
-GRAINS = ("record", "byte", "kept")
+GRAINS = ("record", "byte", "kept", "field")
+MOST_RECORDED = 12
+"""A unit that goes on recording ends with so many events stored."""
 LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
 ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
@@ -120,6 +122,8 @@ class AnyWire(Protocol):
     is_slow: bool
     next_faults: list[str]
     deaf_until_s: float
+    cut_every: int
+    foreign_in: int
     on_contact: Callable[[str], None]
     on_say: Callable[[str, int], Order | None]
     is_closing: Callable[[], bool]
@@ -154,6 +158,8 @@ class Theme:
     tiny_cache: float = 0.15
     faults: float = 0.25
     slow: float = 0.4
+    counter_steps: tuple[int, ...] = (1,)
+    """How far the lifetime counter rises with an event, in one world or another."""
     meddling: int = 3
     """So many acts at most beside each burst of readers."""
 
@@ -308,6 +314,48 @@ KEPT_THEMES = tuple(
 )
 
 
+FIELD_THEMES = (
+    Theme(
+        "recording units",
+        {"recording": 8, "cancel": 1, "wall": 1, "slow": 1},
+        {"events": 8, "waveform": 3, "event": 1},
+        WISHES,
+        falling_counter=0.0,
+        faults=0.0,
+    ),
+    Theme(
+        "cut walks",
+        {"cuts": 6, "recording": 2, "rerecord": 3, "append": 1, "restart": 1},
+        {"events": 8, "waveform": 2, "event": 1},
+        WISHES,
+        falling_counter=0.0,
+        faults=0.0,
+        meddling=5,
+    ),
+    Theme(
+        "lying counters",
+        {"rerecord": 8, "append": 3, "erase": 1, "cancel": 1},
+        {"events": 5, "waveform": 6, "event": 1},
+        WISHES,
+        never_set=0.8,
+        falling_counter=0.0,
+        faults=0.05,
+        counter_steps=(0, 0, 3, 100),
+        meddling=5,
+    ),
+    Theme(
+        "second clients",
+        {"second": 8, "append": 3, "cuts": 1, "rerecord": 1},
+        {"events": 8, "waveform": 2, "event": 1},
+        WISHES,
+        falling_counter=0.0,
+        faults=0.0,
+        meddling=5,
+    ),
+)
+"""Trouble seen on real lines: worlds of a grain of their own, so that no other seed changes."""
+
+
 @cache
 def _settings(keep_open_s: float, validated_s: float, queue_s: float, most: int) -> Settings:
     return Settings(
@@ -348,12 +396,15 @@ class Plan:
     acts: list[Act]
     keeps: bool = False
     """Whether the relay has a database."""
+    counter_step: int = 1
+    """How far the lifetime counter rises with an event."""
 
 
 def draw_plan(grain: str, seed: int) -> Plan:
     """Return the world of that seed, before it begins."""
     chance = random.Random(f"{grain} {seed}")
-    theme = (KEPT_THEMES if grain == "kept" else THEMES)[seed % len(THEMES)]
+    themes = {"kept": KEPT_THEMES, "field": FIELD_THEMES}.get(grain, THEMES)
+    theme = themes[seed % len(themes)]
     falling = chance.random() < theme.falling_counter
     few = chance.random() < 0.05
     settings = _settings(
@@ -364,7 +415,7 @@ def draw_plan(grain: str, seed: int) -> Plan:
     )
     plan = Plan(
         seed=seed,
-        grain="record" if grain == "kept" else grain,
+        grain="record" if grain in ("kept", "field") else grain,
         keeps=grain == "kept",
         theme=theme,
         addresses=1 + (chance.random() < theme.two_addresses),
@@ -378,6 +429,8 @@ def draw_plan(grain: str, seed: int) -> Plan:
         few=few,
         acts=[],
     )
+    if theme.counter_steps != (1,):
+        plan.counter_step = chance.choice(theme.counter_steps)
     at_s = 0.0
     for _ in range(chance.randint(3, 5)):
         _draw_burst(plan, chance, at_s)
@@ -513,6 +566,7 @@ class World:
                 self.loop.time,
                 never_set=plan.never_set,
                 falling_counter=plan.falling_counter,
+                counter_step=plan.counter_step,
             )
         else:
             unit = ByteUnit(
@@ -526,7 +580,10 @@ class World:
         unit.new_memory = self._new_memory
         unit.on_erasing = lambda order: self._erasing(unit, order)
         unit.on_followed = lambda order, what: self._followed(unit, order, what)
-        for _ in range(self.chance.choice((0, 1, 1, 2, 2, 3))):
+        stored = self.chance.choice((0, 1, 1, 2, 2, 3))
+        if plan.theme in FIELD_THEMES:
+            stored += self.chance.randrange(5)
+        for _ in range(stored):
             self._record(unit)
         return unit
 
@@ -727,6 +784,7 @@ class World:
             "clock",
             "config",
             "keypad",
+            "recording",
         ):
             return
         result = getattr(self, f"_do_{act.kind}")(act, unit)
@@ -738,6 +796,32 @@ class World:
             if len(unit.slots) < 5:
                 self._record(unit)
         self._note(act.place)
+
+    def _do_recording(self, act: Act, unit: Any) -> None:
+        """For a while the unit records every 0.5 to 5 s, also while it is read."""
+        period_s = (0.5, 1.0, 2.0, 5.0)[act.draw % 4]
+
+        def record() -> None:
+            if self._units[act.place] is unit and len(unit.slots) < MOST_RECORDED:
+                self._record(unit)
+                self._note(act.place)
+
+        for number in range(2 + (act.draw >> 2) % 6):
+            self._later(number * period_s, record)
+
+    def _do_cuts(self, act: Act, unit: Any) -> None:
+        """For a while the link is cut every n exchanges."""
+        wire = self._wires[act.place]
+        wire.cut_every = (7, 11, 16, 25)[act.draw % 4]
+
+        def end() -> None:
+            wire.cut_every = 0
+
+        self._later((20.0, 60.0, 150.0)[act.draw % 3], end)
+
+    def _do_second(self, act: Act, unit: Any) -> None:
+        """Another program reads from the unit, and so moves its record cursor."""
+        self._wires[act.place].foreign_in = 1 + act.draw % 30
 
     def _do_erase(self, act: Act, unit: Any) -> None:
         unit.erase(self._new_memory())
