@@ -124,7 +124,7 @@ class Silent:
     def info(self, *args: object, **words: object) -> None:
         pass
 
-    warning = info
+    debug = warning = info
 
 
 class WatchedFlight(Flight[Any]):

@@ -426,7 +426,7 @@ def erase_without_the_archive() -> Any:
     """An erase asks nobody what would be lost."""
 
     async def nothing_lost(self: Any, *args: Any) -> EraseCheck:
-        return EraseCheck([], [])
+        return EraseCheck(unarchived=[], contradicted=[])
 
     return patch.object(Commands, "_erase_check", nothing_lost)
 
