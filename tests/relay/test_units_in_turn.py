@@ -113,7 +113,8 @@ def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
 
     serial, waited_s = in_world(test, units=registered(2), most_conversations=1)
     assert serial == "SIM0001"
-    assert waited_s < 60
+    # A first list takes 54 exchanges of 1 s, two of them to find a torn probe.
+    assert waited_s < 64
 
 
 def test_silent_addresses_keep_no_unit_busy() -> None:
