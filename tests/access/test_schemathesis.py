@@ -213,7 +213,7 @@ def test_the_api_answers_as_its_page_says(label: str, scanned: Scanned) -> None:
         case.validate_response(answer, checks=CHECKS)
 
     scan()
-    if scanned.who == "local":
+    if scanned.who == "local" and "/operations/" not in label:  # no id is known beforehand
         assert any(status < 300 for status in statuses), statuses
     elif scanned.who is None and label not in OPEN:
         assert set(statuses) <= {401, 414}, statuses

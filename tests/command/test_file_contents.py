@@ -41,7 +41,9 @@ def test_a_text_of_the_unit_stays_in_one_cell(text: str) -> None:
         "geo_range_source": None,
         "project": text,
         "time": {"start": None, "step": None},
-        "channels": {"Tran": {"unit": "counts", "values": [1]}},
+        "channels": {
+            "Tran": {"unit": "counts", "values": [1], "peak": None, "bound": None, "flags": []}
+        },
         "provenance": {"serial": "BE1", "simulated": False, "quality": "good", "read_at": None},
     }
     saved = files.waveform_csv(body)

@@ -73,6 +73,7 @@ def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
         "geo_range_in_s": 10.0,
         "geo_range_source": "event",
         "mode": "continuous",
+        "reasons": [],
         "counts": counts,
     }
     return form, bytes([event.index]) * 3000
