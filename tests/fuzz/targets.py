@@ -287,7 +287,7 @@ def _is_fit_to_be_shown(value: Any, payload: bytes) -> None:
         # What a unit says goes to terminals, logs and file names.
         assert len(value) <= max(len(payload), 5)
         assert value == value.strip()
-        assert all(" " <= sign <= "~" or sign == "\ufffd" for sign in value), value
+        assert all(sign.isprintable() or sign in "\ufffd\xa0" for sign in value), value
     elif isinstance(value, bytes):
         assert value in payload or value == bytes(4)
     elif isinstance(value, float):
