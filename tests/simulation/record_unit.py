@@ -68,8 +68,11 @@ REPLY_S = 10.0
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 COLUMNS = 2
 """Chunks of a waveform: each is read at an instant of its own."""
-CHUNK = struct.Struct(">Bh")
-"""One chunk of an image: which one it is, and of which ground motion."""
+CHUNK = struct.Struct(f">{layouts.BODY_OFFSET}sBh")
+"""
+One chunk of an image: the file-type tag and STRT record in the first, zeros in the others; which
+chunk it is, and of which ground motion.
+"""
 IMAGE_BYTES = COLUMNS * CHUNK.size
 LOOKS = (0.5, 0.25)
 
@@ -259,7 +262,23 @@ def columns_of(image: bytes) -> tuple[int, ...]:
     """Return the ground motion of each chunk; -1, of which none ever was, where it is misplaced."""
     return tuple(
         physical if place == at else -1
-        for at, (place, physical) in enumerate(CHUNK.iter_unpack(image))
+        for at, (_, place, physical) in enumerate(CHUNK.iter_unpack(image))
+    )
+
+
+@lru_cache(maxsize=4096)
+def _image_head(address: int) -> bytes:
+    """Return tag and STRT record of an image, which say where it ends: so it can be whole."""
+    return layouts.IMAGE_TAG + layouts.STRT.build(
+        {
+            "magic": b"STRT",
+            "recording": bytes.fromhex("fffe"),
+            "end_address": address + IMAGE_BYTES,
+            "start_address": address,
+            "samples": COLUMNS,
+            "pretrigger_samples": 0,
+            "mode_byte": 0x46,
+        }
     )
 
 
@@ -738,7 +757,8 @@ class RecordTalk(Commanding):
         place = unit.find(key)
         if place is None and not at:
             raise RemoteProtocolError(f"{self.name}: no STRT record at {key.hex()}")
-        return CHUNK.pack(at, 0 if place is None else unit.slots[place].physical)
+        head = b"" if at else _image_head(int.from_bytes(key, "big"))
+        return CHUNK.pack(head, at, 0 if place is None else unit.slots[place].physical)
 
     async def read_monitor_status(self) -> MonitorStatus:
         async with self._verb():

@@ -122,7 +122,6 @@ def test_commands_end_in_every_way_that_they_may() -> None:
     assert any(order.cancelled for order in orders)
 
 
-@pytest.mark.xfail(reason=NO_WHOLE_IMAGES, strict=True)
 def test_where_there_is_an_archive_an_erase_is_done_without_a_waiver() -> None:
     orders = orders_of("kept", "erasing", 12)
     assert any(
