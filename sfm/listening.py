@@ -26,6 +26,7 @@ from sfm.access import neighbourhood
 from sfm.api.connections import QUEUE, ConnectionLimit, accepted_at_once, max_connections
 from sfm.api.guard import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
 from sfm.api.problems import Problem, problem_response
+from sfm.heap import return_large_blocks_at_once
 from sfm.logs import ClientLog
 
 GRACE_S = 2
@@ -78,6 +79,7 @@ async def listening(
         PortTakenError: another program listens there, or the address is not this machine's.
         StoreError: the database is another relay's, or must be upgraded by hand.
     """
+    return_large_blocks_at_once()
     # Here, and not in the server's start-up, which would only say that it failed.
     await application.state.gateway.keeper.start()
     terms = terms or Terms()
