@@ -114,16 +114,25 @@ class MiniMate(Commanding):
         async with self._operation("reading the lifetime counter"):
             return await self._read_lifetime_count()
 
-    async def read_probe(self) -> MemoryProbe:
+    async def read_probe(
+        self, *, serial: str | None = None, newest: Event | None = None
+    ) -> MemoryProbe:
         """
         Return what the event memory looks like, in 10 exchanges however much it holds.
 
         Where the storage range cannot tell an empty memory from one event, the first key is asked
         for as well: 12 exchanges with one event stored, 8 with none. A part that the unit does not
         answer is ``None``.
+
+        Args:
+            serial: the serial number that this session has just read; it is then not asked for
+                again (2 exchanges fewer).
+            newest: the event whose record this session has just read. If it is the last stored one,
+                that reading counts as the probe's (4 exchanges fewer).
         """
         async with self._operation("probing the event memory"):
-            serial = await self._read_serial()
+            if serial is None:
+                serial = await self._read_serial()
             stored = await self._if_answered(commands.STORAGE_RANGE, self._read_storage_range)
             first = None if stored is None else stored.first_key
             last = None if stored is None else stored.last_key
@@ -131,8 +140,9 @@ class MiniMate(Commanding):
                 is_empty = await self._read_key(commands.FIRST_EVENT) is None
             else:
                 is_empty = False
-            newest = None
-            if last is not None and not is_empty:
+            if last is None or is_empty:
+                newest = None
+            elif newest is None or newest.key != last or not newest.record:
                 await self._read_header(last)
                 newest = await self._read_event(last, 0)
             # Last, so that a recording during the probe cannot leave its counter as it was.

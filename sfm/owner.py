@@ -615,13 +615,15 @@ class Owner:
         """
         shorter: list[Form] | None = None
         for _ in range(ATTEMPTS_WHILE_CHANGING):
+            serial: str | None = None
             if not self._is_met or self._cache.held_info(self.conn_key) is None:
                 # First contact, or settings were written: no list is held, or it is hidden.
                 await self._meet(unit)
+                serial = unit.serial
             began, generation = self._clock(), self._generation()
             cut = self._cut_walk()
             known = _probe_of(self._cache.held_events(self.conn_key))
-            probe = await self._probe(unit, known if cut is None else cut.judge)
+            probe = await self._probe(unit, known if cut is None else cut.judge, serial=serial)
             generation = await self._recognise(probe.serial, generation)
             if not self._is_met:
                 continue
@@ -647,7 +649,7 @@ class Owner:
             if verdict is Verdict.REPLACED:
                 generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
             walk = self._walk_to_go_on_with(probe, held, verdict, whole=whole)
-            if walk.anchor is None and await self._is_torn(unit, probe):
+            if walk.anchor is None and await self._is_torn(unit, probe, walk.judge):
                 continue
             walk.begin_session(probe, began)
             appends = walk.anchor is not None
@@ -689,23 +691,39 @@ class Owner:
             )
         raise self._keeps_changing(unit)
 
-    async def _probe(self, unit: MiniMate, known: MemoryProbe | None) -> MemoryProbe:
-        """Return a probe that an event recorded under it does not make look like an erase."""
+    async def _probe(
+        self,
+        unit: MiniMate,
+        known: MemoryProbe | None,
+        *,
+        serial: str | None = None,
+        newest: Event | None = None,
+    ) -> MemoryProbe:
+        """
+        Return a probe that an event recorded under it does not make look like an erase.
+
+        ``serial`` and ``newest`` are what this session has just read; see ``read_probe``.
+        """
         for _ in range(ATTEMPTS_WHILE_CHANGING):
-            probe = await unit.read_probe()
+            probe = await unit.read_probe(serial=serial, newest=newest)
+            serial = newest = None  # not just read any more
             if known is None or not looks_torn(known, probe):
                 break
             if (await unit.read_storage_range()).last_key == probe.last_key:
                 break
         return probe
 
-    async def _is_torn(self, unit: MiniMate, probe: MemoryProbe) -> bool:
+    async def _is_torn(
+        self, unit: MiniMate, probe: MemoryProbe, judge: MemoryProbe | None
+    ) -> bool:
         """
         Whether an event was recorded while ``probe`` was taken; asked where a walk begins with it.
 
-        (Behind a proven list the counts show it, and a probe costs two exchanges less.)
+        (Behind a proven list the counts show it, and a probe costs two exchanges less. The same
+        where the probe equals ``judge``, that of the session before: had either been torn, the
+        storage range would have changed and the counter not.)
         """
-        if probe.lifetime_count is None or probe.last_key is None:
+        if probe.lifetime_count is None or probe.last_key is None or probe == judge:
             return False
         return (await unit.read_storage_range()).last_key != probe.last_key
 
@@ -794,11 +812,17 @@ class Owner:
                 part = walk.proven_part(opening, self._volatile, is_last=True)
                 if part is not None:
                     return part
+        newest: Event | None = None
+        if walk.anchor is None and not is_steady and walk.events:
+            # The record of the last event was the last thing read (or, known before, compared), and
+            # nothing in the list was read after it: the list was true then, if the rest of the
+            # probe has not changed. (Before an erase it is read again all the same.)
+            newest = walk.events[-1]
         tries = 1 if is_steady else PROBES_WHILE_RECORDING
         while tries > 0:
             tries -= 1
             latest = walk.probes[-1]
-            closing = await self._probe(unit, latest)
+            closing, newest = await self._probe(unit, latest, newest=newest), None
             if latest == closing:
                 await self._note_volatile(latest.last_record, closing.last_record)
             elif is_steady or identity.compare_probes(opening, closing) is not Verdict.GREW:

@@ -149,6 +149,7 @@ class SmallUnit:
         self.is_usable = True
         self.volatile_offsets: frozenset[int] = frozenset()
         self.name = "unit.invalid"
+        self.serial = INFO.serial
 
     def portrait_parts(self) -> tuple[object, ...]:
         return (self.is_usable,)
@@ -180,7 +181,9 @@ class SmallUnit:
         await self._step()
         return self._world.lifetime
 
-    async def read_probe(self) -> MemoryProbe:
+    async def read_probe(
+        self, *, serial: str | None = None, newest: Event | None = None
+    ) -> MemoryProbe:
         world = self._world
         world.a_read_begins(whole=not world.memory)
         await self._step()

@@ -11,10 +11,10 @@ from virtual_time import run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MAX_OVERHEAD = 25
-"""Exchanges a contact that read no new event."""
-IDENTITY = 12
-"""Read once, at the first contact: serial number, identity, four pages of setup, with probes."""
-CLOSING_PROBE = 12
+"""
+Exchanges a contact that read no new event. First: 2 to wake the unit, 8 for identity and setup, 8 to
+probe, 2 to find a torn probe; later: 2, a probe of 10, 4 for the last event known. Closing: 6.
+"""
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ def test_a_full_unit_is_listed_over_any_link(
     came = run(figures.walk(300, round_trip_s, cut_each_s))
     assert came.is_listed, f"no list: {came.problems}"
     assert came.read_twice == 0, "a record was read twice that was not the last known one"
-    allowed = MAX_OVERHEAD * came.contacts + IDENTITY + CLOSING_PROBE
-    assert sum(came.overheads) <= allowed, came.overheads
+    assert max(came.overheads) <= MAX_OVERHEAD, came.overheads
     assert set(came.problems) <= {"list-incomplete"}
 
 

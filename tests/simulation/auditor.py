@@ -148,6 +148,8 @@ class Auditor:
     """When the road or the unit failed."""
     seen_at_once: list[str] = field(default_factory=list)
     """Broken promises that the units saw themselves."""
+    walked: set[int] = field(default_factory=set)
+    """Events that walks have read."""
     book: OrderBook = field(init=False)
 
     def __post_init__(self) -> None:
@@ -194,6 +196,21 @@ class Auditor:
     def note_trouble(self, address: str, now_s: float) -> None:
         self.troubles.setdefault(address, []).append(now_s)
 
+    def note_record(self, physical: int) -> None:
+        """A walk reads an event that is new to it; for worlds in which nothing is ever erased."""
+        if physical in self.walked:
+            self.complain(f"event {physical} was walked again, though what was read is kept")
+        self.walked.add(physical)
+
+    def judge_held_list(self, address: str, told: list[Any]) -> None:
+        """What a cache holds as a list must have been all that the unit held, at some instant."""
+        wholes = (
+            [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)]
+            for state in self.states[address]
+        )
+        if told not in wholes:
+            self.complain(f"{told} is cached as the list, and was never all that there is")
+
     def complain(self, what: str) -> None:
         self.seen_at_once.append(what)
 
@@ -224,6 +241,8 @@ class Auditor:
         yield from self._judge_provenance(request, request.provenance)
         if request.thing in ("info", "status"):
             yield from self._judge_sample(request, request.provenance)
+        elif request.thing == "partial":
+            yield from self._judge_partial(request, request.provenance)
         elif request.thing == "call home":
             yield from self._judge_call_home(request, request.provenance)
         else:
@@ -296,6 +315,18 @@ class Auditor:
         states = self._states(request.address, low_tick, low_s, request.end_tick)
         if not any(s.call_home == request.told and s.serial == said.serial for s in states):
             yield f"call-home settings {request.told} of {said.serial} stood at no allowed instant"
+
+    def _judge_partial(self, request: Request, said: Provenance) -> Iterator[str]:
+        """A list that is not whole yet: it says so, and is the beginning of one."""
+        if said.quality != "partial":
+            yield f"a list that is not complete is called {said.quality}"
+        if not any(
+            request.told == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)][:n]
+            for state in self._states(request.address, 0, -math.inf, request.end_tick)
+            for n in (len(request.told),)
+            if state.serial == said.serial
+        ):
+            yield f"{request.told} is not the beginning of any list of {said.serial}"
 
     def _judge_memory(self, request: Request, said: Provenance) -> Iterator[str]:
         """A list, an event or a waveform: it must have been in the unit at an allowed instant."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,13 @@ from minimateplus.simulator.writing import SettingsWrite
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.conversation import Conversation
-from minimateplus.wire.framing import Frame
+from minimateplus.wire.framing import Frame, encode_reply, reply_sub
 
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 SAMPLES = 600
 """Enough for two bulk chunks."""
+QUIET = 12
+"""Samples without a change, which take less room: so an image can be of whole kilobytes."""
 SLOW_S = 9.0
 """How long the answer of a slow status takes, twice: just under the deadline of one exchange."""
 SAMPLE_BASE = 5_000_000
@@ -65,13 +68,31 @@ def physical_of(counts: bytes) -> int:
     return _PHYSICALS.get(counts, -1)
 
 
-def motion(physical: int, look: int, size: int) -> Any:
-    """Return counts that no other motion has; equal ``size`` makes equal lengths in memory."""
+@cache
+def whole_kilobytes() -> tuple[int, int]:
+    """Return two numbers of samples whose images fill their chunks: a length tells nothing."""
+    found: list[int] = []
+    for samples in range(1000, 4000, 4):
+        unit = SimulatedUnit(clock=lambda: 0.0, now_unit=T0)
+        unit.record_event(counts=motion(0, 0, samples, quiet=QUIET), at_unit=T0)
+        image = unit._memory.stored[0].image
+        if not len(image) % commands.BULK_CHUNK_BYTES:
+            found.append(samples)
+            if len(found) == 2:
+                break
+    first, second = found
+    return first, second
+
+
+def motion(physical: int, look: int, samples: int, *, quiet: int = 0) -> Any:
+    """Return counts that no other motion has; equal ``samples`` make equal lengths in memory."""
     steps = np.random.default_rng(physical).choice(
-        np.array([-3, -2, 2, 3], dtype=np.int16), (4, SAMPLES + 64 * size)
+        np.array([-3, -2, 2, 3], dtype=np.int16), (4, samples)
     )
     # Back and forth: no step is zero, so every sample takes its four bits, and none drifts away.
     counts = np.where(np.arange(steps.shape[1]) % 2, 0, steps).astype(np.int16)
+    if quiet:
+        counts[3, -quiet:] = counts[3, -quiet]
     counts[0, :8] = 0
     counts[0, 1] = 5 if look else 4
     _PHYSICALS[np.ascontiguousarray(counts, dtype="<i2").tobytes()] = physical
@@ -89,8 +110,17 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         *,
         never_set: bool = False,
         falling_counter: bool = False,
+        echoes: bool = True,
     ) -> None:
         FollowsOrders.__init__(self)
+        self.on_trouble: Callable[[], None] = lambda: None
+        self._echoes = echoes
+        """Whether a reply to 5A repeats the address; without, it has whole kilobytes as well."""
+        self._meddling = (0, False)
+        self._repeat = (0, "")
+        self._due = b""
+        """A reply that comes again ahead of the next one."""
+        self._silenced: Conversation | None = None
         self.memory = 0
         self.physicals: list[int] = []
         self.is_slow = False
@@ -139,7 +169,11 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             at_unit = NEVER_SET_UNIT
         elif self._falling_counter:
             at_unit = T0 + timedelta(seconds=10 * physical)
-        self.record_event(counts=motion(physical, look, size), at_unit=at_unit)
+        if self._echoes:
+            counts = motion(physical, look, SAMPLES + 64 * size)
+        else:
+            counts = motion(physical, look, whole_kilobytes()[size], quiet=QUIET)
+        self.record_event(counts=counts, at_unit=at_unit)
         self.physicals.append(physical)
 
     def erase(self, memory: int | None = None) -> None:
@@ -169,7 +203,56 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
         if request.sub in LAST_WORDS and request.length:
             self.note_look(request.sub, self.slots)
-        return super().answer(conversation, request)
+        if conversation is self._silenced:
+            return None
+        reply = super().answer(conversation, request)
+        if request.sub == commands.BULK_READ.sub and reply is not None and not self._echoes:
+            address = int.from_bytes(request.params[:4], "big")
+            payload = self.read_memory(address, request.length)
+            reply = encode_reply(reply_sub(request.sub), request.length, NO_PARAMS, payload)
+            reply = self._with_repetition(conversation, reply)
+        left, is_first = self._meddling
+        if left and reply is not None:
+            self._meddling = (left - 1, is_first)
+            if left == 1 and self.events:
+                others = self._second_program(conversation)
+                reply = others + reply if is_first else reply + others
+        return reply
+
+    def meddle_in(self, exchanges: int, *, is_first: bool) -> None:
+        """Let another program visit a record so many exchanges from now; its replies are heard."""
+        self._meddling = (exchanges, is_first)
+
+    def repeat_in(self, chunks: int, place: str) -> None:
+        """Let the reply to the 5A so many chunks from now come twice."""
+        self._repeat = (chunks, place)
+
+    def _second_program(self, conversation: Conversation) -> bytes:
+        """Move the one record cursor, as another program's reads do; return what it is answered."""
+        self.on_trouble()
+        key = self.events[len(self.events) // 2].key
+        frame = Frame(commands.RECORD_HEADER.sub, 0x46, commands.key_params(key), b"")
+        return super().answer(conversation, frame) or b""
+
+    def _with_repetition(self, conversation: Conversation, reply: bytes) -> bytes:
+        """Return a reply to 5A, with one from before beside it or in its place."""
+        if self._due:
+            due, self._due = self._due, b""
+            self.on_trouble()
+            if self._repeat[1] == "instead of the next":
+                self._silenced = conversation
+                return due
+            return due + reply
+        left, place = self._repeat
+        if left:
+            self._repeat = (left - 1, place)
+        if left != 1:
+            return reply
+        self.on_trouble()
+        if place == "behind":
+            return reply + reply
+        self._due = reply
+        return reply
 
     def _follow(self, conversation: Conversation, request: Frame) -> bool:
         said = SAID.get()
@@ -262,6 +345,7 @@ class ByteWire:
         self.deaf_until_s = 0.0
         self.cut_every = self.foreign_in = 0  # of worlds of records alone
         self.on_contact: Callable[[str], None] = lambda address: None
+        self.on_record: Callable[[int], None] = lambda physical: None  # of worlds of records alone
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []
@@ -271,6 +355,8 @@ class ByteWire:
     def plug(self, unit: ByteUnit | None) -> None:
         """Put a unit behind the address, or nothing; every line to the old one is cut."""
         self.unit = unit
+        if unit is not None:
+            unit.on_trouble = self._trouble
         if self._lines:
             self.auditor.note_trouble(self.address, self.now_s())
         for line in self._lines:
@@ -302,6 +388,9 @@ class ByteWire:
         SAID.set(said)
         with suppress(LinkClosedError):
             await converse(unit, road, self.pace)
+
+    def _trouble(self) -> None:
+        self.auditor.note_trouble(self.address, self.now_s())
 
     def hung_up(self) -> None:
         self._talking -= 1

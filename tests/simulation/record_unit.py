@@ -252,6 +252,13 @@ class RecordUnit(FollowsOrders):
         return None
 
 
+def place_of(unit: RecordUnit, key: bytes) -> int:
+    """Return the place of an event that is there."""
+    place = unit.find(key)
+    assert place is not None
+    return place
+
+
 @lru_cache(maxsize=4096)
 def counts_of(columns: tuple[int, ...]) -> Any:
     """Return counts that say, in every sample, which ground motion they are of."""
@@ -369,6 +376,8 @@ class Wire:
         """So many exchanges from now another program moves the record cursor; 0: there is none."""
         self.talking = 0
         self.on_contact: Callable[[str], None] = lambda address: None
+        self.on_record: Callable[[int], None] = lambda physical: None
+        """Is given each event that a walk reads as one that it did not know."""
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
 
@@ -609,17 +618,21 @@ class RecordTalk(Commanding):
         unit.note_look(commands.EVENT_COUNTER.sub, unit.slots)
         return unit.lifetime_count
 
-    async def read_probe(self) -> MemoryProbe:
+    async def read_probe(
+        self, *, serial: str | None = None, newest: Event | None = None
+    ) -> MemoryProbe:
         async with self._verb():
-            serial = await self._read_serial()
+            if serial is None:
+                serial = await self._read_serial()
             last = (await self._read_storage_range()).last_key
             is_empty = False
             if last == FIRST_KEY:
                 is_empty = not (await self._exchange_records()).stored
             timestamp = peaks = None
             if not is_empty:
-                event = self._visit(await self._exchange_records(), last)
-                moment, peaks = event.timestamp_unit, event.peaks
+                if newest is None or newest.key != last:
+                    newest = self._visit(await self._exchange_records(), last)
+                moment, peaks = newest.timestamp_unit, newest.peaks
                 timestamp = None if moment is None else moment.isoformat()
             counted = await self._read_lifetime_count()
             return MemoryProbe(
@@ -682,6 +695,7 @@ class RecordTalk(Commanding):
                         record=found.record,
                     )
                 )
+                self._wire.on_record(unit.slots[place_of(unit, key)].physical)
                 if on_event is not None:
                     on_event(events[-1])
                 if on_progress is not None:

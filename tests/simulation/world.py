@@ -35,7 +35,7 @@ from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
 from minimateplus.client import MiniMate
-from minimateplus.errors import MiniMateError
+from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
 from sfm.backoff import RestingError
@@ -48,7 +48,7 @@ from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store.errors import StoreLostError
 
-GRAINS = ("record", "byte", "kept", "field")
+GRAINS = ("record", "byte", "kept", "field", "lines")
 MOST_RECORDED = 12
 """A unit that goes on recording ends with so many events stored."""
 LONGEST_WAIT_S = 5000.0
@@ -125,6 +125,7 @@ class AnyWire(Protocol):
     cut_every: int
     foreign_in: int
     on_contact: Callable[[str], None]
+    on_record: Callable[[int], None]
     on_say: Callable[[str, int], Order | None]
     is_closing: Callable[[], bool]
 
@@ -355,6 +356,51 @@ FIELD_THEMES = (
 )
 """Trouble seen on real lines: worlds of a grain of their own, so that no other seed changes."""
 
+STALE_CHUNKS = Theme(
+    "stale chunks",
+    {"repeat": 8, "append": 1, "cancel": 1},
+    {"waveform": 8, "events": 1},
+    {"any": 6, "force": 4},
+    two_addresses=0.0,
+    falling_counter=0.0,
+    tiny_cache=0.0,
+    faults=0.0,
+    slow=0.0,
+    meddling=5,
+)
+SHARED_LINES = Theme(
+    "shared lines",
+    {"second": 8, "append": 2, "rerecord": 1},
+    {"events": 8, "waveform": 2, "event": 1},
+    {"any": 5, "force": 4, "max_age": 1},
+    two_addresses=0.0,
+    falling_counter=0.0,
+    tiny_cache=0.0,
+    faults=0.0,
+    slow=0.0,
+    meddling=5,
+)
+KEPT_WALKS = Theme(
+    "kept walks",
+    {"cuts": 5, "recording": 2, "append": 2, "wall": 1, "cancel": 1},
+    {"events": 5, "partial": 6, "event": 1},
+    {"any": 6, "max_age": 2},
+    two_addresses=0.0,
+    falling_counter=0.0,
+    tiny_cache=0.0,
+    faults=0.0,
+    meddling=5,
+)
+LINE_THEMES = (STALE_CHUNKS, SHARED_LINES, KEPT_WALKS)
+"""
+The same at the grain of bytes: chunks that come twice from a unit that echoes no address, another
+program's replies. And walks over cut links, of records, in which no record may be read again.
+"""
+CUT_AT_THE_END = 14
+"""After so many exchanges each call is cut while the last reader of kept walks asks."""
+CALLS_AT_THE_END = 12
+LONGEST_REST_S = 60.0
+
 
 @cache
 def _settings(keep_open_s: float, validated_s: float, queue_s: float, most: int) -> Settings:
@@ -403,7 +449,7 @@ class Plan:
 def draw_plan(grain: str, seed: int) -> Plan:
     """Return the world of that seed, before it begins."""
     chance = random.Random(f"{grain} {seed}")
-    themes = {"kept": KEPT_THEMES, "field": FIELD_THEMES}.get(grain, THEMES)
+    themes = {"kept": KEPT_THEMES, "field": FIELD_THEMES, "lines": LINE_THEMES}.get(grain, THEMES)
     theme = themes[seed % len(themes)]
     falling = chance.random() < theme.falling_counter
     few = chance.random() < 0.05
@@ -415,7 +461,7 @@ def draw_plan(grain: str, seed: int) -> Plan:
     )
     plan = Plan(
         seed=seed,
-        grain="record" if grain in ("kept", "field") else grain,
+        grain="byte" if grain == "byte" or theme in (STALE_CHUNKS, SHARED_LINES) else "record",
         keeps=grain == "kept",
         theme=theme,
         addresses=1 + (chance.random() < theme.two_addresses),
@@ -575,13 +621,14 @@ class World:
                 self.auditor,
                 never_set=plan.never_set,
                 falling_counter=plan.falling_counter,
+                echoes=plan.theme is not STALE_CHUNKS,
             )
         unit.memory = self._new_memory()
         unit.new_memory = self._new_memory
         unit.on_erasing = lambda order: self._erasing(unit, order)
         unit.on_followed = lambda order, what: self._followed(unit, order, what)
         stored = self.chance.choice((0, 1, 1, 2, 2, 3))
-        if plan.theme in FIELD_THEMES:
+        if plan.theme in FIELD_THEMES or plan.theme in LINE_THEMES:
             stored += self.chance.randrange(5)
         for _ in range(stored):
             self._record(unit)
@@ -626,6 +673,8 @@ class World:
         for place, key in enumerate(self._keys):
             wire = self._build_wire(key)
             wire.on_contact = self._contact
+            if self.plan.theme is KEPT_WALKS:
+                wire.on_record = self.auditor.note_record
             wire.on_say = self._said
             wire.is_closing = lambda: self._closing
             self._wires.append(wire)
@@ -640,12 +689,39 @@ class World:
                 await asyncio.sleep(wait_s)
             await self._do(act)
         await self._wait_for_readers()
+        if self.plan.theme is KEPT_WALKS:
+            await self._list_in_the_end()
         await self._stop_relay()
         if self._disk is not None:
             self._disk.hold_against(self.auditor.complain)
             self._disk.hold_orders(self.auditor.book.orders, self.auditor.complain)
         if self._meddlers:
             await asyncio.wait(self._meddlers)
+
+    async def _list_in_the_end(self) -> None:
+        """A link that lets a few events through at each call brings the list all the same."""
+        if self._meddlers:
+            await asyncio.wait(self._meddlers)
+        self._wires[0].cut_every = CUT_AT_THE_END
+        for _ in range(CALLS_AT_THE_END):
+            # (A call that is cut while it closes a walk brings no event, and the unit rests a while.)
+            with suppress(ListIncompleteError, LinkClosedError, RestingError):
+                answer = await self.gateway.events(self._addresses[0])
+                break
+            await asyncio.sleep(LONGEST_REST_S)
+        else:
+            self.auditor.complain(f"no list in {CALLS_AT_THE_END} calls that read some events each")
+            return
+        slots = [(i, s.key, s.timestamp, s.look) for i, s in enumerate(self._units[0].slots)]
+        if not answer.is_complete or [_slot(event) for event in answer.value] != slots:
+            self.auditor.complain("the list in the end is not the unit's")
+
+    def _hold_cache_against(self, place: int) -> None:
+        """What the cache holds as a list was the whole list once."""
+        held = self.cache.held_events(self._keys[place])
+        if held is not None:
+            told = [_slot(event) for event in held.value()]
+            self.auditor.judge_held_list(self._keys[place], told)
 
     async def _wait_for_readers(self) -> None:
         waiting = [task for task in self._readers if not task.done()]
@@ -785,6 +861,8 @@ class World:
             "config",
             "keypad",
             "recording",
+            "second",
+            "repeat",
         ):
             return
         result = getattr(self, f"_do_{act.kind}")(act, unit)
@@ -821,7 +899,15 @@ class World:
 
     def _do_second(self, act: Act, unit: Any) -> None:
         """Another program reads from the unit, and so moves its record cursor."""
-        self._wires[act.place].foreign_in = 1 + act.draw % 30
+        if self.plan.grain == "byte":
+            unit.meddle_in(1 + act.draw % 60, is_first=bool(act.draw & 64))
+        else:
+            self._wires[act.place].foreign_in = 1 + act.draw % 30
+
+    def _do_repeat(self, act: Act, unit: Any) -> None:
+        """A reply to 5A comes twice; with the second the line may fall silent."""
+        place = ("behind", "ahead of the next", "instead of the next")[act.draw % 3]
+        unit.repeat_in(1 + (act.draw >> 2) % 7, place)
 
     def _do_erase(self, act: Act, unit: Any) -> None:
         unit.erase(self._new_memory())
@@ -1109,6 +1195,10 @@ class World:
                 self._disk.note_stored(request.thing, answer)
             request.wall_gap_s = self._wall_gap_s(answer)
             request.told = self._told(request, answer)
+            if request.thing == "partial":
+                if answer.is_complete:
+                    request.thing = "events"
+                self._hold_cache_against(self._addresses.index(address))
         request.end_tick, request.end_s = auditor.step(), self.loop.now_s
         auditor.requests.append(request)
         said = request.provenance
@@ -1134,6 +1224,8 @@ class World:
                 return await gateway.call_home(address)
             case "events":
                 return await gateway.events(address, freshness)
+            case "partial":
+                return await gateway.events(address, freshness, partial=True)
             case "event":
                 return await gateway.event(address, request.index, freshness)
             case _:
@@ -1164,8 +1256,9 @@ class World:
                 return number, None, None, value["monitoring"]
             case "call home":
                 return value["enabled"], value["retries"]
-            case "events":
-                return [_slot(event) for event in value]
+            case "events" | "partial":
+                events = value if isinstance(value, list) else value["events"]
+                return [_slot(event) for event in events]
             case "event":
                 return _slot(value)
             case _:
