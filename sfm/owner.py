@@ -629,6 +629,8 @@ class Owner:
                 continue
             held, cut = self._cache.held_events(self.conn_key), self._cut_walk()
             verdict = identity.compare_probes(_probe_of(held), probe, self._volatile)
+            if cut is not None:
+                cut.drop_torn(probe, self._volatile)
             if cut is not None and cut.joins(probe, self._volatile) is Verdict.REPLACED:
                 # What was read last is of another memory, whatever the older list says.
                 verdict = Verdict.REPLACED

@@ -101,6 +101,22 @@ class Walk:
         """The probe that later ones are compared with: of the proven list, else the latest."""
         return self.probes[-1] if self.anchor is None and self.probes else self.anchor
 
+    def drop_torn(self, now: MemoryProbe, volatile: frozenset[int]) -> None:
+        """
+        Drop later probes of the session that was cut which ``now`` shows to have been torn.
+
+        Against a torn one ``now`` looks like another memory, and against the one before like growth
+        that the counts will confirm or not. An erase cannot pass for that: each slot that was
+        recorded anew has raised the counter as well.
+        """
+        while (
+            self.anchor is None
+            and len(self.probes) - 1 > self.first_new_probe
+            and identity.compare_probes(self.probes[-1], now, volatile) is Verdict.REPLACED
+            and identity.compare_probes(self.probes[-2], now, volatile) is Verdict.GREW
+        ):
+            del self.probes[-1]
+
     def joins(self, probe: MemoryProbe, volatile: frozenset[int]) -> Verdict:
         """Return what ``probe`` says of the memory that this walk has read so far."""
         return identity.compare_probes(self.judge, probe, volatile)

@@ -148,8 +148,8 @@ class Auditor:
     """When the road or the unit failed."""
     seen_at_once: list[str] = field(default_factory=list)
     """Broken promises that the units saw themselves."""
-    walked: set[int] = field(default_factory=set)
-    """Events that walks have read."""
+    walked: dict[int, object] = field(default_factory=dict)
+    """Events that walks have read, each with the contact that did."""
     book: OrderBook = field(init=False)
 
     def __post_init__(self) -> None:
@@ -196,11 +196,10 @@ class Auditor:
     def note_trouble(self, address: str, now_s: float) -> None:
         self.troubles.setdefault(address, []).append(now_s)
 
-    def note_record(self, physical: int) -> None:
+    def note_record(self, physical: int, contact: object) -> None:
         """A walk reads an event that is new to it; for worlds in which nothing is ever erased."""
-        if physical in self.walked:
-            self.complain(f"event {physical} was walked again, though what was read is kept")
-        self.walked.add(physical)
+        if self.walked.setdefault(physical, contact) is not contact:
+            self.complain(f"event {physical} was walked again, though an earlier contact read it")
 
     def judge_held_list(self, address: str, told: list[Any]) -> None:
         """What a cache holds as a list must have been all that the unit held, at some instant."""

@@ -307,6 +307,12 @@ class WatchedMiniMate(MiniMate):
     """The client of production; it says which commands it is about to say."""
 
     on_command: Callable[[int], None]
+    on_exchange: Callable[[], None] = staticmethod(lambda: None)
+    """A flight turns to its unit also over a link that was kept open, which may turn out dead."""
+
+    async def _exchange(self, command: Command, **rest: Any) -> Frame:
+        self.on_exchange()
+        return await super()._exchange(command, **rest)
 
     async def _command(
         self, command: Command, data: bytes = b"", *, params: bytes = NO_PARAMS
@@ -345,7 +351,7 @@ class ByteWire:
         self.deaf_until_s = 0.0
         self.cut_every = self.foreign_in = 0  # of worlds of records alone
         self.on_contact: Callable[[str], None] = lambda address: None
-        self.on_record: Callable[[int], None] = lambda physical: None  # of worlds of records alone
+        self.on_record: Callable[[int, object], None] = lambda physical, contact: None  # of worlds of records alone
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []
@@ -381,6 +387,7 @@ class ByteWire:
         talk = await WatchedMiniMate.open(
             _CountedLink(ours, self), deadlines=Deadlines(), wake=wake
         )
+        talk.on_exchange = lambda: self.on_contact(self.address)
         talk.on_command = lambda sub: said.append((self.on_say(self.address, sub), sub))
         return talk
 

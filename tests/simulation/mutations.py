@@ -29,6 +29,10 @@ from minimateplus.client import MiniMate
 from minimateplus.commanding import Commanding
 from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
 from minimateplus.model import MemoryProbe, Peaks
+from minimateplus.talk import Talk
+from minimateplus.wire import commands
+from minimateplus.wire.conversation import State
+from minimateplus.wire.framing import reply_sub
 from sfm import identity
 from sfm.api import provenance
 from sfm.commands import Commands
@@ -578,6 +582,90 @@ def a_shared_line_is_not_noticed() -> Any:
     return patch.object(RecordTalk, "_hear_foreign", lambda self: None)
 
 
+def foreign_replies_are_skipped() -> Any:
+    """A frame that answers no open request is dropped, and the session goes on."""
+    return patch.object(Talk, "_refuse_frame", lambda self, frame, when: None)
+
+
+def stale_chunks_are_not_drained() -> Any:
+    """What arrived before a 5A goes out may answer it, and a chunk too many is nothing odd."""
+    refuse_unasked, refuse = Talk._refuse_unasked_frames, Talk._refuse_frame
+
+    def undrained(self: Any) -> None:
+        if self._conversation.state is not State.READING:
+            refuse_unasked(self)
+
+    def refuse_other(self: Any, frame: Any, when: str) -> None:
+        if frame.sub != reply_sub(commands.BULK_READ.sub):
+            refuse(self, frame, when)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Talk, "_refuse_unasked_frames", undrained))
+    stack.enter_context(patch.object(Talk, "_refuse_frame", refuse_other))
+    return stack
+
+
+def a_resumed_download_trusts_its_last_chunk() -> Any:
+    """Of what an earlier session brought of an image, only the first chunk is read again."""
+    read_image, read_memory = MiniMate._read_image, MiniMate._read_memory
+
+    async def trusting(self: Any, event: Any, begun: bytes, *rest: Any) -> bytes:
+        size = commands.BULK_CHUNK_BYTES
+        at = (len(begun) - 1) // size * size
+        self.trusted = (int.from_bytes(event.key, "big") + at, begun[at:]) if at > 0 else (0, b"")
+        return await read_image(self, event, begun, *rest)
+
+    async def known(self: Any, address: int, length: int) -> bytes:
+        (at, chunk), self.trusted = self.trusted, (0, b"")
+        if (at, len(chunk)) == (address, length):
+            return chunk
+        if address != at:
+            self.trusted = (at, chunk)
+        return await read_memory(self, address, length)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(MiniMate, "_read_image", trusting))
+    stack.enter_context(patch.object(MiniMate, "_read_memory", known))
+    return stack
+
+
+def a_cut_walk_is_kept_nowhere() -> Any:
+    """What a session read before it was cut is forgotten."""
+    return patch.object(Owner, "_cut_walk", lambda self: None)
+
+
+def a_torn_probe_loses_the_walk() -> Any:
+    """A cut walk is compared with its latest probe, torn or not."""
+    return patch.object(Walk, "drop_torn", lambda self, now, volatile: None)
+
+
+def a_partial_list_is_called_complete() -> Any:
+    """What a walk has read so far is answered as the list."""
+    walked = Gateway._walked
+
+    def whole(self: Any, address: Any) -> Any:
+        answer = walked(self, address)
+        if answer is None:
+            return None
+        good = replace(answer.provenance, quality="good")
+        events = answer.value["events"]
+        return replace(answer, produce=lambda: events, provenance=good, is_complete=True)
+
+    return patch.object(Gateway, "_walked", whole)
+
+
+def a_partial_list_enters_the_cache() -> Any:
+    """What a walk had read when it was cut is cached as the list."""
+    incomplete = Owner._incomplete
+
+    def caching(self: Any, unit: Any, walk: Any, error: Any) -> Any:
+        forms = walk.forms()
+        self._cache.set_events(self.conn_key, len(forms), forms, probe=walk.probes[-1])
+        return incomplete(self, unit, walk, error)
+
+    return patch.object(Owner, "_incomplete", caching)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A breakage, and where it can show."""
@@ -640,6 +728,13 @@ MUTATIONS = [
     Mutation(record_compared_by_time_alone, 54, grain="field"),
     Mutation(a_shared_line_keeps_what_was_read, 19, grain="field"),
     Mutation(a_shared_line_is_not_noticed, 11, grain="field"),
+    Mutation(foreign_replies_are_skipped, 0, grain="lines"),
+    Mutation(stale_chunks_are_not_drained, 0, grain="lines"),
+    Mutation(a_resumed_download_trusts_its_last_chunk, 0, grain="lines"),
+    Mutation(a_cut_walk_is_kept_nowhere, 2, grain="lines"),
+    Mutation(a_torn_probe_loses_the_walk, 41, grain="lines"),
+    Mutation(a_partial_list_is_called_complete, 2, grain="lines"),
+    Mutation(a_partial_list_enters_the_cache, 2, grain="lines"),
 ]
 
 

@@ -376,7 +376,7 @@ class Wire:
         """So many exchanges from now another program moves the record cursor; 0: there is none."""
         self.talking = 0
         self.on_contact: Callable[[str], None] = lambda address: None
-        self.on_record: Callable[[int], None] = lambda physical: None
+        self.on_record: Callable[[int, object], None] = lambda physical, contact: None
         """Is given each event that a walk reads as one that it did not know."""
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
@@ -695,7 +695,7 @@ class RecordTalk(Commanding):
                         record=found.record,
                     )
                 )
-                self._wire.on_record(unit.slots[place_of(unit, key)].physical)
+                self._wire.on_record(unit.slots[place_of(unit, key)].physical, self)
                 if on_event is not None:
                     on_event(events[-1])
                 if on_progress is not None:

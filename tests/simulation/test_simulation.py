@@ -21,6 +21,7 @@ RECORD_WORLDS = 4000
 BYTE_WORLDS = 60
 KEPT_WORLDS = 500
 FIELD_WORLDS = 1000
+LINE_WORLDS = 120
 WORLDS_TO_CATCH = 1000
 
 
@@ -31,6 +32,7 @@ WORLDS_TO_CATCH = 1000
         ("byte", BYTE_WORLDS),
         ("kept", KEPT_WORLDS),
         ("field", FIELD_WORLDS),
+        ("lines", LINE_WORLDS),
     ],
 )
 def test_no_world_breaks_a_promise(grain: str, count: int) -> None:

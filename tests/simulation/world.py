@@ -125,7 +125,7 @@ class AnyWire(Protocol):
     cut_every: int
     foreign_in: int
     on_contact: Callable[[str], None]
-    on_record: Callable[[int], None]
+    on_record: Callable[[int, object], None]
     on_say: Callable[[str, int], Order | None]
     is_closing: Callable[[], bool]
 

@@ -6,7 +6,7 @@ import { useReading, type Reading } from "../parts/reading";
 import { force } from "../state";
 import { changeOf, isOfMemory, type Change, type List } from "./changes";
 
-/** The relay probes the unit's memory at each look: 8 to 12 exchanges, a second or two over a modem. */
+/** The relay probes the unit's memory at each look: 12 exchanges; over a slow link `restAfter` makes looks rarer. */
 const POLL_S = 15;
 
 export interface EventsSeen {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { Problem, type Schemas } from "../api/client";
-import { readFor } from "./reading";
+import { readFor, restAfter } from "./reading";
 
 type Provenance = Schemas["ProvenanceOut"];
 
@@ -44,4 +44,9 @@ it("asks once where the unit or a proven memory answered", async () => {
 it("tells a failure where something is to be seen already", async () => {
   expect(await run(true, SILENT)).toEqual({ asked: [false], shown: [], problem: SILENT });
   expect(await run(false, SILENT)).toEqual({ asked: [true], shown: [], problem: SILENT });
+});
+
+it("leaves a slow unit's line to others for most of the time", () => {
+  expect(restAfter(0.4)).toBe(0);
+  for (const tookS of [1, 6, 12]) expect((tookS + 5) / (tookS + restAfter(tookS))).toBeLessThanOrEqual(0.15);
 });

@@ -40,6 +40,18 @@ export async function readFor<T extends Sourced>(
   if (why === "stale" && source !== "device") show(await ask({}));
 }
 
+/** What one open page may take of a slow unit's line: the rest is for other programs and for call-home. */
+const SHARE = 0.15;
+/** A read that takes longer is of a slow link, s. */
+const SLOW_S = 1;
+/** How long the relay keeps the link open after a read unless it is set otherwise, s. */
+const KEEP_OPEN_S = 5;
+
+/** How long a page waits after an answer before it asks again by itself, s; its own interval at least. */
+export function restAfter(tookS: number): number {
+  return tookS < SLOW_S ? 0 : (tookS + KEEP_OPEN_S) / SHARE;
+}
+
 /** Read a thing of a unit when the page opens, and again each so many seconds. */
 export function useReading<T extends Sourced>(
   unit: Unit,
@@ -53,6 +65,7 @@ export function useReading<T extends Sourced>(
   const [isReading, setIsReading] = useState(false);
   const going = useRef<AbortController | null>(null);
   const isShown = useRef(false);
+  const notBefore = useRef(0);
   const key = keyOf(unit);
 
   const ask = async (how: How): Promise<void> => {
@@ -69,6 +82,7 @@ export function useReading<T extends Sourced>(
         (found) => {
           if (going.current !== mine) return;
           isShown.current = true;
+          notBefore.current = Date.now() + 1000 * restAfter(found.provenance.took_s);
           setBody(found);
           setProblem(null);
         },
@@ -87,9 +101,13 @@ export function useReading<T extends Sourced>(
     setBody(null);
     setProblem(null);
     isShown.current = false;
+    notBefore.current = 0;
     if (!isWanted) return;
     void ask({});
-    const timer = everyS === undefined ? undefined : setInterval(() => document.hidden || void ask({}), everyS * 1000);
+    const look = (): void => {
+      if (!document.hidden && Date.now() >= notBefore.current) void ask({});
+    };
+    const timer = everyS === undefined ? undefined : setInterval(look, everyS * 1000);
     return () => {
       clearInterval(timer);
       going.current?.abort();
