@@ -651,7 +651,8 @@ class Owner:
             if verdict is Verdict.REPLACED:
                 generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
             walk = self._walk_to_go_on_with(probe, held, verdict, whole=whole)
-            if walk.anchor is None and await self._is_torn(unit, probe, walk.judge):
+            may_lose = walk.anchor is None or bool(walk.events)
+            if may_lose and await self._is_torn(unit, probe, walk.judge):
                 continue
             walk.begin_session(probe, began)
             appends = walk.anchor is not None
@@ -721,8 +722,8 @@ class Owner:
         """
         Whether an event was recorded while ``probe`` was taken; asked where a walk begins with it.
 
-        (Behind a proven list the counts show it, and a probe costs two exchanges less. The same
-        where the probe equals ``judge``, that of the session before: had either been torn, the
+        (Right behind a proven list the counts show it, and a probe costs two exchanges less. The
+        same where the probe equals ``judge``, that of the session before: had either been torn, the
         storage range would have changed and the counter not.)
         """
         if probe.lifetime_count is None or probe.last_key is None or probe == judge:
