@@ -716,9 +716,7 @@ class Owner:
                 break
         return probe
 
-    async def _is_torn(
-        self, unit: MiniMate, probe: MemoryProbe, judge: MemoryProbe | None
-    ) -> bool:
+    async def _is_torn(self, unit: MiniMate, probe: MemoryProbe, judge: MemoryProbe | None) -> bool:
         """
         Whether an event was recorded while ``probe`` was taken; asked where a walk begins with it.
 

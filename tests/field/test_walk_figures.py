@@ -12,8 +12,8 @@ from virtual_time import run
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MAX_OVERHEAD = 25
 """
-Exchanges a contact that read no new event. First: 2 to wake the unit, 8 for identity and setup, 8 to
-probe, 2 to find a torn probe; later: 2, a probe of 10, 4 for the last event known. Closing: 6.
+Exchanges a contact that read no new event. First: 2 to wake the unit, 8 for identity and setup, 8
+to probe, 2 to find a torn probe. Later: 2, a probe of 10, 4 for the last event known. Closing: 6.
 """
 
 

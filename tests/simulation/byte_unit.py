@@ -351,7 +351,9 @@ class ByteWire:
         self.deaf_until_s = 0.0
         self.cut_every = self.foreign_in = 0  # of worlds of records alone
         self.on_contact: Callable[[str], None] = lambda address: None
-        self.on_record: Callable[[int, object], None] = lambda physical, contact: None  # of worlds of records alone
+        self.on_record: Callable[[int, object], None] = lambda physical, contact: (
+            None
+        )  # of worlds of records alone
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []

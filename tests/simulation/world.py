@@ -704,7 +704,7 @@ class World:
             await asyncio.wait(self._meddlers)
         self._wires[0].cut_every = CUT_AT_THE_END
         for _ in range(CALLS_AT_THE_END):
-            # (A call that is cut while it closes a walk brings no event, and the unit rests a while.)
+            # (A call that is cut while it closes a walk brings no event; then the unit rests.)
             with suppress(ListIncompleteError, LinkClosedError, RestingError):
                 answer = await self.gateway.events(self._addresses[0])
                 break
