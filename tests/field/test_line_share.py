@@ -1,4 +1,4 @@
-"""What one open events page takes of a slow unit's line, with the time that the link is kept open."""
+"""What one open events page takes of a slow line, with the time that the link is kept open."""
 
 from __future__ import annotations
 
