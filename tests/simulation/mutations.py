@@ -621,7 +621,8 @@ def a_resumed_download_trusts_its_last_chunk() -> Any:
             return chunk
         if address != at:
             self.trusted = (at, chunk)
-        return await read_memory(self, address, length)
+        read: bytes = await read_memory(self, address, length)
+        return read
 
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(MiniMate, "_read_image", trusting))
