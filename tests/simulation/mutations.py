@@ -618,7 +618,7 @@ def a_resumed_download_trusts_its_last_chunk() -> Any:
     async def known(self: Any, address: int, length: int) -> bytes:
         (at, chunk), self.trusted = self.trusted, (0, b"")
         if (at, len(chunk)) == (address, length):
-            return chunk
+            return bytes(chunk)
         if address != at:
             self.trusted = (at, chunk)
         read: bytes = await read_memory(self, address, length)
