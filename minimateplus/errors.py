@@ -121,8 +121,8 @@ class SampleDecodeError(RemoteProtocolError):
     """
 
     waveform: Waveform | None = None
-    recording_id: int | None = None
-    """Where the archive keeps the image; ``None``: it does not."""
+    recording_id: str | None = None
+    """Under which id the archive keeps the image; ``None``: it does not."""
 
 
 class DuplicateReplyError(RemoteProtocolError):

@@ -37,6 +37,7 @@ from minimateplus.wire.units import (
     db_from_psi,
     in_s_per_count,
 )
+from sfm.site_time import is_credible
 
 Form = dict[str, Any]
 
@@ -97,9 +98,13 @@ def status_form(
 
 
 def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInfo | None) -> Form:
-    """Return how far a unit's clock is from UTC and from what it should show, in s."""
+    """
+    Return how far a unit's clock is from UTC and from what it should show, in s.
+
+    Unknown where the host's clock cannot be right.
+    """
     offset_s = drift_s = None
-    if clock_unit is not None and now is not None:
+    if clock_unit is not None and now is not None and is_credible(now):
         utc = now.astimezone(UTC).replace(tzinfo=None)
         offset_s = (clock_unit - utc).total_seconds()
         if zone is not None:

@@ -49,6 +49,7 @@ from sfm.owner import (
 from sfm.progress import ProgressLog, report_step
 from sfm.reach import Reach
 from sfm.settings import Settings
+from sfm.site_time import is_credible
 from sfm.store import StoreError
 
 __all__ = [
@@ -101,8 +102,8 @@ class Provenance:
     source: Source
     why: Why
     quality: Quality
-    read_at: str
-    """When the device read began, UTC, by the relay's clock."""
+    read_at: str | None
+    """When the device read began, UTC, by the relay's clock; ``None``: that was never set."""
     age_s: float
     """Seconds since then, by the monotonic clock; ``inf``: unknown, the machine started since."""
     checked_age_s: float | None
@@ -113,6 +114,8 @@ class Provenance:
     """How long the line was used for it."""
     stored: bool
     """Whether what was read is now kept."""
+    store_problem: str | None
+    """What is wrong with the database now, in a word; ``None``: nothing."""
     ttl_s: float | None
     """Seconds for which it may be served again without asking the unit; ``None``: no such time."""
     shared: bool
@@ -901,10 +904,9 @@ class Gateway:
     ) -> Answer:
         age_s = max(0.0, now - reading.read_began_mono)
         checked, memo = reading.checked_mono, reading.memo
-        if "read_at" not in memo:
+        if memo.get("read_at") is None:
             # What comes from the store brings its own.
-            began = self._wall() - timedelta(seconds=age_s)
-            memo["read_at"] = began.isoformat(timespec="milliseconds")
+            memo["read_at"] = self._read_at(age_s)
         self._tallies[owner.conn_key].count(reading.why)
         provenance = Provenance(
             conn_key=owner.conn_key,
@@ -919,12 +921,20 @@ class Gateway:
             exchanges=reading.exchanges,
             took_s=round(reading.took_s, 3),
             stored=reading.stored,
+            store_problem=self.keeper.problem_kind,
             ttl_s=ttl_s,
             shared=shared,
             simulated=reading.simulated,
             reasons=_reasons(reading),
         )
         return Answer(provenance, reading.produce, memo, recorded_since=reading.recorded_since)
+
+    def _read_at(self, age_s: float) -> str | None:
+        """Return when something of that age was read, where the host's clock can say so."""
+        if not math.isfinite(age_s):
+            return None
+        began = self._wall() - timedelta(seconds=age_s)
+        return began.isoformat(timespec="milliseconds") if is_credible(began) else None
 
 
 def _one_event(answer: Answer, unit: str, index: int) -> Answer:

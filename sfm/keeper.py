@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from minimateplus.model import Event, MemoryProbe
 from sfm.backoff import BackOff, RestingError
 from sfm.forms import Form
+from sfm.site_time import is_credible
 from sfm.store import (
     AuditEntry,
     EraseCheck,
@@ -42,7 +43,9 @@ from sfm.store import (
     StoreError,
 )
 from sfm.store.errors import (
+    AmbiguousIdError,
     BadCursorError,
+    DamagedMirrorError,
     DamagedRecordError,
     NoSerialError,
     NoSuchRecordError,
@@ -50,6 +53,7 @@ from sfm.store.errors import (
     RevisionError,
     StoreInUseError,
     StoreLostError,
+    StoreReplacedError,
     TokenNameTakenError,
     UndecodedSamplesError,
 )
@@ -66,7 +70,9 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _NOT_THE_DATABASES_FAULT = (
+    AmbiguousIdError,
     BadCursorError,
+    DamagedMirrorError,
     DamagedRecordError,
     NoSerialError,
     NoSuchRecordError,
@@ -95,8 +101,8 @@ class Outcome:
     is_archived: bool
     fenced_epoch: int | None = None
     """Somebody else wrote this device's mirror: begin beyond that epoch."""
-    recording_id: int | None = None
-    """Of the waveform that was written."""
+    public_id: str | None = None
+    """Of the recording whose waveform was written."""
 
 
 NOT_ARCHIVED = Outcome(False)
@@ -252,6 +258,7 @@ class Keeper:
 
     def state(self) -> Form:
         """Return how the database does, for people and machines."""
+        self._check_file()
         if self._open_store is None:
             state = "none"
         else:
@@ -271,18 +278,46 @@ class Keeper:
             "damaged": self.damaged,
         }
 
+    @property
+    def problem_kind(self) -> str | None:
+        """What is wrong with the database, in a word; ``None``: nothing."""
+        return None if self._problem is None else self._problem.kind
+
+    @property
+    def host_clock_is_credible(self) -> bool:
+        """Whether the host's clock can be right: one that was never set starts in 1970."""
+        return is_credible(self._wall())
+
+    def _check_file(self) -> None:
+        """Note it at once where the database file was taken away; a glance that waits for none."""
+        if self._store is None or self.problem_kind not in (None, StoreReplacedError.kind):
+            return
+        try:
+            self._store.check_file()
+        except StoreError as error:
+            if self._problem is None:
+                self._failed(error, is_write=False)
+        else:
+            if self._problem is not None and not self._writes_fail:
+                self._succeeded()
+
     # --- keeping ---------------------------------------------------------------------------------
 
     def origin(
         self, conn_key: str, serial: str, epoch: int, *, simulated: bool, began_mono: float
     ) -> Origin:
-        """Return where and when something was read whose read began at ``began_mono``."""
+        """
+        Return where and when something was read whose read began at ``began_mono``.
+
+        When is unknown while the host's clock cannot be right.
+        """
+        read_at = self._wall() - timedelta(seconds=self._clock() - began_mono)
         return Origin(
             conn_key=conn_key,
             serial=serial,
             epoch=epoch,
             simulated=simulated,
-            read_at=self._wall() - timedelta(seconds=self._clock() - began_mono),
+            read_at=read_at if is_credible(read_at) else None,
             began_mono=began_mono,
             boot_id=self._boot,
         )
@@ -418,10 +453,23 @@ class Keeper:
         """
         Return what is known of a device from before; ``None``: nothing.
 
+        Where a row of it is damaged, all of it is dropped: only an epoch beyond is left.
+
         Raises:
-            StoreError: the database could not be read.
+            StoreError: the database could not be read, or what is damaged not be dropped.
         """
-        return await self._do(lambda store: store.recall(conn_key), is_write=False)
+        try:
+            return await self._do(lambda store: store.recall(conn_key), is_write=False)
+        except DamagedMirrorError as error:
+            damage = str(error)
+        self.damaged += 1
+        log.error("mirror_damaged", unit=conn_key, error=damage)
+
+        def drop(store: Store) -> Recalled | None:
+            store.drop_damaged(conn_key, damage)
+            return store.recall(conn_key)
+
+        return await self._do(drop, is_write=True)
 
     def took_up(self, conn_key: str, found: Recalled) -> None:
         """Note that the cache begins where the mirror stands; else what is written is fenced."""
@@ -651,7 +699,7 @@ class Keeper:
         if waveform is not None:
             self._unsound.discard((conn_key, waveform))
         fenced = kept.mirror.epoch if isinstance(kept.mirror, Fenced) else None
-        return Outcome(True, fenced, kept.recording_id)
+        return Outcome(True, fenced, kept.public_id)
 
     async def _do(self, verb: Callable[[Store], T], *, is_write: bool) -> T:
         """

@@ -1104,7 +1104,7 @@ class Owner:
             f"{self.conn_key}: event {event.index} ({event.key.hex()} of {_iso(event)}) was "
             f"downloaded and {kept}; its samples cannot be decoded: {error}"
         )
-        told.waveform, told.recording_id = error.waveform, outcome.recording_id
+        told.waveform, told.recording_id = error.waveform, outcome.public_id
         return told
 
     async def _read_samples(

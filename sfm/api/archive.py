@@ -1,10 +1,11 @@
 """
 The archive over HTTP: everything that units ever said, whether or not they still hold it.
 
-The rules: no route here asks a unit. What never changes (an event's facts, its samples, the unit's
-memory of it) goes out for good, and only after it was held against its hash; what may change
-(lists, reviews) is not to be kept. Looking, checking and encoding are done beside the event loop,
-where ``Keeper.ask`` runs them.
+The rules: no route here asks a unit. A recording is named by its public id, which means the same in
+every database; numbers of rows never go out. What goes out was compared with its hash. Only the
+unit's own bytes, asked for by their own hash, may be kept for good: every JSON answer has derived
+values in it (a zone or a scale may be corrected), so a reader's copy is compared by its tag each
+time. Looking, checking and encoding are done beside the event loop, where ``Keeper.ask`` runs them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from sfm.access import ForbiddenUnitError
 from sfm.api import provenance, schemas
 from sfm.api.bodies import body_of, described_body
 from sfm.api.guard import actor_of
+from sfm.api.problems import GONE, problem_response
 from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
 from sfm.api.routing import NOT_MODIFIED, Nothing, described_problems, gateway_of
 from sfm.api.schemas import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
@@ -33,19 +35,25 @@ from sfm.store import Samples, Store, StoreError
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 from sfm.store.samples_at_rest import CODEC, digest
 
-MAX_ID = 2**63 - 1
 FOR_GOOD = b"private, max-age=31536000, immutable"
+COMPARED_FIRST = b"private, no-cache"
 CHANGING = {"Cache-Control": "no-store"}
 JSON_TYPE = b"application/json"
 OF_A_BODY = (b"content-type", b"content-encoding")
 """Headers that an answer without a body must not have."""
 
 LIST_PROBLEMS = described_problems(404, 422, 500, 503)
-FACT_PROBLEMS = NOT_MODIFIED | LIST_PROBLEMS
+FACT_PROBLEMS = NOT_MODIFIED | described_problems(404, 409, 422, 500, 503)
 BYTES: dict[str, Any] = {COUNTS_TYPE.decode(): {"schema": {"type": "string", "format": "binary"}}}
 Id = Annotated[
-    int, Path(alias="id", ge=1, le=MAX_ID, description="Number of the recording in this archive.")
+    str,
+    Path(
+        alias="id",
+        pattern="^[0-9a-fA-F]{8,64}$",
+        description="The recording's id, or the first 8 letters of it or more.",
+    ),
 ]
+ID_PROBLEMS = described_problems(404, 409, 422, 500, 503)
 Some = Annotated[LimitQuery, Query()]
 Which = Annotated[ArchiveQuery, Query()]
 Content = Annotated[ContentQuery, Query()]
@@ -58,7 +66,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """Something that never changes, checked and encoded."""
+    """Something of a recording, checked and encoded."""
 
     body: bytes
     etag: str
@@ -66,6 +74,8 @@ class _Fact:
     is_simulated: bool
     headers: Pairs
     """Content type, and what else belongs to this fact alone."""
+    is_for_good: bool = False
+    """Whether the address that was asked can never mean other bytes."""
 
     @classmethod
     def of(cls, body: bytes, content_hash: str, is_simulated: bool, *headers: Pair) -> _Fact:
@@ -94,52 +104,52 @@ async def get_archived_events(request: Request, query: Which) -> Response:
     page = await gateway_of(request).keeper.ask(
         lambda store: store.page(query.wanted, query.cursor, query.limit)
     )
-    rows = [forms.event_view(row) for row in page.rows]
-    return _changing({"events": rows, "next_cursor": page.next_cursor})
+    return _changing(
+        {
+            "events": [forms.event_view(row) for row in page.rows],
+            "next_cursor": page.next_cursor,
+            "damaged": page.damaged,
+        }
+    )
 
 
-@archive.get("/events/{id}", response_model=schemas.ArchivedOut, responses=FACT_PROBLEMS)
-async def get_archived_event(request: Request, number: Id, _: Nothing) -> Response:
-    """One recording: facts of the instrument that never change, and its own record of them."""
+@archive.get("/recordings/{id}", response_model=schemas.ArchivedOut, responses=FACT_PROBLEMS)
+async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response:
+    """One recording: facts of the instrument, and its own record of them."""
 
     may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:
-        form = store.recording(number)
-        may_see(number, form["serial"])
-        if not form.pop("record_is_sound"):
-            raise DamagedRecordError(
-                f"recording {number} ({form['serial']}, {form['waveform_key']} of "
-                f"{form['timestamp']}): the stored record is not what its hash says"
-            )
+        form = store.recording(name)
+        may_see(name, form["serial"])
         body, content_hash = orjson.dumps(forms.event_view(form)), form["content_hash"]
         return _Fact.of(body, content_hash, form["simulated"], (b"content-type", JSON_TYPE))
 
-    return await _for_good(request, number, look)
+    return await _answered(request, name, look)
 
 
 @archive.get(
-    "/events/{id}/waveform",
+    "/recordings/{id}/waveform",
     response_model=schemas.ArchivedWaveformOut,
     responses={
         200: {"description": "JSON; or the bare counts, as with a live waveform", "content": BYTES},
         **FACT_PROBLEMS,
     },
 )
-async def get_archived_waveform(request: Request, number: Id, query: Content) -> Response:
+async def get_archived_waveform(request: Request, name: Id, query: Content) -> Response:
     """
     Samples of a recording: in physical units, or as bare counts.
 
     A reader who takes zstd gets the stored frame of the counts as it lies.
     """
-    await _check_seen(request, number)
+    await _check_seen(request, name)
     wants_counts = takes_counts(request.headers.get("accept", ""))
     takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
     may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:
-        samples = store.samples(number, query.content_hash)
-        may_see(number, samples.serial)
+        samples = store.samples(name, query.content_hash)
+        may_see(name, samples.serial)
         # Unpacked and held against the hash in any case, also where the frame itself goes out.
         form = samples.form()
         body, headers = form["counts"], [(b"vary", b"accept, accept-encoding")]
@@ -155,53 +165,58 @@ async def get_archived_waveform(request: Request, number: Id, query: Content) ->
                 headers.append((b"content-encoding", b"zstd"))
         return _Fact.of(body, content_hash, samples.simulated, *headers)
 
-    return await _for_good(request, number, look)
+    return await _answered(request, name, look)
 
 
 @archive.get(
-    "/events/{id}/image",
+    "/recordings/{id}/image",
     response_class=Response,
     responses={200: {"description": "The bytes", "content": BYTES}, **FACT_PROBLEMS},
 )
-async def get_archived_image(request: Request, number: Id, query: Content) -> Response:
-    """The unit's own memory of an event, byte for byte, from the file-type tag to the footer."""
-    await _check_seen(request, number)
+async def get_archived_image(request: Request, name: Id, query: Content) -> Response:
+    """
+    The unit's own memory of an event, byte for byte, from the file-type tag to the footer.
+
+    Asked for by its content it may be kept for good.
+    """
+    await _check_seen(request, name)
     may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:
-        samples = store.samples(number, query.content_hash)
-        may_see(number, samples.serial)
+        samples = store.samples(name, query.content_hash)
+        may_see(name, samples.serial)
         image = store.image(samples.waveform_id)
         if digest(image) != samples.content_hash:
             raise DamagedRecordError(f"{samples.what}: the stored image is not what its hash says")
         content_hash = samples.content_hash.hex()
         headers = ((b"content-type", COUNTS_TYPE), (b"x-content-hash", content_hash.encode()))
-        return _Fact.of(image, content_hash, samples.simulated, *headers)
+        fact = _Fact.of(image, content_hash, samples.simulated, *headers)
+        return replace(fact, is_for_good=query.content_hash is not None)
 
-    return await _for_good(request, number, look)
+    return await _answered(request, name, look)
 
 
-@archive.get("/events/{id}/review", response_model=schemas.ReviewsOut, responses=LIST_PROBLEMS)
-async def get_review(request: Request, number: Id, _: Nothing) -> Response:
+@archive.get("/recordings/{id}/review", response_model=schemas.ReviewsOut, responses=ID_PROBLEMS)
+async def get_review(request: Request, name: Id, _: Nothing) -> Response:
     """What people said of a recording: the latest, and all of it."""
-    await _check_seen(request, number)
-    history = await gateway_of(request).keeper.ask(lambda store: store.reviews(number))
+    await _check_seen(request, name)
+    history = await gateway_of(request).keeper.ask(lambda store: store.reviews(name))
     return _changing({"current": history[0] if history else None, "history": history})
 
 
 @archive.put(
-    "/events/{id}/review",
+    "/recordings/{id}/review",
     response_model=schemas.ReviewOut,
-    responses=LIST_PROBLEMS | described_problems(413),
+    responses=ID_PROBLEMS | described_problems(413),
     openapi_extra=described_body(ReviewIn),
 )
-async def put_review(request: Request, number: Id, _: Nothing) -> Response:
+async def put_review(request: Request, name: Id, _: Nothing) -> Response:
     """Say what you make of a recording; what was said before is kept. Nothing else changes."""
     said = await body_of(request, ReviewIn)
-    await _check_seen(request, number)
+    await _check_seen(request, name)
     stored = await gateway_of(request).keeper.change(
         lambda store: store.review(
-            number,
+            name,
             at=datetime.now(UTC),
             reviewer=said.reviewer,
             false_trigger=said.false_trigger,
@@ -218,21 +233,35 @@ async def get_findings(request: Request, query: Some) -> Response:
     return _changing({"findings": found})
 
 
-def _seen_by(request: Request) -> Callable[[int, str], None]:
+@archive.get("/events/{id}", include_in_schema=False)
+@archive.get("/events/{id}/waveform", include_in_schema=False)
+@archive.get("/events/{id}/image", include_in_schema=False)
+@archive.get("/events/{id}/review", include_in_schema=False)
+@archive.put("/events/{id}/review", include_in_schema=False)
+async def refuse_row_number() -> Response:
+    """Refuse the paths of before, whose row numbers mean other recordings in other databases."""
+    return problem_response(
+        GONE,
+        "recordings are named by their ids now, since a row number is another recording's in "
+        "another database; GET /archive/events lists them, and /archive/recordings/{id} has each",
+    )
+
+
+def _seen_by(request: Request) -> Callable[[str, str], None]:
     """Return what raises, as for a recording that is not there, where a token is not for it."""
     actor = actor_of(request)
 
-    def check(number: int, serial: str) -> None:
+    def check(name: str, serial: str) -> None:
         if not actor.may_use(serial):
-            raise NoSuchRecordError(f"the archive has no recording {number}")
+            raise NoSuchRecordError(f"the archive has no recording {name}")
 
     return check
 
 
-async def _check_seen(request: Request, number: int) -> None:
+async def _check_seen(request: Request, name: str) -> None:
     if actor_of(request).is_limited:
-        form = await gateway_of(request).keeper.ask(lambda store: store.recording(number))
-        _seen_by(request)(number, form["serial"])
+        form = await gateway_of(request).keeper.ask(lambda store: store.recording(name))
+        _seen_by(request)(name, form["serial"])
 
 
 def takes_zstd(accept_encoding: str) -> bool:
@@ -263,7 +292,7 @@ def _waveform_json(samples: Samples, form: forms.Form) -> bytes:
     view = forms.waveform_arrays(form)
     return orjson.dumps(
         {
-            "id": samples.recording_id,
+            "id": samples.public_id,
             "serial": samples.serial,
             **view,
             "quality": "partial" if view["reasons"] else "good",
@@ -282,13 +311,13 @@ def _changing(body: forms.Form) -> Response:
     return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=CHANGING)
 
 
-async def _for_good(request: Request, number: int, look: Callable[[Store], _Fact]) -> Response:
+async def _answered(request: Request, name: str, look: Callable[[Store], _Fact]) -> Response:
     """
-    Return a fact that may be kept for good, or 304 to a reader who has it.
+    Return something of a recording, or 304 to a reader who has just this.
 
     Raises:
         DamagedRecordError: it is not what its hash says; written down as a finding.
-        StoreError: there is no such fact, or the database cannot be read.
+        StoreError: there is no such thing, or the database cannot be read.
     """
     keeper = gateway_of(request).keeper
     try:
@@ -296,12 +325,13 @@ async def _for_good(request: Request, number: int, look: Callable[[Store], _Fact
     except DamagedRecordError as error:
         detail = str(error)
         keeper.damaged += 1
-        log.error("archived_record_damaged", recording=number, error=detail)
+        log.error("archived_record_damaged", recording=name, error=detail)
         # What cannot be written down now must not hide the damage.
         with suppress(StoreError):
-            await keeper.change(lambda store: store.note_damage(number, detail))
+            await keeper.change(lambda store: store.note_damage(name, detail))
         raise
-    more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", FOR_GOOD)]
+    kept_for = FOR_GOOD if fact.is_for_good else COMPARED_FIRST
+    more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", kept_for)]
     if fact.is_simulated:
         more.append(provenance.SIMULATED)
     if_none_match = request.headers.get("if-none-match")

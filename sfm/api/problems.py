@@ -99,6 +99,7 @@ UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
 SILENT = Problem("unit-silent", 504, "The unit did not answer in time")
 STORE_FAILED = Problem("store-failed", 503, "The database cannot be used", RETRY_STORE_S)
+GONE = Problem("gone", 410, "This path names nothing any more")
 NOT_FOUND = Problem("not-found", 404, "Not Found")
 NOT_ALLOWED = Problem("not-allowed", 403, "This token is not good for that")
 TOO_LARGE = Problem("too-large", 413, "The body is too large")
@@ -152,7 +153,15 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "token-name-taken", 409, "Another token has that name"
     ),
     store_errors.UndecodedSamplesError: UNDECODED,
-    store_errors.DamagedRecordError: Problem("damaged-record", 500, "A stored record is damaged"),
+    store_errors.DamagedRecordError: Problem(
+        "damaged-record", 503, "A stored record is damaged", RETRY_STORE_S
+    ),
+    store_errors.DamagedMirrorError: Problem(
+        "damaged-record", 503, "A stored record is damaged", RETRY_STORE_S
+    ),
+    store_errors.AmbiguousIdError: Problem(
+        "ambiguous-id", 409, "Several recordings begin with these letters"
+    ),
     # Refused before the archive is asked, as every parameter is.
     store_errors.BadCursorError: INVALID,
     store_errors.NoSerialError: UNIT_FAILED,
@@ -166,6 +175,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "store-damaged", 503, "The database is damaged", RETRY_STORE_S
     ),
     store_errors.StoreLostError: STORE_FAILED,
+    store_errors.StoreReplacedError: Problem(
+        "store-replaced", 503, "The database file was taken away", RETRY_STORE_S
+    ),
     store_errors.StoreInUseError: STORE_FAILED,
     store_errors.RevisionError: STORE_FAILED,
     store_errors.StoreError: STORE_FAILED,
@@ -198,8 +210,8 @@ def _more(error: Exception) -> dict[str, Any]:
     if isinstance(error, NotMonitoringError):
         more |= error.seen
     if isinstance(error, errors.SampleDecodeError | store_errors.UndecodedSamplesError):
-        number = error.recording_id
-        more["image"] = None if number is None else f"/archive/events/{number}/image"
+        name = error.recording_id
+        more["image"] = None if name is None else f"/archive/recordings/{name}/image"
     if isinstance(error, errors.SettingError):
         more["errors"] = [{"field": error.field, "message": error.reason}]
     return more

@@ -61,15 +61,17 @@ def _still_the_same(request: Request, event: Answer) -> None:
 
 @health.get("/health", response_model=schemas.HealthOut, responses=RELAY_PROBLEMS)
 async def get_health(request: Request, _: Nothing) -> Response:
-    """Say that the relay is up, and how its database does; touches no device."""
-    store = gateway_of(request).keeper.state()
+    """Say that the relay is up, how its database does, if its clock is set; asks no device."""
+    keeper = gateway_of(request).keeper
+    store, has_clock = keeper.state(), keeper.host_clock_is_credible
     if not actor_of(request).name:
         # To whom nobody knows: how it does, and nothing that tells of the machine.
         store |= {"where": None, "detail": None}
     body = {
-        "status": "degraded" if store["state"] == "degraded" else "ok",
+        "status": "degraded" if store["state"] == "degraded" or not has_clock else "ok",
         "version": version("seismo-relay"),
         "uptime_s": round(time.monotonic() - request.app.state.started_mono, 3),
+        "host_clock": "ok" if has_clock else "not-set",
         "store": store,
     }
     return Response(orjson.dumps(body), media_type="application/json")

@@ -20,7 +20,7 @@ _TEXT = {
     403: "The token is not good for that, or the relay may not connect there",
     304: "The reader has it already (If-None-Match)",
     404: "No such event or record",
-    409: "The unit is not as the command says; reason says how",
+    409: "The unit is not as the command says (reason says how); or an id that several have",
     412: "The slot holds another event now (If-Match)",
     413: "The body is too large",
     429: "Too often; Retry-After says when to ask again",

@@ -52,6 +52,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("DELETE", "/cache/device"): A,
     ("GET", "/archive/devices"): V,
     ("GET", "/archive/events"): V,
+    ("GET", "/archive/recordings/{id}"): V,
+    ("GET", "/archive/recordings/{id}/waveform"): V,
+    ("GET", "/archive/recordings/{id}/image"): V,
+    ("GET", "/archive/recordings/{id}/review"): V,
+    ("PUT", "/archive/recordings/{id}/review"): O,
+    # Gone, and said to be: browsers may hold answers of these paths.
     ("GET", "/archive/events/{id}"): V,
     ("GET", "/archive/events/{id}/waveform"): V,
     ("GET", "/archive/events/{id}/image"): V,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from minimateplus.link import Address
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
+from sfm.site_time import Unknown
 from sfm.store import Wanted
 from sfm.store.cursors import Cursor
 from sfm.store.errors import BadCursorError
@@ -295,7 +296,9 @@ class ProvenanceOut(BaseModel):
     )
     why: Literal["hit", "miss", "request", "stale", "partial"]
     quality: Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
-    read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
+    read_at: str | None = Field(
+        description="Start of the device read, UTC, by the host's clock; null: that was never set."
+    )
     age_s: float | None = Field(description="null: unknown, the machine started since the read.")
     checked_age_s: float | None = Field(
         description="Seconds since the unit was last asked whether this is still so."
@@ -303,6 +306,9 @@ class ProvenanceOut(BaseModel):
     exchanges: int = Field(description="Requests sent to the unit for this answer.")
     took_s: float
     stored: bool = Field(description="Whether what was read is now kept.")
+    store_problem: str | None = Field(
+        description="What is wrong with the database now, as in /health; null: nothing."
+    )
     ttl_s: float | None = Field(
         description="Seconds for which it may be served again without asking the unit."
     )
@@ -514,7 +520,10 @@ class StoreState(BaseModel):
         description="degraded: answers come from memory and units; new records wait."
     )
     where: str | None = Field(description="The file, or the server without its password.")
-    problem: str | None = Field(description="full, locked, damaged, lost, ...")
+    problem: str | None = Field(
+        description="full, locked, damaged, lost, replaced (the file was removed, renamed or "
+        "replaced under the relay), ..."
+    )
     detail: str | None
     since: str | None = Field(description="Since when, UTC, by the relay's clock.")
     writes: int
@@ -529,10 +538,14 @@ class HealthOut(BaseModel):
     """The relay itself is up; says nothing of any unit."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="degraded: the database fails; see store."
+        description="degraded: the database fails (see store), or the host's clock is not set."
     )
     version: str
     uptime_s: float
+    host_clock: Literal["ok", "not-set"] = Field(
+        description="not-set: it is before this program was made, as without a battery; times "
+        "that are read from it are unknown until it is set."
+    )
     store: StoreState
 
 
@@ -570,17 +583,26 @@ class StatsOut(BaseModel):
     devices: dict[str, Any]
 
 
+RECORDING_ID = (
+    "The recording's public id: BLAKE2b-256 over serial, waveform key, event timestamp and record, "
+    "each behind its length as 4 bytes, big-endian; hex. The same in every database."
+)
+
+
 class ArchivedBase(EventBase):
     """An event in the archive: whose, and when and over which route it was read."""
 
-    id: int = Field(description="Number of the recording in this archive.")
+    id: str = Field(description=RECORDING_ID)
     serial: str
     index: int = Field(description="The slot that it lay in when it was read first.")
     utc: str | None = Field(
-        description="The instant of timestamp, by the zone of SFM_SITE_ZONES; null: not one."
+        description="The instant of timestamp, by the zone that SFM_SITE_ZONES gives now."
     )
+    utc_unknown: Unknown | None = Field(description="Why utc is null; null: it is not.")
     simulated: bool
-    read_at: str = Field(description="Start of the device read, UTC, by the relay's clock.")
+    read_at: str | None = Field(
+        description="Start of the device read, UTC, by the host's clock; null: that was never set."
+    )
     route: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD, as it was then.")
 
 
@@ -620,10 +642,13 @@ class ArchivePage(BaseModel):
 
     events: list[ArchivedRow]
     next_cursor: str | None = Field(description="null: this is the last page.")
+    damaged: list[str] = Field(
+        description="Recordings of this page that are not what their hash says, as sentences."
+    )
 
 
 class ArchivedOut(ArchivedBase):
-    """An event in the archive: facts that never change."""
+    """An event in the archive, with the unit's own record of it."""
 
     content_hash: str = Field(description="BLAKE2b-256 of record, hex.")
     record: str = Field(description="The unit's own record of it, byte for byte, hex.")
@@ -632,10 +657,12 @@ class ArchivedOut(ArchivedBase):
 class ArchivedWaveformOut(SamplesBase, EventBase):
     """An archived event's samples in physical units."""
 
-    id: int = Field(description="Number of the recording in this archive.")
+    id: str = Field(description=RECORDING_ID)
     serial: str
     simulated: bool
-    read_at: str = Field(description="Start of the download, UTC, by the relay's clock.")
+    read_at: str | None = Field(
+        description="Start of the download, UTC, by the host's clock; null: that was never set."
+    )
     route: str = Field(description="tcp:HOST:PORT or serial:PORT:BAUD, as it was then.")
     content_hash: str = Field(description="BLAKE2b-256 of the unit's memory of it, hex.")
     quality: Literal["good", "partial"]
@@ -650,7 +677,9 @@ class ArchivedDevice(BaseModel):
     first_timestamp: str | None = Field(description="Unit time; null: no recording has one.")
     last_timestamp: str | None
     simulated: bool
-    last_read_at: str = Field(description="When its last new recording was read, UTC.")
+    last_read_at: str | None = Field(
+        description="When its last new recording was read, UTC; null: the clock was never set."
+    )
     last_route: str
 
 
@@ -672,9 +701,11 @@ class FindingOut(BaseModel):
 
     id: int
     at: str = Field(description="UTC, by the relay's clock.")
-    kind: Literal["other_content", "other_waveform", "damaged", "mended", "superseded"]
+    kind: Literal[
+        "other_content", "other_waveform", "damaged", "mended", "superseded", "mirror_dropped"
+    ] = Field(description="mirror_dropped: what was held of a unit was damaged; it is read again.")
     serial: str
-    recording_id: int | None
+    recording_id: str | None = Field(description="Its public id.")
     detail: str
 
 

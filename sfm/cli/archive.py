@@ -17,8 +17,9 @@ from rich.table import Table
 from minimateplus.wire.image import DECODER
 from sfm import forms
 from sfm.api.schemas import ArchiveQuery
-from sfm.cli.common import MISUSED, CommandError, Json, app, out, run_blocking
+from sfm.cli.common import MISUSED, CommandError, Json, app, err, out, run_blocking
 from sfm.cli.database import Bar, Database, database_url, opened
+from sfm.site_time import Unknown
 from sfm.store import Store
 from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
 from sfm.terminal import peak, said
@@ -26,10 +27,20 @@ from sfm.terminal import peak, said
 archive = App(name="archive", help="Look at everything ever read.")
 app.command(archive)
 
+UTC_UNKNOWN: dict[Unknown, str] = {
+    "no-unit-time": "the unit did not say when",
+    "no-zone": "SFM_SITE_ZONES names no zone for this unit",
+    "before-2000": "the unit's clock was not set",
+    "ambiguous-hour": "the zone's clocks showed this hour twice that day",
+    "skipped-hour": "the zone's clocks skipped this hour that day",
+    "after-read": "it is more than 26 h after the read; check the unit's clock and its zone",
+}
+"""Why a recording's instant is not known, for people."""
+
 _UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
 """What a file's name is not given."""
 
-Id = Annotated[int, Parameter(validator=Number(gte=1), help="Number of the recording.")]
+Id = Annotated[str, Parameter(help="The recording's id, or the first 8 letters of it or more.")]
 
 
 @archive.command(name="list")
@@ -79,31 +90,36 @@ def list_(
         )
         with opened(database) as store:
             page = store.page(query.wanted, query.cursor, query.limit)
-        rows = [forms.event_view(row) for row in page.rows]
-        body = {"events": rows, "next_cursor": page.next_cursor}
+        body = {
+            "events": [forms.event_view(row) for row in page.rows],
+            "next_cursor": page.next_cursor,
+            "damaged": page.damaged,
+        }
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
         else:
             out.print(_list_view(body))
+            for damage in page.damaged:
+                err.print(said(damage), soft_wrap=True)
 
     run_blocking(run)
 
 
 @archive.command
-def show(number: Id, *, database: Database = None, as_json: Json = False) -> None:
+def show(recording: Id, *, database: Database = None, as_json: Json = False) -> None:
     """Show one recording: what the unit said, where it was read, what people say of it."""
 
     def run() -> None:
         with opened(database) as store:
-            body = store.recording(number)
-            body["reviews"] = store.reviews(number)
+            body = store.recording(recording)
+            body["reviews"] = store.reviews(recording)
             try:
-                samples = store.samples(number)
+                samples = store.samples(recording)
                 body["waveform"] = forms.waveform_view(samples.form())
                 body["waveform"]["content_hash"] = samples.content_hash.hex()
             except (NoSuchRecordError, UndecodedSamplesError):
                 body["waveform"] = None
-            body["archived"] = store.archived(number)
+            body["archived"] = store.archived(recording)
             body["peaks"]["bound"] = forms.peak_bounds(body["peaks"])
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -133,7 +149,7 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
             change = f"; {image['change']}" if image["change"] else ""
             out.print(
                 said(
-                    f"recording {image['id']} ({image['serial']}): samples "
+                    f"recording {image['id'][:12]} ({image['serial']}): samples "
                     f"{image['before'] or 'of an older program'} -> {image['now']}{change}"
                 ),
                 soft_wrap=True,
@@ -144,7 +160,7 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
 
 
 @archive.command(name="export-raw")
-def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
+def export_raw(recording: Id, folder: Path, *, database: Database = None) -> None:
     """
     Write the unit's own bytes of a recording as plain files, with a note of where they are from.
 
@@ -156,11 +172,11 @@ def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
 
     def run() -> None:
         with opened(database) as store:
-            event = store.recording(number)
+            event = store.recording(recording)
             parts = {"record.bin": bytes.fromhex(event["record"])}
             note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
             try:
-                samples = store.samples(number)
+                samples = store.samples(recording)
                 parts["image.bin"] = store.image(samples.waveform_id)
                 note["image_hash"] = samples.content_hash.hex()
                 note["codec"] = samples.codec
@@ -169,7 +185,8 @@ def export_raw(number: Id, folder: Path, *, database: Database = None) -> None:
         parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
         at = (event["timestamp"] or "unknown-time").replace(":", "")
         # What stands in the archive was once said by a unit, and not always held to any form.
-        name = _UNSAFE.sub("_", f"{event['serial']}.{event['waveform_key']}.{at}.{number}")
+        parts_of_name = (event["serial"], event["waveform_key"], at, event["id"][:12])
+        name = _UNSAFE.sub("_", ".".join(parts_of_name))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for kind, data in parts.items():
@@ -202,15 +219,15 @@ def _list_view(body: dict[str, Any]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("PVS\nin/s", "MicL\ndB(L)", "Samples"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Note")
-    table.add_column("Project", no_wrap=True, overflow="ellipsis", max_width=14)
+    table.add_column("Note", no_wrap=True)
+    table.add_column("Project", no_wrap=True, overflow="ellipsis", max_width=12)
     for row in body["events"]:
         peaks, review = row["peaks"], row["review"]
         notes = ["simulated"] if row["simulated"] else []
         if review is not None:
             notes.append("false trigger" if review["false_trigger"] else "reviewed")
         table.add_row(
-            str(row["id"]),
+            row["id"][:12],
             said(row["serial"]),
             (row["timestamp"] or "unknown").replace("T", " "),
             peak(peaks, "vector_sum_in_s"),
@@ -232,7 +249,7 @@ def _show_view(body: dict[str, Any]) -> Table:
         "Serial": body["serial"],
         "Key": body["waveform_key"],
         "Unit's time": (body["timestamp"] or "unknown").replace("T", " "),
-        "Instant (UTC)": body["utc"] or "unknown: SFM_SITE_ZONES names no zone for it",
+        "Instant (UTC)": body["utc"] or f"unknown: {UTC_UNKNOWN[body['utc_unknown']]}",
         "Peaks": ", ".join(
             f"{name} {peak(peaks, field, unit, digits)}"
             for name, field, digits, unit in (
@@ -244,9 +261,8 @@ def _show_view(body: dict[str, Any]) -> Table:
             )
         ),
         "Project": body["project"] or "",
-        "Read": f"{body['read_at']} over {body['route']}",
-        "Record": f"{len(body['record']) // 2} bytes, BLAKE2b {body['content_hash'][:16]}..., "
-        + ("sound" if body["record_is_sound"] else "DAMAGED"),
+        "Read": f"{body['read_at'] or 'at an unknown time'} over {body['route']}",
+        "Record": f"{len(body['record']) // 2} bytes, BLAKE2b {body['content_hash'][:16]}...",
         "Image": {"none": "never downloaded"}.get(archived["image"], archived["image"]),
         "Samples": archived["samples"] or "none"
         if waveform is None

@@ -149,7 +149,7 @@ def vacuum(*, database: Database = None) -> None:
 
 def opened(database: str | None) -> Store:
     """Return the database, to look only; beside a relay as well."""
-    return Store.open(database_url(database), read_only=True)
+    return Store.open(database_url(database), zones=Settings().zones, read_only=True)
 
 
 class Bar:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import filelock
 import httpx
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from sfm.cli.database import database_url
 from sfm.keeper import boot_id
 from sfm.settings import Settings
 from sfm.store import StoreError, revisions
+from sfm.store.database_file import is_locked
 from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
 from sfm.terminal import said
 
@@ -152,16 +152,12 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _lock(path: Path) -> Finding:
-    lock_path = Path(f"{path}.lock")
-    if not lock_path.exists():
-        return Finding("lock", "ok", "no relay has the database")
     try:
-        with filelock.FileLock(str(lock_path), blocking=False):
-            return Finding("lock", "ok", "no relay has the database")
-    except filelock.Timeout:
-        return Finding("lock", "ok", "a relay has the database; ask through it with --relay")
+        if is_locked(path):
+            return Finding("lock", "ok", "a relay has the database; ask through it with --relay")
+        return Finding("lock", "ok", "no relay has the database")
     except OSError as error:
-        return Finding("lock", "warning", f"{lock_path}: {error.strerror}")
+        return Finding("lock", "warning", f"{path}: {error.strerror}")
 
 
 def _serial_ports() -> Iterator[Finding]:

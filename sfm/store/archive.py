@@ -1,18 +1,22 @@
 """
 The archive: every physical event that was ever read, exactly once, for good.
 
-The rule: an event is one by (serial, waveform key, timestamp, content hash). The hash is of the
-record that the unit sent, byte for byte, so a missing timestamp lets no twin in, two triggers of
-one second stay two (their keys differ), and a second content under the same stamp is kept beside
-the first and told as a finding. Nothing is changed later.
+The rule: an event is one by (serial, waveform key, timestamp, record), and the hash of these four
+is its public id (``sfm.store.recording_names``). So a missing timestamp lets no twin in, two
+triggers of one second stay two (their keys differ), and a second record under the same stamp is
+kept beside the first and reported as a finding. Nothing is changed later, except that a row that
+is not what its hash says is mended when its event is read again.
+
+Nothing is returned of a row that is not what its hash says. Numbers of rows are of this database
+alone; who asks from outside names a recording by its public id.
 
 All functions take a connection inside a transaction of ``Store``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from math import isnan
 from typing import Any
@@ -23,6 +27,7 @@ import orjson
 from sqlalchemy import (
     Connection,
     RowMapping,
+    Select,
     bindparam,
     delete,
     func,
@@ -36,26 +41,41 @@ from minimateplus.model import Event, Peaks
 from minimateplus.wire.image import DECODER
 from sfm import forms
 from sfm.forms import Form
+from sfm.site_time import instant_of, zone_of
 from sfm.store import decodings, schema
 from sfm.store.cursors import Cursor
-from sfm.store.errors import NoSerialError, NoSuchRecordError, UndecodedSamplesError
-from sfm.store.samples_at_rest import CODEC, digest, pack, unpack
+from sfm.store.errors import (
+    AmbiguousIdError,
+    DamagedRecordError,
+    NoSerialError,
+    NoSuchRecordError,
+    StoreDamagedError,
+    UndecodedSamplesError,
+)
+from sfm.store.recording_names import ID, public_id
+from sfm.store.row_hashes import (
+    UNREADABLE,
+    is_sound,
+    raise_unless_unreadable,
+    read_rows,
+    with_hash,
+)
+from sfm.store.samples_at_rest import CODEC, digest, has_digest, pack, unpack
 from sfm.store.statements import insert_unless_there, json_text
 
 recordings, waveforms = schema.recordings, schema.recording_waveforms
 unproven = schema.unproven_recordings
 AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
-ANY_ZONE = "*"
-"""The unit that stands for all others in the table of zones."""
+
+Zones = Mapping[str, ZoneInfo]
+"""Of which zone each unit's clock is, by serial number; see ``sfm.site_time``."""
 
 # Said at every new event, so put together once.
-_KNOWN = select(
-    recordings.c.id,
-    recordings.c.waveform_key,
-    recordings.c.event_timestamp,
-    recordings.c.content_hash,
-).where(
+_BY_PUBLIC_ID = select(recordings).where(
+    recordings.c.public_id.in_(bindparam("ids", expanding=True))
+)
+_OF_KEYS = select(recordings).where(
     recordings.c.serial == bindparam("of"),
     recordings.c.waveform_key.in_(bindparam("keys", expanding=True)),
 )
@@ -69,8 +89,8 @@ class Origin:
     serial: str
     epoch: int
     simulated: bool
-    read_at: datetime
-    """Start of the device read, UTC, by the relay's wall clock."""
+    read_at: datetime | None
+    """Start of the device read, UTC, by the host's clock; ``None``: that clock was never set."""
     began_mono: float
     """The same instant by the monotonic clock of ``boot_id``."""
     boot_id: str | None
@@ -78,8 +98,8 @@ class Origin:
 
     @property
     def read_at_text(self) -> str:
-        """``read_at`` as it stands in the tables."""
-        return utc_text(self.read_at)
+        """``read_at`` as it stands in the tables: empty where it is unknown."""
+        return "" if self.read_at is None else utc_text(self.read_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +108,19 @@ class Samples:
 
     waveform_id: int
     recording_id: int
+    """Number of the recording in this database."""
+    public_id: str
     serial: str
     simulated: bool
     event: Form
     facts: Form
     """The waveform's form (``sfm.forms``) without event fields and counts."""
     codec: str
-    frame: bytes
+    frame: bytes | None
     counts_hash: bytes
     content_hash: bytes
     route: str
-    read_at: str
+    read_at: str | None
     state: decodings.State = "decoded"
     decoder: int | None = None
     """Version of the decoder that read them; ``None``: it is not known."""
@@ -107,7 +129,7 @@ class Samples:
     def what(self) -> str:
         """The waveform's name for people."""
         return (
-            f"recording {self.recording_id} ({self.serial}, {self.event['waveform_key']} "
+            f"recording {short(self.public_id)} ({self.serial}, {self.event['waveform_key']} "
             f"of {self.event['timestamp']})"
         )
 
@@ -130,7 +152,7 @@ class Samples:
         """
         if self.state == "undecoded":
             why = "; ".join(reason["detail"] for reason in self.facts["reasons"])
-            raise UndecodedSamplesError(f"{self.what}: {why}", self.recording_id)
+            raise UndecodedSamplesError(f"{self.what}: {why}", self.public_id)
         return {**self.event, **self.facts, "counts": self.counts()}
 
 
@@ -154,21 +176,20 @@ class Page:
 
     rows: list[Form]
     next_cursor: str | None
+    damaged: list[str]
+    """Rows of this page that are not what their hash says, as sentences."""
 
 
 # --- in ------------------------------------------------------------------------------------------
 
 
 def keep_events(
-    connection: Connection,
-    origin: Origin,
-    events: Sequence[Event],
-    zones: Mapping[str, ZoneInfo],
-    *,
-    is_proven: bool = True,
+    connection: Connection, origin: Origin, events: Sequence[Event], *, is_proven: bool = True
 ) -> list[int]:
     """
     Enter events; return the number of each one's recording, new or known.
+
+    What is known and not what its hash says is mended with what was just read.
 
     ``is_proven``: they are of a proven list, so that the epoch they are written under is theirs;
     else it is only the one that was thought to be the unit's while a walk was under way.
@@ -182,20 +203,80 @@ def keep_events(
             f"{origin.conn_key}: the unit gives no serial number; {len(events)} events are not "
             "archived, since nobody could say later whose they are"
         )
-    wanted = {_identity(event): event for event in events}
-    known = _known(connection, serial, {key for key, _, _ in wanted})
-    new = {identity: event for identity, event in wanted.items() if identity not in known}
+    wanted = {name_of(serial, event): event for event in events}
+    known = _known(connection, origin, serial, wanted)
+    new = {name: event for name, event in wanted.items() if name not in known}
     if new:
-        rows = [_row(origin, serial, event, zones) for event in new.values()]
+        rows = [_row(origin, serial, event) for event in new.values()]
         connection.execute(insert_unless_there(connection, recordings), rows)
-        known = _known(connection, serial, {key for key, _, _ in wanted})
-        _tell_of_twins(connection, origin, new, known)
+        known |= _known(connection, origin, serial, new)
+        for name in new.keys() - known.keys():
+            # Its row was kept out by one of the same identity whose public id is damaged.
+            known[name] = _mend_by_identity(connection, origin, serial, new[name])
+        _report_twins(connection, origin, serial, new)
     if is_proven:
         _note_proven(connection, list(known.values()))
     elif new:
-        rows = [{"recording_id": known[identity]} for identity in new]
-        connection.execute(insert_unless_there(connection, unproven), rows)
-    return [known[_identity(event)] for event in events]
+        marks = [
+            with_hash("unproven_recordings", {"recording_id": known[name]}, recording=name)
+            for name in new
+        ]
+        connection.execute(insert_unless_there(connection, unproven), marks)
+    return [known[name_of(serial, event)] for event in events]
+
+
+def _known(
+    connection: Connection, origin: Origin, serial: str, wanted: Mapping[str, Event]
+) -> dict[str, int]:
+    """Return the numbers of recordings that are there, each one's row sound or mended."""
+    names, found = sorted(wanted), dict[str, int]()
+    for at in range(0, len(names), AT_ONCE):
+        ids = {"ids": names[at : at + AT_ONCE]}
+        for (number,), row in read_rows(connection, recordings, _BY_PUBLIC_ID, ids):
+            name = str(_public_id_of(connection, number) if row is None else row["public_id"])
+            if name not in wanted:
+                continue  # an index that is damaged led to another row
+            if row is None or not is_sound("recordings", row):
+                _mend_recording(connection, origin, serial, wanted[name], number)
+            found[name] = number
+    return found
+
+
+def _public_id_of(connection: Connection, number: int) -> str | None:
+    """Return the public id in a row that may be damaged elsewhere."""
+    r = recordings.c
+    query = select(r.id, r.public_id).where(r.id == number)
+    found = [row for _, row in read_rows(connection, recordings, query) if row is not None]
+    return found[0]["public_id"] if found else None
+
+
+def _mend_by_identity(connection: Connection, origin: Origin, serial: str, event: Event) -> int:
+    r = recordings.c
+    number = connection.execute(
+        select(r.id).where(
+            r.serial == serial,
+            r.waveform_key == event.key.hex(),
+            r.event_timestamp == timestamp_text(event),
+            r.content_hash == digest(event.record),
+        )
+    ).scalar()
+    if number is None:
+        raise StoreDamagedError(
+            f"an index of the archive is damaged: it keeps {event.key.hex()} of {serial} out; "
+            "run seismo-relay db check, and restore a backup"
+        )
+    _mend_recording(connection, origin, serial, event, int(number))
+    return int(number)
+
+
+def _mend_recording(
+    connection: Connection, origin: Origin, serial: str, event: Event, number: int
+) -> None:
+    connection.execute(
+        update(recordings).where(recordings.c.id == number).values(**_row(origin, serial, event))
+    )
+    detail = f"{event.key.hex()} of {timestamp_text(event)}: its row did not match the hash"
+    note(connection, origin.read_at, "mended", serial, number, f"{detail}; read again")
 
 
 def _note_proven(connection: Connection, numbers: Sequence[int]) -> None:
@@ -213,36 +294,43 @@ def keep_waveform(
     What is known but no longer matches its own hash is mended with what was just read.
     """
     content_hash = digest(image)
-    known = connection.execute(
-        select(waveforms.c.id, waveforms.c.content_hash, waveforms.c.counts_hash)
-        .where(waveforms.c.recording_id == recording_id)
-        .order_by(waveforms.c.id)
-    ).all()
-    same = next((row for row in known if bytes(row.content_hash) == content_hash), None)
+    name = connection.execute(
+        select(recordings.c.public_id).where(recordings.c.id == recording_id)
+    ).scalar_one()
     # What only the setup of today says is no fact of the recording.
     form = forms.as_fact(form)
     counts: bytes = form["counts"]
-    if same is not None:
-        _mend(connection, origin, same.id, form, image)
-        decodings.note_download(connection, same.id, origin.conn_key, origin.read_at_text)
-        _supersede(connection, origin, samples(connection, waveform_id=same.id), form)
-        return int(same.id)
     facts = {k: v for k, v in form.items() if k != "counts" and k not in forms.EVENT_FIELDS}
-    row = {
-        "recording_id": recording_id,
-        "content_hash": content_hash,
-        "image": image,
-        "samples": form["samples"],
-        "facts_json": json_text(facts),
-        "scales_json": json_text(forms.scales_of(form)),
-        "codec": CODEC,
-        "counts": pack(counts),
-        "counts_hash": digest(counts),
-        "route": origin.conn_key,
-        "read_at": origin.read_at_text,
-    }
+    row = with_hash(
+        "recording_waveforms",
+        {
+            "recording_id": recording_id,
+            "content_hash": content_hash,
+            "image": image,
+            "samples": form["samples"],
+            "facts_json": json_text(facts),
+            "scales_json": json_text(forms.scales_of(form)),
+            "codec": CODEC,
+            "counts": pack(counts),
+            "counts_hash": digest(counts),
+            "route": origin.conn_key,
+            "read_at": origin.read_at_text,
+        },
+        recording=name,
+    )
+    same = _number_of_content(connection, recording_id, content_hash)
+    if same is not None:
+        _mend(connection, origin, same, row)
+        decodings.note_download(
+            connection, same, content_hash, origin.conn_key, origin.read_at_text
+        )
+        _supersede(connection, origin, same, form, row["counts_hash"])
+        return same
+    others = connection.execute(
+        select(func.count()).where(waveforms.c.recording_id == recording_id)
+    ).scalar_one()
     connection.execute(insert_unless_there(connection, waveforms), [row])
-    if known:
+    if others:
         note(
             connection,
             origin.read_at,
@@ -252,51 +340,80 @@ def keep_waveform(
             f"slot {form['index']}: the samples read now differ from those read before; "
             "both are kept",
         )
-    number = int(
-        connection.execute(
-            select(waveforms.c.id).where(
-                waveforms.c.recording_id == recording_id, waveforms.c.content_hash == content_hash
-            )
-        ).scalar_one()
-    )
-    decodings.note_reading(connection, number, form, origin.read_at_text)
+    number = _number_of_content(connection, recording_id, content_hash)
+    assert number is not None
+    decodings.note_reading(connection, number, content_hash, form, origin.read_at_text)
     return number
 
 
-def _supersede(connection: Connection, origin: Origin, held: Samples, form: Form) -> None:
+def _supersede(
+    connection: Connection, origin: Origin, number: int, form: Form, counts_hash: bytes
+) -> None:
     """Enter what was read of an image that is here already, where it differs from before."""
+    entered = _samples_of(_waveform_row(connection, number))
+    own = None if counts_hash == entered.counts_hash else form["counts"]
+    try:
+        held = _as_read_last(connection, entered)
+        held.counts()
+    except DamagedRecordError:
+        decodings.note_reading(
+            connection, number, entered.content_hash, form, origin.read_at_text, counts=own
+        )
+        detail = f"{entered.what}: its last reading did not match the hash; read again"
+        note(connection, origin.read_at, "mended", entered.serial, entered.recording_id, detail)
+        return
     change = decodings.change_between(held.facts, form)
     state = decodings.state_of(form)
     if change is None and state == held.state and held.decoder == DECODER:
         return
-    counts: bytes = form["counts"]
-    own = None if digest(counts) == held.counts_hash else counts
-    decodings.note_reading(connection, held.waveform_id, form, origin.read_at_text, counts=own)
+    decodings.note_reading(
+        connection, number, entered.content_hash, form, origin.read_at_text, counts=own
+    )
     if change is not None:
         detail = f"{held.what}, read again: {change}"
         kind = decodings.SUPERSEDED
         note(connection, origin.read_at, kind, held.serial, held.recording_id, detail)
 
 
-def _mend(connection: Connection, origin: Origin, number: int, form: Form, image: bytes) -> None:
-    held = samples(connection, waveform_id=number)
-    image_held = connection.execute(
-        select(waveforms.c.image).where(waveforms.c.id == number)
-    ).scalar_one()
-    counts: bytes = form["counts"]
-    mended: dict[str, Any] = {}
-    if digest(bytes(image_held)) != held.content_hash:
-        mended["image"] = image
-    if digest(counts) == held.counts_hash and not _is_sound(held):
-        mended["counts"] = pack(counts)
+def _number_of_content(
+    connection: Connection, recording_id: int, content_hash: bytes
+) -> int | None:
+    found = connection.execute(
+        select(waveforms.c.id).where(
+            waveforms.c.recording_id == recording_id, waveforms.c.content_hash == content_hash
+        )
+    ).scalar()
+    return None if found is None else int(found)
+
+
+def _mend(connection: Connection, origin: Origin, number: int, now: Form) -> None:
+    """Replace what is not what its hash says; what is sound is never changed."""
+    row = _waveform_row(connection, number)
+    try:
+        if row is None:
+            raise DamagedRecordError("unreadable")
+        held = _samples_of(row)
+    except DamagedRecordError:
+        mended = dict(now)
+        changed = ["the row"]
+    else:
+        mended = {}
+        try:
+            image(connection, number)
+        except DamagedRecordError:
+            mended["image"] = now["image"]
+        if now["counts_hash"] == held.counts_hash and not _counts_are_sound(held):
+            mended["counts"] = now["counts"]
+        changed = sorted(mended)
     if not mended:
         return
     connection.execute(update(waveforms).where(waveforms.c.id == number).values(**mended))
-    detail = f"{held.what}: {' and '.join(sorted(mended))} did not match the hash; read again"
+    held = _samples_of(_waveform_row(connection, number))
+    detail = f"{held.what}: {' and '.join(changed)} did not match the hash; read again"
     note(connection, origin.read_at, "mended", held.serial, held.recording_id, detail)
 
 
-def _is_sound(held: Samples) -> bool:
+def _counts_are_sound(held: Samples) -> bool:
     try:
         held.counts()
     except Exception:
@@ -306,7 +423,7 @@ def _is_sound(held: Samples) -> bool:
 
 def note(
     connection: Connection,
-    at: datetime,
+    at: datetime | None,
     kind: str,
     serial: str,
     recording_id: int | None,
@@ -314,13 +431,13 @@ def note(
 ) -> None:
     """Write down a finding."""
     row = {
-        "at": utc_text(at),
+        "at": "" if at is None else utc_text(at),
         "kind": kind,
         "serial": serial,
         "recording_id": recording_id,
         "detail": detail,
     }
-    connection.execute(insert(schema.findings), [row])
+    connection.execute(insert(schema.findings), [with_hash("findings", row)])
 
 
 def note_damage(connection: Connection, at: datetime, recording_id: int, detail: str) -> None:
@@ -337,7 +454,10 @@ def note_damage(connection: Connection, at: datetime, recording_id: int, detail:
     mended = connection.execute(mine.where(f.kind == "mended")).scalar() or 0
     told = connection.execute(mine.where(f.kind == "damaged", f.detail == detail)).scalar() or 0
     if told <= mended:
-        serial = event(connection, recording_id)["serial"]
+        [(_, row)] = read_rows(
+            connection, recordings, select(recordings).where(recordings.c.id == recording_id)
+        )
+        serial = "unknown" if row is None else str(row["serial"])
         note(connection, at, "damaged", serial, recording_id, detail)
 
 
@@ -356,7 +476,6 @@ def review(
     Raises:
         NoSuchRecordError: there is no such recording.
     """
-    event(connection, recording_id)
     row = {
         "recording_id": recording_id,
         "at": utc_text(at),
@@ -364,33 +483,102 @@ def review(
         "false_trigger": false_trigger,
         "note": note,
     }
-    connection.execute(insert(schema.reviews), [row])
+    connection.execute(insert(schema.reviews), [with_hash("reviews", row)])
     return reviews_of(connection, recording_id)[0]
 
 
 # --- out -----------------------------------------------------------------------------------------
 
 
-def event(connection: Connection, recording_id: int) -> Form:
+def find(connection: Connection, name: int | str) -> int:
+    """
+    Return the number in this database of a recording that is named by it, or by its public id.
+
+    Raises:
+        NoSuchRecordError: there is none of that name.
+        AmbiguousIdError: several recordings begin with these letters.
+    """
+    r = recordings.c
+    query = select(r.id, r.public_id)
+    if isinstance(name, int):
+        query = query.where(r.id == name)
+    else:
+        low = name.lower()
+        if ID.fullmatch(low) is None:
+            raise NoSuchRecordError(
+                f"{name!r} is no recording's id: 8 to 64 of the digits 0 to 9 and a to f, as "
+                "the list of recordings shows them"
+            )
+        # g follows every letter that an id has.
+        query = query.where(r.public_id >= low, r.public_id < low + "g").order_by(r.public_id)
+    found = [row for _, row in read_rows(connection, recordings, query.limit(8)) if row is not None]
+    if not found:
+        raise NoSuchRecordError(f"the archive has no recording {name}")
+    if len(found) > 1:
+        raise AmbiguousIdError(
+            f"{len(found)} or more recordings begin with {name}: "
+            + " and ".join(row["public_id"][:20] for row in found[:2])
+            + "; give more letters of the id"
+        )
+    number = int(found[0]["id"])
+    if isinstance(name, str) and not str(_public_id_of(connection, number)).startswith(low):
+        raise DamagedRecordError(
+            f"recording {name}: the archive's index leads to another one; run: seismo-relay "
+            "db check, and restore a backup"
+        )
+    return number
+
+
+def event(connection: Connection, number: int, zones: Zones) -> Form:
     """
     Return one recording: the event's form with hash, origin and the unit's own record in hex.
 
     Raises:
         NoSuchRecordError: there is none of that number.
+        DamagedRecordError: its row or its record is not what its hash says.
     """
-    row = (
-        connection.execute(select(recordings).where(recordings.c.id == recording_id))
-        .mappings()
-        .first()
-    )
-    if row is None:
-        raise NoSuchRecordError(f"the archive has no recording {recording_id}")
+    row = _recording_row(connection, number)
+    record = bytes(row["record"])
+    if not has_digest(record, row["content_hash"]):
+        raise DamagedRecordError(
+            f"recording {short(row['public_id'])} ({row['serial']}, {row['waveform_key']} of "
+            f"{row['event_timestamp']}): the stored record is not what its hash says"
+        )
     return {
-        **recording_form(row),
+        **recording_form(row, zones),
         "content_hash": bytes(row["content_hash"]).hex(),
-        "record": bytes(row["record"]).hex(),
-        "record_is_sound": digest(bytes(row["record"])) == bytes(row["content_hash"]),
+        "record": record.hex(),
     }
+
+
+def _recording_row(connection: Connection, number: int) -> RowMapping:
+    query = select(recordings).where(recordings.c.id == number)
+    found = list(read_rows(connection, recordings, query))
+    if not found:
+        raise NoSuchRecordError(f"the archive has no recording number {number}")
+    row = found[0].row
+    if row is None or not is_sound("recordings", row):
+        raise DamagedRecordError(_damage(number, row))
+    return row
+
+
+def sound_record(row: RowMapping) -> bytes | None:
+    """Return a recording's record, if row and record are what their hashes say."""
+    is_whole = is_sound("recordings", row) and has_digest(row["record"], row["content_hash"])
+    return bytes(row["record"]) if is_whole else None
+
+
+def _damage(number: int, row: RowMapping | None) -> str:
+    name = f"number {number}" if row is None else f"{short(str(row['public_id']))}"
+    return (
+        f"recording {name}: its stored facts are not what their hash says; they come back when "
+        "its unit is read while it still has the event, or with a backup"
+    )
+
+
+def short(name: str) -> str:
+    """Return as much of a public id as people are shown."""
+    return name[:12]
 
 
 def samples(
@@ -401,50 +589,122 @@ def samples(
     content_hash: bytes | None = None,
 ) -> Samples:
     """
-    Return a stored waveform by its number, or a recording's: the first read, or by content hash.
+    Return a stored waveform by its number, or a recording's: the first sound one, or by its hash.
 
     Raises:
         NoSuchRecordError: there is none.
+        DamagedRecordError: it is not what its hash says.
     """
-    columns = [c for c in waveforms.c if c.name != "image"]
-    query = select(*(c.label(f"w_{c.name}") for c in columns), recordings).join_from(
-        waveforms, recordings
-    )
+    w = waveforms.c
     if waveform_id is not None:
-        query = query.where(waveforms.c.id == waveform_id)
+        numbers = [waveform_id]
     else:
-        query = query.where(waveforms.c.recording_id == recording_id).order_by(waveforms.c.id)
-    if content_hash is not None:
-        query = query.where(waveforms.c.content_hash == content_hash)
-    row = connection.execute(query.limit(1)).mappings().first()
-    if row is None:
-        if recording_id is None:
-            raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
-        event(connection, recording_id)
-        if content_hash is None:
-            raise NoSuchRecordError("the samples of this recording were never downloaded")
-        raise NoSuchRecordError(
-            f"recording {recording_id} has no samples of the content {content_hash.hex()}"
+        query = select(w.id).where(w.recording_id == recording_id).order_by(w.id)
+        if content_hash is not None:
+            query = query.where(w.content_hash == content_hash)
+        numbers = list(connection.execute(query).scalars())
+    damage: DamagedRecordError | None = None
+    for number in numbers:
+        try:
+            return _as_read_last(connection, _samples_of(_waveform_row(connection, number)))
+        except DamagedRecordError as error:
+            damage = damage or error
+        except NoSuchRecordError:
+            break
+    if damage is not None:
+        raise damage
+    if recording_id is None:
+        raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
+    name = short(str(_recording_row(connection, recording_id)["public_id"]))
+    if content_hash is None:
+        raise NoSuchRecordError("the samples of this recording were never downloaded")
+    raise NoSuchRecordError(f"recording {name} has no samples of the content {content_hash.hex()}")
+
+
+def _waveform_row(connection: Connection, number: int) -> RowMapping | None:
+    """Return a waveform's row, without its image, joined with its recording's."""
+    w = waveforms.c
+    columns = [c.label(f"w_{c.name}") for c in w if c.name not in ("id", "image")]
+    query = (
+        select(w.id, *columns, *(c.label(f"r_{c.name}") for c in recordings.c))
+        .join_from(waveforms, recordings)
+        .where(w.id == number)
+    )
+    found = list(read_rows(connection, waveforms, query))
+    if not found:
+        raise NoSuchRecordError(f"the archive has no waveform {number}")
+    return found[0].row
+
+
+def _samples_of(joined: RowMapping | None) -> Samples:
+    """Return a waveform as it was entered, if it and its recording are what their hashes say."""
+    if joined is None:
+        raise DamagedRecordError("the facts of a stored waveform cannot be read")
+    row = {name[2:]: value for name, value in joined.items() if name.startswith("r_")}
+    mine = {name[2:]: value for name, value in joined.items() if name.startswith("w_")}
+    if not is_sound("recordings", row):
+        raise DamagedRecordError(_damage(row["id"], row))  # type: ignore[arg-type]
+    if not is_sound("recording_waveforms", mine, recording=row["public_id"]):
+        raise DamagedRecordError(
+            f"recording {short(row['public_id'])}: the facts of its samples are not what their "
+            "hash says"
         )
-    reading = decodings.latest(connection, row["w_id"])
-    facts = orjson.loads(row["w_facts_json"] if reading is None else reading["facts_json"])
-    # A reading without counts of its own is of those that the waveform was entered with.
-    own = reading if reading is not None and reading["counts"] is not None else None
+    facts = orjson.loads(mine["facts_json"])
     return Samples(
-        waveform_id=row["w_id"],
+        waveform_id=joined["id"],
         recording_id=row["id"],
+        public_id=row["public_id"],
         serial=row["serial"],
         simulated=row["simulated"],
         event=event_form(row),
-        facts=facts | {k: v for k, v in decodings.LEGACY.items() if k not in facts},
-        codec=row["w_codec"] if own is None else own["codec"],
-        frame=bytes(row["w_counts"] if own is None else own["counts"]),
-        counts_hash=bytes(row["w_counts_hash"] if own is None else own["counts_hash"]),
-        content_hash=bytes(row["w_content_hash"]),
-        route=row["w_route"],
-        read_at=row["w_read_at"],
-        state="partial" if reading is None else reading["state"],
-        decoder=None if reading is None else reading["decoder"],
+        facts=_completed(facts),
+        codec=mine["codec"],
+        frame=mine["counts"],
+        counts_hash=bytes(mine["counts_hash"]),
+        content_hash=bytes(mine["content_hash"]),
+        route=mine["route"],
+        read_at=mine["read_at"] or None,
+        state="partial",
+        decoder=None,
+    )
+
+
+def _completed(facts: Form) -> Form:
+    return facts | {k: v for k, v in decodings.LEGACY.items() if k not in facts}
+
+
+def entered_waveform(connection: Connection, waveform_id: int) -> tuple[Samples, bytes]:
+    """
+    Return a waveform as it was entered, and its recording's record.
+
+    Raises:
+        NoSuchRecordError: there is none of that number.
+        DamagedRecordError: it or its recording is not what its hash says.
+    """
+    joined = _waveform_row(connection, waveform_id)
+    entered = _samples_of(joined)
+    assert joined is not None
+    if not has_digest(joined["r_record"], joined["r_content_hash"]):
+        raise DamagedRecordError(f"{entered.what}: the stored record is not what its hash says")
+    return entered, bytes(joined["r_record"])
+
+
+def _as_read_last(connection: Connection, entered: Samples) -> Samples:
+    """Return a waveform as the last reading of its image has it."""
+    reading = decodings.latest(connection, entered.waveform_id, entered.content_hash, entered.what)
+    if reading is None:
+        return entered
+    facts = orjson.loads(reading["facts_json"])
+    read = replace(
+        entered, facts=_completed(facts), state=reading["state"], decoder=reading["decoder"]
+    )
+    if reading["counts_hash"] is None:  # it is of the counts that the waveform was entered with
+        return read
+    return replace(
+        read,
+        codec=reading["codec"],
+        frame=reading["counts"],
+        counts_hash=bytes(reading["counts_hash"]),
     )
 
 
@@ -454,19 +714,28 @@ def image(connection: Connection, waveform_id: int) -> bytes:
 
     Raises:
         NoSuchRecordError: there is no such waveform.
+        DamagedRecordError: it is not what its hash says.
     """
-    data = connection.execute(
-        select(waveforms.c.image).where(waveforms.c.id == waveform_id)
-    ).scalar()
-    if data is None:
-        raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
-    return bytes(data)
+    w = waveforms.c
+    query = select(w.id, w.recording_id, w.image, w.content_hash).where(w.id == waveform_id)
+    for _, row in read_rows(connection, waveforms, query):
+        if row is None or not has_digest(row["image"], row["content_hash"]):
+            raise DamagedRecordError(
+                f"waveform number {waveform_id}: the unit's memory of the event is not what its "
+                "hash says"
+            )
+        return bytes(row["image"])
+    raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
 
 
 def devices(connection: Connection) -> list[Form]:
-    """Return every unit of the archive with what is there of it."""
+    """
+    Return every unit of the archive with what is there of it.
+
+    Of a unit whose rows at either end of its time are damaged, only sound rows are counted.
+    """
     r = recordings.c
-    found = connection.execute(
+    query = (
         select(
             r.serial,
             func.count().label("recordings"),
@@ -476,16 +745,61 @@ def devices(connection: Connection) -> list[Form]:
         )
         .group_by(r.serial)
         .order_by(r.serial)
-    ).mappings()
-    return [_device_form(connection, row) for row in found.all()]
+    )
+    try:
+        found = connection.execute(query).mappings().all()
+    except UNREADABLE as error:
+        raise_unless_unreadable(error)
+        return _devices_of_sound_rows(connection, select(recordings))
+    told = []
+    for row in found:
+        ends = select(recordings).where(
+            r.serial == row["serial"],
+            (r.id == row["last_id"])
+            | r.event_timestamp.in_([row["first_timestamp"], row["last_timestamp"]]),
+        )
+        sound = {
+            one["id"]: one
+            for _, one in read_rows(connection, recordings, ends)
+            if one is not None and is_sound("recordings", one) and one["serial"] == row["serial"]
+        }
+        met = connection.execute(ends.with_only_columns(func.count())).scalar_one()
+        if len(sound) != met or row["last_id"] not in sound:
+            told += _devices_of_sound_rows(
+                connection, select(recordings).where(r.serial == row["serial"])
+            )
+            continue
+        told.append(_device_form(row, sound[row["last_id"]]))
+    return told
 
 
-def page(connection: Connection, wanted: Wanted, after: Cursor | None, limit: int) -> Page:
+def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[Form]:
+    """Return the same from the rows themselves, damaged ones left out."""
+    met: dict[str, list[RowMapping]] = {}
+    for _, row in read_rows(connection, recordings, query.order_by(recordings.c.id)):
+        if row is not None and is_sound("recordings", row):
+            met.setdefault(row["serial"], []).append(row)
+    told = []
+    for serial, rows in sorted(met.items()):
+        times = [row["event_timestamp"] for row in rows if row["event_timestamp"]]
+        counted = {
+            "serial": serial,
+            "recordings": len(rows),
+            "first_timestamp": min(times, default=None),
+            "last_timestamp": max(times, default=None),
+        }
+        told.append(_device_form(counted, rows[-1]))
+    return told
+
+
+def page(
+    connection: Connection, wanted: Wanted, after: Cursor | None, limit: int, zones: Zones
+) -> Page:
     """
     Return a page of recordings: newest unit time first, unknown times last, then latest entered.
 
     Rows that were there when the first page was read are each met exactly once, whatever enters
-    meanwhile.
+    meanwhile. A damaged row is named beside the page and takes nobody's place in it.
     """
     r = recordings.c
     query = select(recordings).order_by(r.event_timestamp.desc(), r.id.desc())
@@ -501,40 +815,118 @@ def page(connection: Connection, wanted: Wanted, after: Cursor | None, limit: in
         query = query.where(func.lower(r.project).contains(wanted.project.lower(), autoescape=True))
     if after is not None:
         query = query.where(tuple_(r.event_timestamp, r.id) < tuple_(after.timestamp, after.number))
-    rows = connection.execute(query.limit(limit + 1)).mappings().all()
-    found = [recording_form(row) for row in rows[:limit]]
-    _add_what_changes(connection, found)
-    last = rows[limit - 1] if len(rows) > limit else None
+    rows, damaged, has_more = _sound_rows(connection, query, limit)
+    found = [recording_form(row, zones) for row in rows]
+    damaged += _add_what_changes(connection, rows, found)
+    last = rows[-1] if has_more else None
     cursor = None if last is None else Cursor(last["event_timestamp"], last["id"]).text()
-    return Page(found, cursor)
+    return Page(found, cursor, damaged)
 
 
-def _add_what_changes(connection: Connection, found: list[Form]) -> None:
-    """Add to each row of a page what is no fact of the instrument: samples there, review."""
-    numbers = [row["id"] for row in found]
-    w, v = waveforms.c, schema.reviews.c
-    contents: dict[int, list[str]] = {number: [] for number in numbers}
-    downloaded = (
-        select(w.recording_id, w.content_hash).where(w.recording_id.in_(numbers)).order_by(w.id)
-    )
-    for number, content_hash in connection.execute(downloaded):
-        contents[number].append(bytes(content_hash).hex())
+def _sound_rows(
+    connection: Connection, query: Select[Any], limit: int
+) -> tuple[list[RowMapping], list[str], bool]:
+    """Return up to ``limit`` rows that are sound, the damage met before, whether more follow."""
+    rows: list[RowMapping] = []
+    damaged: list[str] = []
+    skipped = 0
+    while True:
+        wanted = limit + 1 - len(rows)
+        met = list(read_rows(connection, recordings, query.offset(skipped).limit(wanted)))
+        for (number,), row in met:
+            if row is None or not is_sound("recordings", row):
+                damaged.append(_damage(number, row))
+            elif len(rows) == limit:
+                return rows, damaged, True
+            else:
+                rows.append(row)
+        skipped += len(met)
+        if len(met) < wanted:
+            return rows, damaged, False
+
+
+def _add_what_changes(
+    connection: Connection, rows: Sequence[RowMapping], found: list[Form]
+) -> list[str]:
+    """
+    Add to each row of a page what is no fact of the instrument: samples there, review.
+
+    Returns the damage that was met in what is added.
+    """
+    v = schema.reviews.c
+    numbers = [row["id"] for row in rows]
+    names = {row["id"]: row["public_id"] for row in rows}
+    contents, damaged = _contents(connection, names)
     latest: dict[int, Form] = {}
     said = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
-    for one in connection.execute(said).mappings():
-        latest[one["recording_id"]] = _review_form(one)
-    unproven_ones = set(
-        connection.execute(
-            select(unproven.c.recording_id).where(unproven.c.recording_id.in_(numbers))
-        ).scalars()
+    for (number,), one in read_rows(connection, schema.reviews, said):
+        if one is None or one["recording_id"] not in names:
+            damaged.append(f"review number {number} of a recording of this page cannot be read")
+        else:
+            latest[one["recording_id"]] = _review_form(one)
+    marked = _unproven_among(connection, names)
+    archived, unread = decodings.states(connection, names, contents)
+    for number, form in zip(numbers, found, strict=True):
+        form["epoch_proven"] = number not in marked
+        form["archived"] = archived[number]
+        form["waveforms"] = len(contents[number])
+        form["contents"] = contents[number]
+        form["review"] = latest.get(number)
+    return damaged + unread
+
+
+def _contents(
+    connection: Connection, names: Mapping[int, str]
+) -> tuple[dict[int, list[str]], list[str]]:
+    """Return the contents of some recordings' waveforms, hex, and what is damaged among them."""
+    w = waveforms.c
+    contents: dict[int, list[str]] = {number: [] for number in names}
+    damaged: list[str] = []
+    downloaded = (
+        select(*(c for c in w if c.name not in ("counts", "image")))
+        .where(w.recording_id.in_(list(names)))
+        .order_by(w.id)
     )
-    archived = decodings.states(connection, numbers)
-    for row in found:
-        row["epoch_proven"] = row["id"] not in unproven_ones
-        row["archived"] = archived[row["id"]]
-        row["waveforms"] = len(contents[row["id"]])
-        row["contents"] = contents[row["id"]]
-        row["review"] = latest.get(row["id"])
+    for (number,), row in read_rows(connection, waveforms, downloaded):
+        name = None if row is None else names.get(row["recording_id"])
+        if row is None or name is None:
+            damaged.append(f"waveform number {number}: its row cannot be read")
+        elif not is_sound("recording_waveforms", row, recording=name):
+            damaged.append(
+                f"recording {short(name)}: the facts of its samples are not what their hash says"
+            )
+        else:
+            contents[row["recording_id"]].append(bytes(row["content_hash"]).hex())
+    return contents, damaged
+
+
+def archived(connection: Connection, number: int) -> Form:
+    """Return what is here of a recording: record, image, samples; errors of ``event``."""
+    names = {number: str(_recording_row(connection, number)["public_id"])}
+    told, _ = decodings.states(connection, names, _contents(connection, names)[0])
+    return told[number]
+
+
+def _unproven_among(connection: Connection, names: Mapping[int, str]) -> set[int]:
+    """
+    Return which of some recordings no proven walk has met.
+
+    Where a mark is damaged nobody knows whose it was: then none of them counts as proven.
+    """
+    r = recordings.c
+    marks = select(unproven, r.public_id).outerjoin_from(unproven, recordings)
+    found = set()
+    for (number,), row in read_rows(connection, unproven, marks):
+        if row is None or not _is_sound_mark(row):
+            return set(names)
+        if number in names:
+            found.add(number)
+    return found
+
+
+def _is_sound_mark(row: RowMapping) -> bool:
+    mark = {"recording_id": row["recording_id"], "row_hash": row["row_hash"]}
+    return is_sound("unproven_recordings", mark, recording=str(row["public_id"]))
 
 
 def reviews_of(connection: Connection, recording_id: int) -> list[Form]:
@@ -544,23 +936,29 @@ def reviews_of(connection: Connection, recording_id: int) -> list[Form]:
     Raises:
         NoSuchRecordError: there is no such recording.
     """
-    event(connection, recording_id)
     v = schema.reviews
-    rows = connection.execute(
-        select(v).where(v.c.recording_id == recording_id).order_by(v.c.id.desc())
-    ).mappings()
-    return [_review_form(row) for row in rows]
+    query = select(v).where(v.c.recording_id == recording_id).order_by(v.c.id.desc())
+    return [_review_form(row) for _, row in read_rows(connection, v, query)]
 
 
 def findings(connection: Connection, limit: int = 100) -> list[Form]:
-    """Return what was noticed, the latest first."""
-    f = schema.findings
-    rows = connection.execute(select(f).order_by(f.c.id.desc()).limit(limit)).mappings()
-    names = ("id", "at", "kind", "serial", "recording_id", "detail")
-    return [{name: row[name] for name in names} for row in rows]
+    """Return what was noticed, the latest first; a damaged one is named as such."""
+    f, r = schema.findings, recordings.c
+    query = select(f).order_by(f.c.id.desc()).limit(limit)
+    found = []
+    for (number,), row in read_rows(connection, f, query):
+        if row is None or not is_sound("findings", row):
+            detail = f"finding {number}: its row is not what its hash says"
+            form = {"at": "", "kind": "damaged", "serial": "unknown", "detail": detail}
+            found.append({"id": number, **form, "recording_id": None})
+            continue
+        form = {name: row[name] for name in ("id", "at", "kind", "serial", "detail")}
+        name = connection.execute(select(r.public_id).where(r.id == row["recording_id"])).scalar()
+        found.append({**form, "recording_id": name})
+    return found
 
 
-def event_form(row: RowMapping) -> Form:
+def event_form(row: Mapping[Any, Any]) -> Form:
     """Return the form of an archived event, as ``sfm.forms`` makes it of a live one."""
     timestamp = row["event_timestamp"]
     return forms.event_form(
@@ -580,15 +978,22 @@ def event_form(row: RowMapping) -> Form:
     )
 
 
-def recording_form(row: RowMapping) -> Form:
+def recording_form(row: Mapping[Any, Any], zones: Zones) -> Form:
     """Return one recording as a form: whose, the event, when and over which route it was read."""
+    timestamp, read_at = row["event_timestamp"], row["read_at"] or None
+    instant = instant_of(
+        datetime.fromisoformat(timestamp) if timestamp else None,
+        zone_of(row["serial"], zones),
+        None if read_at is None else datetime.fromisoformat(read_at),
+    )
     return {
-        "id": row["id"],
+        "id": row["public_id"],
         "serial": row["serial"],
         **event_form(row),
-        "utc": row["utc"],
+        "utc": None if instant.at is None else utc_text(instant.at),
+        "utc_unknown": instant.unknown,
         "simulated": row["simulated"],
-        "read_at": row["read_at"],
+        "read_at": read_at,
         "route": row["route"],
     }
 
@@ -600,11 +1005,10 @@ def utc_text(at: datetime) -> str:
 
 # --- inside --------------------------------------------------------------------------------------
 
-_Identity = tuple[str, str, bytes]
 
-
-def _identity(event: Event) -> _Identity:
-    return event.key.hex(), timestamp_text(event), digest(event.record)
+def name_of(serial: str, event: Event) -> str:
+    """Return the public id that an event of a unit has in the archive."""
+    return public_id(serial, event.key.hex(), timestamp_text(event), event.record)
 
 
 def timestamp_text(event: Event) -> str:
@@ -612,25 +1016,12 @@ def timestamp_text(event: Event) -> str:
     return "" if event.timestamp_unit is None else event.timestamp_unit.isoformat()
 
 
-def _known(connection: Connection, serial: str, keys: Iterable[str]) -> dict[_Identity, int]:
-    ordered = sorted(keys)
-    found: dict[_Identity, int] = {}
-    for at in range(0, len(ordered), AT_ONCE):
-        rows = connection.execute(_KNOWN, {"of": serial, "keys": ordered[at : at + AT_ONCE]})
-        found |= {(key, at_, bytes(content)): number for number, key, at_, content in rows.all()}
-    return found
-
-
-def _row(
-    origin: Origin, serial: str, event: Event, zones: Mapping[str, ZoneInfo]
-) -> dict[str, Any]:
+def _row(origin: Origin, serial: str, event: Event) -> dict[str, Any]:
     peaks = forms.event_form(event)["peaks"]
-    zone = zones.get(serial, zones.get(ANY_ZONE))
-    return {
+    row = {
         "serial": serial,
         "waveform_key": event.key.hex(),
         "event_timestamp": timestamp_text(event),
-        "utc": _instant(event.timestamp_unit, zone),
         "content_hash": digest(event.record),
         "record": event.record,
         "slot": event.index,
@@ -644,59 +1035,50 @@ def _row(
         "epoch": origin.epoch,
         "route": origin.conn_key,
         "read_at": origin.read_at_text,
+        "public_id": name_of(serial, event),
     }
+    return with_hash("recordings", row)
 
 
-def _instant(unit_time: datetime | None, zone: ZoneInfo | None) -> str | None:
-    """
-    Return the instant of a unit's time in its site's zone; ``None`` where that is not one instant.
-
-    An hour that the zone had twice, or never, tells of no instant.
-    """
-    if unit_time is None or zone is None:
-        return None
-    early, late = (unit_time.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if early.utcoffset() != late.utcoffset():
-        return None
-    try:
-        return utc_text(early)
-    except OverflowError:  # a clock at the edge of the calendar
-        return None
-
-
-def _tell_of_twins(
-    connection: Connection,
-    origin: Origin,
-    new: Mapping[_Identity, Event],
-    now: Mapping[_Identity, int],
+def _report_twins(
+    connection: Connection, origin: Origin, serial: str, new: Mapping[str, Event]
 ) -> None:
-    """Write down each new content under a stamp that has another; an unknown time is no stamp."""
-    first: dict[tuple[str, str], int] = {}
-    for (key, at, _), number in now.items():
-        first[key, at] = min(number, first.get((key, at), number))
-    for key, at, content in new:
-        number = now[key, at, content]
-        if at and number != first[key, at]:
+    """Write down each new record under a stamp that has another; an unknown time is no stamp."""
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    numbers: dict[str, int] = {}
+    keys = sorted({event.key.hex() for event in new.values()})
+    for at in range(0, len(keys), AT_ONCE):
+        of = {"of": serial, "keys": keys[at : at + AT_ONCE]}
+        for (number,), row in read_rows(connection, recordings, _OF_KEYS, of):
+            if row is None:
+                continue
+            numbers[row["public_id"]] = number
+            stamp = (row["waveform_key"], row["event_timestamp"])
+            first[stamp] = min((number, row["public_id"]), first.get(stamp, (number, "~")))
+    for name, event in new.items():
+        key, at_text = event.key.hex(), timestamp_text(event)
+        if at_text and name in numbers and first[key, at_text][1] != name:
             detail = (
-                f"{key} of {at}: the record read now differs from the one before; both are kept"
+                f"{key} of {at_text}: the record read now differs from the one before; "
+                "both are kept"
             )
-            note(connection, origin.read_at, "other_content", origin.serial, number, detail)
+            note(connection, origin.read_at, "other_content", serial, numbers[name], detail)
 
 
-def _device_form(connection: Connection, row: RowMapping) -> Form:
-    r = recordings.c
-    last = connection.execute(
-        select(r.simulated, r.read_at, r.route).where(r.id == row["last_id"])
-    ).one()
-    # Names of ours: those of the row are no plain texts, and JSON takes no others.
-    told = {n: row[n] for n in ("serial", "recordings", "first_timestamp", "last_timestamp")}
+def _device_form(counted: Mapping[Any, Any], last: Mapping[Any, Any]) -> Form:
+    # Names of ours: those of a row are no plain texts, and JSON takes no others.
+    names = ("serial", "recordings", "first_timestamp", "last_timestamp")
     return {
-        **told,
-        "simulated": last.simulated,
-        "last_read_at": last.read_at,
-        "last_route": last.route,
+        **{name: counted[name] for name in names},
+        "simulated": last["simulated"],
+        "last_read_at": last["read_at"] or None,
+        "last_route": last["route"],
     }
 
 
-def _review_form(row: RowMapping) -> Form:
+def _review_form(row: RowMapping | None) -> Form:
+    """Return a review; of one that is not what its hash says, that alone."""
+    if row is None or not is_sound("reviews", row):
+        note = "this review is damaged: its row is not what its hash says; a backup may have it"
+        return {"at": "", "reviewer": "unknown", "false_trigger": None, "note": note}
     return {name: row[name] for name in ("at", "reviewer", "false_trigger", "note")}

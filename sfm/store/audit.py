@@ -37,6 +37,7 @@ from sqlalchemy.types import NullType
 from sfm.forms import Form
 from sfm.store import schema
 from sfm.store.archive import utc_text
+from sfm.store.row_hashes import read_rows
 from sfm.store.samples_at_rest import digest
 
 table = schema.audit
@@ -131,7 +132,10 @@ def latest(connection: Connection, limit: int, before: int | None = None) -> lis
     query = select(table).order_by(table.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(table.c.number < before)
-    return [_form(row) for row in connection.execute(query).mappings()]
+    found = []
+    for (number,), row in read_rows(connection, table, query):
+        found.append(_form(_unreadable(number) if row is None else row))
+    return found
 
 
 def verify(connection: Connection, expect: tuple[int, bytes] | None = None) -> AuditVerdict:
@@ -172,7 +176,7 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def hash_of(row: Mapping[str, Any] | RowMapping, previous: bytes) -> bytes:
+def hash_of(row: Mapping[Any, Any], previous: bytes) -> bytes:
     """Return the hash of an entry, given as its row, behind the one whose hash is ``previous``."""
     members = {
         "detail" if c.name == "detail_json" else c.name: row[c.name]
@@ -215,17 +219,35 @@ def _unexpected(found: bytes, expect: tuple[int, bytes]) -> str | None:
     )
 
 
-def _form(row: RowMapping) -> Form:
+def _form(row: Mapping[Any, Any]) -> Form:
     try:
         detail = json.loads(row["detail_json"])
-    except ValueError:
-        detail = {"unreadable": row["detail_json"]}
+    except (TypeError, ValueError):
+        detail = {"unreadable": str(row["detail_json"])}
+    if not _is_itself(row):
+        detail = {"damaged": "this entry is not what its hash says; run db check", "was": detail}
     return {
         **{str(c.name): row[c.name] for c in table.c if c.name != "detail_json"},
         "detail": detail,
         "previous_hash": bytes(row["previous_hash"]).hex(),
         "hash": bytes(row["hash"]).hex(),
     }
+
+
+def _unreadable(number: int) -> dict[str, Any]:
+    """Return what is shown for an entry whose bytes cannot be read."""
+    texts: dict[str, Any] = {c.name: "" for c in table.c}
+    none = {"of": None, "unit": None, "serial": None, "hash": b"", "previous_hash": b""}
+    known = {"number": number, "phase": "ended", "outcome": "unknown", "detail_json": "{}"}
+    return texts | none | known
+
+
+def _is_itself(row: Mapping[Any, Any]) -> bool:
+    """Whether an entry is what its own hash says; its place in the chain is ``verify``'s."""
+    try:
+        return bool(bytes(row["hash"]) == hash_of(row, bytes(row["previous_hash"])))
+    except (TypeError, ValueError):
+        return False
 
 
 def _printable(said: str) -> str:

@@ -12,13 +12,13 @@ All functions take a connection inside a transaction of ``Store``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select
 
 from minimateplus.errors import RemoteProtocolError, SampleDecodeError
 from minimateplus.model import Event
@@ -27,7 +27,10 @@ from minimateplus.wire.image import DECODER, read_image
 from sfm import forms
 from sfm.forms import Form
 from sfm.store import schema
-from sfm.store.samples_at_rest import CODEC, digest, pack
+from sfm.store.errors import DamagedRecordError, NoSuchRecordError
+from sfm.store.recording_names import public_id
+from sfm.store.row_hashes import UNREADABLE, is_sound, read_rows, with_hash
+from sfm.store.samples_at_rest import CODEC, digest, has_digest, pack
 from sfm.store.statements import insert_unless_there, json_text
 
 recordings, waveforms = schema.recordings, schema.recording_waveforms
@@ -37,6 +40,8 @@ decodings, downloads, partial = (
     schema.partial_images,
 )
 
+AT_ONCE = 500
+"""Rows fetched together where all are looked at."""
 State = Literal["decoded", "partial", "undecoded"]
 UNDECODED = "samples-undecoded"
 SUPERSEDED = "superseded"
@@ -76,6 +81,7 @@ def state_of(form: Mapping[str, Any]) -> State:
 def note_reading(
     connection: Connection,
     waveform_id: int,
+    content_hash: bytes,
     form: Mapping[str, Any],
     at: str,
     *,
@@ -87,6 +93,7 @@ def note_reading(
     Args:
         connection: inside a transaction.
         waveform_id: whose.
+        content_hash: of the image.
         form: facts, as ``forms.as_fact`` makes them.
         at: when, as in the tables.
         counts: its samples; ``None``: those that the waveform was entered with.
@@ -104,10 +111,13 @@ def note_reading(
         "counts": None if counts is None else pack(counts),
         "counts_hash": None if counts is None else digest(counts),
     }
-    connection.execute(insert(decodings), [row])
+    hashed = with_hash("recording_decodings", row, image=content_hash.hex())
+    connection.execute(insert(decodings), [hashed])
 
 
-def note_download(connection: Connection, waveform_id: int, route: str, read_at: str) -> None:
+def note_download(
+    connection: Connection, waveform_id: int, content_hash: bytes, route: str, read_at: str
+) -> None:
     """Note that a download brought the bytes of an image that is here already; once for each."""
     first = connection.execute(
         select(waveforms.c.read_at).where(waveforms.c.id == waveform_id)
@@ -115,7 +125,22 @@ def note_download(connection: Connection, waveform_id: int, route: str, read_at:
     if read_at == first:
         return  # the same download, written again
     row = {"waveform_id": waveform_id, "read_at": read_at, "route": route}
-    connection.execute(insert_unless_there(connection, downloads), [row])
+    # One of the same instant that is damaged says nothing: this one takes its place.
+    for (number,), held in read_rows(
+        connection,
+        downloads,
+        select(downloads).where(
+            downloads.c.waveform_id == waveform_id, downloads.c.read_at == read_at
+        ),
+    ):
+        if held is None or not _is_sound_download(held, content_hash):
+            connection.execute(delete(downloads).where(downloads.c.id == number))
+    hashed = with_hash("recording_downloads", row, image=content_hash.hex())
+    connection.execute(insert_unless_there(connection, downloads), [hashed])
+
+
+def _is_sound_download(row: RowMapping, content_hash: bytes) -> bool:
+    return is_sound("recording_downloads", row, image=content_hash.hex())
 
 
 def change_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
@@ -133,60 +158,118 @@ def change_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> str |
 # --- out -----------------------------------------------------------------------------------------
 
 
-def latest(connection: Connection, waveform_id: int) -> RowMapping | None:
-    """Return the reading of an image that counts; ``None``: it was entered before readings were."""
-    return (
-        connection.execute(
-            select(decodings)
-            .where(decodings.c.waveform_id == waveform_id)
-            .order_by(decodings.c.id.desc())
-            .limit(1)
-        )
-        .mappings()
-        .first()
+def latest(
+    connection: Connection, waveform_id: int, content_hash: bytes, what: str
+) -> RowMapping | None:
+    """
+    Return the reading of an image that counts; ``None``: it was entered before readings were.
+
+    Raises:
+        DamagedRecordError: it is not what its hash says; an earlier one is no substitute.
+    """
+    query = (
+        select(decodings)
+        .where(decodings.c.waveform_id == waveform_id)
+        .order_by(decodings.c.id.desc())
+        .limit(1)
     )
+    for _, row in read_rows(connection, decodings, query):
+        if row is None or not is_sound("recording_decodings", row, image=content_hash.hex()):
+            raise DamagedRecordError(
+                f"{what}: the last reading of its image is not what its hash says; stop the relay "
+                "and run: seismo-relay archive decode"
+            )
+        return row
+    return None
 
 
-def states(connection: Connection, numbers: Collection[int]) -> dict[int, Form]:
-    """Return of each recording what the archive has, as it is told: record, image, samples."""
+def states(
+    connection: Connection, names: Mapping[int, str], contents: Mapping[int, Sequence[str]]
+) -> tuple[dict[int, Form], list[str]]:
+    """
+    Return of each recording what the archive has (record, image, samples), and what is damaged.
+
+    Args:
+        connection: inside a transaction.
+        names: public ids of the recordings, by their numbers.
+        contents: of each, the contents whose rows are sound, hex.
+    """
     told: dict[int, Form] = {
-        number: {"record": True, "image": "none", "samples": None} for number in numbers
+        number: {"record": True, "image": "none", "samples": None} for number in names
     }
-    wanted = list(told)
-    parts = connection.execute(
-        select(partial.c.recording_id, partial.c.size_bytes, func.length(partial.c.data))
-        .where(partial.c.recording_id.in_(wanted))
+    damaged = []
+    parts = (
+        select(
+            *(c for c in partial.c if c.name != "data"),
+            func.length(partial.c.data).label("length"),
+        )
+        .where(partial.c.recording_id.in_(list(names)))
         .order_by(func.length(partial.c.data))
     )
-    for number, size_bytes, length in parts:
-        told[number]["image"] = f"first {length} of {size_bytes} bytes"
+    for (number,), row in read_rows(connection, partial, parts):
+        held = {} if row is None else {k: v for k, v in row.items() if k != "length"}
+        if row is None or row["recording_id"] not in names or not is_sound("partial_images", held):
+            damaged.append(f"beginning of an image, number {number}: it is damaged")
+            continue
+        text = f"first {row['length']} of {row['size_bytes']} bytes"
+        told[row["recording_id"]]["image"] = text
     newest = (
         select(decodings.c.waveform_id, func.max(decodings.c.id).label("id"))
         .group_by(decodings.c.waveform_id)
         .subquery()
     )
-    rows = connection.execute(
-        select(waveforms.c.recording_id, decodings.c.state)
+    d = decodings.c
+    rows = (
+        select(
+            waveforms.c.id,
+            waveforms.c.recording_id.label("of"),
+            waveforms.c.content_hash.label("image"),
+            d.id.label("reading_id"),
+            *(c for c in d if c.name not in ("id", "counts")),
+        )
         .select_from(waveforms)
         .outerjoin(newest, newest.c.waveform_id == waveforms.c.id)
-        .outerjoin(decodings, decodings.c.id == newest.c.id)
-        .where(waveforms.c.recording_id.in_(wanted))
+        .outerjoin(decodings, d.id == newest.c.id)
+        .where(waveforms.c.recording_id.in_(list(names)))
         .order_by(waveforms.c.id.desc())  # the first content read is the one that is served
     )
-    for number, state in rows:
-        told[number] |= {"image": "whole", "samples": state or "partial"}
-    return told
+    for (number,), row in read_rows(connection, waveforms, rows):
+        if row is None:
+            damaged.append(f"waveform number {number}: what was read of its image is damaged")
+            continue
+        of, image = row["of"], bytes(row["image"]).hex()
+        if image not in contents.get(of, ()):
+            continue  # the row of the waveform is damaged, and was named as such
+        if row["reading_id"] is None:
+            told[of] |= {"image": "whole", "samples": "partial"}
+        elif is_sound("recording_decodings", _reading_of(row), image=image):
+            told[of] |= {"image": "whole", "samples": row["state"]}
+        else:
+            damaged.append(
+                f"recording {names[of][:12]}: the last reading of its image is not what its hash "
+                "says; stop the relay and run: seismo-relay archive decode"
+            )
+    return told, damaged
 
 
-def erase_check(connection: Connection, wanted: Mapping[int, int | None]) -> EraseCheck:
+def _reading_of(joined: RowMapping) -> dict[str, Any]:
+    return {c.name: joined[c.name] for c in decodings.c if c.name not in ("id", "counts")}
+
+
+def is_sound_partial(row: RowMapping) -> bool:
+    """Whether the beginning of an image is what its hashes say."""
+    return is_sound("partial_images", row) and has_digest(row["data"], row["data_hash"])
+
+
+def erase_check(connection: Connection, wanted: Mapping[int, str | None]) -> EraseCheck:
     """
     Return what would be lost if some events were erased.
 
     Args:
         connection: inside a transaction.
-        wanted: of each event's index its recording; ``None``: it has none.
+        wanted: of each event's index the public id of its recording; ``None``: it has none.
     """
-    found = {index: _archived(connection, number) for index, number in wanted.items()}
+    found = {index: _archived(connection, name) for index, name in wanted.items()}
     return EraseCheck(
         unarchived=[index for index, it in found.items() if not it.is_counted],
         contradicted=[index for index, it in found.items() if it.is_contradicted],
@@ -197,44 +280,44 @@ def erase_check_of_events(
     connection: Connection, serial: str, events: Sequence[Event]
 ) -> EraseCheck:
     """Return the same of events as a unit gives them, each with its record."""
-    r = recordings.c
-    wanted: dict[int, int | None] = {}
+    wanted: dict[int, str | None] = {}
     for event in events:
         at = "" if event.timestamp_unit is None else event.timestamp_unit.isoformat()
-        wanted[event.index] = connection.execute(
-            select(r.id).where(
-                r.serial == serial,
-                r.waveform_key == event.key.hex(),
-                r.event_timestamp == at,
-                r.content_hash == digest(event.record),
-            )
-        ).scalar()
+        wanted[event.index] = public_id(serial, event.key.hex(), at, event.record)
     return erase_check(connection, wanted)
 
 
-def _archived(connection: Connection, number: int | None) -> Archived:
+def _archived(connection: Connection, name: str | None) -> Archived:
+    """Return what the archive has of a recording, in rows that are what their hashes say."""
     nothing = Archived(is_counted=False, is_contradicted=False)
-    record = connection.execute(
-        select(recordings.c.record, recordings.c.content_hash).where(recordings.c.id == number)
-    ).first()
-    if record is None or digest(bytes(record.record)) != bytes(record.content_hash):
+    r, w = recordings.c, waveforms.c
+    found = None
+    query = select(recordings).where(r.public_id == name)
+    for _, row in read_rows(connection, recordings, query):
+        if row is not None and row["public_id"] == name and is_sound("recordings", row):
+            found = row
+    if found is None or not has_digest(found["record"], found["content_hash"]):
         return nothing
-    images = connection.execute(
-        select(waveforms.c.id, waveforms.c.image, waveforms.c.content_hash).where(
-            waveforms.c.recording_id == number
-        )
-    ).all()
+    images = select(*(c for c in w if c.name != "counts")).where(w.recording_id == found["id"])
     is_contradicted = False
-    for row in images:
-        image = bytes(row.image)
-        reading = latest(connection, row.id)
-        if digest(image) != bytes(row.content_hash) or not is_whole(image) or reading is None:
+    for (number,), row in read_rows(connection, waveforms, images):
+        if row is None or not is_sound("recording_waveforms", row, recording=str(name)):
+            continue
+        if not has_digest(row["image"], row["content_hash"]) or not is_whole(bytes(row["image"])):
+            continue
+        content_hash = bytes(row["content_hash"])
+        try:
+            reading = latest(connection, number, content_hash, "")
+        except DamagedRecordError:
+            continue
+        if reading is None:
             continue
         if not reading["contradicted"]:
             return Archived(is_counted=True, is_contradicted=False)
-        again = select(func.count()).where(downloads.c.waveform_id == row.id)
-        if connection.execute(again).scalar_one():
-            return Archived(is_counted=True, is_contradicted=True)
+        again = select(downloads).where(downloads.c.waveform_id == number)
+        for _, one in read_rows(connection, downloads, again):
+            if one is not None and _is_sound_download(one, content_hash):
+                return Archived(is_counted=True, is_contradicted=True)
         is_contradicted = True
     return Archived(is_counted=False, is_contradicted=is_contradicted)
 
@@ -251,8 +334,15 @@ def is_whole(image: bytes) -> bool:
 # --- reading again -------------------------------------------------------------------------------
 
 
-def outdated(connection: Connection, limit: int) -> list[int]:
-    """Return images whose latest reading is of an older decoder, the first entered first."""
+def outdated(connection: Connection, limit: int, after: int = 0) -> list[int]:
+    """
+    Return images whose latest reading is of an older decoder, the first entered first.
+
+    Args:
+        connection: inside a transaction.
+        limit: at most so many.
+        after: only those with greater numbers.
+    """
     read = (
         select(decodings.c.waveform_id, func.max(decodings.c.decoder).label("decoder"))
         .group_by(decodings.c.waveform_id)
@@ -261,44 +351,87 @@ def outdated(connection: Connection, limit: int) -> list[int]:
     query = (
         select(waveforms.c.id)
         .outerjoin(read, read.c.waveform_id == waveforms.c.id)
-        .where(func.coalesce(read.c.decoder, 0) < DECODER)
+        .where(func.coalesce(read.c.decoder, 0) < DECODER, waveforms.c.id > after)
         .order_by(waveforms.c.id)
         .limit(limit)
     )
     return list(connection.execute(query).scalars())
 
 
-def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form:
-    """Read an image with the present decoder; enter and return what changed."""
+def drop_damaged(connection: Connection, at: datetime) -> None:
+    """Remove readings that are damaged, so that ``outdated`` names their images."""
     # Here, not above: the archive knows this module.
     from sfm.store import archive
 
-    row = connection.execute(
-        select(waveforms.c.image, waveforms.c.facts_json, waveforms.c.content_hash, recordings)
-        .join(recordings)
-        .where(waveforms.c.id == waveform_id)
-    ).first()
-    assert row is not None
-    before = latest(connection, waveform_id)
-    facts_before = orjson.loads(row.facts_json if before is None else before["facts_json"])
+    d, last = decodings.c, 0
+    columns = [c for c in d if c.name != "counts"]
+    query = select(*columns, waveforms.c.content_hash.label("image")).outerjoin_from(
+        decodings, waveforms
+    )
+    while True:
+        some = query.where(d.id > last).order_by(d.id).limit(AT_ONCE)
+        found = list(read_rows(connection, decodings, some))
+        for (number,), row in found:
+            last = number
+            if row is not None and isinstance(row["image"], bytes | memoryview):
+                image = bytes(row["image"]).hex()
+                if is_sound("recording_decodings", _reading_of(row), image=image):
+                    continue
+            of = select(d.waveform_id).where(d.id == number)
+            try:
+                waveform_id = connection.execute(of).scalar_one()
+                entered, _ = archive.entered_waveform(connection, waveform_id)
+            except (DamagedRecordError, NoSuchRecordError, *UNREADABLE):
+                continue  # nothing can be said of a reading of what is damaged itself
+            connection.execute(delete(decodings).where(d.id == number))
+            detail = f"{entered.what}: a reading of its image did not match the hash; read again"
+            archive.note(connection, at, "mended", entered.serial, entered.recording_id, detail)
+        if len(found) < AT_ONCE:
+            return
+
+
+def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form | None:
+    """
+    Read an image with the present decoder; enter and return what changed.
+
+    Returns ``None`` where its row or that of its recording is damaged: both stay as they are.
+    """
+    # Here, not above: the archive knows this module.
+    from sfm.store import archive
+
+    try:
+        entered, record = archive.entered_waveform(connection, waveform_id)
+    except (DamagedRecordError, NoSuchRecordError):
+        return None
+    try:
+        before = latest(connection, waveform_id, entered.content_hash, entered.what)
+    except DamagedRecordError:
+        before = None
+    facts_before = entered.facts if before is None else orjson.loads(before["facts_json"])
     state_before = None if before is None else before["state"]
-    event = replace(forms.event_of(archive.event_form(row._mapping)), record=bytes(row.record))
-    image = bytes(row.image)
-    setup = facts_before.get("setup") or _setup_of(connection, row.serial)
-    form = _read(event, image, setup)
-    if digest(image) != bytes(row.content_hash):
+    event = replace(forms.event_of(entered.event), record=record)
+    setup = facts_before.get("setup") or _setup_of(connection, entered.serial)
+    try:
+        form = _read(event, archive.image(connection, waveform_id), setup)
+    except DamagedRecordError:
         form = None
-    told = {"id": row.id, "serial": row.serial, "before": state_before, "change": None}
+    told = {
+        "id": entered.public_id,
+        "serial": entered.serial,
+        "before": state_before,
+        "change": None,
+    }
+    content_hash, at_text = entered.content_hash, archive.utc_text(at)
     if form is None:
         form = _kept_as_it_was(facts_before)
-        note_reading(connection, waveform_id, form, archive.utc_text(at))
+        note_reading(connection, waveform_id, content_hash, form, at_text)
         return told | {"now": state_of(form)}
     form = forms.as_fact(form)
-    note_reading(connection, waveform_id, form, archive.utc_text(at), counts=form["counts"])
+    note_reading(connection, waveform_id, content_hash, form, at_text, counts=form["counts"])
     change = change_between(facts_before, form)
     if change is not None:
         detail = f"{event.key.hex()} of {event.timestamp_unit}, read by decoder {DECODER}: {change}"
-        archive.note(connection, at, SUPERSEDED, row.serial, row.id, detail)
+        archive.note(connection, at, SUPERSEDED, entered.serial, entered.recording_id, detail)
     return told | {"now": state_of(form), "change": change}
 
 
@@ -336,14 +469,18 @@ LEGACY: Form = {
 
 def _setup_of(connection: Connection, serial: str) -> Form | None:
     """Return the setup that a unit was last seen with: it proposes scales, and proves none."""
-    d = schema.cached_devices.c
-    text = connection.execute(
-        select(d.info_json)
+    devices = schema.cached_devices
+    d = devices.c
+    query = (
+        select(devices)
         .where(d.serial == serial, d.info_json.is_not(None))
         .order_by(d.info_read_at.desc())
-        .limit(1)
-    ).scalar()
-    return None if text is None else orjson.loads(text)["setup"]
+    )
+    for _, row in read_rows(connection, devices, query):
+        if row is not None and is_sound("cached_devices", row):
+            setup: Form = orjson.loads(row["info_json"])["setup"]
+            return setup
+    return None
 
 
 # --- images that were not read to their end ------------------------------------------------------
@@ -354,7 +491,7 @@ def keep_partial(
     serial: str | None,
     conn_key: str,
     read_at: str,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[Mapping[Any, Any]],
 ) -> None:
     """
     Enter what was received of images under way, since their epoch ends.
@@ -368,9 +505,9 @@ def keep_partial(
     """
     begun: dict[tuple[str, str], bytearray] = {}
     for row in rows:
-        image = begun.setdefault((row.waveform_key, row.event_timestamp), bytearray())
-        if row.start == len(image):
-            image += row.data
+        image = begun.setdefault((row["waveform_key"], row["event_timestamp"]), bytearray())
+        if row["start"] == len(image):
+            image += row["data"]
     for (key, at), image in begun.items():
         data = bytes(image)
         if not serial or not data:
@@ -392,7 +529,13 @@ def keep_partial(
             "route": conn_key,
             "read_at": read_at,
         }
-        connection.execute(insert_unless_there(connection, partial), [entry])
+        same = [partial.c[n] == entry[n] for n in ("serial", "waveform_key", "event_timestamp")]
+        query = select(partial).where(*same, partial.c.data_hash == entry["data_hash"])
+        for (number,), held in read_rows(connection, partial, query):
+            if held is None or not is_sound_partial(held):
+                connection.execute(delete(partial).where(partial.c.id == number))
+        hashed = with_hash("partial_images", entry)
+        connection.execute(insert_unless_there(connection, partial), [hashed])
 
 
 def _size_of(data: bytes) -> int | None:

@@ -3,8 +3,8 @@ Opening the database: which driver, which pragmas, which connection may write.
 
 SQLite before 3.51.3 can corrupt a WAL file when two connections checkpoint at once. So a build
 without the fault is taken where there is one (``pysqlite3``); and in any case exactly one
-connection of one process writes and checkpoints: a lock file keeps a second relay out, and reading
-connections are set never to checkpoint.
+connection of one process writes and checkpoints: a lock on the file keeps a second relay out, and
+reading connections are set never to checkpoint.
 
 ``synchronous=FULL``: with WAL, NORMAL keeps a database sound but may lose the last commits in a
 power cut (sqlite.org, "pragma synchronous"). Here a commit that was acknowledged must stay.
@@ -20,13 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import filelock
 import platformdirs
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from sfm.store.errors import StoreInUseError, StoreLostError, told_as_store_errors
+from sfm.store.database_file import DatabaseFile
+from sfm.store.errors import StoreLostError, told_as_store_errors
 
 try:
     import pysqlite3 as _sqlite
@@ -86,7 +86,7 @@ class Engines:
 
     Raises:
         StoreInUseError: another relay has the file.
-        StoreLostError: the file's folder cannot be made or locked.
+        StoreLostError: the file's folder cannot be made, or the file not be opened.
     """
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
@@ -95,7 +95,7 @@ class Engines:
         self.path = Path(url.database) if self.is_sqlite and url.database else None
         if self.path is not None and str(self.path) == ":memory:":
             self.path = None
-        self._lock: filelock.BaseFileLock | None = None
+        self._file: DatabaseFile | None = None
         self.writing: Engine
         self.reading: Engine
         if not self.is_sqlite:
@@ -110,7 +110,7 @@ class Engines:
             self.writing = self.reading = self._sqlite(StaticPool, is_writer=True)
             return
         if not read_only:
-            self._take_file(self.path)
+            self._file = DatabaseFile(self.path)
         options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_S}
         self.reading = self._sqlite(
             QueuePool, is_writer=False, pool_size=4, max_overflow=4, pool_timeout=BUSY_S
@@ -125,51 +125,80 @@ class Engines:
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
+        """Close every connection, and let others have the file."""
+        self._disconnect()
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this is a file that is being made, and has not come to its name yet."""
+        return self._file is not None and self._file.is_new
+
+    def publish(self) -> None:
+        """
+        Give a new file its own name.
+
+        Raises:
+            StoreInUseError: another relay made one there meanwhile.
+            StoreLostError: it cannot be put there.
+        """
+        if self._file is not None and self._file.is_new:
+            self._disconnect()
+            self._file.publish()
+
+    def check(self) -> None:
+        """
+        Return if what is written now is in the file that the path names.
+
+        Raises:
+            StoreReplacedError: that file was removed, renamed or replaced.
+        """
+        if self._file is not None:
+            self._file.check()
+
+    def _disconnect(self) -> None:
         """Close every connection; the writing one last, since it checkpoints."""
         self.reading.dispose()
         self.writing.dispose()
-        if self._lock is not None:
-            self._lock.release()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that is durable when the block has ended."""
+        """
+        One transaction that is durable when the block has ended.
+
+        Raises:
+            StoreReplacedError: the file is not under its name, before or after it was written.
+        """
+        self.check()
         with told_as_store_errors(self.where), self.writing.begin() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
             yield connection
+        self.check()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent look."""
+        """One consistent look; raises ``StoreReplacedError`` as ``write`` does."""
+        self.check()
         with told_as_store_errors(self.where), self.reading.begin() as connection:
             yield connection
-
-    def _take_file(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = filelock.FileLock(f"{path}.lock", mode=0o600)
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise StoreInUseError(
-                f"{path} is in use by another relay; ask through that one, stop it, or set "
-                "SFM_DATABASE_URL to another file or to PostgreSQL"
-            ) from None
-        except OSError as error:
-            raise StoreLostError(f"{path}: {error.strerror or error}; check its folder") from error
 
     def _sqlite(self, pool: Any, *, is_writer: bool, **options: Any) -> Engine:
         def connect() -> Any:
             if self.path is None:
                 return _tuned(SQLITE.connect(":memory:", check_same_thread=False), is_writer)
-            if is_writer and not self.path.exists():
-                # Records are nobody else's to read until somebody says so.
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            mode = "rw" if is_writer or os.access(self.path, os.W_OK) else "ro"
-            target = f"file:{quoted(self.path)}?mode={mode}"
-            return _tuned(
-                SQLITE.connect(target, uri=True, timeout=BUSY_S, check_same_thread=False), is_writer
-            )
+            path = self.path if self._file is None else self._file.location
+            mode = "rw" if is_writer or os.access(path, os.W_OK) else "ro"
+            target = f"file:{quoted(path)}?mode={mode}"
+            connection = SQLITE.connect(target, uri=True, timeout=BUSY_S, check_same_thread=False)
+            try:
+                tuned = _tuned(connection, is_writer)
+                self.check()  # it was opened by its name, which may be another file's by now
+            except BaseException:
+                connection.close()
+                raise
+            return tuned
 
         engine = create_engine(
             "sqlite://", module=SQLITE, creator=connect, poolclass=pool, **options

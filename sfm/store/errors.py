@@ -8,12 +8,15 @@ StoreError
 ├── StoreFullError     no room; free some
 ├── StoreDamagedError  the file is no sound database; restore a backup
 ├── StoreLostError     it cannot be opened or reached, or reading and writing failed
+│   └── StoreReplacedError  the file was removed, renamed or replaced under the relay
 ├── NoSerialError      a record without a serial number; refused, not filed under a placeholder
 ├── NoSuchRecordError  the archive has no such record
+├── AmbiguousIdError   several recordings' ids begin with the letters given
 ├── NoSuchTokenError   no token of that name or number that is not revoked yet
 ├── TokenNameTakenError another token that is not revoked has that name
 ├── BadCursorError     a cursor that this archive did not give
 ├── OwnToolsError      PostgreSQL does this by a program of its own; the message names it
+├── DamagedMirrorError what was held of a unit is not what its hash says; the unit is read again
 └── DamagedRecordError stored bytes are not what their hash says
 """
 
@@ -68,6 +71,12 @@ class StoreLostError(StoreError):
     kind = "lost"
 
 
+class StoreReplacedError(StoreLostError):
+    """The database file was removed, renamed or replaced while it was open."""
+
+    kind = "replaced"
+
+
 class NoSerialError(StoreError):
     """A record that says of no unit where it is from."""
 
@@ -78,6 +87,12 @@ class NoSuchRecordError(StoreError):
     """The archive has no such record."""
 
     kind = "no-such-record"
+
+
+class AmbiguousIdError(StoreError):
+    """The ids of several recordings begin with the letters given."""
+
+    kind = "ambiguous-id"
 
 
 class NoSuchTokenError(StoreError):
@@ -109,7 +124,7 @@ class UndecodedSamplesError(StoreError):
 
     kind = "samples-undecoded"
 
-    def __init__(self, message: str, recording_id: int | None = None) -> None:
+    def __init__(self, message: str, recording_id: str | None = None) -> None:
         super().__init__(message)
         self.recording_id = recording_id
 
@@ -118,6 +133,12 @@ class DamagedRecordError(StoreError):
     """The bytes of a stored record are not what its hash says."""
 
     kind = "damaged-record"
+
+
+class DamagedMirrorError(StoreError):
+    """A row of what the database holds of a unit is not what its hash says."""
+
+    kind = "damaged-mirror"
 
 
 _BY_SQLITE_NAME = {
@@ -138,6 +159,7 @@ _BY_TEXT = (
     ("deadlock detected", StoreBusyError),
     ("malformed", StoreDamagedError),
     ("not a database", StoreDamagedError),
+    ("could not decode to utf-8", StoreDamagedError),
 )
 """Where a driver gives no name: PostgreSQL's words, and those of older SQLite modules."""
 
@@ -155,6 +177,9 @@ def told_as_store_errors(where: str) -> Iterator[None]:
         if isinstance(error, sqlalchemy.exc.ProgrammingError | sqlalchemy.exc.IntegrityError):
             raise
         raise _kind_of(error.orig)(f"{where}: {error.orig}") from error
+    except UnicodeDecodeError as error:
+        # SQLite names what it stumbles over, and the driver cannot read the damaged name.
+        raise StoreDamagedError(f"{where}: its schema is damaged; restore a backup") from error
     except sqlalchemy.exc.TimeoutError as error:
         raise StoreBusyError(f"{where}: no connection to be had: {error}") from error
     except OSError as error:

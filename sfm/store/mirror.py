@@ -11,17 +11,31 @@ gives it back. Three things it does by itself, inside the transaction that write
   somebody else wrote since (another relay, or an earlier life that this one never heard of),
   nothing is written, and the writer learns which epoch it must begin beyond.
 
-Dropping the mirror never drops a recording.
+A row that is not what its hash says proves nothing: everything of the device is dropped with its
+epoch, a finding says so, and the unit is read again. Of a damaged waveform's row that row alone is
+passed over. Dropping the mirror never drops a recording.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.model import Event, MemoryProbe, Peaks
@@ -32,6 +46,15 @@ from sfm.identity import Stamp, stamp_of, stamps_conflict
 from sfm.store import archive, decodings, schema
 from sfm.store.archive import Origin, Samples
 from sfm.store.decodings import EraseCheck
+from sfm.store.errors import DamagedMirrorError, DamagedRecordError
+from sfm.store.row_hashes import (
+    UNREADABLE,
+    is_sound,
+    raise_unless_unreadable,
+    read_rows,
+    row_hash,
+    with_hash,
+)
 from sfm.store.statements import insert_unless_there, json_text
 from sfm.walk import Walk
 
@@ -40,11 +63,17 @@ waveforms, chunks = schema.cached_waveforms, schema.download_chunks
 walks, walked_events = schema.walks, schema.walked_events
 unproven, volatile = schema.unproven_recordings, schema.volatile_record_bytes
 
+OF_A_DEVICE = (events, waveforms, chunks, walked_events, walks, devices)
+"""Tables whose rows are of one device each."""
+BEYOND_ANY_VERSION = 2**32
+"""Added to a damaged version, so that no writer that knew the true one passes the fence."""
+
 # Said at every new event, so put together once.
-_DEVICE = select(devices).where(devices.c.conn_key == bindparam("of")).with_for_update()
+_DEVICE = select(devices).where(devices.c.conn_key == bindparam("of"))
+_DEVICE_LOCKED = _DEVICE.with_for_update()
 _SET = update(devices).where(devices.c.conn_key == bindparam("of"))
 _SLOTS = {
-    table: select(table.c["index"], table.c.waveform_key, table.c.event_timestamp)
+    table: select(table.c.conn_key, table.c["index"], table.c.waveform_key, table.c.event_timestamp)
     .where(table.c.conn_key == bindparam("of"))
     .order_by(table.c["index"])
     for table in (events, waveforms)
@@ -63,7 +92,7 @@ class Fenced:
 class Noted:
     """When something was read, as far as it can be known after a restart."""
 
-    read_at: str
+    read_at: str | None
     began_mono: float | None
     boot_id: str | None
 
@@ -99,61 +128,90 @@ class RecalledWaveform:
 
 
 def recall(connection: Connection, conn_key: str) -> Recalled | None:
-    """Return what is held of a device; ``None`` when nothing was ever written of it."""
-    row = connection.execute(select(devices).where(devices.c.conn_key == conn_key)).first()
+    """
+    Return what is held of a device; ``None`` when nothing was ever written of it.
+
+    Raises:
+        DamagedMirrorError: a row of it is not what its hash says; see ``drop_damaged``.
+    """
+    row = _device(connection, conn_key)
     if row is None:
         return None
-    probe = None if row.probe_json is None else _probe_of(orjson.loads(row.probe_json))
+    probe = None if row["probe_json"] is None else _probe_of(orjson.loads(row["probe_json"]))
     held: list[Form] | None = None
-    if row.list_count is not None:
-        texts = connection.execute(
-            select(events.c.event_json)
-            .where(events.c.conn_key == conn_key)
-            .order_by(events.c.index)
-        ).scalars()
-        held = [orjson.loads(text) for text in texts]
-        if [event["index"] for event in held] != list(range(row.list_count)):
-            held = None  # not whole: as good as none
+    if row["list_count"] is not None:
+        listed = [orjson.loads(one["event_json"]) for one in _sound_events(connection, conn_key)]
+        if [event["index"] for event in listed] == list(range(row["list_count"])):
+            held = listed  # else it is not whole: as good as none
     if probe is not None and held and not probe.last_record:
         probe = _with_last_record(connection, conn_key, probe, held)
-    info = None if row.info_json is None else orjson.loads(row.info_json)
+    info = None if row["info_json"] is None else orjson.loads(row["info_json"])
     return Recalled(
-        version=row.version,
-        epoch=row.epoch,
-        epoch_reason=row.epoch_reason,
-        serial=row.serial,
-        simulated=row.simulated,
+        version=row["version"],
+        epoch=row["epoch"],
+        epoch_reason=row["epoch_reason"],
+        serial=row["serial"],
+        simulated=row["simulated"],
         info=info,
-        info_noted=_noted(row.info_read_at, row.info_began_mono, row.info_boot_id),
+        info_noted=_noted(row["info_read_at"], row["info_began_mono"], row["info_boot_id"]),
         events=held,
-        events_noted=_noted(row.list_read_at, row.list_began_mono, row.list_boot_id),
+        events_noted=_noted(row["list_read_at"], row["list_began_mono"], row["list_boot_id"]),
         probe=probe,
-        walk=_recall_walk(connection, conn_key, row.epoch, held, probe),
-        volatile_offsets=_volatile_offsets(connection, row.serial, info),
+        walk=_recall_walk(connection, conn_key, row["epoch"], held, probe),
+        volatile_offsets=_volatile_offsets(connection, row["serial"], info),
     )
+
+
+def _device(connection: Connection, conn_key: str, *, locked: bool = False) -> RowMapping | None:
+    """Return a device's row; the errors of ``recall``."""
+    query = _DEVICE_LOCKED if locked else _DEVICE
+    for _, row in read_rows(connection, devices, query, {"of": conn_key}):
+        return _sound_row(devices, conn_key, row, "its own row")
+    return None
+
+
+def _sound_events(connection: Connection, conn_key: str) -> list[RowMapping]:
+    """Return the rows of a device's list, in order; the errors of ``recall``."""
+    query = select(events).where(events.c.conn_key == conn_key).order_by(events.c.index)
+    return [
+        _sound_row(events, conn_key, row, f"event {slot} of its list")
+        for (_, slot), row in read_rows(connection, events, query)
+    ]
+
+
+def _sound_row(table: Table, conn_key: str, row: RowMapping | None, what: str) -> RowMapping:
+    if row is None or row["conn_key"] != conn_key or not is_sound(table.name, row):
+        raise DamagedMirrorError(
+            f"{conn_key}: what the database holds of this unit is not what its hash says ({what})"
+        )
+    return row
 
 
 def _with_last_record(
     connection: Connection, conn_key: str, probe: MemoryProbe, held: Sequence[Form]
 ) -> MemoryProbe:
     """Return the probe with its newest event's record, from the archive."""
-    record = connection.execute(
-        select(schema.recordings.c.record)
-        .join(events, events.c.recording_id == schema.recordings.c.id)
+    r = schema.recordings
+    query = (
+        select(r)
+        .join(events, events.c.recording_id == r.c.id)
         .where(events.c.conn_key == conn_key, events.c["index"] == len(held) - 1)
-    ).scalar()
-    if record is None:
-        return probe
-    try:
-        facts = parse_waveform_record(bytes(record))
-    except RemoteProtocolError:
-        return probe  # it proves nothing then, and the memory is walked
-    return replace(
-        probe,
-        last_peaks=facts.peaks,
-        last_project=facts.project,
-        last_record=bytes(record),
     )
+    for _, row in read_rows(connection, r, query):
+        record = None if row is None else archive.sound_record(row)
+        if record is None:
+            break
+        try:
+            facts = parse_waveform_record(record)
+        except RemoteProtocolError:
+            break
+        return replace(
+            probe,
+            last_peaks=facts.peaks,
+            last_project=facts.project,
+            last_record=record,
+        )
+    return probe  # it proves nothing then, and the memory is walked
 
 
 def _recall_walk(
@@ -163,44 +221,70 @@ def _recall_walk(
     held: Sequence[Form] | None,
     anchor: MemoryProbe | None,
 ) -> Walk | None:
-    """Return the walk that was cut, if all that it stands on is there."""
-    row = connection.execute(
-        select(walks).where(walks.c.conn_key == conn_key, walks.c.epoch == epoch)
-    ).first()
-    if row is None or (row.known and (held is None or len(held) != row.known)):
+    """
+    Return the walk that was cut, if all that it stands on is there; the errors of ``recall``.
+
+    Where a recording of it is damaged, there is no walk: read again, the recording is mended.
+    """
+    row = None
+    for _, found in read_rows(connection, walks, select(walks).where(walks.c.conn_key == conn_key)):
+        row = _sound_row(walks, conn_key, found, "a walk that was cut")
+    if row is None or row["epoch"] != epoch:
         return None
-    found = connection.execute(
-        select(walked_events.c["index"], walked_events.c.event_json, schema.recordings.c.record)
-        .join(schema.recordings, schema.recordings.c.id == walked_events.c.recording_id)
+    if row["known"] and (held is None or len(held) != row["known"]):
+        return None
+    query = (
+        select(walked_events)
         .where(walked_events.c.conn_key == conn_key)
         .order_by(walked_events.c["index"])
-    ).all()
-    if [at for at, _, _ in found] != list(range(row.known, row.known + len(found))):
+    )
+    rows = [
+        _sound_row(walked_events, conn_key, one, f"event {slot} of a walk that was cut")
+        for (_, slot), one in read_rows(connection, walked_events, query)
+    ]
+    if [one["index"] for one in rows] != list(range(row["known"], row["known"] + len(rows))):
+        return None
+    records = _records(connection, [one["recording_id"] for one in rows])
+    if any(one["recording_id"] not in records for one in rows):
         return None
     read = [
-        replace(forms.event_of(orjson.loads(text)), record=bytes(record))
-        for _, text, record in found
+        replace(
+            forms.event_of(orjson.loads(one["event_json"])), record=records[one["recording_id"]]
+        )
+        for one in rows
     ]
     return Walk(
         epoch,
-        list(held or ()) if row.known else [],
-        anchor if row.known else None,
+        list(held or ()) if row["known"] else [],
+        anchor if row["known"] else None,
         events=read,
-        probes=[_probe_of(form) for form in orjson.loads(row.probes_json)],
+        probes=[_probe_of(form) for form in orjson.loads(row["probes_json"])],
         session_events=len(read),
     )
+
+
+def _records(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Return the records of recordings that are what their hashes say."""
+    r, found = schema.recordings, dict[int, bytes]()
+    for at in range(0, len(numbers), archive.AT_ONCE):
+        query = select(r).where(r.c.id.in_(numbers[at : at + archive.AT_ONCE]))
+        for (number,), row in read_rows(connection, r, query):
+            record = None if row is None else archive.sound_record(row)
+            if record is not None:
+                found[number] = record
+    return found
 
 
 def _volatile_offsets(
     connection: Connection, serial: str | None, info: Form | None
 ) -> frozenset[int]:
-    text = connection.execute(
-        select(volatile.c.offsets_json).where(
-            volatile.c.serial == (serial or ""),
-            volatile.c.firmware == str((info or {}).get("firmware") or ""),
-        )
-    ).scalar()
-    return frozenset() if text is None else frozenset(orjson.loads(text))
+    """Return which bytes of a unit's records change; none where the row of them is damaged."""
+    of = (serial or "", str((info or {}).get("firmware") or ""))
+    query = select(volatile).where(volatile.c.serial == of[0], volatile.c.firmware == of[1])
+    for key, row in read_rows(connection, volatile, query):
+        if row is not None and key == of and is_sound("volatile_record_bytes", row):
+            return frozenset(orjson.loads(row["offsets_json"]))
+    return frozenset()
 
 
 def write_walk(
@@ -217,8 +301,11 @@ def write_walk(
 
     ``read`` follow the ``first`` events of the walk; what was written behind those before goes.
     """
-    row = connection.execute(_DEVICE, {"of": origin.conn_key}).first()
-    if row is not None and row.epoch > origin.epoch:
+    try:
+        row = _device(connection, origin.conn_key)
+    except DamagedMirrorError:
+        row = None  # ``_take`` drops it
+    if row is not None and row["epoch"] > origin.epoch:
         return None  # the walk was over a memory whose epoch has ended
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
@@ -231,19 +318,22 @@ def write_walk(
         "known": len(walk.known),
         "probes_json": json_text(probes),
     }
-    connection.execute(insert(walks), [header])
+    connection.execute(insert(walks), [with_hash("walks", header)])
     connection.execute(
         delete(walked_events).where(
             walked_events.c.conn_key == origin.conn_key, walked_events.c["index"] >= first
         )
     )
     rows = [
-        {
-            "conn_key": origin.conn_key,
-            "index": event.index,
-            "event_json": json_text(forms.event_form(event)),
-            "recording_id": number,
-        }
+        with_hash(
+            "walked_events",
+            {
+                "conn_key": origin.conn_key,
+                "index": event.index,
+                "event_json": json_text(forms.event_form(event)),
+                "recording_id": number,
+            },
+        )
         for event, number in zip(read, recording_ids, strict=True)
     ]
     if rows:
@@ -265,33 +355,43 @@ def note_volatile(
     of = (volatile.c.serial == serial, volatile.c.firmware == firmware)
     connection.execute(delete(volatile).where(*of))
     row = {"serial": serial, "firmware": firmware, "offsets_json": json_text(sorted(offsets))}
-    connection.execute(insert(volatile), [row])
+    connection.execute(insert(volatile), [with_hash("volatile_record_bytes", row)])
 
 
 def recall_waveform(
     connection: Connection, conn_key: str, index: int, epoch: int, version: int
 ) -> RecalledWaveform | None:
-    """Return the waveform of a slot, if the device's rows are those that the asker knows."""
-    row = connection.execute(
-        select(waveforms)
-        .join(devices, devices.c.conn_key == waveforms.c.conn_key)
-        .where(
-            waveforms.c.conn_key == conn_key,
-            waveforms.c["index"] == index,
-            devices.c.epoch == epoch,
-            devices.c.version == version,
-        )
-    ).first()
-    if row is None:
+    """
+    Return the waveform of a slot, if the device's rows are those that the asker knows.
+
+    Raises:
+        DamagedRecordError: it is not what its hash says, or belongs to another event.
+        DamagedMirrorError: the device's row is not.
+    """
+    device = _device(connection, conn_key)
+    if device is None or (device["epoch"], device["version"]) != (epoch, version):
         return None
-    noted = _noted(row.cached_at, row.began_mono, row.boot_id)
-    assert noted is not None
-    return RecalledWaveform(
-        samples=archive.samples(connection, waveform_id=row.waveform_id),
-        index=index,
-        stamp=stamp_of({"waveform_key": row.waveform_key, "timestamp": row.event_timestamp}),
-        noted=noted,
-    )
+    query = select(waveforms).where(waveforms.c.conn_key == conn_key, waveforms.c["index"] == index)
+    for _, row in read_rows(connection, waveforms, query):
+        damage = f"{conn_key}: the row of slot {index} is not what its hash says"
+        if row is None or not is_sound("cached_waveforms", row):
+            raise DamagedRecordError(damage)
+        if (row["conn_key"], row["index"]) != (conn_key, index):
+            raise DamagedRecordError(damage)
+        samples = archive.samples(connection, waveform_id=row["waveform_id"])
+        held = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
+        # As they stand, and not by the rule: both were written from one event.
+        if held != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
+            raise DamagedRecordError(f"{conn_key}: slot {index} points at {samples.what}")
+        noted = _noted(row["cached_at"], row["began_mono"], row["boot_id"])
+        assert noted is not None
+        return RecalledWaveform(
+            samples=samples,
+            index=index,
+            stamp=stamp_of({"waveform_key": held[0], "timestamp": held[1]}),
+            noted=noted,
+        )
+    return None
 
 
 def write_info(
@@ -363,7 +463,7 @@ def write_list(
             "event_timestamp": stamp.timestamp,
             "recording_id": recording_ids.get(form["index"]),
         }
-        rows.append(row)
+        rows.append(with_hash("cached_events", row))
     if rows:
         connection.execute(insert(events), rows)
     _set(
@@ -402,7 +502,7 @@ def write_waveform(
         "began_mono": origin.began_mono,
         "boot_id": origin.boot_id,
     }
-    connection.execute(insert(waveforms), [row])
+    connection.execute(insert(waveforms), [with_hash("cached_waveforms", row)])
     forget_chunks(connection, origin.conn_key, event)
     _set(connection, origin, taken)
     return taken
@@ -410,15 +510,70 @@ def write_waveform(
 
 def drop(connection: Connection, conn_key: str, epoch: int, reason: str) -> tuple[int, int]:
     """Drop everything of a device, whoever wrote it; return its epoch and version from now on."""
-    row = _locked(connection, conn_key)
+    try:
+        row = _locked(connection, conn_key)
+        beyond, version = row["epoch"] + 1, row["version"] + 1
+    except DamagedMirrorError as error:
+        beyond, version = drop_damaged(connection, conn_key, str(error))
     _clear(connection, conn_key)
-    beyond = max(epoch, row.epoch + 1)
-    connection.execute(
-        update(devices)
-        .where(devices.c.conn_key == conn_key)
-        .values(epoch=beyond, epoch_reason=reason, version=row.version + 1, serial=None)
+    beyond = max(epoch, beyond)
+    _write_device(
+        connection, conn_key, epoch=beyond, epoch_reason=reason, version=version, serial=None
     )
-    return beyond, row.version + 1
+    return beyond, version
+
+
+def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[int, int]:
+    """
+    Drop everything of a device, since a row of it is damaged, and write down that it was.
+
+    Returns the epoch and the version from now on, beyond whatever the damaged row may have had.
+    """
+    epochs = [-1]
+    versions = [0]
+    serial = "unknown"
+    for _, row in read_rows(connection, devices, _DEVICE, {"of": conn_key}):
+        if row is not None:
+            if row["conn_key"] == conn_key and is_sound("cached_devices", row):
+                _archive_chunks(connection, conn_key, row)
+            epochs += [e for e in [row["epoch"]] if isinstance(e, int) and e < 2**30]
+            versions += [v for v in [row["version"]] if isinstance(v, int) and v < 2**60]
+            serial = str(row["serial"])
+    r = schema.recordings.c
+    highest = connection.execute(select(func.max(r.epoch)).where(r.route == conn_key)).scalar()
+    epochs += [highest] if isinstance(highest, int) and highest < 2**30 else []
+    _rebuild_indexes(connection)
+    for table in OF_A_DEVICE:
+        connection.execute(delete(table).where(table.c.conn_key == conn_key))
+    epoch, version = max(epochs) + 1, max(versions) + BEYOND_ANY_VERSION
+    row_now = {
+        "conn_key": conn_key,
+        "epoch": epoch,
+        "epoch_reason": "what the database held of the unit was damaged",
+        "version": version,
+    }
+    connection.execute(insert(devices), [with_hash("cached_devices", row_now)])
+    archive.note(
+        connection, datetime.now(UTC), "mirror_dropped", serial, None, f"{damage}; read again"
+    )
+    return epoch, version
+
+
+def _rebuild_indexes(connection: Connection) -> None:
+    """
+    Make the mirror's indexes anew from its rows, in SQLite.
+
+    A row whose key was damaged is not found by its key any more, and an index that still names it
+    would bring it back for ever, whatever is deleted.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    for table in OF_A_DEVICE:
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"REINDEX {table.name}")
+        except IntegrityError:  # two rows have one key now: none of them can be believed
+            connection.execute(delete(table))
 
 
 def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int | Fenced:
@@ -428,17 +583,20 @@ def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int 
     Its list and waveforms stay. Of a unit that nothing was written of yet it is remembered: a
     writer that read the settings of before finds the version moved on.
     """
-    row = connection.execute(_DEVICE, {"of": conn_key}).first()
+    try:
+        row = _device(connection, conn_key, locked=True)
+    except DamagedMirrorError as error:
+        return Fenced(*drop_damaged(connection, conn_key, str(error)))
     if row is None:
         if seen is not None:
             return Fenced(-1, 0)  # as with the other writes; of which epoch it was nobody knows
         row, seen = _locked(connection, conn_key), 0
-    if row.version != seen:
-        return Fenced(row.epoch, row.version)
+    if row["version"] != seen:
+        return Fenced(row["epoch"], row["version"])
     values: dict[str, Any] = {c.name: None for c in devices.c if c.name.startswith("info_")}
-    values |= {"epoch": max(row.epoch, 0), "version": row.version + 1}
-    connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**values))
-    return int(row.version) + 1
+    values |= {"epoch": max(row["epoch"], 0), "version": row["version"] + 1}
+    _write_device(connection, conn_key, **values)
+    return int(row["version"]) + 1
 
 
 def erase_check(
@@ -457,24 +615,46 @@ def erase_check(
     database may not have taken it.
     """
     every = EraseCheck(unarchived=list(range(count)), contradicted=[])
-    device = connection.execute(
-        select(devices.c.list_count, devices.c.list_read_at).where(
-            devices.c.conn_key == conn_key, devices.c.version == version
-        )
-    ).first()
+    try:
+        device = _device(connection, conn_key)
+        rows = _sound_events(connection, conn_key)
+    except DamagedMirrorError:
+        return every
+    if device is None or (device["version"], device["list_count"]) != (version, count):
+        return every
     # A list with no time of its own came too late: the unit may hold something else by now.
-    if device is None or device.list_count != count or device.list_read_at is None:
+    if device["list_read_at"] is None or [row["index"] for row in rows] != every.unarchived:
         return every
-    rows = connection.execute(
-        select(events.c["index"].label("slot"), events.c.recording_id, events.c.event_json)
-        .where(events.c.conn_key == conn_key)
-        .order_by(events.c["index"])
-    ).all()
-    if [row.slot for row in rows] != every.unarchived:
+    if walked is not None and [orjson.loads(row["event_json"]) for row in rows] != list(walked):
         return every
-    if walked is not None and [orjson.loads(row.event_json) for row in rows] != list(walked):
-        return every
-    return decodings.erase_check(connection, {row.slot: row.recording_id for row in rows})
+    of = _recordings_of(connection, device["serial"], rows)
+    return decodings.erase_check(connection, of)
+
+
+def _recordings_of(
+    connection: Connection, serial: str, rows: Sequence[RowMapping]
+) -> dict[int, str | None]:
+    """Return of each row of a list the public id of its recording, where that is of its event."""
+    r = schema.recordings
+    numbers = [row["recording_id"] for row in rows if row["recording_id"] is not None]
+    names: dict[tuple[Any, ...], str] = {}
+    for at in range(0, len(numbers), archive.AT_ONCE):
+        query = select(r).where(r.c.id.in_(numbers[at : at + archive.AT_ONCE]))
+        for (number,), one in read_rows(connection, r, query):
+            if one is not None:
+                of = (one["serial"], one["waveform_key"], one["event_timestamp"])
+                names[number, *of] = one["public_id"]
+    return {
+        row["index"]: names.get(
+            (
+                row["recording_id"],
+                serial.strip(),
+                row["waveform_key"],
+                row["event_timestamp"] or "",
+            )
+        )
+        for row in rows
+    }
 
 
 def keep_chunks(
@@ -490,22 +670,26 @@ def keep_chunks(
 
     They belong to the device's epoch: what ends it drops them. A part at 0 begins anew.
     """
-    known = select(devices).where(
-        devices.c.conn_key == conn_key, devices.c.epoch == epoch, devices.c.version == seen
-    )
-    if connection.execute(known.with_for_update()).first() is None:
+    try:
+        known = _device(connection, conn_key, locked=True)
+    except DamagedMirrorError:
+        return False
+    if known is None or (known["epoch"], known["version"]) != (epoch, seen):
         return False
     begun_anew = max((at for at, (start, _) in enumerate(parts) if start == 0), default=None)
     if begun_anew is not None:
         forget_chunks(connection, conn_key, event)
     rows = [
-        {
-            "conn_key": conn_key,
-            "waveform_key": event.key.hex(),
-            "event_timestamp": archive.timestamp_text(event),
-            "start": start,
-            "data": data,
-        }
+        with_hash(
+            "download_chunks",
+            {
+                "conn_key": conn_key,
+                "waveform_key": event.key.hex(),
+                "event_timestamp": archive.timestamp_text(event),
+                "start": start,
+                "data": data,
+            },
+        )
         for start, data in parts[begun_anew or 0 :]
     ]
     connection.execute(insert_unless_there(connection, chunks), rows)
@@ -515,24 +699,30 @@ def keep_chunks(
 def recall_chunks(
     connection: Connection, conn_key: str, epoch: int, seen: int | None, event: Event
 ) -> bytes:
-    """Return what was kept of an event's image, from its first byte up to the first gap."""
-    rows = connection.execute(
-        select(chunks.c.start, chunks.c.data)
-        .join(devices, devices.c.conn_key == chunks.c.conn_key)
+    """Return what was kept of an event's image, from its first byte up to a gap or damage."""
+    try:
+        device = _device(connection, conn_key)
+    except DamagedMirrorError:
+        return b""
+    if device is None or (device["epoch"], device["version"]) != (epoch, seen):
+        return b""
+    mine = (conn_key, event.key.hex(), archive.timestamp_text(event))
+    query = (
+        select(chunks)
         .where(
-            chunks.c.conn_key == conn_key,
-            chunks.c.waveform_key == event.key.hex(),
-            chunks.c.event_timestamp == archive.timestamp_text(event),
-            devices.c.epoch == epoch,
-            devices.c.version == seen,
+            chunks.c.conn_key == mine[0],
+            chunks.c.waveform_key == mine[1],
+            chunks.c.event_timestamp == mine[2],
         )
         .order_by(chunks.c.start)
     )
     image = bytearray()
-    for start, data in rows:
-        if start != len(image):
+    for _, row in read_rows(connection, chunks, query):
+        if row is None or row["start"] != len(image) or not is_sound("download_chunks", row):
             break
-        image += data
+        if (row["conn_key"], row["waveform_key"], row["event_timestamp"]) != mine:
+            break
+        image += row["data"]
     return bytes(image)
 
 
@@ -568,13 +758,20 @@ def contradictions(connection: Connection) -> list[str]:
         .join(schema.recording_waveforms, w.id == waveforms.c.waveform_id)
         .join(schema.recordings, r.id == w.recording_id)
     )
-    return [
-        f"{row.conn_key}: slot {row.slot} says {row.waveform_key} of {row.event_timestamp}, "
-        f"its recording {row.key} of {row.at}"
-        for query in (listed, sampled)
-        for row in connection.execute(query)
-        if (row.waveform_key, row.event_timestamp or "") != (row.key, row.at)
-    ]
+    found = []
+    for query in (listed, sampled):
+        try:
+            rows = connection.execute(query).all()
+        except UNREADABLE as error:
+            raise_unless_unreadable(error)
+            continue  # the check of the rows' hashes names it
+        found += [
+            f"{row.conn_key}: slot {row.slot} says {row.waveform_key} of {row.event_timestamp}, "
+            f"its recording {row.key} of {row.at}"
+            for row in rows
+            if (row.waveform_key, row.event_timestamp or "") != (row.key, row.at)
+        ]
+    return found
 
 
 # --- inside --------------------------------------------------------------------------------------
@@ -586,37 +783,54 @@ def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fen
 
     Returns the version that they will have; ``_set`` writes it.
     """
-    row = connection.execute(_DEVICE, {"of": origin.conn_key}).first()
+    try:
+        row = _device(connection, origin.conn_key, locked=True)
+    except DamagedMirrorError as error:
+        return Fenced(*drop_damaged(connection, origin.conn_key, str(error)))
     if row is None:
         if seen is not None:
             # The rows that the writer knows of are gone: another database, or somebody's cleaning.
             return Fenced(origin.epoch, 0)
         # Of two writers that both begin, the second one finds the first one's version here.
         row, seen = _locked(connection, origin.conn_key), 0
-    if row.version != seen:
-        return Fenced(row.epoch, row.version)
-    if row.epoch != origin.epoch or row.serial not in (None, origin.serial):
+    if row["version"] != seen:
+        return Fenced(row["epoch"], row["version"])
+    if row["epoch"] != origin.epoch or row["serial"] not in (None, origin.serial):
         _clear(connection, origin.conn_key)
-    return int(row.version) + 1
+    return int(row["version"]) + 1
 
 
-def _locked(connection: Connection, conn_key: str) -> Row[Any]:
-    """Return the device's row, locked until the transaction ends; made if it was not there."""
+def _locked(connection: Connection, conn_key: str) -> RowMapping:
+    """
+    Return the device's row, locked until the transaction ends; made if it was not there.
+
+    Raises:
+        DamagedMirrorError: it is not what its hash says.
+    """
     empty = {"conn_key": conn_key, "epoch": -1, "epoch_reason": "", "version": 0}
-    connection.execute(insert_unless_there(connection, devices), [empty])
-    return connection.execute(_DEVICE, {"of": conn_key}).one()
+    row = with_hash("cached_devices", empty)
+    connection.execute(insert_unless_there(connection, devices), [row])
+    found = _device(connection, conn_key, locked=True)
+    assert found is not None
+    return found
 
 
 def _set(connection: Connection, origin: Origin, version: int, **values: Any) -> None:
     """Write down whose rows these are now, at which version, and what else is said of them."""
     values |= {
-        "of": origin.conn_key,
         "epoch": origin.epoch,
         "serial": origin.serial,
         "simulated": origin.simulated,
         "version": version,
     }
-    connection.execute(_SET, values)
+    _write_device(connection, origin.conn_key, **values)
+
+
+def _write_device(connection: Connection, conn_key: str, **values: Any) -> None:
+    """Write columns of a device's row, which is locked and sound, with the hash of the whole."""
+    row = dict(connection.execute(_DEVICE, {"of": conn_key}).mappings().one())
+    hashed = row_hash("cached_devices", row | values)
+    connection.execute(_SET, {"of": conn_key, **values, "row_hash": hashed})
 
 
 def _clear(connection: Connection, conn_key: str) -> None:
@@ -625,20 +839,30 @@ def _clear(connection: Connection, conn_key: str) -> None:
 
     What was received of images under way goes to the archive first.
     """
-    under_way = connection.execute(
-        select(chunks)
-        .where(chunks.c.conn_key == conn_key)
-        .order_by(chunks.c.waveform_key, chunks.c.start)
-    ).all()
-    if under_way:
-        device = connection.execute(_DEVICE, {"of": conn_key}).first()
+    for _, device in read_rows(connection, devices, _DEVICE, {"of": conn_key}):
         if device is not None:
-            read_at = device.list_read_at or device.info_read_at or ""
-            decodings.keep_partial(connection, device.serial, conn_key, read_at, under_way)
+            _archive_chunks(connection, conn_key, device)
     for table in (events, waveforms, chunks, walked_events, walks):
         connection.execute(delete(table).where(table.c.conn_key == conn_key))
     nothing = {c.name: None for c in devices.c if c.name.startswith(("info_", "list_", "probe_"))}
-    connection.execute(update(devices).where(devices.c.conn_key == conn_key).values(**nothing))
+    _write_device(connection, conn_key, **nothing)
+
+
+def _archive_chunks(connection: Connection, conn_key: str, device: RowMapping) -> None:
+    """Archive what was received of a device's images under way, as far as it is sound."""
+    query = (
+        select(chunks)
+        .where(chunks.c.conn_key == conn_key)
+        .order_by(chunks.c.waveform_key, chunks.c.start)
+    )
+    under_way = [
+        row
+        for _, row in read_rows(connection, chunks, query)
+        if row is not None and is_sound("download_chunks", row)
+    ]
+    if under_way:
+        read_at = device["list_read_at"] or device["info_read_at"] or ""
+        decodings.keep_partial(connection, device["serial"], conn_key, read_at, under_way)
 
 
 _Slot = tuple[int, tuple[str | None, str | None]]
@@ -652,8 +876,13 @@ def _slots(
     query = _SLOTS[table]
     if index is not None:
         query = query.where(table.c["index"] == index)
-    rows = connection.execute(query, {"of": conn_key})
-    return [(slot, (key, timestamp)) for slot, key, timestamp in rows.all()]
+    rows = read_rows(connection, table, query, {"of": conn_key})
+    # Of a row that cannot be read the slot alone is known: it conflicts with nothing, and goes
+    # with the next list or waveform that is written there.
+    return [
+        (slot, (None, None) if row is None else (row["waveform_key"], row["event_timestamp"]))
+        for (_, slot), row in rows
+    ]
 
 
 def _forget(connection: Connection, table: Table, conn_key: str, indices: Iterable[int]) -> None:
@@ -677,7 +906,7 @@ def _conflict(told: Mapping[int, Form], held: Iterable[_Slot]) -> bool:
 def _noted(read_at: str | None, began_mono: float | None, boot_id: str | None) -> Noted | None:
     if read_at is None:
         return None
-    return Noted(read_at=read_at, began_mono=began_mono, boot_id=boot_id)
+    return Noted(read_at=read_at or None, began_mono=began_mono, boot_id=boot_id)
 
 
 def _probe_form(probe: MemoryProbe) -> Form:

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from sfm.forms import Form
 from sfm.store import schema
+from sfm.store.errors import DamagedRecordError
+from sfm.store.row_hashes import is_sound, read_rows, with_hash
 
 table = schema.operations
 
@@ -21,20 +23,30 @@ table = schema.operations
 def save(connection: Connection, operation: Mapping[str, Any]) -> None:
     """Write an operation as it is now; ``id``, ``begun_at`` and ``unit`` name and order it."""
     connection.execute(delete(table).where(table.c.id == operation["id"]))
-    connection.execute(
-        insert(table).values(
-            id=operation["id"],
-            begun_at=operation["begun_at"],
-            unit=operation["unit"],
-            state_json=json.dumps(dict(operation)),
-        )
-    )
+    row = {
+        "id": operation["id"],
+        "begun_at": operation["begun_at"],
+        "unit": operation["unit"],
+        "state_json": json.dumps(dict(operation)),
+    }
+    connection.execute(insert(table), [with_hash("operations", row)])
 
 
 def load(connection: Connection, id_: str) -> Form | None:
-    """Return an operation; ``None``: there is none of that id, or it was removed."""
-    found = connection.execute(select(table.c.state_json).where(table.c.id == id_)).scalar()
-    return None if found is None else dict(json.loads(found))
+    """
+    Return an operation; ``None``: there is none of that id, or it was removed.
+
+    Raises:
+        DamagedRecordError: its row is not what its hash says.
+    """
+    for _, row in read_rows(connection, table, select(table).where(table.c.id == id_)):
+        if row is None or row["id"] != id_ or not is_sound("operations", row):
+            raise DamagedRecordError(
+                f"operation {id_}: its row is not what its hash says, so how it ended is not "
+                "known here; look at the unit itself, and at the audit log"
+            )
+        return dict(json.loads(row["state_json"]))
+    return None
 
 
 def remove_begun_before(connection: Connection, begun_at: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from sfm.store import schema
+from sfm.store.database_file import not_an_archive, sync_folder
 from sfm.store.engine import SQLITE, Engines, quoted
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
@@ -42,16 +43,21 @@ def ensure_head(engines: Engines, now: Callable[[], datetime]) -> str | None:
     Bring the database to ``HEAD`` if that is ours to do; return a sentence on what was done.
 
     A SQLite file is upgraded after a copy was made beside it. PostgreSQL may be others' as well:
-    there only an empty database is filled.
+    there only an empty database is filled. A new SQLite file comes to its name when it is whole.
 
     Raises:
         RevisionError: it is of another revision and not ours to change; says what to run.
+        StoreDamagedError: a file with nothing of ours stands where the archive should be.
     """
-    with engines.read() if not engines.is_sqlite else engines.write() as connection:
+    # Reading first: a file that turns out to be somebody else's stays as it is to the byte.
+    with engines.write() if engines.is_new else engines.read() as connection:
         found = revision_of(connection)
-    if found == HEAD:
-        return None
+        if found == HEAD:
+            check_schema(engines.where, connection)
+            return None
     if found == EMPTY:
+        if engines.path is not None and not engines.is_new:
+            raise not_an_archive(engines.path)
         upgrade(engines)
         return None
     refuse_newer(engines.where, found)
@@ -63,6 +69,32 @@ def ensure_head(engines: Engines, now: Callable[[], datetime]) -> str | None:
     copy = copy_before_upgrade(engines, found, now())
     upgrade(engines)
     return f"{engines.where} was upgraded from revision {found} to {HEAD}; a copy is {copy}"
+
+
+def check_schema(where: str, connection: Connection) -> None:
+    """
+    Return if the tables of a SQLite file are declared as this program's; PostgreSQL guards its own.
+
+    SQLite keeps its schema as text in the file, and a flipped letter in it passes every check of
+    its own: a column of another type, which some drivers cannot even read.
+
+    Raises:
+        StoreDamagedError: they are not.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    for name, table in schema.metadata.tables.items():
+        wanted = {c.name: c.type.compile(connection.dialect) for c in table.c}
+        try:
+            rows = connection.exec_driver_sql(f"PRAGMA table_info({name})").mappings().all()
+            found = {row["name"]: row["type"] for row in rows}
+        except UnicodeDecodeError:
+            found = {}
+        if found != wanted:
+            raise StoreDamagedError(
+                f"{where}: table {name} is not declared as this program's; the file is damaged: "
+                "restore a backup"
+            )
 
 
 def upgrade(engines: Engines, revision: str = "head") -> None:
@@ -85,6 +117,7 @@ def upgrade(engines: Engines, revision: str = "head") -> None:
         refuse_newer(engines.where, revision_of(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+    engines.publish()
 
 
 def copy_before_upgrade(engines: Engines, found: str, at: datetime) -> Path:
@@ -130,11 +163,7 @@ def copy_sqlite(
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(target.parent)
     except OSError as error:
         raise StoreLostError(f"{target}: {error.strerror or error}") from error
     except SQLITE.DatabaseError as error:

@@ -29,18 +29,27 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=32).digest()
 
 
+def has_digest(data: object, wanted: object) -> bool:
+    """Whether stored bytes, if they are bytes at all, are what their digest says."""
+    if not (isinstance(data, bytes | memoryview) and isinstance(wanted, bytes | memoryview)):
+        return False
+    return digest(bytes(data)) == bytes(wanted)
+
+
 def pack(counts: bytes) -> bytes:
     """Return counts as one frame."""
     return zstd.compress(counts, LEVEL)
 
 
-def unpack(frame: bytes, counts_hash: bytes, what: str) -> bytes:
+def unpack(frame: bytes | None, counts_hash: bytes, what: str) -> bytes:
     """
-    Return the counts of a frame.
+    Return the counts of a frame, which may be whatever stood in its place.
 
     Raises:
         DamagedRecordError: the frame cannot be read, or holds something else than was stored.
     """
+    if frame is None:
+        raise DamagedRecordError(f"{what}: the stored samples are not there any more")
     try:
         unpacker = zstd.ZstdDecompressor()
         counts = unpacker.decompress(frame, MOST_BYTES)

@@ -29,7 +29,11 @@ Access:
 
 Times ending in ``_at`` are of the relay, UTC, ISO 8601. ``event_timestamp`` is the unit's own
 clock, as it said it, ISO 8601 without zone; in the archive an unknown one is empty, since two NULLs
-are unlike in a unique index.
+are unlike in a unique index. A ``read_at`` is empty where the host's clock was never set.
+
+``public_id`` names a recording in every database alike; numbers (``id``) are of one database only
+and never leave it. ``row_hash`` is over the row (``sfm.store.row_hashes``); a row without one, or
+with another, is damaged.
 """
 
 from __future__ import annotations
@@ -76,7 +80,6 @@ recordings = Table(
     Column("serial", Sorted, nullable=False),
     Column("waveform_key", Sorted, nullable=False),
     Column("event_timestamp", Sorted, nullable=False),
-    Column("utc", Sorted),
     Column("content_hash", LargeBinary, nullable=False),
     Column("record", LargeBinary, nullable=False),
     Column("slot", Integer, nullable=False),
@@ -90,11 +93,14 @@ recordings = Table(
     Column("epoch", Integer, nullable=False),
     Column("route", Text, nullable=False),
     Column("read_at", Text, nullable=False),
+    Column("public_id", Sorted),
+    Column("row_hash", LargeBinary),
     CheckConstraint("serial <> ''", name="serial_known"),
     UniqueConstraint("serial", "waveform_key", "event_timestamp", "content_hash"),
     # The vector sum stands in both so that a filter on it reads the index alone.
     Index("ix_recordings_by_time", "event_timestamp", "id", "vector_sum_in_s"),
     Index("ix_recordings_by_serial", "serial", "event_timestamp", "id", "vector_sum_in_s"),
+    Index("ix_recordings_public_id", "public_id", unique=True),
 )
 
 recording_waveforms = Table(
@@ -110,9 +116,10 @@ recording_waveforms = Table(
     Column("counts_hash", LargeBinary, nullable=False),
     Column("route", Text, nullable=False),
     Column("read_at", Text, nullable=False),
-    # Last, so that the rest of a row is read without them.
+    # Behind the rest of a row, which is read without them.
     Column("counts", LargeBinary, nullable=False),
     Column("image", LargeBinary, nullable=False),
+    Column("row_hash", LargeBinary),
     UniqueConstraint("recording_id", "content_hash"),
 )
 
@@ -130,6 +137,7 @@ recording_decodings = Table(
     Column("codec", Text, nullable=False),
     Column("counts_hash", LargeBinary),
     Column("counts", LargeBinary),
+    Column("row_hash", LargeBinary),
     CheckConstraint("state IN ('decoded', 'partial', 'undecoded')", name="state_known"),
 )
 
@@ -140,6 +148,7 @@ recording_downloads = Table(
     Column("waveform_id", Id, ForeignKey("recording_waveforms.id"), nullable=False),
     Column("read_at", Text, nullable=False),
     Column("route", Text, nullable=False),
+    Column("row_hash", LargeBinary),
     UniqueConstraint("waveform_id", "read_at"),
 )
 
@@ -156,6 +165,7 @@ partial_images = Table(
     Column("read_at", Text, nullable=False),
     Column("data_hash", LargeBinary, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    Column("row_hash", LargeBinary),
     UniqueConstraint("serial", "waveform_key", "event_timestamp", "data_hash"),
 )
 
@@ -168,6 +178,7 @@ findings = Table(
     Column("serial", Sorted, nullable=False),
     Column("recording_id", Id, ForeignKey("recordings.id")),
     Column("detail", Text, nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 reviews = Table(
@@ -179,6 +190,7 @@ reviews = Table(
     Column("reviewer", Text, nullable=False),
     Column("false_trigger", Boolean),
     Column("note", Text),
+    Column("row_hash", LargeBinary),
 )
 
 cached_devices = Table(
@@ -199,6 +211,7 @@ cached_devices = Table(
     Column("list_read_at", Text),
     Column("list_began_mono", Number),
     Column("list_boot_id", Text),
+    Column("row_hash", LargeBinary),
 )
 
 cached_events = Table(
@@ -211,6 +224,7 @@ cached_events = Table(
     Column("waveform_key", Text),
     Column("event_timestamp", Text),
     Column("recording_id", Id, ForeignKey("recordings.id")),
+    Column("row_hash", LargeBinary),
 )
 
 cached_waveforms = Table(
@@ -224,6 +238,7 @@ cached_waveforms = Table(
     Column("cached_at", Text, nullable=False),
     Column("began_mono", Number),
     Column("boot_id", Text),
+    Column("row_hash", LargeBinary),
 )
 
 download_chunks = Table(
@@ -234,6 +249,7 @@ download_chunks = Table(
     Column("start", Integer, primary_key=True, autoincrement=False),
     Column("event_timestamp", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 walks = Table(
@@ -243,6 +259,7 @@ walks = Table(
     Column("epoch", Integer, nullable=False),
     Column("known", Integer, nullable=False),
     Column("probes_json", Text, nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 walked_events = Table(
@@ -252,12 +269,14 @@ walked_events = Table(
     Column("index", Integer, primary_key=True, autoincrement=False),
     Column("event_json", Text, nullable=False),
     Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 unproven_recordings = Table(
     "unproven_recordings",
     metadata,
     Column("recording_id", Id, ForeignKey("recordings.id"), primary_key=True, autoincrement=False),
+    Column("row_hash", LargeBinary),
 )
 
 volatile_record_bytes = Table(
@@ -266,6 +285,7 @@ volatile_record_bytes = Table(
     Column("serial", Sorted, primary_key=True),
     Column("firmware", Sorted, primary_key=True),
     Column("offsets_json", Text, nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 tokens = Table(
@@ -278,6 +298,7 @@ tokens = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("revoked_at", Text),
+    Column("row_hash", LargeBinary),
     CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role_known"),
 )
 _unrevoked = tokens.c.revoked_at.is_(None)
@@ -315,6 +336,7 @@ operations = Table(
     Column("begun_at", Sorted, nullable=False, index=True),
     Column("unit", Text, nullable=False),
     Column("state_json", Text, nullable=False),
+    Column("row_hash", LargeBinary),
 )
 
 AUDIT_GUARDS = {

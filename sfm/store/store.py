@@ -43,8 +43,8 @@ class Kept:
     """What became of a write: it is in the archive; of the mirror, its version or the fence."""
 
     mirror: int | Fenced | None
-    recording_id: int | None = None
-    """Of the waveform that was written."""
+    public_id: str | None = None
+    """Of the recording whose waveform was written."""
 
 
 class Store:
@@ -54,6 +54,9 @@ class Store:
     Args:
         engines: the doors to it.
         zones: of which time zone each unit's clock is, by serial number; ``*`` for all others.
+
+    A recording is named by its public id, by the first 8 letters of it or more, or by its number in
+    this database.
     """
 
     def __init__(self, engines: Engines, zones: Mapping[str, ZoneInfo] | None = None) -> None:
@@ -95,6 +98,8 @@ class Store:
                         f"{engines.where} is of revision {found or 'none'}, this program needs "
                         f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}"
                     )
+                with engines.read() as connection:
+                    revisions.check_schema(engines.where, connection)
             else:
                 told = revisions.ensure_head(engines, now)
                 if told is not None:
@@ -114,6 +119,8 @@ class Store:
             if not decodings.outdated(connection, 1):
                 return
         told = self.decode(now())
+        if not told:
+            return  # what is left is damaged
         changed = sum(form["change"] is not None for form in told)
         on_upgrade(
             f"{self.where}: {len(told)} images were read again by this version's decoder; "
@@ -187,7 +194,7 @@ class Store:
         with self.engines.write() as connection:
             if ends_walk:
                 mirror.forget_walk(connection, origin.conn_key)
-            numbers = archive.keep_events(connection, origin, read, self._zones)
+            numbers = archive.keep_events(connection, origin, read)
             ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
             first_new = len(listed) - len(read)
             return Kept(
@@ -199,7 +206,7 @@ class Store:
     def keep_events(self, origin: Origin, read: Sequence[Event], *, is_proven: bool = True) -> Kept:
         """Enter events that were read, and say nothing of what the unit holds now."""
         with self.engines.write() as connection:
-            archive.keep_events(connection, origin, read, self._zones, is_proven=is_proven)
+            archive.keep_events(connection, origin, read, is_proven=is_proven)
         return Kept(None)
 
     def keep_walk(
@@ -207,7 +214,7 @@ class Store:
     ) -> Kept:
         """Enter events of a walk that has not ended; see ``mirror.write_walk``."""
         with self.engines.write() as connection:
-            numbers = archive.keep_events(connection, origin, read, self._zones, is_proven=False)
+            numbers = archive.keep_events(connection, origin, read, is_proven=False)
             return Kept(mirror.write_walk(connection, origin, seen, walk, first, read, numbers))
 
     def forget_walk(self, conn_key: str) -> None:
@@ -232,11 +239,12 @@ class Store:
     ) -> Kept:
         """Enter a waveform and its event; write down that it is in its slot."""
         with self.engines.write() as connection:
-            [number] = archive.keep_events(connection, origin, [event], self._zones)
+            [number] = archive.keep_events(connection, origin, [event])
             waveform = archive.keep_waveform(connection, origin, number, form, image)
+            name = archive.name_of(origin.serial.strip(), event)
             if not is_mirrored:
-                return Kept(None, number)
-            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform), number)
+                return Kept(None, name)
+            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform), name)
 
     def keep_chunks(
         self,
@@ -268,9 +276,23 @@ class Store:
     # --- what was read before --------------------------------------------------------------------
 
     def recall(self, conn_key: str) -> Recalled | None:
-        """Return what the mirror holds of a device."""
+        """
+        Return what the mirror holds of a device.
+
+        Raises:
+            DamagedMirrorError: a row of it is not what its hash says; see ``drop_damaged``.
+        """
         with self.engines.read() as connection:
             return mirror.recall(connection, conn_key)
+
+    def drop_damaged(self, conn_key: str, damage: str) -> tuple[int, int]:
+        """Drop the damaged mirror of a device; return its epoch and version from now on."""
+        with self.engines.write() as connection:
+            return mirror.drop_damaged(connection, conn_key, damage)
+
+    def check_file(self) -> None:
+        """Raise ``StoreReplacedError`` where what is written now is in no file of that name."""
+        self.engines.check()
 
     def recall_waveform(
         self, conn_key: str, index: int, epoch: int, version: int
@@ -322,18 +344,24 @@ class Store:
         """
         Read every image again whose last reading is of an older decoder; return what each became.
 
-        A few in one transaction, so that a relay beside it is not kept waiting.
+        A few in one transaction, so that a relay beside it is not kept waiting. Readings that are
+        not what their hash says are removed first, and their images read again.
         """
         told: list[Form] = []
+        done = last = 0
+        with self.engines.write() as connection:
+            decodings.drop_damaged(connection, at)
         with self.engines.read() as connection:
             total = len(decodings.outdated(connection, MOST_DECODED))
         while True:
             with self.engines.write() as connection:
-                numbers = decodings.outdated(connection, DECODED_AT_ONCE)
-                told += [decodings.read_again(connection, number, at) for number in numbers]
+                numbers = decodings.outdated(connection, DECODED_AT_ONCE, last)
+                found = [decodings.read_again(connection, number, at) for number in numbers]
             if not numbers:
                 return told
-            on_progress(len(told), max(total, len(told)))
+            told += [form for form in found if form is not None]
+            done, last = done + len(numbers), numbers[-1]
+            on_progress(done, max(total, done))
 
     # --- the archive -----------------------------------------------------------------------------
 
@@ -354,32 +382,36 @@ class Store:
             raise ValueError(f"limit: expected 1 to {MOST_ON_A_PAGE}, got {limit}")
         after = None if cursor is None else Cursor.read(cursor)
         with self.engines.read() as connection:
-            return archive.page(connection, wanted, after, limit)
+            return archive.page(connection, wanted, after, limit, self._zones)
 
-    def recording(self, number: int) -> Form:
+    def recording(self, name: int | str) -> Form:
         """
         Return one recording; see ``archive.event``.
 
         Raises:
-            NoSuchRecordError: there is none of that number.
+            NoSuchRecordError: there is none of that name.
+            AmbiguousIdError: the ids of several begin with these letters.
+            DamagedRecordError: it is not what its hash says.
         """
         with self.engines.read() as connection:
-            return archive.event(connection, number)
+            return archive.event(connection, archive.find(connection, name), self._zones)
 
-    def samples(self, number: int, content_hash: bytes | None = None) -> Samples:
+    def samples(self, name: int | str, content_hash: bytes | None = None) -> Samples:
         """
         Return the samples of a recording: the first ones read, or those of that content.
 
         Raises:
             NoSuchRecordError: there is no such recording, or nothing was downloaded of it.
+            AmbiguousIdError, DamagedRecordError: as with ``recording``.
         """
         with self.engines.read() as connection:
+            number = archive.find(connection, name)
             return archive.samples(connection, recording_id=number, content_hash=content_hash)
 
-    def archived(self, number: int) -> Form:
-        """Return what is here of a recording: record, image, samples."""
+    def archived(self, name: int | str) -> Form:
+        """Return what is here of a recording: record, image, samples; errors of ``recording``."""
         with self.engines.read() as connection:
-            return decodings.states(connection, [number])[number]
+            return archive.archived(connection, archive.find(connection, name))
 
     def image(self, waveform_id: int) -> bytes:
         """Return the unit's own memory of an event."""
@@ -388,7 +420,7 @@ class Store:
 
     def review(
         self,
-        number: int,
+        name: int | str,
         *,
         at: datetime,
         reviewer: str,
@@ -404,26 +436,27 @@ class Store:
         with self.engines.write() as connection:
             return archive.review(
                 connection,
-                number,
+                archive.find(connection, name),
                 at=at,
                 reviewer=reviewer,
                 false_trigger=false_trigger,
                 note=note,
             )
 
-    def reviews(self, number: int) -> list[Form]:
+    def reviews(self, name: int | str) -> list[Form]:
         """Return what people said of a recording, the latest first; errors as above."""
         with self.engines.read() as connection:
-            return archive.reviews_of(connection, number)
+            return archive.reviews_of(connection, archive.find(connection, name))
 
     def findings(self, limit: int = 100) -> list[Form]:
         """Return what was noticed: other contents under one stamp, damage, repair."""
         with self.engines.read() as connection:
             return archive.findings(connection, limit)
 
-    def note_damage(self, number: int, detail: str) -> None:
+    def note_damage(self, name: int | str, detail: str) -> None:
         """Write down, once, that something stored of a recording is not what its hash says."""
         with self.engines.write() as connection:
+            number = archive.find(connection, name)
             archive.note_damage(connection, datetime.now(UTC), number, detail)
 
     # --- who may, and who did --------------------------------------------------------------------

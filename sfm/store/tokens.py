@@ -19,18 +19,19 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, get_args
+from datetime import UTC, datetime
+from typing import Literal, get_args
 
 import orjson
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sfm.forms import Form
 from sfm.store import schema
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
-from sfm.store.errors import NoSuchTokenError, TokenNameTakenError
+from sfm.store.errors import DamagedRecordError, NoSuchTokenError, TokenNameTakenError
+from sfm.store.row_hashes import is_sound, read_rows, with_hash
 from sfm.store.samples_at_rest import digest
 from sfm.store.statements import json_text
 
@@ -60,6 +61,8 @@ class Token:
     revoked_at: datetime | None
     digest: bytes
     """BLAKE2b of the whole secret, 32 bytes."""
+    is_damaged: bool = False
+    """Whether its row is not what its hash says; then the rest is made up and opens nothing."""
 
     def is_of(self, secret: str) -> bool:
         """
@@ -129,9 +132,8 @@ def add(
     if len(chance) != SECRET_BYTES:
         raise ValueError(f"a secret: expected {SECRET_BYTES} random bytes, got {len(chance)}")
     secret = f"sfm_{number}_{base64.urlsafe_b64encode(chance).decode('ascii').rstrip('=')}"
-    connection.execute(
-        update(table).where(table.c.id == number).values(digest=digest(secret.encode()))
-    )
+    row["digest"] = digest(secret.encode())
+    connection.execute(update(table).where(table.c.id == number).values(with_hash("tokens", row)))
     found = get(connection, number)
     assert found is not None
     return found, secret
@@ -139,13 +141,27 @@ def add(
 
 def every(connection: Connection) -> list[Token]:
     """Return all tokens, the revoked ones too, in the order in which they were made."""
-    return [_token(row) for row in connection.execute(select(table).order_by(table.c.id))]
+    query = select(table).order_by(table.c.id)
+    return [
+        _token_or_damaged(number, row) for (number,), row in read_rows(connection, table, query)
+    ]
 
 
 def get(connection: Connection, number: int) -> Token | None:
-    """Return a token, revoked or not."""
-    row = connection.execute(select(table).where(table.c.id == number)).first()
-    return None if row is None else _token(row)
+    """
+    Return a token, revoked or not.
+
+    Raises:
+        DamagedRecordError: its row is not what its hash says: nobody knows what it may do.
+    """
+    for _, row in read_rows(connection, table, select(table).where(table.c.id == number)):
+        if row is None or row["id"] != number or not is_sound("tokens", row):
+            raise DamagedRecordError(
+                f"token {number}: its row is not what its hash says; make a new one and revoke "
+                f"this one: seismo-relay token revoke {number}"
+            )
+        return _token(row)
+    return None
 
 
 def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token:
@@ -163,7 +179,22 @@ def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token
             f"there is no token {name_or_id!r}, or it was revoked before; "
             "the list of tokens names those that are in use"
         )
-    connection.execute(update(table).where(table.c.id == found.id).values(revoked_at=utc_text(at)))
+    if found.is_damaged:
+        # What stood there is not known: what is left of it says that, and opens nothing.
+        values = {
+            "name": found.name,
+            "role": found.role,
+            "units_json": json_text([]),
+            "digest": b"",
+            "created_at": utc_text(found.created_at),
+        }
+    else:
+        stored = select(table).where(table.c.id == found.id)
+        values = dict(connection.execute(stored).mappings().one())
+    values["revoked_at"] = utc_text(at)
+    connection.execute(
+        update(table).where(table.c.id == found.id).values(with_hash("tokens", values))
+    )
     revoked = get(connection, found.id)
     assert revoked is not None
     return revoked
@@ -171,16 +202,24 @@ def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token
 
 def _in_use(connection: Connection, name_or_id: str | int) -> Token | None:
     """Return the unrevoked token of a name or number, its row locked."""
-    query = select(table).where(table.c.revoked_at.is_(None)).with_for_update()
-    row = None
+    query = select(table).with_for_update()
+    numbers: list[int] = []
     if isinstance(name_or_id, str):
         if name_or_id.isprintable():
-            row = connection.execute(query.where(table.c.name == name_or_id)).first()
-        if row is None and re.fullmatch(r"[0-9]{1,18}", name_or_id):
+            named = select(table.c.id).where(
+                table.c.name == name_or_id, table.c.revoked_at.is_(None)
+            )
+            numbers = list(connection.execute(named).scalars())
+        if not numbers and re.fullmatch(r"[0-9]{1,18}", name_or_id):
             name_or_id = int(name_or_id)
     if isinstance(name_or_id, int) and 0 < name_or_id < 10**18:
-        row = connection.execute(query.where(table.c.id == name_or_id)).first()
-    return None if row is None else _token(row)
+        numbers = [name_or_id]
+    for number in numbers:
+        for _, row in read_rows(connection, table, query.where(table.c.id == number)):
+            found = _token_or_damaged(number, row)
+            if found.revoked_at is None:
+                return found
+    return None
 
 
 def _check(name: str, role: str, units: Sequence[str]) -> None:
@@ -197,15 +236,31 @@ def _check(name: str, role: str, units: Sequence[str]) -> None:
             )
 
 
-def _token(row: Row[Any]) -> Token:
+def _token_or_damaged(number: int, row: RowMapping | None) -> Token:
+    if row is not None and is_sound("tokens", row):
+        return _token(row)
     return Token(
-        id=row.id,
-        name=row.name,
-        role=row.role,
-        units=tuple(orjson.loads(row.units_json)),
-        created_at=datetime.fromisoformat(row.created_at),
-        revoked_at=None if row.revoked_at is None else datetime.fromisoformat(row.revoked_at),
-        digest=bytes(row.digest),
+        id=number,
+        name=f"damaged token {number}",
+        role="viewer",
+        units=(),
+        created_at=datetime.fromtimestamp(0, UTC),
+        revoked_at=None,
+        digest=b"",
+        is_damaged=True,
+    )
+
+
+def _token(row: RowMapping) -> Token:
+    revoked_at = row["revoked_at"]
+    return Token(
+        id=row["id"],
+        name=row["name"],
+        role=row["role"],
+        units=tuple(orjson.loads(row["units_json"])),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        revoked_at=None if revoked_at is None else datetime.fromisoformat(revoked_at),
+        digest=bytes(row["digest"]),
     )
 
 

@@ -8,16 +8,18 @@ own tools for this, and the errors here name them.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, select
 
 from sfm.store import archive, audit, mirror, revisions, schema
-from sfm.store.engine import SQLITE, Engines, read_url
+from sfm.store.database_file import DatabaseFile, sync_folder
+from sfm.store.engine import SQLITE, Engines, quoted, read_url
 from sfm.store.errors import (
     DamagedRecordError,
     NoSuchRecordError,
@@ -27,6 +29,7 @@ from sfm.store.errors import (
     StoreFullError,
     StoreLostError,
 )
+from sfm.store.row_hashes import UNREADABLE, is_sound, raise_unless_unreadable, read_rows
 from sfm.store.samples_at_rest import digest
 
 OnProgress = Callable[[int, int], None]
@@ -62,20 +65,22 @@ def check(url: str, on_progress: OnProgress = lambda _done, _total: None) -> Che
                     f"{engines.where} is of revision {found or 'none'}, this program needs "
                     f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}"
                 )
+            revisions.check_schema(engines.where, connection)
             faults += mirror.contradictions(connection)
-            verdict = audit.verify(connection)
-            if verdict.why is not None:
-                faults.append(f"the audit log: {verdict.why}; compare it with a backup")
+            faults += _audit_faults(connection)
+            for table, advice in ADVICE.items():
+                faults += _row_faults(connection, schema.metadata.tables[table], advice)
             numbers = list(connection.execute(select(schema.recordings.c.id)).scalars())
             sampled = list(connection.execute(select(schema.recording_waveforms.c.id)).scalars())
         total = len(numbers) + len(sampled)
         for done, number in enumerate(numbers):
             with engines.read() as connection:
-                if not archive.event(connection, number)["record_is_sound"]:
-                    faults.append(
-                        f"recording {number}: the unit's record is not what its hash says; "
-                        "restore a backup that has it"
-                    )
+                try:
+                    archive.event(connection, number, {})
+                except DamagedRecordError as error:
+                    faults.append(f"{error}; restore a backup that has it")
+                except NoSuchRecordError:
+                    faults.append(f"recording number {number} is in an index and in no row")
             on_progress(done + 1, total)
         for done, number in enumerate(sampled, len(numbers)):
             with engines.read() as connection:
@@ -95,7 +100,7 @@ def backup(url: str, target: Path, on_progress: OnProgress | None = None) -> int
         StoreError: the target is there already, or a side cannot be read or written.
     """
     with _opened(url, read_only=True) as engines:
-        path = _path_of(engines, "pg_dump --format=custom --file=FILE URL")
+        path = _path_of(url, "pg_dump --format=custom --file=FILE URL")
         with engines.read() as connection:
             revisions.revision_of(connection)
         revisions.copy_sqlite(path, target, on_progress)
@@ -107,8 +112,9 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
     """
     Put a backup in the place of the database; return where the present one is kept.
 
-    What the units hold now is not a thing of backups: the mirror of the restored one is emptied,
-    and each unit is read again at the next request.
+    The backup is made ready under another name and takes its place in one step. What the units hold
+    now is not a thing of backups: the mirror of the restored one is emptied, and each unit is read
+    again at the next request.
 
     Raises:
         OwnToolsError: it is PostgreSQL.
@@ -118,12 +124,22 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
     """
     if not source.is_file():
         raise StoreLostError(f"{source}: no such file")
-    with _opened(url) as engines:
-        path = _path_of(engines, "pg_restore --clean --dbname=URL FILE")
+    path = _path_of(url, "pg_restore --clean --dbname=URL FILE")
+    with _locked(path):
         revisions.refuse_newer(str(source), _sound_revision(source))
         new = path.with_name(f"{path.name}.restoring")
         new.unlink(missing_ok=True)
         revisions.copy_sqlite(source, new)
+        with _opened(f"sqlite:///{new.absolute()}") as engines:
+            revisions.upgrade(engines)
+            with engines.write() as connection:
+                for table in (
+                    schema.cached_events,
+                    schema.cached_waveforms,
+                    schema.download_chunks,
+                    schema.cached_devices,
+                ):
+                    connection.execute(delete(table))
         kept = None
         if path.exists():
             kept = path.with_name(f"{path.name}.replaced.{now:%Y%m%dT%H%M%S}")
@@ -132,18 +148,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
             except StoreDamagedError:
                 # That is why somebody restores: keep it as it is.
                 shutil.copy2(path, kept)
-        for name in ("-wal", "-shm"):
-            path.with_name(path.name + name).unlink(missing_ok=True)
-        new.replace(path)
-        revisions.ensure_head(engines, lambda: now)
-        with engines.write() as connection:
-            for table in (
-                schema.cached_events,
-                schema.cached_waveforms,
-                schema.download_chunks,
-                schema.cached_devices,
-            ):
-                connection.execute(delete(table))
+        _put_in_place(new, path)
     return kept
 
 
@@ -151,25 +156,62 @@ def vacuum(url: str) -> tuple[int, int]:
     """
     Give back the room of what is gone; return the size in bytes before and after.
 
+    A copy without gaps is written beside the file and takes its place. (A VACUUM in place holds the
+    whole database in memory where SQLite was built to keep temporary files there.)
+
     Raises:
         OwnToolsError: it is PostgreSQL.
         StoreInUseError: a relay has the database.
-        StoreFullError: there is no room for the copy that SQLite makes on the way.
+        StoreFullError: there is no room for the copy.
+        StoreError: the database cannot be read to its end.
     """
-    with _opened(url) as engines:
-        path = _path_of(engines, "psql URL --command='VACUUM ANALYZE'")
+    path = _path_of(url, "psql URL --command='VACUUM ANALYZE'")
+    if not path.exists():
+        raise StoreLostError(f"{path}: no such file")
+    with _locked(path):
         before = path.stat().st_size
+        wal = path.with_name(f"{path.name}-wal")
+        needed = before + (wal.stat().st_size if wal.exists() else 0)
         free = shutil.disk_usage(path.parent).free
-        if free < 2 * before:
+        if free < needed:
             raise StoreFullError(
-                f"{path}: {free:,} bytes are free; a vacuum may take {2 * before:,} for a while"
+                f"{path}: {free:,} bytes are free, and its copy may take {needed:,}; make room"
             )
-        connection = SQLITE.connect(str(path))
-        with contextlib.closing(connection):
-            connection.isolation_level = None
-            connection.execute("VACUUM").close()
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        new = path.with_name(f"{path.name}.vacuum")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, path.stat().st_mode & 0o777))
+        try:
+            with contextlib.closing(
+                SQLITE.connect(f"file:{quoted(path)}?mode=rw", uri=True)
+            ) as connection:
+                connection.isolation_level = None
+                connection.execute("VACUUM INTO ?", (str(new),)).close()
+        except SQLITE.DatabaseError as error:
+            new.unlink(missing_ok=True)
+            full = "full" in str(error).lower()
+            raise (StoreFullError if full else StoreDamagedError)(f"{path}: {error}") from error
+        with new.open("rb") as written:
+            os.fsync(written.fileno())
+        _put_in_place(new, path)
         return before, path.stat().st_size
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Let a file that is whole take the database's name."""
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    new.replace(path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep every relay away from the file, or from its name while there is none."""
+    file = DatabaseFile(path)
+    try:
+        yield
+    finally:
+        file.close()
 
 
 @contextlib.contextmanager
@@ -181,10 +223,12 @@ def _opened(url: str, *, read_only: bool = False) -> Iterator[Engines]:
         engines.close()
 
 
-def _path_of(engines: Engines, command: str) -> Path:
-    if engines.path is None:
-        raise OwnToolsError(f"{engines.where} is no file; use its own tool: {command}")
-    return engines.path
+def _path_of(url: str, command: str) -> Path:
+    known = read_url(url)
+    if known.get_backend_name() != "sqlite" or known.database in (None, "", ":memory:"):
+        where = known.render_as_string(hide_password=True)
+        raise OwnToolsError(f"{where} is no file; use its own tool: {command}")
+    return Path(str(known.database)).resolve()  # what a link names is replaced, not the link
 
 
 def _file_faults(engines: Engines) -> list[str]:
@@ -199,14 +243,46 @@ def _file_faults(engines: Engines) -> list[str]:
     return faults + [f"{engines.where}: row {row[1]} of {row[0]} points nowhere" for row in broken]
 
 
+READ_AGAIN = (
+    "it is read again when its unit is asked for it and still holds it; or restore a backup"
+)
+ADVICE = {
+    "findings": "restore a backup that has it",
+    "reviews": "restore a backup that has it",
+    "cached_devices": "it is dropped, and the unit read again, when it is asked for",
+    "cached_events": "it is dropped, and the unit read again, when it is asked for",
+    "cached_waveforms": "it is read again from its unit when it is asked for",
+    "download_chunks": "it is read again from its unit when it is asked for",
+    "tokens": "make a new token and revoke this one",
+}
+"""Tables whose rows have a hash and nothing beyond it to check, and what to do about a fault."""
+
+
+def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[str]:
+    for key, row in read_rows(connection, table, select(table)):
+        if row is None or not is_sound(table.name, row):
+            named = " ".join(map(str, key))
+            yield f"{table.name} {named}: the row is not what its hash says; {advice}"
+
+
+def _audit_faults(connection: Connection) -> list[str]:
+    advice = "compare it with a backup"
+    try:
+        verdict = audit.verify(connection)
+    except UNREADABLE as error:
+        raise_unless_unreadable(error)
+        return [f"the audit log: an entry cannot be read; {advice}"]
+    return [] if verdict.why is None else [f"the audit log: {verdict.why}; {advice}"]
+
+
 def _sample_faults(connection: Connection, number: int) -> list[str]:
     try:
         held = archive.samples(connection, waveform_id=number)
     except NoSuchRecordError:
         return [f"waveform {number} belongs to no recording; restore a backup"]
-    advice = (
-        "it is read again when its unit is asked for it and still holds it; or restore a backup"
-    )
+    except DamagedRecordError as error:
+        return [f"waveform {number}: {error}; {READ_AGAIN}"]
+    advice = READ_AGAIN
     faults = []
     try:
         held.counts()

@@ -10,6 +10,7 @@ from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_o
 from relay_world import HERE as UNIT_HERE
 from relay_world import FieldUnit, World
 from starlette.routing import Route
+from stored_rows import public_id
 from structlog.testing import capture_logs
 from virtual_time import run
 
@@ -462,11 +463,12 @@ def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others() -> 
                 found.token("x", Role.VIEWER, "Y"),
             )
             for path in ("", "/waveform", "/image", "/review"):
-                targets = [f"/archive/events/{number}{path}" for number in (1, 2, 99)]
+                ids = [public_id(disk, 1), public_id(disk, 2), "f" * 64]
+                targets = [f"/archive/recordings/{name}{path}" for name in ids]
                 assert (await found.ask("GET", targets[0], secret=own)).status_code == 200
                 told = [await found.ask("GET", target, secret=other) for target in targets]
                 assert {answer.status_code for answer in told} == {404}
-                assert {answer.json()["detail"].rstrip("0123456789") for answer in told} == {
+                assert {answer.json()["detail"][:-64] for answer in told} == {
                     "the archive has no recording "
                 }
 

@@ -45,12 +45,13 @@ def read_a_unit() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
     return asyncio.run(read())
 
 
+READ_AT = datetime(2026, 5, 1, tzinfo=UTC)
 ORIGIN = Origin(
     conn_key="tcp:unit:12345",
     serial="SIM0001",
     epoch=0,
     simulated=True,
-    read_at=datetime(2026, 5, 1, tzinfo=UTC),
+    read_at=READ_AT,
     began_mono=1.0,
     boot_id=None,
 )
@@ -112,7 +113,14 @@ def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) 
 @pytest.mark.parametrize(
     ("statement", "word"),
     [
-        ("UPDATE recordings SET record = zeroblob(210) WHERE id = 2", "recording 2"),
+        ("UPDATE recordings SET record = zeroblob(210) WHERE id = 2", "stored facts are not"),
+        ("UPDATE recordings SET tran_in_s = 0.25 WHERE id = 1", "stored facts are not"),
+        ("UPDATE recordings SET project = 'another' WHERE id = 1", "stored facts are not"),
+        ("UPDATE recordings SET event_timestamp = '2026-04-01T01:00:00'", "stored facts are not"),
+        ("UPDATE recording_waveforms SET facts_json = '{}' WHERE id = 1", "facts of its samples"),
+        ("UPDATE recording_waveforms SET scales_json = '{}' WHERE id = 1", "facts of its samples"),
+        ("UPDATE cached_devices SET epoch = 7", "cached_devices"),
+        ("UPDATE cached_events SET event_json = '{}'", "cached_events"),
         ("UPDATE recording_waveforms SET counts = zeroblob(9) WHERE id = 1", "unpacked"),
         ("UPDATE recording_waveforms SET image = zeroblob(9) WHERE id = 1", "memory is not"),
         ('UPDATE cached_events SET recording_id = 1 WHERE "index" = 2', "slot 2"),
@@ -149,7 +157,7 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
 
         def write() -> None:
             while not stop.is_set():
-                store.review(1, at=ORIGIN.read_at, reviewer="R", false_trigger=None, note="n")
+                store.review(1, at=READ_AT, reviewer="R", false_trigger=None, note="n")
 
         writer = threading.Thread(target=write)
         writer.start()
@@ -161,7 +169,7 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
         assert status == 0, told
         assert say("db", "backup", str(tmp_path / "copy"))[0] == 1  # never overwritten
         with pytest.raises(StoreInUseError):
-            upkeep.restore(f"sqlite:///{database}", tmp_path / "copy", ORIGIN.read_at)
+            upkeep.restore(f"sqlite:///{database}", tmp_path / "copy", READ_AT)
     before = rows(database)
     spoil(database, "DELETE FROM recording_waveforms WHERE id = 2")
     spoil(database, "UPDATE recordings SET project = 'other'")
@@ -217,11 +225,15 @@ def test_the_archive_is_listed_and_shown(database: Path, say: Say) -> None:
     listed = json.loads(say("archive", "list", "--json")[1])["events"]
     assert [row["waveforms"] for row in listed] == [0, 1, 1]
     assert json.loads(say("archive", "list", "--serial", "X", "--json")[1])["events"] == []
-    shown = json.loads(say("archive", "show", "1", "--json")[1])
+    first = listed[-1]["id"]
+    shown = json.loads(say("archive", "show", first[:8], "--json")[1])
+    assert shown["id"] == first
     assert set(shown["waveform"]["channels"]) == {"Tran", "Vert", "Long", "MicL"}
-    assert "SIMULATED" in say("archive", "show", "3")[1]
-    status, told = say("archive", "show", "77")
-    assert (status, "no recording 77" in told) == (1, True)
+    assert "SIMULATED" in say("archive", "show", listed[0]["id"])[1]
+    status, told = say("archive", "show", "77777777")
+    assert (status, "no recording 77777777" in told) == (1, True)
+    status, told = say("archive", "show", "3")
+    assert (status, "8 to 64 of the digits" in " ".join(told.split())) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -254,14 +266,15 @@ def test_the_units_own_bytes_are_written_and_nothing_is_overwritten(
     database: Path, say: Say, tmp_path: Path
 ) -> None:
     _, events, waveforms = read_a_unit()
-    assert say("archive", "export-raw", "1", str(tmp_path / "raw"))[0] == 0
+    name = json.loads(say("archive", "list", "--json")[1])["events"][-1]["id"]
+    assert say("archive", "export-raw", name, str(tmp_path / "raw"))[0] == 0
     files = {
         path.name.rsplit(".", 2)[1]: path.read_bytes() for path in (tmp_path / "raw").iterdir()
     }
     assert files["record"] == events[0].record
     assert files["image"] == waveforms[0].image
     assert json.loads(files["note"])["serial"] == "SIM0001"
-    status, told = say("archive", "export-raw", "1", str(tmp_path / "raw"))
+    status, told = say("archive", "export-raw", name, str(tmp_path / "raw"))
     assert (status, "is there already" in " ".join(told.split())) == (1, True)
 
 

@@ -273,7 +273,7 @@ class Run:
                 key, at = row["waveform_key"], row["timestamp"] or ""
                 found[key, at] = found.get((key, at), 0) + 1
                 recording = store.recording(row["id"])
-                if not recording["record_is_sound"]:
+                if recording["id"] != row["id"]:
                     self._complain(f"recording {row['id']} is not what its hash says")
                 identity = (key, at, recording["content_hash"])
                 if identity in identities:

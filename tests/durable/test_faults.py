@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -91,7 +92,7 @@ def grow(store: Store, count: int, seen: Any) -> Any:
 def state(store: Store) -> tuple[int, int, int, int]:
     """Recordings, waveforms, mirrored events and waveforms; everything held against its hash."""
     for row in store.page(Wanted(), limit=1000).rows:
-        assert store.recording(row["id"])["record_is_sound"]
+        assert store.recording(row["id"])["id"] == row["id"]  # raises where it is damaged
         for content in row["contents"]:
             held = store.samples(row["id"], bytes.fromhex(content))
             assert held.counts()
@@ -264,8 +265,20 @@ def test_a_file_that_is_no_database_has_a_name_for_it(
     assert str(path) in str(caught.value)
 
 
-def test_an_empty_file_is_an_empty_database(path: Path) -> None:
-    path.touch()
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_file_without_an_archive_is_a_fault_and_its_message_says_how_to_move_it_away(
+    path: Path, foreign: bool
+) -> None:
+    if foreign:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE theirs (a)")
+    else:
+        path.touch()
+    before = path.read_bytes()
+    with pytest.raises(StoreDamagedError, match=f"mv '{path}'"):
+        Store.open(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+    path.rename(path.with_name("moved away"))
     with Store.open(f"sqlite:///{path}") as store:
         grow(store, 1, None)
         assert state(store) == (1, 1, 1, 1)

@@ -99,7 +99,10 @@ GARBAGE = ["", "{", "not json", "[" * 100_000, '{"waveform_key": "01110000", "ti
 
 @pytest.fixture
 def engines(bare_url: str) -> Iterator[Engines]:
-    opened = Engines(read_url(bare_url))
+    url = read_url(bare_url)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).touch()  # a file that is not there is made whole or not at all
+    opened = Engines(url)
     yield opened
     opened.close()
 
@@ -230,7 +233,7 @@ def test_head_is_the_newest_script() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == revisions.HEAD
     found = [script.revision for script in scripts.walk_revisions()]
-    assert found == ["0008", "0006", "0005", "0004", "0003", "0002", "0001"]
+    assert found == ["0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 
 
 @each_legacy_table
@@ -399,12 +402,12 @@ def test_a_database_of_a_newer_program_is_refused(
     engines: Engines, bare_url: str, read_only: bool
 ) -> None:
     revisions.upgrade(engines)
-    execute(engines, "UPDATE alembic_version SET version_num = '0009'")
+    execute(engines, "UPDATE alembic_version SET version_num = '0099'")
     before = fingerprint(engines)
-    with pytest.raises(RevisionError, match=r"0009.*newer seismo-relay.*0008.*restore a backup"):
+    with pytest.raises(RevisionError, match=r"0099.*newer seismo-relay.*0008.*restore a backup"):
         revisions.upgrade(engines)
     engines.close()
-    with pytest.raises(RevisionError, match="0009") as refused:
+    with pytest.raises(RevisionError, match="0099") as refused:
         Store.open(bare_url, read_only=read_only)
     if not read_only:
         assert "run the newer program, or restore a backup" in str(refused.value)
@@ -489,9 +492,9 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     if start == "0003" and step == "batch_alter_table":
         pytest.skip("no such step is left")
     # The last call of its kind fails, so that much was done before.
-    calls_left = {"create_index": 4, "batch_alter_table": 1, "create_table": 9, "execute": 2}[step]
+    calls_left = {"create_index": 5, "batch_alter_table": 1, "create_table": 9, "execute": 2}[step]
     if start == "0003":
-        calls_left = {"create_index": 1, "create_table": 2, "execute": 2}[step]
+        calls_left = {"create_index": 2, "create_table": 2, "execute": 2}[step]
 
     def faulty(*given: Any, **more: Any) -> Any:
         nonlocal calls_left

@@ -32,6 +32,7 @@ from durable_world import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, update
+from stored_rows import write_row
 
 from minimateplus.model import Event
 from sfm.forms import event_form
@@ -458,19 +459,19 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
     assert store.erase_check(A, version, 3).unarchived == [0, 1, 2]
     assert store.erase_check(A, version, 1).unarchived == [0]
     assert store.erase_check(B, version, 2).unarchived == [0, 1]
-    e, d = schema.cached_events, schema.cached_devices
-    faults = (
-        update(d).values(list_read_at=None),  # told, and too late
-        update(e).where(e.c["index"] == 1).values(recording_id=None),
-        delete(e).where(e.c["index"] == 1),
-    )
-    for fault, left in zip(faults, ([0, 1], [1], [0, 1]), strict=True):
-        held = rows(store, "cached_devices")
-        with store.engines.write() as connection:
-            connection.execute(fault)
-        assert store.erase_check(A, version, 2).unarchived == left
-        with store.engines.write() as connection:
-            connection.execute(update(d).values(list_read_at=held[0]["list_read_at"]))
+    read_at = rows(store, "cached_devices")[0]["list_read_at"]
+    write_row(store, "cached_devices", {}, list_read_at=None)  # told, and too late
+    assert store.erase_check(A, version, 2).unarchived == [0, 1]
+    write_row(store, "cached_devices", {}, list_read_at=read_at)
+    assert store.erase_check(A, version, 2).unarchived == []
+    of_another = rows(store, "cached_events")[0]["recording_id"]
+    for recording_id in (None, of_another):
+        write_row(store, "cached_events", {"index": 1}, recording_id=recording_id)
+        assert store.erase_check(A, version, 2).unarchived == [1]
+    e = schema.cached_events
+    with store.engines.write() as connection:
+        connection.execute(delete(e).where(e.c["index"] == 1))
+    assert store.erase_check(A, version, 2).unarchived == [0, 1]
 
 
 # --- images under way ----------------------------------------------------------------------------

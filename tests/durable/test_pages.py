@@ -50,12 +50,12 @@ def ordered(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*timed, *timeless]
 
 
-def ids(found: list[Form]) -> list[int]:
-    return [row["id"] for row in found]
+def ids(found: list[Form]) -> list[str]:
+    return [str(row.get("public_id", row["id"])) for row in found]
 
 
-def walk(store: Store, wanted: Wanted, limit: int) -> list[int]:
-    found: list[int] = []
+def walk(store: Store, wanted: Wanted, limit: int) -> list[str]:
+    found: list[str] = []
     cursor: str | None = None
     while True:
         page = store.page(wanted, cursor, limit)
@@ -92,8 +92,8 @@ def test_pages_of_any_length_join_to_the_whole(store: Store) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
 def test_what_enters_between_pages_loses_and_doubles_nothing(store: Store, limit: int) -> None:
-    there = {row["id"] for row in fill(store)}
-    met: list[int] = []
+    there = set(ids(fill(store)))
+    met: list[str] = []
     cursor: str | None = None
     for at in range(100):
         page = store.page(Wanted(), cursor, limit)

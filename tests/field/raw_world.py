@@ -161,10 +161,10 @@ class RawWorld(World):
         assert page["next_cursor"] is None
         found = []
         for row in page["events"]:
-            fact = (await self.get(f"/archive/events/{row['id']}")).json()
+            fact = (await self.get(f"/archive/recordings/{row['id']}")).json()
             images = []
             if row["contents"]:
-                images.append((await self.get(f"/archive/events/{row['id']}/image")).content)
+                images.append((await self.get(f"/archive/recordings/{row['id']}/image")).content)
             found.append({**row, "record_bytes": bytes.fromhex(fact["record"]), "images": images})
         return found
 

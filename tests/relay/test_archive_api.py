@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ import pytest
 from pydantic import BaseModel
 from relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
 from sqlalchemy import func, insert, select, update
+from stored_rows import hash_of, public_id, write_row
 from test_api import app_of, assert_problem, public_errors
 
 from minimateplus.errors import MiniMateError
@@ -42,17 +44,26 @@ else:
 COUNTS = {"accept": "application/octet-stream"}
 FRAME = {**COUNTS, "accept-encoding": "zstd"}
 FOR_GOOD = "private, max-age=31536000, immutable"
-ONE = "/archive/events/1"
+ONE = "/archive/recordings/00000001"
+"""Its id stands for that of row 1; see ``named``."""
 FACTS = [ONE, f"{ONE}/waveform", f"{ONE}/image"]
 LISTS = ["/archive/devices", "/archive/events", "/archive/findings", f"{ONE}/review"]
 EVERY_GET = FACTS + LISTS
 SAID = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
 
 
+def named(world: World, path: str) -> str:
+    """Put a recording's id in the place of its row's number, of eight digits."""
+    found = re.search("/recordings/(0[0-9]{7})(?![0-9a-f])", path)
+    name = None if found is None or world.disk is None else public_id(world.disk, int(found[1]))
+    return path if found is None or name is None else path.replace(found[1], name)
+
+
 async def ask(
     world: World, path: str, /, method: str = "GET", *, headers: Any = None, **more: Any
 ) -> httpx.Response:
     """Ask; ``more`` are parameters, or the content or JSON of a body."""
+    path = named(world, path)
     transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
     body: dict[str, Any] = {}
     if "content_" in more:
@@ -69,6 +80,7 @@ async def ask(
 
 async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, bytes]:
     """Ask, and return headers and body as they are on the wire, undone by nobody."""
+    path = named(world, path)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -126,7 +138,7 @@ def kinds(world: World) -> list[str]:
 def assert_declared(response: httpx.Response, path: str, method: str = "get") -> dict[str, Any]:
     """The answer is what the OpenAPI page declares; nothing more, nothing left out."""
     assert response.status_code == 200, response.text
-    operation = OPENAPI["paths"][path.replace("/events/1", "/events/{id}")][method]
+    operation = OPENAPI["paths"][re.sub("/recordings/[0-9a-f]+", "/recordings/{id}", path)][method]
     name = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     model: type[BaseModel] = getattr(schemas, name.rpartition("/")[2])
     parsed = model.model_validate_json(response.content, strict=True, extra="forbid")
@@ -146,7 +158,7 @@ OPENAPI = build_app(Settings(database_url="none")).openapi()
 async def test_every_answer_is_what_its_schema_declares(world: World, path: str) -> None:
     unit = await filled(world)
     damage(world, "recording_waveforms", "image")
-    assert (await ask(world, f"{ONE}/image")).status_code == 500  # so that there is a finding
+    assert (await ask(world, f"{ONE}/image")).status_code == 503  # so that there is a finding
     await ask(world, f"{ONE}/review", "PUT", json=SAID)
     body = assert_declared(await ask(world, path), path)
     assert any(body.values())
@@ -196,7 +208,7 @@ async def test_the_list_tells_what_the_unit_told(world: World) -> None:
         assert event["review"] is None
         assert event["route"] == "tcp:unit.invalid:12345"
     assert [event["waveforms"] for event in told] == [0, 0, 1]
-    waveform = (await ask(world, f"/archive/events/{told[2]['id']}/waveform")).json()
+    waveform = (await ask(world, f"/archive/recordings/{told[2]['id']}/waveform")).json()
     assert [event["contents"] for event in told] == [[], [], [waveform["content_hash"]]]
 
 
@@ -267,8 +279,7 @@ async def test_the_frame_goes_out_as_it_lies(world: World) -> None:
 @in_virtual_time
 async def test_a_frame_of_another_form_is_not_passed_off_as_zstd(world: World) -> None:
     await filled(world)
-    with disk_of(world).engines.write() as connection:
-        connection.execute(update(schema.recording_waveforms).values(codec="later"))
+    write_row(disk_of(world), "recording_waveforms", {}, codec="later")
     headers, body = await raw(world, f"{ONE}/waveform", FRAME)
     assert "content-encoding" not in headers
     assert len(body) == 8192
@@ -338,11 +349,12 @@ async def test_other_samples_of_a_recording_are_had_by_their_hash(world: World) 
     second = blake2b(image, digest_size=32).digest()
     with disk_of(world).engines.write() as connection:
         row = dict(connection.execute(select(schema.recording_waveforms)).mappings().one())
-        connection.execute(
-            insert(schema.recording_waveforms),
-            [{**row, "id": 2, "content_hash": second, "image": image}],
-        )
-    [listed] = [e for e in (await ask(world, "/archive/events")).json()["events"] if e["id"] == 1]
+        row |= {"id": 2, "content_hash": second, "image": image}
+        row["row_hash"] = hash_of(connection, "recording_waveforms", row)
+        connection.execute(insert(schema.recording_waveforms), [row])
+    name = public_id(disk_of(world), 1)
+    every = (await ask(world, "/archive/events")).json()["events"]
+    [listed] = [event for event in every if event["id"] == name]
     assert (listed["waveforms"], listed["contents"]) == (2, [first, second.hex()])
     for content in (first, second.hex(), second.hex().upper()):
         response = await ask(world, f"{ONE}/waveform", content=content)
@@ -361,13 +373,13 @@ async def test_other_samples_of_a_recording_are_had_by_their_hash(world: World) 
     [*((path, {}) for path in FACTS), (FACTS[1], COUNTS), (FACTS[1], FRAME)],
 )
 @in_virtual_time
-async def test_a_fact_may_be_kept_for_good_and_who_has_it_gets_304(
+async def test_a_fact_is_compared_by_its_tag_and_who_has_it_gets_304(
     world: World, path: str, headers: dict[str, str]
 ) -> None:
     await filled(world)
     told, body = await raw(world, path, headers)
     assert told["status"] == 200
-    assert told["cache-control"] == FOR_GOOD
+    assert told["cache-control"] == "private, no-cache"
     assert told["x-simulated"] == "true"
     assert told["content-length"] == str(len(body))
     assert told.get("vary") == ("accept, accept-encoding" if path == FACTS[1] else None)
@@ -385,6 +397,44 @@ async def test_a_fact_may_be_kept_for_good_and_who_has_it_gets_304(
         assert not {"content-type", "content-encoding", "content-length"} & set(again)
     again, whole = await raw(world, path, {**headers, "if-none-match": '"another"'})
     assert (again["status"], whole) == (200, body)
+
+
+@in_virtual_time
+async def test_only_the_units_own_bytes_asked_for_by_their_hash_are_for_good(world: World) -> None:
+    await filled(world)
+    content = bytes(stored(world, "content_hash")).hex()
+    image = await ask(world, f"{ONE}/image", content=content)
+    assert image.headers["Cache-Control"] == FOR_GOOD
+    assert blake2b(image.content, digest_size=32).hexdigest() == content
+    for headers in ({}, COUNTS, FRAME):
+        waveform = await ask(world, f"{ONE}/waveform", content=content, headers=headers)
+        assert waveform.headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("tail", ["", "/waveform", "/image", "/review"])
+@in_virtual_time
+async def test_a_row_number_names_nothing_any_more(world: World, tail: str) -> None:
+    await filled(world)
+    methods = ("GET", "PUT") if tail == "/review" else ("GET",)
+    for method in methods:
+        response = await ask(world, f"/archive/events/1{tail}", method)
+        assert "/archive/recordings/{id}" in assert_problem(response, 410, "gone")["detail"]
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+@in_virtual_time
+async def test_a_recording_is_named_by_eight_letters_of_its_id_that_no_other_has(
+    world: World,
+) -> None:
+    await filled(world)
+    whole = (await ask(world, "/archive/events")).json()["events"][0]["id"]
+    for name in (whole, whole[:8], whole[:13].upper()):
+        assert (await ask(world, f"/archive/recordings/{name}")).json()["id"] == whole
+    write_row(disk_of(world), "recordings", {"id": 1}, public_id="abcdef01" + "0" * 56)
+    write_row(disk_of(world), "recordings", {"id": 2}, public_id="abcdef01" + "1" * 56)
+    response = await ask(world, "/archive/recordings/abcdef01")
+    assert "more letters" in assert_problem(response, 409, "ambiguous-id")["detail"]
+    assert (await ask(world, "/archive/recordings/abcdef011")).status_code == 200
 
 
 @in_virtual_time
@@ -430,8 +480,8 @@ async def test_what_may_change_is_not_to_be_kept(world: World, path: str) -> Non
 @in_virtual_time
 async def test_a_real_unit_is_not_called_simulated(world: World) -> None:
     await filled(world)
-    with disk_of(world).engines.write() as connection:
-        connection.execute(update(schema.recordings).values(simulated=False))
+    write_row(disk_of(world), "recordings", {}, simulated=False)
+    write_row(disk_of(world), "recording_waveforms", {})
     for path in FACTS:
         assert "x-simulated" not in (await raw(world, path, {}))[0]
     assert (await ask(world, ONE)).json()["simulated"] is False
@@ -552,10 +602,10 @@ BAD_INPUT: list[tuple[str, dict[str, Any], str]] = [
     ("/archive/devices", {"serial": "SIM0001"}, "serial"),
     ("/archive/findings", {"limit": 0}, "limit"),
     ("/archive/findings", {"cursor": "x"}, "cursor"),
-    ("/archive/events/0", {}, "id"),
-    ("/archive/events/-1", {}, "id"),
-    ("/archive/events/first", {}, "id"),
-    (f"/archive/events/{2**63}", {}, "id"),
+    ("/archive/recordings/1", {}, "id"),
+    ("/archive/recordings/0123456", {}, "id"),
+    ("/archive/recordings/first_one", {}, "id"),
+    (f"/archive/recordings/{'0' * 65}", {}, "id"),
     (ONE, {"content": "0" * 64}, "content"),
     (f"{ONE}/waveform", {"content": "0" * 63}, "content"),
     (f"{ONE}/waveform", {"content": "0" * 65}, "content"),
@@ -592,9 +642,9 @@ async def test_a_recording_that_is_not_there_is_404_and_the_404_is_not_kept(
     world: World, tail: str
 ) -> None:
     await filled(world)
-    for number in (99, 2**63 - 1):
-        response = await ask(world, f"/archive/events/{number}{tail}")
-        assert str(number) in assert_problem(response, 404, "no-such-record")["detail"]
+    for number in ("00000099", "f" * 64):
+        response = await ask(world, f"/archive/recordings/{number}{tail}")
+        assert number in assert_problem(response, 404, "no-such-record")["detail"]
 
 
 @pytest.mark.parametrize("tail", ["/waveform", "/image"])
@@ -603,10 +653,10 @@ async def test_samples_that_were_not_downloaded_are_404_until_they_are(
     world: World, tail: str
 ) -> None:
     await filled(world)
-    response = await ask(world, f"/archive/events/2{tail}")
+    response = await ask(world, f"/archive/recordings/00000002{tail}")
     assert "never downloaded" in assert_problem(response, 404, "no-such-record")["detail"]
     await world.gateway.waveform(HERE, 1)
-    assert (await ask(world, f"/archive/events/2{tail}")).status_code == 200
+    assert (await ask(world, f"/archive/recordings/00000002{tail}")).status_code == 200
 
 
 # ---- what people say
@@ -635,8 +685,8 @@ async def test_a_review_is_kept_and_the_latest_counts(world: World) -> None:
         assert got["current"] == stored_now == got["history"][0]
         assert len(got["history"]) == number
     row = (await ask(world, "/archive/events")).json()["events"][-1]
-    assert (row["id"], row["review"]) == (1, got["current"])
-    assert (await ask(world, "/archive/events/2/review")).json()["history"] == []
+    assert (row["id"], row["review"]) == (public_id(disk_of(world), 1), got["current"])
+    assert (await ask(world, "/archive/recordings/00000002/review")).json()["history"] == []
 
 
 @in_virtual_time
@@ -688,7 +738,7 @@ async def test_a_bad_review_is_refused_and_the_field_is_named(
 @in_virtual_time
 async def test_a_review_of_nothing_is_404_and_an_unknown_parameter_422(world: World) -> None:
     await filled(world)
-    response = await ask(world, "/archive/events/99/review", "PUT", json=SAID)
+    response = await ask(world, "/archive/recordings/00000099/review", "PUT", json=SAID)
     assert_problem(response, 404, "no-such-record")
     response = await ask(world, f"{ONE}/review", "PUT", json=SAID, force="true")
     assert_problem(response, 422, "invalid-parameter")
@@ -721,13 +771,14 @@ async def test_a_flipped_byte_in_the_counts_is_never_served_and_told_once(
 ) -> None:
     await filled(world)
     tag = (await raw(world, f"{ONE}/waveform", headers))[0]["etag"]
+    name = str(public_id(disk_of(world), 1))
     damage(world, "recording_waveforms", "counts")
     for more in ({}, {"if-none-match": tag}, {"if-none-match": "*"}):
         response = await ask(world, f"{ONE}/waveform", headers={**headers, **more})
-        body = assert_problem(response, 500, "damaged-record")
-        assert "recording 1 (SIM0001" in body["detail"]
+        body = assert_problem(response, 503, "damaged-record")
+        assert f"recording {name[:12]} (SIM0001" in body["detail"]
     [finding] = (await ask(world, "/archive/findings")).json()["findings"]
-    assert (finding["kind"], finding["recording_id"]) == ("damaged", 1)
+    assert (finding["kind"], finding["recording_id"]) == ("damaged", name)
     assert finding["serial"] == "SIM0001"
     assert world.gateway.keeper.state()["damaged"] == 3
     assert world.gateway.keeper.state()["state"] == "ok"
@@ -752,7 +803,7 @@ async def test_whatever_does_not_match_its_hash_is_a_problem_and_a_finding(
     await filled(world)
     damage(world, table, column)
     for _ in range(2):
-        assert_problem(await ask(world, path), 500, "damaged-record")
+        assert_problem(await ask(world, path), 503, "damaged-record")
     assert kinds(world) == ["damaged"]
 
 
@@ -761,11 +812,11 @@ async def test_two_damages_of_one_recording_are_two_findings_however_often_read(
     world: World,
 ) -> None:
     await filled(world)
-    damage(world, "recording_waveforms", "counts_hash")
+    damage(world, "recording_waveforms", "counts")
     damage(world, "recording_waveforms", "image")
     for _ in range(3):
         for tail in ("/waveform", "/image"):
-            assert_problem(await ask(world, ONE + tail), 500, "damaged-record")
+            assert_problem(await ask(world, ONE + tail), 503, "damaged-record")
     assert kinds(world) == ["damaged", "damaged"]
 
 
@@ -775,7 +826,7 @@ async def test_what_was_mended_and_damaged_again_is_told_again(world: World) -> 
     whole = await raw(world, f"{ONE}/waveform", FRAME)
     for _ in range(2):
         damage(world, "recording_waveforms", "counts")
-        assert_problem(await ask(world, f"{ONE}/waveform"), 500, "damaged-record")
+        assert_problem(await ask(world, f"{ONE}/waveform"), 503, "damaged-record")
         await world.gateway.waveform(HERE, 0, FORCED)
         assert await raw(world, f"{ONE}/waveform", FRAME) == whole
     assert kinds(world) == ["mended", "damaged"] * 2
@@ -792,7 +843,7 @@ async def test_damage_is_told_also_where_it_cannot_be_written_down(
         raise store_errors.StoreFullError("no room")
 
     monkeypatch.setattr(disk_of(world), "note_damage", full)
-    assert_problem(await ask(world, f"{ONE}/image"), 500, "damaged-record")
+    assert_problem(await ask(world, f"{ONE}/image"), 503, "damaged-record")
     assert kinds(world) == []
 
 
@@ -827,13 +878,14 @@ async def test_a_database_that_fails_is_503_and_says_when_to_ask_again(
 ) -> None:
     await filled(world)
     assert world.disk is not None
+    paths = [named(world, path) for path in EVERY_GET]
     world.disk.fail(error)
-    for path in EVERY_GET:
+    for path in paths:
         for _ in range(2):
             response = await ask(world, path)
             assert str(error) in assert_problem(response, 503, kind)["detail"]
             assert int(response.headers["Retry-After"]) > 0
-    response = await ask(world, f"{ONE}/review", "PUT", json=SAID)
+    response = await ask(world, paths[-1], "PUT", json=SAID)
     assert_problem(response, 503, kind)
     # The unit is read all the same.
     assert (await ask(world, "/device/events", host="unit.invalid")).status_code == 200
@@ -873,7 +925,7 @@ def test_every_error_of_the_store_has_a_row_of_its_own(kind: type[StoreError]) -
         store_errors.BadCursorError: 422,
         store_errors.NoSuchTokenError: 404,
         store_errors.TokenNameTakenError: 409,
-        store_errors.DamagedRecordError: 500,
+        store_errors.AmbiguousIdError: 409,
         store_errors.NoSerialError: 502,
         store_errors.UndecodedSamplesError: 502,
     }
@@ -899,7 +951,9 @@ def test_the_archive_is_read_beside_the_event_loop_from_a_file(tmp_path: Path) -
             httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
         ):
             answers = await asyncio.gather(*(client.get("/archive/events") for _ in range(20)))
-            assert {answer.text for answer in answers} == {'{"events":[],"next_cursor":null}'}
+            assert {answer.text for answer in answers} == {
+                '{"events":[],"next_cursor":null,"damaged":[]}'
+            }
             assert_problem(await client.get(ONE), 404, "no-such-record")
             assert (await client.get("/health")).json()["store"]["state"] == "ok"
 
@@ -914,21 +968,22 @@ def test_the_page_describes_every_status_that_occurs() -> None:
         for method, operation in methods.items()
     }
     ever = {"200", "404", "422", "500", "503", *map(str, AT_THE_DOOR)}
+    named = ever | {"409"}
     assert found == {
         "GET /archive/devices": ever,
         "GET /archive/events": ever,
         "GET /archive/findings": ever,
-        "GET /archive/events/{id}": ever | {"304"},
-        "GET /archive/events/{id}/waveform": ever | {"304"},
-        "GET /archive/events/{id}/image": ever | {"304"},
-        "GET /archive/events/{id}/review": ever,
-        "PUT /archive/events/{id}/review": ever,
+        "GET /archive/recordings/{id}": named | {"304"},
+        "GET /archive/recordings/{id}/waveform": named | {"304"},
+        "GET /archive/recordings/{id}/image": named | {"304"},
+        "GET /archive/recordings/{id}/review": named,
+        "PUT /archive/recordings/{id}/review": named,
     }
     for methods in archive.values():
         for operation in methods.values():
             for status in set(operation["responses"]) - {"200", "304"}:
                 assert list(operation["responses"][status]["content"]) == [MEDIA_TYPE]
-    body = archive["/archive/events/{id}/review"]["put"]["requestBody"]
+    body = archive["/archive/recordings/{id}/review"]["put"]["requestBody"]
     fields = body["content"]["application/json"]["schema"]["properties"]
     assert set(fields) == {"reviewer", "false_trigger", "note"}
     assert "503" in OPENAPI["paths"]["/cache/device"]["delete"]["responses"]

@@ -325,7 +325,7 @@ async def test_a_setup_changed_at_the_keypad_proves_nothing(world: World) -> Non
     number = (await ask(world, "/archive/events")).json()["events"][0]["id"]
     facts = disk.samples(number).facts
     assert (facts["geo_range_in_s"], facts["sample_rate_hz"]) == (None, None)
-    archived = (await ask(world, f"/archive/events/{number}/waveform")).json()
+    archived = (await ask(world, f"/archive/recordings/{number}/waveform")).json()
     assert (archived["quality"], archived["channels"]["Tran"]["unit"]) == ("partial", "counts")
 
 

@@ -1235,6 +1235,7 @@ class World:
         """How far ``read_at`` is from the age, by any setting that the wall clock had."""
         said = answer.provenance
         expected = self._wall() - timedelta(seconds=said.age_s)
+        assert said.read_at is not None
         gap_s = (datetime.fromisoformat(said.read_at) - expected).total_seconds()
         now_s = self._wall_offsets_s[-1]
         return min(abs(gap_s + now_s - offset_s) for offset_s in self._wall_offsets_s)

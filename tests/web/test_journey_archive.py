@@ -94,7 +94,7 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
     seen.look("recording")
     page.get_by_role("button", name="Zoom in").click()
     seen.fails = True  # there is no such recording
-    page.get_by_label("Another recording of this unit").fill("99999")
+    page.get_by_label("Another recording of this unit").fill("99999999")
     page.get_by_role("button", name="Show over it").click()
     expect(page.get_by_role("button", name="Show over it")).to_be_enabled()
 
@@ -117,7 +117,7 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
 
 
 def test_a_recording_that_does_not_exist_says_so(visit: Open) -> None:
-    seen = visit("#/archive/424242")
+    seen = visit("#/archive/4242424242424242")
     seen.fails = True
     expect(seen.page.get_by_role("alert")).to_be_visible()
     seen.look("recording-none")

@@ -11,7 +11,10 @@ describe("the address", () => {
     ["", { page: "connect" }],
     ["#/", { page: "connect" }],
     ["#/archive", { page: "archive" }],
-    ["#/archive/17", { page: "recording", id: 17 }],
+    ["#/archive/0123456789abcdef", { page: "recording", id: "0123456789abcdef" }],
+    ["#/archive/ABCDEF01", { page: "recording", id: "abcdef01" }],
+    // A row number of before names nothing: in another database it is another recording's.
+    ["#/archive/17", { page: "nowhere" }],
     ["#/cache", { page: "cache" }],
     ["#/unit/tcp:10.0.0.5:12345", { page: "unit", unit: TCP }],
     ["#/unit/tcp:10.0.0.5", { page: "unit", unit: TCP }],

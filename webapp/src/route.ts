@@ -7,15 +7,15 @@ export type Route =
   | { page: "connect" | "archive" | "cache" | "nowhere" }
   | { page: "unit" | "events" | "commands"; unit: Unit }
   | { page: "waveform"; unit: Unit; index: number }
-  | { page: "recording"; id: number };
+  | { page: "recording"; id: string };
 
 /** The page that a fragment names. A unit's key may stand there as it is, or percent-encoded. */
 export function routeOf(hash: string): Route {
   const path = hash.replace(/^#?\/?/, "").replace(/\/$/, "").split("?")[0] ?? "";
   if (path === "") return { page: "connect" };
   if (path === "archive" || path === "cache") return { page: path };
-  const recording = /^archive\/(\d+)$/.exec(path);
-  if (recording) return { page: "recording", id: Number(recording[1]) };
+  const recording = /^archive\/([0-9a-f]{8,64})$/i.exec(path);
+  if (recording) return { page: "recording", id: recording[1]!.toLowerCase() };
   const found = /^unit\/(.+?)(?:\/(events|commands|event\/(\d+)))?$/.exec(path);
   const unit = found ? unitOf(decoded(found[1] ?? "")) : null;
   if (!found || !unit) return { page: "nowhere" };

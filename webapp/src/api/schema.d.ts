@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Get Health
-         * @description Say that the relay is up, and how its database does; touches no device.
+         * @description Say that the relay is up, how its database does, if its clock is set; asks no device.
          */
         get: operations["get_health_health_get"];
         put?: never;
@@ -499,7 +499,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/archive/events/{id}": {
+    "/archive/recordings/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -508,9 +508,9 @@ export interface paths {
         };
         /**
          * Get Archived Event
-         * @description One recording: facts of the instrument that never change, and its own record of them.
+         * @description One recording: facts of the instrument, and its own record of them.
          */
-        get: operations["get_archived_event_archive_events__id__get"];
+        get: operations["get_archived_event_archive_recordings__id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -519,7 +519,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/archive/events/{id}/waveform": {
+    "/archive/recordings/{id}/waveform": {
         parameters: {
             query?: never;
             header?: never;
@@ -532,7 +532,7 @@ export interface paths {
          *
          *     A reader who takes zstd gets the stored frame of the counts as it lies.
          */
-        get: operations["get_archived_waveform_archive_events__id__waveform_get"];
+        get: operations["get_archived_waveform_archive_recordings__id__waveform_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -541,7 +541,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/archive/events/{id}/image": {
+    "/archive/recordings/{id}/image": {
         parameters: {
             query?: never;
             header?: never;
@@ -551,8 +551,10 @@ export interface paths {
         /**
          * Get Archived Image
          * @description The unit's own memory of an event, byte for byte, from the file-type tag to the footer.
+         *
+         *     Asked for by its content it may be kept for good.
          */
-        get: operations["get_archived_image_archive_events__id__image_get"];
+        get: operations["get_archived_image_archive_recordings__id__image_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -561,7 +563,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/archive/events/{id}/review": {
+    "/archive/recordings/{id}/review": {
         parameters: {
             query?: never;
             header?: never;
@@ -572,12 +574,12 @@ export interface paths {
          * Get Review
          * @description What people said of a recording: the latest, and all of it.
          */
-        get: operations["get_review_archive_events__id__review_get"];
+        get: operations["get_review_archive_recordings__id__review_get"];
         /**
          * Put Review
          * @description Say what you make of a recording; what was said before is kept. Nothing else changes.
          */
-        put: operations["put_review_archive_events__id__review_put"];
+        put: operations["put_review_archive_recordings__id__review_put"];
         post?: never;
         delete?: never;
         options?: never;
@@ -713,6 +715,11 @@ export interface components {
              * @description null: this is the last page.
              */
             next_cursor: string | null;
+            /**
+             * Damaged
+             * @description Recordings of this page that are not what their hash says, as sentences.
+             */
+            damaged: string[];
         };
         /**
          * ArchivedDevice
@@ -734,9 +741,9 @@ export interface components {
             simulated: boolean;
             /**
              * Last Read At
-             * @description When its last new recording was read, UTC.
+             * @description When its last new recording was read, UTC; null: the clock was never set.
              */
-            last_read_at: string;
+            last_read_at: string | null;
             /** Last Route */
             last_route: string;
         };
@@ -750,7 +757,7 @@ export interface components {
         };
         /**
          * ArchivedOut
-         * @description An event in the archive: facts that never change.
+         * @description An event in the archive, with the unit's own record of it.
          */
         ArchivedOut: {
             /**
@@ -773,23 +780,28 @@ export interface components {
             project: string | null;
             /**
              * Id
-             * @description Number of the recording in this archive.
+             * @description The recording's public id: BLAKE2b-256 over serial, waveform key, event timestamp and record, each behind its length as 4 bytes, big-endian; hex. The same in every database.
              */
-            id: number;
+            id: string;
             /** Serial */
             serial: string;
             /**
              * Utc
-             * @description The instant of timestamp, by the zone of SFM_SITE_ZONES; null: not one.
+             * @description The instant of timestamp, by the zone that SFM_SITE_ZONES gives now.
              */
             utc: string | null;
+            /**
+             * Utc Unknown
+             * @description Why utc is null; null: it is not.
+             */
+            utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
             /** Simulated */
             simulated: boolean;
             /**
              * Read At
-             * @description Start of the device read, UTC, by the relay's clock.
+             * @description Start of the device read, UTC, by the host's clock; null: that was never set.
              */
-            read_at: string;
+            read_at: string | null;
             /**
              * Route
              * @description tcp:HOST:PORT or serial:PORT:BAUD, as it was then.
@@ -831,23 +843,28 @@ export interface components {
             project: string | null;
             /**
              * Id
-             * @description Number of the recording in this archive.
+             * @description The recording's public id: BLAKE2b-256 over serial, waveform key, event timestamp and record, each behind its length as 4 bytes, big-endian; hex. The same in every database.
              */
-            id: number;
+            id: string;
             /** Serial */
             serial: string;
             /**
              * Utc
-             * @description The instant of timestamp, by the zone of SFM_SITE_ZONES; null: not one.
+             * @description The instant of timestamp, by the zone that SFM_SITE_ZONES gives now.
              */
             utc: string | null;
+            /**
+             * Utc Unknown
+             * @description Why utc is null; null: it is not.
+             */
+            utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
             /** Simulated */
             simulated: boolean;
             /**
              * Read At
-             * @description Start of the device read, UTC, by the relay's clock.
+             * @description Start of the device read, UTC, by the host's clock; null: that was never set.
              */
-            read_at: string;
+            read_at: string | null;
             /**
              * Route
              * @description tcp:HOST:PORT or serial:PORT:BAUD, as it was then.
@@ -961,18 +978,18 @@ export interface components {
             };
             /**
              * Id
-             * @description Number of the recording in this archive.
+             * @description The recording's public id: BLAKE2b-256 over serial, waveform key, event timestamp and record, each behind its length as 4 bytes, big-endian; hex. The same in every database.
              */
-            id: number;
+            id: string;
             /** Serial */
             serial: string;
             /** Simulated */
             simulated: boolean;
             /**
              * Read At
-             * @description Start of the download, UTC, by the relay's clock.
+             * @description Start of the download, UTC, by the host's clock; null: that was never set.
              */
-            read_at: string;
+            read_at: string | null;
             /**
              * Route
              * @description tcp:HOST:PORT or serial:PORT:BAUD, as it was then.
@@ -1266,13 +1283,17 @@ export interface components {
             at: string;
             /**
              * Kind
+             * @description mirror_dropped: what was held of a unit was damaged; it is read again.
              * @enum {string}
              */
-            kind: "other_content" | "other_waveform" | "damaged" | "mended" | "superseded";
+            kind: "other_content" | "other_waveform" | "damaged" | "mended" | "superseded" | "mirror_dropped";
             /** Serial */
             serial: string;
-            /** Recording Id */
-            recording_id: number | null;
+            /**
+             * Recording Id
+             * @description Its public id.
+             */
+            recording_id: string | null;
             /** Detail */
             detail: string;
         };
@@ -1291,7 +1312,7 @@ export interface components {
         HealthOut: {
             /**
              * Status
-             * @description degraded: the database fails; see store.
+             * @description degraded: the database fails (see store), or the host's clock is not set.
              * @enum {string}
              */
             status: "ok" | "degraded";
@@ -1299,6 +1320,12 @@ export interface components {
             version: string;
             /** Uptime S */
             uptime_s: number;
+            /**
+             * Host Clock
+             * @description not-set: it is before this program was made, as without a battery; times that are read from it are unknown until it is set.
+             * @enum {string}
+             */
+            host_clock: "ok" | "not-set";
             store: components["schemas"]["StoreState"];
         };
         /**
@@ -1563,9 +1590,9 @@ export interface components {
             quality: "good" | "partial" | "unchecked" | "last_known" | "not_verified_since_restart";
             /**
              * Read At
-             * @description Start of the device read, UTC, by the relay's clock.
+             * @description Start of the device read, UTC, by the host's clock; null: that was never set.
              */
-            read_at: string;
+            read_at: string | null;
             /**
              * Age S
              * @description null: unknown, the machine started since the read.
@@ -1588,6 +1615,11 @@ export interface components {
              * @description Whether what was read is now kept.
              */
             stored: boolean;
+            /**
+             * Store Problem
+             * @description What is wrong with the database now, as in /health; null: nothing.
+             */
+            store_problem: string | null;
             /**
              * Ttl S
              * @description Seconds for which it may be served again without asking the unit.
@@ -1880,7 +1912,7 @@ export interface components {
             where: string | null;
             /**
              * Problem
-             * @description full, locked, damaged, lost, ...
+             * @description full, locked, damaged, lost, replaced (the file was removed, renamed or replaced under the relay), ...
              */
             problem: string | null;
             /** Detail */
@@ -4502,7 +4534,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4669,7 +4701,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5024,7 +5056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5186,7 +5218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5757,13 +5789,13 @@ export interface operations {
             };
         };
     };
-    get_archived_event_archive_events__id__get: {
+    get_archived_event_archive_recordings__id__get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description Number of the recording in this archive. */
-                id: number;
+                /** @description The recording's id, or the first 8 letters of it or more. */
+                id: string;
             };
             cookie?: never;
         };
@@ -5814,6 +5846,15 @@ export interface operations {
             };
             /** @description No such event or record */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5886,7 +5927,7 @@ export interface operations {
             };
         };
     };
-    get_archived_waveform_archive_events__id__waveform_get: {
+    get_archived_waveform_archive_recordings__id__waveform_get: {
         parameters: {
             query?: {
                 /** @description One of the recording's contents, in hex; without it, the first read. */
@@ -5894,8 +5935,8 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Number of the recording in this archive. */
-                id: number;
+                /** @description The recording's id, or the first 8 letters of it or more. */
+                id: string;
             };
             cookie?: never;
         };
@@ -5954,6 +5995,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description The body is too large */
             413: {
                 headers: {
@@ -6019,7 +6069,7 @@ export interface operations {
             };
         };
     };
-    get_archived_image_archive_events__id__image_get: {
+    get_archived_image_archive_recordings__id__image_get: {
         parameters: {
             query?: {
                 /** @description One of the recording's contents, in hex; without it, the first read. */
@@ -6027,8 +6077,8 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description Number of the recording in this archive. */
-                id: number;
+                /** @description The recording's id, or the first 8 letters of it or more. */
+                id: string;
             };
             cookie?: never;
         };
@@ -6086,6 +6136,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description The body is too large */
             413: {
                 headers: {
@@ -6151,13 +6210,13 @@ export interface operations {
             };
         };
     };
-    get_review_archive_events__id__review_get: {
+    get_review_archive_recordings__id__review_get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description Number of the recording in this archive. */
-                id: number;
+                /** @description The recording's id, or the first 8 letters of it or more. */
+                id: string;
             };
             cookie?: never;
         };
@@ -6208,6 +6267,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description The body is too large */
             413: {
                 headers: {
@@ -6273,13 +6341,13 @@ export interface operations {
             };
         };
     };
-    put_review_archive_events__id__review_put: {
+    put_review_archive_recordings__id__review_put: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description Number of the recording in this archive. */
-                id: number;
+                /** @description The recording's id, or the first 8 letters of it or more. */
+                id: string;
             };
             cookie?: never;
         };
@@ -6343,6 +6411,15 @@ export interface operations {
             };
             /** @description No such event or record */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7069,7 +7146,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7200,7 +7277,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -49,9 +49,9 @@ export function ArchivePage() {
           caption={text.caption}
           columns={columns}
           rows={rows}
-          keyOf={(row) => String(row.id)}
+          keyOf={(row) => row.id}
           hrefOf={(row) => `#/archive/${row.id}`}
-          openLabel={(row) => text.open(row.id)}
+          openLabel={(row) => text.open(row.id.slice(0, 12))}
         />
       )}
       {held?.cursor && (
@@ -64,7 +64,7 @@ export function ArchivePage() {
 
 function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
   return [
-    { id: "id", head: text.number, isNumber: true, cell: (row) => row.id },
+    { id: "id", head: text.id, cell: (row) => row.id.slice(0, 12) },
     {
       id: "serial",
       head: text.serial,

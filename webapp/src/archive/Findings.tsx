@@ -9,7 +9,7 @@ const text = words.archive;
 /** The most that the relay gives at once; it knows findings of all recordings, the latest first. */
 const MOST = 1000;
 
-export function Findings({ id }: { id: number }) {
+export function Findings({ id }: { id: string }) {
   const { body, problem, again } = useAsked<Schemas["FindingsOut"]>("/archive/findings", { limit: MOST });
   if (problem?.kind === "not-allowed") return <p>{text.noRight}</p>;
   if (problem) return <Trouble problem={problem} retry={again} />;

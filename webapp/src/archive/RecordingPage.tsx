@@ -19,15 +19,15 @@ import "./archive.css";
 const text = words.archive;
 const ofWaveform = words.waveform;
 
-export function RecordingPage({ id }: { id: number }) {
-  const { body, problem, again } = useAsked<Schemas["ArchivedOut"]>(`/archive/events/${id}`);
+export function RecordingPage({ id }: { id: string }) {
+  const { body, problem, again } = useAsked<Schemas["ArchivedOut"]>(`/archive/recordings/${id}`);
   return (
     <article class="recording-page">
       <p>
         <a href={body ? `#/archive?serial=${encodeURIComponent(body.serial)}` : "#/archive"}>{text.back}</a>
       </p>
       <h1>
-        {text.recording(id)} {body && <span class="faint">{body.serial} · {unitTime(body.timestamp)}</span>}
+        {text.recording(id.slice(0, 12))} {body && <span class="faint">{body.serial} · {unitTime(body.timestamp)}</span>}
       </h1>
       {body?.simulated && <Simulated />}
       {problem && <Trouble problem={problem} retry={again} />}
@@ -42,7 +42,7 @@ export function RecordingPage({ id }: { id: number }) {
             </section>
             <section class="block" aria-labelledby="recording-findings">
               <header><h2 id="recording-findings">{text.findings}</h2></header>
-              <Findings id={id} />
+              <Findings id={body.id} />
             </section>
             <section class="block" aria-labelledby="recording-review">
               <header><h2 id="recording-review">{text.reviewTitle}</h2></header>
@@ -61,12 +61,12 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
   const contents = useContents(id, serial, timestamp);
   const hasNone = contents !== "unsaid" && contents?.length === 0;
   const { body, problem, again } = useAsked<Schemas["ArchivedWaveformOut"]>(
-    contents === null || hasNone ? null : `/archive/events/${id}/waveform`,
+    contents === null || hasNone ? null : `/archive/recordings/${id}/waveform`,
     { content },
   );
-  const load: Load = async (number, signal) => {
-    if (number === id) throw new Error(ofWaveform.overlaySame);
-    const { body: other } = await ask<Schemas["ArchivedWaveformOut"]>("GET", `/archive/events/${number}/waveform`, { signal });
+  const load: Load = async (name, signal) => {
+    const { body: other } = await ask<Schemas["ArchivedWaveformOut"]>("GET", `/archive/recordings/${name}/waveform`, { signal });
+    if (other.id === id) throw new Error(ofWaveform.overlaySame);
     if (other.serial !== serial) throw new Error(ofWaveform.overlayOtherUnit(other.serial));
     return { form: other, label: labelOf(other.serial, other) };
   };
@@ -94,7 +94,6 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
           serial={body.serial}
           simulated={body.simulated}
           overlayLabel={ofWaveform.overlayRecording}
-          overlayLeast={1}
           loadOverlay={load}
         />
       )}
@@ -106,7 +105,7 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
  * Return the contents of a recording's samples; null: not known yet. Only the list tells them, and it can be
  * asked for one instant and not for an unknown one: of that they are unsaid.
  */
-function useContents(id: number, serial: string, timestamp: string | null): string[] | "unsaid" | null {
+function useContents(id: string, serial: string, timestamp: string | null): string[] | "unsaid" | null {
   const until = timestamp === null ? null : secondAfter(timestamp);
   const { body, problem } = useAsked<Schemas["ArchivePage"]>(until === null ? null : "/archive/events", {
     serial,
@@ -124,7 +123,7 @@ function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
       facts={[
         [text.serial, recording.serial],
         [words.events.time, unitTime(recording.timestamp)],
-        [text.utc, recording.utc === null ? text.utcUnknown : recording.utc.replace("T", " ")],
+        [text.utc, recording.utc === null ? text.utcUnknown[recording.utc_unknown ?? "no-zone"] : recording.utc.replace("T", " ")],
         [text.readAt, serverTime(recording.read_at)],
         [text.route, recording.route],
         [text.slot, recording.index],
@@ -135,6 +134,7 @@ function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
         ["Long", (peaks.bound.long_in_s ?? "") + ground(peaks.long_in_s, unitsOf.value)],
         [ofWaveform.pvs, (peaks.bound.vector_sum_in_s ?? "") + ground(peaks.vector_sum_in_s, unitsOf.value)],
         ["MicL", (peaks.bound.mic_psi ?? "") + air(peaks.mic_psi, airUnits.value)],
+        [text.id, <code>{recording.id}</code>],
         [text.hash, <code>{recording.content_hash}</code>],
       ]}
     />

@@ -13,8 +13,8 @@ import { useAsked } from "../parts/asked";
 const text = words.archive;
 type Review = Schemas["ReviewOut"];
 
-export function Reviews({ id }: { id: number }) {
-  const { body, problem, again } = useAsked<Schemas["ReviewsOut"]>(`/archive/events/${id}/review`);
+export function Reviews({ id }: { id: string }) {
+  const { body, problem, again } = useAsked<Schemas["ReviewsOut"]>(`/archive/recordings/${id}/review`);
   return (
     <>
       {problem && <Trouble problem={problem} retry={again} />}
@@ -25,7 +25,7 @@ export function Reviews({ id }: { id: number }) {
 }
 
 interface Wish {
-  id: number;
+  id: string;
   current: Review | null;
   onSaved: () => void;
 }
@@ -47,7 +47,7 @@ function ReviewForm({ id, current, onSaved }: Wish) {
     setProblem(null);
     try {
       const said = { reviewer: reviewer.trim(), false_trigger: verdict, note: note.trim() || null };
-      await change<Review>("PUT", `/archive/events/${id}/review`, { body: said });
+      await change<Review>("PUT", `/archive/recordings/${id}/review`, { body: said });
       setState("saved");
       onSaved();
     } catch (error) {

@@ -34,6 +34,7 @@ export function madeList(events: Event[], more: Partial<List["provenance"]> = {}
       exchanges: 12,
       took_s: 1,
       stored: true,
+      store_problem: null,
       ttl_s: null,
       shared: false,
       simulated: false,

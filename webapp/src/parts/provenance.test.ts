@@ -19,6 +19,7 @@ const GOOD: Provenance = {
   exchanges: 4,
   took_s: 0.1,
   stored: true,
+  store_problem: null,
   ttl_s: 30,
   shared: false,
   simulated: false,

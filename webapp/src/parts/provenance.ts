@@ -46,7 +46,7 @@ export function told(of: Provenance, elapsedS: number, isFailing: boolean, today
 
 // By the relay's clock alone: the browser's may be wrong.
 function since(of: Provenance, today: Date): string {
-  const read = new Date(of.read_at).getTime();
+  const read = new Date(of.read_at ?? Number.NaN).getTime();
   const confirmed = confirmedAgeS(of);
   if (Number.isNaN(read)) return words.app.unknown;
   const proven = of.age_s !== null && confirmed !== null ? read + (of.age_s - confirmed) * 1000 : read;

@@ -1,4 +1,4 @@
-// Another event of the same unit, laid over this one by its number.
+// Another event of the same unit, laid over this one by its number, or its id in the archive.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/client";
 import { words } from "../words";
@@ -11,12 +11,13 @@ export interface Overlaid {
   label: string;
 }
 
-/** Brings a record by its number; throws a `Problem`, or an `Error` whose message says why it will not do. */
-export type Load = (number: number, signal: AbortSignal) => Promise<{ form: WaveformForm; label: string }>;
+/** Brings an event by what was typed; throws a `Problem`, or an `Error` whose message says why it will not do. */
+export type Load = (name: string, signal: AbortSignal) => Promise<{ form: WaveformForm; label: string }>;
 
 interface Wish {
   label: string;
-  least: number;
+  /** The least number; without it, an id of the archive is asked for. */
+  least?: number | undefined;
   load: Load;
   over: Overlaid | null;
   onOver: (over: Overlaid | null) => void;
@@ -36,7 +37,7 @@ export function Overlay({ label, least, load, over, onOver }: Wish) {
     setTrouble("");
     setReading(true);
     try {
-      const { form, label: whose } = await load(Number(number), mine.signal);
+      const { form, label: whose } = await load(number.trim(), mine.signal);
       if (!mine.signal.aborted) onOver({ recording: decoded(form), label: whose });
     } catch (error) {
       if (!mine.signal.aborted) setTrouble(error instanceof Problem ? `${error.title}. ${error.message}` : (error as Error).message);
@@ -48,7 +49,12 @@ export function Overlay({ label, least, load, over, onOver }: Wish) {
     <form class="overlay" onSubmit={show}>
       <label>
         {label}{" "}
-        <input type="number" min={least} step={1} required value={number} onInput={(event) => setNumber(event.currentTarget.value)} />
+        <input
+          {...(least === undefined ? { type: "text", pattern: "\\s*[0-9a-fA-F]{8,64}\\s*" } : { type: "number", min: least, step: 1 })}
+          required
+          value={number}
+          onInput={(event) => setNumber(event.currentTarget.value)}
+        />
       </label>
       <button type="submit" disabled={isReading}>{text.overlayShow}</button>
       {over && <button type="button" onClick={() => onOver(null)}>{text.overlayRemove}</button>}

@@ -94,7 +94,8 @@ function Shown({ unit, index, form, reload }: Wish) {
   const { serial, simulated } = form.provenance;
   const isGone = useReplaced(unit, index, form);
   const [wasListed] = useState(() => listed.take(keyOf(unit), index));
-  const loadOverlay = async (number: number, signal: AbortSignal) => {
+  const loadOverlay = async (typed: string, signal: AbortSignal) => {
+    const number = Number(typed);
     if (number === index) throw new Error(text.overlaySame);
     const { body } = await read<Schemas["WaveformOut"]>(unit, `/device/event/${number}/waveform`, { signal });
     if (body.provenance.serial !== serial) throw new Error(text.overlayOtherUnit(body.provenance.serial ?? words.app.unknown));

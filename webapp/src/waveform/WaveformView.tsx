@@ -21,7 +21,7 @@ interface Wish {
   serial: string | null;
   simulated: boolean;
   overlayLabel: string;
-  overlayLeast: number;
+  overlayLeast?: number | undefined;
   loadOverlay: Load;
 }
 

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("begun_at", by_bytes, nullable=False),
         sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("state_json", sa.Text(), nullable=False),
+        sa.Column("row_hash", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("id", name="pk_operations"),
     )
     op.create_index("ix_operations_begun_at", "operations", ["begun_at"])

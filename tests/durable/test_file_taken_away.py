@@ -1,0 +1,96 @@
+"""The database file taken away under a running relay, as its readers and commanders see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from minimateplus.simulator import SimulatedUnit, serve_tcp
+from sfm.server import build_app
+from sfm.settings import Settings
+from sfm.store import Store
+
+
+def settings_of(path: Path) -> Settings:
+    return Settings(
+        database_url=f"sqlite:///{path}", units={}, keep_open_s=0.0, validated_s=0.0, insecure=False
+    )
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replaced(path: Path) -> None:
+    """By another sound archive, as a restore by hand does it."""
+    other = path.with_name("other.sqlite")
+    Store.open(f"sqlite:///{other}").close()
+    other.replace(path)
+
+
+def emptied(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+@pytest.mark.parametrize("take_away", [removed, renamed, replaced, emptied])
+def test_nothing_is_called_stored_or_erased_after_the_file_was_taken_away(
+    tmp_path: Path, take_away: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "relay.sqlite"
+
+    async def main() -> None:
+        unit = SimulatedUnit("BE11529")
+        unit.record_event(seed=1)
+        async with serve_tcp(unit) as server:
+            where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
+            application = build_app(settings_of(path))
+            transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
+            async with (
+                application.router.lifespan_context(application),
+                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
+            ):
+
+                async def get(what: str, **more: Any) -> Any:
+                    answer = await client.get(f"/device/{what}", params=where | more, timeout=30)
+                    assert answer.status_code == 200, answer.text
+                    return answer.json()
+
+                assert (await get("events"))["provenance"]["stored"] is True
+                assert (await get("event/0/waveform"))["provenance"]["stored"] is True
+                assert (await client.get("/health")).json()["status"] == "ok"
+                take_away(path)
+
+                health = (await client.get("/health")).json()
+                assert health["status"] == "degraded"
+                assert health["store"]["problem"] == "replaced"
+                assert str(path) in health["store"]["detail"]
+                unit.record_event(seed=2)
+                told = await get("events", force="true")
+                assert told["provenance"]["stored"] is False
+                assert told["provenance"]["store_problem"] == "replaced"
+                assert (await get("event/1/waveform"))["provenance"]["stored"] is False
+                refused = await client.post(
+                    "/device/events/erase",
+                    params=where,
+                    json={"serial": "BE11529", "count": 2},
+                    timeout=30,
+                )
+                assert refused.status_code >= 400
+                assert len(unit.events) == 2
+                answer = await client.get("/archive/events")
+                assert answer.status_code == 503
+                assert answer.json()["type"].endswith(":store-replaced")
+                token = await client.post("/tokens", json={"name": "a", "role": "viewer"})
+                assert token.status_code == 503
+
+    asyncio.run(main())
