@@ -543,6 +543,8 @@ class Commands:
         self, owner: Owner, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
     ) -> None:
         await owner.doubt_memory(f"erased through this relay, by {by.name}")
+        # The walk took its time: what was archived may be in a file that is not there any more.
+        self._gateway.keeper.check_file()
         try:
             await erase()
         except MemoryChangedError as error:

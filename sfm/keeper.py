@@ -288,6 +288,17 @@ class Keeper:
         """Whether the host's clock can be right: one that was never set starts in 1970."""
         return is_credible(self._wall())
 
+    def check_file(self) -> None:
+        """
+        Return if what was archived is in the file that the settings name, as far as it is known.
+
+        Raises:
+            StoreReplacedError: the database file was removed, renamed or replaced.
+        """
+        self._check_file()
+        if isinstance(self._problem, StoreReplacedError):
+            raise self._problem
+
     def _check_file(self) -> None:
         """Note it at once where the database file was taken away; a glance that waits for none."""
         if self._store is None or self.problem_kind not in (None, StoreReplacedError.kind):

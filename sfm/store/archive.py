@@ -354,7 +354,8 @@ def _supersede(
     own = None if counts_hash == entered.counts_hash else form["counts"]
     try:
         held = _as_read_last(connection, entered)
-        held.counts()
+        if held.counts_hash != entered.counts_hash:
+            held.counts()
     except DamagedRecordError:
         decodings.note_reading(
             connection, number, entered.content_hash, form, origin.read_at_text, counts=own
@@ -717,12 +718,16 @@ def image(connection: Connection, waveform_id: int) -> bytes:
         DamagedRecordError: it is not what its hash says.
     """
     w = waveforms.c
-    query = select(w.id, w.recording_id, w.image, w.content_hash).where(w.id == waveform_id)
+    query = (
+        select(w.id, w.image, w.content_hash, recordings.c.public_id)
+        .join_from(waveforms, recordings)
+        .where(w.id == waveform_id)
+    )
     for _, row in read_rows(connection, waveforms, query):
         if row is None or not has_digest(row["image"], row["content_hash"]):
+            of = "" if row is None else f" of recording {short(str(row['public_id']))}"
             raise DamagedRecordError(
-                f"waveform number {waveform_id}: the unit's memory of the event is not what its "
-                "hash says"
+                f"the stored image{of} (number {waveform_id}) is not what its hash says"
             )
         return bytes(row["image"])
     raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Column, Connection, Table, delete, select
 
 from sfm.store import archive, audit, mirror, revisions, schema
 from sfm.store.database_file import DatabaseFile, sync_folder
@@ -29,8 +30,8 @@ from sfm.store.errors import (
     StoreFullError,
     StoreLostError,
 )
-from sfm.store.row_hashes import UNREADABLE, is_sound, raise_unless_unreadable, read_rows
-from sfm.store.samples_at_rest import digest
+from sfm.store.row_hashes import UNCOVERED, UNREADABLE, is_sound, raise_unless_unreadable, read_rows
+from sfm.store.samples_at_rest import has_digest
 
 OnProgress = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -70,6 +71,7 @@ def check(url: str, on_progress: OnProgress = lambda _done, _total: None) -> Che
             faults += _audit_faults(connection)
             for table, advice in ADVICE.items():
                 faults += _row_faults(connection, schema.metadata.tables[table], advice)
+            faults += _partial_faults(connection)
             numbers = list(connection.execute(select(schema.recordings.c.id)).scalars())
             sampled = list(connection.execute(select(schema.recording_waveforms.c.id)).scalars())
         total = len(numbers) + len(sampled)
@@ -133,12 +135,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
         with _opened(f"sqlite:///{new.absolute()}") as engines:
             revisions.upgrade(engines)
             with engines.write() as connection:
-                for table in (
-                    schema.cached_events,
-                    schema.cached_waveforms,
-                    schema.download_chunks,
-                    schema.cached_devices,
-                ):
+                for table in mirror.OF_A_DEVICE:
                     connection.execute(delete(table))
         kept = None
         if path.exists():
@@ -253,16 +250,55 @@ ADVICE = {
     "cached_events": "it is dropped, and the unit read again, when it is asked for",
     "cached_waveforms": "it is read again from its unit when it is asked for",
     "download_chunks": "it is read again from its unit when it is asked for",
+    "walks": "it is dropped, and the unit read again, when it is asked for",
+    "walked_events": "it is dropped, and the unit read again, when it is asked for",
+    "unproven_recordings": "recordings are called unproven until their unit is listed again",
+    "volatile_record_bytes": "it is found again when its unit is read",
+    "recording_decodings": "stop the relay and run: seismo-relay archive decode",
+    "recording_downloads": "download the event once more with force=true",
+    "partial_images": "restore a backup that has it",
+    "operations": "look at the unit itself, and at the audit log",
     "tokens": "make a new token and revoke this one",
 }
 """Tables whose rows have a hash and nothing beyond it to check, and what to do about a fault."""
 
 
+_OF_IMAGE = ("image", schema.recording_waveforms.c.content_hash)
+PARENTS: dict[str, tuple[str, Column[Any]]] = {
+    "unproven_recordings": ("recording", schema.recordings.c.public_id),
+    "recording_decodings": _OF_IMAGE,
+    "recording_downloads": _OF_IMAGE,
+}
+"""What the hash of a row covers of the row that it points at, and by which name."""
+
+
 def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[str]:
-    for key, row in read_rows(connection, table, select(table)):
-        if row is None or not is_sound(table.name, row):
-            named = " ".join(map(str, key))
-            yield f"{table.name} {named}: the row is not what its hash says; {advice}"
+    columns = [c for c in table.c if c.name not in UNCOVERED.get(table.name, ())]
+    query = select(*columns)
+    label, parent = PARENTS.get(table.name, ("", None))
+    if parent is not None:
+        query = query.add_columns(parent.label("parent")).outerjoin_from(table, parent.table)
+    for key, row in read_rows(connection, table, query):
+        if row is not None:
+            held = {c.name: row[c.name] for c in columns}
+            of = {} if parent is None else {label: _plain(row["parent"])}
+            if is_sound(table.name, held, **of):
+                continue
+        named = " ".join(map(str, key))
+        yield f"{table.name} {named}: the row is not what its hash says; {advice}"
+
+
+def _plain(value: object) -> str:
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
+
+
+def _partial_faults(connection: Connection) -> Iterator[str]:
+    table = schema.partial_images
+    for number in connection.execute(select(table.c.id)).scalars().all():
+        for _, row in read_rows(connection, table, select(table).where(table.c.id == number)):
+            if row is None or not has_digest(row["data"], row["data_hash"]):
+                advice = ADVICE["partial_images"]
+                yield f"beginning of an image, number {number}: its bytes are damaged; {advice}"
 
 
 def _audit_faults(connection: Connection) -> list[str]:
@@ -278,6 +314,7 @@ def _audit_faults(connection: Connection) -> list[str]:
 def _sample_faults(connection: Connection, number: int) -> list[str]:
     try:
         held = archive.samples(connection, waveform_id=number)
+        entered, _ = archive.entered_waveform(connection, number)
     except NoSuchRecordError:
         return [f"waveform {number} belongs to no recording; restore a backup"]
     except DamagedRecordError as error:
@@ -285,11 +322,14 @@ def _sample_faults(connection: Connection, number: int) -> list[str]:
     advice = READ_AGAIN
     faults = []
     try:
+        entered.counts()
         held.counts()
     except DamagedRecordError as error:
         faults.append(f"{error}; {advice}")
-    if digest(archive.image(connection, number)) != held.content_hash:
-        faults.append(f"{held.what}: the unit's memory is not what its hash says; {advice}")
+    try:
+        archive.image(connection, number)
+    except DamagedRecordError as error:
+        faults.append(f"{held.what}: {error}; {advice}")
     return faults
 
 

@@ -311,7 +311,9 @@ def test_rubbish_of_any_type_is_a_broken_entry_and_no_crash(
 def test_a_detail_that_is_no_json_any_more_is_shown_as_it_is(store: Store) -> None:
     fill(store, 1)
     tamper(store, "UPDATE audit SET detail_json = 'rubbish'")
-    assert store.audit(1)[0]["detail"] == {"unreadable": "rubbish"}
+    shown = store.audit(1)[0]["detail"]
+    assert shown["was"] == {"unreadable": "rubbish"}
+    assert "run db check" in shown["damaged"]
 
 
 def test_an_end_cut_off_is_seen_only_against_what_was_noted(store: Store) -> None:

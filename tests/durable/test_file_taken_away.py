@@ -11,6 +11,9 @@ import httpx
 import pytest
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
+from minimateplus.wire import commands
+from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.framing import Frame
 from sfm.server import build_app
 from sfm.settings import Settings
 from sfm.store import Store
@@ -92,5 +95,59 @@ def test_nothing_is_called_stored_or_erased_after_the_file_was_taken_away(
                 assert answer.json()["type"].endswith(":store-replaced")
                 token = await client.post("/tokens", json={"name": "a", "role": "viewer"})
                 assert token.status_code == 503
+
+    asyncio.run(main())
+
+
+class TakingAway(SimulatedUnit):
+    """Whose relay loses its database file once the unit has heard a request of a kind."""
+
+    path: Path
+    at_request: int | None = None
+
+    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+        if request.sub == self.at_request:
+            self.path.unlink(missing_ok=True)
+        return super().answer(conversation, request)
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "at_request"),
+    [
+        (
+            "events/erase",
+            {"serial": "BE11529", "count": 2, "discard_unarchived": True},
+            commands.WAVEFORM_RECORD.sub,
+        ),
+        ("events/erase", {"serial": "BE11529", "count": 2}, commands.WAVEFORM_RECORD.sub),
+        ("rescue", {"serial": "BE11529", "erase": True}, commands.CALL_HOME.sub),
+    ],
+)
+def test_no_erase_goes_out_when_the_file_was_taken_away_since_the_command_began(
+    tmp_path: Path, route: str, body: dict[str, Any], at_request: int
+) -> None:
+    path = tmp_path / "relay.sqlite"
+
+    async def main() -> None:
+        unit = TakingAway("BE11529")
+        unit.path = path
+        for seed in (1, 2):
+            unit.record_event(seed=seed)
+        async with serve_tcp(unit) as server:
+            where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
+            application = build_app(settings_of(path))
+            transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
+            async with (
+                application.router.lifespan_context(application),
+                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
+            ):
+                for what in ("events", "event/0/waveform", "event/1/waveform"):
+                    answer = await client.get(f"/device/{what}", params=where, timeout=30)
+                    assert answer.json()["provenance"]["stored"] is True
+                unit.at_request = at_request
+                answer = await client.post(f"/device/{route}", params=where, json=body, timeout=30)
+                assert not path.exists()
+                assert len(unit.events) == 2, "erased, and what was archived is gone"
+                assert answer.status_code in (409, 503), answer.text
 
     asyncio.run(main())
