@@ -159,6 +159,9 @@ def fresh_store(
             opened.append(store)
         with store.engines.write() as connection:
             for table in (
+                "walked_events",
+                "walks",
+                "unproven_recordings",
                 "download_chunks",
                 "cached_waveforms",
                 "cached_events",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,22 @@ from durable_world import (
     keep_waveform,
     open_store,
     origin,
+    probe_of,
     rows,
     version_of,
 )
-from sqlalchemy import MetaData, Table, insert
+from sqlalchemy import MetaData, Table, func, insert, select
 
 from minimateplus.model import Event, Peaks
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.layouts import parse_waveform_record
-from sfm.store import Store, revisions
+from sfm.store import Store, revisions, schema
+from sfm.store.audit import AuditEntry
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError
+from sfm.store.row_hashes import row_hash
+from sfm.store.upkeep import check
+from sfm.walk import Walk
 
 pytest_plugins = ["durable_databases"]
 
@@ -50,26 +56,59 @@ def bare(bare_url: str) -> Iterator[Engines]:
     opened.close()
 
 
+UNIT, SECOND_ROUTE, LEFT = "tcp://unit-a:1", "tcp://unit-a:2", "tcp://unit-a:3"
+TABLES_SINCE = {
+    "0001": ("cached_events",),
+    "0003": (
+        "recordings",
+        "recording_waveforms",
+        "findings",
+        "reviews",
+        "cached_devices",
+        "cached_waveforms",
+        "download_chunks",
+    ),
+    "0004": ("tokens", "audit"),
+    "0005": ("walks", "walked_events", "unproven_recordings", "volatile_record_bytes"),
+    "0006": ("recording_decodings", "recording_downloads", "partial_images"),
+    "0008": ("operations",),
+}
+"""Which revision made each table."""
+REVISIONS = [f"{number:04}" for number in range(1, int(revisions.HEAD) + 1)]
+
+
 def fill(store: Store) -> None:
-    """Rows in every table, as this program writes them."""
+    """Rows in every table, as this program writes them: two routes to one unit among them."""
     listed = events(3)
     version = version_of(keep_list(store, listed))
     version = version_of(keep_waveform(store, listed[1], version))
-    keep_waveform(store, listed[1], version, salt=1)  # two contents, and a finding
+    version = version_of(keep_waveform(store, listed[1], version, salt=1))  # and a finding
+    again = origin(read_at=NOW + timedelta(hours=1))
+    version = version_of(keep_waveform(store, listed[1], version, at=again))  # a download more
     store.review(1, at=NOW, reviewer="Ada", false_trigger=True, note="a lorry")
-    store.keep_chunks("tcp://unit-a:1", 1, version + 1, event(2), [(0, b"begun")])
+    assert store.keep_chunks(UNIT, 1, version, event(2), [(0, b"begun")])
+    walked = [replace(event(i), index=at) for at, i in enumerate((3, 4))]
+    walk = Walk(2, events=walked, probes=[probe_of(walked)])
+    store.keep_walk(origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
+    store.note_volatile("BE18189", "S337", [3, 7])
+    left = version_of(keep_list(store, listed, at=origin(conn_key=LEFT)))
+    assert store.keep_chunks(LEFT, 1, left, event(0), [(0, b"what came before a cut")])
+    store.drop(LEFT, 2, "erased")
     store.add_token("lab", "viewer", ["BE18189"], NOW, lambda count: b"\1" * count)
+    entry = AuditEntry(
+        at=NOW, actor="lab", role="admin", origin="here", command="erase", outcome="done"
+    )
+    store.note(entry)
+    store.save_operation({"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
 
 
 def copy_into(engines: Engines, held: dict[str, list[dict[str, Any]]], **more: Any) -> None:
     """Write rows into the tables of an earlier revision: the columns that it has."""
-    order: tuple[str, ...]
-    order = ("recordings", "recording_waveforms", "findings", "reviews", "cached_devices")
-    order += ("cached_events", "cached_waveforms", "download_chunks", "tokens", "audit")
     with engines.write() as connection:
         metadata = MetaData()
         metadata.reflect(connection)
-        for name in order:
+        # As the schema has them: what is pointed at comes first.
+        for name in (table.name for table in schema.metadata.sorted_tables):
             table: Table | None = metadata.tables.get(name)
             if table is None:
                 continue
@@ -77,27 +116,67 @@ def copy_into(engines: Engines, held: dict[str, list[dict[str, Any]]], **more: A
             wanted = [
                 {k: v for k, v in {**row, **more}.items() if k in columns} for row in held[name]
             ]
-            if wanted:
-                connection.execute(insert(table), wanted)
+            if not wanted:
+                continue
+            connection.execute(insert(table), wanted)
+            if connection.dialect.name == "postgresql" and "id" in columns and name != "operations":
+                # Numbers go on behind these, as they would had the database given them.
+                sequence = func.pg_get_serial_sequence(name, "id")
+                connection.execute(select(func.setval(sequence, max(r["id"] for r in wanted))))
 
 
-@pytest.mark.parametrize("start", ["0003", "0004"])
+def expected_after(
+    start: str, held: dict[str, list[dict[str, Any]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """What a database of revision ``start`` holds of those rows once it is upgraded."""
+    expected: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.metadata.tables}
+    for since, names in TABLES_SINCE.items():
+        if since <= start:
+            expected |= {name: held[name] for name in names}
+    if start < "0003":  # a row of the list points at no recording yet
+        bare = [{**row, "recording_id": None} for row in held["cached_events"]]
+        if start == "0001":  # and is written anew, from its JSON
+            bare = [
+                {**row, "event_json": json.dumps(json.loads(row["event_json"]))} for row in bare
+            ]
+        expected["cached_events"] = [
+            {**row, "row_hash": row_hash("cached_events", row)} for row in bare
+        ]
+    return expected
+
+
+@pytest.mark.parametrize("start", REVISIONS)
 def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
     store: Store, bare: Engines, bare_url: str, start: str
 ) -> None:
     fill(store)
-    expected = all_rows(store)
-    assert all(expected[name] for name in expected if name != "audit")
+    held = all_rows(store)
+    assert all(held.values()), [name for name, found in held.items() if not found]
+    assert {name for names in TABLES_SINCE.values() for name in names} == held.keys()
     revisions.upgrade(bare, start)
-    copy_into(bare, expected, utc="2020-01-01T00:00:00.000+00:00")
+    copy_into(bare, held, utc="2020-01-01T00:00:00.000+00:00")
     revisions.upgrade(bare)
     bare.close()
-    with open_store(bare_url) as upgraded:
-        found = all_rows(upgraded)
-        if start == "0003":
-            expected |= {"tokens": [], "audit": []}
-        assert found == expected
-        assert upgraded.recall("tcp://unit-a:1") is not None
+    with Store.open(bare_url, reads_again=False) as upgraded:
+        assert all_rows(upgraded) == expected_after(start, held)
+        assert upgraded.verify_audit().is_sound
+        if start >= "0003":
+            found = upgraded.recall(UNIT)
+            assert found is not None
+            assert len(found.events or []) == 3
+        if start >= "0005":
+            found = upgraded.recall(SECOND_ROUTE)
+            assert found is not None
+            assert found.walk is not None
+            assert [one.record for one in found.walk.events] == [event(i).record for i in (3, 4)]
+        if start >= "0004":
+            [token] = upgraded.tokens()
+            assert token.units == ("BE18189",)
+            assert not token.is_damaged
+    with open_store(bare_url) as upgraded:  # which reads images again that nothing has read yet
+        readings = rows(upgraded, "recording_decodings")
+        assert len(readings) == (0 if start < "0003" else len(held["recording_decodings"]))
+    assert check(bare_url).faults == []
 
 
 def real_event() -> Event:
