@@ -134,7 +134,7 @@ def latest(connection: Connection, limit: int, before: int | None = None) -> lis
         query = query.where(table.c.number < before)
     found = []
     for (number,), row in read_rows(connection, table, query):
-        found.append(_form(_unreadable(number) if row is None else row))
+        found.append(_form(row if row is not None and _is_readable(row) else _unreadable(number)))
     return found
 
 
@@ -232,6 +232,19 @@ def _form(row: Mapping[Any, Any]) -> Form:
         "previous_hash": bytes(row["previous_hash"]).hex(),
         "hash": bytes(row["hash"]).hex(),
     }
+
+
+def _is_readable(row: Mapping[Any, Any]) -> bool:
+    """Whether every value is of its column's type; SQLite gives what stands there."""
+    for column in table.c:
+        value, wanted = row[column.name], column.type.python_type
+        if isinstance(value, memoryview):
+            value = bytes(value)
+        if value is None and not column.nullable:
+            return False
+        if value is not None and not isinstance(value, wanted):
+            return False
+    return True
 
 
 def _unreadable(number: int) -> dict[str, Any]:

@@ -208,8 +208,12 @@ def states(
     )
     for (number,), row in read_rows(connection, partial, parts):
         held = {} if row is None else {k: v for k, v in row.items() if k != "length"}
-        if row is None or row["recording_id"] not in names or not is_sound("partial_images", held):
-            damaged.append(f"beginning of an image, number {number}: it is damaged")
+        if row is None or row["recording_id"] not in names:
+            damaged.append(f"beginning of an image, number {number}: its row cannot be read")
+            continue
+        if not is_sound("partial_images", held):
+            name = names[row["recording_id"]][:12]
+            damaged.append(f"recording {name}: the beginning of its image is damaged")
             continue
         text = f"first {row['length']} of {row['size_bytes']} bytes"
         told[row["recording_id"]]["image"] = text

@@ -29,7 +29,7 @@ def save(connection: Connection, operation: Mapping[str, Any]) -> None:
         "unit": operation["unit"],
         "state_json": json.dumps(dict(operation)),
     }
-    connection.execute(insert(table), [with_hash("operations", row)])
+    connection.execute(insert(table), [with_hash("operations", row, key=row["id"])])
 
 
 def load(connection: Connection, id_: str) -> Form | None:
@@ -40,7 +40,7 @@ def load(connection: Connection, id_: str) -> Form | None:
         DamagedRecordError: its row is not what its hash says.
     """
     for _, row in read_rows(connection, table, select(table).where(table.c.id == id_)):
-        if row is None or row["id"] != id_ or not is_sound("operations", row):
+        if row is None or row["id"] != id_ or not is_sound("operations", row, key=id_):
             raise DamagedRecordError(
                 f"operation {id_}: its row is not what its hash says, so how it ended is not "
                 "known here; look at the unit itself, and at the audit log"

@@ -268,8 +268,9 @@ PARENTS: dict[str, tuple[str, Column[Any]]] = {
     "unproven_recordings": ("recording", schema.recordings.c.public_id),
     "recording_decodings": _OF_IMAGE,
     "recording_downloads": _OF_IMAGE,
+    "operations": ("key", schema.operations.c.id),
 }
-"""What the hash of a row covers of the row that it points at, and by which name."""
+"""What the hash of a row covers beside it, or of the row that it points at, and by which name."""
 
 
 def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[str]:
@@ -277,7 +278,9 @@ def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[s
     query = select(*columns)
     label, parent = PARENTS.get(table.name, ("", None))
     if parent is not None:
-        query = query.add_columns(parent.label("parent")).outerjoin_from(table, parent.table)
+        query = query.add_columns(parent.label("parent"))
+        if parent.table is not table:
+            query = query.outerjoin_from(table, parent.table)
     for key, row in read_rows(connection, table, query):
         if row is not None:
             held = {c.name: row[c.name] for c in columns}
