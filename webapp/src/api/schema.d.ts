@@ -4156,7 +4156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says; reason says how */
+            /** @description The unit is not as the command says (reason says how); or an id that several have */
             409: {
                 headers: {
                     [name: string]: unknown;
