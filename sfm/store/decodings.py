@@ -238,7 +238,7 @@ def states(
         .order_by(waveforms.c.id.desc())  # the first content read is the one that is served
     )
     for (number,), row in read_rows(connection, waveforms, rows):
-        if row is None:
+        if row is None or not isinstance(row["image"], bytes | memoryview):
             damaged.append(f"waveform number {number}: what was read of its image is damaged")
             continue
         of, image = row["of"], bytes(row["image"]).hex()
