@@ -246,6 +246,27 @@ def command_view(body: Body) -> Table:
     return _facts(rows)
 
 
+def operation_view(body: Body) -> RenderableType:
+    """Return how far a long command is; once it has ended, its result or problem."""
+    far = UNKNOWN
+    if body["what"] is not None:
+        of = "" if body["total"] is None else f" of {body['total']:g}"
+        far = f"{body['done']:g}{of} {body['what']}"
+    head = _facts(
+        [
+            ("Operation", body["id"]),
+            ("Command", f"{body['kind'].replace('_', ' ')} of {body['unit']}"),
+            ("State", body["state"]),
+            ("Progress", far),
+            ("Begun", body["begun_at"]),
+            ("Ended", "not yet" if body["ended_at"] is None else body["ended_at"]),
+        ]
+    )
+    if body["problem"] is not None:
+        return Group(head, problem_view(body["problem"]))
+    return head if body["result"] is None else Group(head, command_view(body["result"]))
+
+
 def audit_view(body: Body) -> RenderableType:
     """Return entries of the audit log: each a line of who did what, and one of its detail."""
     blocks: list[RenderableType] = []

@@ -6,7 +6,7 @@ A unit is named in one of two ways. By its own address (``tcp://10.0.0.5:12345``
 is asked through the relay at ``--relay``. With ``--relay`` given, every address goes through it.
 
 Exit status: 0 done; 1 the unit, the link or the relay failed; 2 the command line is wrong;
-130 Ctrl-C.
+5 the outcome is unknown; 7 answered, but not completely; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sfm.cli import (  # noqa: F401
     database,
     doctor,
     evidence,
+    operation,
     relay,
     unit,
 )

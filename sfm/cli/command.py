@@ -38,13 +38,16 @@ def start(unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json
     """
     Start monitoring, and follow the sensor check of about 40 s.
 
+    Through a relay the start goes on there after Ctrl-C; what is printed then names the operation.
+
     Parameters
     ----------
     follow
         Wait until the unit monitors, for at most 60 s.
     """
     query = {"follow": _word(follow)}
-    _run(ask(unit, "/device/monitor/start", relay, method="POST", query=query), as_json)
+    starting = ask(unit, "/device/monitor/start", relay, method="POST", query=query, is_long=True)
+    _run(starting, as_json)
 
 
 @app.command

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console, RenderableType
@@ -26,7 +27,7 @@ from sfm.store import StoreError
 from sfm.terminal import said
 
 DEFAULT_RELAY = "http://127.0.0.1:8200"
-FAILED, MISUSED, PARTIAL, INTERRUPTED = 1, 2, 7, 130
+FAILED, MISUSED, UNKNOWN, PARTIAL, INTERRUPTED = 1, 2, 5, 7, 130
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
 """Environment variables with the token that is shown to a relay, or with the file that has it."""
 
@@ -59,6 +60,12 @@ class CommandError(Exception):
         self.status = status
         self.problem = problem or {}
         """The problem document that the relay answered with, if it is one."""
+
+
+def failure(problem: Mapping[str, Any]) -> CommandError:
+    """Return the error of a problem document; what is unknown has an exit status of its own."""
+    status = UNKNOWN if problem.get("outcome") == "unknown" else FAILED
+    return CommandError(terminal.problem_view(problem), status, problem)
 
 
 def shown_token(file: Path | None = None) -> str | None:
@@ -96,6 +103,14 @@ def where(unit: str, relay: str | None) -> tuple[str | None, Address]:
         except ValueError:
             raise CommandError(str(error), MISUSED) from None
         return relay or DEFAULT_RELAY, Address("tcp", host, port)
+
+
+def relay_client(base: str) -> httpx.AsyncClient:
+    """Return a client of the relay at ``base``, with the token of this terminal if there is one."""
+    timeout = httpx.Timeout(None, connect=10.0)
+    secret = shown_token()
+    headers = {"Authorization": f"Bearer {secret}"} if secret else None
+    return httpx.AsyncClient(base_url=base, timeout=timeout, headers=headers)
 
 
 def progress_bar() -> Progress:

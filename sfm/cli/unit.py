@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
 from sfm import terminal
-from sfm.cli import files
+from sfm.cli import files, operation
 from sfm.cli.common import (
     MISUSED,
     PARTIAL,
@@ -27,10 +27,11 @@ from sfm.cli.common import (
     advance,
     app,
     err,
+    failure,
     print_body,
     progress_bar,
+    relay_client,
     run_command,
-    shown_token,
     where,
 )
 from sfm.gateway import Gateway
@@ -58,10 +59,7 @@ def _parameters(address: Address) -> dict[str, Any]:
 async def _client(relay: str | None, address: Address) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the relay, or of an own one in this process that nobody else can reach."""
     if relay is not None:
-        timeout = httpx.Timeout(None, connect=10.0)
-        secret = shown_token()
-        headers = {"Authorization": f"Bearer {secret}"} if secret else None
-        async with httpx.AsyncClient(base_url=relay, timeout=timeout, headers=headers) as client:
+        async with relay_client(relay) as client:
             yield client
         return
     configure_logs(quiet=True)
@@ -106,14 +104,26 @@ async def ask(
     method: str = "GET",
     query: Mapping[str, Any] | None = None,
     body: Mapping[str, Any] | None = None,
+    is_long: bool = False,
 ) -> dict[str, Any]:
-    """Return the body of one device route, with progress on the way."""
+    """
+    Return the body of one device route, with progress on the way.
+
+    Args:
+        is_long: a relay answers at once and is asked for the end, because a proxy between it and
+            us may not wait that long. A unit that is asked directly has no proxy before it.
+    """
     relay, address = where(unit, relay)
     parameters = {**_parameters(address), **(query or {})}
+    headers = operation.PREFER if is_long and relay is not None else None
     async with _client(relay, address) as client:
         try:
             async with _progress(client, address):
-                response = await client.request(method, path, params=parameters, json=body)
+                response = await client.request(
+                    method, path, params=parameters, json=body, headers=headers
+                )
+                if location := operation.location_of(response):
+                    return await operation.finished(client, location)
         except httpx.TransportError as error:
             raise CommandError(
                 f"no relay answers at {relay} ({str(error) or type(error).__name__}); "
@@ -124,7 +134,7 @@ async def ask(
     except ValueError as error:
         raise CommandError(f"{relay} answers, but not as a relay does") from error
     if response.is_error:
-        raise CommandError(terminal.problem_view(told), problem=told)
+        raise failure(told)
     return told
 
 

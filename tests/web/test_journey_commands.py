@@ -6,6 +6,7 @@ import re
 import time
 
 from browser import NewUnit, Open, Watched, at
+from cutting_proxy import cutting_proxy
 from playwright.sync_api import Locator, expect
 from unit_thread import UnitThread
 
@@ -60,6 +61,31 @@ def test_a_start_is_followed_through_the_sensor_check_and_a_stop_is_seen(
     expect(monitoring.get_by_text("The unit does not monitor.")).to_be_visible()
     expect(block(seen, "State now").get_by_text("not monitoring")).to_be_visible()
     assert taken(unit) == [commands.START_MONITORING.sub, commands.STOP_MONITORING.sub]
+
+
+def test_a_start_outlasts_a_proxy_that_loses_patience(
+    new_unit: NewUnit, visit: Open, base: str
+) -> None:
+    clock = AheadClock()
+    unit = new_unit("SIM0311", unit=SimulatedUnit("SIM0311", clock=clock))
+    with cutting_proxy(int(base.rpartition(":")[2])) as proxy:
+        seen = visit(at(unit, "commands"), at=proxy.base)
+        seen.fails = True
+        monitoring = block(seen, "Monitoring")
+        monitoring.get_by_role("button", name="Start monitoring").click()
+        expect(monitoring.get_by_text("Under way: sensor check")).to_be_visible()
+        # What answers at once has answered; what waits for the sensor check never gets to.
+        proxy.wait_answered("/device/monitor/start", 10)
+        proxy.drop(3)
+        proxy.cut()
+        proxy.wait_dropped(3, 10)
+        proxy.drop(0)
+        unit.do(lambda: setattr(clock, "ahead_s", 41.0))
+        expect(monitoring.get_by_text("The unit monitors.")).to_be_visible()
+        expect(monitoring.get_by_text("Done.")).to_be_visible()
+        assert len(seen.requests("/device/monitor/start")) == 1
+        assert taken(unit) == [commands.START_MONITORING.sub]
+        seen.page.close()
 
 
 def test_a_command_whose_answer_did_not_come_is_shown_as_unknown_and_not_given_again(

@@ -74,6 +74,10 @@ export const words = {
   trouble: {
     again: "Try again",
     relayGone: "The relay does not answer",
+    operationLost: {
+      title: "Whether the unit followed the command is not known",
+      detail: "The relay no longer shows how the command ended; it may have ended well. Read the unit before you give it again.",
+    },
     wait: (seconds: number): string => `Worth trying again in ${seconds} s.`,
     next: {
       "relay-gone": "See whether it runs, and whether this machine is on its network.",

@@ -80,12 +80,17 @@ async function send(method: string, path: string, more: Ask): Promise<Response> 
 async function problemOf(response: Response): Promise<Problem> {
   const body = (await response.json().catch(() => ({}))) as Record<string, unknown>;
   const retry = Number(response.headers.get("Retry-After"));
+  return problemFrom({ title: response.statusText, ...body, status: response.status }, retry > 0 ? retry : null);
+}
+
+/** The problem that a problem document describes. */
+export function problemFrom(body: Record<string, unknown>, retryAfterS: number | null = null): Problem {
   return new Problem(
     String(body.type ?? "").replace("urn:seismo-relay:problem:", "") || "unknown",
-    response.status,
-    String(body.title ?? response.statusText),
+    Number(body.status ?? 0),
+    String(body.title ?? ""),
     String(body.detail ?? ""),
-    retry > 0 ? retry : null,
+    retryAfterS,
     body,
   );
 }

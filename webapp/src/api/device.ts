@@ -56,8 +56,14 @@ export async function readBytes(unit: Unit, path: string, how: How = {}): Promis
 }
 
 /** Give a unit a command. Never said twice: whoever calls decides whether to ask again. */
-export async function command<T>(unit: Unit, path: string, body?: unknown, query: Ask["query"] = {}): Promise<Answer<T>> {
-  return noted(unit, () => change<T>("POST", path, { query: { ...unit, ...query }, body }));
+export async function command<T>(
+  unit: Unit,
+  path: string,
+  body?: unknown,
+  query: Ask["query"] = {},
+  headers: Record<string, string> = {},
+): Promise<Answer<T>> {
+  return noted(unit, () => change<T>("POST", path, { query: { ...unit, ...query }, body, headers }));
 }
 
 /** Change something at the relay, with the session's second secret where there is a session. */

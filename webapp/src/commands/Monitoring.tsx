@@ -1,5 +1,6 @@
-import type { Schemas, Unit } from "../api/client";
+import type { Answer, Schemas, Unit } from "../api/client";
 import { command } from "../api/device";
+import { longCommand } from "../api/operation";
 import { measured } from "../parts/measures";
 import { Progress } from "../parts/Progress";
 import type { Reading } from "../parts/reading";
@@ -12,8 +13,8 @@ const text = words.commands.monitoring;
 /** Start and stop. A start is followed through the unit's sensor check. */
 export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schemas["StatusOut"]> }) {
   const giving = useGiving<Schemas["MonitorOut"]>();
-  const give = async (path: string, query?: Record<string, boolean>): Promise<void> => {
-    await giving.give(() => command(unit, path, undefined, query));
+  const give = async (order: () => Promise<Answer<Schemas["MonitorOut"]>>): Promise<void> => {
+    await giving.give(order);
     status.again();
   };
   return (
@@ -21,17 +22,17 @@ export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schem
       <h2 id="monitoring">{text.title}</h2>
       <p>{text.check}</p>
       <p class="actions">
-        <button type="button" disabled={giving.isGoing} onClick={() => void give("/device/monitor/start")}>
+        <button type="button" disabled={giving.isGoing} onClick={() => void give(() => longCommand(unit, "/device/monitor/start"))}>
           {text.start}
         </button>
-        <button type="button" disabled={giving.isGoing} onClick={() => void give("/device/monitor/stop")}>
+        <button type="button" disabled={giving.isGoing} onClick={() => void give(() => command(unit, "/device/monitor/stop"))}>
           {text.stop}
         </button>
         <button
           type="button"
           disabled={giving.isGoing}
           title={text.unheardWhy}
-          onClick={() => void give("/device/monitor/stop", { unheard: true })}
+          onClick={() => void give(() => command(unit, "/device/monitor/stop", undefined, { unheard: true }))}
         >
           {text.unheard}
         </button>

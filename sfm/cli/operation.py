@@ -1,0 +1,128 @@
+"""
+Long commands through a relay: begun with 202, then looked at until they have ended.
+
+The rule: what became of the command comes from ``/operations/{id}`` alone. A look that fails is
+tried again, because the command goes on at the relay whether or not anybody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import httpx
+from cyclopts import Parameter
+
+from sfm import terminal
+from sfm.cli.common import (
+    DEFAULT_RELAY,
+    UNKNOWN,
+    CommandError,
+    Json,
+    Relay,
+    app,
+    err,
+    failure,
+    print_body,
+    relay_client,
+    run_command,
+)
+from sfm.terminal import said
+
+PREFER = {"Prefer": "respond-async"}
+POLL_S = 2.0
+MAX_LOST_POLLS = 60
+"""Failed looks in a row, 120 s, before the command line gives up; the command itself goes on."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+def location_of(response: httpx.Response) -> str | None:
+    """Return the operation that an answer names; ``None``: the answer is the result itself."""
+    location = response.headers.get("location", "")
+    return location if response.status_code == 202 and location.startswith("/operations/") else None
+
+
+async def finished(
+    client: httpx.AsyncClient,
+    location: str,
+    sleep: Sleep = asyncio.sleep,
+) -> dict[str, Any]:
+    """
+    Return an operation's result once it has ended, however often a look at it fails.
+
+    Raises:
+        CommandError: it failed; or what became of it could not be learned.
+    """
+    id_ = location.rpartition("/")[2]
+    lost = 0
+    try:
+        while lost < MAX_LOST_POLLS:
+            found = await _look(client, location, id_)
+            lost = lost + 1 if found is None else 0
+            if found is not None and found["state"] == "done":
+                result: dict[str, Any] = found["result"]
+                return result
+            if found is not None and found["state"] == "failed":
+                raise failure(found["problem"])
+            await sleep(POLL_S)
+    except asyncio.CancelledError:
+        went_on = f"Not stopped: the command goes on at the relay. {_how_to_look(id_)}"
+        err.print(said(went_on), soft_wrap=True)
+        raise
+    raise CommandError(
+        f"The relay has not answered for {lost * POLL_S:.0f} s. The outcome is unknown: the "
+        f"command may still be running there. {_how_to_look(id_)}",
+        UNKNOWN,
+    )
+
+
+async def _look(client: httpx.AsyncClient, location: str, id_: str) -> dict[str, Any] | None:
+    """Return an operation as it is now; ``None``: it could not be seen this time."""
+    try:
+        response = await client.get(location)
+        body: dict[str, Any] = response.json()
+    except (httpx.TransportError, ValueError):
+        return None
+    if response.status_code == 404:
+        raise CommandError(
+            f"The relay does not know operation {id_} any more: it was restarted without a "
+            "database. The outcome is unknown. Read the unit's status before you start it again.",
+            UNKNOWN,
+        )
+    if response.status_code >= 500:
+        return None
+    if response.is_error:
+        raise failure(body)
+    return body
+
+
+def _how_to_look(id_: str) -> str:
+    return f"See how it ended with: seismo-relay operation {id_}"
+
+
+@app.command
+def operation(
+    id_: Annotated[str, Parameter(name="ID", help="As the command printed it.")],
+    *,
+    relay: Relay = None,
+    as_json: Json = False,
+) -> None:
+    """Show how far a long command is that a relay carries out, or how it ended; kept for 24 h."""
+
+    async def run() -> None:
+        base = relay or DEFAULT_RELAY
+        async with relay_client(base) as client:
+            try:
+                response = await client.get(f"/operations/{id_}")
+                body = response.json()
+            except httpx.TransportError as error:
+                raise CommandError(f"no relay answers at {base} ({error})") from error
+            except ValueError as error:
+                raise CommandError(f"{base} answers, but not as a relay does") from error
+        if response.is_error:
+            raise failure(body)
+        print_body(body, terminal.operation_view, as_json)
+
+    run_command(run())

@@ -1,0 +1,173 @@
+"""A start through a relay, given on the command line, behind a proxy that does not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cutting_proxy import CuttingProxy, cutting_proxy
+from relay_process import PATIENCE_S, RUN, environment, relay
+from unit_thread import UnitThread
+
+from minimateplus.simulator import SimulatedUnit
+
+START = "/device/monitor/start"
+ANSWER_S = 10.0
+"""How long a test waits for an answer that comes at once, or not before the sensor check ends."""
+
+
+class AheadClock:
+    """The computer's clock, set ahead as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+@contextmanager
+def behind_proxy(database: Path) -> Iterator[tuple[UnitThread, AheadClock, CuttingProxy]]:
+    clock = AheadClock()
+    unit = UnitThread(SimulatedUnit("SIM0601", clock=clock))
+    try:
+        with relay(database=database) as started, cutting_proxy(started.port) as proxy:
+            yield unit, clock, proxy
+    finally:
+        unit.close()
+
+
+def starting(unit: UnitThread, proxy: CuttingProxy, *words: str) -> subprocess.Popen[str]:
+    command = [*RUN, "start", f"127.0.0.1:{unit.port}", "--relay", proxy.base, *words]
+    return subprocess.Popen(
+        command,
+        env=environment(None),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_start_outlasts_a_proxy_that_loses_patience(tmp_path: Path) -> None:
+    with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
+        running = starting(unit, proxy, "--json")
+        proxy.wait_answered(START, ANSWER_S)
+        proxy.drop(2)
+        proxy.cut()
+        if running.poll() is None:
+            proxy.wait_dropped(2, ANSWER_S)
+        unit.do(lambda: setattr(clock, "ahead_s", 41.0))
+        out, err = running.communicate(timeout=PATIENCE_S)
+        assert (running.returncode, err) == (0, "")
+        body = json.loads(out)
+        assert (body["command"], body["outcome"], body["monitoring"]) == (
+            "monitor_start",
+            "done",
+            True,
+        )
+
+
+def test_who_interrupts_a_start_is_told_that_it_goes_on_and_how_to_see_it(tmp_path: Path) -> None:
+    with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
+        running = starting(unit, proxy)
+        assert proxy.wait_answered(START, PATIENCE_S), "answered before the sensor check has ended"
+        assert proxy.wait_answered("/operations/", PATIENCE_S)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=PATIENCE_S)
+        assert (running.returncode, out) == (130, "")
+        assert "Not stopped: the command goes on at the relay." in err
+        words = err.split("seismo-relay operation ")[1].split()
+        unit.do(lambda: setattr(clock, "ahead_s", 41.0))
+
+        def seen(*more: str) -> subprocess.CompletedProcess[str]:
+            command = [*RUN, "operation", words[0], "--relay", proxy.base, *more]
+            return subprocess.run(
+                command,
+                env=environment(None),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+
+        while (body := json.loads(seen("--json").stdout))["state"] == "running":
+            pass
+        assert (body["state"], body["result"]["monitoring"]) == ("done", True)
+        shown = seen()
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "Command monitor start of tcp:127.0.0.1:" in " ".join(shown.stdout.split())
+        assert "Monitoring now yes" in " ".join(shown.stdout.split())
+
+
+def polled(*answers: httpx.Response | Exception) -> tuple[Any, int]:
+    """What a follower returns or raises who is answered so, and how often it waited."""
+    from sfm.cli.common import CommandError
+    from sfm.cli.operation import finished
+
+    left, waits = list(answers), 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        one = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    async def sleep(_: float) -> None:
+        nonlocal waits
+        waits += 1
+
+    async def main() -> Any:
+        transport = httpx.MockTransport(answer)
+        async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+            try:
+                return await finished(client, "/operations/abc", sleep=sleep)
+            except CommandError as error:
+                return error
+
+    return asyncio.run(main()), waits
+
+
+RUNNING = {"state": "running", "what": None, "result": None, "problem": None}
+DONE = {**RUNNING, "state": "done", "result": {"outcome": "done"}}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        httpx.ReadError("cut"),
+        httpx.ConnectError("refused"),
+        httpx.Response(504, text="<html>upstream timed out"),
+        httpx.Response(503, json={"type": "about:blank", "title": "busy"}),
+    ],
+    ids=["cut", "refused", "timed out", "busy"],
+)
+def test_a_look_that_is_lost_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
+    running, done = httpx.Response(200, json=RUNNING), httpx.Response(200, json=DONE)
+    assert polled(lost, running, *[lost] * 59, running, done) == ({"outcome": "done"}, 62)
+    error, waits = polled(running, lost)
+    assert (error.status, waits) == (5, 61)
+    assert "has not answered for 120 s. The outcome is unknown" in str(error)
+    assert "seismo-relay operation abc" in str(error)
+
+
+def test_an_operation_that_the_relay_lost_has_an_unknown_outcome() -> None:
+    error, _ = polled(httpx.Response(200, json=RUNNING), httpx.Response(404, json={}))
+    assert error.status == 5
+    assert "Read the unit's status before you start it again." in str(error)
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("unknown", 5), ("failed", 1), (None, 1)])
+def test_an_operation_that_failed_ends_with_its_problem(outcome: str | None, status: int) -> None:
+    problem = {"type": "about:blank", "title": "It failed", "detail": "so", "outcome": outcome}
+    failed = {**RUNNING, "state": "failed", "problem": problem}
+    error, _ = polled(httpx.Response(200, json=failed))
+    assert (error.status, error.problem) == (status, problem)
