@@ -634,6 +634,10 @@ class ArchivedRow(ArchivedBase):
         description="False: read by a walk that was cut, and met by no complete walk since."
     )
     archived: ArchivedStateOut
+    counted_by_erase: bool = Field(
+        description="Whether an erase counts it as archived: a whole image; one whose parts "
+        "contradict one another only after a second download brought the same bytes."
+    )
     review: ReviewOut | None = Field(description="The latest.")
 
 

@@ -871,9 +871,11 @@ def _add_what_changes(
             latest[one["recording_id"]] = _review_form(one)
     marked = _unproven_among(connection, names)
     archived, unread = decodings.states(connection, names, contents)
+    counted = decodings.counted(connection, archived)
     for number, form in zip(numbers, found, strict=True):
         form["epoch_proven"] = number not in marked
         form["archived"] = archived[number]
+        form["counted_by_erase"] = number in counted
         form["waveforms"] = len(contents[number])
         form["contents"] = contents[number]
         form["review"] = latest.get(number)

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select
+from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select
 
 from minimateplus.errors import RemoteProtocolError, SampleDecodeError
 from minimateplus.model import Event
@@ -263,6 +263,29 @@ def _reading_of(joined: RowMapping) -> dict[str, Any]:
 def is_sound_partial(row: RowMapping) -> bool:
     """Whether the beginning of an image is what its hashes say."""
     return is_sound("partial_images", row) and has_digest(row["data"], row["data_hash"])
+
+
+def counted(connection: Connection, archived: Mapping[int, Form]) -> set[int]:
+    """
+    Return the recordings that an erase counts as archived, by what is written down about them.
+
+    Their bytes are not read again here; the erase itself does that (``erase_check``). One whose
+    rows are damaged has no samples in ``archived`` (see ``states``), and does not count.
+    """
+    numbers = [number for number, state in archived.items() if state["samples"] is not None]
+    latest_of = select(func.max(decodings.c.id)).group_by(decodings.c.waveform_id)
+    again = select(downloads.c.waveform_id)
+    w = waveforms.c
+    found = connection.execute(
+        select(w.recording_id)
+        .join(decodings, decodings.c.waveform_id == w.id)
+        .where(
+            w.recording_id.in_(numbers),
+            decodings.c.id.in_(latest_of),
+            or_(decodings.c.contradicted.is_(False), w.id.in_(again)),
+        )
+    )
+    return set(found.scalars())
 
 
 def erase_check(connection: Connection, wanted: Mapping[int, str | None]) -> EraseCheck:

@@ -7,6 +7,7 @@ import time
 
 from browser import NewUnit, Open, Watched, at
 from cutting_proxy import cutting_proxy
+from field_memory import alter, cut_samples, histogram_body
 from playwright.sync_api import Locator, expect
 from unit_thread import UnitThread
 
@@ -205,7 +206,7 @@ def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_seri
         expect(page.get_by_role("img")).to_have_count(4)
     seen.go(at(unit, "commands"))
     page.get_by_role("button", name="Erase the unit's memory").click()
-    expect(dialog.get_by_text("All of them are in the archive with their samples.")).to_be_visible()
+    expect(dialog.get_by_text("All of them are in the archive, byte for byte.")).to_be_visible()
     serial.fill("SIM0305")
     seen.look("erase-dialog-all-archived")
     confirm.click()
@@ -217,6 +218,44 @@ def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_seri
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Events").click()
     expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+
+
+def test_an_erase_counts_histogram_broken_off_contradicted_and_clean_events_each_as_it_is(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    simulated = SimulatedUnit("SIM0312", seed=1)
+    simulated.record_event()
+    alter(simulated, body=histogram_body())
+    simulated.record_event()
+    cut_samples(simulated, 5120, 1024)
+    simulated.record_event()
+    alter(simulated, peaks=1.5)
+    simulated.record_event()
+    unit = new_unit("SIM0312", events=0, unit=simulated)
+    seen = visit(at(unit, "commands"))
+    page = seen.page
+
+    def download(index: int) -> int:
+        where = f"host=127.0.0.1&tcp_port={unit.port}&force=true"
+        path = f"{seen.base}/device/event/{index}/waveform?{where}"
+        return page.request.get(path).status
+
+    def said() -> Locator:
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Erase the unit's memory").click()
+        return page.get_by_role("dialog").get_by_role("status")
+
+    expect(said()).to_contain_text("4 of them are not in the archive")
+    assert [download(index) for index in range(4)] == [502, 200, 200, 200]
+    expect(said()).to_contain_text("2 of them are not in the archive")
+    assert download(1) == 200
+    expect(said()).to_contain_text("1 of them is not in the archive")
+    assert download(2) == 200
+    expect(said()).to_contain_text("All of them are in the archive, byte for byte.")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Type the serial number of the unit").fill("SIM0312")
+    dialog.get_by_role("button", name="Erase 4 events").click()
+    expect(block(seen, "Erase").get_by_text("4 events were erased")).to_be_visible()
 
 
 def test_what_is_not_archived_is_erased_only_by_who_says_so(new_unit: NewUnit, visit: Open) -> None:

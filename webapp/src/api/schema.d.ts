@@ -886,6 +886,11 @@ export interface components {
              */
             epoch_proven: boolean;
             archived: components["schemas"]["ArchivedStateOut"];
+            /**
+             * Counted By Erase
+             * @description Whether an erase counts it as archived: a whole image; one whose parts contradict one another only after a second download brought the same bytes.
+             */
+            counted_by_erase: boolean;
             /** @description The latest. */
             review: components["schemas"]["ReviewOut"] | null;
         };

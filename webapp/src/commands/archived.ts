@@ -1,13 +1,13 @@
-// How many events of a unit's list the archive holds with their samples.
+// How many events of a unit's list an erase would count as archived.
 import { ask, type Schemas } from "../api/client";
 
 const PAGE = 1000;
 
 const stampOf = (event: Schemas["EventBase"]): string => `${event.waveform_key} ${event.timestamp ?? ""}`;
 
-/** How many of the events none of the archived recordings with samples stands for. */
+/** How many of the events have no recording that an erase would count. */
 export function unarchived(events: readonly Schemas["EventBase"][], archived: readonly Schemas["ArchivedRow"][]): number {
-  const held = new Set(archived.filter((row) => row.waveforms > 0).map(stampOf));
+  const held = new Set(archived.filter((row) => row.counted_by_erase).map(stampOf));
   return events.filter((event) => !held.has(stampOf(event))).length;
 }
 
