@@ -19,9 +19,11 @@ from sfm.api.guard import Guard
 from sfm.api.hits import HitLayer
 from sfm.api.sessions import Sessions
 from sfm.commands import Commands
+from sfm.forms import Form
 from sfm.gateway import Gateway
 from sfm.keeper import Keeper
 from sfm.live_cache import LiveCache
+from sfm.operations import Operation, Operations, Report
 from sfm.server import Application, build_app
 from sfm.settings import Settings
 from sfm.store import Store
@@ -77,7 +79,10 @@ async def answer_of(
     await app(scope, receive, send)
     told = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
     content = b"".join(m.get("body", b"") for m in sent[1:])
-    return httpx.Response(sent[0]["status"], headers=told, content=content)
+    # As a stream, for httpx would add a length of its own to plain content.
+    answer = httpx.Response(sent[0]["status"], headers=told, stream=httpx.ByteStream(content))
+    answer.read()
+    return answer
 
 
 @dataclass
@@ -169,3 +174,17 @@ def door_of(gateway: Gateway, settings: Settings, store: Store, *, real: bool) -
     app.front, app.state.guard, app.state.sessions = guard, guard, sessions
     app.state.commands = Commands(gateway, clock=now_s)
     return found
+
+
+async def ended_operation(app: Application, unit: str) -> Operation:
+    """Return an operation of a unit that was begun here, and has ended with a step and a result."""
+    operations: Operations = app.state.operations
+
+    async def work(report: Report) -> Form:
+        report("s of the sensor check", 40.0, 40.0)
+        return {"outcome": "done"}
+
+    operation = await operations.begin("monitor_start", unit, work)
+    async for _ in operation.steps.follow(None):
+        pass
+    return operation

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_of
+from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_of, ended_operation
 from relay_world import HERE as UNIT_HERE
 from relay_world import FieldUnit, World
 from starlette.routing import Route
@@ -135,12 +135,14 @@ def test_head_is_answered_as_get_is_without_the_body() -> None:
             world.plug(FieldUnit().record(2))
             await world.gateway.waveform(UNIT_HERE, 0)
             found = door_of(world.gateway, world.settings, disk, real=True)
-            # An asset has no fixed name, and a stream no end.
-            # An operation has no id that could be known before.
-            unknown = ("/assets/{name}", PROGRESS, "/operations/{id}", "/operations/{id}/progress")
+            operation = await ended_operation(found.app, "tcp:unit.invalid:12345")
+            # An asset has no fixed name, and the stream of a unit no end.
+            unknown = ("/assets/{name}", PROGRESS)
             paths = [p for m, p in RULES if m == "GET" and p not in unknown]
-            assert len(paths) > 20
+            assert len(paths) > 22
             for path in paths:
+                if path.startswith("/operations/"):
+                    path = path.replace("{id}", operation.id)
                 target = concrete(path).replace(UNIT, "host=unit.invalid&tcp_port=12345")
                 got, head = [await found.ask(m, target, **LOCAL) for m in ("GET", "HEAD")]
                 assert (got.status_code, head.status_code) == (200, 200), target

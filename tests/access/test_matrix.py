@@ -21,7 +21,7 @@ from sfm.api import guard
 from sfm.api.rules import RULES
 from sfm.store.tokens import number_of
 
-METHODS = ("GET", "HEAD", "POST")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 ROLES: tuple[Role | None, ...] = (None, *Role)
 ORIGINS = (
     "no browser",
@@ -40,12 +40,15 @@ OPERATORS = {
     ("POST", "/device/monitor/stop"),
     ("POST", "/device/config"),
     ("POST", "/device/call_home"),
+    ("PUT", "/archive/events/{id}/review"),
 }
 ADMINS = {
     ("POST", "/device/events/erase"),
     ("POST", "/device/rescue"),
     ("GET", "/tokens"),
     ("POST", "/tokens"),
+    ("DELETE", "/tokens/{id}"),
+    ("DELETE", "/cache/device"),
     ("GET", "/audit"),
 }
 
@@ -61,7 +64,7 @@ class Case:
     @property
     def passes(self) -> bool:
         """Whether it should get through."""
-        changes = self.method == "POST"
+        changes = self.method not in ("GET", "HEAD")
         if self.origin.startswith("other") and (changes or self.path.startswith("/device/")):
             return False
         if self.place == "local":
@@ -178,6 +181,11 @@ HOLES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "Origin is not looked at": without("origin"),
     "Referer is not looked at": without("referer"),
     "POST counts as safe": replaced("SAFE", frozenset(("GET", "HEAD", "POST"))),
+    "PUT counts as safe": replaced("SAFE", frozenset(("GET", "HEAD", "PUT"))),
+    "DELETE counts as safe": replaced("SAFE", frozenset(("GET", "HEAD", "DELETE"))),
+    "a review is for viewers": rule("PUT", "/archive/events/{id}/review", Role.VIEWER),
+    "tokens are revoked by operators": rule("DELETE", "/tokens/{id}", Role.OPERATOR),
+    "a unit is dropped by operators": rule("DELETE", "/cache/device", Role.OPERATOR),
     "an erase is for operators": rule("POST", "/device/events/erase", Role.OPERATOR),
     "tokens are for viewers": rule("GET", "/tokens", Role.VIEWER),
     "a status is for everybody": rule("GET", "/device/monitor/status", None),

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 import schemathesis
-from door_world import LOCAL, Door, answer_of, door_of
+from door_world import LOCAL, Door, answer_of, door_of, ended_operation
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from relay_world import HERE, FieldUnit, World
@@ -30,6 +30,7 @@ from virtual_time import VirtualTimeLoop
 from sfm.access import Role
 from sfm.api.rules import RULES
 from sfm.commands import By
+from sfm.gateway import Gateway
 from sfm.server import build_app
 from sfm.settings import Settings
 from sfm.store import Wanted
@@ -47,7 +48,7 @@ CHECKS: list[CheckFunction] = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-FIRST = {"id": 1, "index": 0}
+FIRST: dict[str, Any] = {"id": 1, "index": 0}
 """A token and a slot; a recording is aimed at by the id that the archive gives it."""
 OPEN = [f"{method} {path}" for (method, path), role in RULES.items() if role is None]
 
@@ -91,6 +92,7 @@ class Scanned:
     unit: FieldUnit
     who: Role | str | None
     session_secret: str
+    operation_id: str
     secret: str | None = None
     made: int = 0
 
@@ -129,7 +131,7 @@ class Scanned:
         self.runner.run(record())
 
     def aimed(self, case: Case) -> Case:
-        """The same request to the unit that is there, or to the first record."""
+        """The same request to the unit, the operation or the first record that is there."""
         if case.path.startswith(("/device/", "/cache/device")):
             kept = {k: v for k, v in case.query.items() if k not in ("port", "baud")}
             case.query = {**kept, **UNIT}
@@ -137,6 +139,8 @@ class Scanned:
         if case.path.startswith("/archive/recordings"):
             rows = self.door.store.page(Wanted(), limit=1).rows
             first["id"] = rows[0]["id"][:12] if rows else "0" * 8
+        if "/operations/" in case.path:
+            first["id"] = self.operation_id
         case.path_parameters |= {name: first[name] for name in case.path_parameters}
         return case
 
@@ -186,7 +190,8 @@ def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
         found, unit = runner.run(start(stack))
         try:
             secret = found.token("a browser's", Role.VIEWER)
-            yield Scanned(runner, found, unit, request.param, secret)
+            operation = runner.run(ended_operation(found.app, Gateway.conn_key(HERE)))
+            yield Scanned(runner, found, unit, request.param, secret, operation.id)
         finally:
             runner.run(stack.aclose())
 
@@ -219,7 +224,7 @@ def test_the_api_answers_as_its_page_says(label: str, scanned: Scanned) -> None:
         case.validate_response(answer, checks=CHECKS)
 
     scan()
-    if scanned.who == "local" and "/operations/" not in label:  # no id is known beforehand
+    if scanned.who == "local":
         assert any(status < 300 for status in statuses), statuses
     elif scanned.who is None and label not in OPEN:
         assert set(statuses) <= {401, 414}, statuses
