@@ -14,7 +14,13 @@ from sfm.store.row_hashes import row_hash
 def hash_of(connection: Connection, name: str, row: Mapping[Any, Any]) -> bytes:
     """The hash that the store writes beside a row."""
     belongs_to = {}
-    if name == "recording_waveforms":
+    if name in ("recording_decodings", "recording_downloads"):
+        w = schema.recording_waveforms.c
+        image = select(w.content_hash).where(w.id == row["waveform_id"])
+        belongs_to["image"] = bytes(connection.execute(image).scalar_one()).hex()
+    if name == "operations":
+        belongs_to["key"] = row["id"]
+    if name in ("recording_waveforms", "unproven_recordings"):
         r = schema.recordings.c
         of = select(r.public_id).where(r.id == row["recording_id"])
         belongs_to["recording"] = str(connection.execute(of).scalar_one())

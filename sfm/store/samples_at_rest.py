@@ -41,15 +41,15 @@ def pack(counts: bytes) -> bytes:
     return zstd.compress(counts, LEVEL)
 
 
-def unpack(frame: bytes | None, counts_hash: bytes, what: str) -> bytes:
+def unpack(frame: object, counts_hash: bytes, what: str) -> bytes:
     """
     Return the counts of a frame, which may be whatever stood in its place.
 
     Raises:
         DamagedRecordError: the frame cannot be read, or holds something else than was stored.
     """
-    if frame is None:
-        raise DamagedRecordError(f"{what}: the stored samples are not there any more")
+    if not isinstance(frame, bytes | memoryview):
+        raise DamagedRecordError(f"{what}: the stored samples are not what their hash says")
     try:
         unpacker = zstd.ZstdDecompressor()
         counts = unpacker.decompress(frame, MOST_BYTES)

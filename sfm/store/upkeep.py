@@ -331,8 +331,8 @@ def _sample_faults(connection: Connection, number: int) -> list[str]:
         faults.append(f"{error}; {advice}")
     try:
         archive.image(connection, number)
-    except DamagedRecordError as error:
-        faults.append(f"{held.what}: {error}; {advice}")
+    except DamagedRecordError:
+        faults.append(f"{held.what}: the unit's memory is not what its hash says; {advice}")
     return faults
 
 

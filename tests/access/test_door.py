@@ -144,6 +144,9 @@ def test_head_is_answered_as_get_is_without_the_body() -> None:
                 if path.startswith("/operations/"):
                     path = path.replace("{id}", operation.id)
                 target = concrete(path).replace(UNIT, "host=unit.invalid&tcp_port=12345")
+                target = target.replace("recordings/1", f"recordings/{public_id(disk, 1)}")
+                if target.startswith("/archive/events/"):
+                    continue  # gone, whatever is asked
                 got, head = [await found.ask(m, target, **LOCAL) for m in ("GET", "HEAD")]
                 assert (got.status_code, head.status_code) == (200, 200), target
                 assert got.content, target

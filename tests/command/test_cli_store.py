@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from stored_rows import write_row
 
 from minimateplus.client import MiniMate
 from minimateplus.link.memory import memory_pair
@@ -19,7 +21,7 @@ from minimateplus.model import Event, MemoryProbe, Waveform
 from minimateplus.simulator import SimulatedUnit, converse
 from sfm import forms
 from sfm.cli import app
-from sfm.store import Origin, Store, Wanted, upkeep
+from sfm.store import Origin, Store, Wanted, schema, upkeep
 from sfm.store.engine import SQLITE
 from sfm.store.errors import StoreInUseError
 
@@ -95,6 +97,16 @@ def rows(path: Path) -> list[Any]:
     with Store.open(f"sqlite:///{path}", read_only=True) as store:
         page = store.page(Wanted(), limit=1000).rows
         return [(store.recording(row["id"]), row["contents"]) for row in page]
+
+
+def change_facts(path: Path, table: str, facts: dict[str, Any], **values: Any) -> None:
+    """Change what the first row of a table says of samples, as if it had been written so."""
+    with Store.open(f"sqlite:///{path}", reads_again=False) as store:
+        column = schema.metadata.tables[table].c
+        with store.engines.read() as connection:
+            held = connection.execute(select(column.facts_json).where(column.id == 1)).scalar_one()
+        changed = json.dumps(json.loads(held) | facts)
+        write_row(store, table, {"id": 1}, facts_json=changed, **values)
 
 
 def spoil(path: Path, statement: str) -> None:
@@ -323,11 +335,12 @@ def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say:
     status, told = say("archive", "decode", "--json")
     assert (status, json.loads(told)["images"] if status == 0 else told) == (0, [])
     before = rows(database)
-    spoil(database, "UPDATE recording_decodings SET decoder = 1, state = 'undecoded' WHERE id = 1")
-    spoil(
+    change_facts(
         database,
-        "UPDATE recording_decodings SET facts_json = json_set(facts_json, '$.samples', 0, "
-        "'$.geo_range_in_s', null, '$.reasons', json('[]')) WHERE id = 1",
+        "recording_decodings",
+        {"samples": 0, "geo_range_in_s": None, "reasons": []},
+        decoder=1,
+        state="undecoded",
     )
     status, told = say("archive", "decode", "--json")
     [image] = json.loads(told)["images"]
@@ -351,8 +364,8 @@ def test_a_start_with_a_newer_decoder_reads_images_again_by_itself(database: Pat
 
 def test_what_was_archived_before_readings_were_kept_is_read_again(database: Path) -> None:
     spoil(database, "DELETE FROM recording_decodings")
-    facts = "json_set(facts_json, '$.sample_rate_hz', 2048, '$.sample_rate_source', 'event')"
-    spoil(database, f"UPDATE recording_waveforms SET facts_json = {facts} WHERE id = 1")
+    wrong = {"sample_rate_hz": 2048, "sample_rate_source": "event"}
+    change_facts(database, "recording_waveforms", wrong)
     with Store.open(f"sqlite:///{database}") as store:
         samples = store.samples(1)
         assert samples.facts["sample_rate_hz"] == 1024
