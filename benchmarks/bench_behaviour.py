@@ -41,17 +41,17 @@ import structlog
 from rivals import QUICK, library, print_head
 from virtual_time import now_s, run
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.roads import LateRoad
+from minimateplus.simulator.faulty_links import LateRoad
 from minimateplus.wire.commands import MONITOR_STATUS
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
-from sfm.freshness import FORCED
-from sfm.gateway import Gateway
+from minimateplus.wire.protocol_state import Conversation
+from sfm.cache.freshness import FORCED
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 
 READERS = 64

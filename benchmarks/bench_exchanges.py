@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable
 
 from virtual_time import now_s, run
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.memory import GAP_BYTES
 from minimateplus.simulator.serve import BITS_PER_BYTE, Pace
-from sfm.gateway import Answer, Gateway
+from sfm.devices.gateway import Answer, Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 

@@ -4,7 +4,7 @@ HTTP hits per second, beside a bare application that sends the same bytes; CPU o
 The rule: a hit and a 304 cost little more than the server itself.
 
 The method. Two servers run as processes of their own, each uvicorn with the settings
-of ``sfm.listening`` (so the same event loop, HTTP implementation and sockets): the production
+of ``sfm.server`` (so the same event loop, HTTP implementation and sockets): the production
 application before a simulated unit, and a bare ASGI function that knows two answers by heart. The
 relay is asked once, so that its unit is read; its next answer, a hit, and its 304 are what the bare
 one learns, header by header. Then wrk (a load tool in C; ``apt-get install wrk``) drives both in
@@ -36,15 +36,15 @@ from typing import Any
 import httpx
 from rivals import QUICK, median_of_ratios, print_head, serve, served
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
 from minimateplus.simulator.blast import Blast
-from sfm.freshness import Freshness
-from sfm.gateway import Gateway
+from sfm.api.app import build_app
+from sfm.cache.freshness import Freshness
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
-from sfm.server import build_app
 from sfm.settings import Settings
 
 EVENTS = 80

@@ -25,11 +25,11 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from minimateplus.client import MiniMate
-from minimateplus.link.memory import memory_pair
+from minimateplus.client.reads import MiniMate
+from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, converse, serve_tcp
-from sfm import forms
+from sfm.records import payloads
 from sfm.store import Origin, Store, Wanted
 from sfm.store.cursors import Cursor
 from sfm.store.engine import SQLITE
@@ -127,7 +127,7 @@ def fill(path: Path, rows: int) -> None:
 def bench_commits(folder: Path) -> None:
     """Measure one durable commit, beside the bare module's."""
     probe, listed, waveforms = read_unit(40 if QUICK else 300)
-    several = [forms.event_form(event) for event in listed]
+    several = [payloads.event_form(event) for event in listed]
     with Store.open(f"sqlite:///{folder / 'commits.sqlite'}") as store:
         began = time.perf_counter()
         seen: Any = store.keep_list(origin(), None, probe, several[:-1], listed[:-1]).mirror
@@ -149,7 +149,7 @@ def bench_commits(folder: Path) -> None:
                 project=None,
                 record=number.to_bytes(210, "big"),
             )
-            grown.append(forms.event_form(event))
+            grown.append(payloads.event_form(event))
             seen = store.keep_list(origin(), seen, probe, grown, [event]).mirror
 
         ours = timed(append, COMMITS)
@@ -158,7 +158,7 @@ def bench_commits(folder: Path) -> None:
         def keep() -> None:
             nonlocal seen
             waveform = next(waiting)
-            form = forms.waveform_form(waveform, None)
+            form = payloads.waveform_form(waveform, None)
             kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
             seen = kept.mirror
 
@@ -292,10 +292,10 @@ def bench_room(folder: Path) -> None:
     probe, listed, waveforms = read_unit(20 if QUICK else 300)
     path = folder / "room.sqlite"
     with Store.open(f"sqlite:///{path}") as store:
-        several = [forms.event_form(event) for event in listed]
+        several = [payloads.event_form(event) for event in listed]
         seen: Any = store.keep_list(origin(), None, probe, several, listed).mirror
         for waveform in waveforms:
-            form = forms.waveform_form(waveform, None)
+            form = payloads.waveform_form(waveform, None)
             kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
             seen = kept.mirror
         version = seen

@@ -32,14 +32,14 @@ import fastapi
 import httpx
 from rivals import QUICK, percentile, print_head, serve, served
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.roads import StalledRoad
-from sfm.gateway import Gateway
+from minimateplus.simulator.faulty_links import StalledRoad
+from sfm.api.app import build_app
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
-from sfm.server import build_app
 from sfm.settings import Settings
 
 READERS = 50 if QUICK else 1000

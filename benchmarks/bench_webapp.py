@@ -44,8 +44,8 @@ from rivals import QUICK, library, print_head
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.serve import Pace
-from sfm.listening import listening
-from sfm.server import build_app
+from sfm.api.app import build_app
+from sfm.server import listening
 from sfm.settings import Settings
 
 EVENTS = 20 if QUICK else 1000

@@ -23,7 +23,7 @@ from typing import Any
 
 import uvicorn
 
-from sfm.listening import GRACE_S
+from sfm.server import GRACE_S
 
 QUICK = os.environ.get("SFM_BENCH_QUICK") == "1"
 
@@ -69,7 +69,7 @@ def median_of_ratios(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def serve(app: Any) -> None:
-    """Serve with the settings of ``sfm.listening``, until told to end; say the address first."""
+    """Serve with the settings of ``sfm.server``, until told to end; say the address first."""
     config = uvicorn.Config(
         app,
         log_level="critical",

@@ -51,7 +51,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, cast
 
-from sfm.identity import Stamp, stamp_of, stamps_conflict
+from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 
 DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38_400

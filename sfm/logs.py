@@ -39,7 +39,7 @@ class ClientLog:
         Args:
             line: the method of a logger.
             event: what happened.
-            client: the network that counts as one client (``sfm.access.neighbourhood``).
+            client: the network that counts as one client (``sfm.access.principal.neighbourhood``).
             fields: what else the line says.
         """
         now = self._clock()

@@ -1,157 +1,327 @@
-"""The application: ``app`` for an ASGI server, ``build_app`` for anybody with their own parts."""
+"""
+The HTTP server: the application on a port, until it is asked to stop.
+
+``sfm.server:app`` is the application for another ASGI server, built when it is first asked for.
+"""
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from typing import Any
 
+import h11
 import structlog
+import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi.responses import Response
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
-from minimateplus.link.ports import list_ports
-from sfm.api import problems, routers, schemas
-from sfm.api.accounts import accounts
-from sfm.api.archive import archive
-from sfm.api.commands import commands
-from sfm.api.guard import AT_THE_DOOR, Guard
-from sfm.api.hits import HitLayer
-from sfm.api.operations import operations
-from sfm.api.routing import described_problems
-from sfm.api.sessions import Sessions
-from sfm.api.statistics import Statistics
-from sfm.api.streams import ending_streams_first
-from sfm.api.web import WebFiles, web
-from sfm.commands import Commands
-from sfm.gateway import Gateway
-from sfm.keeper import Keeper, boot_id
-from sfm.live_cache import LiveCache
-from sfm.logs import ClientLog
-from sfm.operations import Operations
-from sfm.reach import Reach
-from sfm.settings import Settings
-from sfm.store import NO_DATABASE, Store, default_url
-
-__all__ = ["app", "build_app", "keeper_of"]
-
-ROUTERS = (
-    routers.health,
-    routers.device,
-    routers.cache,
-    commands,
-    operations,
-    archive,
-    accounts,
-    web,
+from sfm.access.principal import neighbourhood
+from sfm.api.middleware.authentication import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
+from sfm.api.middleware.connection_limit import (
+    QUEUE,
+    ConnectionLimit,
+    accepted_at_once,
+    max_connections,
 )
+from sfm.api.problems import Problem, problem_response
+from sfm.heap import return_large_blocks_at_once
+from sfm.logs import ClientLog
+
+GRACE_S = 2
+"""How long an answer under way may take once the relay is asked to stop."""
+
+
+class CertificateError(Exception):
+    """The certificate or its key cannot be used."""
+
+
+class PortTakenError(Exception):
+    """Nothing can listen on the address that was asked for."""
+
+
+MOST_HEADER_BYTES = 32 * 1024
+"""
+Of one request's head, for the server; the door (``sfm.api.middleware.authentication``) takes less
+and says so.
+"""
+REQUEST_S = 20.0
+"""How long a request may take to come, body included; then its connection is closed."""
+TOO_MANY_CONNECTIONS = Problem("too-many-connections", 503, "The relay is busy", 5)
 
 log = structlog.get_logger(__name__)
 
 
-class Application(FastAPI):
-    """The framework's application, with the layer of cache hits before all of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the relay answers: over TLS or not, and which proxies are believed."""
 
-    front: ASGIApp | None = None
-
-    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the framework does."""
-        await super().__call__(scope, receive, send)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from the cache at once, if that will do."""
-        await (self.front or self.framework)(scope, receive, send)
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    max_connections: int | None = None
+    """HTTP connections that may be open at once; ``None``: as many as the system leaves."""
 
 
-def keeper_of(settings: Settings) -> Keeper:
-    """Return the keeper of the database that the settings name; nothing is opened yet."""
-    url = settings.database_url or default_url()
+def __getattr__(name: str) -> Any:
+    """Build ``app`` when an ASGI server asks for it; importing this module builds nothing."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sfm.api.app import build_app
 
-    def open_store() -> Store:
-        return Store.open(
-            url,
-            zones=settings.zones,
-            on_upgrade=lambda told: log.warning("store_upgraded", what=told),
-        )
-
-    return Keeper(
-        None if url == NO_DATABASE else open_store,
-        clock=time.monotonic,
-        wall=lambda: datetime.now(UTC),
-        boot=boot_id(),
-    )
-
-
-def build_app(
-    settings: Settings | None = None,
-    gateway: Gateway | None = None,
-    *,
-    reach: Reach | None = None,
-) -> Application:
-    """
-    Return the application with its own gateway, or with the one given.
-
-    The gateway is closed when the application shuts down. ``reach`` is for its own gateway: what
-    may be connected to; as the settings say if not given.
-    """
-    settings = settings or Settings()
-    if gateway is None:
-        cache = LiveCache(
-            limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
-        )
-        gateway = Gateway(cache, settings, keeper=keeper_of(settings), reach=reach)
-
-    under_way = Operations(
-        gateway.keeper,
-        wall=lambda: datetime.now(UTC),
-        new_id=partial(secrets.token_hex, 16),
-        describe=problems.problem_form,
-    )
-
-    def end_streams() -> None:
-        gateway.end_streams()
-        under_way.end_streams()
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await gateway.keeper.start()
-        with ending_streams_first(end_streams):
-            yield
-        await under_way.close()
-        await gateway.close()
-
-    application = Application(
-        title="seismo-relay",
-        version=version("seismo-relay"),
-        description="Live cache in front of Instantel MiniMate Plus seismographs.",
-        lifespan=lifespan,
-        # The framework's own pages load their scripts from another host; ours does not.
-        docs_url=None,
-        # A path has one form: that which stands in the rules.
-        redirect_slashes=False,
-        redoc_url=None,
-    )
-    application.state.gateway = gateway
-    application.state.commands = Commands(gateway)
-    application.state.operations = under_way
-    application.state.web = WebFiles()
-    application.state.list_ports = list_ports
-    application.state.statistics = Statistics(gateway)
-    application.state.started_mono = time.monotonic()
-    client_log = application.state.client_log = ClientLog()
-    problems.install(application, client_log)
-    sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
-    hits = HitLayer(application.framework, gateway)
-    guard = application.front = Guard(hits, gateway, settings, sessions, client_log=client_log)
-    application.state.sessions, application.state.guard = sessions, guard
-    for router in ROUTERS:
-        application.include_router(router)
-    schemas.describe_problems(application, described_problems(*AT_THE_DOOR))
+    application = globals()["app"] = build_app()
     return application
 
 
-app = build_app()
+@asynccontextmanager
+async def listening(
+    application: FastAPI, host: str, http_port: int, terms: Terms | None = None
+) -> AsyncIterator[str]:
+    """
+    Yield the base address of ``application``, which answers until the block ends.
+
+    Args:
+        application: what answers.
+        host: the address to listen on.
+        http_port: 0 for any free port.
+        terms: plain HTTP and no proxy, if not given.
+
+    Raises:
+        CertificateError: the certificate or its key cannot be used.
+        PortTakenError: another program listens there, or the address is not this machine's.
+        StoreError: the database is another relay's, or must be upgraded by hand.
+    """
+    return_large_blocks_at_once()
+    # Here, and not in the server's start-up, which would only say that it failed.
+    await application.state.gateway.keeper.start()
+    terms = terms or Terms()
+    server = _Server(_config(application, host, http_port, terms))
+    serving = asyncio.create_task(server.serve_or_give_up())
+    ready = asyncio.create_task(server.ready.wait())
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(partial(_on_loop_error, application.state.client_log))
+    try:
+        await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
+        if not server.started:
+            raise PortTakenError(
+                f"cannot listen on {host}:{http_port}: taken by another program, or not an address "
+                "of this machine; choose another port with --http-port"
+            )
+        name, port = server.servers[0].sockets[0].getsockname()[:2]
+        scheme = "https" if terms.tls_cert else "http"
+        yield f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+    finally:
+        ready.cancel()
+        application.state.gateway.end_streams()
+        server.should_exit = True
+        await serving
+        loop.set_exception_handler(handler)
+
+
+def _on_loop_error(
+    client_log: ClientLog, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Log that no connection can be accepted once a minute, instead of each time it is tried."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        client_log.write(
+            log.error,
+            "no_descriptor_left",
+            "",
+            error=error.strerror,
+            advice="raise the limit of open files, or lower SFM_MAX_CONNECTIONS",
+        )
+    else:
+        loop.default_exception_handler(context)
+
+
+def descriptor_limit() -> int | None:
+    """Return how many files the process may have open; ``None``: no limit is known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uvicorn.Config:
+    if terms.tls_key and not terms.tls_cert:
+        raise CertificateError(f"{terms.tls_key}: a key without its certificate; give both")
+    settings = application.state.gateway.settings
+    descriptors = descriptor_limit()
+    most = terms.max_connections or max_connections(
+        descriptors, settings.most_conversations + settings.max_unknown_conversations
+    )
+
+    class Bounded(_Protocol):
+        limit = ConnectionLimit(most)
+        client_log = application.state.client_log
+
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=http_port,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        # Whatever else is installed: the bounds are of this protocol, and no web socket is served.
+        http=Bounded,
+        # Asyncio accepts so many in one turn, before the limit of connections sees any.
+        backlog=accepted_at_once(descriptors),
+        ws="none",
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        # Uvicorn believes proxies of this machine by itself; we believe those that are named.
+        proxy_headers=bool(terms.trusted_proxies),
+        forwarded_allow_ips=list(terms.trusted_proxies),
+        ssl_certfile=terms.tls_cert,
+        ssl_keyfile=terms.tls_key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(
+            f"{terms.tls_cert}, {terms.tls_key}: {error.strerror or error}; expected a certificate "
+            "and its key as PEM files"
+        ) from error
+    return config
+
+
+class _Protocol(H11Protocol):
+    """A connection whose requests come in time; what is no request is answered as the rest is."""
+
+    limit = ConnectionLimit()
+    client_log = ClientLog()
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.limit.is_full:
+            network = neighbourhood(self.client[0]) if self.client else ""
+            self.client_log.write(log.warning, "connections_full", network, open=len(self.limit))
+        if self.limit.add(self):
+            self._expect()
+        else:
+            self._say_and_close(
+                problem_response(TOO_MANY_CONNECTIONS, "every connection is being answered")
+            )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of one."""
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
+        is_answering = cycle is not None and not cycle.response_complete
+        return not is_answering or self.conn.their_state is h11.SEND_BODY
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether its client does not take the answer."""
+        return self.flow.write_paused
+
+    def shed(self) -> None:
+        """Close it at once."""
+        self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.limit.remove(self)
+        self._came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._expect()
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._came()
+
+    def on_response_complete(self) -> None:
+        self._came()  # between requests uvicorn's own bound holds
+        self.limit.answered(self)
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._expect()
+
+    def send_400_response(self, msg: str) -> None:
+        error = sys.exc_info()[1]
+        is_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
+        if is_long:
+            said = problem_response(
+                TOO_MANY_HEADERS, f"a head has at most {MOST_HEADER_BYTES} bytes"
+            )
+        else:
+            said = problem_response(BAD_REQUEST, msg)
+        self._say_and_close(said)
+
+    def _say_and_close(self, said: Response) -> None:
+        headers = [*said.raw_headers, *security_headers(is_secure=self.scheme == "https")]
+        start = h11.Response(
+            status_code=said.status_code,
+            headers=[*headers, (b"connection", b"close")],
+            reason=STATUS_PHRASES[said.status_code],
+        )
+        for event in (start, h11.Data(data=bytes(said.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _expect(self) -> None:
+        if self._due is None:
+            self._due = self.loop.call_later(REQUEST_S, self.transport.close)
+
+    def _came(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready; leaves signals to its caller, as it is not the only one to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                # Asyncio would accept as many in one go as it lets the system queue.
+                with contextlib.closing(listener.dup()) as same:
+                    same.listen(QUEUE)
+        self.ready.set()
+
+    async def serve_or_give_up(self) -> None:
+        # What uvicorn does when it cannot listen.
+        with contextlib.suppress(SystemExit):
+            await self.serve()
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[asyncio.Event]:
+    """Yield what is set at Ctrl-C or SIGTERM; while the block runs, they do nothing else."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    caught = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+            caught.append(number)
+    try:
+        yield stop
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

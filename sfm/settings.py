@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from minimateplus.link import Address, Deadlines, parse_address
-from sfm.reach import Reach
+from sfm.access.egress import Reach
 
 
 class Settings(BaseSettings):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
 
-from sfm.access import Role
+from sfm.access.principal import Role
 from sfm.store import Store
 
 RUN = [sys.executable, "-c", "from sfm.cli import main; main()"]

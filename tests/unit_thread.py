@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from minimateplus.simulator import ServedTcp, SimulatedUnit, serve_tcp
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.simulator.serve import Pace
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ page="$(mktemp --suffix .json)"
 trap 'rm -f "$page"' EXIT
 (cd .. && SFM_DATABASE_URL=none "$BIN/python" -c '
 import orjson, sys
-from sfm.server import build_app
+from sfm.api.app import build_app
 sys.stdout.buffer.write(orjson.dumps(build_app().openapi()))
 ') >"$page"
 npx --no-install openapi-typescript "$page" --output "$out/schema.d.ts" >/dev/null

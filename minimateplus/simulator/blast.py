@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minimateplus.wire.units import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
+from minimateplus.wire.conversions import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
 
 PRETRIGGER_S = 0.25
 SOUND_FT_S = 1125.0

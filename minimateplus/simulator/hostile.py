@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from minimateplus.errors import LinkClosedError, LinkError
 from minimateplus.link import Link
 from minimateplus.model import CHANNELS, FIRST_KEY
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import Command
 from minimateplus.wire.framing import (

@@ -18,12 +18,12 @@ from typing import Any
 
 from minimateplus.errors import LinkClosedError, LinkError
 from minimateplus.link import Link
-from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.link.in_process import MemoryLink, memory_pair
 from minimateplus.link.stream import StreamLink
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.simulator.unit import SimulatedUnit
-from minimateplus.wire.conversation import Conversation, State
 from minimateplus.wire.framing import Direction, FrameReader
+from minimateplus.wire.protocol_state import Conversation, State
 
 BITS_PER_BYTE = 10
 """8N1: a start bit, eight data bits, a stop bit."""

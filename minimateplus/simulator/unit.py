@@ -33,13 +33,13 @@ from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import PRETRIGGER_S, Blast, synthesise
 from minimateplus.simulator.histogram import histogram_body, histogram_of
 from minimateplus.simulator.memory import EventMemory, StoredEvent
-from minimateplus.simulator.writing import SettingsWrite
+from minimateplus.simulator.settings_write import SettingsWrite
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import ARM
-from minimateplus.wire.conversation import TOKEN_PLACE, Conversation
+from minimateplus.wire.conversions import in_s_per_count, mic_psi, peak_vector_sum_in_s
 from minimateplus.wire.framing import Frame, encode_reply, reply_sub
+from minimateplus.wire.protocol_state import TOKEN_PLACE, Conversation
 from minimateplus.wire.samples import encode_body
-from minimateplus.wire.units import in_s_per_count, mic_psi, peak_vector_sum_in_s
 
 SENSOR_CHECK_S = 40.0
 """From start of monitoring until the status shows it. [C: about 40 s]"""

@@ -28,14 +28,14 @@ import numpy as np
 from minimateplus.errors import SampleDecodeError
 from minimateplus.model import CHANNELS, Reason, Waveform
 from minimateplus.wire import layouts
-from minimateplus.wire.samples import BodyReading, padded, read_body
-from minimateplus.wire.units import (
+from minimateplus.wire.conversions import (
     MIC_PSI_PER_COUNT,
     fits_peak,
     in_s_per_count,
     peak_vector_sum_in_s,
     ranges_possible,
 )
+from minimateplus.wire.samples import BodyReading, padded, read_body
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -34,7 +34,7 @@ from minimateplus.model import (
     StorageRange,
 )
 from minimateplus.wire.commands import Mark
-from minimateplus.wire.units import GEO_RANGES_IN_S
+from minimateplus.wire.conversions import GEO_RANGES_IN_S
 
 Kind = Literal["u8", "u16", "u32", "f32", "key", "stamp", "text", "bytes"]
 

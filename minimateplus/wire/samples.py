@@ -4,7 +4,7 @@ The samples of one event: from the event body to counts and back.
 The rule: of every channel the decoder says how many samples it can vouch for. It never pads in
 silence, never reads a delta beyond the segment it stands in, and never wraps a value round. Counts
 are the body's own units, int16 as they stand there; one unit is 16 counts of the converter
-(``minimateplus.wire.units`` turns them into in/s and psi).
+(``minimateplus.wire.conversions`` turns them into in/s and psi).
 
 The theory. A body is a chain of *segments*, each up to 512 samples of one channel. The channels
 take turns (Tran, Vert, Long, MicL), four segments make a *round*, and only the last round may be

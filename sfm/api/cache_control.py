@@ -13,8 +13,8 @@ import re
 
 from starlette.requests import Request
 
-from sfm.api.schemas import ReadQuery
-from sfm.freshness import Freshness
+from sfm.api.schemas.reading import ReadQuery
+from sfm.cache.freshness import Freshness
 
 _DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*"?(\d{1,9})"?)?\s*', re.IGNORECASE)
 

@@ -38,15 +38,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from minimateplus import errors
-from sfm.access import ForbiddenUnitError, neighbourhood
-from sfm.backoff import RestingError
-from sfm.commands import NotMonitoringError, RefusedError
-from sfm.flights import BusyError, ClosingError
-from sfm.gateway import ListIncompleteError, NothingHeldError
-from sfm.keeper import NoStoreError
+from sfm.access.egress import ForbiddenAddressError
+from sfm.access.principal import ForbiddenUnitError, neighbourhood
+from sfm.back_off import RestingError
+from sfm.devices.commands import NotMonitoringError, RefusedError
+from sfm.devices.gateway import ListIncompleteError, NothingHeldError
+from sfm.devices.single_flight import BusyError, ClosingError
 from sfm.logs import ClientLog
-from sfm.reach import ForbiddenAddressError
 from sfm.store import errors as store_errors
+from sfm.store.service import NoStoreError
 
 
 class OtherEventError(Exception):

@@ -2,8 +2,9 @@
 Answers as HTTP: the same facts of origin in the body and in the headers, made in one place.
 
 An answer is encoded once for all its readers (``Answer.memo``); only its provenance, which ages,
-is encoded for each. The framework's routes and the layer in front (``sfm.api.hits``) both reply
-through ``reply``, so neither can say anything that the other would not.
+is encoded for each. The framework's routes and the layer in front
+(``sfm.api.middleware.cache_hits``) both reply through ``reply``, so neither can say anything that
+the other would not.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 import orjson
 from fastapi.responses import Response
 
-from sfm import forms
-from sfm.gateway import Answer, Provenance
+from sfm.devices.gateway import Answer, Provenance
+from sfm.records import payloads
 
 CACHE_NAME = "seismo-relay"
 UNKNOWN_AGE_S = 2**31
@@ -78,8 +79,8 @@ PARTIAL_EVENTS = View(
     "partial events", lambda walk: _list_body(walk["events"], None, walk["estimate_s"])
 )
 LISTS = (EVENTS, PARTIAL_EVENTS)
-EVENT = View("event", forms.event_view)
-WAVEFORM = View("waveform", forms.waveform_arrays)
+EVENT = View("event", payloads.event_view)
+WAVEFORM = View("waveform", payloads.waveform_arrays)
 
 
 def _list_body(
@@ -91,7 +92,7 @@ def _list_body(
         "count": count,
         "walked": len(events),
         "estimate_s": estimate_s,
-        "events": list(map(forms.event_view, events)),
+        "events": list(map(payloads.event_view, events)),
     }
 
 
@@ -129,7 +130,7 @@ def said_as_counts(answer: Answer) -> Said:
 
 def meaning_of_counts(form: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that say what bare counts of a waveform's form mean."""
-    scales = forms.scales_of(form)
+    scales = payloads.scales_of(form)
     meaning = {
         "X-Samples": form["samples"],
         "X-Vouched": ",".join(map(str, form["vouched"])),
@@ -202,7 +203,7 @@ def tag(serial: str | None, form: Any, body: bytes) -> str:
 
 def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
     """Return the tag of the event in the slot, with a digest of its samples behind it."""
-    event = forms.event_view({name: form[name] for name in forms.EVENT_FIELDS})
+    event = payloads.event_view({name: form[name] for name in payloads.EVENT_FIELDS})
     digest = hashlib.blake2b(form["counts"], digest_size=12).hexdigest()
     return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from sfm.access import Role
+from sfm.access.principal import Role
 
 __all__ = ["FORCED", "OF_ALL_UNITS", "RULES", "rule_of"]
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from sfm.api.metrics import exposition
-from sfm.gateway import Gateway
+from sfm.devices.gateway import Gateway
 
 __all__ = ["Statistics"]
 

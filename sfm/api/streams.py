@@ -19,8 +19,8 @@ import orjson
 from fastapi.responses import Response, StreamingResponse
 
 from minimateplus.link import Address
-from sfm.gateway import Gateway
-from sfm.progress import Entry, ProgressLog
+from sfm.devices.gateway import Gateway
+from sfm.devices.progress import Entry, ProgressLog
 
 STREAM_TYPE = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -15,14 +15,13 @@ from __future__ import annotations
 from sfm.cli import (  # noqa: F401
     access,
     archive,
+    capture,
     command,
     database,
     doctor,
-    evidence,
-    operation,
     relay,
     unit,
 )
-from sfm.cli.common import app, main
+from sfm.cli.application import app, main
 
 __all__ = ["app", "main"]

@@ -24,8 +24,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from minimateplus.link import parse_address
-from sfm import terminal
-from sfm.cli.common import (
+from sfm.cli import views
+from sfm.cli.application import (
     FAILED,
     MISUSED,
     CommandError,
@@ -38,11 +38,11 @@ from sfm.cli.common import (
     where,
 )
 from sfm.cli.database import Database, database_url, opened
-from sfm.gateway import Gateway
+from sfm.cli.views import said
+from sfm.devices.gateway import Gateway
 from sfm.store import AuditEntry, AuditVerdict, Store, Token
 from sfm.store.errors import StoreInUseError
 from sfm.store.tokens import TokenCommand, token_entry
-from sfm.terminal import said
 
 COMMAND_LINE = "command line"
 ANSWER_S = 30.0
@@ -188,7 +188,7 @@ def list_entries(
         else:
             with opened(database) as store:
                 body = {"entries": store.audit(limit, before)}
-        _print(body, terminal.audit_view, as_json)
+        _print(body, views.audit_view, as_json)
 
     run_blocking(run)
 
@@ -288,7 +288,7 @@ def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) ->
     if not isinstance(body, dict) or response.is_redirect:
         raise CommandError(f"{relay} answers {response.status_code}, but not as a relay does")
     if response.is_error:
-        raise CommandError(terminal.problem_view(body))
+        raise CommandError(views.problem_view(body))
     return body
 
 

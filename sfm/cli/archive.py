@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from minimateplus.wire.image import DECODER
-from sfm import forms
-from sfm.api.schemas import ArchiveQuery
-from sfm.cli.common import MISUSED, CommandError, Json, app, err, out, run_blocking
+from sfm.api.schemas.reading import ArchiveQuery
+from sfm.cli.application import MISUSED, CommandError, Json, app, err, out, run_blocking
 from sfm.cli.database import Bar, Database, database_url, opened
-from sfm.site_time import Unknown
+from sfm.cli.views import peak, said
+from sfm.records import payloads
+from sfm.records.site_time import Unknown
 from sfm.store import Store
 from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
-from sfm.terminal import peak, said
 
 archive = App(name="archive", help="Look at everything ever read.")
 app.command(archive)
@@ -91,7 +91,7 @@ def list_(
         with opened(database) as store:
             page = store.page(query.wanted, query.cursor, query.limit)
         body = {
-            "events": [forms.event_view(row) for row in page.rows],
+            "events": [payloads.event_view(row) for row in page.rows],
             "next_cursor": page.next_cursor,
             "damaged": page.damaged,
         }
@@ -115,12 +115,12 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
             body["reviews"] = store.reviews(recording)
             try:
                 samples = store.samples(recording)
-                body["waveform"] = forms.waveform_view(samples.form())
+                body["waveform"] = payloads.waveform_view(samples.form())
                 body["waveform"]["content_hash"] = samples.content_hash.hex()
             except (NoSuchRecordError, UndecodedSamplesError):
                 body["waveform"] = None
             body["archived"] = store.archived(recording)
-            body["peaks"]["bound"] = forms.peak_bounds(body["peaks"])
+            body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"])
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
         else:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from sfm import terminal
-from sfm.cli.common import (
+from sfm.cli import views
+from sfm.cli.application import (
     MISUSED,
     CommandError,
     Json,
@@ -27,7 +27,7 @@ from sfm.cli.common import (
     run_command,
 )
 from sfm.cli.unit import ask
-from sfm.terminal import said
+from sfm.cli.views import said
 
 Yes = Annotated[bool, Parameter(negative=())]
 Switch = Annotated[bool | None, Parameter(negative=())]
@@ -219,7 +219,7 @@ def call_home(
 
     async def run() -> None:
         body = await ask(unit, "/device/call_home", relay)
-        print_body(body, terminal.call_home_view, as_json)
+        print_body(body, views.call_home_view, as_json)
 
     run_command(run())
 
@@ -253,7 +253,7 @@ def erase(
             typed, held = await _agreed(unit, relay, typed)
         body = {"serial": typed, "count": held, "discard_unarchived": discard_unarchived}
         done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
-        print_body(done, terminal.command_view, as_json)
+        print_body(done, views.command_view, as_json)
 
     run_command(run())
 
@@ -313,7 +313,7 @@ def _write(
 
 def _run(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
     async def run() -> None:
-        print_body(await asked, terminal.command_view, as_json)
+        print_body(await asked, views.command_view, as_json)
 
     run_command(run())
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from sfm.cli.common import FAILED, Json, app, err, out, progress_bar, run_blocking
+from sfm.cli.application import FAILED, Json, app, err, out, progress_bar, run_blocking
+from sfm.cli.views import said
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, StoreError, default_url
-from sfm.terminal import said
 
 Database = Annotated[
     str | None,
@@ -37,23 +37,23 @@ def upgrade(*, database: Database = None) -> None:
     """Bring the database to this program's revision, after a copy was made beside it (SQLite)."""
 
     def run() -> None:
-        from sfm.store import revisions
+        from sfm.store import migrations
         from sfm.store.engine import Engines, read_url
 
         engines = Engines(read_url(database_url(database)))
         try:
             with engines.write() as connection:
-                found = revisions.revision_of(connection)
-            if found == revisions.HEAD:
+                found = migrations.revision_of(connection)
+            if found == migrations.HEAD:
                 out.print(said(f"{engines.where} is of revision {found} already"))
                 return
             copy = None
-            if engines.is_sqlite and found != revisions.EMPTY:
-                copy = revisions.copy_before_upgrade(engines, found, datetime.now(UTC))
-            revisions.upgrade(engines)
+            if engines.is_sqlite and found != migrations.EMPTY:
+                copy = migrations.copy_before_upgrade(engines, found, datetime.now(UTC))
+            migrations.upgrade(engines)
             out.print(
                 said(
-                    f"{engines.where}: revision {found or 'none'} to {revisions.HEAD}"
+                    f"{engines.where}: revision {found or 'none'} to {migrations.HEAD}"
                     + (f"; a copy of before is {copy}" if copy else "")
                 )
             )
@@ -68,10 +68,10 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
     """Look at every byte that has a hash, and at what must agree; changes nothing."""
 
     def run() -> None:
-        from sfm.store import upkeep
+        from sfm.store import maintenance
 
         with Bar("checking") as told:
-            checked = upkeep.check(database_url(database), told)
+            checked = maintenance.check(database_url(database), told)
         if as_json:
             facts = {name: getattr(checked, name) for name in checked.__slots__}
             sys.stdout.write(json.dumps(facts, indent=2) + "\n")
@@ -102,10 +102,10 @@ def backup(file: Path, *, database: Database = None) -> None:
     """
 
     def run() -> None:
-        from sfm.store import upkeep
+        from sfm.store import maintenance
 
         with Bar("copying") as told:
-            size = upkeep.backup(database_url(database), file, told)
+            size = maintenance.backup(database_url(database), file, told)
         out.print(said(f"{file}: {size:,} bytes, read again and sound"))
 
     run_blocking(run)
@@ -123,10 +123,10 @@ def restore(file: Path, *, database: Database = None) -> None:
     """
 
     def run() -> None:
-        from sfm.store import upkeep
+        from sfm.store import maintenance
 
         url = database_url(database)
-        kept = upkeep.restore(url, file, datetime.now(UTC))
+        kept = maintenance.restore(url, file, datetime.now(UTC))
         out.print(said(f"restored from {file}; every unit is read again at its next request"))
         if kept is not None:
             out.print(said(f"what was there before is {kept}"))
@@ -139,9 +139,9 @@ def vacuum(*, database: Database = None) -> None:
     """Give back the room of what is gone. Stop the relay first."""
 
     def run() -> None:
-        from sfm.store import upkeep
+        from sfm.store import maintenance
 
-        before, after = upkeep.vacuum(database_url(database))
+        before, after = maintenance.vacuum(database_url(database))
         out.print(said(f"{before:,} bytes before, {after:,} bytes now"))
 
     run_blocking(run)

@@ -20,14 +20,14 @@ import httpx
 from rich.table import Table
 
 from minimateplus.link.ports import list_ports
-from sfm.cli.common import FAILED, Json, app, out, run_blocking
+from sfm.cli.application import FAILED, Json, app, out, run_blocking
 from sfm.cli.database import database_url
-from sfm.keeper import boot_id
+from sfm.cli.views import said
 from sfm.settings import Settings
-from sfm.store import StoreError, revisions
+from sfm.store import StoreError, migrations
 from sfm.store.database_file import is_locked
 from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
-from sfm.terminal import said
+from sfm.store.service import boot_id
 
 ENOUGH_BYTES = 1 << 30
 YEAR_OF_RELEASE = 2026
@@ -110,15 +110,15 @@ def _database() -> Iterator[Finding]:
                 return
             yield _lock(path)
         with engines.read() as connection:
-            found = revisions.revision_of(connection)
-        if found == revisions.HEAD:
+            found = migrations.revision_of(connection)
+        if found == migrations.HEAD:
             yield Finding("database", "ok", f"{engines.where}, revision {found}")
         else:
             yield Finding(
                 "database",
                 "failed",
                 f"{engines.where} is of revision {found or 'none'}, this program needs "
-                f"{revisions.HEAD}; run: {revisions.UPGRADE_COMMAND}",
+                f"{migrations.HEAD}; run: {migrations.UPGRADE_COMMAND}",
             )
     finally:
         engines.close()

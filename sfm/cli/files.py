@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfm.cli.common import CommandError
+from sfm.cli.application import CommandError
 
 _UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
 """What a file's name is not given."""

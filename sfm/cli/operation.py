@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import httpx
 from cyclopts import Parameter
 
-from sfm import terminal
-from sfm.cli.common import (
+from sfm.cli import views
+from sfm.cli.application import (
     DEFAULT_RELAY,
     UNKNOWN,
     CommandError,
@@ -28,7 +28,7 @@ from sfm.cli.common import (
     relay_client,
     run_command,
 )
-from sfm.terminal import said
+from sfm.cli.views import said
 
 PREFER = {"Prefer": "respond-async"}
 POLL_S = 2.0
@@ -123,6 +123,6 @@ def operation(
                 raise CommandError(f"{base} answers, but not as a relay does") from error
         if response.is_error:
             raise failure(body)
-        print_body(body, terminal.operation_view, as_json)
+        print_body(body, views.operation_view, as_json)
 
     run_command(run())

@@ -11,20 +11,20 @@ from cyclopts.validators import Number
 
 from minimateplus.link.address import DEFAULT_TCP_PORT
 from minimateplus.simulator import SimulatedUnit, serve_pty, serve_tcp
+from minimateplus.simulator.faulty_links import WholeRoad
 from minimateplus.simulator.hostile import KINDS, hostile_road
-from minimateplus.simulator.roads import WholeRoad
 from minimateplus.simulator.serve import Pace
-from sfm import demo as demonstration
-from sfm.access import is_loopback
-from sfm.backoff import RestingError
-from sfm.cli.common import MISUSED, CommandError, PortNumber, app, err, out, run_command
-from sfm.keeper import Keeper
-from sfm.listening import Terms, asked_to_stop, listening
+from sfm.access.principal import is_loopback
+from sfm.api.app import build_app
+from sfm.back_off import RestingError
+from sfm.cli import demonstration
+from sfm.cli.application import MISUSED, CommandError, PortNumber, app, err, out, run_command
+from sfm.cli.views import said
 from sfm.logs import configure_logs
-from sfm.server import build_app
+from sfm.server import Terms, asked_to_stop, listening
 from sfm.settings import Settings
 from sfm.store import StoreError
-from sfm.terminal import said
+from sfm.store.service import Keeper
 
 
 @app.command

@@ -14,9 +14,10 @@ from cyclopts.validators import Number
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
-from sfm import terminal
-from sfm.cli import files, operation
-from sfm.cli.common import (
+from sfm.access.egress import Reach
+from sfm.api.app import Application, build_app
+from sfm.cli import files, operation, views
+from sfm.cli.application import (
     MISUSED,
     PARTIAL,
     CommandError,
@@ -34,13 +35,11 @@ from sfm.cli.common import (
     run_command,
     where,
 )
-from sfm.gateway import Gateway
+from sfm.cli.views import said
+from sfm.devices.gateway import Gateway
 from sfm.logs import configure_logs
-from sfm.reach import Reach
-from sfm.server import Application, build_app
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
-from sfm.terminal import said
 
 POLL_PROGRESS_S = 0.3
 OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "reach": None}
@@ -186,7 +185,7 @@ def info(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json
 
     async def run() -> None:
         body = await _get(unit, "/device/info", relay, force=force)
-        print_body(body, terminal.info_view, as_json)
+        print_body(body, views.info_view, as_json)
 
     run_command(run())
 
@@ -202,7 +201,7 @@ def events(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Js
 
     async def run() -> None:
         body = await _list(unit, relay, force=force)
-        print_body(body, terminal.events_view, as_json)
+        print_body(body, views.events_view, as_json)
         if not body["complete"]:
             raise CommandError(
                 "The list is not complete. What was read is kept: ask again to read on.", PARTIAL
@@ -263,7 +262,7 @@ def waveform(
             err.print(said(f"{body['samples']} samples per channel written to {saved}"))
             for reason in body["reasons"]:
                 err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
-        print_body(body, terminal.waveform_view, as_json)
+        print_body(body, views.waveform_view, as_json)
 
     run_command(run())
 
@@ -274,6 +273,6 @@ def status(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Js
 
     async def run() -> None:
         body = await _get(unit, "/device/monitor/status", relay, force=force)
-        print_body(body, terminal.status_view, as_json)
+        print_body(body, views.status_view, as_json)
 
     run_command(run())

@@ -39,10 +39,11 @@ from sqlalchemy import (
 
 from minimateplus.model import Event, Peaks
 from minimateplus.wire.image import DECODER
-from sfm import forms
-from sfm.forms import Form
-from sfm.site_time import instant_of, zone_of
+from sfm.records import payloads
+from sfm.records.payloads import Form
+from sfm.records.site_time import instant_of, zone_of
 from sfm.store import decodings, schema
+from sfm.store.codec import CODEC, digest, has_digest, pack, unpack
 from sfm.store.cursors import Cursor
 from sfm.store.errors import (
     AmbiguousIdError,
@@ -60,7 +61,6 @@ from sfm.store.row_hashes import (
     read_rows,
     with_hash,
 )
-from sfm.store.samples_at_rest import CODEC, digest, has_digest, pack, unpack
 from sfm.store.statements import insert_unless_there, json_text
 
 recordings, waveforms = schema.recordings, schema.recording_waveforms
@@ -69,7 +69,7 @@ AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 
 Zones = Mapping[str, ZoneInfo]
-"""Of which zone each unit's clock is, by serial number; see ``sfm.site_time``."""
+"""Of which zone each unit's clock is, by serial number; see ``sfm.records.site_time``."""
 
 # Said at every new event, so put together once.
 _BY_PUBLIC_ID = select(recordings).where(
@@ -114,7 +114,7 @@ class Samples:
     simulated: bool
     event: Form
     facts: Form
-    """The waveform's form (``sfm.forms``) without event fields and counts."""
+    """The waveform's form (``sfm.records.payloads``) without event fields and counts."""
     codec: str
     frame: bytes | None
     counts_hash: bytes
@@ -298,9 +298,9 @@ def keep_waveform(
         select(recordings.c.public_id).where(recordings.c.id == recording_id)
     ).scalar_one()
     # What only the setup of today says is no fact of the recording.
-    form = forms.as_fact(form)
+    form = payloads.as_fact(form)
     counts: bytes = form["counts"]
-    facts = {k: v for k, v in form.items() if k != "counts" and k not in forms.EVENT_FIELDS}
+    facts = {k: v for k, v in form.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
     row = with_hash(
         "recording_waveforms",
         {
@@ -309,7 +309,7 @@ def keep_waveform(
             "image": image,
             "samples": form["samples"],
             "facts_json": json_text(facts),
-            "scales_json": json_text(forms.scales_of(form)),
+            "scales_json": json_text(payloads.scales_of(form)),
             "codec": CODEC,
             "counts": pack(counts),
             "counts_hash": digest(counts),
@@ -966,9 +966,9 @@ def findings(connection: Connection, limit: int = 100) -> list[Form]:
 
 
 def event_form(row: Mapping[Any, Any]) -> Form:
-    """Return the form of an archived event, as ``sfm.forms`` makes it of a live one."""
+    """Return the form of an archived event, as ``sfm.records.payloads`` makes it of a live one."""
     timestamp = row["event_timestamp"]
-    return forms.event_form(
+    return payloads.event_form(
         Event(
             index=row["slot"],
             key=bytes.fromhex(row["waveform_key"]),
@@ -1024,7 +1024,7 @@ def timestamp_text(event: Event) -> str:
 
 
 def _row(origin: Origin, serial: str, event: Event) -> dict[str, Any]:
-    peaks = forms.event_form(event)["peaks"]
+    peaks = payloads.event_form(event)["peaks"]
     row = {
         "serial": serial,
         "waveform_key": event.key.hex(),

@@ -34,11 +34,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, insert, select, text, type_coerce
 from sqlalchemy.types import NullType
 
-from sfm.forms import Form
+from sfm.records.payloads import Form
 from sfm.store import schema
 from sfm.store.archive import utc_text
+from sfm.store.codec import digest
 from sfm.store.row_hashes import read_rows
-from sfm.store.samples_at_rest import digest
 
 table = schema.audit
 

@@ -24,13 +24,13 @@ from minimateplus.errors import RemoteProtocolError, SampleDecodeError
 from minimateplus.model import Event
 from minimateplus.wire import layouts
 from minimateplus.wire.image import DECODER, read_image
-from sfm import forms
-from sfm.forms import Form
+from sfm.records import payloads
+from sfm.records.payloads import Form
 from sfm.store import schema
+from sfm.store.codec import CODEC, digest, has_digest, pack
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNREADABLE, is_sound, read_rows, with_hash
-from sfm.store.samples_at_rest import CODEC, digest, has_digest, pack
 from sfm.store.statements import insert_unless_there, json_text
 
 recordings, waveforms = schema.recordings, schema.recording_waveforms
@@ -74,7 +74,7 @@ class EraseCheck:
 
 def state_of(form: Mapping[str, Any]) -> State:
     """Return what a waveform's form says of its samples; an unknown scale leaves them whole."""
-    codes = {reason["code"] for reason in form["reasons"]} - forms.SCALE_CODES
+    codes = {reason["code"] for reason in form["reasons"]} - payloads.SCALE_CODES
     return "undecoded" if UNDECODED in codes else "partial" if codes else "decoded"
 
 
@@ -98,7 +98,7 @@ def note_reading(
         at: when, as in the tables.
         counts: its samples; ``None``: those that the waveform was entered with.
     """
-    facts = {k: v for k, v in form.items() if k != "counts" and k not in forms.EVENT_FIELDS}
+    facts = {k: v for k, v in form.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
     row = {
         "waveform_id": waveform_id,
         "decoder": DECODER,
@@ -106,7 +106,7 @@ def note_reading(
         "state": state_of(form),
         "contradicted": any(reason["contradiction"] for reason in form["reasons"]),
         "facts_json": json_text(facts),
-        "scales_json": json_text(forms.scales_of(form)),
+        "scales_json": json_text(payloads.scales_of(form)),
         "codec": CODEC,
         "counts": None if counts is None else pack(counts),
         "counts_hash": None if counts is None else digest(counts),
@@ -436,7 +436,7 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form |
         before = None
     facts_before = entered.facts if before is None else orjson.loads(before["facts_json"])
     state_before = None if before is None else before["state"]
-    event = replace(forms.event_of(entered.event), record=record)
+    event = replace(payloads.event_of(entered.event), record=record)
     setup = facts_before.get("setup") or _setup_of(connection, entered.serial)
     try:
         form = _read(event, archive.image(connection, waveform_id), setup)
@@ -453,7 +453,7 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form |
         form = _kept_as_it_was(facts_before)
         note_reading(connection, waveform_id, content_hash, form, at_text)
         return told | {"now": state_of(form)}
-    form = forms.as_fact(form)
+    form = payloads.as_fact(form)
     note_reading(connection, waveform_id, content_hash, form, at_text, counts=form["counts"])
     change = change_between(facts_before, form)
     if change is not None:
@@ -465,9 +465,9 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form |
 def _read(event: Event, image: bytes, setup: Mapping[str, Any] | None) -> Form | None:
     """Return the form of an image; ``None`` where nothing says that it is one."""
     try:
-        return forms.waveform_form(read_image(event, image), setup)
+        return payloads.waveform_form(read_image(event, image), setup)
     except SampleDecodeError as error:
-        return None if error.waveform is None else forms.waveform_form(error.waveform, setup)
+        return None if error.waveform is None else payloads.waveform_form(error.waveform, setup)
     except RemoteProtocolError:
         return None
 

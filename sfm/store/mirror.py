@@ -4,8 +4,8 @@ The mirror: what each unit holds now, as the live cache knew it, for the next st
 There is one cache logic, and it is not here: the mirror writes down what ``LiveCache`` took, and
 gives it back. Three things it does by itself, inside the transaction that writes:
 
-- **The rule** (``sfm.identity``): where the stamp of a new row conflicts with that of the row in
-  its slot, everything of the device goes before the new row enters.
+- **The rule** (``sfm.cache.identity``): where the stamp of a new row conflicts with that of the row
+  in its slot, everything of the device goes before the new row enters.
 - **The epoch**: rows of one device are of one epoch; what is written under another drops the rest.
 - **The fence**: each write names the version of the device's rows that its writer last saw. If
   somebody else wrote since (another relay, or an earlier life that this one never heard of),
@@ -40,9 +40,10 @@ from sqlalchemy.exc import IntegrityError
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.model import Event, MemoryProbe, Peaks
 from minimateplus.wire.layouts import parse_waveform_record
-from sfm import forms
-from sfm.forms import Form
-from sfm.identity import Stamp, stamp_of, stamps_conflict
+from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
+from sfm.records import payloads
+from sfm.records.payloads import Form
+from sfm.records.walk import Walk
 from sfm.store import archive, decodings, schema
 from sfm.store.archive import Origin, Samples
 from sfm.store.decodings import EraseCheck
@@ -56,7 +57,6 @@ from sfm.store.row_hashes import (
     with_hash,
 )
 from sfm.store.statements import insert_unless_there, json_text
-from sfm.walk import Walk
 
 devices, events = schema.cached_devices, schema.cached_events
 waveforms, chunks = schema.cached_waveforms, schema.download_chunks
@@ -249,7 +249,7 @@ def _recall_walk(
         return None
     read = [
         replace(
-            forms.event_of(orjson.loads(one["event_json"])), record=records[one["recording_id"]]
+            payloads.event_of(orjson.loads(one["event_json"])), record=records[one["recording_id"]]
         )
         for one in rows
     ]
@@ -330,7 +330,7 @@ def write_walk(
             {
                 "conn_key": origin.conn_key,
                 "index": event.index,
-                "event_json": json_text(forms.event_form(event)),
+                "event_json": json_text(payloads.event_form(event)),
                 "recording_id": number,
             },
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from sfm.forms import Form
+from sfm.records.payloads import Form
 from sfm.store import schema
 from sfm.store.errors import DamagedRecordError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash

@@ -26,13 +26,13 @@ import orjson
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sfm.forms import Form
+from sfm.records.payloads import Form
 from sfm.store import schema
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
+from sfm.store.codec import digest
 from sfm.store.errors import DamagedRecordError, NoSuchTokenError, TokenNameTakenError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
-from sfm.store.samples_at_rest import digest
 from sfm.store.statements import json_text
 
 table = schema.tokens

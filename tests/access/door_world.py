@@ -14,19 +14,19 @@ from relay_world import at_once
 from starlette.types import ASGIApp, Message
 from virtual_time import now_s
 
-from sfm.access import Role
-from sfm.api.guard import Guard
-from sfm.api.hits import HitLayer
-from sfm.api.sessions import Sessions
-from sfm.commands import Commands
-from sfm.forms import Form
-from sfm.gateway import Gateway
-from sfm.keeper import Keeper
+from sfm.access.principal import Role
+from sfm.access.sessions import Sessions
+from sfm.api.app import Application, build_app
+from sfm.api.middleware.authentication import Guard
+from sfm.api.middleware.cache_hits import HitLayer
+from sfm.devices.commands import Commands
+from sfm.devices.gateway import Gateway
+from sfm.devices.operations import Operation, Operations, Report
 from sfm.live_cache import LiveCache
-from sfm.operations import Operation, Operations, Report
-from sfm.server import Application, build_app
+from sfm.records.payloads import Form
 from sfm.settings import Settings
 from sfm.store import Store
+from sfm.store.service import Keeper
 
 UNIT = "host=10.9.9.9&tcp_port=12345"
 KEY = "tcp:10.9.9.9:12345"

@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 from virtual_time import run
 
 from minimateplus.link.ports import SerialPort
-from sfm.access import Role
-from sfm.api.guard import AT_THE_DOOR, MOST_FAILURES, SECURITY, TOKEN_KEPT_S
+from sfm.access.principal import Role
+from sfm.access.sessions import SESSION_S
+from sfm.api.app import ROUTERS, build_app
+from sfm.api.middleware.authentication import AT_THE_DOOR, MOST_FAILURES, SECURITY, TOKEN_KEPT_S
 from sfm.api.rules import OF_ALL_UNITS, RULES
-from sfm.api.sessions import SESSION_S
-from sfm.server import ROUTERS, build_app
 from sfm.settings import Settings
 from sfm.store.errors import StoreFullError
 

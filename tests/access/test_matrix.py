@@ -16,8 +16,8 @@ import pytest
 from door_world import HERE, NETWORK, PEER, UNIT, Door, door
 from virtual_time import run
 
-from sfm.access import Role
-from sfm.api import guard
+from sfm.access.principal import Role
+from sfm.api.middleware import authentication
 from sfm.api.rules import RULES
 from sfm.store.tokens import number_of
 
@@ -146,7 +146,7 @@ def test_everybody_gets_through_where_he_may_and_nowhere_else() -> None:
 
 
 def blind_to(header: bytes) -> Callable[[Any, Any], None]:
-    check = guard._check_own_page
+    check = authentication._check_own_page
 
     def blind(asked: Any, scope: Any) -> None:
         asked.known = {name: value for name, value in asked.known.items() if name != header}
@@ -157,7 +157,7 @@ def blind_to(header: bytes) -> Callable[[Any, Any], None]:
 
 def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
     def plant(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(guard, "_check_own_page", blind_to(name.encode()))
+        patch.setattr(authentication, "_check_own_page", blind_to(name.encode()))
 
     return plant
 
@@ -166,13 +166,15 @@ def rule(method: str, path: str, role: Role | None) -> Callable[[pytest.MonkeyPa
     return lambda patch: patch.setitem(RULES, (method, path), role)
 
 
-def replaced(name: str, value: Any, of: Any = guard) -> Callable[[pytest.MonkeyPatch], None]:
+def replaced(
+    name: str, value: Any, of: Any = authentication
+) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda patch: patch.setattr(of, name, value)
 
 
 HOLES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "only changes must come from own pages": replaced(
-        "_is_for_own_pages", lambda scope: scope["method"] not in guard.SAFE
+        "_is_for_own_pages", lambda scope: scope["method"] not in authentication.SAFE
     ),
     "a HEAD may come from any page": replaced(
         "_is_for_own_pages", lambda scope: not scope.get("sfm.is_head") and scope["path"] != "/"
@@ -190,9 +192,11 @@ HOLES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "tokens are for viewers": rule("GET", "/tokens", Role.VIEWER),
     "a status is for everybody": rule("GET", "/device/monitor/status", None),
     "HEAD has no rule": replaced("rule_of", lambda method, path: (path, None)),
-    "no role is looked at": replaced("_check_role", staticmethod(lambda *_: None), guard.Guard),
-    "everybody sits at this machine": replaced("_is_local", lambda *_: True, guard.Guard),
-    "nobody sits at this machine": replaced("_is_local", lambda *_: False, guard.Guard),
+    "no role is looked at": replaced(
+        "_check_role", staticmethod(lambda *_: None), authentication.Guard
+    ),
+    "everybody sits at this machine": replaced("_is_local", lambda *_: True, authentication.Guard),
+    "nobody sits at this machine": replaced("_is_local", lambda *_: False, authentication.Guard),
 }
 
 

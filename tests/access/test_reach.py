@@ -7,7 +7,7 @@ import pytest
 
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
-from sfm.reach import ForbiddenAddressError, Reach
+from sfm.access.egress import ForbiddenAddressError, Reach
 
 NAMES = {
     "unit.example": ["10.1.2.3"],

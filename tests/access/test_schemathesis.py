@@ -27,11 +27,11 @@ from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
 from virtual_time import VirtualTimeLoop
 
-from sfm.access import Role
+from sfm.access.principal import Role
+from sfm.api.app import build_app
 from sfm.api.rules import RULES
-from sfm.commands import By
-from sfm.gateway import Gateway
-from sfm.server import build_app
+from sfm.devices.commands import By
+from sfm.devices.gateway import Gateway
 from sfm.settings import Settings
 from sfm.store import Wanted
 from sfm.store.tokens import number_of

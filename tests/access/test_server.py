@@ -31,14 +31,14 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 from virtual_time import now_s, run
 
-from sfm import listening
-from sfm.access import Role
-from sfm.api.guard import MOST_FAILURES, SECURITY
+from sfm import server
+from sfm.access.egress import Reach
+from sfm.access.principal import Role
+from sfm.api.middleware.authentication import MOST_FAILURES, SECURITY
 from sfm.api.problems import MEDIA_TYPE
-from sfm.gateway import Gateway
-from sfm.listening import MOST_HEADER_BYTES, REQUEST_S
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
-from sfm.reach import Reach
+from sfm.server import MOST_HEADER_BYTES, REQUEST_S
 from sfm.settings import Settings
 from sfm.store import Store
 
@@ -261,9 +261,9 @@ def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> float |
         await send({"type": "http.response.body", "body": b""})
 
     async def main() -> float | None:
-        config = Config(slow, http=listening._Protocol, ws="none", timeout_keep_alive=1000)
+        config = Config(slow, http=server._Protocol, ws="none", timeout_keep_alive=1000)
         config.load()
-        spoken = listening._Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+        spoken = server._Protocol(config, ServerState(), {}, asyncio.get_running_loop())
         wire, began = _Wire(), now_s()
         spoken.connection_made(cast(asyncio.Transport, wire))
         for part in parts:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from relay_process import PATIENCE_S, environment, relay_to_stop
 
-from sfm.api.guard import SECURITY
+from sfm.api.middleware.authentication import SECURITY
 from sfm.api.problems import MEDIA_TYPE, TYPE_PREFIX
 
 

@@ -13,7 +13,7 @@ import pytest
 from door_world import LOCAL, door
 from virtual_time import run
 
-from sfm.api.web import NEVER_BUILT, WebFiles, takes
+from sfm.api.routes.web import NEVER_BUILT, WebFiles, takes
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "let unit = 1;\n" * 200

@@ -13,8 +13,7 @@ import pytest
 from served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
-from sfm import terminal
-from sfm.cli import app
+from sfm.cli import app, views
 
 COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
 
@@ -227,7 +226,7 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(unit: Served) -> None:
     [([], ""), ([0.0, 0.0], "▁▁"), ([0.0, -1.0], "▁█"), ([0.5, 1.0], "▅█")],
 )
 def test_a_sparkline_shows_the_largest_magnitude(values: list[float], told: str) -> None:
-    assert terminal.sparkline(values) == told
+    assert views.sparkline(values) == told
 
 
 @pytest.mark.parametrize("words", [["--help"], ["doctor", "--json"], ["doctor"]])

@@ -16,7 +16,7 @@ from test_cli import call
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.hostile import KINDS, hostile_road
-from sfm import terminal
+from sfm.cli import views
 from sfm.logs import configure_logs
 
 CLEAR = "\x1b[2J"
@@ -76,10 +76,10 @@ def test_the_header_of_somebodys_capture_moves_no_terminal(
 
 def test_what_a_relay_says_is_shown_without_what_would_move_the_terminal() -> None:
     problem = {"title": f"No{CLEAR}", "status": 502, "detail": "[red]a\x07\r\nb[/red]"}
-    assert shown(terminal.problem_view(problem)) == (
+    assert shown(views.problem_view(problem)) == (
         "No\ufffd[2J (502): [red]a\ufffd\ufffd\nb[/red]\n"
     )
-    assert terminal.text(None) == terminal.UNKNOWN
+    assert views.text(None) == views.UNKNOWN
 
 
 def test_the_log_on_a_terminal_shows_values_with_their_escapes(

@@ -110,7 +110,7 @@ def test_who_interrupts_a_start_is_told_that_it_goes_on_and_how_to_see_it(tmp_pa
 
 def polled(*answers: httpx.Response | Exception) -> tuple[Any, int]:
     """What a follower returns or raises who is answered so, and how often it waited."""
-    from sfm.cli.common import CommandError
+    from sfm.cli.application import CommandError
     from sfm.cli.operation import finished
 
     left, waits = list(answers), 0

@@ -20,9 +20,9 @@ from rich.console import Console
 from served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
-from sfm.cli import common
+from sfm.cli import application
 from sfm.cli import unit as unit_commands
-from sfm.progress import ProgressLog
+from sfm.devices.progress import ProgressLog
 from sfm.store import Store
 
 COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
@@ -57,9 +57,9 @@ def test_what_was_read_before_a_restart_is_shown_with_an_unknown_age(
 ) -> None:
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{tmp_path / 'db'}")
     command, *index = words
-    monkeypatch.setattr("sfm.server.boot_id", lambda: boots[0])
+    monkeypatch.setattr("sfm.api.app.boot_id", lambda: boots[0])
     assert call(command, unit.url, *index)[0] == 0
-    monkeypatch.setattr("sfm.server.boot_id", lambda: boots[1])
+    monkeypatch.setattr("sfm.api.app.boot_id", lambda: boots[1])
     status, out, _ = call(command, unit.url, *index)
     assert status == 0
     assert unit.unit.events[1].key.hex() in out
@@ -76,7 +76,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard error is a terminal, and the display asks for progress at once."""
     shown = Console(stderr=True, force_terminal=True)
     monkeypatch.setattr(unit_commands, "err", shown)
-    monkeypatch.setattr(common, "err", shown)
+    monkeypatch.setattr(application, "err", shown)
     monkeypatch.setattr(unit_commands, "POLL_PROGRESS_S", 0.0)
 
 

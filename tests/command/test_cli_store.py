@@ -15,13 +15,13 @@ import pytest
 from sqlalchemy import select
 from stored_rows import write_row
 
-from minimateplus.client import MiniMate
-from minimateplus.link.memory import memory_pair
+from minimateplus.client.reads import MiniMate
+from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, MemoryProbe, Waveform
 from minimateplus.simulator import SimulatedUnit, converse
-from sfm import forms
 from sfm.cli import app
-from sfm.store import Origin, Store, Wanted, schema, upkeep
+from sfm.records import payloads
+from sfm.store import Origin, Store, Wanted, maintenance, schema
 from sfm.store.engine import SQLITE
 from sfm.store.errors import StoreInUseError
 
@@ -66,11 +66,11 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
     probe, events, waveforms = read_a_unit()
     with Store.open(f"sqlite:///{path}") as store:
-        listed = [forms.event_form(event) for event in events]
+        listed = [payloads.event_form(event) for event in events]
         version = store.keep_list(ORIGIN, None, probe, listed, events).mirror
         for waveform in waveforms:
             assert isinstance(version, int)
-            form = forms.waveform_form(waveform, None)
+            form = payloads.waveform_form(waveform, None)
             kept = store.keep_waveform(ORIGIN, version, waveform.event, form, waveform.image)
             version = kept.mirror
     return path
@@ -181,7 +181,7 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
         assert status == 0, told
         assert say("db", "backup", str(tmp_path / "copy"))[0] == 1  # never overwritten
         with pytest.raises(StoreInUseError):
-            upkeep.restore(f"sqlite:///{database}", tmp_path / "copy", READ_AT)
+            maintenance.restore(f"sqlite:///{database}", tmp_path / "copy", READ_AT)
     before = rows(database)
     spoil(database, "DELETE FROM recording_waveforms WHERE id = 2")
     spoil(database, "UPDATE recordings SET project = 'other'")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sfm.cli import files
-from sfm.cli.common import CommandError
+from sfm.cli.application import CommandError
 
 
 def test_a_table_that_cannot_be_written_whole_leaves_the_old_one(

@@ -8,13 +8,13 @@ import pytest
 from pydantic import BaseModel
 
 from minimateplus.link.diagnosis import SIGNATURES
-from sfm.api import command_schemas, schemas
-from sfm.api.accounts import AuditQuery
-from sfm.api.guard import REFUSALS
+from sfm.api.app import build_app
+from sfm.api.middleware.authentication import REFUSALS
 from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem
-from sfm.commands import Outcome
-from sfm.listening import TOO_MANY_CONNECTIONS
-from sfm.server import build_app
+from sfm.api.routes.accounts import AuditQuery
+from sfm.api.schemas import commands, reading
+from sfm.devices.commands import Outcome
+from sfm.server import TOO_MANY_CONNECTIONS
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -53,13 +53,13 @@ def test_every_route_has_its_heading_and_no_heading_is_without_a_route() -> None
 
 UNIT = "Which unit, and how fresh"
 TABLES: dict[str, tuple[type[BaseModel], ...]] = {
-    UNIT: (schemas.EventsQuery,),
-    "The archive": (schemas.ArchiveQuery, schemas.ContentQuery),
+    UNIT: (reading.EventsQuery,),
+    "The archive": (reading.ArchiveQuery, reading.ContentQuery),
     "The audit log": (AuditQuery,),
     "Commands": (
-        command_schemas.StartQuery,
-        command_schemas.StopQuery,
-        command_schemas.WriteQuery,
+        commands.StartQuery,
+        commands.StopQuery,
+        commands.WriteQuery,
     ),
 }
 
@@ -86,7 +86,7 @@ def test_every_query_parameter_has_its_row_with_its_default() -> None:
 @pytest.mark.parametrize("title", TABLES)
 def test_no_parameter_is_described_that_no_route_takes(title: str) -> None:
     taken = {name for model in TABLES[title] for name in model.model_fields}
-    of_unit = set(schemas.DeviceQuery.model_fields) if title != UNIT else set()
+    of_unit = set(reading.DeviceQuery.model_fields) if title != UNIT else set()
     assert set(rows(title)) - set(get_args(Outcome)) == taken - of_unit
 
 
@@ -97,10 +97,10 @@ def test_every_outcome_of_a_command_has_its_row() -> None:
 @pytest.mark.parametrize(
     ("route", "model"),
     [
-        ("POST /device/config", command_schemas.ConfigIn),
-        ("POST /device/call_home", command_schemas.CallHomeIn),
-        ("POST /device/events/erase", command_schemas.EraseIn),
-        ("POST /device/rescue", command_schemas.RescueIn),
+        ("POST /device/config", commands.ConfigIn),
+        ("POST /device/call_home", commands.CallHomeIn),
+        ("POST /device/events/erase", commands.EraseIn),
+        ("POST /device/rescue", commands.RescueIn),
     ],
 )
 def test_every_field_of_a_body_is_described(route: str, model: type[BaseModel]) -> None:
@@ -133,7 +133,7 @@ def test_no_problem_is_described_that_cannot_occur() -> None:
 
 
 def test_every_fact_of_the_provenance_has_its_row() -> None:
-    assert set(schemas.ProvenanceOut.model_fields) <= set(rows("Where an answer comes from"))
+    assert set(reading.ProvenanceOut.model_fields) <= set(rows("Where an answer comes from"))
 
 
 def test_every_test_that_the_promise_names_is_there() -> None:

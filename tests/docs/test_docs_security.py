@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from test_readme import COMMAND_BLOCK
 
-from sfm import listening
-from sfm.access import Role
-from sfm.api import bodies, guard, sessions
-from sfm.api.connections import max_connections
+from sfm import server
+from sfm.access import sessions
+from sfm.access.egress import NEVER, is_never
+from sfm.access.principal import Role
+from sfm.api.middleware import authentication
+from sfm.api.middleware.connection_limit import max_connections
+from sfm.api.schemas import bodies
 from sfm.cli import app
-from sfm.conversations import MAX_WAITING
+from sfm.devices.session_limit import MAX_WAITING
 from sfm.logs import CLIENT_LINE_S
-from sfm.reach import NEVER, is_never
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -71,12 +73,12 @@ def test_every_command_of_the_page_is_understood_to_its_last_word() -> None:
 
 
 LIMITS = {
-    "bytes of all headers": guard.MOST_HEADER_BYTES,
-    "bytes of a request's head": listening.MOST_HEADER_BYTES,
-    "bytes of a query": guard.MOST_QUERY_BYTES,
+    "bytes of all headers": authentication.MOST_HEADER_BYTES,
+    "bytes of a request's head": server.MOST_HEADER_BYTES,
+    "bytes of a query": authentication.MOST_QUERY_BYTES,
     "bytes of a body": bodies.MOST_BYTES,
-    "seconds for a request": listening.REQUEST_S,
-    "wrong tokens from one address": guard.MOST_FAILURES,
+    "seconds for a request": server.REQUEST_S,
+    "wrong tokens from one address": authentication.MOST_FAILURES,
     "device requests of one token": Settings().most_requests_per_client,
     "forced reads of one token": Settings().forced_per_minute,
     "conversations with units": Settings().most_conversations,
@@ -99,10 +101,10 @@ def test_every_limit_has_its_row_with_its_default() -> None:
 
 
 def test_the_figures_in_the_text_are_those_of_the_code() -> None:
-    assert f"opens nothing {guard.TOKEN_KEPT_S:g} s later" in PAGE
+    assert f"opens nothing {authentication.TOKEN_KEPT_S:g} s later" in PAGE
     assert f"after {sessions.SESSION_S / 3600:g} h" in PAGE
-    assert f"below {guard.FORCED_AGE_S:g} s" in PAGE
-    assert guard.FAILURES_PER_S == 60
+    assert f"below {authentication.FORCED_AGE_S:g} s" in PAGE
+    assert authentication.FAILURES_PER_S == 60
 
 
 def test_every_role_has_its_row() -> None:
@@ -133,4 +135,4 @@ def test_the_figures_of_connections_are_those_of_the_code() -> None:
 def test_the_headers_of_every_answer_are_named() -> None:
     text = PAGE.split("\n## What every answer carries\n")[1].split("No `Server`")[0]
     told = {name.lower() for name in re.findall(r"`([A-Z][\w-]+)`", text)}
-    assert told == {name.decode() for name, _ in guard.security_headers(is_secure=True)}
+    assert told == {name.decode() for name, _ in authentication.security_headers(is_secure=True)}

@@ -31,10 +31,10 @@ def test_imports_run_downwards_only() -> None:
 @pytest.mark.parametrize(
     ("place", "line", "contract"),
     [
-        ("minimateplus/errors.py", "import sfm.identity", "The instrument knows nothing"),
+        ("minimateplus/errors.py", "import sfm.cache.identity", "The instrument knows nothing"),
         ("minimateplus/wire/framing.py", "import time", "The wire is pure"),
         ("sfm/live_cache.py", "import numpy", "stand on the standard library alone"),
-        ("sfm/identity.py", "import sfm.gateway", "The floors of the relay"),
+        ("sfm/cache/identity.py", "import sfm.devices.gateway", "The layers of the relay"),
     ],
 )
 def test_the_checker_catches_an_import_against_the_floors(

@@ -11,7 +11,7 @@ import pytest
 
 from minimateplus.link.address import parse_address
 from minimateplus.simulator import memory, payloads
-from minimateplus.wire import conversation, layouts
+from minimateplus.wire import layouts, protocol_state
 from minimateplus.wire.commands import COMMANDS, Mark
 from minimateplus.wire.framing import reply_sub
 from minimateplus.wire.layouts import LAYOUTS, Layout
@@ -150,10 +150,10 @@ def test_the_order_of_a_download_is_one_that_the_conversation_allows() -> None:
         if row["who"] == "download of an event"
     )
     words = re.findall(r"\b([0-9A-F]{2}(?: with FE)?)\b", order)
-    state = conversation.State.READY
+    state = protocol_state.State.READY
     for word in words:
-        table_of_word = conversation.TRANSITIONS[
+        table_of_word = protocol_state.TRANSITIONS[
             "1E+FE" if word == "1E with FE" else word.removesuffix(" with FE")
         ]
         state = table_of_word[state]
-    assert state is conversation.State.READING
+    assert state is protocol_state.State.READING

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from minimateplus.model import Event, MemoryProbe, Peaks, RecordMode, Waveform
 from minimateplus.wire import layouts
-from sfm.forms import Form, event_form, waveform_form
+from sfm.records.payloads import Form, event_form, waveform_form
 from sfm.store import Fenced, Kept, Origin, Store, schema
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=UTC)

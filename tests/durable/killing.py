@@ -31,21 +31,21 @@ from unit_thread import UnitThread
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import NEVER_SET_UNIT
-from sfm.forms import COUNTS_DTYPE
+from sfm.records.payloads import COUNTS_DTYPE
 from sfm.store import Store, Wanted, mirror
-from sfm.store.samples_at_rest import digest
+from sfm.store.codec import digest
 
 SERIAL = "SIM0001"
 BAUD = 1_500_000
 """A chunk of 1,024 bytes takes about 7 ms."""
-PRELOADED = ["sfm.server", "sfm.listening", "sfm.store.store", "uvicorn", "httpx"]
+PRELOADED = ["sfm.api.app", "sfm.server", "sfm.store.database", "uvicorn", "httpx"]
 
 
 def relay_life(database: str, said: Connection) -> None:
     """Be the relay, until killed."""
-    from sfm.listening import listening
+    from sfm.api.app import build_app
     from sfm.logs import configure_logs
-    from sfm.server import build_app
+    from sfm.server import listening
     from sfm.settings import Settings
 
     async def live() -> None:

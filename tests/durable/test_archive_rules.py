@@ -33,7 +33,7 @@ from sqlalchemy import func, select
 from stored_rows import public_id
 
 from minimateplus.model import Event, Peaks
-from sfm.forms import event_form
+from sfm.records.payloads import event_form
 from sfm.store import Kept, Store, Wanted, schema
 from sfm.store.archive import keep_events
 from sfm.store.errors import NoSerialError, NoSuchRecordError

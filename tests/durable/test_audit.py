@@ -25,10 +25,10 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from sfm.keeper import Keeper
-from sfm.store import AuditEntry, Store, StoreError, audit, upkeep
+from sfm.store import AuditEntry, Store, StoreError, audit, maintenance
 from sfm.store.audit import BEFORE_THE_FIRST, hash_of
 from sfm.store.errors import StoreBusyError, StoreFullError
+from sfm.store.service import Keeper
 
 pytest_plugins = ["durable_databases"]
 
@@ -382,9 +382,9 @@ def test_the_whole_log_is_read_a_piece_at_a_time(
 
 def test_the_check_of_the_database_goes_through_the_log(store: Store, database_url: str) -> None:
     fill(store, 3)
-    assert upkeep.check(database_url).faults == []
+    assert maintenance.check(database_url).faults == []
     tamper(store, "UPDATE audit SET actor = 'x' WHERE number = 2")
-    [fault] = upkeep.check(database_url).faults
+    [fault] = maintenance.check(database_url).faults
     assert "the audit log: entry 2" in fault
 
 

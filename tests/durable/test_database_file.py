@@ -12,7 +12,7 @@ import pytest
 from sfm.store import Store
 from sfm.store.database_file import DatabaseFile
 from sfm.store.errors import StoreInUseError, StoreReplacedError
-from sfm.store.upkeep import restore, vacuum
+from sfm.store.maintenance import restore, vacuum
 
 
 def test_what_was_read_meanwhile_is_archived_once_the_file_is_back(tmp_path: Path) -> None:

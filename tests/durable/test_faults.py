@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from minimateplus.model import Event, MemoryProbe, Peaks
-from sfm import forms
-from sfm.store import Origin, Store, Wanted, engine, mirror, revisions
+from sfm.records import payloads
+from sfm.store import Origin, Store, Wanted, engine, migrations, mirror
+from sfm.store.codec import digest
 from sfm.store.engine import SQLITE, Engines, read_url
 from sfm.store.errors import (
     StoreBusyError,
@@ -24,7 +25,6 @@ from sfm.store.errors import (
     StoreFullError,
     StoreLostError,
 )
-from sfm.store.samples_at_rest import digest
 
 KEY = "tcp:unit:12345"
 ORIGIN = Origin(
@@ -65,7 +65,7 @@ def a_probe(count: int) -> MemoryProbe:
 def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
     counts = bytes(range(256)) * (8 + event.index)
     form = {
-        **forms.event_form(event),
+        **payloads.event_form(event),
         "samples": len(counts) // 8,
         "vouched": [len(counts) // 8] * 4,
         "sample_rate_hz": 1024,
@@ -83,7 +83,7 @@ def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
 def grow(store: Store, count: int, seen: Any) -> Any:
     """Keep one more event, and its waveform; return the version to be seen."""
     events = [an_event(index) for index in range(count)]
-    listed = [forms.event_form(event) for event in events]
+    listed = [payloads.event_form(event) for event in events]
     new = events if seen is None else events[-1:]
     seen = store.keep_list(ORIGIN, seen, a_probe(count), listed, new).mirror
     return store.keep_waveform(ORIGIN, seen, events[-1], *a_waveform(events[-1])).mirror
@@ -175,7 +175,7 @@ def test_a_write_that_breaks_at_any_statement_leaves_nothing_behind(
     seen = grow(store, 1, None)
     before = state(store)
     events = [an_event(0), an_event(1)]
-    listed = [forms.event_form(event) for event in events]
+    listed = [payloads.event_form(event) for event in events]
 
     def write() -> Any:
         if what == "list":
@@ -287,7 +287,7 @@ def test_a_file_without_an_archive_is_a_fault_and_its_message_says_how_to_move_i
 def test_a_start_that_was_killed_between_two_migrations_starts_again(path: Path) -> None:
     engines = Engines(read_url(f"sqlite:///{path}"))
     try:
-        revisions.upgrade(engines, "0001")
+        migrations.upgrade(engines, "0001")
     finally:
         engines.close()
     with Store.open(f"sqlite:///{path}") as store:

@@ -12,9 +12,9 @@ import pytest
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
-from sfm.server import build_app
+from minimateplus.wire.protocol_state import Conversation
+from sfm.api.app import build_app
 from sfm.settings import Settings
 from sfm.store import Store
 

@@ -26,12 +26,12 @@ from typing import Any
 import httpx
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
-from sfm.operations import Operation
-from sfm.server import build_app
+from sfm.api.app import build_app
+from sfm.devices.operations import Operation
+from sfm.records.walk import Walk
 from sfm.settings import Settings
 from sfm.store import Origin, Store, StoreError, Wanted, schema
-from sfm.store.upkeep import check
-from sfm.walk import Walk
+from sfm.store.maintenance import check
 
 FLIPS = int(os.environ.get("SFM_TEST_FLIPS", "20"))
 SEED = int(os.environ.get("SFM_TEST_FLIPS_SEED", "13"))

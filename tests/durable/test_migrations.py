@@ -34,9 +34,9 @@ from durable_world import (
 from sqlalchemy import URL, Connection, inspect, text
 
 import sfm.store
-from sfm.forms import event_form
-from sfm.identity import Stamp, stamp_of
-from sfm.store import Store, revisions, schema
+from sfm.cache.identity import Stamp, stamp_of
+from sfm.records.payloads import event_form
+from sfm.store import Store, migrations, schema
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
@@ -157,17 +157,17 @@ def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
 ) -> None:
     if start:
-        revisions.upgrade(engines, start)
+        migrations.upgrade(engines, start)
     with engines.write() as connection:
-        assert revisions.revision_of(connection) == start
-    revisions.upgrade(engines)
+        assert migrations.revision_of(connection) == start
+    migrations.upgrade(engines)
     with engines.write() as connection:
-        assert revisions.revision_of(connection) == revisions.HEAD
+        assert migrations.revision_of(connection) == migrations.HEAD
         there = set(inspect(connection).get_table_names())
     assert there == {*schema.metadata.tables, "alembic_version"}
     assert differences(engines) == []
     before = fingerprint(engines)
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     assert fingerprint(engines) == before
 
 
@@ -199,7 +199,7 @@ def test_the_migrations_make_what_the_schema_would_make(engines: Engines) -> Non
                 for name in sorted(schema.metadata.tables)
             }
 
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     by_migrations = shape()
     with engines.write() as connection:
         schema.metadata.drop_all(connection)
@@ -231,7 +231,7 @@ def test_head_is_the_newest_script() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
-    assert scripts.get_current_head() == revisions.HEAD
+    assert scripts.get_current_head() == migrations.HEAD
     found = [script.revision for script in scripts.walk_revisions()]
     assert found == ["0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 
@@ -251,7 +251,7 @@ def test_legacy_rows_are_kept_if_they_say_which_event_they_are(
         [("tcp://süd:1", index, one, "2026-04-02 10:00:00") for index, one in enumerate(as_json)],
     )
     insert(engines, [("tcp://other:1", 0, json.dumps(LEGACY[0]), "2026-04-02 10:00:00")])
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     found = held(engines)
     assert sorted(found) == [("tcp://other:1", 0), *(("tcp://süd:1", index) for index in range(4))]
     for index, one in enumerate(LEGACY[:4]):
@@ -276,7 +276,7 @@ def test_legacy_rows_are_served_to_nobody_after_the_unit_was_read(
     execute(engines, LEGACY_TABLES["no key"])
     listed = events(3)
     insert(engines, [("tcp://unit-a:1", i, old_form(i), "2026") for i in range(3)])
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     assert len(held(engines)) == 3
     engines.close()
     with open_store(bare_url) as store:
@@ -316,7 +316,7 @@ def test_of_one_slots_rows_the_one_cached_last_stays(engines: Engines) -> None:
             ("a", 1, json.dumps(complete[0]), "2026-04-01"),
         ],
     )
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     found = {slot: row.waveform_key for slot, row in held(engines).items()}
     assert found == {("a", 0): "01110002", ("a", 1): "01110000"}
 
@@ -339,22 +339,22 @@ def test_untyped_columns_may_hold_anything(engines: Engines) -> None:
             (None, 9, good, ""),
         ],
     )
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     assert sorted(held(engines)) == [("a", 3), ("a", 5)]
 
 
 def test_more_legacy_rows_than_go_in_one_statement(engines: Engines) -> None:
     execute(engines, LEGACY_TABLES["no key"])
     insert(engines, [("a", index, json.dumps(LEGACY[0]), "") for index in range(2501)])
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     assert sorted(index for _, index in held(engines)) == list(range(2501))
 
 
 def test_an_empty_legacy_table_is_taken(engines: Engines) -> None:
     execute(engines, LEGACY_TABLES["key"])
     with engines.write() as connection:
-        assert revisions.revision_of(connection) == revisions.BEFORE_REVISIONS
-    revisions.upgrade(engines)
+        assert migrations.revision_of(connection) == migrations.BEFORE_REVISIONS
+    migrations.upgrade(engines)
     assert held(engines) == {}
     assert differences(engines) == []
 
@@ -363,7 +363,7 @@ def test_an_empty_legacy_table_is_taken(engines: Engines) -> None:
 def test_rows_of_an_earlier_revision_come_along(
     engines: Engines, bare_url: str, start: str
 ) -> None:
-    revisions.upgrade(engines, start)
+    migrations.upgrade(engines, start)
     if start == "0001":
         good = [("a", index, json.dumps(one), TIME) for index, one in enumerate(LEGACY)]
         insert(engines, good)
@@ -373,7 +373,7 @@ def test_rows_of_an_earlier_revision_come_along(
             "INSERT INTO cached_events VALUES ('a', 0, '{\"old\": 1}', 'then', "
             f"'{KEY}', '{TIME}')",
         )
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     found = held(engines)
     assert sorted(found) == ([("a", 0)] if start == "0002" else [("a", i) for i in range(4)])
     row = found["a", 0]
@@ -401,11 +401,11 @@ def test_an_empty_database_is_filled_by_whoever_opens_it(bare_url: str) -> None:
 def test_a_database_of_a_newer_program_is_refused(
     engines: Engines, bare_url: str, read_only: bool
 ) -> None:
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     execute(engines, "UPDATE alembic_version SET version_num = '0099'")
     before = fingerprint(engines)
     with pytest.raises(RevisionError, match=r"0099.*newer seismo-relay.*0008.*restore a backup"):
-        revisions.upgrade(engines)
+        migrations.upgrade(engines)
     engines.close()
     with pytest.raises(RevisionError, match="0099") as refused:
         Store.open(bare_url, read_only=read_only)
@@ -458,7 +458,7 @@ def make_old(engines: Engines, start: str) -> None:
     if start == "unnumbered":
         execute(engines, LEGACY_TABLES["key"])
     else:
-        revisions.upgrade(engines, start)
+        migrations.upgrade(engines, start)
     values = f"'a', 0, '{json.dumps(LEGACY[0])}', 'then'" + (
         f", '{KEY}', '{TIME}'" if start >= "0002" and start != "unnumbered" else ""
     )
@@ -506,9 +506,9 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(Operations, step, faulty)
         with pytest.raises(RuntimeError, match="a fault in the middle"):
-            revisions.upgrade(engines)
+            migrations.upgrade(engines)
     assert fingerprint(engines) == before
-    revisions.upgrade(engines)
+    migrations.upgrade(engines)
     assert differences(engines) == []
     assert len(held(engines)) == bool(start)
 
@@ -542,17 +542,17 @@ def test_a_copy_is_whole_though_the_file_is_in_use(tmp_path: Path) -> None:
     with new_file(source) as store:
         keep_list(store, events(5))
         told: list[tuple[int, int]] = []
-        revisions.copy_sqlite(source, target, lambda *at: told.append(at))
+        migrations.copy_sqlite(source, target, lambda *at: told.append(at))
         assert told[-1][0] == told[-1][1]
         with new_file(target) as copy:
             assert rows(copy, "recordings") == rows(store, "recordings")
         with pytest.raises(StoreLostError, match="is there already"):
-            revisions.copy_sqlite(source, target)
+            migrations.copy_sqlite(source, target)
 
 
 def new_file(path: Path) -> Store:
     engines = Engines(URL.create("sqlite", database=str(path)))
-    revisions.ensure_head(engines, lambda: NOW)
+    migrations.ensure_head(engines, lambda: NOW)
     return Store(engines)
 
 
@@ -560,7 +560,7 @@ def test_a_copy_of_what_is_no_database_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "a.sqlite"
     source.write_bytes(os.urandom(9000))
     with pytest.raises(StoreDamagedError, match="cannot be copied"):
-        revisions.copy_sqlite(source, tmp_path / "b.sqlite")
+        migrations.copy_sqlite(source, tmp_path / "b.sqlite")
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -568,7 +568,7 @@ def test_a_copy_opens_with_any_sqlite(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path / 'a.sqlite'}") as store:
         keep_list(store, events(5))
     engines = Engines(read_url(f"sqlite:///{tmp_path / 'a.sqlite'}"), read_only=True)
-    path = revisions.copy_before_upgrade(engines, "0003", NOW + timedelta(days=1))
+    path = migrations.copy_before_upgrade(engines, "0003", NOW + timedelta(days=1))
     engines.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM recordings").fetchone() == (5,)

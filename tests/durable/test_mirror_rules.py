@@ -35,8 +35,8 @@ from sqlalchemy import delete, update
 from stored_rows import write_row
 
 from minimateplus.model import Event
-from sfm.forms import event_form
-from sfm.identity import Stamp, stamp_of, stamps_conflict
+from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
+from sfm.records.payloads import event_form
 from sfm.store import Fenced, Noted, Origin, Store, mirror, schema
 
 pytest_plugins = ["durable_databases"]

@@ -13,7 +13,7 @@ from durable_world import FIRST, PEAKS, event, keep_list, keep_waveform, origin,
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sfm.forms import Form
+from sfm.records.payloads import Form
 from sfm.store import Store, Wanted
 from sfm.store.cursors import Cursor
 from sfm.store.errors import BadCursorError

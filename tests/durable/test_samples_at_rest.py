@@ -27,8 +27,8 @@ from sqlalchemy import update
 from stored_rows import public_id
 
 from sfm.store import Store, schema
+from sfm.store.codec import MOST_BYTES, digest, pack, unpack
 from sfm.store.errors import DamagedRecordError, StoreError
-from sfm.store.samples_at_rest import MOST_BYTES, digest, pack, unpack
 
 pytest_plugins = ["durable_databases"]
 

@@ -28,13 +28,13 @@ from sqlalchemy import MetaData, Table, func, insert, select
 from minimateplus.model import Event, Peaks
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.layouts import parse_waveform_record
-from sfm.store import Store, revisions, schema
+from sfm.records.walk import Walk
+from sfm.store import Store, migrations, schema
 from sfm.store.audit import AuditEntry
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError
+from sfm.store.maintenance import check
 from sfm.store.row_hashes import row_hash
-from sfm.store.upkeep import check
-from sfm.walk import Walk
 
 pytest_plugins = ["durable_databases"]
 
@@ -74,7 +74,7 @@ TABLES_SINCE = {
     "0008": ("operations",),
 }
 """Which revision made each table."""
-REVISIONS = [f"{number:04}" for number in range(1, int(revisions.HEAD) + 1)]
+REVISIONS = [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
 
 
 def fill(store: Store) -> None:
@@ -153,9 +153,9 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
     held = all_rows(store)
     assert all(held.values()), [name for name, found in held.items() if not found]
     assert {name for names in TABLES_SINCE.values() for name in names} == held.keys()
-    revisions.upgrade(bare, start)
+    migrations.upgrade(bare, start)
     copy_into(bare, held, utc="2020-01-01T00:00:00.000+00:00")
-    revisions.upgrade(bare)
+    migrations.upgrade(bare)
     bare.close()
     with Store.open(bare_url, reads_again=False) as upgraded:
         assert all_rows(upgraded) == expected_after(start, held)
@@ -211,9 +211,9 @@ def test_a_row_that_its_record_contradicts_is_named_and_not_believed(
     store.keep_events(origin(), [read])
     held = {name: [dict(row) for row in found] for name, found in all_rows(store).items()}
     held["recordings"][0] |= changed
-    revisions.upgrade(bare, "0004")
+    migrations.upgrade(bare, "0004")
     copy_into(bare, held)
-    revisions.upgrade(bare)
+    migrations.upgrade(bare)
     bare.close()
     with open_store(bare_url) as upgraded:
         findings = upgraded.findings()

@@ -14,7 +14,7 @@ from sfm.store import Store, schema
 SIZE_MIB = 96
 CHILD = """
 import resource, sys
-from sfm.store.upkeep import vacuum
+from sfm.store.maintenance import vacuum
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 vacuum("sqlite:///" + sys.argv[1])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

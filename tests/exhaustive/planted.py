@@ -16,15 +16,15 @@ from unittest import mock
 
 from small_world import Scope
 
-import sfm.identity
-import sfm.owner
+import sfm.cache.identity
+import sfm.devices.device
 from minimateplus.errors import MiniMateError
 from minimateplus.model import MemoryProbe
-from sfm.flights import Departures, Flight
-from sfm.identity import Verdict, compare_probes
+from sfm.cache.identity import Verdict, compare_probes
+from sfm.devices.device import Owner
+from sfm.devices.single_flight import Departures, Flight
 from sfm.live_cache import LiveCache
-from sfm.owner import Owner
-from sfm.walk import ProvenPart, Walk
+from sfm.records.walk import ProvenPart, Walk
 
 ask = Departures.ask
 
@@ -160,7 +160,7 @@ FAULTS: dict[str, Fault] = {
     "nobody shares a flight": Fault(
         Departures, "_boardable", _nobody_shares, BASE, "waits for ever"
     ),
-    "the doors never close": Fault(sfm.owner, "shut", _always, BASE, "was told"),
+    "the doors never close": Fault(sfm.devices.device, "shut", _always, BASE, "was told"),
     "no lock on the conversation": Fault(Departures, "_fly", _no_lock, BASE, "promise 7"),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
@@ -181,10 +181,10 @@ FAULTS: dict[str, Fault] = {
         Departures, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
-        sfm.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
+        sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
     ),
     "a probe of keys alone": Fault(
-        sfm.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
+        sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
     ),
     "no probe behind the walk": Fault(Owner, "_close_walk", _no_closing_probe, REBUILT, "was told"),
 }

@@ -38,8 +38,8 @@ from typing import Any
 
 from stepping import Portrait, SteppingLoop
 
-import sfm.flights
-import sfm.owner
+import sfm.devices.device
+import sfm.devices.single_flight
 from minimateplus.errors import KeyChainError, MemoryChangedError, ReplyTimeoutError
 from minimateplus.link import Address
 from minimateplus.model import (
@@ -50,10 +50,10 @@ from minimateplus.model import (
     StorageRange,
     UnitInfo,
 )
-from sfm.flights import Flight
-from sfm.freshness import ANY, FORCED
-from sfm.gateway import Answer, Gateway, ListIncompleteError
-from sfm.identity import Verdict, compare_probes
+from sfm.cache.freshness import ANY, FORCED
+from sfm.cache.identity import Verdict, compare_probes
+from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
+from sfm.devices.single_flight import Flight
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 
@@ -598,10 +598,10 @@ class Quiet:
     """While it holds, flights are watched and nothing is logged."""
 
     def __enter__(self) -> None:
-        self._log, self._flight = sfm.owner.log, sfm.flights.Flight
-        sfm.owner.log = Silent()
-        sfm.flights.Flight = WatchedFlight  # type: ignore[misc]  # notes who boards
+        self._log, self._flight = sfm.devices.device.log, sfm.devices.single_flight.Flight
+        sfm.devices.device.log = Silent()
+        sfm.devices.single_flight.Flight = WatchedFlight  # type: ignore[misc]  # notes who boards
 
     def __exit__(self, *args: object) -> None:
-        sfm.owner.log = self._log
-        sfm.flights.Flight = self._flight  # type: ignore[misc]
+        sfm.devices.device.log = self._log
+        sfm.devices.single_flight.Flight = self._flight  # type: ignore[misc]

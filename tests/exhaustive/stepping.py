@@ -32,17 +32,17 @@ from typing import Any, ClassVar
 
 from minimateplus.link import Address
 from minimateplus.model import Event, MemoryProbe, Peaks
-from sfm.backoff import BackOff
-from sfm.conversations import Conversations, Place
-from sfm.flights import Departures, Flight
-from sfm.freshness import Freshness
-from sfm.gateway import Gateway
-from sfm.identity import Stamp
-from sfm.line import Line
-from sfm.line_lock import LineLock, _Waiter
+from sfm.back_off import BackOff
+from sfm.cache.freshness import Freshness
+from sfm.cache.identity import Stamp
+from sfm.devices.connection import Line
+from sfm.devices.connection_lock import LineLock, _Waiter
+from sfm.devices.device import Owner, Reading
+from sfm.devices.gateway import Gateway
+from sfm.devices.session_limit import Conversations, Place
+from sfm.devices.single_flight import Departures, Flight
 from sfm.live_cache import Epoch, Held, LiveCache
-from sfm.owner import Owner, Reading
-from sfm.walk import Walk
+from sfm.records.walk import Walk
 
 
 class SteppingLoop(asyncio.AbstractEventLoop):

@@ -17,7 +17,7 @@ from peers import lack
 
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit, serve_pty
-from minimateplus.simulator.roads import WholeRoad
+from minimateplus.simulator.faulty_links import WholeRoad
 
 OPENS_WITHIN_S = 20.0
 """A bound for a machine that is busy; nothing is judged by it."""

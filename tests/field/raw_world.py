@@ -22,12 +22,12 @@ from raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_d
 from relay_world import World
 from virtual_time import now_s, run
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import LinkError
 from minimateplus.link import Address
-from minimateplus.link.memory import MemoryLink, memory_pair
-from sfm.commands import Commands
-from sfm.server import build_app
+from minimateplus.link.in_process import MemoryLink, memory_pair
+from sfm.api.app import build_app
+from sfm.devices.commands import Commands
 
 P = ParamSpec("P")
 

@@ -17,9 +17,9 @@ from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.payloads import setup_block
 from minimateplus.wire import layouts
 from minimateplus.wire.commands import COMMANDS
-from minimateplus.wire.conversation import Conversation, State
 from minimateplus.wire.framing import Frame, FrameReader, encode_request
 from minimateplus.wire.layouts import parse_serial
+from minimateplus.wire.protocol_state import Conversation, State
 
 ANY_DIRECTION = b"\x02"
 NO_COUNT = b"\xff\xff"

@@ -13,7 +13,7 @@ from end_to_end import build_unit, check_truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     CaptureError,
     ConnectError,
@@ -34,9 +34,9 @@ from minimateplus.link.capture import (
     open_replay,
     parse_capture,
 )
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import connect_memory
-from minimateplus.simulator.roads import (
+from minimateplus.simulator.faulty_links import (
     ColdRoad,
     CutRoad,
     LateRoad,

@@ -14,8 +14,8 @@ import serialx
 import virtual_time
 from end_to_end import START_UNIT, build_unit, counts_of
 
-from minimateplus import client
-from minimateplus.client import MiniMate
+from minimateplus.client import reads
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     ConnectError,
     DeadlineError,
@@ -32,7 +32,7 @@ from minimateplus.errors import (
     ReplyTimeoutError,
 )
 from minimateplus.link import Deadlines, Link, open_link
-from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.link.in_process import MemoryLink, memory_pair
 from minimateplus.link.stream import StreamLink
 from minimateplus.model import (
     FIRST_KEY,
@@ -43,11 +43,11 @@ from minimateplus.model import (
     SetupChange,
 )
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.roads import ColdRoad, LateRoad, Road, StalledRoad, WholeRoad
+from minimateplus.simulator.faulty_links import ColdRoad, LateRoad, Road, StalledRoad, WholeRoad
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame, encode_reply
+from minimateplus.wire.protocol_state import Conversation
 
 MOST_REQUESTS = 5000
 """Virtual time cannot end a walk that never waits: the unit does."""
@@ -567,7 +567,7 @@ def test_a_corrupted_chain_of_keys_ends_the_walk(kind: str, verb: str) -> None:
 
 
 def test_an_endless_chain_of_ever_new_keys_ends_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MAX_KEYS", 50)
+    monkeypatch.setattr(reads, "MAX_KEYS", 50)
     unit = WatchedUnit().fill(1, 8)
 
     def endless(request: Frame) -> bytes | None:
@@ -587,7 +587,7 @@ def test_an_endless_chain_of_ever_new_keys_ends_the_walk(monkeypatch: pytest.Mon
 
 def test_the_bound_of_a_walk_is_beyond_what_any_memory_holds() -> None:
     smallest_event = 0x46 + 0x46
-    assert 2 * 983_026 // smallest_event < client.MAX_KEYS
+    assert 2 * 983_026 // smallest_event < reads.MAX_KEYS
 
 
 def test_a_chain_that_ends_before_the_last_stored_key_is_broken() -> None:

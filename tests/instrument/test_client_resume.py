@@ -12,7 +12,7 @@ import pytest
 import virtual_time
 from end_to_end import START_UNIT, counts_of
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     MemoryChangedError,
@@ -21,12 +21,12 @@ from minimateplus.errors import (
 )
 from minimateplus.model import Event, Progress, Waveform
 from minimateplus.simulator import SimulatedUnit, connect_memory
+from minimateplus.simulator.faulty_links import CutRoad, Road, WholeRoad
 from minimateplus.simulator.payloads import record_payload
-from minimateplus.simulator.roads import CutRoad, Road, WholeRoad
 from minimateplus.wire.commands import BULK_CHUNK_BYTES as CHUNK
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_reply
 from minimateplus.wire.layouts import parse_waveform_record
+from minimateplus.wire.protocol_state import Conversation
 
 BESIDES = 18
 """Exchanges of a download besides its chunks: 4 + 2 + 2 + 6 to arm the unit, 4 to check again."""

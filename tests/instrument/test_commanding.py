@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import virtual_time
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     LocalProtocolError,
@@ -24,11 +24,11 @@ from minimateplus.errors import (
 from minimateplus.link import Deadlines
 from minimateplus.model import FIRST_KEY, CallHomeChange, RecordMode, SetupChange
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.simulator.unit import DEFAULT_SETUP
-from minimateplus.wire import changes, commands, layouts
-from minimateplus.wire.conversation import Conversation
+from minimateplus.wire import commands, layouts, setup_changes
 from minimateplus.wire.framing import Frame, encode_reply
+from minimateplus.wire.protocol_state import Conversation
 
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 DEADLINES = Deadlines(connect_s=1.0, reply_s=1.0, operation_s=60.0)
@@ -375,7 +375,7 @@ def test_what_the_block_does_not_show_is_not_written() -> None:
         assert changed != block, field
         value: Any = values.get(field, "new" if field == "notes" else 3.0)
         with pytest.raises(NotWritableError, match=field):
-            changes.change_setup(changed, replace(SetupChange(), **{field: value}))
+            setup_changes.change_setup(changed, replace(SetupChange(), **{field: value}))
 
 
 def test_an_empty_text_is_written_where_the_other_texts_show_its_place() -> None:

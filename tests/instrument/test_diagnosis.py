@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import virtual_time
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.link import Deadlines
 from minimateplus.link.diagnosis import (
@@ -20,7 +20,7 @@ from minimateplus.link.diagnosis import (
 )
 from minimateplus.link.telnet import TelnetDecoder
 from minimateplus.simulator import SimulatedUnit, serve_tcp
-from minimateplus.simulator.roads import LossyRoad
+from minimateplus.simulator.faulty_links import LossyRoad
 from minimateplus.wire.framing import encode_reply, reply_sub
 
 SUB = reply_sub(0x5A)

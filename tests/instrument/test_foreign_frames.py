@@ -13,11 +13,11 @@ import pytest
 import virtual_time
 from end_to_end import build_unit
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.wire.framing import Direction, FrameReader, encode_reply
 
 WAKING = 2

@@ -12,14 +12,14 @@ import pytest
 import virtual_time
 from end_to_end import build_unit
 
-from minimateplus import client
-from minimateplus.client import MAX_IMAGE_BYTES, MiniMate
+from minimateplus.client import reads
+from minimateplus.client.reads import MAX_IMAGE_BYTES, MiniMate
+from minimateplus.client.session import MAX_LEFTOVER_FRAMES, MAX_RUBBISH_BYTES
 from minimateplus.errors import DeadlineError, MiniMateError, RemoteProtocolError
 from minimateplus.link import Deadlines
 from minimateplus.simulator import connect_memory, serve_tcp
+from minimateplus.simulator.faulty_links import WholeRoad
 from minimateplus.simulator.hostile import KINDS, PIECE_BYTES, hostile_road
-from minimateplus.simulator.roads import WholeRoad
-from minimateplus.talk import MAX_LEFTOVER_FRAMES, MAX_RUBBISH_BYTES
 from minimateplus.wire.framing import MAX_WIRE_BYTES, RUBBISH_KEPT_BYTES
 
 MOST_KEYS = 40
@@ -152,7 +152,7 @@ def test_every_kind_has_its_row() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_limit_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MAX_KEYS", MOST_KEYS)
+    monkeypatch.setattr(reads, "MAX_KEYS", MOST_KEYS)
     for verb in VERBS:
         met = meet(kind, verb)
         assert met.ended == ENDS[kind].get(verb), verb
@@ -191,7 +191,7 @@ def test_frames_of_other_commands_are_borne_up_to_their_bound() -> None:
 
 
 def test_an_endless_chain_is_left_at_the_bound_of_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MAX_KEYS", MOST_KEYS)
+    monkeypatch.setattr(reads, "MAX_KEYS", MOST_KEYS)
     assert f"goes on after {MOST_KEYS}" in str(meet("chain-endless", "log").error)
 
 

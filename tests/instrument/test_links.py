@@ -15,7 +15,7 @@ import serialx
 import virtual_time
 from end_to_end import build_unit, check_truth
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     CaptureError,
     ConnectError,
@@ -26,11 +26,11 @@ from minimateplus.errors import (
 from minimateplus.link import Address, Deadlines, Link, open_link, parse_address
 from minimateplus.link import tcp as tcp_module
 from minimateplus.link.address import split_host_port
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.link.ports import SerialPort, list_ports
 from minimateplus.link.stream import StreamLink
 from minimateplus.simulator import ServedTcp, connect_memory, serve_tcp
-from minimateplus.simulator.roads import WholeRoad
+from minimateplus.simulator.faulty_links import WholeRoad
 from minimateplus.simulator.serve import PtyLink
 
 TINY = Deadlines(connect_s=2.0, reply_s=0.05, operation_s=2.0)

@@ -12,7 +12,7 @@ import pytest
 import virtual_time
 from end_to_end import START_UNIT, counts_of
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     DeadlineError,
     LinkClosedError,
@@ -23,10 +23,10 @@ from minimateplus.errors import (
 from minimateplus.link import Deadlines, Link
 from minimateplus.model import FIRST_KEY
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.roads import LateRoad, Road, WholeRoad
+from minimateplus.simulator.faulty_links import LateRoad, Road, WholeRoad
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
+from minimateplus.wire.protocol_state import Conversation
 
 Verb = Callable[[MiniMate], Awaitable[Any]]
 

@@ -19,11 +19,11 @@ import pytest
 from end_to_end import build_unit, check_truth
 from peers import lack
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError
 from minimateplus.link import Deadlines
 from minimateplus.simulator import serve_pty, serve_tcp
-from minimateplus.simulator.roads import Road, StalledRoad, StrayAckRoad
+from minimateplus.simulator.faulty_links import Road, StalledRoad, StrayAckRoad
 
 pytestmark = pytest.mark.road
 

@@ -9,7 +9,7 @@ import pytest
 import virtual_time
 from end_to_end import build_unit, check_truth
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,
@@ -19,9 +19,9 @@ from minimateplus.errors import (
     ReplyTimeoutError,
 )
 from minimateplus.link import Deadlines, Link, open_link
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import connect_memory
-from minimateplus.simulator.roads import (
+from minimateplus.simulator.faulty_links import (
     BOOT_TEXT,
     RING_CONNECT,
     ColdRoad,

@@ -10,8 +10,8 @@ import virtual_time
 from end_to_end import START_UNIT, counts_of
 from numpy.typing import NDArray
 
-from minimateplus.client import MiniMate
-from minimateplus.link.memory import memory_pair
+from minimateplus.client.reads import MiniMate
+from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY, Event, RecordMode
 from minimateplus.simulator import SimulatedUnit, connect_memory, converse
 from minimateplus.simulator.blast import SOUND_FT_S, Blast, synthesise
@@ -25,9 +25,9 @@ from minimateplus.simulator.unit import (
     SENSOR_CHECK_S,
 )
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import Conversation
+from minimateplus.wire.conversions import FULL_SCALE_COUNTS, in_s_per_count
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request
-from minimateplus.wire.units import FULL_SCALE_COUNTS, in_s_per_count
+from minimateplus.wire.protocol_state import Conversation
 
 
 class Hand:

@@ -14,16 +14,16 @@ import pytest
 import virtual_time
 from end_to_end import START_UNIT, counts_of
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Link
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.wire.commands import BULK_CHUNK_BYTES as CHUNK
 from minimateplus.wire.commands import NO_PARAMS
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame, encode_reply
+from minimateplus.wire.protocol_state import Conversation
 
 SAMPLES = {3: 675, 4: 700, 6: 1455}
 """Samples whose image has so many chunks; of 3 and 6 the last is full: its length tells nothing."""

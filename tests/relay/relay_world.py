@@ -22,21 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 from virtual_time import now_s, run
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address, Deadlines
-from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.link.in_process import MemoryLink, memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.roads import Road, WholeRoad
+from minimateplus.simulator.faulty_links import Road, WholeRoad
 from minimateplus.simulator.unit import NEVER_SET_UNIT
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame
-from sfm.gateway import Gateway
-from sfm.keeper import Keeper
+from minimateplus.wire.protocol_state import Conversation
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store import Store, StoreError
+from sfm.store.service import Keeper
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,18 +11,18 @@ from pydantic import BaseModel
 from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 
 from minimateplus import errors
-from minimateplus.client import MiniMate
-from minimateplus.link.memory import memory_pair
+from minimateplus.client.reads import MiniMate
+from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator.roads import LateRoad
+from minimateplus.simulator.faulty_links import LateRoad
 from minimateplus.wire import commands
-from sfm.api import schemas
-from sfm.api.guard import AT_THE_DOOR
+from sfm.api.app import build_app
+from sfm.api.middleware.authentication import AT_THE_DOOR
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
 from sfm.api.rules import RULES
-from sfm.flights import ClosingError
-from sfm.gateway import Provenance
-from sfm.server import build_app
+from sfm.api.schemas import reading
+from sfm.devices.gateway import Provenance
+from sfm.devices.single_flight import ClosingError
 from sfm.settings import Settings
 
 UNIT = {"host": "unit.invalid"}
@@ -62,7 +62,7 @@ async def get(world: World, path: str, /, method: str = "GET", **params: Any) ->
 def model_of(app: FastAPI, path: str) -> type[BaseModel]:
     operation = app.openapi()["paths"][path.replace("/event/0", "/event/{index}")]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-    found: type[BaseModel] = getattr(schemas, schema.rpartition("/")[2])
+    found: type[BaseModel] = getattr(reading, schema.rpartition("/")[2])
     return found
 
 
@@ -71,7 +71,7 @@ def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str
     assert response.headers["Content-Type"] == MEDIA_TYPE
     assert response.headers["Cache-Control"] == "no-store"
     body: dict[str, Any] = response.json()
-    schemas.ProblemOut.model_validate(body, extra="forbid")
+    reading.ProblemOut.model_validate(body, extra="forbid")
     assert body["type"] == TYPE_PREFIX + kind
     assert body["status"] == status
     assert body["detail"]
@@ -437,7 +437,7 @@ def test_every_parameter_on_the_page_is_described() -> None:
 
 
 def test_the_body_tells_every_fact_of_the_provenance() -> None:
-    assert list(schemas.ProvenanceOut.model_fields) == list(get_type_hints(Provenance))
+    assert list(reading.ProvenanceOut.model_fields) == list(get_type_hints(Provenance))
 
 
 @in_virtual_time

@@ -22,19 +22,19 @@ from stored_rows import hash_of, public_id, write_row
 from test_api import app_of, assert_problem, public_errors
 
 from minimateplus.errors import MiniMateError
-from sfm.api import schemas
-from sfm.api.archive import takes_zstd
-from sfm.api.bodies import MOST_BYTES
+from sfm.api.app import build_app
 from sfm.api.docs_page import docs_page
-from sfm.api.guard import AT_THE_DOOR, SECURITY
+from sfm.api.middleware.authentication import AT_THE_DOOR, SECURITY
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
-from sfm.forms import event_view
-from sfm.freshness import FORCED
-from sfm.keeper import NoStoreError
-from sfm.server import build_app
+from sfm.api.routes.archive import takes_zstd
+from sfm.api.schemas import reading
+from sfm.api.schemas.bodies import MOST_BYTES
+from sfm.cache.freshness import FORCED
+from sfm.records.payloads import event_view
 from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
 from sfm.store import errors as store_errors
+from sfm.store.service import NoStoreError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -140,7 +140,7 @@ def assert_declared(response: httpx.Response, path: str, method: str = "get") ->
     assert response.status_code == 200, response.text
     operation = OPENAPI["paths"][re.sub("/recordings/[0-9a-f]+", "/recordings/{id}", path)][method]
     name = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-    model: type[BaseModel] = getattr(schemas, name.rpartition("/")[2])
+    model: type[BaseModel] = getattr(reading, name.rpartition("/")[2])
     parsed = model.model_validate_json(response.content, strict=True, extra="forbid")
     body: dict[str, Any] = response.json()
     assert json.loads(parsed.model_dump_json()) == body

@@ -11,9 +11,9 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.simulator.unit import NEVER_SET_UNIT
-from sfm import terminal
-from sfm.forms import clock_drift
-from sfm.freshness import FORCED
+from sfm.cache.freshness import FORCED
+from sfm.cli import views
+from sfm.records.payloads import clock_drift
 
 NOW = datetime(2026, 7, 1, 10, 0, 0, tzinfo=UTC)
 OSLO = ZoneInfo("Europe/Oslo")
@@ -50,7 +50,7 @@ def test_a_clock_that_was_not_read_has_no_sentence() -> None:
 
 
 def _row(body: dict[str, Any]) -> str:
-    return terminal._drift(body)
+    return views._drift(body)
 
 
 @in_virtual_time

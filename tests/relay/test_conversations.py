@@ -8,8 +8,8 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 from virtual_time import now_s, run
 
-from sfm.conversations import MAX_WAITING, Conversations
-from sfm.flights import BusyError
+from sfm.devices.session_limit import MAX_WAITING, Conversations
+from sfm.devices.single_flight import BusyError
 
 
 def queue(most: int = 1, queue_s: float = 10.0) -> Conversations:

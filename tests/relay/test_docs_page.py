@@ -5,7 +5,7 @@ import re
 import httpx
 from virtual_time import run
 
-from sfm.server import build_app
+from sfm.api.app import build_app
 
 
 def page_and_description() -> tuple[httpx.Response, dict[str, dict[str, object]]]:

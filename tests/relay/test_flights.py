@@ -7,8 +7,8 @@ import pytest
 from relay_world import World, in_virtual_time
 
 from minimateplus.model import Progress
-from sfm.flights import ClosingError, Departures, Flight
-from sfm.line_lock import LineLock
+from sfm.devices.connection_lock import LineLock
+from sfm.devices.single_flight import ClosingError, Departures, Flight
 
 READ_S = 10.0
 

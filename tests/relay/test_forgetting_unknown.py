@@ -6,7 +6,7 @@ import httpx
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from sfm.server import build_app
+from sfm.api.app import build_app
 
 
 def rows(world: World) -> int:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.model import CHANNELS, Event, Peaks, RecordMode, Waveform
-from minimateplus.wire.units import MIC_PSI_PER_COUNT
-from sfm import forms
+from minimateplus.wire.conversions import MIC_PSI_PER_COUNT
+from sfm.records import payloads
 
 PEAKS = Peaks(tran_in_s=0.5, vert_in_s=0.25, long_in_s=0.125, mic_psi=0.004, vector_sum_in_s=0.6)
 EVENT = Event(
@@ -64,15 +64,15 @@ def test_an_event_comes_back_from_its_form_as_it_was(
     peaks: Peaks, timestamp: datetime | None, project: str | None, key: bytes
 ) -> None:
     event = Event(index=3, key=key, timestamp_unit=timestamp, peaks=peaks, project=project)
-    form = forms.event_form(event)
-    assert forms.event_of(form) == event
-    assert forms.event_form(forms.event_of(form)) == form
+    form = payloads.event_form(event)
+    assert payloads.event_of(form) == event
+    assert payloads.event_form(payloads.event_of(form)) == form
     if "\ud800" not in (project or "") and (project or "").isprintable():
         assert orjson.loads(orjson.dumps(form)) == form
 
 
 def test_an_event_form_says_what_the_unit_said_and_the_level_beside_it() -> None:
-    assert forms.event_form(EVENT) == {
+    assert payloads.event_form(EVENT) == {
         "index": 2,
         "waveform_key": "0111245a",
         "timestamp": "2026-04-01T00:28:12",
@@ -90,17 +90,17 @@ def test_an_event_form_says_what_the_unit_said_and_the_level_beside_it() -> None
 
 @pytest.mark.parametrize("mic_psi", [None, 0.0])
 def test_no_pressure_has_no_level(mic_psi: float | None) -> None:
-    form = forms.event_form(replace(EVENT, peaks=replace(PEAKS, mic_psi=mic_psi)))
+    form = payloads.event_form(replace(EVENT, peaks=replace(PEAKS, mic_psi=mic_psi)))
     assert form["peaks"]["mic_db"] is None
 
 
 def test_a_float_of_the_wire_is_written_as_a_person_would() -> None:
     peaks = replace(PEAKS, tran_in_s=float(np.float32(0.615)))
-    assert forms.event_form(replace(EVENT, peaks=peaks))["peaks"]["tran_in_s"] == 0.615
+    assert payloads.event_form(replace(EVENT, peaks=peaks))["peaks"]["tran_in_s"] == 0.615
 
 
 def view_of(waveform: Waveform, setup: dict[str, Any] | None = None) -> dict[str, Any]:
-    return forms.waveform_view(forms.waveform_form(waveform, setup))
+    return payloads.waveform_view(payloads.waveform_form(waveform, setup))
 
 
 def test_a_waveform_is_shown_in_physical_units_on_a_time_axis_from_the_trigger() -> None:
@@ -167,7 +167,7 @@ def test_an_unknown_rate_leaves_no_time_axis() -> None:
 
 
 def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> None:
-    own = forms.waveform_form(WAVEFORM, SETUP)
+    own = payloads.waveform_form(WAVEFORM, SETUP)
     assert (own["sample_rate_hz"], own["sample_rate_source"]) == (1024, "event")
     assert (own["geo_range_in_s"], own["geo_range_source"]) == (10.0, "event")
     poor = replace(
@@ -177,20 +177,20 @@ def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> 
         sample_rates_possible=(1024, 2048),
         geo_ranges_possible=(10.0, 1.25),
     )
-    filled = forms.waveform_form(poor, SETUP)
+    filled = payloads.waveform_form(poor, SETUP)
     assert (filled["sample_rate_hz"], filled["sample_rate_source"]) == (2048, "setup")
     assert (filled["geo_range_in_s"], filled["geo_range_source"]) == (1.25, "setup")
     codes = [reason["code"] for reason in filled["reasons"]]
     assert codes == ["rate-unconfirmed", "range-unconfirmed"]
-    fact = forms.as_fact(filled)
+    fact = payloads.as_fact(filled)
     assert (fact["sample_rate_hz"], fact["geo_range_in_s"]) == (None, None)
-    other = forms.waveform_form(poor, {**SETUP, "sample_rate_hz": 4096})
+    other = payloads.waveform_form(poor, {**SETUP, "sample_rate_hz": 4096})
     assert (other["sample_rate_hz"], other["sample_rate_source"]) == (None, None)
 
 
 def test_the_counts_come_back_from_the_form() -> None:
-    form = forms.waveform_form(WAVEFORM, None)
-    assert (forms.counts_of(form) == WAVEFORM.counts).all()
+    form = payloads.waveform_form(WAVEFORM, None)
+    assert (payloads.counts_of(form) == WAVEFORM.counts).all()
     assert isinstance(form["counts"], bytes)
 
 
@@ -204,7 +204,7 @@ async def test_a_waveform_of_the_unit_is_shown_with_its_true_values(world: World
     unit.record_event(seed=7)
     world.plug(unit)
     form = (await world.gateway.waveform(HERE, 0)).value
-    view = forms.waveform_view(form)
+    view = payloads.waveform_view(form)
     truth = unit.counts_of(0)
     peaks = unit.events[0].peaks
     told = {"Tran": peaks.tran_in_s, "Vert": peaks.vert_in_s, "Long": peaks.long_in_s}

@@ -12,12 +12,12 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.errors import ConnectError
-from minimateplus.simulator.roads import LateRoad
+from minimateplus.simulator.faulty_links import LateRoad
+from sfm.api.app import build_app
 from sfm.api.cache_control import directives
-from sfm.flights import Departures, Flight
-from sfm.freshness import ANY, FORCED, Freshness
-from sfm.line_lock import LineLock
-from sfm.server import build_app
+from sfm.cache.freshness import ANY, FORCED, Freshness
+from sfm.devices.connection_lock import LineLock
+from sfm.devices.single_flight import Departures, Flight
 
 UNIT = {"host": "unit.invalid"}
 

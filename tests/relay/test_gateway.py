@@ -20,14 +20,14 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Address, Deadlines, Link
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator.roads import LateRoad
+from minimateplus.simulator.faulty_links import LateRoad
 from minimateplus.wire import commands
-from sfm import forms
-from sfm.flights import ClosingError
-from sfm.freshness import ANY, FORCED
-from sfm.gateway import Answer, Gateway, ListIncompleteError
+from sfm.access.egress import Reach
+from sfm.cache.freshness import ANY, FORCED
+from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
+from sfm.devices.single_flight import ClosingError
 from sfm.live_cache import LiveCache
-from sfm.reach import Reach
+from sfm.records import payloads
 from sfm.settings import Settings
 
 Ask = Callable[[World], Awaitable[Answer]]
@@ -69,7 +69,7 @@ async def ask_everything(world: World) -> None:
 
 def samples_are(answer: Answer, axis: int, loud: int = 3) -> bool:
     """Whether the samples are those of that ground motion, to the last."""
-    return bool((forms.counts_of(answer.value) == ground(loud, axis)).all())
+    return bool((payloads.counts_of(answer.value) == ground(loud, axis)).all())
 
 
 # ---- readers
@@ -506,7 +506,7 @@ async def proven_after(world: World, unit: FieldUnit) -> None:
     assert told((await events(world)).value) == unit.truth()
     for index, event in enumerate(unit.events):
         answer = await world.gateway.waveform(HERE, index)
-        assert (forms.counts_of(answer.value) == unit.counts_of(index)).all()
+        assert (payloads.counts_of(answer.value) == unit.counts_of(index)).all()
         assert told([answer.value]) == [unit.truth()[index]]
         assert event.index == index
 
@@ -569,7 +569,7 @@ async def test_a_waveform_read_while_the_memory_changes_is_whole_and_of_its_even
             pass
         else:
             after = (unit.truth()[0], unit.counts_of(0).tolist()) if unit.events else before
-            got = (told([answer.value])[0], forms.counts_of(answer.value).tolist())
+            got = (told([answer.value])[0], payloads.counts_of(answer.value).tolist())
             assert got in (before, after)
 
     await at_every_exchange(world, listed, act, ask)
@@ -719,7 +719,7 @@ async def test_a_unit_silent_to_an_unknown_key_ends_in_a_correct_full_read(
         unit.record_event(counts=ground(axis=1, size=size))
     assert told((await events(world)).value) == unit.truth()
     answer = await first_waveform(world)
-    assert (forms.counts_of(answer.value) == unit.counts_of(0)).all()
+    assert (payloads.counts_of(answer.value) == unit.counts_of(0)).all()
 
 
 @in_virtual_time
@@ -959,7 +959,7 @@ def test_a_serial_server_is_opened_at_the_address_of_its_name(
         assert deadlines.connect_s == 3.0
         raise ConnectError("nobody there")
 
-    monkeypatch.setattr("sfm.gateway.open_link", open_nothing)
+    monkeypatch.setattr("sfm.devices.gateway.open_link", open_nothing)
     server = Address("serial", "rfc2217://server.invalid:2217", 9600)
 
     async def resolve(host: str, _: int) -> list[str]:

@@ -12,7 +12,7 @@ from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time,
 from sqlalchemy import update
 from virtual_time import now_s
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     MemoryChangedError,
@@ -24,16 +24,16 @@ from minimateplus.errors import (
     SettingError,
 )
 from minimateplus.link import Address
-from minimateplus.link.memory import memory_pair
+from minimateplus.link.in_process import memory_pair
 from minimateplus.model import CallHomeChange, SetupChange
 from minimateplus.simulator import converse
-from minimateplus.simulator.roads import WholeRoad
+from minimateplus.simulator.faulty_links import WholeRoad
 from minimateplus.wire.commands import COMMANDS
+from sfm.api.app import build_app
 from sfm.api.problems import problem_of
-from sfm.commands import By, Commands, Done, NotMonitoringError, RefusedError
-from sfm.flights import BusyError, ClosingError
-from sfm.freshness import FORCED, Freshness
-from sfm.server import build_app
+from sfm.cache.freshness import FORCED, Freshness
+from sfm.devices.commands import By, Commands, Done, NotMonitoringError, RefusedError
+from sfm.devices.single_flight import BusyError, ClosingError
 from sfm.settings import Settings
 from sfm.store import schema
 from sfm.store.errors import StoreFullError

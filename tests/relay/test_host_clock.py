@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
-from sfm.gateway import Gateway
-from sfm.keeper import Keeper
+from sfm.api.app import build_app
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
-from sfm.server import build_app
 from sfm.settings import Settings
 from sfm.store import Store
+from sfm.store.service import Keeper
 
 
 @pytest.mark.parametrize("year", [1970, 2026])

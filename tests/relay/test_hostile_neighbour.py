@@ -13,14 +13,14 @@ import pytest
 from relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
 from virtual_time import now_s
 
-from minimateplus import client
+from minimateplus.client import reads
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Address, Link
+from minimateplus.simulator.faulty_links import LateRoad, WholeRoad
 from minimateplus.simulator.hostile import KINDS, hostile_road
-from minimateplus.simulator.roads import LateRoad, WholeRoad
-from sfm.backoff import RestingError
-from sfm.freshness import FORCED
-from sfm.gateway import Answer, Gateway
+from sfm.back_off import RestingError
+from sfm.cache.freshness import FORCED
+from sfm.devices.gateway import Answer, Gateway
 
 HONEST_DELAY_S = 0.05
 """Each answer of the honest unit takes this long, so that its readers have times to compare."""
@@ -152,7 +152,7 @@ def test_the_honest_unit_takes_its_time_so_that_a_delay_would_show(alone: Lived)
 def test_readers_of_an_honest_unit_notice_nothing_of_a_hostile_one(
     kind: str, alone: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MAX_KEYS", 20)
+    monkeypatch.setattr(reads, "MAX_KEYS", 20)
     lived = live(kind)
     assert lived.honest == alone.honest
     answered = {name for name, ends in lived.ends.items() if "answered" in ends}

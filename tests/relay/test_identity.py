@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import sfm.identity
+import sfm.cache.identity
 from minimateplus.model import FIRST_KEY, MemoryProbe
-from sfm.identity import (
+from sfm.cache.identity import (
     Stamp,
     Verdict,
     compare_probes,
@@ -272,4 +272,4 @@ def test_an_erase_is_never_taken_for_an_append_though_every_stamp_recurs(
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(sfm.identity) == (0, 1)
+    assert doctest.testmod(sfm.cache.identity) == (0, 1)

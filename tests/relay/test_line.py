@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import (
     ConnectError,
     LinkClosedError,
     MiniMateError,
     OutcomeUnknownError,
 )
-from sfm.freshness import ANY, FORCED
-from sfm.gateway import Gateway
-from sfm.line import Line
+from sfm.cache.freshness import ANY, FORCED
+from sfm.devices.connection import Line
+from sfm.devices.gateway import Gateway
 
 KEEP_OPEN_S = 5.0
 

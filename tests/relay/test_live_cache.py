@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import sfm.live_cache
 from minimateplus.model import FIRST_KEY, MemoryProbe, RecordMode
-from sfm.identity import Stamp
+from sfm.cache.identity import Stamp
 from sfm.live_cache import Held, LiveCache
 
 DEV = "tcp:10.0.0.7:12345"

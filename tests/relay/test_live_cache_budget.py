@@ -13,8 +13,8 @@ import httpx
 import pytest
 from relay_world import FieldUnit, World, in_virtual_time
 
+from sfm.api.app import build_app
 from sfm.live_cache import LiveCache
-from sfm.server import build_app
 
 DEV, OTHER = "tcp:10.0.0.5:12345", "tcp:10.0.0.6:12345"
 UNIT: dict[str, str | int] = {"host": "unit.invalid"}

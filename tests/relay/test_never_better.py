@@ -18,7 +18,7 @@ from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import layouts
 from minimateplus.wire.samples import encode_body
-from sfm import terminal
+from sfm.cli import views
 
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
 CONTRADICTED = {"samples-missing", "count-differs", "peaks-differ", "footer-differs"}
@@ -228,7 +228,7 @@ async def test_a_memory_of_every_kind_says_what_each_event_is(world: World) -> N
         await waveform(world, index, force="true")
     done = (await erase(world, 4)).json()
     assert (done["erased"], done["not_archived"], done["contradicted"]) == (4, [], [1, 2])
-    view = terminal.command_view(done)
+    view = views.command_view(done)
     assert "event 1, 2" in "".join(str(cell) for cell in view.columns[1]._cells)
 
 
@@ -363,7 +363,7 @@ async def test_a_peak_at_the_end_of_the_range_says_so_everywhere(world: World) -
     assert rows[0]["peaks"]["bound"] == body["peaks"]["bound"]
     one = (await ask(world, "/device/event/0", **UNIT)).json()
     assert one["peaks"]["bound"]["vector_sum_in_s"] == ">"
-    table: Any = terminal.events_view(listed).renderables[1]  # type: ignore[union-attr]
+    table: Any = views.events_view(listed).renderables[1]  # type: ignore[union-attr]
     assert any(
         str(cell).startswith(">10.000")
         for cell in table.columns[3 + "TVL".index(over[0][0])]._cells

@@ -11,10 +11,10 @@ import pytest
 from relay_world import World, at_once, in_virtual_time
 from virtual_time import now_s
 
-from sfm.flights import BusyError, ClosingError
-from sfm.keeper import Keeper
-from sfm.operations import MAX_RUNNING, Operation, Operations
+from sfm.devices.operations import MAX_RUNNING, Operation, Operations
+from sfm.devices.single_flight import BusyError, ClosingError
 from sfm.store import Store
+from sfm.store.service import Keeper
 
 
 class Wall:

@@ -13,9 +13,9 @@ from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time,
 from virtual_time import now_s
 
 from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
-from sfm.backoff import RestingError
-from sfm.freshness import FORCED, Freshness
-from sfm.gateway import Answer, NothingHeldError
+from sfm.back_off import RestingError
+from sfm.cache.freshness import FORCED, Freshness
+from sfm.devices.gateway import Answer, NothingHeldError
 from sfm.store import Wanted
 from sfm.store.errors import StoreFullError, StoreLostError
 

@@ -9,13 +9,13 @@ from typing import Any
 from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 from virtual_time import now_s
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError, MiniMateError
 from minimateplus.link import Address, Link
-from minimateplus.simulator.roads import WholeRoad
-from sfm.commands import By, Commands
-from sfm.freshness import FORCED
-from sfm.gateway import Gateway
+from minimateplus.simulator.faulty_links import WholeRoad
+from sfm.cache.freshness import FORCED
+from sfm.devices.commands import By, Commands
+from sfm.devices.gateway import Gateway
 
 BY = By("test", "admin", "here")
 

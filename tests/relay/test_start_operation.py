@@ -11,8 +11,8 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 from virtual_time import now_s
 
-from sfm.commands import Commands
-from sfm.server import Application, build_app
+from sfm.api.app import Application, build_app
+from sfm.devices.commands import Commands
 
 START = "/device/monitor/start"
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}

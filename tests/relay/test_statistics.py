@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay_world import FieldUnit, World
 
 from minimateplus.link import Address
-from sfm.server import build_app
+from sfm.api.app import build_app
 
 UNITS = 200
 PATHS = ("/cache/stats", "/metrics")

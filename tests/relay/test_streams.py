@@ -12,10 +12,10 @@ import httpx
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from minimateplus.simulator.roads import LateRoad
+from minimateplus.simulator.faulty_links import LateRoad
 from sfm.api.streams import event_stream
-from sfm.flights import ClosingError
-from sfm.progress import ProgressLog
+from sfm.devices.progress import ProgressLog
+from sfm.devices.single_flight import ClosingError
 
 
 async def lines_of(world: World, last_id: str | None = None) -> list[tuple[str, str, str]]:

@@ -12,8 +12,8 @@ from relay_world import FieldUnit, World
 from virtual_time import now_s, run
 
 from minimateplus.link import Address
-from minimateplus.simulator.roads import LateRoad, StalledRoad
-from sfm.gateway import BusyError
+from minimateplus.simulator.faulty_links import LateRoad, StalledRoad
+from sfm.devices.gateway import BusyError
 
 
 def address(number: int) -> Address:

@@ -43,10 +43,10 @@ from typing import Any
 from orders import BARRIERS, Order, OrderBook, Slot
 
 from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, UnitError
-from sfm.backoff import RestingError
-from sfm.flights import BusyError, ClosingError
-from sfm.freshness import Freshness
-from sfm.gateway import ListIncompleteError, NothingHeldError, Provenance
+from sfm.back_off import RestingError
+from sfm.cache.freshness import Freshness
+from sfm.devices.gateway import ListIncompleteError, NothingHeldError, Provenance
+from sfm.devices.single_flight import BusyError, ClosingError
 
 ROUNDING_S = 0.002
 """Ages are told in milliseconds."""

@@ -24,12 +24,12 @@ from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 from record_unit import home_of
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError, LinkClosedError
 from minimateplus.link import Deadlines, Link
-from minimateplus.link.memory import MemoryLink, memory_pair
+from minimateplus.link.in_process import MemoryLink, memory_pair
 from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.roads import (
+from minimateplus.simulator.faulty_links import (
     ColdRoad,
     CutRoad,
     LateRoad,
@@ -40,12 +40,12 @@ from minimateplus.simulator.roads import (
     WholeRoad,
 )
 from minimateplus.simulator.serve import Pace
+from minimateplus.simulator.settings_write import SettingsWrite
 from minimateplus.simulator.unit import NEVER_SET_UNIT
-from minimateplus.simulator.writing import SettingsWrite
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
-from minimateplus.wire.conversation import Conversation
 from minimateplus.wire.framing import Frame, encode_reply, reply_sub
+from minimateplus.wire.protocol_state import Conversation
 
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 SAMPLES = 600

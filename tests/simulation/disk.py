@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from orders import Order
 
-from sfm.forms import Form
-from sfm.gateway import Answer
+from sfm.devices.gateway import Answer
+from sfm.records.payloads import Form
 from sfm.store import Store, Wanted, mirror
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import StoreLostError

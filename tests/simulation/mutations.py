@@ -23,29 +23,29 @@ from unittest.mock import patch
 import orjson
 from record_unit import RecordTalk
 
-import sfm.commands as commands_module
+import sfm.devices.commands as commands_module
 import sfm.live_cache as live_cache
-from minimateplus.client import MiniMate
-from minimateplus.commanding import Commanding
+from minimateplus.client.commands import Commanding
+from minimateplus.client.reads import MiniMate
+from minimateplus.client.session import Talk
 from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
 from minimateplus.model import MemoryProbe, Peaks
-from minimateplus.talk import Talk
 from minimateplus.wire import commands
-from minimateplus.wire.conversation import State
 from minimateplus.wire.framing import reply_sub
-from sfm import identity
+from minimateplus.wire.protocol_state import State
 from sfm.api import provenance
-from sfm.commands import Commands
-from sfm.flights import Departures
-from sfm.gateway import Gateway
-from sfm.identity import Verdict, compare_probes
-from sfm.keeper import Keeper, Outcome
-from sfm.line import Line
-from sfm.line_lock import LineLock
+from sfm.cache import identity
+from sfm.cache.identity import Verdict, compare_probes
+from sfm.devices.commands import Commands
+from sfm.devices.connection import Line
+from sfm.devices.connection_lock import LineLock
+from sfm.devices.device import Owner
+from sfm.devices.gateway import Gateway
+from sfm.devices.single_flight import Departures
 from sfm.live_cache import LiveCache
-from sfm.owner import Owner
+from sfm.records.walk import ProvenPart, Walk
 from sfm.store import EraseCheck, mirror
-from sfm.walk import ProvenPart, Walk
+from sfm.store.service import Keeper, Outcome
 
 
 def no_generation_check() -> Any:

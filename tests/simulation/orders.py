@@ -29,10 +29,10 @@ from typing import Any, NamedTuple
 
 from minimateplus.errors import LinkError, OutcomeUnknownError, ReadBackError, UnitError
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator.writing import CALL_HOME_ORDER, SETUP_ORDER
+from minimateplus.simulator.settings_write import CALL_HOME_ORDER, SETUP_ORDER
 from minimateplus.wire import commands
-from sfm.commands import NotMonitoringError, RefusedError
-from sfm.flights import BusyError, ClosingError
+from sfm.devices.commands import NotMonitoringError, RefusedError
+from sfm.devices.single_flight import BusyError, ClosingError
 from sfm.store.errors import StoreLostError
 
 START = (commands.START_MONITORING.sub,)

@@ -24,8 +24,9 @@ import numpy as np
 from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
-from minimateplus.client import OnEvent, OnImage, OnProgress
-from minimateplus.commanding import Commanding
+from minimateplus.client.commands import Commanding
+from minimateplus.client.reads import OnEvent, OnImage, OnProgress
+from minimateplus.client.session import Pause
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,
@@ -52,9 +53,8 @@ from minimateplus.model import (
     Waveform,
 )
 from minimateplus.simulator import payloads
+from minimateplus.simulator.settings_write import SettingsWrite
 from minimateplus.simulator.unit import DEFAULT_SETUP, NEVER_SET_UNIT, SENSOR_CHECK_S
-from minimateplus.simulator.writing import SettingsWrite
-from minimateplus.talk import Pause
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Frame

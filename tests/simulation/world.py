@@ -34,19 +34,19 @@ from orders import ERASE, Order, Slot
 from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
-from minimateplus.client import MiniMate
+from minimateplus.client.reads import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
-from sfm.backoff import RestingError
-from sfm.commands import By, Commands, Done
-from sfm.flights import BusyError, ClosingError
-from sfm.freshness import Freshness
-from sfm.gateway import Answer, Gateway, ListIncompleteError, Provenance
-from sfm.keeper import Keeper
+from sfm.back_off import RestingError
+from sfm.cache.freshness import Freshness
+from sfm.devices.commands import By, Commands, Done
+from sfm.devices.gateway import Answer, Gateway, ListIncompleteError, Provenance
+from sfm.devices.single_flight import BusyError, ClosingError
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store.errors import StoreLostError
+from sfm.store.service import Keeper
 
 GRAINS = ("record", "byte", "kept", "field", "lines")
 MOST_RECORDED = 12

@@ -15,7 +15,7 @@ from relay_process import relay
 from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
-from sfm.access import Role
+from sfm.access.principal import Role
 from sfm.store import Store
 from sfm.store.tokens import RoleName
 

@@ -15,7 +15,7 @@ from browser import NewUnit, Open, Watched, at, rows
 from playwright.sync_api import Page, expect
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.roads import WholeRoad
+from minimateplus.simulator.faulty_links import WholeRoad
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
 pytest_plugins = ["web_world"]

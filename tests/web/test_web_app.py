@@ -9,7 +9,7 @@ from pathlib import Path
 from browser import MOST_TRANSFER_BYTES
 from peers import lack
 
-from sfm.api.web import WebFile, WebFiles
+from sfm.api.routes.web import WebFile, WebFiles
 
 ROOT = Path(__file__).parents[2]
 WEBAPP, BUILT = ROOT / "webapp", ROOT / "sfm" / "web"

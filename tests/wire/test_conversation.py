@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimateplus.errors import LocalProtocolError
-from minimateplus.wire import commands, conversation
+from minimateplus.wire import commands, protocol_state
 from minimateplus.wire.commands import ARM, COMMANDS, NO_PARAMS, token_params
-from minimateplus.wire.conversation import TRANSITIONS, Conversation, State, word_of
 from minimateplus.wire.framing import Frame
+from minimateplus.wire.protocol_state import TRANSITIONS, Conversation, State, word_of
 
 ASLEEP, READY, VISITED, ARMED, READING = State
 
@@ -57,7 +57,7 @@ def test_each_word_leads_where_the_matrix_says_or_is_refused(word: str, state: S
 
 
 def test_the_picture_is_the_table_cell_by_cell() -> None:
-    doc = conversation.__doc__ or ""
+    doc = protocol_state.__doc__ or ""
     lines = [line.split() for line in doc.splitlines()]
     head = next(at for at, cells in enumerate(lines) if cells == [state.name for state in State])
     drawn: dict[str, dict[State, State]] = {}
@@ -66,11 +66,11 @@ def test_the_picture_is_the_table_cell_by_cell() -> None:
         drawn[word] = {
             state: State[cell] for state, cell in zip(State, cells, strict=True) if cell != "."
         }
-    assert drawn == {**TRANSITIONS, "other": conversation._ANYTHING_ELSE}
+    assert drawn == {**TRANSITIONS, "other": protocol_state._ANYTHING_ELSE}
 
 
 def test_the_arrows_of_the_picture_are_in_the_table() -> None:
-    doc = conversation.__doc__ or ""
+    doc = protocol_state.__doc__ or ""
     arrows = re.findall(r"(?=\b([A-Z]+) ──([0-9A-F+]+)──▶ ([A-Z]+))", doc)
     assert [arrow[1] for arrow in arrows] == ["5B", "0A", "1E+FE", "5A", "5A"]
     for start, word, end in arrows:

@@ -11,7 +11,7 @@ from unit_thread import UnitThread
 from minimateplus.errors import NotWritableError
 from minimateplus.model import SetupChange
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.wire import changes, layouts
+from minimateplus.wire import layouts, setup_changes
 from sfm.cli import app
 
 USUAL = {"project": b"Project:", "client": b"Client:", "location": b"Seis Loc:"}
@@ -80,7 +80,7 @@ def test_a_title_without_neighbours_is_unknown_and_configure_names_it() -> None:
     assert (setup.project, setup.location) == (None, None)
     assert setup.note_titles == {"unknown": "Xroject:"}
     with pytest.raises(NotWritableError, match=r'no title "Seis Loc:".*has the title "Xroject:"'):
-        changes.change_setup(unit._setup_block, SetupChange(location="North 5"))
+        setup_changes.change_setup(unit._setup_block, SetupChange(location="North 5"))
 
 
 def test_titles_at_unequal_distances_prove_no_place() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from minimateplus.model import Peaks
-from minimateplus.wire import units
-from minimateplus.wire.units import (
+from minimateplus.wire import conversions
+from minimateplus.wire.conversions import (
     GEO_RANGES_IN_S,
     MIC_PSI_PER_COUNT,
     db_from_psi,
@@ -120,6 +120,6 @@ def test_a_record_without_vector_sum_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    results = doctest.testmod(units)
+    results = doctest.testmod(conversions)
     assert results.attempted
     assert not results.failed

@@ -1,8 +1,8 @@
 """
 Each cached event says which physical event it is: ``waveform_key`` and ``event_timestamp``.
 
-They are taken from the row's JSON by the rule of ``sfm.identity``. A row that does not give both
-cannot be verified: after an erase the same key comes again, and a key alone would pass for the
+They are taken from the row's JSON by the rule of ``sfm.cache.identity``. A row that does not give
+both cannot be verified: after an erase the same key comes again, and a key alone would pass for the
 same event for ever. Such rows go; the unit is read again.
 """
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from sfm.identity import Stamp, stamp_of
+from sfm.cache.identity import Stamp, stamp_of
 
 revision = "0002"
 down_revision = "0001"

@@ -21,9 +21,9 @@ from sqlalchemy.dialects import postgresql
 
 from minimateplus.errors import MiniMateError
 from minimateplus.wire.layouts import parse_waveform_record
+from sfm.store.codec import digest
 from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNCOVERED, row_hash
-from sfm.store.samples_at_rest import digest
 
 revision = "0007"
 down_revision = "0006"

@@ -1,0 +1,1 @@
+"""The client: one conversation with one unit. ``MiniMate`` is what others use."""

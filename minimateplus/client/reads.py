@@ -1,0 +1,494 @@
+"""
+``MiniMate``: the verbs a caller wants of a unit, over any link.
+
+Those that read stand here, those that change something in ``commanding``; how a conversation goes,
+and what is not promised of it, in ``talk``.
+
+Each verb has a deadline for its progress (``Deadlines.operation_s``, from one event or chunk to the
+next) and each exchange its own (``Deadlines.reply_s``). Every walk over the unit's memory is
+bounded, since a corrupted chain of keys has been seen in the field (BE9558) [C].
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from minimateplus.client.commands import Commanding
+from minimateplus.client.session import Pause
+from minimateplus.errors import (
+    KeyChainError,
+    MemoryChangedError,
+    NoSuchEventError,
+    RecordDiffersError,
+    RemoteProtocolError,
+)
+from minimateplus.model import (
+    FIRST_KEY,
+    Event,
+    MemoryProbe,
+    MonitorLogEntry,
+    MonitorStatus,
+    Progress,
+    StorageRange,
+    UnitInfo,
+    Waveform,
+    differing_offsets,
+)
+from minimateplus.wire import commands, layouts
+from minimateplus.wire.commands import NO_PARAMS, Command
+from minimateplus.wire.image import read_image
+
+MAX_KEYS = 20_000
+"""Records that one walk may visit: several times what the largest memory can hold."""
+MAX_IMAGE_BYTES = 1 << 20
+"""The longest event image believed: the whole event memory is 983,026 bytes [C]."""
+POLLS_BEFORE_BULK = 3
+"""POLLs sent directly before each bulk read, as captured [C]."""
+
+OnProgress = Callable[[Progress], None]
+OnEvent = Callable[[Event], None]
+"""Takes an event of a walk as soon as its record was read."""
+OnImage = Callable[[int, bytes, int], None]
+"""Takes a chunk of an event's image: its offset, its bytes, the size of the image in bytes."""
+
+
+class RecordHeader(NamedTuple):
+    """A record met on the key walk: an event (length 46) or a monitor-log entry (2C)."""
+
+    key: bytes
+    length: int
+    payload: bytes
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the record heads a triggered event."""
+        return self.length == commands.EVENT_HEADER_BYTES
+
+
+class MiniMate(Commanding):
+    """
+    One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
+
+    Not for two callers at once: a verb called while another runs is a ``LocalProtocolError``.
+
+    >>> async def serial_of(address: str) -> str:
+    ...     async with MiniMate.connect(address) as unit:
+    ...         return (await unit.read_info()).serial
+    """
+
+    # --- verbs ----------------------------------------------------------------------------------
+
+    async def read_serial(self) -> str:
+        """Return the unit's serial number (2 exchanges)."""
+        async with self._operation("reading the serial number"):
+            return await self._read_serial()
+
+    async def read_info(self) -> UnitInfo:
+        """Return who the unit is and how it is set up to record (8 exchanges)."""
+        async with self._operation("reading identity and setup"):
+            serial = await self._read_serial()
+            identity = layouts.parse_identity(await self._fetch(commands.IDENTITY))
+            setup = layouts.parse_setup(await self._read_setup_block())
+            return UnitInfo(
+                serial=serial,
+                firmware=identity.firmware,
+                dsp_firmware=identity.dsp_firmware,
+                manufacturer=identity.manufacturer,
+                model=identity.model,
+                calibrated_on=identity.calibrated_on,
+                simulated=identity.simulated,
+                setup=setup,
+            )
+
+    async def read_storage_range(self) -> StorageRange:
+        """Return the keys of the first and the last stored event (2 exchanges)."""
+        async with self._operation("reading the storage range"):
+            return await self._read_storage_range()
+
+    async def read_lifetime_count(self) -> int:
+        """Return how many events the unit has ever recorded (2 exchanges)."""
+        async with self._operation("reading the lifetime counter"):
+            return await self._read_lifetime_count()
+
+    async def read_probe(
+        self, *, serial: str | None = None, newest: Event | None = None
+    ) -> MemoryProbe:
+        """
+        Return what the event memory looks like, in 10 exchanges however much it holds.
+
+        Where the storage range cannot tell an empty memory from one event, the first key is asked
+        for as well: 12 exchanges with one event stored, 8 with none. A part that the unit does not
+        answer is ``None``.
+
+        Args:
+            serial: the serial number that this session has just read; it is then not asked for
+                again (2 exchanges fewer).
+            newest: the event whose record this session has just read. If it is the last stored one,
+                that reading counts as the probe's (4 exchanges fewer).
+        """
+        async with self._operation("probing the event memory"):
+            if serial is None:
+                serial = await self._read_serial()
+            stored = await self._if_answered(commands.STORAGE_RANGE, self._read_storage_range)
+            first = None if stored is None else stored.first_key
+            last = None if stored is None else stored.last_key
+            if stored is None or (first == FIRST_KEY == last):
+                is_empty = await self._read_key(commands.FIRST_EVENT) is None
+            else:
+                is_empty = False
+            if last is None or is_empty:
+                newest = None
+            elif newest is None or newest.key != last or not newest.record:
+                await self._read_header(last)
+                newest = await self._read_event(last, 0)
+            # Last, so that a recording during the probe cannot leave its counter as it was.
+            counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
+            return MemoryProbe(
+                serial=serial,
+                first_key=first,
+                last_key=last,
+                lifetime_count=counted,
+                last_timestamp=None if newest is None else _iso(newest.timestamp_unit),
+                is_empty=is_empty,
+                last_peaks=None if newest is None else newest.peaks,
+                last_project=None if newest is None else newest.project,
+                last_record=b"" if newest is None else newest.record,
+            )
+
+    async def count_events(self) -> int:
+        """Return how many events are stored, by walking the keys: four exchanges a record."""
+        async with self._operation("counting events"):
+            return sum([1 async for header in self._walk() if header.is_event])
+
+    async def read_events(
+        self,
+        *,
+        after: Event | None = None,
+        until_key: bytes | None = None,
+        on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
+        pause: Pause | None = None,
+    ) -> list[Event]:
+        """
+        Return the stored events in the order of memory: all, or only those that follow one.
+
+        Args:
+            after: an event known from before; read only what follows it. It is read again first.
+            until_key: the key of the last event, where the walk may stop (storage range).
+            on_progress: called after each event.
+            on_event: called with each event before the next is asked for.
+            pause: awaited after each event but the last. If others used the session meanwhile, the
+                event is visited and compared again before the walk goes on, because it is not known
+                which commands move the unit's one record cursor.
+
+        Raises:
+            MemoryChangedError: ``after``, or an event before a pause, is no longer what it was.
+            KeyChainError: the chain of keys loops, is endless, or ends before ``until_key``.
+        """
+        async with self._operation("reading the event list"):
+            events: list[Event] = []
+            offset = 0 if after is None else after.index + 1
+            async with aclosing(self._walk(after, until_key)) as walk:
+                async for header in walk:
+                    if not header.is_event:
+                        continue
+                    event = await self._read_event(header.key, offset + len(events))
+                    events.append(event)
+                    if on_event is not None:
+                        on_event(event)
+                    if on_progress is not None:
+                        on_progress(Progress(what="events", done=len(events), total=None))
+                    if pause is None or header.key == until_key:
+                        continue
+                    if await self._paused(pause):
+                        await self._check_record(event)
+            return events
+
+    async def read_monitor_log(self) -> list[MonitorLogEntry]:
+        """Return the monitor-log entries that lie between the events, in the order of memory."""
+        async with self._operation("reading the monitor log"), aclosing(self._walk()) as walk:
+            return [
+                layouts.parse_monitor_log(header.key, header.payload)
+                async for header in walk
+                if not header.is_event
+            ]
+
+    async def read_event(self, key: bytes, index: int) -> Event:
+        """Return the event of that key (4 exchanges); ``index`` is only written into it."""
+        async with self._operation("reading an event"):
+            header = await self._read_header(key)
+            if not header.is_event:
+                raise NoSuchEventError(f"{self.name}: the record at {key.hex()} is no event")
+            return await self._read_event(key, index)
+
+    async def read_waveform(
+        self,
+        event: Event | int,
+        *,
+        on_progress: OnProgress | None = None,
+        begun: bytes = b"",
+        on_image: OnImage | None = None,
+        pause: Pause | None = None,
+    ) -> Waveform:
+        """
+        Return the samples of one event.
+
+        The event's record is read before and after the download, and must both times be that of
+        ``event``; else the whole download is thrown away.
+
+        A read that was cut can be gone on with: see ``begun``. The record is checked and the unit
+        armed as always, and the first chunk is read again, and so is the last one held: a unit that
+        echoes no address may have sent an earlier chunk in its place. Then reading goes on behind
+        what is held. That a unit answers a read that leaps over a part is likely, since each 5A
+        names its own address, but no capture shows it [I]. Should the first read behind the gap
+        fail, its error is raised like any other: begin the next read without ``begun``.
+
+        Args:
+            event: one from ``read_events``, or an index, found by walking the keys.
+            on_progress: called after each chunk, in bytes; what ``begun`` holds counts as done.
+            begun: what an earlier read of this same event brought of its image, from its first
+                byte on. Bytes behind the last whole chunk (``commands.BULK_CHUNK_BYTES``, or what
+                is left at the image's end) are not used. All is thrown away when it is longer than
+                the image, or when its first or last chunk is not as read now.
+            on_image: called with each chunk of the image that is new, in order. The first call is
+                for offset 0 unless ``begun`` was used: whoever keeps chunks then drops what he
+                had. No chunk is vouched for until this verb returns; after ``MemoryChangedError``
+                they may be of two events.
+            pause: awaited after each chunk but the last. If others used the session meanwhile, the
+                record is compared and the unit armed again: whether a read of memory goes on behind
+                another command is not known.
+
+        Raises:
+            MemoryChangedError: the slot holds another event than it did.
+            NoSuchEventError: there is no such index.
+            SampleDecodeError: the body holds no valid samples. Its ``waveform`` has the image.
+        """
+        async with self._operation("reading a waveform"):
+            if isinstance(event, int):
+                event = await self._find_event(event)
+            await self._arm(event)
+            image = await self._read_image(event, begun, on_progress, on_image, pause)
+            # Of the two readings of the record the one behind the samples is kept. It is nearer to
+            # them (4 exchanges after the last, the other 9 before the first), so if another event
+            # with the same stamp came in between, it is the likelier one to be that of the samples.
+            record = await self._check_record(event)
+        # Outside of the operation: bytes that cannot be decoded end no conversation.
+        return read_image(replace(event, record=record), image)
+
+    async def erase_all(self, *, serial: str, count: int) -> None:
+        """
+        Erase every event of the unit ``serial``, which must hold ``count`` events now.
+
+        The memory is walked first, by its keys, between two equal probes (4 exchanges a record):
+        no list from before is relied on. Then ``erase_proven``, with its errors.
+
+        Raises:
+            MemoryChangedError: another unit answers, it holds another number of events, or its
+                memory changed meanwhile; nothing was sent, or nothing was confirmed.
+            LineSharedError: another program is heard on the line; nothing was sent.
+            OutcomeUnknownError: something failed after the first byte of the erase.
+        """
+        proven = await self.read_probe()
+        walked = await self.count_events()
+        again = await self.read_probe()
+        if again != proven or again.last_record != proven.last_record:
+            raise MemoryChangedError(
+                f"{self.name}: the memory changed while its events were counted; nothing was "
+                "sent; stop monitoring, then read the event list again"
+            )
+        if walked != count:
+            raise MemoryChangedError(
+                f"{self.name}: {proven.serial} holds {walked} events, not {count}; nothing was "
+                "sent; read the event list again"
+            )
+        await self.erase_proven(serial=serial, proven=proven)
+
+    async def read_monitor_status(self) -> MonitorStatus:
+        """Return what the unit does now: monitoring, clock, battery, memory (2 exchanges)."""
+        async with self._operation("reading the monitor status"):
+            return layouts.parse_monitor_status(await self._fetch(commands.MONITOR_STATUS))
+
+    # --- reads inside an operation --------------------------------------------------------------
+
+    async def _read_key(self, command: Command, token: int = 0) -> bytes | None:
+        """Return a key from 1E or 1F; ``None`` for the null key."""
+        payload = await self._fetch(command, commands.token_params(token) if token else NO_PARAMS)
+        key: bytes = layouts.KEY.parse(payload)["key"]
+        return None if key == layouts.NULL_KEY else key
+
+    async def _read_header(self, key: bytes) -> RecordHeader:
+        """Visit a record: its probe's reply tells its length, in the byte before the key [C]."""
+        params = commands.key_params(key)
+        probe = await self._exchange(commands.RECORD_HEADER, params=params)
+        length = probe.params[3]
+        if length not in (commands.EVENT_HEADER_BYTES, commands.MONITOR_LOG_BYTES):
+            raise KeyChainError(
+                f"{self.name}: the record at {key.hex()} has length {length:02X}; "
+                "expected 46 (event) or 2C (monitor log)"
+            )
+        reply = await self._exchange(commands.RECORD_HEADER, length=length, params=params)
+        return RecordHeader(key, length, reply.payload)
+
+    async def _read_record(self, key: bytes) -> bytes:
+        return await self._fetch(commands.WAVEFORM_RECORD, commands.key_params(key))
+
+    async def _read_event(self, key: bytes, index: int) -> Event:
+        payload = await self._read_record(key)
+        record = layouts.parse_waveform_record(payload)
+        return Event(
+            index=index,
+            key=key,
+            timestamp_unit=record.timestamp_unit,
+            peaks=record.peaks,
+            project=record.project,
+            record=payload,
+        )
+
+    async def _walk(
+        self, after: Event | None = None, until_key: bytes | None = None
+    ) -> AsyncGenerator[RecordHeader, None]:
+        """Yield every record of the chain, or every one behind ``after``; bounded."""
+        seen: set[bytes] = set()
+        if after is None:
+            key = await self._read_key(commands.FIRST_EVENT)
+        else:
+            await self._check_record(after)
+            seen.add(after.key)
+            key = None if after.key == until_key else await self._read_key(commands.NEXT_EVENT)
+        while key is not None:
+            if key in seen:
+                raise KeyChainError(f"{self.name}: the chain of keys returns to {key.hex()}")
+            if len(seen) >= MAX_KEYS:
+                raise KeyChainError(f"{self.name}: the chain of keys goes on after {MAX_KEYS}")
+            seen.add(key)
+            header = await self._read_header(key)
+            self._progressed()
+            yield header
+            if key == until_key:
+                return
+            key = await self._read_key(commands.NEXT_EVENT)
+        if until_key is not None and until_key not in seen:
+            raise KeyChainError(
+                f"{self.name}: the chain of keys ends before the last stored key {until_key.hex()}"
+            )
+
+    async def _find_event(self, index: int) -> Event:
+        if index >= 0:
+            at = 0
+            async with aclosing(self._walk()) as walk:
+                async for header in walk:
+                    if header.is_event and at == index:
+                        return await self._read_event(header.key, index)
+                    at += header.is_event
+        raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
+
+    async def _check_record(self, event: Event, *, arm: bool = False) -> bytes:
+        """
+        Visit ``event`` and read its record (0C) again; return it.
+
+        Time, peaks and project must be what they were: under a clock that was never set the time
+        alone is the same for every event. Where the record of before is known, so must be its other
+        bytes, except at ``volatile_offsets``.
+
+        Raises:
+            MemoryChangedError: the record is gone, or is of another event.
+            RecordDiffersError: only bytes of unknown meaning differ.
+        """
+        try:
+            header = await self._read_header(event.key)
+        except KeyChainError as error:
+            # The key was good before, so it is the memory that has changed, not the chain.
+            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone: {error}") from error
+        if not header.is_event:
+            raise MemoryChangedError(
+                f"{self.name}: the record at {event.key.hex()} is no event now"
+            )
+        if arm:
+            await self._read_key(commands.FIRST_EVENT, commands.ARM)
+        now = await self._read_event(event.key, event.index)
+        if now != event:
+            raise MemoryChangedError(
+                f"{self.name}: the record at {event.key.hex()} is of {_iso(now.timestamp_unit)} "
+                f"with PVS {now.peaks.vector_sum_in_s} in/s now, was of "
+                f"{_iso(event.timestamp_unit)} with {event.peaks.vector_sum_in_s} in/s"
+            )
+        if offsets := differing_offsets(event.record, now.record) - self.volatile_offsets:
+            raise RecordDiffersError(
+                f"{self.name}: the record at {event.key.hex()} differs at {sorted(offsets)}, in "
+                "bytes whose meaning is not known; whether the event is another one is not known",
+                offsets,
+            )
+        return now.record
+
+    async def _arm(self, event: Event) -> None:
+        """Bring the unit to answer 5A, in the captured order, comparing the record as well [C]."""
+        await self._check_record(event, arm=True)
+        await self._read_key(commands.NEXT_EVENT, commands.ARM)
+        for _ in range(POLLS_BEFORE_BULK):
+            await self._fetch(commands.POLL)
+
+    async def _read_image(
+        self,
+        event: Event,
+        begun: bytes,
+        on_progress: OnProgress | None,
+        on_image: OnImage | None,
+        pause: Pause | None,
+    ) -> bytes:
+        """Read an event's memory from its key to the end that its STRT record tells."""
+        base = int.from_bytes(event.key, "big")
+        first = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
+        start = layouts.parse_start_record(first)
+        size = start.end_address - base
+        shortest = layouts.BODY_OFFSET + layouts.FOOTER.size
+        if start.start_address != base or not shortest <= size <= MAX_IMAGE_BYTES:
+            raise RemoteProtocolError(
+                f"{self.name}: the event at {event.key.hex()} says it lies from "
+                f"{start.start_address:08x} to {start.end_address:08x}"
+            )
+        first = first[:size]
+        image = _usable(begun, first, size)
+        if len(image) > len(first):
+            at = (len(image) - 1) // commands.BULK_CHUNK_BYTES * commands.BULK_CHUNK_BYTES
+            if await self._read_memory(base + at, len(image) - at) != image[at:]:
+                image = b""
+        if not image:
+            image = first
+            if on_image is not None:
+                on_image(0, first, size)
+        while len(image) < size:
+            if on_progress is not None:
+                on_progress(Progress(what="bytes", done=len(image), total=size))
+            wanted = min(commands.BULK_CHUNK_BYTES, size - len(image))
+            chunk = await self._read_memory(base + len(image), wanted)
+            if on_image is not None:
+                on_image(len(image), chunk, size)
+            image += chunk
+            self._progressed()
+            if pause is not None and len(image) < size and await self._paused(pause):
+                await self._arm(event)
+        if on_progress is not None:
+            on_progress(Progress(what="bytes", done=size, total=size))
+        return image
+
+    async def _read_memory(self, address: int, length: int) -> bytes:
+        params = commands.address_params(address)
+        return (await self._exchange(commands.BULK_READ, length=length, params=params)).payload
+
+
+def _usable(begun: bytes, first: bytes, size: int) -> bytes:
+    """Return the whole chunks of ``begun``; none unless it can be of this image."""
+    if len(begun) > size:
+        return b""
+    if len(begun) < size:
+        # Where a cut read ended within a chunk, nobody vouches for the piece.
+        begun = begun[: len(begun) - len(begun) % commands.BULK_CHUNK_BYTES]
+    return begun if begun.startswith(first) else b""
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,156 @@
+"""The application. ``build_app`` puts its parts together; nothing is opened before it starts."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minimateplus.link.ports import list_ports
+from sfm.access.egress import Reach
+from sfm.access.sessions import Sessions
+from sfm.api import problems
+from sfm.api.middleware.authentication import AT_THE_DOOR, Guard
+from sfm.api.middleware.cache_hits import HitLayer
+from sfm.api.routes import device
+from sfm.api.routes.accounts import accounts
+from sfm.api.routes.archive import archive
+from sfm.api.routes.commands import commands
+from sfm.api.routes.dependencies import described_problems
+from sfm.api.routes.operations import operations
+from sfm.api.routes.web import WebFiles, web
+from sfm.api.schemas import reading
+from sfm.api.statistics import Statistics
+from sfm.api.streams import ending_streams_first
+from sfm.devices.commands import Commands
+from sfm.devices.gateway import Gateway
+from sfm.devices.operations import Operations
+from sfm.live_cache import LiveCache
+from sfm.logs import ClientLog
+from sfm.settings import Settings
+from sfm.store import NO_DATABASE, Store, default_url
+from sfm.store.service import Keeper, boot_id
+
+__all__ = ["build_app", "keeper_of"]
+
+ROUTERS = (
+    device.health,
+    device.device,
+    device.cache,
+    commands,
+    operations,
+    archive,
+    accounts,
+    web,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Application(FastAPI):
+    """The framework's application, with the layer of cache hits before all of it."""
+
+    front: ASGIApp | None = None
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the framework does."""
+        await super().__call__(scope, receive, send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from the cache at once, if that will do."""
+        await (self.front or self.framework)(scope, receive, send)
+
+
+def keeper_of(settings: Settings) -> Keeper:
+    """Return the keeper of the database that the settings name; nothing is opened yet."""
+    url = settings.database_url or default_url()
+
+    def open_store() -> Store:
+        return Store.open(
+            url,
+            zones=settings.zones,
+            on_upgrade=lambda told: log.warning("store_upgraded", what=told),
+        )
+
+    return Keeper(
+        None if url == NO_DATABASE else open_store,
+        clock=time.monotonic,
+        wall=lambda: datetime.now(UTC),
+        boot=boot_id(),
+    )
+
+
+def build_app(
+    settings: Settings | None = None,
+    gateway: Gateway | None = None,
+    *,
+    reach: Reach | None = None,
+) -> Application:
+    """
+    Return the application with its own gateway, or with the one given.
+
+    The gateway is closed when the application shuts down. ``reach`` is for its own gateway: what
+    may be connected to; as the settings say if not given.
+    """
+    settings = settings or Settings()
+    if gateway is None:
+        cache = LiveCache(
+            limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
+        )
+        gateway = Gateway(cache, settings, keeper=keeper_of(settings), reach=reach)
+
+    under_way = Operations(
+        gateway.keeper,
+        wall=lambda: datetime.now(UTC),
+        new_id=partial(secrets.token_hex, 16),
+        describe=problems.problem_form,
+    )
+
+    def end_streams() -> None:
+        gateway.end_streams()
+        under_way.end_streams()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.keeper.start()
+        with ending_streams_first(end_streams):
+            yield
+        await under_way.close()
+        await gateway.close()
+
+    application = Application(
+        title="seismo-relay",
+        version=version("seismo-relay"),
+        description="Live cache in front of Instantel MiniMate Plus seismographs.",
+        lifespan=lifespan,
+        # The framework's own pages load their scripts from another host; ours does not.
+        docs_url=None,
+        # A path has one form: that which stands in the rules.
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    application.state.gateway = gateway
+    application.state.commands = Commands(gateway)
+    application.state.operations = under_way
+    application.state.web = WebFiles()
+    application.state.list_ports = list_ports
+    application.state.statistics = Statistics(gateway)
+    application.state.started_mono = time.monotonic()
+    client_log = application.state.client_log = ClientLog()
+    problems.install(application, client_log)
+    sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
+    hits = HitLayer(application.framework, gateway)
+    guard = application.front = Guard(hits, gateway, settings, sessions, client_log=client_log)
+    application.state.sessions, application.state.guard = sessions, guard
+    for router in ROUTERS:
+        application.include_router(router)
+    reading.describe_problems(application, described_problems(*AT_THE_DOOR))
+    return application

@@ -1,0 +1,588 @@
+"""
+The door: who asks, whether he may, and what every answer is sent with.
+
+The rule: this layer stands before all others, the cache's hits included. A connection is open to
+everything without a token only when all of it is of this machine: the address that was connected
+to, the one it came from, and the name that was asked for (so that a web page cannot reach in by a
+name of its own), and nobody says that he forwards for another. So it does not matter how the server
+was started. Everything else needs a token of the role in ``sfm.api.rules``, shown as a bearer or by
+a session of ``sfm.access.sessions``. What changes something, or may use a unit's line, must come
+from our own pages if it comes from a browser: a page of another site cannot see an answer, but
+could otherwise open ports and keep units busy. Programs, which name no page, are not asked for one.
+
+HEAD is answered as GET is, without the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sfm.access.egress import ForbiddenAddressError
+from sfm.access.principal import (
+    ANYBODY,
+    LOCAL,
+    Actor,
+    Allowance,
+    Role,
+    Underway,
+    is_loopback,
+    neighbourhood,
+)
+from sfm.access.sessions import Session, Sessions
+from sfm.api.cache_control import directives
+from sfm.api.docs_page import STYLE_HASH
+from sfm.api.problems import (
+    NOT_ALLOWED,
+    NOT_FOUND,
+    PROBLEMS,
+    STORE_FAILED,
+    TOO_LARGE,
+    UNKNOWN,
+    Problem,
+    RefusalError,
+    problem_of,
+    problem_response,
+    refusal_response,
+)
+from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
+from sfm.api.schemas.bodies import MOST_BYTES
+from sfm.api.schemas.reading import DeviceQuery
+from sfm.devices.gateway import Gateway
+from sfm.devices.single_flight import ClosingError
+from sfm.logs import ClientLog
+from sfm.settings import Settings
+from sfm.store import StoreError
+from sfm.store.tokens import Token, number_of
+
+MOST_HEADER_BYTES = 16 * 1024
+MOST_QUERY_BYTES = 4 * 1024
+MOST_FAILURES = 10
+FAILURES_PER_S = 60.0
+"""An address may show so many wrong tokens at once, and regains them all in a minute."""
+TOKEN_KEPT_S = 5.0
+"""How long a token is believed without asking the database again."""
+FORCED_AGE_S = 1.0
+"""A greatest age below this asks for a device read."""
+MOST_KNOWN_TOKENS = 1000
+
+SAFE = frozenset(("GET", "HEAD"))
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.]+))(?::\d{1,5})?")
+"""A Host header as it may name this machine (RFC 9110, 7.2); all else is somewhere else."""
+FORWARDED = frozenset(
+    (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+)
+
+SECURITY: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' '%s'; img-src 'self' data:; "
+        b"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
+        b"form-action 'none'; frame-ancestors 'none'" % STYLE_HASH.encode(),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what every answer is sent with, over TLS or not."""
+    return (*SECURITY, HSTS) if is_secure else SECURITY
+
+
+BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
+NO_TOKEN = Problem("token-needed", 401, "A token is needed")
+FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
+TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
+TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
+TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
+REFUSALS = (
+    BAD_REQUEST,
+    NO_TOKEN,
+    FOREIGN_PAGE,
+    TOO_OFTEN,
+    TOO_LONG_QUERY,
+    TOO_MANY_HEADERS,
+)
+"""The problems that only the door knows."""
+
+AT_THE_DOOR = (400, 401, 403, 413, 414, 429, 431, 503)
+"""What any route may be answered with before it is asked."""
+
+log = structlog.get_logger(__name__)
+
+
+class _Asked:
+    """What the headers of a request say. Made for every request, so no more than it must be."""
+
+    __slots__ = ("_headers", "known", "size")
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+        self.known = dict(headers)
+        self.size = sum(len(name) + len(value) for name, value in headers)
+
+    @property
+    def host(self) -> bytes:
+        """The name that was asked for."""
+        return self.known.get(b"host", b"")
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether somebody says that he forwards for another."""
+        return not FORWARDED.isdisjoint(self.known)
+
+    def all_of(self, name: bytes) -> bytes:
+        """Every value of a header that may stand there more than once, as one list."""
+        return b",".join(value for known, value in self._headers if known == name)
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who asks, as the door found out."""
+    actor: Actor = request.scope["sfm.actor"]
+    return actor
+
+
+class Guard:
+    """
+    ASGI middleware before everything. Lives as long as the application; owns the sessions.
+
+    Args:
+        app: what answers whoever may.
+        gateway: whose keeper has the tokens, and whose reach is asked.
+        settings: what the door is like.
+        sessions: those of browsers.
+        clock: monotonic seconds.
+        client_log: takes lines that clients cause.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        gateway: Gateway,
+        settings: Settings,
+        sessions: Sessions,
+        clock: Callable[[], float] = time.monotonic,
+        client_log: ClientLog | None = None,
+    ) -> None:
+        self._app = app
+        self._client_log = client_log or ClientLog(clock)
+        self._gateway = gateway
+        self._settings = settings
+        self._needs_tokens = settings.require_tokens
+        self._sessions = sessions
+        self._clock = clock
+        self._proxies = [ipaddress.ip_network(one) for one in settings.trusted_proxies]
+        self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
+        self._forced = Allowance(settings.forced_per_minute, 60.0, clock)
+        self._underway = Underway(settings.most_requests_per_client)
+        self._tokens: dict[int, tuple[float, Token | None]] = {}
+        self._local: dict[tuple[object, object, bytes], bool] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or say why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_secure = scope.get("scheme") == "https"
+        is_answered = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal is_answered
+            if message["type"] == "http.response.start":
+                is_answered = True
+                more = security_headers(is_secure=is_secure)
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        method: str = scope["method"]
+        sending: Send = send_guarded
+        if method == "HEAD":
+            scope, sending = _as_get(scope), _without_body(send_guarded)
+        try:
+            await self._answer(scope, receive, sending)
+        except asyncio.CancelledError:
+            # The server cancels what is still under way some time after the relay was stopped.
+            if not is_answered:
+                await _stopped_response(method)(scope, receive, sending)
+            raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send_guarded: Send) -> None:
+        client: object | None = None
+        try:
+            asked = _Asked(scope["headers"])
+            _check_framing(asked)
+            _check_size(asked, scope["query_string"])
+            if _is_for_own_pages(scope):
+                _check_own_page(asked, scope)
+            if self._is_local(scope, asked):
+                actor = LOCAL
+                self._check_reach(scope, LOCAL)
+            else:
+                actor, client = await self._admit(scope, asked)
+        except RefusalError as refusal:
+            await refusal_response(refusal)(scope, receive, send_guarded)
+            return
+        scope["sfm.actor"] = actor
+        try:
+            if b"content-length" in asked.known:
+                # Whole before anything is done for it: a client that leaves meanwhile costs little.
+                body = await _whole_body(receive)
+                if body is None:
+                    return
+                receive = _replayed(body, receive)
+            await self._app(scope, receive, send_guarded)
+        finally:
+            if client is not None:
+                self._underway.end(client)
+
+    # --- who ------------------------------------------------------------------------------------
+
+    async def _admit(self, scope: Scope, asked: _Asked) -> tuple[Actor, object | None]:
+        """
+        Return who asks, and as whom he is counted while his request is under way.
+
+        Raises:
+            RefusalError: he may not.
+        """
+        template, rule = rule_of(scope["method"], scope["path"])
+        actor = await self._actor(scope, asked, rule)
+        if template is None:
+            raise RefusalError(NOT_FOUND, "Not Found")
+        self._check_role(actor, rule, template)
+        self._check_units(scope, actor, template)
+        self._check_forced(scope, asked, actor)
+        client = actor.token_id or neighbourhood(actor.origin)
+        if not scope["path"].startswith("/device/"):
+            return actor, None
+        if not self._underway.begin(client):
+            raise RefusalError(
+                TOO_OFTEN, "too many of your requests are under way; wait for one", 1.0
+            )
+        return actor, client
+
+    def _is_local(self, scope: Scope, asked: _Asked) -> bool:
+        """Whether all of a connection is of this machine."""
+        if self._needs_tokens or asked.is_forwarded:
+            return False
+        server, client = scope.get("server"), scope.get("client")
+        key = (server[0] if server else None, client[0] if client else None, asked.host)
+        try:
+            return self._local[key]
+        except KeyError:
+            if len(self._local) >= 1024:
+                self._local.clear()
+            found = self._local[key] = (
+                is_loopback(key[0])
+                and is_loopback(key[1])
+                and _is_loopback_name(asked.host)
+                # A proxy that says nothing of whom it forwards for does not make him one of us.
+                and not self._is_proxy(str(key[1]))
+            )
+            return found
+
+    def _is_proxy(self, address: str) -> bool:
+        """Whether the settings name an address as that of a proxy."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+        return any((mapped or found) in network for network in self._proxies)
+
+    async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
+        origin = str(scope["client"][0]) if scope.get("client") else ""
+        bearer = asked.known.get(b"authorization")
+        if bearer is not None:
+            token = await self._of_bearer(bearer, origin)
+        elif (session := self._sessions.of_cookie(asked.known.get(b"cookie", b""))) is not None:
+            token = await self._of_session(session)
+            if scope["method"] not in SAFE and not session.is_csrf(
+                asked.known.get(b"x-csrf-token")
+            ):
+                raise RefusalError(
+                    FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
+                )
+        elif self._settings.insecure:
+            return Actor(ANYBODY.name, ANYBODY.role, origin)
+        elif rule is None:
+            return Actor("", Role.VIEWER, origin)
+        else:
+            raise RefusalError(
+                NO_TOKEN,
+                "show a token (Authorization: Bearer); whoever runs the relay makes one with: "
+                "seismo-relay token create NAME --role viewer",
+            )
+        return self.actor_for(token, origin)
+
+    @staticmethod
+    def actor_for(token: Token, origin: str) -> Actor:
+        """Return who shows a token."""
+        return Actor(token.name, Role(token.role), origin, frozenset(token.units), token.id)
+
+    async def _of_session(self, session: Session) -> Token:
+        token = await self._token(session.token_id)
+        if token is None:
+            self._sessions.end(session)
+            raise RefusalError(NO_TOKEN, "the token of this session is good for nothing any more")
+        return token
+
+    async def _of_bearer(self, authorization: bytes, origin: str) -> Token:
+        kind, _, secret = authorization.decode("latin-1").partition(" ")
+        return await self.token_of(secret.strip() if kind.lower() == "bearer" else "", origin)
+
+    async def token_of(self, secret: str, origin: str) -> Token:
+        """
+        Return the token that a secret is of; counts a wrong one against its address.
+
+        Raises:
+            RefusalError: it is of none, or too many were wrong.
+        """
+        where = neighbourhood(origin)
+        wait_s = self._failures.wait_s(where)
+        if wait_s > 0:
+            raise RefusalError(TOO_OFTEN, "too many wrong tokens came from your address", wait_s)
+        number = number_of(secret)
+        token = None if number is None else await self._token(number)
+        if token is None or not token.is_of(secret):
+            self._failures.take(where)
+            self._client_log.write(log.warning, "wrong_token", where)
+            raise RefusalError(NO_TOKEN, "this token is wrong, or was revoked")
+        return token
+
+    async def _token(self, number: int) -> Token | None:
+        """Return a token that is good now, asked for again after a few seconds."""
+        now = self._clock()
+        known = self._tokens.get(number)
+        if known is not None and now - known[0] < TOKEN_KEPT_S:
+            return known[1]
+        try:
+            found = await self._gateway.keeper.ask(lambda store: store.token(number))
+        except StoreError:
+            if known is None:
+                raise RefusalError(
+                    STORE_FAILED, "tokens cannot be looked up now; /health says why", 5.0
+                ) from None
+            return known[1]
+        good = found if found is not None and found.revoked_at is None else None
+        if len(self._tokens) >= MOST_KNOWN_TOKENS:
+            self._tokens.clear()
+        self._tokens[number] = (now, good)
+        return good
+
+    def forget_token(self, number: int) -> None:
+        """Ask the database anew for that token: it was revoked."""
+        self._tokens.pop(number, None)
+        self._sessions.end_of_token(number)
+
+    # --- whether --------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_role(actor: Actor, rule: Rule, template: str) -> None:
+        if rule is not None and not actor.role.includes(rule):
+            raise RefusalError(
+                NOT_ALLOWED, f"this needs the role {rule.value}; yours is {actor.role.value}"
+            )
+        if actor.is_limited and template in OF_ALL_UNITS:
+            raise RefusalError(NOT_ALLOWED, "this tells of every unit; your token is for some")
+
+    def _check_units(self, scope: Scope, actor: Actor, template: str) -> None:
+        if not template.startswith(("/device/", "/cache/device")):
+            return
+        query = _device_query(scope)
+        if query is None:
+            return  # the route says what is wrong with it
+        conn_key = self._gateway.conn_key(query.address)
+        if not actor.may_use(conn_key):
+            raise RefusalError(NOT_ALLOWED, f"your token is not for {conn_key}")
+        self._check_reach(scope, actor, query)
+
+    def _check_reach(self, scope: Scope, actor: Actor, query: DeviceQuery | None = None) -> None:
+        """Refuse an address that may not be reached, before anything else is said of it."""
+        is_local = actor.token_id is None
+        if is_local and self._settings.reach is None:
+            return  # what is never reached is refused where it would be connected to
+        if query is None:
+            if not scope["path"].startswith(("/device/", "/cache/device")):
+                return
+            query = _device_query(scope)
+        if query is not None:
+            try:
+                self._gateway.reach.check(query.address, is_local=is_local)
+            except ForbiddenAddressError as error:
+                raise RefusalError(problem_of(error), str(error)) from None
+
+    def _check_forced(self, scope: Scope, asked: _Asked, actor: Actor) -> None:
+        if not _is_forced(scope, asked):
+            return
+        if not actor.role.includes(FORCED):
+            raise RefusalError(
+                NOT_ALLOWED,
+                f"a forced read needs the role {FORCED.value}; yours is {actor.role.value}",
+            )
+        if actor.token_id is not None:
+            wait_s = self._forced.take(actor.token_id)
+            if wait_s > 0:
+                raise RefusalError(TOO_OFTEN, "this token forces too many reads", wait_s)
+
+
+def _stopped_response(method: str) -> Response:
+    """Return what a request is answered with that was under way when the relay was stopped."""
+    if method in SAFE:
+        problem = PROBLEMS[ClosingError]
+        return problem_response(problem, "The relay is shutting down. Ask again when it is back.")
+    return problem_response(
+        replace(UNKNOWN, status=503),
+        "The relay was stopped while this was under way, so whether it was done is not known. "
+        "Read the unit, and the audit log, before you give the command again.",
+        outcome="unknown",
+    )
+
+
+def _check_size(asked: _Asked, query_string: bytes) -> None:
+    if asked.size > MOST_HEADER_BYTES:
+        raise RefusalError(TOO_MANY_HEADERS, f"headers have at most {MOST_HEADER_BYTES} bytes")
+    if len(query_string) > MOST_QUERY_BYTES:
+        raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
+    # One without a length is bounded where it is read (sfm.api.schemas.bodies).
+    length = asked.known.get(b"content-length")
+    if length and (not length.isdigit() or int(length) > MOST_BYTES):
+        raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
+
+
+def _check_framing(asked: _Asked) -> None:
+    """Refuse a request that gives its length twice: a proxy before us may believe the other one."""
+    if b"content-length" in asked.known and b"transfer-encoding" in asked.known:
+        raise RefusalError(
+            BAD_REQUEST, "Content-Length and Transfer-Encoding together; send one of them"
+        )
+
+
+def _is_for_own_pages(scope: Scope) -> bool:
+    """Whether a browser may send a request only for our own pages."""
+    return scope["method"] not in SAFE or scope["path"].startswith("/device/")
+
+
+def _check_own_page(asked: _Asked, scope: Scope) -> None:
+    """Refuse what a page of another site makes a browser send."""
+    is_foreign = asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none")
+    own = scope.get("scheme", "http").encode() + b"://" + asked.host.lower()
+    origin, referer = asked.known.get(b"origin"), asked.known.get(b"referer")
+    is_foreign |= origin is not None and origin.lower() != own
+    is_foreign |= bool(referer) and _origin_of(referer or b"") != own
+    if is_foreign:
+        raise RefusalError(
+            FOREIGN_PAGE,
+            "a browser sends this for a page of another site; open the relay's own page, or type "
+            "the address",
+        )
+
+
+def _origin_of(referer: bytes) -> bytes:
+    """Return scheme and host of the page that a Referer names; empty if it names none."""
+    try:
+        found = urlsplit(referer.decode("latin-1").lower())
+    except ValueError:
+        return b""
+    return f"{found.scheme}://{found.netloc}".encode("latin-1")
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """Return the body of a request whose length is bounded; ``None``: its client has gone."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that was read already, and then what comes next."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return receive_again
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return the GET that a HEAD is answered as."""
+    return {**scope, "method": "GET", "sfm.is_head": True}
+
+
+def _without_body(send: Send) -> Send:
+    """Return what sends an answer's headers alone."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
+
+
+def _is_forced(scope: Scope, asked: _Asked) -> bool:
+    if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
+        return False
+    # It reads no unit, and every browser says no-cache when it opens a stream.
+    if scope["path"] == "/device/progress":
+        return False
+    said = directives(asked.all_of(b"cache-control").decode("latin-1"))
+    age_s = said.get("max-age")
+    if "no-cache" in said or (age_s is not None and age_s < FORCED_AGE_S):
+        return True
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if any(name == "max_age" and _is_young(value) for name, value in pairs):
+        return True
+    falses = ("0", "off", "f", "false", "n", "no")
+    return any(name == "force" and value.lower() not in falses for name, value in pairs)
+
+
+def _is_young(age: str) -> bool:
+    try:
+        return float(age) < FORCED_AGE_S
+    except ValueError:
+        return False
+
+
+def _device_query(scope: Scope) -> DeviceQuery | None:
+    """Return which unit is asked for; ``None`` when the parameters do not say."""
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    wanted = {name: value for name, value in pairs if name in DeviceQuery.model_fields}
+    try:
+        query = DeviceQuery.model_validate(wanted)
+    except ValidationError:
+        return None
+    repeated = [name for name, _ in pairs if name in wanted]
+    if len(repeated) != len(wanted):
+        raise RefusalError(NOT_ALLOWED, "name the unit once")
+    return query
+
+
+def _is_loopback_name(host: bytes) -> bool:
+    """Whether a Host header names this machine and nothing that a name server could say."""
+    found = _HOST.fullmatch(host.decode("latin-1").lower())
+    if found is None:
+        return False
+    name = found["six"] or found["name"]
+    return name == "localhost" or is_loopback(name)

@@ -1,0 +1,141 @@
+"""
+The layer in front of the framework: fresh hits, 304 and ``only_if_cached`` from encoded bytes.
+
+The rule: it never decides. Whether what is held may answer is decided by the gateway
+(``Gateway.held_...``), how it is said by ``sfm.api.provenance``, what the parameters mean by the
+same models that the routes use. What it cannot answer at once it lets through untouched, bad input
+included. It exists because a route of the framework costs several times what the answer does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minimateplus.errors import NoSuchEventError
+from sfm.api import provenance
+from sfm.api.cache_control import freshness
+from sfm.api.provenance import Reply, Said, View
+from sfm.api.schemas.reading import MAX_INDEX, EventsQuery, ReadQuery
+from sfm.cache.freshness import Freshness
+from sfm.devices.gateway import Answer, Gateway
+
+REMEMBERED_URLS = 4096
+
+_EVENT = re.compile(r"/device/event/(\d{1,7})(/waveform)?")
+
+Look = Callable[[Freshness], Answer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a URL asks for, worked out once."""
+
+    query: ReadQuery
+    freshness: Freshness
+    look: Look
+    view: View
+
+
+class HitLayer:
+    """ASGI middleware. Lives as long as the application; owns nothing."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+        self._asked: dict[tuple[str, bytes], _Asked | None] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a hit, or let the request through."""
+        reply = self._reply(scope) if scope["type"] == "http" else None
+        if reply is None:
+            await self._app(scope, receive, send)
+            return
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def _reply(self, scope: Scope) -> Reply | None:
+        if scope["method"] != "GET":
+            return None
+        url = (scope["path"], scope["query_string"])
+        try:
+            asked = self._asked[url]
+        except KeyError:
+            asked = self._remember(url)
+        if asked is None:
+            return None
+        said, if_none_match, accept = b"", None, b""
+        for name, value in scope["headers"]:
+            if name == b"cache-control":
+                said = said + b", " + value if said else value
+            elif name == b"if-none-match":
+                if_none_match = value.decode("latin-1")
+            elif name == b"if-match":
+                return None
+            elif name == b"accept":
+                accept = value
+        wish = freshness(asked.query, said.decode("latin-1")) if said else asked.freshness
+        answer = asked.look(wish)
+        if answer is None:
+            return None
+        what = said_for(answer, asked.view, accept.decode("latin-1"))
+        return provenance.reply(answer, what, if_none_match)
+
+    def _remember(self, url: tuple[str, bytes]) -> _Asked | None:
+        if len(self._asked) >= REMEMBERED_URLS:
+            self._asked.clear()
+        asked = self._asked[url] = self._understand(*url)
+        return asked
+
+    def _understand(self, path: str, query_string: bytes) -> _Asked | None:
+        """Return what a URL asks for; ``None`` if it is not for this layer."""
+        if not path.startswith("/device/"):
+            return None
+        pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+        try:
+            is_list = path == "/device/events" or path.startswith("/device/event/")
+            model = EventsQuery if is_list and not path.endswith("/waveform") else ReadQuery
+            query = model.model_validate(dict(pairs))
+            key = self._gateway.conn_key(query.address)
+        except (ValidationError, ValueError):
+            return None
+        found = self._look(path, key) if len(dict(pairs)) == len(pairs) else None
+        if found is None:
+            return None
+        look, view = found
+        return _Asked(query, freshness(query, None), look, view)
+
+    def _look(self, path: str, key: str) -> tuple[Look, View] | None:
+        gateway = self._gateway
+        if path == "/device/info":
+            return lambda wish: gateway.held_info(key, wish), provenance.INFO
+        if path == "/device/monitor/status":
+            return lambda wish: gateway.held_monitor_status(key, wish), provenance.STATUS
+        if path == "/device/events":
+            return lambda wish: gateway.held_events(key, wish), provenance.EVENTS
+        match = _EVENT.fullmatch(path)
+        if match is None or (index := int(match[1])) > MAX_INDEX:
+            return None
+        if match[2]:
+            return lambda wish: gateway.held_waveform(key, index, wish), provenance.WAVEFORM
+        return lambda wish: _one(gateway, key, index, wish), provenance.EVENT
+
+
+def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | None:
+    try:
+        return gateway.held_event(key, index, wish)
+    except NoSuchEventError:
+        return None
+
+
+def said_for(answer: Answer, view: View, accept: str) -> Said:
+    """Return what an answer says in the form that the reader accepts: JSON, or bare counts."""
+    if view is provenance.WAVEFORM and provenance.takes_counts(accept):
+        return provenance.said_as_counts(answer)
+    return provenance.said(answer, view)

@@ -1,0 +1,196 @@
+"""
+The routes that change a unit. Each is one verb of ``sfm.devices.commands`` in HTTP words.
+
+A command that was followed is 200. One that was sent without waiting for an answer, as its caller
+wished, is 202. Any other whose outcome is unknown is a problem (502, 504) that says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from sfm.api import provenance
+from sfm.api.middleware.authentication import actor_of
+from sfm.api.provenance import reply, said
+from sfm.api.routes.dependencies import NOT_MODIFIED, commands_of, described_problems, gateway_of
+from sfm.api.routes.operations import operations_of, prefers_async
+from sfm.api.schemas import commands as schemas
+from sfm.api.schemas.bodies import body_of, described_body
+from sfm.api.schemas.commands import CommandQuery, StartQuery, StopQuery, WriteQuery
+from sfm.api.schemas.reading import ReadQuery
+from sfm.devices.commands import By, Done
+from sfm.devices.gateway import Report
+from sfm.records.payloads import Form
+
+WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
+SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
+
+Which = Annotated[CommandQuery, Query()]
+Write = Annotated[WriteQuery, Query()]
+
+commands = APIRouter(prefix="/device", tags=["commands"])
+
+
+def by_of(request: Request) -> By:
+    """Return who asks, for the audit log."""
+    actor = actor_of(request)
+    return By(actor.name, actor.role.value, actor.origin)
+
+
+NOT_SEEN: Form = dict.fromkeys(("monitoring", "waited_s", "look_failed", "told"))
+"""What a start or stop says of the unit afterwards, where it did not look."""
+
+
+def _body(done: Done, seen: Form | None = None) -> Form:
+    body: Form = {**(seen or {})} | {
+        f.name: getattr(done, f.name) for f in dataclasses.fields(done)
+    }
+    detail = body.pop("detail")
+    return {**body, **detail}
+
+
+def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if done.simulated:
+        name, value = provenance.SIMULATED
+        headers[name.decode()] = value.decode()
+    return Response(orjson.dumps(_body(done, seen)), status, headers, "application/json")
+
+
+async def _change(
+    request: Request,
+    query: WriteQuery,
+    model: type[schemas.ConfigIn] | type[schemas.CallHomeIn],
+    order: Callable[..., Awaitable[Done]],
+) -> Response:
+    wanted = await body_of(request, model)
+    done = await order(
+        query.address, by_of(request), wanted.change, serial=wanted.serial, trial=query.dry_run
+    )
+    return _answer(done)
+
+
+@commands.post(
+    "/monitor/start",
+    response_model=schemas.MonitorOut,
+    responses={
+        202: {
+            "description": "Begun (Prefer: respond-async); Location names the operation",
+            "model": schemas.OperationOut,
+        },
+        **described_problems(409),
+        **SWITCH_PROBLEMS,
+    },
+)
+async def start_monitoring(request: Request, query: Annotated[StartQuery, Query()]) -> Response:
+    """
+    Start monitoring; the sensor check of about 40 s is followed as progress.
+
+    With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
+    operation, for callers behind a proxy that does not wait so long.
+    """
+    order, by = commands_of(request).start_monitoring, by_of(request)
+    if not prefers_async(request.headers.getlist("prefer")):
+        return _answer(await order(query.address, by, follow=query.follow), seen=NOT_SEEN)
+
+    async def work(report: Report) -> Form:
+        done = await order(query.address, by, follow=query.follow, report=report)
+        return _body(done, NOT_SEEN)
+
+    conn_key = gateway_of(request).conn_key(query.address)
+    operation = await operations_of(request).begin("monitor_start", conn_key, work)
+    headers = {
+        "Location": f"/operations/{operation.id}",
+        "Preference-Applied": "respond-async",
+        "Cache-Control": "no-store",
+    }
+    return Response(orjson.dumps(operation.form()), 202, headers, "application/json")
+
+
+@commands.post(
+    "/monitor/stop",
+    response_model=schemas.MonitorOut,
+    responses={
+        202: {"description": "Sent, effect unknown (unheard)", "model": schemas.MonitorOut},
+        **SWITCH_PROBLEMS,
+    },
+)
+async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]) -> Response:
+    """Stop monitoring; ``unheard`` waits for no answer, for a unit that is busy."""
+    order = commands_of(request).stop_monitoring
+    done = await order(query.address, by_of(request), follow=query.follow, unheard=query.unheard)
+    return _answer(done, 202 if query.unheard else 200, NOT_SEEN)
+
+
+@commands.post(
+    "/config",
+    response_model=schemas.WrittenOut,
+    responses=WRITE_PROBLEMS,
+    openapi_extra=described_body(schemas.ConfigIn),
+)
+async def change_config(request: Request, query: Write) -> Response:
+    """Change the given recording settings, read them back and compare."""
+    return await _change(request, query, schemas.ConfigIn, commands_of(request).change_setup)
+
+
+@commands.post(
+    "/events/erase",
+    response_model=schemas.EraseOut,
+    responses=WRITE_PROBLEMS,
+    openapi_extra=described_body(schemas.EraseIn),
+)
+async def erase_events(request: Request, query: Which) -> Response:
+    """Erase every event; serial and count must be those of the unit at that moment."""
+    wanted = await body_of(request, schemas.EraseIn)
+    done = await commands_of(request).erase(
+        query.address,
+        by_of(request),
+        serial=wanted.serial,
+        count=wanted.count,
+        discard_unarchived=wanted.discard_unarchived,
+    )
+    return _answer(done)
+
+
+@commands.get(
+    "/call_home",
+    response_model=schemas.CallHomeOut,
+    responses=NOT_MODIFIED | SWITCH_PROBLEMS,
+)
+async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) -> Response:
+    """When and whom the unit calls by itself; always from the unit."""
+    answer = await gateway_of(request).call_home(query.address)
+    what = said(answer, provenance.DIRECT)
+    return reply(answer, what, request.headers.get("if-none-match")).response()
+
+
+@commands.post(
+    "/call_home",
+    response_model=schemas.WrittenOut,
+    responses=WRITE_PROBLEMS,
+    openapi_extra=described_body(schemas.CallHomeIn),
+)
+async def change_call_home(request: Request, query: Write) -> Response:
+    """Change the given call-home settings, read them back and compare."""
+    return await _change(request, query, schemas.CallHomeIn, commands_of(request).change_call_home)
+
+
+@commands.post(
+    "/rescue",
+    response_model=schemas.RescueOut,
+    responses=WRITE_PROBLEMS,
+    openapi_extra=described_body(schemas.RescueIn),
+)
+async def rescue(request: Request, query: Which) -> Response:
+    """Free a unit that dials home without end, in one short conversation."""
+    wanted = await body_of(request, schemas.RescueIn)
+    done = await commands_of(request).rescue(
+        query.address, by_of(request), serial=wanted.serial, erase=wanted.erase
+    )
+    return _answer(done)

@@ -1,0 +1,223 @@
+"""The routes, by noun. Each is one verb of the gateway in HTTP words."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
+
+from sfm.api import provenance
+from sfm.api.cache_control import wanted
+from sfm.api.docs_page import docs_page
+from sfm.api.metrics import MEDIA_TYPE
+from sfm.api.middleware.authentication import actor_of
+from sfm.api.middleware.cache_hits import said_for
+from sfm.api.problems import OtherEventError
+from sfm.api.provenance import View
+from sfm.api.routes.dependencies import NOT_MODIFIED, Nothing, described_problems, gateway_of
+from sfm.api.schemas import reading
+from sfm.api.schemas.reading import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
+from sfm.api.statistics import Statistics
+from sfm.api.streams import STREAM_HEADERS, STREAM_TYPE, event_stream
+from sfm.devices.gateway import Answer
+
+RELAY_PROBLEMS = described_problems(422, 500)
+DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(422, 500, 502, 503, 504)
+EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503, 504)
+
+Which = Annotated[DeviceQuery, Query()]
+Read = Annotated[ReadQuery, Query()]
+ReadList = Annotated[EventsQuery, Query()]
+Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Place in the event list, from 0.")]
+
+health = APIRouter(tags=["relay"])
+device = APIRouter(prefix="/device", tags=["device"])
+cache = APIRouter(prefix="/cache", tags=["cache"])
+
+
+def _send(request: Request, answer: Answer, view: View) -> Response:
+    what = said_for(answer, view, request.headers.get("accept", ""))
+    return provenance.reply(answer, what, request.headers.get("if-none-match")).response()
+
+
+def _still_the_same(request: Request, event: Answer) -> None:
+    """Raise when the reader's ``If-Match`` names another event than the slot holds now."""
+    if_match = request.headers.get("if-match")
+    now = provenance.said(event, provenance.EVENT).etag
+    if if_match is not None and not provenance.still_matches(if_match, now):
+        raise OtherEventError(
+            f"the slot holds another event now: {event.value['waveform_key']} of "
+            f"{event.value['timestamp']}; read the event list again"
+        )
+
+
+@health.get("/health", response_model=reading.HealthOut, responses=RELAY_PROBLEMS)
+async def get_health(request: Request, _: Nothing) -> Response:
+    """Say that the relay is up, how its database does, if its clock is set; asks no device."""
+    keeper = gateway_of(request).keeper
+    store, has_clock = keeper.state(), keeper.host_clock_is_credible
+    if not actor_of(request).name:
+        # To whom nobody knows: how it does, and nothing that tells of the machine.
+        store |= {"where": None, "detail": None}
+    body = {
+        "status": "degraded" if store["state"] == "degraded" or not has_clock else "ok",
+        "version": version("seismo-relay"),
+        "uptime_s": round(time.monotonic() - request.app.state.started_mono, 3),
+        "host_clock": "ok" if has_clock else "not-set",
+        "store": store,
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+@health.get("/units", response_model=reading.UnitsOut, responses=RELAY_PROBLEMS)
+async def get_units(request: Request, _: Nothing) -> Response:
+    """Registered units that whoever asks may use, by name; asks none of them."""
+    actor, gateway = actor_of(request), gateway_of(request)
+    units = [
+        {"name": name, "conn_key": conn_key}
+        for name, address in sorted(gateway.settings.registered.items())
+        if actor.may_use(conn_key := gateway.conn_key(address))
+        and gateway.reach.allows(address, is_local=actor.token_id is None)
+    ]
+    return Response(orjson.dumps({"units": units}), media_type="application/json")
+
+
+@health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
+async def get_ports(request: Request, _: Nothing) -> Response:
+    """Serial ports of the relay's machine that whoever asks may reach; opens none."""
+    actor, reach = actor_of(request), gateway_of(request).reach
+    # Not in a thread: the system has it in memory, and tells it in a millisecond.
+    ports = [
+        one
+        for one in request.app.state.list_ports()
+        if actor.may_use_port(one.port)
+        and reach.has_port(one.port, is_local=actor.token_id is None)
+    ]
+    return Response(orjson.dumps({"ports": ports}), media_type="application/json")
+
+
+@health.get("/docs", include_in_schema=False)
+async def get_docs(request: Request, _: Nothing) -> Response:
+    """Show every route, for people."""
+    return HTMLResponse(docs_page(request.app.openapi()))
+
+
+@health.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"description": "Prometheus text format"}, **RELAY_PROBLEMS},
+)
+async def get_metrics(request: Request, _: Nothing) -> Response:
+    """Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device."""
+    statistics: Statistics = request.app.state.statistics
+    return Response(await statistics.metrics(), media_type=MEDIA_TYPE)
+
+
+@device.get("/info", response_model=reading.InfoOut, responses=DEVICE_PROBLEMS)
+async def get_info(request: Request, query: Read) -> Response:
+    """Identity, firmware, calibration, recording setup."""
+    answer = await gateway_of(request).info(query.address, wanted(request, query))
+    return _send(request, answer, provenance.INFO)
+
+
+@device.get("/events", response_model=reading.EventsOut, responses=DEVICE_PROBLEMS)
+async def get_events(request: Request, query: ReadList) -> Response:
+    """
+    Event list: stamp, peaks, project. The unit's memory is probed at each request.
+
+    A long list over a bad link comes in several contacts: 503 `list-incomplete` until it is whole,
+    or with `partial` what was read so far. Ask again to read on.
+    """
+    answer = await gateway_of(request).events(
+        query.address, wanted(request, query), partial=query.partial
+    )
+    return _send(request, answer, provenance.LISTS[not answer.is_complete])
+
+
+@device.get(
+    "/events/storage_range", response_model=reading.StorageRangeOut, responses=DEVICE_PROBLEMS
+)
+async def get_storage_range(request: Request, query: Read) -> Response:
+    """First and last key of the event memory; always from the unit."""
+    answer = await gateway_of(request).storage_range(query.address)
+    return _send(request, answer, provenance.DIRECT)
+
+
+@device.get("/events/index", response_model=reading.LifetimeOut, responses=DEVICE_PROBLEMS)
+async def get_event_index(request: Request, query: Read) -> Response:
+    """Lifetime event counter; always from the unit."""
+    answer = await gateway_of(request).lifetime_count(query.address)
+    return _send(request, answer, provenance.DIRECT)
+
+
+@device.get("/event/{index}", response_model=reading.EventOut, responses=EVENT_PROBLEMS)
+async def get_event(request: Request, index: Index, query: ReadList) -> Response:
+    """One event of the list."""
+    answer = await gateway_of(request).event(
+        query.address, index, wanted(request, query), partial=query.partial
+    )
+    _still_the_same(request, answer)
+    return _send(request, answer, provenance.EVENT)
+
+
+@device.get("/event/{index}/waveform", response_model=reading.WaveformOut, responses=EVENT_PROBLEMS)
+async def get_waveform(request: Request, index: Index, query: Read) -> Response:
+    """Samples of Tran, Vert, Long and MicL in physical units, with time axis and peaks."""
+    gateway, wish = gateway_of(request), wanted(request, query)
+    if "if-match" in request.headers:
+        # The slot is judged by its event, before anything is downloaded.
+        _still_the_same(request, await gateway.event(query.address, index, wish))
+    return _send(request, await gateway.waveform(query.address, index, wish), provenance.WAVEFORM)
+
+
+@device.get("/monitor/status", response_model=reading.StatusOut, responses=DEVICE_PROBLEMS)
+async def get_monitor_status(request: Request, query: Read) -> Response:
+    """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
+    answer = await gateway_of(request).monitor_status(query.address, wanted(request, query))
+    return _send(request, answer, provenance.STATUS)
+
+
+@device.get(
+    "/progress",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Steps of the reads, as they happen",
+            "content": {"text/event-stream": {}},
+        },
+        **described_problems(422, 500, 503),
+    },
+)
+async def get_progress(request: Request, query: Which) -> Response:
+    """How far the unit's reads are, as server-sent events; resumable with ``Last-Event-ID``."""
+    if request.scope.get("sfm.is_head"):
+        return Response(headers=STREAM_HEADERS, media_type=STREAM_TYPE)  # else it would not end
+    return event_stream(gateway_of(request), query.address, request.headers.get("last-event-id"))
+
+
+@cache.delete("/device", status_code=204, responses=described_problems(422, 500, 503))
+async def delete_cache_device(request: Request, query: Which) -> Response:
+    """
+    Forget everything held of one device, archive excepted; the next reader asks the unit.
+
+    503 when the database could not forget: memory has, and what the database still holds is proven
+    at the unit before it is served again.
+    """
+    await gateway_of(request).drop(query.address, "dropped by request")
+    return Response(status_code=204)
+
+
+@cache.get("/stats", response_model=reading.StatsOut, responses=RELAY_PROBLEMS)
+async def get_cache_stats(request: Request, _: Nothing) -> Response:
+    """What the cache holds and what the lines cost; touches no device."""
+    statistics: Statistics = request.app.state.statistics
+    return Response(await statistics.json(), media_type="application/json")

@@ -1,0 +1,275 @@
+"""
+What commands take and what they answer, for validation and for the OpenAPI page.
+
+What a setting may be is told on that page and checked in ``wire.changes``, not here: what is beyond
+it is a command that was refused, and the audit log has it. The web app's form is made of the page.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from minimateplus.model import CallHomeChange, RecordMode, SetupChange
+from minimateplus.wire.setup_changes import DIAL, LIMITS, MOST_DIAL_LETTERS, TEXT, TIME
+from sfm.api.schemas.reading import DeviceQuery, ProvenanceOut
+
+Serial = Annotated[str, Field(min_length=1, max_length=16, description="The unit's serial number.")]
+Mode = Literal["single_shot", "continuous", "histogram", "histogram_combo"]
+Text = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        description="Letters of Windows-1252; empty: no text. A unit may have room for less.",
+        json_schema_extra={"pattern": f"^{TEXT}$"},
+    ),
+]
+
+
+def _number(name: str) -> Any:
+    """Describe a numeric setting by its limit, in words and as JSON Schema has it."""
+    limit = LIMITS[name]
+    extra: dict[str, Any]
+    if limit.among:
+        told = "One of " + ", ".join(f"{choice:g}" for choice in limit.among)
+        extra = {"enum": [*limit.among, None]}
+    else:
+        told = f"{limit.low:g} to {limit.high:g}"
+        extra = {"minimum": limit.low, "maximum": limit.high}
+    return Field(
+        description=f"{told} {limit.unit}".rstrip() + f" ({limit.mark}: {limit.source}).",
+        json_schema_extra=extra | {"x-unit": limit.unit},
+    )
+
+
+class CommandQuery(DeviceQuery):
+    """Which unit."""
+
+
+class StartQuery(DeviceQuery):
+    """Which unit, and whether to wait."""
+
+    follow: Annotated[
+        bool,
+        Field(description="Answer when the unit monitors, or after 60 s; else at once."),
+    ] = True
+
+
+class StopQuery(DeviceQuery):
+    """Which unit, and what to wait for."""
+
+    follow: Annotated[bool, Field(description="Look at the status afterwards.")] = True
+    unheard: Annotated[
+        bool,
+        Field(description="For a busy unit: say it, wait for no answer; the outcome is unknown."),
+    ] = False
+
+
+class WriteQuery(DeviceQuery):
+    """Which unit, and whether to write at all."""
+
+    dry_run: Annotated[
+        bool, Field(description="Only say what would change, to the byte; nothing is sent.")
+    ] = False
+
+
+class ConfigIn(BaseModel):
+    """New recording settings. What is absent keeps its value; what is unknown is refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    serial: Serial | None = Field(None, description="Whose; 409 when another unit answers.")
+    mode: Mode | None = None
+    sample_rate_hz: Annotated[int | None, _number("sample_rate_hz")] = None
+    histogram_interval_s: Annotated[int | None, _number("histogram_interval_s")] = None
+    record_time_s: Annotated[float | None, _number("record_time_s")] = None
+    geo_range_in_s: Annotated[float | None, _number("geo_range_in_s")] = None
+    trigger_level_in_s: Annotated[float | None, _number("trigger_level_in_s")] = None
+    alarm_level_in_s: Annotated[float | None, _number("alarm_level_in_s")] = None
+    mic_trigger_psi: Annotated[float | None, _number("mic_trigger_psi")] = None
+    mic_alarm_psi: Annotated[float | None, _number("mic_alarm_psi")] = None
+    project: Text = None
+    client: Text = None
+    operator: Text = None
+    location: Text = None
+    notes: Text = None
+
+    @property
+    def change(self) -> SetupChange:
+        """What is to be otherwise, as the instrument knows it."""
+        given = self.model_dump(exclude={"serial", "mode"})
+        mode = None if self.mode is None else RecordMode[self.mode.upper()]
+        return SetupChange(mode=mode, **given)
+
+
+Clock = Annotated[
+    str | None,
+    Field(
+        max_length=5,
+        description="HH:MM, the unit's own clock.",
+        json_schema_extra={"pattern": f"^{TIME}$", "x-unit": "HH:MM"},
+    ),
+]
+
+
+class CallHomeIn(BaseModel):
+    """New call-home settings. What is absent keeps its value; what is unknown is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: Serial | None = Field(None, description="Whose; 409 when another unit answers.")
+    enabled: bool | None = None
+    dial: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            description="What the unit says to its modem.",
+            json_schema_extra={"pattern": f"^{DIAL}$", "maxLength": MOST_DIAL_LETTERS},
+        ),
+    ] = None
+    after_event: bool | None = None
+    at_times: bool | None = None
+    first_enabled: bool | None = None
+    first_time: Clock = None
+    second_enabled: bool | None = None
+    second_time: Clock = None
+    retries: Annotated[int | None, _number("retries")] = None
+    retry_wait_s: Annotated[int | None, _number("retry_wait_s")] = None
+    connect_wait_s: Annotated[int | None, _number("connect_wait_s")] = None
+    warm_up_s: Annotated[int | None, _number("warm_up_s")] = None
+
+    @property
+    def change(self) -> CallHomeChange:
+        """What is to be otherwise, as the instrument knows it."""
+        return CallHomeChange(**self.model_dump(exclude={"serial"}))
+
+
+class EraseIn(BaseModel):
+    """Which unit's memory is to be erased, in words that cannot be meant for another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: Serial
+    count: int = Field(ge=0, le=1_000_000, description="How many events it holds now.")
+    discard_unarchived: bool = Field(
+        False, description="Erase also events that the archive does not hold with their samples."
+    )
+
+
+class RescueIn(BaseModel):
+    """Which unit is to be freed, and whether its memory is to be erased."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: Serial
+    erase: bool = Field(
+        False, description="Erase everything, archived or not: no list is read in a rescue."
+    )
+
+
+class ByteChange(BaseModel):
+    """Bytes of the unit's block that differ."""
+
+    offset: int = Field(description="In the un-escaped block.")
+    before: str = Field(description="Hexadecimal.")
+    after: str = Field(description="Hexadecimal.")
+
+
+class SettingChange(BaseModel):
+    """One setting before and after."""
+
+    field: str
+    before: Any
+    after: Any
+    bytes: list[ByteChange]
+
+
+class CommandOut(BaseModel):
+    """How a command ended. One that failed is a problem, with ``outcome`` as well."""
+
+    command: str
+    outcome: Literal["done", "unchanged", "trial", "unknown"] = Field(
+        description="unchanged: it was so already. trial: nothing was sent. unknown: it was sent, "
+        "and whether the unit followed it is not known."
+    )
+    conn_key: str
+    serial: str | None
+    simulated: bool | None
+    epoch: int
+    exchanges: int = Field(description="Requests sent to the unit.")
+    took_s: float
+    audit_number: int | None = Field(description="Of the audit entry; null: there is no log.")
+
+
+class MonitorOut(CommandOut):
+    """How a start or stop of monitoring ended."""
+
+    monitoring: bool | None = Field(None, description="Seen afterwards; null: not seen.")
+    waited_s: float | None = Field(None, description="How long the sensor check was followed.")
+    look_failed: str | None = None
+    told: str | None = None
+
+
+class OperationOut(BaseModel):
+    """Long work that was answered with 202: how far it is, and how it ended."""
+
+    id: str
+    kind: str
+    unit: str = Field(description="Connection key.")
+    begun_at: str = Field(description="UTC, by the relay's clock.")
+    ended_at: str | None = Field(description="UTC; null: it is running.")
+    state: Literal["running", "done", "failed"]
+    what: str | None = Field(description="What done and total count, with its unit of measure.")
+    done: float | None
+    total: float | None
+    result: dict[str, Any] | None = Field(description="What the request would have answered.")
+    problem: dict[str, Any] | None = Field(
+        description="The problem document that it would have answered."
+    )
+
+
+class WrittenOut(CommandOut):
+    """What a write of settings did, or would do."""
+
+    changes: list[SettingChange]
+    elsewhere_bytes: int = Field(
+        description="Bytes of the block that came back otherwise than written, elsewhere."
+    )
+
+
+class EraseOut(CommandOut):
+    """What an erase did."""
+
+    erased: int
+    not_archived: list[int] = Field(
+        description="Indices of which the archive has no whole image, or one that is contradicted "
+        "and was downloaded once."
+    )
+    contradicted: list[int] = Field(
+        description="Indices whose record, start record, footer and samples contradict one another."
+    )
+
+
+class RescueOut(WrittenOut):
+    """What a rescue did."""
+
+    erased: bool
+
+
+class CallHomeOut(BaseModel):
+    """When and whom the unit calls by itself; times are of its own clock."""
+
+    enabled: bool
+    dial: str | None
+    after_event: bool
+    at_times: bool
+    first_enabled: bool
+    first_time: str | None
+    second_enabled: bool
+    second_time: str | None
+    retries: int
+    retry_wait_s: int
+    connect_wait_s: int
+    warm_up_s: int
+    provenance: ProvenanceOut

@@ -1,0 +1,1 @@
+"""What decides whether a value may be served: pure, standard library alone."""

@@ -1,0 +1,149 @@
+"""Evidence: what crossed the wire, kept in a file, and read again without the unit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from minimateplus.client.reads import MiniMate
+from minimateplus.errors import CaptureError
+from minimateplus.link import Address, open_link
+from minimateplus.link.capture import CaptureLink, ReplayLink, load_capture
+from minimateplus.model import Progress as Step
+from minimateplus.wire.commands import COMMANDS
+from minimateplus.wire.framing import Direction, FrameReader, reply_sub
+from sfm.cli.application import (
+    CommandError,
+    Unit,
+    advance,
+    app,
+    err,
+    out,
+    progress_bar,
+    run_command,
+    where,
+)
+from sfm.cli.views import said
+from sfm.records import payloads
+from sfm.settings import Settings
+
+SURVEY, SURVEY_WITH_WAVEFORMS = "survey", "survey with waveforms"
+"""What a capture of ours asked, written into its note, so that a replay can ask it again."""
+
+
+async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], None]) -> list[str]:
+    """Ask a unit everything that reads; return what it said, a line each. Order is fixed."""
+    info = await unit.read_info()
+    probe = await unit.read_probe()
+    status = await unit.read_monitor_status()
+    found = [] if probe.is_empty else await unit.read_events(on_progress=on_step)
+    lines = [
+        f"unit {info.serial}, firmware {info.firmware}{', SIMULATED' if info.simulated else ''}",
+        f"memory: {len(found)} events, {probe.lifetime_count} ever recorded",
+        f"status: {json.dumps(payloads.status_form(status))}",
+        *(f"event: {json.dumps(payloads.event_form(event))}" for event in found),
+    ]
+    if waveforms:
+        for event in found:
+            waveform = await unit.read_waveform(event, on_progress=on_step)
+            lines.append(
+                f"waveform {event.index}: {waveform.counts.shape[1]} samples, vouched for "
+                f"{', '.join(map(str, waveform.vouched))} of Tran, Vert, Long, MicL"
+            )
+    return lines
+
+
+@app.command
+def capture(
+    unit: Unit, file: Path, *, waveforms: Annotated[bool, Parameter(negative=())] = False
+) -> None:
+    """
+    Read a unit directly and record every byte to a file that can be replayed, or sent to us.
+
+    Parameters
+    ----------
+    file
+        Where to write; plain text, one JSON object a line.
+    waveforms
+        Download every waveform too.
+    """
+
+    async def run() -> None:
+        relay, address = where(unit, None)
+        if relay is not None:
+            address = Address("tcp", address.target, address.number)
+        note = SURVEY_WITH_WAVEFORMS if waveforms else SURVEY
+        link = await open_link(address, Settings().deadlines)
+        try:
+            sink = file.open("x", encoding="utf-8")
+        except OSError as error:
+            await link.close()
+            raise CommandError(f"cannot write {file}: {error.strerror}") from error
+        with sink, progress_bar() as bar:
+            task = bar.add_task(f"reading {address}", total=None)
+            recording = CaptureLink(link, sink, note=note)
+            async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
+                lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
+        for line in lines:
+            out.print(said(line))
+        err.print(said(f"written to {file}"))
+
+    run_command(run())
+
+
+@app.command
+def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """
+    Read a capture as if it were the unit, or list what crossed the wire.
+
+    Parameters
+    ----------
+    file
+        A capture made by seismo-relay capture.
+    frames
+        List the frames with their times instead.
+    """
+
+    async def run() -> None:
+        held = load_capture(file)
+        if frames:
+            _list_frames(file)
+            return
+        if held.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
+            raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
+        async with MiniMate.connect(ReplayLink(held)) as unit:
+            for line in await _survey(unit, held.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
+                out.print(said(line))
+
+    run_command(run())
+
+
+def _list_frames(file: Path) -> None:
+    held = load_capture(file)
+    readers = {
+        "host": FrameReader(Direction.REQUEST),
+        "unit": FrameReader(Direction.REPLY),
+    }
+    out.print(said(f"{held.link}, {held.started_at}, {held.note}"))
+    for chunk in held.chunks:
+        for frame in readers[chunk.side].feed(chunk.data):
+            asked = frame.sub if chunk.side == "host" else reply_sub(frame.sub)
+            name = COMMANDS[asked].name if asked in COMMANDS else "unknown"
+            arrow: Literal["->", "<-"] = "->" if chunk.side == "host" else "<-"
+            at = str(timedelta(seconds=chunk.t_s))
+            sys.stdout.write(
+                f"{at} {arrow} {frame.sub:02X} {name} length {frame.length:04X} "
+                f"params {frame.params.hex()} {frame.payload.hex(' ')}\n"
+            )
+    for side, reader in readers.items():
+        if reader.skipped_bytes or reader.broken_frames:
+            sys.stdout.write(
+                f"{side}: {reader.skipped_bytes} bytes in no frame, "
+                f"{reader.broken_frames} broken frames\n"
+            )

@@ -1,0 +1,1 @@
+"""Everything that waits for a unit: one device actor each, its connection, its reads."""

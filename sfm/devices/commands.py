@@ -1,0 +1,704 @@
+"""
+What changes a unit: guarded, made doubtful, said once, looked at, and written down.
+
+The rule, for each command alike, on the unit's line alone:
+
+1. It is noted in the audit log before anything is said. A log that cannot be written ends it here.
+2. What it stands on is read from the unit now: who answers, and for an erase the whole memory,
+   walked anew. What does not fit what the caller wrote is refused (``RefusedError``), and nothing
+   was sent.
+3. What the cache holds and the command may change is made doubtful before the first byte goes
+   out, and once more after the last came in, whatever came (promise 2).
+4. It is said once (``minimateplus.client.commands``). Lost before its acknowledgement, its outcome
+   is unknown: it counts as if it had happened, is never repeated, and says so (promise 12).
+5. The unit is looked at: settings are read back, an erased memory must be empty.
+6. How it ended is noted.
+
+A caller who goes away changes nothing once his command has begun. ``outcome`` on an error says what
+became of the command: ``refused`` and ``failed`` mean that the unit is as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import structlog
+
+from minimateplus.client.reads import MiniMate
+from minimateplus.errors import (
+    MemoryChangedError,
+    MiniMateError,
+    NotWritableError,
+    OutcomeUnknownError,
+    ReadBackError,
+    SettingError,
+)
+from minimateplus.link import Address
+from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange, Written
+from sfm.back_off import RestingError
+from sfm.cache.freshness import FORCED
+from sfm.devices.device import ListIncompleteError, Owner
+from sfm.devices.gateway import Gateway, Report
+from sfm.devices.progress import report_step
+from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.records import payloads
+from sfm.records.payloads import Form
+from sfm.store import EraseCheck, StoreError
+from sfm.store.audit import AuditEntry
+from sfm.store.service import NoStoreError
+
+__all__ = ["By", "Commands", "Done", "NotMonitoringError", "Outcome", "RefusedError"]
+
+T = TypeVar("T")
+
+SENSOR_CHECK_S = 40.0
+"""What a unit takes from a start until it monitors. [C: about 40 s]"""
+POLL_CHECK_S = 5.0
+GIVE_UP_CHECK_S = 60.0
+"""As Blastware does: a look every 5 s, up to 60 s. [C]"""
+
+Outcome = Literal["done", "unchanged", "trial", "refused", "failed", "unknown"]
+Reason = Literal[
+    "serial-differs", "count-differs", "not-archived", "memory-changed", "walk-not-finished"
+]
+
+log = structlog.get_logger(__name__)
+
+
+class RefusedError(Exception):
+    """The command does not fit the unit as it is now, which is as it was. ``reason`` says why."""
+
+    def __init__(self, message: str, reason: Reason, **facts: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who gives a command, and from where, for the audit log."""
+
+    name: str
+    role: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a command ended, when it did not end in an error."""
+
+    command: str
+    outcome: Outcome
+    conn_key: str
+    serial: str | None
+    simulated: bool | None
+    epoch: int
+    exchanges: int
+    took_s: float
+    audit_number: int | None
+    """Of the entry that says how it ended; ``None``: there is no audit log, or it failed."""
+    detail: Form = field(default_factory=dict)
+
+
+class NotMonitoringError(Exception):
+    """A unit acknowledged a start of monitoring, and then did not monitor. ``seen`` is what was."""
+
+    def __init__(self, done: Done) -> None:
+        waited_s = done.detail.get("waited_s")
+        super().__init__(
+            f"{done.conn_key}: unit {done.serial} acknowledged the start and does not monitor "
+            f"{waited_s:g} s later; its sensor check may have failed: look at its display, then "
+            "start it again"
+        )
+        self.outcome: Outcome = "unknown"  # it was acknowledged, and its effect was not seen
+        self.seen: Form = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
+        self.seen["audit_number"] = done.audit_number
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One command under way: what was asked, whom it reached, whether anything went out."""
+
+    command: str
+    by: By
+    asked: Mapping[str, Any]
+    unit: MiniMate | None = None
+    sent_before: int = 0
+    begun: int | None = None
+    """Number of the entry of the audit log that began it."""
+
+    def begin(self, unit: MiniMate) -> None:
+        self.unit, self.sent_before = unit, unit.commands_sent
+
+    @property
+    def is_out(self) -> bool:
+        return self.unit is not None and self.unit.commands_sent > self.sent_before
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        if isinstance(error, OutcomeUnknownError):
+            return "unknown"
+        if isinstance(error, RefusedError | SettingError | NotWritableError):
+            return "refused"
+        return "unknown" if self.is_out else "failed"
+
+
+Act = Callable[[Owner, _Attempt, Report], Awaitable[tuple[Outcome, Form]]]
+
+
+class Commands:
+    """
+    The commands of every device. Lives as long as its gateway, and owns nothing.
+
+    Args:
+        gateway: whose lines are used.
+        wall: the time of day, UTC, for the audit log.
+        clock: monotonic seconds.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._gateway = gateway
+        self._wall = wall
+        self._clock = clock
+        self._sleep = sleep
+
+    # --- monitoring -----------------------------------------------------------------------------
+
+    async def start_monitoring(
+        self, address: Address, by: By, *, follow: bool = True, report: Report | None = None
+    ) -> Done:
+        """
+        Start monitoring; follow the sensor check of about 40 s, as steps of progress.
+
+        Args:
+            address: of the unit.
+            by: who wants it.
+            follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
+            report: is given each step, besides those who follow the unit's progress.
+
+        Raises:
+            NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
+        """
+
+        order: list[tuple[Owner, _Attempt]] = []
+
+        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            order.append((owner, attempt))
+            await self._switch(owner, attempt, lambda unit: unit.start_monitoring())
+            return "done", {}
+
+        done = await self._ordered(address, by, "monitor_start", {}, act)
+        if not follow:
+            return done
+        followed = await self._followed(address, done, partial(self._sensor_check, report=report))
+        if followed.detail["monitoring"] is False:
+            # Its end in the log is the acknowledgement; what was seen since is one more entry.
+            owner, attempt = order[0]
+            seen = self._note(owner, attempt, "done", attempt.begun, "unknown", followed.detail)
+            try:
+                number = await _to_its_end(asyncio.create_task(seen))
+            except (StoreError, RestingError) as error:
+                log.error("audit_not_written", command=attempt.command, error=str(error))
+                number = None
+            raise NotMonitoringError(dataclasses.replace(followed, audit_number=number))
+        return followed
+
+    async def stop_monitoring(
+        self, address: Address, by: By, *, follow: bool = True, unheard: bool = False
+    ) -> Done:
+        """
+        Stop monitoring, and look whether it has.
+
+        Args:
+            address: of the unit.
+            by: who wants it.
+            follow: look at the status afterwards.
+            unheard: for a busy unit: say it and wait for no answer; the outcome is ``unknown``.
+        """
+
+        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            await self._switch(owner, attempt, lambda unit: unit.stop_monitoring())
+            return "done", {}
+
+        async def act_unheard(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            async def say(unit: MiniMate) -> None:
+                attempt.begin(unit)
+                owner.doubt_status()
+                try:
+                    await unit.stop_monitoring_unheard()
+                finally:
+                    owner.doubt_status()
+
+            await owner.line.talk_unheard(say)
+            return "unknown", {"told": "sent, effect unknown: no answer was waited for"}
+
+        if unheard:
+            asked = {"unheard": True}
+            return await self._ordered(address, by, "monitor_stop", asked, act_unheard)
+        done = await self._ordered(address, by, "monitor_stop", {}, act)
+        return await self._followed(address, done, self._look_once) if follow else done
+
+    async def _switch(
+        self, owner: Owner, attempt: _Attempt, switch: Callable[[MiniMate], Awaitable[None]]
+    ) -> None:
+        async def say(unit: MiniMate) -> None:
+            attempt.begin(unit)
+            await owner.identify(unit)
+            owner.doubt_status()
+            try:
+                await switch(unit)
+            finally:
+                owner.doubt_status()
+
+        await owner.converse(say)
+
+    async def _followed(
+        self, address: Address, done: Done, look: Callable[[Address], Awaitable[Form]]
+    ) -> Done:
+        began = self._clock()
+        try:
+            seen = await look(address)
+        except ClosingError as error:
+            seen = {"monitoring": None, "look_failed": str(error)}
+        detail = done.detail | seen
+        took_s = round(done.took_s + self._clock() - began, 3)
+        return dataclasses.replace(done, detail=detail, took_s=took_s)
+
+    async def _sensor_check(self, address: Address, report: Report | None = None) -> Form:
+        """Look every 5 s whether the unit monitors, for at most 60 s."""
+        began = self._clock()
+        while True:
+            await self._sleep(POLL_CHECK_S)
+            found = await self._look_once(address)
+            waited_s = self._clock() - began
+            what, done_s = "s of the sensor check", round(min(waited_s, SENSOR_CHECK_S), 1)
+            self._report_check(address, "step", what=what, done=done_s, total=SENSOR_CHECK_S)
+            if report is not None:
+                report(what, done_s, SENSOR_CHECK_S)
+            if found["monitoring"] or waited_s >= GIVE_UP_CHECK_S:
+                self._report_check(address, "done")
+                return found | {"waited_s": round(waited_s, 1)}
+
+    def _report_check(self, address: Address, kind: str, **step: Any) -> None:
+        # A relay that is about to stop keeps no progress; what was seen is answered all the same.
+        with contextlib.suppress(ClosingError):
+            report_step(self._gateway.progress(address), kind, thing="monitor_start", **step)
+
+    async def _look_once(self, address: Address) -> Form:
+        """Return whether the unit monitors; ``None`` when it does not say so now."""
+        try:
+            answer = await self._gateway.monitor_status(address, FORCED)
+        except (MiniMateError, BusyError, RestingError) as error:
+            return {"monitoring": None, "look_failed": str(error)}
+        return {"monitoring": answer.value["monitoring"]}
+
+    # --- settings -------------------------------------------------------------------------------
+
+    async def change_setup(
+        self,
+        address: Address,
+        by: By,
+        change: SetupChange,
+        *,
+        serial: str | None = None,
+        trial: bool = False,
+    ) -> Done:
+        """
+        Change the given recording settings.
+
+        Args:
+            address: of the unit.
+            by: who wants it.
+            change: what is to be otherwise.
+            serial: whose; refused when another unit answers.
+            trial: only say what would change, to the byte.
+
+        Raises:
+            SettingError: a value that a unit cannot take.
+            NotWritableError: the unit does not show where a setting lies.
+            RefusedError: another unit answers.
+        """
+
+        def write(unit: MiniMate, owner: Owner, report: Report) -> Awaitable[Written]:
+            return unit.write_setup(
+                change,
+                trial=trial,
+                before=owner.doubt_settings,
+                on_step=lambda n, of: report("blocks written", n, of),
+            )
+
+        asked = _given(change, trial=trial, serial=serial)
+        return await self._change(address, by, "config", asked, write)
+
+    async def change_call_home(
+        self,
+        address: Address,
+        by: By,
+        change: CallHomeChange,
+        *,
+        serial: str | None = None,
+        trial: bool = False,
+    ) -> Done:
+        """Change the given call-home settings; as ``change_setup``."""
+
+        def write(unit: MiniMate, owner: Owner, _: Report) -> Awaitable[Written]:
+            return unit.write_call_home(change, trial=trial, before=owner.doubt_settings)
+
+        asked = _given(change, trial=trial, serial=serial)
+        return await self._change(address, by, "call_home", asked, write)
+
+    async def _change(
+        self,
+        address: Address,
+        by: By,
+        command: str,
+        asked: Form,
+        write: Callable[[MiniMate, Owner, Report], Awaitable[Written]],
+    ) -> Done:
+        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
+            async def say(unit: MiniMate) -> tuple[Outcome, Form]:
+                attempt.begin(unit)
+                await self._same_unit(owner, unit, asked.get("serial"))
+                written = await self._doubting(owner, attempt, write(unit, owner, report))
+                return self._told(written.is_written, asked["trial"]), payloads.written_form(
+                    written
+                )
+
+            return await owner.converse(say)
+
+        return await self._ordered(address, by, command, asked, act)
+
+    async def _doubting(
+        self, owner: Owner, attempt: _Attempt, writing: Awaitable[Written]
+    ) -> Written:
+        """Await a write of settings, and make them doubtful again behind its last byte."""
+        try:
+            return await writing
+        finally:
+            if attempt.is_out:
+                await self._doubt_quietly(owner)
+
+    @staticmethod
+    def _told(is_written: bool, trial: bool) -> Outcome:
+        return "done" if is_written else "trial" if trial else "unchanged"
+
+    @staticmethod
+    async def _doubt_quietly(owner: Owner) -> None:
+        """Make settings doubtful again. The database did note it before the first byte."""
+        try:
+            await owner.doubt_settings()
+        except (StoreError, RestingError) as error:
+            log.warning("settings_not_forgotten_twice", unit=owner.conn_key, error=str(error))
+
+    async def _same_unit(self, owner: Owner, unit: MiniMate, serial: str | None) -> None:
+        await owner.identify(unit)
+        if serial is not None and owner.serial != serial:
+            raise RefusedError(
+                f"{owner.conn_key}: the command is for unit {serial}, and {owner.serial} answers "
+                "there; nothing was sent",
+                "serial-differs",
+                serial=owner.serial,
+            )
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    async def erase(
+        self,
+        address: Address,
+        by: By,
+        *,
+        serial: str,
+        count: int,
+        discard_unarchived: bool = False,
+    ) -> Done:
+        """
+        Erase every event of a unit.
+
+        Args:
+            address: of the unit.
+            by: who wants it.
+            serial: whose.
+            count: how many events it holds. The memory is walked again, keys and records, and that
+                and the serial are compared; the lifetime counter once more just before the erase,
+                the last event's key within it.
+            discard_unarchived: erase also what the archive does not hold with its whole image.
+
+        Raises:
+            RefusedError: something differs, or is not archived.
+            ReadBackError: the unit acknowledged, and its memory is not empty.
+        """
+
+        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
+            async def say(
+                unit: MiniMate, events: list[Form], proven: MemoryProbe
+            ) -> tuple[Outcome, Form]:
+                attempt.begin(unit)
+                if owner.serial != serial:
+                    await self._same_unit(owner, unit, serial)
+                if len(events) != count:
+                    raise RefusedError(
+                        f"{owner.conn_key}: {serial} holds {len(events)} events, not {count}; "
+                        "nothing was erased; look at the event list again",
+                        "count-differs",
+                        count=len(events),
+                    )
+                if not events:
+                    return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
+                check = await self._erase_check(owner, events)
+                lost, contradicted = check.unarchived, check.contradicted
+                if lost and not discard_unarchived:
+                    raise RefusedError(
+                        f"{owner.conn_key}: {_what_is_lost(check, count)}",
+                        "not-archived",
+                        unarchived=lost,
+                        contradicted=contradicted,
+                    )
+                report("events erased", 0, count)
+                await self._erase(
+                    owner, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
+                )
+                report("events erased", count, count)
+                return "done", {
+                    "erased": count,
+                    "not_archived": lost,
+                    "contradicted": contradicted,
+                }
+
+            estimate_s = owner.walk_estimate_s(count)
+            if estimate_s is not None:
+                report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
+            try:
+                return await owner.with_walked_list(
+                    say, lambda done: report("events read again", done, count)
+                )
+            except ListIncompleteError as error:
+                raise RefusedError(
+                    f"{owner.conn_key}: the event list could not be read to its end "
+                    f"({error.walked} of {count} events); nothing was erased; use a better link, "
+                    "or erase at the keypad",
+                    "walk-not-finished",
+                    walked=error.walked,
+                ) from error
+            except MemoryChangedError as error:
+                raise RefusedError(
+                    f"{owner.conn_key}: the memory changed while its list was read; nothing was "
+                    "erased; stop monitoring first, then try again",
+                    "memory-changed",
+                ) from error
+
+        asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
+        return await self._ordered(address, by, "erase", asked, act)
+
+    async def rescue(self, address: Address, by: By, *, serial: str, erase: bool = False) -> Done:
+        """
+        Free a unit that dials home without end: identify, switch call-home off, erase if wanted.
+
+        One short conversation, hung up at once. It reads no list, since the chain of events of such
+        a unit may be damaged [C: BE9558]; so an erase here takes what is not archived as well, and
+        only the serial number guards it.
+        """
+
+        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
+            async def say(unit: MiniMate) -> tuple[Outcome, Form]:
+                attempt.begin(unit)
+                found = await owner.recognise(unit)
+                if found != serial:
+                    raise RefusedError(
+                        f"{owner.conn_key}: the rescue is for unit {serial}, and {found} answers "
+                        "there; nothing was sent",
+                        "serial-differs",
+                        serial=found,
+                    )
+                off = CallHomeChange(enabled=False)
+                writing = unit.write_call_home(off, before=owner.doubt_settings)
+                written = await self._doubting(owner, attempt, writing)
+                if erase:
+                    await self._erase(
+                        owner, unit, by, lambda: unit.erase_without_walk(serial=serial)
+                    )
+                told = payloads.written_form(written) | {"erased": erase}
+                return ("done" if written.is_written or erase else "unchanged"), told
+
+            try:
+                return await owner.converse(say)
+            finally:
+                await owner.line.hang_up()
+
+        return await self._ordered(address, by, "rescue", {"serial": serial, "erase": erase}, act)
+
+    async def _erase(
+        self, owner: Owner, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
+    ) -> None:
+        await owner.doubt_memory(f"erased through this relay, by {by.name}")
+        # The walk took its time: what was archived may be in a file that is not there any more.
+        self._gateway.keeper.check_file()
+        try:
+            await erase()
+        except MemoryChangedError as error:
+            raise RefusedError(str(error), "memory-changed") from error
+        finally:
+            await owner.doubt_memory(f"erased through this relay, by {by.name}")
+        try:
+            probe = await unit.read_probe()
+        except MiniMateError as error:
+            raise OutcomeUnknownError(
+                f"{unit.name}: the unit acknowledged the erase, and then could not be read: {error}"
+            ) from error
+        if not probe.is_empty:
+            raise ReadBackError(
+                f"{unit.name}: the unit acknowledged the erase and is not empty: its last event is "
+                f"{probe.last_timestamp or 'of an unknown time'}; it may have recorded one since; "
+                "read the event list"
+            )
+
+    async def _erase_check(self, owner: Owner, events: list[Form]) -> EraseCheck:
+        """Return which events would be lost."""
+        everything = EraseCheck(unarchived=[event["index"] for event in events], contradicted=[])
+        try:
+            return await self._gateway.keeper.erase_check(owner.conn_key, len(events), events)
+        except NoStoreError:
+            return everything
+        except (StoreError, RestingError) as error:
+            log.warning("archive_not_asked", unit=owner.conn_key, error=str(error))
+            return everything
+
+    # --- one command ----------------------------------------------------------------------------
+
+    async def _ordered(
+        self, address: Address, by: By, command: str, asked: Mapping[str, Any], act: Act
+    ) -> Done:
+        async def run(owner: Owner, report: Report) -> Done:
+            return await self._recorded(owner, _Attempt(command, by, asked), report, act)
+
+        return await self._gateway.order(address, command, run)
+
+    async def _recorded(self, owner: Owner, attempt: _Attempt, report: Report, act: Act) -> Done:
+        """Do it, between two entries of the audit log."""
+        began, spent = self._clock(), owner.line.exchanges
+        noting = asyncio.create_task(
+            self._note(owner, attempt, "begun", None, "begun", attempt.asked)
+        )
+        try:
+            begun = attempt.begun = await _to_its_end(noting)
+            outcome, detail = await act(owner, attempt, report)
+        except BaseException as error:
+            outcome = attempt.outcome_of(error)
+            why = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
+            with contextlib.suppress(StoreError, RestingError):  # no beginning, no end
+                await self._note_end(owner, attempt, await noting, outcome, why)
+            if isinstance(error, Exception):
+                error.outcome = outcome  # type: ignore[attr-defined]  # told with the problem
+            raise
+        number = await self._note_end(owner, attempt, begun, outcome, detail)
+        return Done(
+            command=attempt.command,
+            outcome=outcome,
+            conn_key=owner.conn_key,
+            serial=owner.serial,
+            simulated=owner.simulated,
+            epoch=self._gateway.cache.epoch(owner.conn_key).number,
+            exchanges=owner.line.exchanges - spent,
+            took_s=round(self._clock() - began, 3),
+            audit_number=number,
+            detail=detail,
+        )
+
+    async def _note_end(
+        self, owner: Owner, attempt: _Attempt, begun: int | None, outcome: Outcome, detail: Form
+    ) -> int | None:
+        noted: Literal["done", "refused", "failed", "unknown"]
+        noted = "done" if outcome in ("unchanged", "trial") else outcome  # type: ignore[assignment]
+        told = detail if noted == outcome else {**detail, "result": outcome}
+        try:
+            ending = self._note(owner, attempt, "ended", begun, noted, told)
+            return await _to_its_end(asyncio.create_task(ending))
+        except (StoreError, RestingError) as error:
+            # The entry that it began is there; what is missing is how it ended.
+            log.error("audit_end_not_written", command=attempt.command, error=str(error))
+            return None
+
+    async def _note(
+        self,
+        owner: Owner,
+        attempt: _Attempt,
+        phase: Literal["begun", "ended", "done"],
+        of: int | None,
+        outcome: Literal["begun", "done", "refused", "failed", "unknown"],
+        detail: Mapping[str, Any],
+    ) -> int | None:
+        by = attempt.by
+        log.info(
+            "command",
+            command=attempt.command,
+            phase=phase,
+            outcome=outcome,
+            unit=owner.conn_key,
+            serial=owner.serial,
+            by=by.name,
+            origin=by.origin,
+        )
+        return await self._gateway.keeper.note(
+            AuditEntry(
+                at=self._wall(),
+                actor=by.name,
+                role=by.role,
+                origin=by.origin,
+                unit=owner.conn_key,
+                serial=owner.serial,
+                command=attempt.command,
+                phase=phase,
+                of=of,
+                outcome=outcome,
+                detail=detail,
+            )
+        )
+
+
+def _what_is_lost(check: EraseCheck, count: int) -> str:
+    """Return why an erase was refused for what the archive lacks, and what to do."""
+    doubtful = [index for index in check.unarchived if index in check.contradicted]
+    absent = len(check.unarchived) - len(doubtful)
+    told = []
+    if absent:
+        told.append(
+            f"{absent} of {count} events are not in the archive with their whole image; download "
+            "their waveforms first"
+        )
+    if doubtful:
+        listed = ", ".join(map(str, doubtful))
+        told.append(
+            f"the parts of {len(doubtful)} of {count} events contradict one another (event "
+            f"{listed}); download each once more with force=true, and they count when the same "
+            "bytes come again"
+        )
+    return f"{'; '.join(told)}; nothing was erased; or say discard_unarchived"
+
+
+async def _to_its_end(noting: asyncio.Task[T]) -> T:
+    """Await an entry of the log, also when the relay is stopped meanwhile: none stays alone."""
+    try:
+        return await asyncio.shield(noting)
+    except asyncio.CancelledError:
+        await asyncio.wait([noting])
+        raise
+
+
+def _given(change: SetupChange | CallHomeChange, **more: Any) -> Form:
+    """Return what was asked for, without what was left out."""
+    asked = {f.name: payloads.plain(getattr(change, f.name)) for f in dataclasses.fields(change)}
+    return {name: value for name, value in (asked | more).items() if value is not None}

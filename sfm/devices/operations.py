@@ -1,0 +1,213 @@
+"""
+Operations: work that outlasts what proxies between caller and relay wait for.
+
+A caller who prefers not to wait gets an id at once, and looks later, or follows the progress. The
+rule: an operation is written down before its work begins and again when it has ended, and is kept
+for a day, over a restart too. One that was running when the relay stopped has failed with an
+unknown outcome; nothing is ever begun again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from sfm.back_off import RestingError
+from sfm.devices.progress import ProgressLog
+from sfm.devices.single_flight import RETRY_AFTER_S, BusyError, ClosingError
+from sfm.records.payloads import Form
+from sfm.store import StoreError
+from sfm.store.service import Keeper, NoStoreError
+
+__all__ = ["Operation", "Operations"]
+
+KEPT = timedelta(hours=24)
+MAX_RUNNING = 64
+MAX_ENDED = 1000
+"""Ended operations in memory; older ones are read from the database."""
+
+Report = Callable[[str, float, float | None], None]
+"""Takes a step: what is counted, how many, of how many."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Operation:
+    """One piece of long work. ``steps`` lives as long as the operation is in memory."""
+
+    id: str
+    kind: str
+    unit: str
+    """Connection key; a token that is limited to other units does not see it."""
+    begun_at: str
+    state: str = "running"
+    """``running``, ``done`` or ``failed``."""
+    what: str | None = None
+    """What ``done`` and ``total`` count, with its unit of measure."""
+    done: float | None = None
+    total: float | None = None
+    ended_at: str | None = None
+    result: Form | None = None
+    """What the work would have answered."""
+    problem: Form | None = None
+    """The problem document that it would have answered."""
+    steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
+
+    def form(self) -> Form:
+        """Return it as plain values."""
+        names = ("id", "kind", "unit", "begun_at", "ended_at", "state", "what", "done", "total")
+        return {name: getattr(self, name) for name in (*names, "result", "problem")}
+
+
+class Operations:
+    """
+    The operations of this relay. Lives as long as its gateway; ``close`` before that.
+
+    Args:
+        keeper: what is kept over a restart.
+        wall: the time of day, UTC.
+        new_id: makes an id that nobody can guess.
+        describe: makes a problem document of an error.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        *,
+        wall: Callable[[], datetime],
+        new_id: Callable[[], str],
+        describe: Callable[[Exception], Form],
+    ) -> None:
+        self._keeper = keeper
+        self._wall = wall
+        self._new_id = new_id
+        self._describe = describe
+        self._known: dict[str, Operation] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def begin(
+        self, kind: str, unit: str, work: Callable[[Report], Awaitable[Form]]
+    ) -> Operation:
+        """
+        Begin ``work`` and return at once.
+
+        Raises:
+            BusyError: as many as may be are running.
+            ClosingError: the relay is shutting down.
+        """
+        if self._closed:
+            raise ClosingError("the relay is shutting down")
+        if len(self._tasks) >= MAX_RUNNING:
+            raise BusyError(f"{len(self._tasks)} operations are running", RETRY_AFTER_S)
+        operation = Operation(id=self._new_id(), kind=kind, unit=unit, begun_at=_text(self._wall()))
+        self._known[operation.id] = operation
+        self._forget_old()
+        task = asyncio.create_task(self._run(operation, work))
+        self._tasks[operation.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(operation.id, None))
+        return operation
+
+    async def find(self, id_: str) -> Operation | None:
+        """
+        Return an operation; ``None``: there is none of that id, or it began a day ago.
+
+        Raises:
+            StoreError: the database could not be read.
+        """
+        self._forget_old()
+        if id_ in self._known:
+            return self._known[id_]
+        try:
+            found = await self._keeper.ask(lambda store: store.operation(id_))
+        except NoStoreError:
+            return None
+        if found is None or found["begun_at"] < _text(self._wall() - KEPT):
+            return None
+        operation = Operation(**found)
+        if operation.state == "running":
+            _interrupt(operation)
+        operation.steps.close()
+        return operation
+
+    def end_streams(self) -> None:
+        """End everybody who follows an operation: the relay is about to stop."""
+        for operation in self._known.values():
+            operation.steps.close()
+
+    async def close(self) -> None:
+        """End what is running; a command that was begun ends by itself, and is in the audit log."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, operation: Operation, work: Callable[[Report], Awaitable[Form]]) -> None:
+        def report(what: str, done: float, total: float | None) -> None:
+            operation.what, operation.done, operation.total = what, done, total
+            operation.steps.add("step", what=what, done=done, total=total)
+
+        try:
+            await self._save(operation)
+            operation.result = await work(report)
+            operation.state = "done"
+        except asyncio.CancelledError:
+            _interrupt(operation)
+            operation.ended_at = _text(self._wall())
+            await self._to_its_end(self._save(operation))
+            raise
+        except Exception as error:
+            operation.state, operation.problem = "failed", self._describe(error)
+        operation.ended_at = _text(self._wall())
+        await self._save(operation)
+        ending = operation.result if operation.state == "done" else operation.problem
+        operation.steps.add(operation.state, **(ending or {}))
+        operation.steps.close()
+
+    @staticmethod
+    async def _to_its_end(saving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(saving)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+        await asyncio.wait([task])
+
+    async def _save(self, operation: Operation) -> None:
+        """Write an operation down, if there is a database; it goes on in memory without."""
+        form, oldest = operation.form(), _text(self._wall() - KEPT)
+        try:
+            await self._keeper.change(lambda store: store.save_operation(form, oldest))
+        except NoStoreError:
+            pass
+        except (StoreError, RestingError) as error:
+            log.warning("operation_not_saved", id=operation.id, error=str(error))
+
+    def _forget_old(self) -> None:
+        oldest = _text(self._wall() - KEPT)
+        ended = [one for one in self._known.values() if one.id not in self._tasks]
+        for number, one in enumerate(reversed(ended)):
+            if one.begun_at < oldest or number >= MAX_ENDED:
+                del self._known[one.id]
+
+
+def _interrupt(operation: Operation) -> None:
+    operation.state = "failed"
+    operation.problem = {
+        "type": "urn:seismo-relay:problem:outcome-unknown",
+        "title": "Whether the unit followed the command is not known",
+        "status": 502,
+        "detail": f"{operation.unit}: the relay was stopped while this was running; the audit log "
+        "has what was sent. Read the unit before you give the command again.",
+        "outcome": "unknown",
+    }
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""What a recording is, as plain values and as JSON payloads."""

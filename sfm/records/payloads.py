@@ -1,0 +1,488 @@
+"""
+From facts of the instrument to the forms that the cache holds and the API returns.
+
+A form is a dict of plain values. A waveform's form keeps the counts as bytes (int16, little-endian,
+channel after channel): a twentieth of their JSON. ``waveform_view`` makes the physical view of it,
+here and only here, so that nobody scales twice or with another constant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minimateplus.model import (
+    CHANNELS,
+    CallHome,
+    Event,
+    MonitorStatus,
+    Peaks,
+    RecordMode,
+    StorageRange,
+    UnitInfo,
+    Waveform,
+    Written,
+)
+from minimateplus.wire.conversions import (
+    FULL_SCALE_COUNTS,
+    GEO_RANGES_IN_S,
+    MIC_PSI_PER_COUNT,
+    db_from_psi,
+    in_s_per_count,
+)
+from sfm.records.site_time import is_credible
+
+Form = dict[str, Any]
+
+EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")
+"""The fields of an event's form, in their order; a waveform's form begins with them."""
+
+COUNTS_DTYPE = np.dtype("<i2")
+GEO_DIGITS = 6
+MIC_DIGITS = 9
+GREATEST_FLOAT = float(np.finfo(np.float32).max)
+
+
+def plain(value: object) -> Any:
+    """Return a fact as plain values: dates as ISO text, modes as lower-case names, keys as hex."""
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        # The wire's floats have 32 bits: the shortest text that means the same one.
+        # What a person asks for may be larger than any of them, and is told as it was asked.
+        return float(str(np.float32(value))) if abs(value) <= GREATEST_FLOAT else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def info_form(info: UnitInfo) -> Form:
+    """Return identity and recording setup as a form."""
+    form: Form = plain(info)
+    return form
+
+
+QUARTER_S = 900.0
+"""Time zones differ by whole quarters of an hour."""
+WIDEST_ZONE_S = 14 * 3600.0
+
+
+def status_form(
+    status: MonitorStatus, now: datetime | None = None, zone: ZoneInfo | None = None
+) -> Form:
+    """
+    Return a monitor status as a form, with the drift of the unit's clock against ours.
+
+    Args:
+        status: as read.
+        now: when it was read, by our clock; the drift is unknown without it.
+        zone: of the unit's clock, where it is known.
+
+    The drift has the resolution of the unit's clock, 1 s, and holds the delay of the road. Without
+    a zone it is what is left beside whole quarters of an hour; a clock further from UTC than any
+    zone is has its whole offset as drift.
+    """
+    form: Form = plain(status)
+    return form | clock_drift(status.clock_unit, now, zone)
+
+
+def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInfo | None) -> Form:
+    """
+    Return how far a unit's clock is from UTC and from what it should show, in s.
+
+    Unknown where the host's clock cannot be right.
+    """
+    offset_s = drift_s = None
+    if clock_unit is not None and now is not None and is_credible(now):
+        utc = now.astimezone(UTC).replace(tzinfo=None)
+        offset_s = (clock_unit - utc).total_seconds()
+        if zone is not None:
+            drift_s = (clock_unit - now.astimezone(zone).replace(tzinfo=None)).total_seconds()
+        elif abs(offset_s) > WIDEST_ZONE_S + QUARTER_S / 2:
+            drift_s = offset_s
+        else:
+            drift_s = offset_s - QUARTER_S * round(offset_s / QUARTER_S)
+    return {
+        "clock_offset_s": _rounded(offset_s, 1),
+        "clock_drift_s": _rounded(drift_s, 1),
+        "clock_zone": None if zone is None else zone.key,
+        "clock_sentence": _clock_sentence(clock_unit, offset_s, drift_s, zone),
+        "clock_settable": False,
+    }
+
+
+NEVER_SET_BEFORE_YEAR = 2000
+"""A unit whose clock was never set, or whose clock battery was disconnected, starts in 1995 [C]."""
+NEAR_ONE_HOUR_S = 120.0
+
+
+def _clock_sentence(
+    clock_unit: datetime | None,
+    offset_s: float | None,
+    drift_s: float | None,
+    zone: ZoneInfo | None,
+) -> str | None:
+    """Return what a person should know of the unit's clock; ``None``: it was not compared."""
+    if clock_unit is None or offset_s is None or drift_s is None:
+        return None
+    shows = f"it shows {clock_unit.isoformat(sep=' ', timespec='seconds')}"
+    set_it = "Set it at the unit's keypad."
+    if clock_unit.year < NEVER_SET_BEFORE_YEAR:
+        return f"The clock was never set, or lost its battery: {shows}. {set_it}"
+    off = f"{_span(abs(drift_s))} {'ahead' if drift_s > 0 else 'behind'}"
+    if zone is None and abs(offset_s) <= WIDEST_ZONE_S + QUARTER_S / 2:
+        ignoring = "ignoring the time-zone offset (zone unknown; set SFM_SITE_ZONES)"
+        is_right = abs(drift_s) < CLOCK_STEP_S
+        return f"The clock is {'right' if is_right else off}, {ignoring}."
+    against = f"in zone {zone.key}" if zone else "of UTC, more than any time zone"
+    if abs(drift_s) < CLOCK_STEP_S:
+        return f"The clock is right to the second {against}."
+    if zone is not None and abs(abs(drift_s) - 3600.0) <= NEAR_ONE_HOUR_S:
+        return (
+            f"The clock is {off} {against}: {shows}. At one hour, summer time was probably not "
+            "changed at the unit, or SFM_SITE_ZONES names another zone."
+        )
+    is_far = abs(drift_s) >= 60.0
+    return f"The clock is {off} {against}" + (f": {shows}. {set_it}" if is_far else ".")
+
+
+CLOCK_STEP_S = 1.5
+"""A drift below this cannot be seen: the unit's clock has steps of 1 s, the link adds its delay."""
+
+
+def _span(seconds: float) -> str:
+    """Return a span of time in the unit of measure in which a person would name it."""
+    spans = (
+        (365.2425 * 86400.0, "years"),
+        (86400.0, "days"),
+        (3600.0, "h"),
+        (60.0, "min"),
+    )
+    for length_s, name in spans:
+        # "90 min" rather than "1.5 h"; but 1.0 h is told as such.
+        if seconds >= length_s * (2.0 if name in ("days", "min") else 0.95):
+            return f"{seconds / length_s:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def call_home_form(call_home: CallHome) -> Form:
+    """Return call-home settings as a form."""
+    form: Form = plain(call_home)
+    return form
+
+
+def written_form(written: Written) -> Form:
+    """Return what a write of settings did, or would do, as a form."""
+    return {
+        "changes": [
+            {
+                "field": change.field,
+                "before": plain(change.before),
+                "after": plain(change.after),
+                "bytes": [
+                    {"offset": at, "before": old, "after": new} for at, old, new in change.spans
+                ],
+            }
+            for change in written.changes
+        ],
+        "elsewhere_bytes": written.elsewhere_bytes,
+    }
+
+
+def storage_range_form(stored: StorageRange) -> Form:
+    """Return a storage range as a form."""
+    form: Form = plain(stored)
+    return form
+
+
+def event_form(event: Event) -> Form:
+    """Return one event of the list as a form: stamp, peaks, project."""
+    peaks: Form = plain(event.peaks)
+    mic_psi = event.peaks.mic_psi
+    peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
+    return {
+        "index": event.index,
+        "waveform_key": event.key.hex(),
+        "timestamp": plain(event.timestamp_unit),
+        "peaks": peaks,
+        "project": event.project,
+    }
+
+
+def event_of(form: Mapping[str, Any]) -> Event:
+    """Return the event that a form was made of, its peaks again as the floats of the wire."""
+    timestamp = form["timestamp"]
+    peaks = {f.name: form["peaks"][f.name] for f in dataclasses.fields(Peaks)}
+    return Event(
+        index=form["index"],
+        key=bytes.fromhex(form["waveform_key"]),
+        timestamp_unit=None if timestamp is None else datetime.fromisoformat(timestamp),
+        peaks=Peaks(**{n: None if v is None else float(np.float32(v)) for n, v in peaks.items()}),
+        project=form["project"],
+    )
+
+
+def event_view(form: Mapping[str, Any], geo_range_in_s: float | None = None) -> Form:
+    """Return an event's form as it goes out: a peak at the end of the range is said to be one."""
+    peaks = {**form["peaks"], "bound": peak_bounds(form["peaks"], geo_range_in_s)}
+    return {**form, "peaks": peaks}
+
+
+def peak_bounds(
+    peaks: Mapping[str, float | None], geo_range_in_s: float | None = None
+) -> dict[str, str | None]:
+    """
+    Return ``>`` for each peak that lies at the end of the range: the motion was at least that.
+
+    Args:
+        peaks: of a record, as in an event's form.
+        geo_range_in_s: at which it was recorded; ``None``: what the peaks themselves show of it.
+    """
+    geo_names = ("tran_in_s", "vert_in_s", "long_in_s")
+    geo = {name: peaks[name] for name in geo_names}
+    end = geo_range_in_s or _range_shown_by(list(geo.values()))
+    least = end - in_s_per_count(end) / 2
+    bounds = {
+        name: ">" if value is not None and value >= least else None for name, value in geo.items()
+    }
+    mic = peaks["mic_psi"]
+    mic_end = (FULL_SCALE_COUNTS - 0.5) * MIC_PSI_PER_COUNT
+    bounds["mic_psi"] = ">" if mic is not None and mic >= mic_end else None
+    bounds["vector_sum_in_s"] = ">" if ">" in [bounds[name] for name in geo_names] else None
+    bounds["mic_db"] = bounds["mic_psi"]
+    return bounds
+
+
+def _range_shown_by(geo: Sequence[float | None]) -> float:
+    """
+    Return the range that peaks can end at; the largest one unless they prove a smaller.
+
+    They do where none lies beyond the smaller range and one lies between two steps of the larger.
+    """
+    largest, smallest = max(GEO_RANGES_IN_S), min(GEO_RANGES_IN_S)
+    known = [value for value in geo if value is not None]
+    steps = [value / in_s_per_count(largest) for value in known]
+    is_between = any(abs(step - round(step)) > 0.02 for step in steps)
+    return smallest if is_between and max(known) < smallest * 1.03 else largest
+
+
+SETUP_SCALES = ("sample_rate_hz", "record_time_s", "pretrigger_s", "geo_range_in_s")
+"""What a setup proposes for an event's scales."""
+SCALE_CODES = frozenset(("rate-unconfirmed", "rate-unknown", "range-unconfirmed", "range-unknown"))
+SCALE_UNCONFIRMED = "scale_unconfirmed"
+OVER_RANGE = "over_range"
+
+
+def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
+    """
+    Return a waveform as a form, with the scales that ``setup`` proposes (``with_setup``).
+
+    ``sample_rate_source`` and ``geo_range_source`` say where each comes from: ``event``, or
+    ``setup``, which is today's and need not be that of the recording.
+    """
+    is_decoded = bool(waveform.counts.shape[1]) or not waveform.announced_samples
+    form: Form = {
+        **event_form(waveform.event),
+        "samples": int(waveform.counts.shape[1]),
+        "announced_samples": waveform.announced_samples,
+        "vouched": list(waveform.vouched),
+        "sample_rate_hz": waveform.sample_rate_hz,
+        "sample_rate_source": "event" if waveform.sample_rate_hz is not None else None,
+        "sample_rates_possible": list(waveform.sample_rates_possible),
+        "pretrigger_samples": waveform.pretrigger_samples,
+        "geo_range_in_s": waveform.geo_range_in_s,
+        "geo_range_source": "event" if waveform.geo_range_in_s is not None else None,
+        "geo_ranges_possible": list(waveform.geo_ranges_possible),
+        "mode": plain(waveform.mode) if isinstance(waveform.mode, RecordMode) else None,
+        "setup": None,
+        "reasons": [
+            {"code": r.code, "detail": r.detail, "contradiction": r.is_contradiction}
+            for r in waveform.reasons
+        ],
+        "counts": np.ascontiguousarray(waveform.counts, dtype=COUNTS_DTYPE).tobytes(),
+    }
+    return with_setup(form, setup) if is_decoded else form
+
+
+def with_setup(form: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Form:
+    """
+    Return a waveform's form with the scales that a setup proposes, as far as the event allows.
+
+    The setup says how the unit will record next, not how it recorded then. Its rate counts as the
+    event's own only where the event confirms all of it: as many samples as rate, record time and
+    pre-trigger make, and the trigger where they put it. Any other scale of it is marked.
+
+    Args:
+        form: of ``waveform_form``; what an earlier setup proposed is dropped.
+        setup: as in an info's form; ``None``: nothing is proposed.
+    """
+    told = as_fact(form)
+    if setup is not None:
+        told["setup"] = {name: setup[name] for name in SETUP_SCALES}
+    reasons = [reason for reason in told["reasons"] if reason["code"] not in SCALE_CODES]
+    rate = None if setup is None else setup["sample_rate_hz"]
+    if (
+        told["sample_rate_hz"] is None
+        and setup is not None
+        and rate in told["sample_rates_possible"]
+    ):
+        is_confirmed = _confirms_setup(told, setup)
+        told["sample_rate_hz"] = rate
+        told["sample_rate_source"] = "event" if is_confirmed else "setup"
+    geo = None if setup is None else setup["geo_range_in_s"]
+    if told["geo_range_in_s"] is None and geo in told["geo_ranges_possible"]:
+        told["geo_range_in_s"], told["geo_range_source"] = geo, "setup"
+    told["reasons"] = reasons + _scale_reasons(told)
+    return told
+
+
+def as_fact(form: Mapping[str, Any]) -> Form:
+    """Return a waveform's form without what only a setup proposes: what may be archived."""
+    facts = dict(form)
+    for name in ("sample_rate", "geo_range"):
+        if facts[f"{name}_source"] != "event":
+            unit = "hz" if name == "sample_rate" else "in_s"
+            facts[f"{name}_{unit}"] = facts[f"{name}_source"] = None
+    facts["reasons"] = [r for r in form["reasons"] if r["code"] not in SCALE_CODES]
+    if facts["samples"]:
+        facts["reasons"] += _scale_reasons(facts)
+    return facts
+
+
+def _confirms_setup(form: Mapping[str, Any], setup: Mapping[str, Any]) -> bool:
+    """Whether an event has exactly the samples, before and behind its trigger, of a setup."""
+    record_s, before_s = setup["record_time_s"], setup["pretrigger_s"]
+    if record_s is None or before_s is None or any(r["contradiction"] for r in form["reasons"]):
+        return False
+    rate = setup["sample_rate_hz"]
+    return bool(
+        form["announced_samples"] == round((record_s + before_s) * rate)
+        and form["pretrigger_samples"] == round(before_s * rate)
+    )
+
+
+def _scale_reasons(form: Mapping[str, Any]) -> list[Form]:
+    """Return why the scales of a form are not certain."""
+    found = []
+    for name, value, possible, unit in (
+        ("rate", "sample_rate_hz", "sample_rates_possible", "Hz"),
+        ("range", "geo_range_in_s", "geo_ranges_possible", "in/s"),
+    ):
+        source = form["sample_rate_source" if name == "rate" else "geo_range_source"]
+        if source == "event":
+            continue
+        fits = " or ".join(f"{each:g}" for each in form[possible])
+        allows = (
+            f"the event itself allows {fits} {unit}" if fits else "the event itself allows none"
+        )
+        what = "sample rate" if name == "rate" else "geophone range"
+        if source == "setup":
+            detail = f"the {what} of {form[value]:g} {unit} is that of the unit's setup; {allows}"
+            found.append({"code": f"{name}-unconfirmed", "detail": detail, "contradiction": False})
+        else:
+            detail = f"the {what} is not known; {allows}"
+            found.append({"code": f"{name}-unknown", "detail": detail, "contradiction": False})
+    return found
+
+
+def reasons_of(form: Any) -> list[Form]:
+    """Return why what a form holds is not all, or not certain; none of what is no waveform."""
+    if not isinstance(form, dict) or "vouched" not in form:
+        return []
+    reasons: list[Form] = form["reasons"]
+    return reasons
+
+
+def counts_of(form: Mapping[str, Any]) -> NDArray[np.int16]:
+    """Return the counts of a waveform's form, shape (4, n)."""
+    return np.frombuffer(form["counts"], dtype=COUNTS_DTYPE).reshape(len(CHANNELS), -1)
+
+
+def scales_of(form: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
+    """Return unit and value of one count for each channel; ``None`` while the range is unknown."""
+    geo_range = form["geo_range_in_s"]
+    geo = None if geo_range is None else in_s_per_count(geo_range)
+    return {
+        name: ("psi", MIC_PSI_PER_COUNT) if name == "MicL" else ("in/s", geo) for name in CHANNELS
+    }
+
+
+def waveform_view(form: Mapping[str, Any]) -> Form:
+    """
+    Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
+
+    Only valid samples are in it: a channel may be shorter than ``samples``. While the range is
+    unknown a geophone channel's values are its counts, its unit says so, and it has no peak. A peak
+    at the end of the range has the bound ``>``. ``flags`` says what makes a figure less than it
+    seems.
+    """
+    view = waveform_arrays(form)
+    for channel in view["channels"].values():
+        channel["values"] = channel["values"].tolist()
+    return view
+
+
+def waveform_arrays(form: Mapping[str, Any]) -> Form:
+    """Return the same view with arrays as values: the longest event has 217,000 of them."""
+    counts = counts_of(form)
+    rate, pretrigger = form["sample_rate_hz"], form["pretrigger_samples"]
+    channels: Form = {}
+    for row, (name, (unit, scale)) in enumerate(scales_of(form).items()):
+        mine = counts[row, : form["vouched"][row]]
+        digits = MIC_DIGITS if name == "MicL" else GEO_DIGITS
+        channel = _channel(mine, unit, scale, digits, rate, pretrigger)
+        if name != "MicL" and form["geo_range_source"] == "setup":
+            channel["flags"].append(SCALE_UNCONFIRMED)
+        channels[name] = channel
+    view = {key: value for key, value in form.items() if key != "counts"}
+    view["peaks"] = event_view(form, form["geo_range_in_s"])["peaks"]
+    view["time"] = {
+        "unit": "s",
+        "zero": "trigger",
+        "start": None if rate is None else -pretrigger / rate,
+        "step": None if rate is None else 1 / rate,
+        "flags": [SCALE_UNCONFIRMED] if form["sample_rate_source"] == "setup" else [],
+    }
+    view["channels"] = channels
+    return view
+
+
+def _channel(
+    counts: NDArray[np.int16],
+    unit: str,
+    scale: float | None,
+    digits: int,
+    rate: int | None,
+    pretrigger: int,
+) -> Form:
+    is_over = len(counts) > 0 and int(np.abs(counts.astype(np.int32)).max()) >= FULL_SCALE_COUNTS
+    flags = [OVER_RANGE] if is_over else []
+    bound = ">" if is_over else None
+    if scale is None:
+        nothing = {"peak": None, "bound": bound, "peak_time_s": None, "flags": flags}
+        return {"unit": "counts", "values": counts, **nothing}
+    values = np.round(counts * scale, digits)
+    at = int(np.abs(values).argmax()) if len(values) else None
+    return {
+        "unit": unit,
+        "values": values,
+        "peak": None if at is None else abs(float(values[at])),
+        "bound": bound,
+        "peak_time_s": None if at is None or rate is None else (at - pretrigger) / rate,
+        "flags": flags,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
