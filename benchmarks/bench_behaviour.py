@@ -45,11 +45,11 @@ from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.faulty_links import LateRoad
+from minimateplus.simulator import SimulatedUnit, serve_link
+from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire.commands import MONITOR_STATUS
 from minimateplus.wire.framing import Frame
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 from sfm.cache.freshness import FORCED
 from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
@@ -467,7 +467,7 @@ class WatchedUnit(SimulatedUnit):
         self.told = 0
         self.start_monitoring()
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         """Answer as the unit does."""
         reply = super().answer(conversation, request)
         # A payload is asked for twice: for its length, then for itself.
@@ -503,8 +503,8 @@ class Relay:
                 await asyncio.sleep(self.REPLY_S)
                 raise ConnectError("nothing listens there")
             ours, theirs = memory_pair()
-            road = LateRoad(theirs, self.REPLY_S)
-            talks.append(asyncio.create_task(converse(self.unit, road)))
+            road = LateLink(theirs, self.REPLY_S)
+            talks.append(asyncio.create_task(serve_link(self.unit, road)))
             return await MiniMate.open(ours)
 
         self.gateway = Gateway(LiveCache(clock=now_s), connect=connect, clock=now_s)

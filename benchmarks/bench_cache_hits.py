@@ -45,7 +45,7 @@ TTL_S = 3600.0
 KEY = "tcp:10.0.0.7:12345"
 STATUS = {
     "monitoring": True,
-    "clock_unit": "2026-04-01T00:28:12",
+    "clock_device_time": "2026-04-01T00:28:12",
     "battery_v": 6.4,
     "memory_total_bytes": 983_040,
     "memory_free_bytes": 722_880,
@@ -184,9 +184,9 @@ def threaded_rivals() -> dict[str, Hit]:
         region.set(KEY, STATUS)
         hits["dogpile.cache region.get"] = _by_key(region.get)
     hits["LiveCache get_monitor_status"] = _by_key(ours.get_monitor_status)
-    hits["LiveCache held_monitor_status"] = _by_key(ours.held_monitor_status)
-    hits["LiveCache held_events"] = _by_key(ours.held_events)
-    hits["LiveCache held_waveform"] = _by_slot(ours.held_waveform)
+    hits["LiveCache monitor_status_entry"] = _by_key(ours.monitor_status_entry)
+    hits["LiveCache events_entry"] = _by_key(ours.events_entry)
+    hits["LiveCache waveform_entry"] = _by_slot(ours.waveform_entry)
     return hits
 
 

@@ -17,7 +17,7 @@ from virtual_time import now_s, run
 from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator import SimulatedUnit, serve_link
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.memory import GAP_BYTES
 from minimateplus.simulator.serve import BITS_PER_BYTE, Pace
@@ -46,7 +46,7 @@ async def measure() -> None:
 
     async def connect(_: Address) -> MiniMate:
         ours, theirs = memory_pair()
-        tasks.append(asyncio.create_task(converse(unit, theirs, Pace(BAUD))))
+        tasks.append(asyncio.create_task(serve_link(unit, theirs, Pace(BAUD))))
         return await MiniMate.open(ours)
 
     # The link is hung up after each read: every row pays for its own start-up.

@@ -83,8 +83,8 @@ class Usual:
     def fill(self, number: int) -> None:
         """Put in everything of one device."""
         with self._lock:
-            for thing in THINGS:
-                self._entries[name_of(number), thing] = LIST
+            for resource in THINGS:
+                self._entries[name_of(number), resource] = LIST
 
     def drop(self, number: int) -> None:
         """Drop one device."""

@@ -39,7 +39,7 @@ from rivals import QUICK, median_of_ratios, print_head, serve, served
 from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator import SimulatedUnit, serve_link
 from minimateplus.simulator.blast import Blast
 from sfm.api.app import build_app
 from sfm.cache.freshness import Freshness
@@ -63,7 +63,7 @@ def relay_before(unit: SimulatedUnit) -> tuple[Any, Gateway]:
 
     async def connect(_: Address) -> MiniMate:
         ours, theirs = memory_pair()
-        talks.add(asyncio.create_task(converse(unit, theirs)))
+        talks.add(asyncio.create_task(serve_link(unit, theirs)))
         return await MiniMate.open(ours)
 
     settings = Settings()
@@ -246,11 +246,11 @@ async def print_waveform_cost() -> None:
     for index, length in enumerate(lengths):
         path = f"/device/event/{index}/waveform?{UNIT}&max_age=3600"
         await _answered(app, path)
-        held = gateway.held_waveform(gateway.conn_key(ADDRESS), index, Freshness(max_age_s=3600))
-        if held is None:
+        entry = gateway.waveform_entry(gateway.conn_key(ADDRESS), index, Freshness(max_age_s=3600))
+        if entry is None:
             raise AssertionError("the waveform that was just read is not held")
-        memo = held.memo
-        for form, accept, target in (
+        memo = entry.memo
+        for payload, accept, target in (
             ("counts", b"application/octet-stream", 0.1),
             ("JSON", b"application/json", 2.0),
         ):
@@ -258,9 +258,9 @@ async def print_waveform_cost() -> None:
             for when, before_each in ways.items():
                 cost, size, media = await _cpu_ms(app, path, accept, before_each)
                 if accept.decode() not in media:
-                    print(f"{length}, {form}: not offered, came as {media}")
+                    print(f"{length}, {payload}: not offered, came as {media}")
                     break
-                print(f"{f'{length}, {form}, {when}':<40}{size:>11,}{cost:>9.3f}{target:>11}")
+                print(f"{f'{length}, {payload}, {when}':<40}{size:>11,}{cost:>9.3f}{target:>11}")
     await gateway.close()
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import text
 from minimateplus.client.reads import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
-from minimateplus.simulator import SimulatedUnit, converse, serve_tcp
+from minimateplus.simulator import SimulatedUnit, serve_link, serve_tcp
 from sfm.records import payloads
 from sfm.store import Origin, Store, Wanted
 from sfm.store.cursors import Cursor
@@ -74,15 +74,15 @@ def read_unit(events: int) -> tuple[Any, list[Event], list[Waveform]]:
     """Return what a simulated unit says: probe, list, waveforms."""
     unit = SimulatedUnit("SIM0001", seed=5)
     for number in range(events):
-        unit.record_event(at_unit=T0 + timedelta(hours=number))
+        unit.record_event(at_device_time=T0 + timedelta(hours=number))
 
     async def read() -> tuple[Any, list[Event], list[Waveform]]:
         ours, theirs = memory_pair("unit")
-        answering = asyncio.create_task(converse(unit, theirs))
-        async with MiniMate.connect(ours) as talk:
-            probe = await talk.read_probe()
-            listed = await talk.read_events()
-            waveforms = [await talk.read_waveform(event) for event in listed]
+        answering = asyncio.create_task(serve_link(unit, theirs))
+        async with MiniMate.connect(ours) as run:
+            probe = await run.read_probe()
+            listed = await run.read_events()
+            waveforms = [await run.read_waveform(event) for event in listed]
         await answering
         return probe, listed, waveforms
 
@@ -127,10 +127,10 @@ def fill(path: Path, rows: int) -> None:
 def bench_commits(folder: Path) -> None:
     """Measure one durable commit, beside the bare module's."""
     probe, listed, waveforms = read_unit(40 if QUICK else 300)
-    several = [payloads.event_form(event) for event in listed]
+    several = [payloads.event_payload(event) for event in listed]
     with Store.open(f"sqlite:///{folder / 'commits.sqlite'}") as store:
         began = time.perf_counter()
-        seen: Any = store.keep_list(origin(), None, probe, several[:-1], listed[:-1]).mirror
+        seen: Any = store.save_list(origin(), None, probe, several[:-1], listed[:-1]).mirror
         say(
             f"first list of {len(listed) - 1} events",
             f"{(time.perf_counter() - began) * 1e3:.1f} ms",
@@ -144,25 +144,25 @@ def bench_commits(folder: Path) -> None:
             event = Event(
                 index=len(grown),
                 key=(last_address + number * 0x500).to_bytes(4, "big"),
-                timestamp_unit=T0 + timedelta(days=9, seconds=number),
+                device_time=T0 + timedelta(days=9, seconds=number),
                 peaks=listed[-1].peaks,
                 project=None,
                 record=number.to_bytes(210, "big"),
             )
-            grown.append(payloads.event_form(event))
-            seen = store.keep_list(origin(), seen, probe, grown, [event]).mirror
+            grown.append(payloads.event_payload(event))
+            seen = store.save_list(origin(), seen, probe, grown, [event]).mirror
 
         ours = timed(append, COMMITS)
         waiting = iter(waveforms * 10)
 
-        def keep() -> None:
+        def save() -> None:
             nonlocal seen
             waveform = next(waiting)
-            form = payloads.waveform_form(waveform, None)
-            kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
+            payload = payloads.waveform_payload(waveform, None)
+            kept = store.save_waveform(origin(), seen, waveform.event, payload, waveform.image)
             seen = kept.mirror
 
-        samples = timed(keep, min(COMMITS, len(waveforms)))
+        samples = timed(save, min(COMMITS, len(waveforms)))
     size = len(waveforms[0].image) + 8000
     bare = SQLITE.connect(str(folder / "bare.sqlite"), isolation_level=None)
     bare.execute("PRAGMA journal_mode=WAL").close()
@@ -242,7 +242,7 @@ def bench_restart(folder: Path) -> None:
 async def _restart(path: Path, rows: int) -> None:
     unit = SimulatedUnit("SIM0001", seed=5)
     for number in range(20 if QUICK else 300):
-        unit.record_event(at_unit=T0 + timedelta(hours=number))
+        unit.record_event(at_device_time=T0 + timedelta(hours=number))
     async with serve_tcp(unit) as served:
         query = f"host=127.0.0.1&tcp_port={served.port}"
         for life in ("first", "second"):
@@ -292,14 +292,14 @@ def bench_room(folder: Path) -> None:
     probe, listed, waveforms = read_unit(20 if QUICK else 300)
     path = folder / "room.sqlite"
     with Store.open(f"sqlite:///{path}") as store:
-        several = [payloads.event_form(event) for event in listed]
-        seen: Any = store.keep_list(origin(), None, probe, several, listed).mirror
+        several = [payloads.event_payload(event) for event in listed]
+        seen: Any = store.save_list(origin(), None, probe, several, listed).mirror
         for waveform in waveforms:
-            form = payloads.waveform_form(waveform, None)
-            kept = store.keep_waveform(origin(), seen, waveform.event, form, waveform.image)
+            payload = payloads.waveform_payload(waveform, None)
+            kept = store.save_waveform(origin(), seen, waveform.event, payload, waveform.image)
             seen = kept.mirror
         version = seen
-        median, p90 = timed(lambda: store.recall_waveform("tcp:bench:1", 3, 0, version), 100)
+        median, p90 = timed(lambda: store.load_waveform("tcp:bench:1", 3, 0, version), 100)
         met = "met" if median <= 1 else "NOT met"
         say(
             "waveform from disk, hash verified",

@@ -35,8 +35,8 @@ from rivals import QUICK, percentile, print_head, serve, served
 from minimateplus.client.reads import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.faulty_links import StalledRoad
+from minimateplus.simulator import SimulatedUnit, serve_link
+from minimateplus.simulator.faulty_links import StalledLink
 from sfm.api.app import build_app
 from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
@@ -62,8 +62,8 @@ def new_gateway(settings: Settings) -> Gateway:
 
     async def connect(address: Address) -> MiniMate:
         ours, theirs = memory_pair(str(address))
-        link = StalledRoad(theirs, 0) if address == STALLED else theirs
-        talks.add(asyncio.create_task(converse(units[address], link)))
+        link = StalledLink(theirs, 0) if address == STALLED else theirs
+        talks.add(asyncio.create_task(serve_link(units[address], link)))
         return await MiniMate.open(ours, deadlines=settings.deadlines)
 
     return Gateway(LiveCache(), settings, connect=connect)
@@ -109,7 +109,7 @@ async def in_process() -> dict[str, list[float]]:
 def usual_app() -> fastapi.FastAPI:
     """Return the usual way: endpoints that block a thread of the pool."""
     app = fastapi.FastAPI()
-    lock, held = threading.Lock(), {"info": {"serial": "BE12599"}}
+    lock, entry = threading.Lock(), {"info": {"serial": "BE12599"}}
 
     @app.get("/device/info")
     def info(host: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ def usual_app() -> fastapi.FastAPI:
         if host == STALLED.target:
             time.sleep(READ_S)
         with lock:
-            return held["info"]
+            return entry["info"]
 
     return app
 

@@ -29,8 +29,8 @@ STORED = (20, 60, 300)
 NEW_EACH_S = (2.0, 10.0, 60.0)
 WARM_LISTS = 5
 PAUSE_S = 5.0
-MOST_ANSWERS = 400
-MOST_WITHOUT_PROGRESS = 4
+MAX_ANSWERS = 400
+MAX_WITHOUT_PROGRESS = 4
 """After so many answers, or so many that brought no new event, a run is given up."""
 EXCHANGES_AN_EVENT = 10
 """0A, 0C and 1F of the event, 0A and 1F of the boundary record before it; each is two exchanges."""
@@ -62,12 +62,12 @@ async def walk(events: int, round_trip_s: float, cut_each_s: float) -> Walk:
     async with RawWorld() as world:
         await world.with_disk()
         unit = world.unit.record(events, samples=16)
-        world.line.delay = round_trip_of_replies(round_trip_s)
-        world.line.cut_each_s = cut_each_s
+        world.connection.delay = round_trip_of_replies(round_trip_s)
+        world.connection.cut_each_s = cut_each_s
         came, began = Walk(), now_s()
         last_known: set[bytes] = {unit.events[-1].key_bytes}
         known, spent, called, idle = 0, 0, 0, 0
-        for _ in range(MOST_ANSWERS):
+        for _ in range(MAX_ANSWERS):
             answer = await world.get("/device/events")
             body = answer.json()
             # (What the unit gave does not tell: every probe reads the record of the last event.)
@@ -82,7 +82,7 @@ async def walk(events: int, round_trip_s: float, cut_each_s: float) -> Walk:
                 break
             came.problems[kind_of(answer)] += 1
             idle = 0 if new else idle + 1
-            if idle == MOST_WITHOUT_PROGRESS:
+            if idle == MAX_WITHOUT_PROGRESS:
                 break
             await world.pause(float(answer.headers.get("Retry-After", PAUSE_S)))
         came.seconds = now_s() - began
@@ -113,7 +113,7 @@ async def busy(stored: int, new_each_s: float) -> Busy:
     async with RawWorld() as world:
         await world.with_disk()
         unit = world.unit.record(stored, samples=16)
-        world.line.delay = serial_line(BAUD)
+        world.connection.delay = serial_line(BAUD)
         came = Busy()
         async with world.recording(new_each_s, lambda: unit.record(samples=16)):
             for number in range(1 + WARM_LISTS):

@@ -14,7 +14,7 @@ def decode_plain(body: bytes, samples: int | None = None) -> tuple[list[list[int
     if len(body) < 7 or body[0:3] != b"\x00\x02\x00":
         raise ValueError("no body")
     channels: list[list[int]] = [[], [], [], []]
-    most_rounds = None if samples is None else max(1, (samples + 511) // 512)
+    max_rounds = None if samples is None else max(1, (samples + 511) // 512)
     true_count = samples
     segment = [_signed16(body, 3), _signed16(body, 5)]
     at = 7
@@ -31,7 +31,7 @@ def decode_plain(body: bytes, samples: int | None = None) -> tuple[list[list[int
         if channel == 0 and whole and is_header:
             size = len(segment) + 2
         is_full = whole and len(segment) == size - 2
-        last = channel == 3 and (size < 512 or turn // 4 + 1 == most_rounds)
+        last = channel == 3 and (size < 512 or turn // 4 + 1 == max_rounds)
         if is_full and is_header and not last:
             _add_finals(segment, header)
             channels[channel] += segment
@@ -41,9 +41,9 @@ def decode_plain(body: bytes, samples: int | None = None) -> tuple[list[list[int
             continue
         if is_full and channel == 3 and is_tag and header[14:16] == b"\x00\x00":
             count = int.from_bytes(header[16:20], "big")
-            held = len(channels[0])
-            fits = count <= held < count + 4 or (count == 0 and held == 4)
-            if fits and held % 4 == 0 and header[6:10] == bytes(4):
+            entry = len(channels[0])
+            fits = count <= entry < count + 4 or (count == 0 and entry == 4)
+            if fits and entry % 4 == 0 and header[6:10] == bytes(4):
                 _add_finals(segment, header)
                 at += 20
                 if true_count is None:

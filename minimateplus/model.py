@@ -228,7 +228,7 @@ class Event:
 
     index: int
     key: bytes
-    timestamp_unit: datetime | None
+    device_time: datetime | None
     peaks: Peaks
     project: str | None
     record: bytes = field(default=b"", repr=False, compare=False)
@@ -240,8 +240,8 @@ class MonitorLogEntry:
     """One monitor-log record of the key walk: when monitoring ran, at which trigger level."""
 
     key: bytes
-    start_unit: datetime | None
-    stop_unit: datetime | None
+    start_device_time: datetime | None
+    stop_device_time: datetime | None
     text: str | None
 
 
@@ -250,7 +250,7 @@ class MonitorStatus:
     """What the unit does now: monitoring, clock, battery, memory."""
 
     monitoring: bool
-    clock_unit: datetime | None
+    clock_device_time: datetime | None
     battery_v: float | None
     memory_total_bytes: int | None
     memory_free_bytes: int | None
@@ -278,7 +278,7 @@ class Waveform:
     event: Event
     """As the caller gave it, with the ``record`` that was read with these samples."""
     counts: NDArray[np.int16]
-    vouched: tuple[int, int, int, int]
+    valid_samples: tuple[int, int, int, int]
     sample_rate_hz: int | None
     """The only rate that the event's own start, stop and length allow; else ``None``."""
     pretrigger_samples: int

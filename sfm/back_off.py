@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-FIRST_REST_S = 2.0
-LONGEST_REST_S = 60.0
+FIRST_DELAY_S = 2.0
+MAX_DELAY_S = 60.0
 
 
-class RestingError(Exception):
+class BackingOffError(Exception):
     """The unit failed several times and is left alone for a moment."""
 
     def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:
@@ -44,8 +44,8 @@ class BackOff:
         self.failures += 1
         self._cause = str(cause)
         if self.failures > 1:
-            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self.failures - 2, 10))
-            self._until_mono = self._clock() + rest_s
+            delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self.failures - 2, 10))
+            self._until_mono = self._clock() + delay_s
 
     def succeeded(self) -> None:
         """Note that the unit answered."""
@@ -57,8 +57,8 @@ class BackOff:
         Return if the unit may be asked now.
 
         Raises:
-            RestingError: it is left alone; the error says for how long.
+            BackingOffError: it is left alone; the error says for how long.
         """
         left_s = self._until_mono - self._clock()
         if left_s > 0:
-            raise RestingError(self._unit, self.failures, left_s, self._cause)
+            raise BackingOffError(self._unit, self.failures, left_s, self._cause)

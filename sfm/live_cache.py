@@ -63,7 +63,7 @@ MEMO_OVERHEAD_BYTES = 1024
 """Counted for each memo entry beside its own bytes: names, headers and the objects around them."""
 SHARED_BYTES = 256
 """From this length on, bytes in a value are shared with its readers instead of copied for each."""
-MOST_EPOCHS = 16
+MAX_EPOCHS = 16
 """Of one device: how many are remembered, the present one included."""
 
 
@@ -81,7 +81,7 @@ class Memo(dict[str, Any]):
     What readers made of a value, so that it is made once for all of them.
 
     A plain dict for what is small and must stay as long as the value. What is large goes in by
-    ``keep``: it counts in the cache's budget for as long as the value is in the cache, and may be
+    ``save``: it counts in the cache's budget for as long as the value is in the cache, and may be
     evicted from here at any moment.
     """
 
@@ -92,12 +92,12 @@ class Memo(dict[str, Any]):
         self.sizes_bytes: dict[str, int] = {}
         """What each kept entry is counted as; changed under the cache's lock alone."""
 
-    def keep(self, name: str, made: object, size_bytes: int) -> None:
+    def save(self, name: str, made: object, size_bytes: int) -> None:
         """Keep something for as long as there is room for it; ``size_bytes`` is its own size."""
         if self._cache is None:
             self[name] = made  # of a value that no cache has: it goes with its last reader
         else:
-            self._cache._keep_memo(self, name, made, size_bytes)
+            self._cache._save_memo(self, name, made, size_bytes)
 
     def detach(self) -> None:
         """Stop counting: the value has left the cache. Whoever still has it may go on with it."""
@@ -106,7 +106,7 @@ class Memo(dict[str, Any]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Held:
+class CacheEntry:
     """A held value with where it comes from. Immutable; it outlives its own invalidation."""
 
     value: Callable[[], Any] = field(repr=False)
@@ -148,16 +148,16 @@ class _Device:
     dirty: bool = False
     serial: str | None = None
     """The last serial known since the last drop; an info without one does not unlearn it."""
-    info: Held | None = None
-    status: Held | None = None
-    events: Held | None = None
+    info: CacheEntry | None = None
+    status: CacheEntry | None = None
+    events: CacheEntry | None = None
     event_stamps: Mapping[int, Stamp] = field(default_factory=dict)
     validated_mono: float | None = None
-    waveforms: dict[int, Held] = field(default_factory=dict)
+    waveforms: dict[int, CacheEntry] = field(default_factory=dict)
     """Of this epoch; changed in place, under the lock. Its copies share it."""
 
     @property
-    def pinned(self) -> tuple[Held | None, ...]:
+    def pinned(self) -> tuple[CacheEntry | None, ...]:
         """What is never evicted."""
         return (self.info, self.status, self.events)
 
@@ -165,13 +165,13 @@ class _Device:
         """Return the state after a drop. A dirty configuration is still unread, so it stays so."""
         return _Device(
             epoch=Epoch(max(self.epoch.number, beyond) + 1, reason, now_mono),
-            earlier=(self.epoch, *self.earlier)[: MOST_EPOCHS - 1],
+            earlier=(self.epoch, *self.earlier)[: MAX_EPOCHS - 1],
             generation=self.generation + 1,
             dirty=self.dirty,
         )
 
 
-_NO_WAVEFORMS: dict[int, Held] = cast(dict[int, Held], MappingProxyType({}))
+_NO_WAVEFORMS: dict[int, CacheEntry] = cast(dict[int, CacheEntry], MappingProxyType({}))
 """Of every device that is not known, so nobody may write to it."""
 
 
@@ -210,12 +210,12 @@ class LiveCache:
     Not promised:
 
     - A hit is not a lease: the value may be invalidated a moment after it was returned. Two calls
-      may see two states; compare ``Held.generation`` where that matters.
+      may see two states; compare ``CacheEntry.generation`` where that matters.
     - A stamp with an unknown half proves little. Only neighbours are compared: key K at T, then K
       at an unknown time, then K at another time passes without a conflict.
     - Byte figures are encoded sizes. Python's own overhead is not in them, and neither is what
       remains of each ``conn_key`` ever named: its epoch must not start again, and why its last
-      ``MOST_EPOCHS`` began stays known. That is a few hundred bytes, and at most a few thousand.
+      ``MAX_EPOCHS`` began stays known. That is a few hundred bytes, and at most a few thousand.
     - The budget evicts waveforms and memos. Info, lists and status stay even if they alone exceed
       it.
     - Values are the serialised forms: dicts, lists, text, numbers, bytes. Others are pickled;
@@ -289,8 +289,8 @@ class LiveCache:
 
     def get_device_info(self, conn_key: str) -> dict[str, Any] | None:
         """Return the device info, unless none is held or the configuration is dirty."""
-        held = self.held_info(conn_key)
-        return None if held is None else held.value()
+        entry = self.info_entry(conn_key)
+        return None if entry is None else entry.value()
 
     def get_events(
         self, conn_key: str, device_count: int, *, probe: object = None
@@ -300,47 +300,47 @@ class LiveCache:
 
         A probe that says of itself that it is not complete (``is_complete``) matches nothing.
         """
-        held = self.held_events(conn_key)
-        if held is None or held.device_count != device_count:
+        entry = self.events_entry(conn_key)
+        if entry is None or entry.device_count != device_count:
             return None
-        if probe is not None and not _probes_match(held.probe, probe):
+        if probe is not None and not _probes_match(entry.probe, probe):
             return None
-        value: list[dict[str, Any]] = held.value()
+        value: list[dict[str, Any]] = entry.value()
         return value
 
     def get_waveform(self, conn_key: str, index: int) -> dict[str, Any] | None:
         """Return the waveform in that slot, if one is held."""
-        held = self.held_waveform(conn_key, index)
-        return None if held is None else held.value()
+        entry = self.waveform_entry(conn_key, index)
+        return None if entry is None else entry.value()
 
     def get_monitor_status(self, conn_key: str) -> dict[str, Any] | None:
         """Return the monitor status, if its read began less than ``status_ttl_s`` ago."""
-        held = self.held_monitor_status(conn_key)
-        return None if held is None else held.value()
+        entry = self.monitor_status_entry(conn_key)
+        return None if entry is None else entry.value()
 
-    def held_info(self, conn_key: str) -> Held | None:
+    def info_entry(self, conn_key: str) -> CacheEntry | None:
         """Return what ``get_device_info`` answers from."""
         device = self._devices.get(conn_key)
         return None if device is None or device.dirty else device.info
 
-    def held_events(self, conn_key: str) -> Held | None:
+    def events_entry(self, conn_key: str) -> CacheEntry | None:
         """Return what ``get_events`` answers from, whatever its count and probe."""
         device = self._devices.get(conn_key)
         return None if device is None or device.dirty else device.events
 
-    def held_waveform(self, conn_key: str, index: int) -> Held | None:
+    def waveform_entry(self, conn_key: str, index: int) -> CacheEntry | None:
         """Return what ``get_waveform`` answers from."""
         device = self._devices.get(conn_key)
         return None if device is None else device.waveforms.get(index)
 
-    def held_monitor_status(self, conn_key: str, *, expired: bool = False) -> Held | None:
+    def monitor_status_entry(self, conn_key: str, *, expired: bool = False) -> CacheEntry | None:
         """Return what ``get_monitor_status`` answers from; with ``expired``, also past its time."""
         device = self._devices.get(conn_key)
-        if device is None or (held := device.status) is None or expired:
+        if device is None or (entry := device.status) is None or expired:
             return None if device is None else device.status
         # A negative age is a clock that went wrong, and is no proof of freshness.
-        age_s = self._clock() - held.read_began_mono
-        return held if 0.0 <= age_s < self._status_ttl_s else None
+        age_s = self._clock() - entry.read_began_mono
+        return entry if 0.0 <= age_s < self._status_ttl_s else None
 
     def event_stamp(self, conn_key: str, index: int) -> Stamp | None:
         """Return the stamp that the held list gives that index; None without, or while hidden."""
@@ -387,7 +387,7 @@ class LiveCache:
             if None not in (serial, device.serial) and serial != device.serial:
                 reason = f"unit {serial} answers where {device.serial} used to"
                 device = self._drop(conn_key, reason, now)
-            held = Held(
+            entry = CacheEntry(
                 value=value,
                 read_began_mono=_known_start(read_began_mono, now),
                 epoch=device.epoch.number,
@@ -397,7 +397,7 @@ class LiveCache:
                 memo=Memo(self),
             )
             known = device.serial if serial is None else serial
-            self._publish(conn_key, replace(device, info=held, serial=known, dirty=False))
+            self._publish(conn_key, replace(device, info=entry, serial=known, dirty=False))
             self._evict()
         return True
 
@@ -438,7 +438,7 @@ class LiveCache:
                 for index in device.waveforms.keys() - stamps.keys():
                     self._remove_waveform(conn_key, device, index)
             began = _known_start(read_began_mono, now)
-            held = Held(
+            entry = CacheEntry(
                 value=value,
                 read_began_mono=began,
                 epoch=device.epoch.number,
@@ -452,7 +452,7 @@ class LiveCache:
             validated = began if proven else None
             self._publish(
                 conn_key,
-                replace(device, events=held, event_stamps=stamps, validated_mono=validated),
+                replace(device, events=entry, event_stamps=stamps, validated_mono=validated),
             )
             self._evict()
         return True
@@ -493,7 +493,7 @@ class LiveCache:
             ):
                 self._too_large += 1
                 return False
-            device.waveforms[index] = Held(
+            device.waveforms[index] = CacheEntry(
                 value=value,
                 read_began_mono=_known_start(read_began_mono, now),
                 epoch=device.epoch.number,
@@ -524,7 +524,7 @@ class LiveCache:
             device = self._device_of(conn_key)
             if self._is_late(device, generation):
                 return False
-            held = Held(
+            entry = CacheEntry(
                 value=value,
                 read_began_mono=_known_start(read_began_mono, now),
                 epoch=device.epoch.number,
@@ -533,7 +533,7 @@ class LiveCache:
                 size_bytes=size_bytes,
                 memo=Memo(self),
             )
-            self._publish(conn_key, replace(device, status=held))
+            self._publish(conn_key, replace(device, status=entry))
             self._evict()
         return True
 
@@ -665,19 +665,19 @@ class LiveCache:
                 self._forget_memo(old)
         if before.waveforms is not device.waveforms:
             # A reader may still be at the old dict, so that stays as it is.
-            for index, held in before.waveforms.items():
+            for index, entry in before.waveforms.items():
                 del self._oldest_first[conn_key, index]
-                self._waveform_bytes -= held.size_bytes
-                self._forget_memo(held)
+                self._waveform_bytes -= entry.size_bytes
+                self._forget_memo(entry)
 
     def _remove_waveform(self, conn_key: str, device: _Device, index: int) -> None:
-        held = device.waveforms.pop(index, None)
-        if held is not None:
+        entry = device.waveforms.pop(index, None)
+        if entry is not None:
             del self._oldest_first[conn_key, index]
-            self._waveform_bytes -= held.size_bytes
-            self._forget_memo(held)
+            self._waveform_bytes -= entry.size_bytes
+            self._forget_memo(entry)
 
-    def _keep_memo(self, memo: Memo, name: str, made: object, size_bytes: int) -> None:
+    def _save_memo(self, memo: Memo, name: str, made: object, size_bytes: int) -> None:
         """Keep an entry of a memo, and count it if its value is still in the cache."""
         size_bytes += MEMO_OVERHEAD_BYTES
         with self._lock:
@@ -696,14 +696,14 @@ class LiveCache:
             self._memo_bytes -= memo.sizes_bytes.pop(name)
             memo.pop(name, None)
 
-    def _forget_memo(self, held: Held | None) -> None:
+    def _forget_memo(self, entry: CacheEntry | None) -> None:
         """Count no longer what was made of a value that leaves the cache."""
-        if held is None or held.memo._cache is not self:
+        if entry is None or entry.memo._cache is not self:
             return
-        for name, size_bytes in held.memo.sizes_bytes.items():
-            del self._memos[id(held.memo), name]
+        for name, size_bytes in entry.memo.sizes_bytes.items():
+            del self._memos[id(entry.memo), name]
             self._memo_bytes -= size_bytes
-        held.memo.detach()
+        entry.memo.detach()
 
     @property
     def _total_bytes(self) -> int:
@@ -753,10 +753,10 @@ def _conflict_of_waveform(device: _Device, index: int, stamp: Stamp) -> str | No
     return None
 
 
-def _conflict_sentence(index: int, new: str, stamp: Stamp, old: str, held: Stamp) -> str:
+def _conflict_sentence(index: int, new: str, stamp: Stamp, old: str, entry: Stamp) -> str:
     return (
         f"slot {index} holds another event: {new} says {_stamp_text(stamp)}, "
-        f"{old} said {_stamp_text(held)}"
+        f"{old} said {_stamp_text(entry)}"
     )
 
 
@@ -787,10 +787,10 @@ def _serial_of(info: Mapping[str, Any]) -> str | None:
     return None if serial is None else str(serial).strip() or None
 
 
-def _probes_match(held: object, asked: object) -> bool:
-    if held is None or not getattr(held, "is_complete", True):
+def _probes_match(entry: object, asked: object) -> bool:
+    if entry is None or not getattr(entry, "is_complete", True):
         return False
-    return bool(held == asked)
+    return bool(entry == asked)
 
 
 def _known_start(read_began_mono: float | None, now_mono: float) -> float:
@@ -821,9 +821,9 @@ def _describe(device: _Device, now_mono: float) -> dict[str, Any]:
         "status": device.status is not None,
         "waveforms": sorted(waveforms),
         "bytes": sum(
-            held.size_bytes + sum(tuple(held.memo.sizes_bytes.values()))
-            for held in (*device.pinned, *waveforms.values())
-            if held is not None
+            entry.size_bytes + sum(tuple(entry.memo.sizes_bytes.values()))
+            for entry in (*device.pinned, *waveforms.values())
+            if entry is not None
         ),
     }
 

@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
-from sfm.access.principal import neighbourhood
+from sfm.access.principal import rate_limit_key
 from sfm.api.middleware.authentication import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
 from sfm.api.middleware.connection_limit import (
     QUEUE,
@@ -50,7 +50,7 @@ class PortTakenError(Exception):
     """Nothing can listen on the address that was asked for."""
 
 
-MOST_HEADER_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 32 * 1024
 """
 Of one request's head, for the server; the door (``sfm.api.middleware.authentication``) takes less
 and says so.
@@ -103,7 +103,7 @@ async def listening(
     """
     return_large_blocks_at_once()
     # Here, and not in the server's start-up, which would only say that it failed.
-    await application.state.gateway.keeper.start()
+    await application.state.gateway.store_service.start()
     terms = terms or Terms()
     server = _Server(_config(application, host, http_port, terms))
     serving = asyncio.create_task(server.serve_or_give_up())
@@ -162,7 +162,7 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
     settings = application.state.gateway.settings
     descriptors = descriptor_limit()
     most = terms.max_connections or max_connections(
-        descriptors, settings.most_conversations + settings.max_unknown_conversations
+        descriptors, settings.max_sessions + settings.max_unknown_sessions
     )
 
     class Bounded(_Protocol):
@@ -182,7 +182,7 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         # Asyncio accepts so many in one turn, before the limit of connections sees any.
         backlog=accepted_at_once(descriptors),
         ws="none",
-        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         # Uvicorn believes proxies of this machine by itself; we believe those that are named.
         proxy_headers=bool(terms.trusted_proxies),
         forwarded_allow_ips=list(terms.trusted_proxies),
@@ -209,7 +209,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self.limit.is_full:
-            network = neighbourhood(self.client[0]) if self.client else ""
+            network = rate_limit_key(self.client[0]) if self.client else ""
             self.client_log.write(log.warning, "connections_full", network, open=len(self.limit))
         if self.limit.add(self):
             self._expect()
@@ -257,7 +257,7 @@ class _Protocol(H11Protocol):
         is_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
         if is_long:
             said = problem_response(
-                TOO_MANY_HEADERS, f"a head has at most {MOST_HEADER_BYTES} bytes"
+                TOO_MANY_HEADERS, f"a head has at most {MAX_HEADER_BYTES} bytes"
             )
         else:
             said = problem_response(BAD_REQUEST, msg)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from minimateplus.link import Address, Deadlines, parse_address
-from sfm.access.egress import Reach
+from sfm.access.egress import EgressPolicy
 
 
 class Settings(BaseSettings):
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
             "from the last proof that its memory is unchanged, s; 0: never.",
         ),
     ] = 30.0
-    most_readers: Annotated[
+    max_readers: Annotated[
         int, Field(ge=1, description="Readers that may wait for one device at once.")
     ] = 5000
     queue_s: Annotated[
@@ -79,20 +79,20 @@ class Settings(BaseSettings):
         Field(
             description="The registered devices, name and address, as JSON: "
             '{"north face": "tcp://10.0.0.5:12345"}. Over the network these alone are reached, '
-            "unless SFM_REACH says more.",
+            "unless SFM_EGRESS says more.",
         ),
     ] = {}
-    reach: Annotated[
+    egress: Annotated[
         list[str] | None,
         Field(
             description="What may be reached, as JSON: networks, addresses, HOST:PORT, serial "
             'ports by pattern, registered, any: ["registered", "10.1.0.0/16", "/dev/ttyUSB*"].',
         ),
     ] = None
-    most_conversations: Annotated[
+    max_sessions: Annotated[
         int, Field(ge=1, description="Conversations with units that may be open at once.")
     ] = 64
-    max_unknown_conversations: Annotated[
+    max_unknown_sessions: Annotated[
         int,
         Field(
             ge=1,
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
             "process's limit of open files leaves, 10000 at most.",
         ),
     ] = None
-    most_requests_per_client: Annotated[
+    max_requests_per_client: Annotated[
         int,
         Field(ge=1, description="Device requests of one token that may be under way at once."),
     ] = 32
@@ -173,11 +173,11 @@ class Settings(BaseSettings):
                 ) from None
         return value
 
-    @field_validator("reach")
+    @field_validator("egress")
     @classmethod
-    def _can_be_reached(cls, value: list[str] | None) -> list[str] | None:
+    def _is_egress_list(cls, value: list[str] | None) -> list[str] | None:
         if value is not None:
-            Reach(value)
+            EgressPolicy(value)
         return value
 
     @model_validator(mode="after")

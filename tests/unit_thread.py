@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from minimateplus.simulator import ServedTcp, SimulatedUnit, serve_tcp
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.simulator.serve import Pace
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class UnitThread:
     """
 
     def __init__(
-        self, unit: SimulatedUnit, *, pace: Pace | None = None, road: Road = WholeRoad
+        self, unit: SimulatedUnit, *, pace: Pace | None = None, road: LinkFactory = FaultyLink
     ) -> None:
         self.unit = unit
         self._pace, self._road = pace, road

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from minimateplus.client.session import Talk
+from minimateplus.client.session import Session
 from minimateplus.errors import (
     MemoryChangedError,
     MiniMateError,
@@ -46,7 +46,7 @@ OnStep = Callable[[int, int], None]
 """Takes how many commands of a write were acknowledged, and how many there are."""
 
 
-class Commanding(Talk):
+class CommandSession(Session):
     """A conversation in which a unit can be changed."""
 
     async def start_monitoring(self) -> None:
@@ -56,15 +56,15 @@ class Commanding(Talk):
         Raises:
             OutcomeUnknownError: the command went out and was not acknowledged.
         """
-        async with self._commanding("starting to monitor"):
+        async with self._sending_command("starting to monitor"):
             await self._command(commands.START_MONITORING)
 
     async def stop_monitoring(self) -> None:
         """Let the unit stop monitoring; errors as with ``start_monitoring``."""
-        async with self._commanding("stopping to monitor"):
+        async with self._sending_command("stopping to monitor"):
             await self._command(commands.STOP_MONITORING)
 
-    async def stop_monitoring_unheard(self) -> None:
+    async def stop_monitoring_without_reply(self) -> None:
         """
         Say POLL and stop to a unit that is too busy to answer, and wait for nothing [C v0.17.0].
 
@@ -75,8 +75,8 @@ class Commanding(Talk):
         """
         async with self._operation("stopping to monitor, unheard"):
             self.is_usable = False
-            await self._say_unheard(commands.POLL)
-            await self._say_unheard(commands.STOP_MONITORING)
+            await self._send_without_reply(commands.POLL)
+            await self._send_without_reply(commands.STOP_MONITORING)
 
     async def erase_proven(self, *, serial: str, proven: MemoryProbe) -> None:
         """
@@ -100,7 +100,7 @@ class Commanding(Talk):
                 f"{self.name}: the erase is for unit {serial}, and {proven.serial} answers there; "
                 "nothing was sent"
             )
-        async with self._commanding("erasing all events"):
+        async with self._sending_command("erasing all events"):
             # A key alone is no proof: what is recorded after an erase may end at the same one.
             counted = proven.lifetime_count
             if counted is not None and (now := await self._read_lifetime_count()) != counted:
@@ -117,7 +117,7 @@ class Commanding(Talk):
         For a unit whose chain of events is damaged, so that no walk ends [C: BE9558]. Only the
         serial number guards it; errors as with ``erase_proven``.
         """
-        async with self._commanding("erasing all events"):
+        async with self._sending_command("erasing all events"):
             found = await self._read_serial()
             if found != serial:
                 raise MemoryChangedError(
@@ -147,7 +147,7 @@ class Commanding(Talk):
             return layouts.parse_call_home(await self._fetch(commands.CALL_HOME))
 
     async def write_call_home(
-        self, change: CallHomeChange, *, trial: bool = False, before: Before | None = None
+        self, change: CallHomeChange, *, dry_run: bool = False, before: Before | None = None
     ) -> Written:
         """
         Change the given call-home settings, read them back and compare.
@@ -162,10 +162,10 @@ class Commanding(Talk):
             OutcomeUnknownError: something failed after the first byte of the write.
             ReadBackError: the unit acknowledged, and then said something else.
         """
-        async with self._commanding("writing the call-home settings"):
+        async with self._sending_command("writing the call-home settings"):
             block = await self._fetch(commands.CALL_HOME)
             new, told = setup_changes.change_call_home(block, change, unit=self.name)
-            if trial or not told:
+            if dry_run or not told:
                 return Written(changes=told, is_written=False)
             if before is not None:
                 await before()
@@ -177,7 +177,7 @@ class Commanding(Talk):
         self,
         change: SetupChange,
         *,
-        trial: bool = False,
+        dry_run: bool = False,
         before: Before | None = None,
         on_step: OnStep | None = None,
     ) -> Written:
@@ -197,11 +197,11 @@ class Commanding(Talk):
             OutcomeUnknownError: something failed after the first byte of the write.
             ReadBackError: the unit acknowledged, and then said something else.
         """
-        async with self._commanding("writing the recording setup"):
+        async with self._sending_command("writing the recording setup"):
             new, told = setup_changes.change_setup(
                 await self._read_setup_block(), change, unit=self.name
             )
-            if trial or not told:
+            if dry_run or not told:
                 return Written(changes=told, is_written=False)
             steps = await self._setup_write(new)
             if before is not None:
@@ -274,13 +274,13 @@ class Commanding(Talk):
         self.commands_sent += 1
         await self._exchange(command, length=len(data), params=params, data=data)
 
-    async def _say_unheard(self, command: Command) -> None:
+    async def _send_without_reply(self, command: Command) -> None:
         self.commands_sent += command.changes
         self.exchanges += 1
         await self._link.send(encode_request(command.sub))
 
     @asynccontextmanager
-    async def _commanding(self, doing: str) -> AsyncIterator[None]:
+    async def _sending_command(self, doing: str) -> AsyncIterator[None]:
         """One verb that changes the unit: what fails after a command's first byte is unknown."""
         before = self.commands_sent
         try:

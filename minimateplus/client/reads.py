@@ -2,7 +2,7 @@
 ``MiniMate``: the verbs a caller wants of a unit, over any link.
 
 Those that read stand here, those that change something in ``commanding``; how a conversation goes,
-and what is not promised of it, in ``talk``.
+and what is not promised of it, in ``run``.
 
 Each verb has a deadline for its progress (``Deadlines.operation_s``, from one event or chunk to the
 next) and each exchange its own (``Deadlines.reply_s``). Every walk over the unit's memory is
@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from minimateplus.client.commands import Commanding
+from minimateplus.client.commands import CommandSession
 from minimateplus.client.session import Pause
 from minimateplus.errors import (
     KeyChainError,
@@ -69,7 +69,7 @@ class RecordHeader(NamedTuple):
         return self.length == commands.EVENT_HEADER_BYTES
 
 
-class MiniMate(Commanding):
+class MiniMate(CommandSession):
     """
     One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
 
@@ -152,7 +152,7 @@ class MiniMate(Commanding):
                 first_key=first,
                 last_key=last,
                 lifetime_count=counted,
-                last_timestamp=None if newest is None else _iso(newest.timestamp_unit),
+                last_timestamp=None if newest is None else _iso(newest.device_time),
                 is_empty=is_empty,
                 last_peaks=None if newest is None else newest.peaks,
                 last_project=None if newest is None else newest.project,
@@ -342,7 +342,7 @@ class MiniMate(Commanding):
         return Event(
             index=index,
             key=key,
-            timestamp_unit=record.timestamp_unit,
+            device_time=record.device_time,
             peaks=record.peaks,
             project=record.project,
             record=payload,
@@ -412,9 +412,9 @@ class MiniMate(Commanding):
         now = await self._read_event(event.key, event.index)
         if now != event:
             raise MemoryChangedError(
-                f"{self.name}: the record at {event.key.hex()} is of {_iso(now.timestamp_unit)} "
+                f"{self.name}: the record at {event.key.hex()} is of {_iso(now.device_time)} "
                 f"with PVS {now.peaks.vector_sum_in_s} in/s now, was of "
-                f"{_iso(event.timestamp_unit)} with {event.peaks.vector_sum_in_s} in/s"
+                f"{_iso(event.device_time)} with {event.peaks.vector_sum_in_s} in/s"
             )
         if offsets := differing_offsets(event.record, now.record) - self.volatile_offsets:
             raise RecordDiffersError(

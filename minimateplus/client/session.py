@@ -46,7 +46,7 @@ from minimateplus.model import StorageRange
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request, reply_sub
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 MAX_RUBBISH_BYTES = 1 << 16
 """Bytes that belong to no frame after which an exchange is given up at once."""
@@ -62,7 +62,7 @@ meanwhile, with whole verbs of their own.
 """
 
 
-class Talk:
+class Session:
     """
     One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
 
@@ -75,7 +75,7 @@ class Talk:
         self._reader = FrameReader(Direction.REPLY)
         self._frames: list[Frame] = []
         self._held_before = b""
-        self._conversation = Conversation()
+        self._conversation = ProtocolState()
         self._busy = False
         self._is_awake = False
         """Whether the unit has answered our start-up POLL, so that no leftover can follow."""
@@ -223,7 +223,7 @@ class Talk:
     ) -> Frame:
         """Send one request, with ``data`` if it writes; return its reply, checked against it."""
         request = Frame(command.sub, length, params, data)
-        self._conversation.say(request)
+        self._conversation.accept(request)
         # Let the event loop take in what the system holds for us: 5A may echo no address, and then
         # only the moment of its arrival tells a stale reply from the one that is asked for.
         for _ in range(2):

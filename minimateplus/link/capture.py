@@ -260,7 +260,9 @@ def parse_capture(content: bytes, path: str | Path) -> Capture:
     if lines and unended:
         with contextlib.suppress(CaptureError):
             chunks.append(_parse_chunk(path, len(lines) + 1, unended))
-    link, started_at, note = (_told(path, header, name) for name in ("link", "started_at", "note"))
+    link, started_at, note = (
+        _last_returned(path, header, name) for name in ("link", "started_at", "note")
+    )
     return Capture(link, started_at, note, tuple(chunks))
 
 
@@ -287,7 +289,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _told(path: str | Path, header: dict[str, object], name: str) -> str:
+def _last_returned(path: str | Path, header: dict[str, object], name: str) -> str:
     text = _printable(str(header.get(name, "")))
     if len(text) > MAX_HEADER_CHARS:
         raise CaptureError(f"{path}: line 1: {name}: longer than {MAX_HEADER_CHARS} characters")

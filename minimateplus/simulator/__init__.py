@@ -10,7 +10,7 @@ from minimateplus.simulator.serve import (
     ServedPty,
     ServedTcp,
     connect_memory,
-    converse,
+    serve_link,
     serve_pty,
     serve_tcp,
 )
@@ -21,7 +21,7 @@ __all__ = [
     "ServedTcp",
     "SimulatedUnit",
     "connect_memory",
-    "converse",
+    "serve_link",
     "serve_pty",
     "serve_tcp",
 ]

@@ -19,11 +19,11 @@ RING_CONNECT = b"\r\nRING\r\n\r\nCONNECT\r\n"
 BOOT_TEXT = b"Operating System"
 """What a unit says when it wakes up. [C]"""
 
-Road = Callable[[Link], Link]
+LinkFactory = Callable[[Link], Link]
 """Makes a road out of the unit's end of a link."""
 
 
-class WholeRoad:
+class FaultyLink:
     """Changes nothing; the others change one thing each."""
 
     def __init__(self, inner: Link) -> None:
@@ -47,7 +47,7 @@ class WholeRoad:
         await self.inner.close()
 
 
-class OneByteRoad(WholeRoad):
+class OneByteLink(FaultyLink):
     """Delivers every byte in a chunk of its own."""
 
     async def send(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class OneByteRoad(WholeRoad):
             await super().send(bytes((value,)))
 
 
-class LateRoad(WholeRoad):
+class LateLink(FaultyLink):
     """Holds every chunk back, as a modem that waits for more to forward does [C: up to 1 s]."""
 
     def __init__(self, inner: Link, delay_s: float = 1.0) -> None:
@@ -69,7 +69,7 @@ class LateRoad(WholeRoad):
         await super().send(data)
 
 
-class LossyRoad(WholeRoad):
+class LossyLink(FaultyLink):
     """Loses single bytes on the way to the host."""
 
     def __init__(self, inner: Link, rng: random.Random, share: float = 0.002) -> None:
@@ -82,7 +82,7 @@ class LossyRoad(WholeRoad):
         await super().send(bytes(b for b in data if self.rng.random() >= self.share))
 
 
-class CorruptingRoad(WholeRoad):
+class CorruptingLink(FaultyLink):
     """
     Flips single bits on the way to the host.
 
@@ -102,7 +102,7 @@ class CorruptingRoad(WholeRoad):
         await super().send(bytes(flipped))
 
 
-class CutRoad(WholeRoad):
+class CutLink(FaultyLink):
     """Is cut after so many bytes to the host, in the middle of whatever they are."""
 
     def __init__(self, inner: Link, after_bytes: int) -> None:
@@ -118,7 +118,7 @@ class CutRoad(WholeRoad):
             raise LinkClosedError(f"{self.name}: the road was cut")
 
 
-class StalledRoad(WholeRoad):
+class StalledLink(FaultyLink):
     """Passes so many bytes to the host and then nothing, without ending: a half-open link."""
 
     def __init__(self, inner: Link, after_bytes: int) -> None:
@@ -131,7 +131,7 @@ class StalledRoad(WholeRoad):
         self.left -= len(data)
 
 
-class ModemTextRoad(WholeRoad):
+class ModemTextLink(FaultyLink):
     """A modem says RING and CONNECT to the caller before anything of the unit."""
 
     def __init__(self, inner: Link, text: bytes = RING_CONNECT) -> None:
@@ -146,7 +146,7 @@ class ModemTextRoad(WholeRoad):
         return await super().receive()
 
 
-class ColdRoad(WholeRoad):
+class ColdLink(FaultyLink):
     """The unit was asleep: it swallows the first request, and boots with its text."""
 
     def __init__(self, inner: Link) -> None:
@@ -162,7 +162,7 @@ class ColdRoad(WholeRoad):
         return await super().receive()
 
 
-class StrayAckRoad(WholeRoad):
+class StrayAckLink(FaultyLink):
     """A stray 41 stands before every frame of the unit. [C: often seen]"""
 
     async def send(self, data: bytes) -> None:

@@ -5,7 +5,7 @@ A kind of hostility says what the host is told in place of a reply (and, seldom,
 made to hear in place of a request). It sits on the road, so the unit underneath stays honest, and
 any simulated unit on any link can be made hostile::
 
-    serve_tcp(SimulatedUnit(), road=hostile_road("endless-frames"))
+    serve_tcp(SimulatedUnit(), road=hostile_link("endless-frames"))
 
 What is told is a series of pieces, which may be endless: bytes are said, a number is waited for in
 seconds, ``HANG_UP`` ends the link. Nothing is made before it is said, so a terabyte costs nobody
@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from minimateplus.errors import LinkClosedError, LinkError
 from minimateplus.link import Link
 from minimateplus.model import CHANNELS, FIRST_KEY
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import Command
 from minimateplus.wire.framing import (
@@ -86,7 +86,7 @@ class Kind(NamedTuple):
         return (self.tell.__doc__ or "").strip()
 
 
-class HostileRoad(WholeRoad):
+class HostileLink(FaultyLink):
     """The unit's end of a link, of one hostile kind."""
 
     def __init__(self, inner: Link, kind: Kind, numbers: Iterator[int]) -> None:
@@ -148,7 +148,7 @@ class HostileRoad(WholeRoad):
         await asyncio.sleep(piece)
 
 
-def hostile_road(kind: str) -> Road:
+def hostile_link(kind: str) -> LinkFactory:
     """
     Return the road that makes a simulated unit hostile.
 
@@ -161,7 +161,7 @@ def hostile_road(kind: str) -> Road:
     if kind not in KINDS:
         raise ValueError(f"no hostile kind is named {kind!r}; there are {', '.join(KINDS)}")
     numbers = count()
-    return lambda inner: HostileRoad(inner, KINDS[kind], numbers)
+    return lambda inner: HostileLink(inner, KINDS[kind], numbers)
 
 
 # --- floods -------------------------------------------------------------------------------------

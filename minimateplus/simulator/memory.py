@@ -25,8 +25,8 @@ class StoredEvent:
     """One event as it lies in memory."""
 
     event: Event
-    timestamp_unit: datetime
-    stop_unit: datetime
+    device_time: datetime
+    stop_device_time: datetime
     trigger_level_in_s: float
     image: bytes
 

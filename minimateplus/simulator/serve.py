@@ -20,10 +20,10 @@ from minimateplus.errors import LinkClosedError, LinkError
 from minimateplus.link import Link
 from minimateplus.link.in_process import MemoryLink, memory_pair
 from minimateplus.link.stream import StreamLink
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.simulator.unit import SimulatedUnit
 from minimateplus.wire.framing import Direction, FrameReader
-from minimateplus.wire.protocol_state import Conversation, State
+from minimateplus.wire.protocol_state import ProtocolState, State
 
 BITS_PER_BYTE = 10
 """8N1: a start bit, eight data bits, a stop bit."""
@@ -41,9 +41,9 @@ class Pace:
         return count * BITS_PER_BYTE / self.baud
 
 
-async def converse(unit: SimulatedUnit, link: Link, pace: Pace | None = None) -> None:
+async def serve_link(unit: SimulatedUnit, link: Link, pace: Pace | None = None) -> None:
     """Let ``unit`` answer over ``link`` until the link ends; closes the link."""
-    conversation = Conversation()
+    conversation = ProtocolState()
     # Whether a unit that is awake insists on POLL is unknown, so this one does not.
     conversation.state = State.READY
     reader = FrameReader(Direction.REQUEST)
@@ -67,11 +67,11 @@ async def converse(unit: SimulatedUnit, link: Link, pace: Pace | None = None) ->
 
 @asynccontextmanager
 async def connect_memory(
-    unit: SimulatedUnit, *, road: Road = WholeRoad, pace: Pace | None = None
+    unit: SimulatedUnit, *, road: LinkFactory = FaultyLink, pace: Pace | None = None
 ) -> AsyncIterator[MemoryLink]:
     """Yield the host's end of a road in memory to ``unit``."""
     ours, theirs = memory_pair(f"sim+memory:{unit.serial}")
-    task = asyncio.create_task(converse(unit, road(theirs), pace))
+    task = asyncio.create_task(serve_link(unit, road(theirs), pace))
     try:
         yield ours
     finally:
@@ -100,7 +100,7 @@ class ServedTcp:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        road: Road = WholeRoad,
+        road: LinkFactory = FaultyLink,
         pace: Pace | None = None,
     ) -> None:
         self.unit = unit
@@ -170,7 +170,7 @@ class ServedTcp:
             return
         self.callers += 1
         try:
-            await converse(self.unit, self._road(link), self._pace)
+            await serve_link(self.unit, self._road(link), self._pace)
         finally:
             self._line.release()
 
@@ -180,7 +180,7 @@ def serve_tcp(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    road: Road = WholeRoad,
+    road: LinkFactory = FaultyLink,
     pace: Pace | None = None,
 ) -> ServedTcp:
     """
@@ -210,14 +210,14 @@ class ServedPty:
 
 @asynccontextmanager
 async def serve_pty(
-    unit: SimulatedUnit, *, road: Road = WholeRoad, pace: Pace | None = None
+    unit: SimulatedUnit, *, road: LinkFactory = FaultyLink, pace: Pace | None = None
 ) -> AsyncIterator[ServedPty]:
     """Yield a pseudo terminal that answers as ``unit``. POSIX only."""
     ours, theirs = os.openpty()
     tty.setraw(theirs)
     os.set_blocking(ours, False)
     link = PtyLink(ours, os.ttyname(theirs))
-    served = ServedPty(link.name, asyncio.create_task(converse(unit, road(link), pace)))
+    served = ServedPty(link.name, asyncio.create_task(serve_link(unit, road(link), pace)))
     try:
         yield served
     finally:

@@ -38,7 +38,7 @@ from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import ARM
 from minimateplus.wire.conversions import in_s_per_count, mic_psi, peak_vector_sum_in_s
 from minimateplus.wire.framing import Frame, encode_reply, reply_sub
-from minimateplus.wire.protocol_state import TOKEN_PLACE, Conversation
+from minimateplus.wire.protocol_state import TOKEN_PLACE, ProtocolState
 from minimateplus.wire.samples import encode_body
 
 SENSOR_CHECK_S = 40.0
@@ -47,7 +47,7 @@ MEMORY_BYTES = 983_026
 """Event memory of the unit that was captured. [C]"""
 EXTENDED_MEMORY_BYTES = 5 * MEMORY_BYTES
 """Our default, for the optional 1,500 events beside the usual 300 that are commonly quoted. [I]"""
-NEVER_SET_UNIT = datetime(1995, 1, 1, 6, 0, 0)
+NEVER_SET_DEVICE_TIME = datetime(1995, 1, 1, 6, 0, 0)
 BATTERY_FULL_V = 6.80
 BATTERY_EMPTY_V = 5.90
 DRAIN_V_PER_HOUR = {False: 0.0005, True: 0.002}
@@ -81,8 +81,8 @@ class SimulatedUnit:
         serial: what SUB 15 answers; seven characters at most.
         setup: how it records.
         clock: seconds that never go back; the unit's own clock and its sensor check follow it.
-        now_unit: what the unit's own clock shows at the start; the computer's local time if not
-            given. ``NEVER_SET_UNIT`` is that of a unit whose clock was never set.
+        now_device_time: what the unit's own clock shows at the start; the computer's local time if
+            not given. ``NEVER_SET_DEVICE_TIME`` is that of a unit whose clock was never set.
         seed: of everything random in its recordings.
         memory_bytes: size of the event memory.
     """
@@ -93,7 +93,7 @@ class SimulatedUnit:
         *,
         setup: RecordingSetup = DEFAULT_SETUP,
         clock: Callable[[], float] = time.monotonic,
-        now_unit: datetime | None = None,
+        now_device_time: datetime | None = None,
         seed: int = 0,
         memory_bytes: int = EXTENDED_MEMORY_BYTES,
         firmware: str = "S338.17",
@@ -120,13 +120,13 @@ class SimulatedUnit:
         self._rng = np.random.default_rng(seed)
         self._clock = clock
         self._set_at = self._drained_at = clock()
-        self._set_to = now_unit or datetime.now().replace(microsecond=0)
+        self._set_to = now_device_time or datetime.now().replace(microsecond=0)
         self._busy_unit: tuple[datetime, datetime] | None = None
         """Start and end of the last recording; ``None`` once the clock was set."""
-        self._erases: WeakKeyDictionary[Conversation, set[int]] = WeakKeyDictionary()
+        self._erases: WeakKeyDictionary[ProtocolState, set[int]] = WeakKeyDictionary()
         """What each conversation said since it began to erase."""
-        self._writes: WeakKeyDictionary[Conversation, SettingsWrite] = WeakKeyDictionary()
-        self._cursors: WeakKeyDictionary[Conversation, bytes] = WeakKeyDictionary()
+        self._writes: WeakKeyDictionary[ProtocolState, SettingsWrite] = WeakKeyDictionary()
+        self._cursors: WeakKeyDictionary[ProtocolState, bytes] = WeakKeyDictionary()
         """The key that each conversation visited last."""
         self._monitor_since: float | None = None
         self._battery_v = BATTERY_FULL_V
@@ -143,7 +143,7 @@ class SimulatedUnit:
         self._setup, self._setup_block = setup, payloads.setup_block(setup)
 
     @property
-    def now_unit(self) -> datetime:
+    def now_device_time(self) -> datetime:
         """What the unit's own clock shows."""
         moment = self._set_to + timedelta(seconds=self._clock() - self._set_at)
         return moment.replace(microsecond=0)
@@ -175,7 +175,7 @@ class SimulatedUnit:
         blast: Blast | None = None,
         counts: NDArray[np.int16] | None = None,
         project: str | None = None,
-        at_unit: datetime | None = None,
+        at_device_time: datetime | None = None,
         seed: int | None = None,
     ) -> Event:
         """
@@ -188,7 +188,7 @@ class SimulatedUnit:
             blast: what happens; a blast of random strength under the unit's setup if not given.
             counts: exact samples, shape (4, n), instead of a synthetic blast.
             project: overrides the setup's project text.
-            at_unit: the trigger time by the unit's clock; now if not given.
+            at_device_time: the trigger time by the unit's clock; now if not given.
             seed: makes this one recording reproducible; equal seeds under one setup make equal
                 samples, hence equal lengths and equal keys.
 
@@ -211,7 +211,7 @@ class SimulatedUnit:
             )
             counts = synthesise(blast, rng)
         length = timedelta(seconds=max(1, round(counts.shape[1] / rate)))
-        started = at_unit or self._next_trigger_unit()
+        started = at_device_time or self._next_trigger_device_time()
         if setup.mode is RecordMode.HISTOGRAM:
             interval_s = setup.histogram_interval_s or 300
             counts = histogram_of(counts)
@@ -220,7 +220,7 @@ class SimulatedUnit:
         event = Event(
             index=len(self._memory.stored),
             key=self._memory.next_address.to_bytes(4, "big"),
-            timestamp_unit=started,
+            device_time=started,
             peaks=peaks_of(counts, range_in_s),
             project=setup.project,
         )
@@ -259,12 +259,12 @@ class SimulatedUnit:
 
     # --- what it says ---------------------------------------------------------------------------
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         """Return the wire bytes that answer ``request``, ``None`` where a unit stays silent."""
         if request.sub in self.ignores or not conversation.allows(request):
             lost = request.sub == commands.NEXT_EVENT.sub and request.sub not in self.ignores
             return self._reply(request, bytes(request.length)) if lost else None
-        conversation.say(request)
+        conversation.accept(request)
         command = commands.COMMANDS.get(request.sub)
         if command is None:
             return None
@@ -290,21 +290,21 @@ class SimulatedUnit:
         told = request.length if length is None else length
         return encode_reply(reply_sub(request.sub), told, params or request.params, payload)
 
-    def _note_erase(self, conversation: Conversation, request: Frame) -> None:
+    def _note_erase(self, conversation: ProtocolState, request: Frame) -> None:
         """Remember what was looked at between the two halves of an erase."""
         if request.sub == commands.ERASE_BEGIN.sub:
             self._erases[conversation] = set()
         elif request.length and conversation in self._erases:
             self._erases[conversation].add(request.sub)
 
-    def _do(self, conversation: Conversation, request: Frame) -> bool:
+    def _do(self, conversation: ProtocolState, request: Frame) -> bool:
         """Follow a command that changes this unit; return whether it is acknowledged."""
         followed = self._follow(conversation, request)
         if followed:
             self.changes_taken.append(request.sub)
         return followed
 
-    def _follow(self, conversation: Conversation, request: Frame) -> bool:
+    def _follow(self, conversation: ProtocolState, request: Frame) -> bool:
         match request.sub:
             case commands.START_MONITORING.sub:
                 self.start_monitoring()
@@ -339,7 +339,7 @@ class SimulatedUnit:
         params = bytes(3) + bytes((length,)) + request.params[4:]
         return self._reply(request, b"", params)
 
-    def _payload(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def _payload(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         """Return the whole payload of a command, of which a fetch takes the first bytes."""
         match request.sub:
             case commands.POLL.sub:
@@ -371,7 +371,7 @@ class SimulatedUnit:
             case _:
                 return self._record_payload(conversation, request)
 
-    def _record_payload(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def _record_payload(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         """Return what speaks of the record under the cursor: 0A, 0C, 1E, 1F."""
         if request.sub == commands.FIRST_EVENT.sub:
             if request.params[TOKEN_PLACE] != ARM:
@@ -391,20 +391,20 @@ class SimulatedUnit:
             return payloads.header_payload(
                 length,
                 self.serial,
-                stored.timestamp_unit,
-                stored.stop_unit,
+                stored.device_time,
+                stored.stop_device_time,
                 stored.trigger_level_in_s,
             )
         if length != commands.EVENT_HEADER_BYTES:
             return None
         event = stored.event
-        return payloads.record_payload(stored.timestamp_unit, event.peaks, event.project)
+        return payloads.record_payload(stored.device_time, event.peaks, event.project)
 
     def _status_payload(self) -> bytes:
         return layouts.MONITOR_STATUS.build(
             {
                 "monitoring": 0x10 if self.is_monitoring else 0,
-                "clock": self.now_unit,
+                "clock": self.now_device_time,
                 "timer_start": datetime(1995, 1, 1, 6),
                 "timer_stop": datetime(1995, 1, 1, 21),
                 "battery_centivolts": round(self.battery_v * 100),
@@ -415,8 +415,8 @@ class SimulatedUnit:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _next_trigger_unit(self) -> datetime:
-        now = self.now_unit
+    def _next_trigger_device_time(self) -> datetime:
+        now = self.now_device_time
         if self._busy_unit is not None:
             started, stopped = self._busy_unit
             if started <= now < stopped:

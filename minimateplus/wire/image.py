@@ -81,7 +81,7 @@ def read_image(event: Event, image: bytes) -> Waveform:
         error.waveform = Waveform(
             event=event,
             counts=np.zeros((len(CHANNELS), 0), np.int16),
-            vouched=(0, 0, 0, 0),
+            valid_samples=(0, 0, 0, 0),
             sample_rate_hz=None,
             pretrigger_samples=start.pretrigger_samples,
             geo_range_in_s=None,
@@ -92,8 +92,8 @@ def read_image(event: Event, image: bytes) -> Waveform:
         )
         raise
     samples = max(reading.holds, start.samples) if reading.goes_on else start.samples
-    is_whole = min(reading.vouched) >= samples
-    common = reading.counts[:, : min(reading.vouched)]
+    is_whole = min(reading.valid_samples) >= samples
+    common = reading.counts[:, : min(reading.valid_samples)]
     if start.pretrigger_samples > samples:
         detail = f"the trigger is at sample {start.pretrigger_samples:,} of only {samples:,}"
         reasons.append(_contradiction("pretrigger-differs", detail))
@@ -105,14 +105,14 @@ def read_image(event: Event, image: bytes) -> Waveform:
         )
         reasons.append(_contradiction("duration-differs", detail))
     ranges = ranges_possible(common, event.peaks, is_whole=is_whole)
-    if not is_whole and min(reading.vouched[:3]) >= samples:
+    if not is_whole and min(reading.valid_samples[:3]) >= samples:
         # MicL alone lacks samples; the geophones can be compared all the same.
         ranges = ranges_possible(reading.counts, event.peaks)
     reasons += _peak_reasons(common, event.peaks, ranges, is_whole=is_whole)
     return Waveform(
         event=event,
         counts=reading.counts,
-        vouched=reading.vouched,
+        valid_samples=reading.valid_samples,
         sample_rate_hz=rates[0] if len(rates) == 1 else None,
         pretrigger_samples=start.pretrigger_samples,
         geo_range_in_s=ranges[0] if len(ranges) == 1 else None,
@@ -166,7 +166,7 @@ def _footer(
         detail = f"the image ends with {raw[:2].hex(' ')} where its footer (0e 08) should begin"
         return None, None, [_contradiction("footer-missing", detail)]
     begun, stopped = fields["start"], fields["stop"]
-    at = event.timestamp_unit
+    at = event.device_time
     if (begun is None) != (at is None) or (stopped is None) != (begun is None):
         detail = f"the footer says {begun} to {stopped}, the record {at}"
         return None, None, [_contradiction("footer-differs", detail)]
@@ -193,14 +193,14 @@ def _samples(body: bytes, announced: int) -> tuple[BodyReading, list[Reason]]:
         )
         reading = dataclasses.replace(reading, goes_on=True)
         return reading, [_contradiction("body-goes-on", detail)]
-    if min(reading.vouched) < announced:
+    if min(reading.valid_samples) < announced:
         valid = ", ".join(
-            f"{name} {count:,}" for name, count in zip(CHANNELS, reading.vouched, strict=True)
+            f"{name} {count:,}" for name, count in zip(CHANNELS, reading.valid_samples, strict=True)
         )
         detail = f"of {announced:,} samples per channel that STRT announces, valid are {valid}"
         if reading.stopped is not None:
             detail += f" ({reading.stopped})"
-        tran, vert, long, mic = reading.vouched
+        tran, vert, long, mic = reading.valid_samples
         if reading.closing is None and min(tran, vert, long) == announced == mic + 2:
             # Where a unit puts the microphone's last two samples is not known.
             return reading, [Reason(code="microphone-end-missing", detail=detail)]

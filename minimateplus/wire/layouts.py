@@ -617,7 +617,7 @@ def parse_monitor_status(payload: bytes) -> MonitorStatus:
     sane = 0 < total < 1 << 28 and free <= total
     return MonitorStatus(
         monitoring=fields["monitoring"] != 0,
-        clock_unit=fields["clock"],
+        clock_device_time=fields["clock"],
         battery_v=_within(fields["battery_centivolts"] / 100, 0.01, 20.0),
         memory_total_bytes=total if sane else None,
         memory_free_bytes=free if sane else None,
@@ -631,14 +631,17 @@ def parse_monitor_log(key: bytes, payload: bytes) -> MonitorLogEntry:
     pieces = re.split(rb"[\x00-\x1f\x7f]+", fields["text"])
     text = " ".join(decode_text(piece) for piece in pieces).strip()
     return MonitorLogEntry(
-        key=key, start_unit=fields["start"], stop_unit=fields["stop"], text=text or None
+        key=key,
+        start_device_time=fields["start"],
+        stop_device_time=fields["stop"],
+        text=text or None,
     )
 
 
 class WaveformRecord(NamedTuple):
     """What a 0C payload tells of one event."""
 
-    timestamp_unit: datetime | None
+    device_time: datetime | None
     peaks: Peaks
     project: str | None
 

@@ -56,7 +56,7 @@ class State(Enum):
 _AWAKE = (State.READY, State.VISITED, State.ARMED, State.READING)
 _ON_RECORD = (State.VISITED, State.ARMED, State.READING)
 
-Word = str
+Input = str
 """What is said: the SUB, with ``+FE`` where the token changes its meaning."""
 
 _FIRST = f"{commands.FIRST_EVENT.sub:02X}"
@@ -67,7 +67,7 @@ _NEXT = f"{commands.NEXT_EVENT.sub:02X}"
 _BULK = f"{commands.BULK_READ.sub:02X}"
 _POLL = f"{commands.POLL.sub:02X}"
 
-TRANSITIONS: dict[Word, dict[State, State]] = {
+TRANSITIONS: dict[Input, dict[State, State]] = {
     _POLL: {State.ASLEEP: State.READY} | {state: state for state in _AWAKE},
     _FIRST: dict.fromkeys(_AWAKE, State.READY),
     _ARM: dict.fromkeys(_ON_RECORD, State.ARMED),
@@ -81,13 +81,13 @@ TRANSITIONS: dict[Word, dict[State, State]] = {
 _ANYTHING_ELSE = {state: state for state in _AWAKE}
 
 
-def word_of(request: Frame) -> Word:
+def input_of(request: Frame) -> Input:
     """Return how the table names a request."""
     armed = request.sub == commands.FIRST_EVENT.sub and request.params[TOKEN_PLACE] == ARM
     return _ARM if armed else f"{request.sub:02X}"
 
 
-class Conversation:
+class ProtocolState:
     """The state of one conversation, on either side of it. Lives as long as the link."""
 
     def __init__(self) -> None:
@@ -95,16 +95,16 @@ class Conversation:
 
     def allows(self, request: Frame) -> bool:
         """Return whether a unit in this state answers ``request`` rightly."""
-        return self.state in TRANSITIONS.get(word_of(request), _ANYTHING_ELSE)
+        return self.state in TRANSITIONS.get(input_of(request), _ANYTHING_ELSE)
 
-    def say(self, request: Frame) -> None:
+    def accept(self, request: Frame) -> None:
         """
         Note that ``request`` is said.
 
         Raises:
             LocalProtocolError: the table has no such word in this state.
         """
-        word = word_of(request)
+        word = input_of(request)
         table = TRANSITIONS.get(word, _ANYTHING_ELSE)
         if self.state not in table:
             allowed = ", ".join(state.name for state in table)

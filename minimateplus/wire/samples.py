@@ -97,12 +97,12 @@ _PREAMBLE_BYTES = 7
 _HEADER_BYTES = 20
 _TAG_BYTES = 2
 _ENDS = 4  # samples of a segment that stand outside its blocks: two in front, two at the end
-_MOST_DELTAS = SEGMENT_SAMPLES - _ENDS
+_MAX_DELTAS = SEGMENT_SAMPLES - _ENDS
 _GROUP = 4  # every block holds whole groups of four deltas [C]
 
 _ZEROS, _NIBBLES, _BYTES, _TWELVE = range(4)  # the high nibble of a tag
 _GROUP_BYTES = (0, 2, 4, 6)  # by kind
-_MOST_GROUPS = (0xFC // _GROUP, 0xFFC // _GROUP, 0xFFC // _GROUP, 0xFC // _GROUP)  # by kind
+_MAX_GROUPS = (0xFC // _GROUP, 0xFFC // _GROUP, 0xFFC // _GROUP, 0xFC // _GROUP)  # by kind
 
 _DELTA_LIMITS = (-2048, 2047)
 _INT16_LIMITS = (-32768, 32767)
@@ -112,8 +112,8 @@ def _block_counts() -> list[int]:
     """Return the deltas of a block by its tag word; a number beyond any segment if it is none."""
     word = np.arange(0x10000)
     head, short, wide = word >> 8, word & 0xFF, word & 0xFFF
-    forms = [head == 0, head >> 4 == _NIBBLES, head >> 4 == _BYTES, head == 0x30]
-    counts = np.select(forms, [short, wide, wide, short], 0)
+    payloads = [head == 0, head >> 4 == _NIBBLES, head >> 4 == _BYTES, head == 0x30]
+    counts = np.select(payloads, [short, wide, wide, short], 0)
     counts[(counts == 0) | (counts % _GROUP != 0)] = _NO_BLOCK
     listed: list[int] = counts.tolist()
     return listed
@@ -121,7 +121,7 @@ def _block_counts() -> list[int]:
 
 _NO_BLOCK = 0x10000
 _COUNTS = _block_counts()
-_LONGEST_BLOCK = _TAG_BYTES + _MOST_DELTAS
+_LONGEST_BLOCK = _TAG_BYTES + _MAX_DELTAS
 _ZERO_DELTAS = bytes(SEGMENT_SAMPLES)
 _HEADER_FIELDS = np.array([[2], [4], [16], [18]])  # offsets in a header: two deltas, two samples
 
@@ -141,7 +141,7 @@ class BodyReading:
 
     counts: NDArray[np.int16]
     """Shape (4, n), n the longest channel; rows in the order of ``CHANNELS``."""
-    vouched: tuple[int, int, int, int]
+    valid_samples: tuple[int, int, int, int]
     """Samples decoded of each channel; the rest of its row is zero and is no measurement."""
     end: int
     """Offset in the body of the first byte behind the samples, where the trailer begins."""
@@ -173,10 +173,10 @@ def decode_body(body: bytes, samples: int | None = None) -> NDArray[np.int16]:
         SampleDecodeError: the preamble is wrong, or some channel has no sample to vouch for.
     """
     reading = read_body(body, samples)
-    vouched = min(reading.vouched)
-    if not vouched and reading.stopped:
+    valid_samples = min(reading.valid_samples)
+    if not valid_samples and reading.stopped:
         raise SampleDecodeError(f"no sample of all four channels: {reading.stopped}")
-    return np.ascontiguousarray(reading.counts[:, :vouched])
+    return np.ascontiguousarray(reading.counts[:, :valid_samples])
 
 
 def read_body(body: bytes, samples: int | None = None) -> BodyReading:
@@ -202,20 +202,20 @@ def read_body(body: bytes, samples: int | None = None) -> BodyReading:
         raise SampleDecodeError(f"body starts with {found!r}, expected {expected!r} + 4 bytes")
     scan = _scan(body, None if samples is None else max(1, _rounds(samples)))
     wanted = scan.recorded if samples is None else samples
-    vouched = [min(wanted, decoded) for decoded in scan.decoded()]
+    valid_samples = [min(wanted, decoded) for decoded in scan.decoded()]
     values = _running_sums(_steps(scan))
     reasons = [] if scan.stopped is None else [scan.stopped]
     if values.min() < _INT16_LIMITS[0] or values.max() > _INT16_LIMITS[1]:
-        reasons += _cut_at_first_beyond_int16(values, vouched)
+        reasons += _cut_at_first_beyond_int16(values, valid_samples)
         np.clip(values, *_INT16_LIMITS, out=values)
-    if min(vouched) >= wanted:
+    if min(valid_samples) >= wanted:
         reasons = []
     elif not reasons:
-        reasons = [f"the body closes after {min(vouched)} of {wanted} samples"]
-    tran, vert, long, mic = vouched
+        reasons = [f"the body closes after {min(valid_samples)} of {wanted} samples"]
+    tran, vert, long, mic = valid_samples
     return BodyReading(
-        counts=_side_by_side(values, vouched),
-        vouched=(tran, vert, long, mic),
+        counts=_side_by_side(values, valid_samples),
+        valid_samples=(tran, vert, long, mic),
         end=scan.end,
         stopped="; ".join(reasons) or None,
         holds=scan.recorded,
@@ -261,7 +261,7 @@ class _Scan:
                 yield before + (self.width if channel < self.channel else 0)
 
 
-def _scan(body: bytes, most_rounds: int | None) -> _Scan:
+def _scan(body: bytes, max_rounds: int | None) -> _Scan:
     """
     Follow the tags through a body, once from front to back.
 
@@ -280,7 +280,7 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
     goes_on = False
     while stopped is None:
         rounds += 1
-        deltas = _MOST_DELTAS  # of one segment; Tran's settles it for the other three
+        deltas = _MAX_DELTAS  # of one segment; Tran's settles it for the other three
         gap = zeros[:_ENDS]
         for channel in range(len(CHANNELS)):
             left = deltas
@@ -320,7 +320,7 @@ def _scan(body: bytes, most_rounds: int | None) -> _Scan:
                 stopped = _stop(body, at, rounds, channel, left)
                 break
             base += SEGMENT_SAMPLES
-            if channel == 3 and (deltas < _MOST_DELTAS or rounds == most_rounds or not is_header):
+            if channel == 3 and (deltas < _MAX_DELTAS or rounds == max_rounds or not is_header):
                 goes_on = is_header
                 break
             push(gap)
@@ -488,24 +488,26 @@ def _fill_in_twelve_bit_steps(steps: NDArray[np.float32], scan: _Scan) -> None:
         steps[places + place] = high | scan.words[at + place + 2] >> 8
 
 
-def _cut_at_first_beyond_int16(values: NDArray[np.float32], vouched: list[int]) -> Iterator[str]:
+def _cut_at_first_beyond_int16(
+    values: NDArray[np.float32], valid_samples: list[int]
+) -> Iterator[str]:
     """Shorten each channel to before its first value beyond int16; yield a sentence for each."""
     low, high = _INT16_LIMITS
     for row, place in np.argwhere((values < low) | (values > high)).tolist():
         turn, channel = divmod(row, len(CHANNELS))
         index = turn * SEGMENT_SAMPLES + place
-        if index < vouched[channel]:
-            vouched[channel] = index
+        if index < valid_samples[channel]:
+            valid_samples[channel] = index
             yield f"{CHANNELS[channel]} sample {index} would be {values[row, place]:.0f}, no int16"
 
 
-def _side_by_side(values: NDArray[np.float32], vouched: Sequence[int]) -> NDArray[np.int16]:
+def _side_by_side(values: NDArray[np.float32], valid_samples: Sequence[int]) -> NDArray[np.int16]:
     """Return the segments joined to four channels, each zero behind what is vouched for."""
     by_round = values.reshape(-1, len(CHANNELS), SEGMENT_SAMPLES)
     counts = np.empty((len(CHANNELS), len(by_round), SEGMENT_SAMPLES), np.int16)
     np.copyto(counts, by_round.transpose(1, 0, 2), casting="unsafe")
-    told = np.ascontiguousarray(counts.reshape(len(CHANNELS), -1)[:, : max(vouched)])
-    for row, decoded in zip(told, vouched, strict=True):
+    told = np.ascontiguousarray(counts.reshape(len(CHANNELS), -1)[:, : max(valid_samples)])
+    for row, decoded in zip(told, valid_samples, strict=True):
         row[decoded:] = 0
     return told
 
@@ -577,7 +579,7 @@ def _segments(rounds: Ints, offset: int) -> Iterator[_Segment]:
     """Yield the packed segments of rounds of one width, the first sample at index ``offset``."""
     width = rounds.shape[2]
     steps = np.diff(rounds, axis=2)[:, :, 1:]
-    _refuse_steps_without_form(steps, offset)
+    _refuse_unencodable_steps(steps, offset)
     rows = rounds.reshape(-1, width)
     moves = steps.reshape(len(rows), -1)
     firsts = rows[:, :2].astype(">i2")
@@ -586,7 +588,7 @@ def _segments(rounds: Ints, offset: int) -> Iterator[_Segment]:
         yield _Segment(first.tobytes(), blocks, final.tobytes())
 
 
-def _refuse_steps_without_form(steps: Ints, offset: int) -> None:
+def _refuse_unencodable_steps(steps: Ints, offset: int) -> None:
     """Raise for the earliest step that is too large: 12 bits, or 16 for the last two."""
     limits = np.full((2, steps.shape[2]), np.array([_DELTA_LIMITS]).T)
     limits[:, -2:] = np.array([_INT16_LIMITS]).T
@@ -625,14 +627,14 @@ def _packed(deltas: Ints) -> Iterator[bytes]:
     as_nibbles = nibbles[:, :, 0::2] << 4 | nibbles[:, :, 1::2]
     as_twelve = np.concatenate([highs[:, :, 0::2] << 4 | highs[:, :, 1::2], lows], axis=2)
     for row, kinds in enumerate(narrowest.tolist()):
-        forms = (b"", as_nibbles[row].tobytes(), lows[row].tobytes(), as_twelve[row].tobytes())
+        payloads = (b"", as_nibbles[row].tobytes(), lows[row].tobytes(), as_twelve[row].tobytes())
         parts: list[bytes] = []
         start = 0
         for kind, groups in _cheapest_blocks(kinds):
-            for at in range(start, start + groups, _MOST_GROUPS[kind]):
-                till = min(at + _MOST_GROUPS[kind], start + groups)
+            for at in range(start, start + groups, _MAX_GROUPS[kind]):
+                till = min(at + _MAX_GROUPS[kind], start + groups)
                 parts.append(struct.pack(">H", kind << 12 | (till - at) * _GROUP))
-                parts.append(forms[kind][at * _GROUP_BYTES[kind] : till * _GROUP_BYTES[kind]])
+                parts.append(payloads[kind][at * _GROUP_BYTES[kind] : till * _GROUP_BYTES[kind]])
             start += groups
         yield b"".join(parts)
 

@@ -36,7 +36,7 @@ TEXT = rf"[\x20-\x7e\xa1-\xac\xae-\xff{_PAGE}]*"
 """What a text may be, whole: every letter of the unit's code page (``layouts.TEXT_CODEC``)."""
 TIME = r"([01]\d|2[0-3]):([0-5]\d)"
 """What a time of the unit's clock may be, whole."""
-MOST_DIAL_LETTERS = len(layouts.CALL_HOME.encode("dial", "")[1]) - 1
+MAX_DIAL_LETTERS = len(layouts.CALL_HOME.encode("dial", "")[1]) - 1
 """A null ends it. How long other texts may be, the unit's own block says."""
 
 
@@ -303,15 +303,15 @@ def _call_home_spans(_: bytes, name: str, value: Any) -> Spans | None:
             for part, number in (("hour", hour), ("minute", minute))
         )
     offset, raw = layouts.CALL_HOME.encode(name, value)
-    if name == "dial" and len(value) > MOST_DIAL_LETTERS:
-        raise SettingError(name, f"expected at most {MOST_DIAL_LETTERS} letters, got {len(value)}")
+    if name == "dial" and len(value) > MAX_DIAL_LETTERS:
+        raise SettingError(name, f"expected at most {MAX_DIAL_LETTERS} letters, got {len(value)}")
     return {offset: raw}
 
 
 __all__ = [
     "DIAL",
     "LIMITS",
-    "MOST_DIAL_LETTERS",
+    "MAX_DIAL_LETTERS",
     "TEXT",
     "TIME",
     "Limit",

@@ -12,7 +12,7 @@ A serial port is opened only if the system lists it as one or the settings name 
 of the machine, a terminal included, would be put into raw mode and written to. Symbolic links are
 resolved before a port is compared, and what is opened is the resolved path.
 
-``entries`` (``SFM_REACH``) may name: ``any``; ``registered``, the devices of ``SFM_UNITS``; a
+``entries`` (``SFM_EGRESS``) may name: ``any``; ``registered``, the devices of ``SFM_UNITS``; a
 network (``10.1.0.0/16``), an address, ``HOST`` or ``HOST:PORT``; serial ports by pattern
 (``/dev/ttyUSB*``). Without entries, who sits at this machine may reach any, everybody else the
 registered devices.
@@ -34,7 +34,7 @@ from minimateplus.link import Address
 from minimateplus.link.address import DEFAULT_BAUD, split_host_port
 from minimateplus.link.ports import list_ports
 
-__all__ = ["ForbiddenAddressError", "Reach", "resolve_host"]
+__all__ = ["EgressPolicy", "ForbiddenAddressError", "resolve_host"]
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -175,7 +175,7 @@ class _Entry:
         return cls(network=network, port=port if has_port else None)
 
 
-class Reach:
+class EgressPolicy:
     """
     What may be reached. Lives as long as the relay.
 
@@ -370,9 +370,9 @@ def _forbidden(address: Address) -> ForbiddenAddressError:
     if address.kind == "serial" and _host_of(address)[0] is None:
         return ForbiddenAddressError(
             f"{address}: this relay may not connect there for you; it opens serial ports that its "
-            "system lists (GET /ports), or that SFM_UNITS or SFM_REACH names; is it plugged in?"
+            "system lists (GET /ports), or that SFM_UNITS or SFM_EGRESS names; is it plugged in?"
         )
     return ForbiddenAddressError(
         f"{address}: this relay may not connect there for you; whoever runs it lists what may be "
-        "reached in SFM_UNITS and SFM_REACH"
+        "reached in SFM_UNITS and SFM_EGRESS"
     )

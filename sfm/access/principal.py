@@ -19,16 +19,16 @@ from enum import Enum
 __all__ = [
     "ANYBODY",
     "LOCAL",
-    "Actor",
-    "Allowance",
+    "ConcurrencyLimit",
     "ForbiddenUnitError",
+    "Principal",
     "Role",
-    "Underway",
+    "TokenBucket",
     "is_loopback",
-    "neighbourhood",
+    "rate_limit_key",
 ]
 
-MOST_REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 """Clients whose failures or reads are counted at once; the one seen longest ago goes first."""
 
 
@@ -55,7 +55,7 @@ _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class Principal:
     """Who asks. Lives for one request."""
 
     name: str
@@ -81,13 +81,13 @@ class Actor:
         return not self.units or any(u.rpartition(":")[0] == f"serial:{port}" for u in self.units)
 
 
-LOCAL = Actor("local", Role.ADMIN, "127.0.0.1")
+LOCAL = Principal("local", Role.ADMIN, "127.0.0.1")
 """Whoever sits at this machine."""
-ANYBODY = Actor("anybody", Role.ADMIN, "")
+ANYBODY = Principal("anybody", Role.ADMIN, "")
 """Everybody, where the settings say ``insecure``."""
 
 
-def neighbourhood(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """
     Return what a limit counts by: an IPv4 address, or the /64 network of an IPv6 one.
 
@@ -122,7 +122,7 @@ def is_loopback(address: object) -> bool:
     return (mapped or found).is_loopback
 
 
-class Allowance:
+class TokenBucket:
     """
     So many in a time, for each client: a bucket that fills evenly.
 
@@ -149,7 +149,7 @@ class Allowance:
         if wait_s <= 0.0:
             self._left[client] = (self._now(client) - 1.0, self._clock())
             self._left.move_to_end(client)
-            if len(self._left) > MOST_REMEMBERED:
+            if len(self._left) > MAX_REMEMBERED:
                 self._left.popitem(last=False)
         return wait_s
 
@@ -158,7 +158,7 @@ class Allowance:
         return min(float(self._most), left + (self._clock() - then) * self._rate_hz)
 
 
-class Underway:
+class ConcurrencyLimit:
     """How many requests of each client are under way."""
 
     def __init__(self, most: int) -> None:

@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 
 COOKIE = "sfm_session"
 SESSION_S = 12 * 3600.0
-MOST_SESSIONS = 1000
+MAX_SESSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sessions:
         """Return a new session of that token; the oldest goes where there are too many."""
         session = Session(self._secret(), self._secret(), token_id, self._clock() + SESSION_S)
         self._held[session.id] = session
-        if len(self._held) > MOST_SESSIONS:
+        if len(self._held) > MAX_SESSIONS:
             self._held.popitem(last=False)
         return session
 

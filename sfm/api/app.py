@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minimateplus.link.ports import list_ports
-from sfm.access.egress import Reach
+from sfm.access.egress import EgressPolicy
 from sfm.access.sessions import Sessions
 from sfm.api import problems
-from sfm.api.middleware.authentication import AT_THE_DOOR, Guard
+from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS, Authentication
 from sfm.api.middleware.cache_hits import HitLayer
 from sfm.api.routes import device
 from sfm.api.routes.accounts import accounts
@@ -37,9 +37,9 @@ from sfm.live_cache import LiveCache
 from sfm.logs import ClientLog
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
-from sfm.store.service import Keeper, boot_id
+from sfm.store.service import StoreService, boot_id
 
-__all__ = ["build_app", "keeper_of"]
+__all__ = ["build_app", "build_store_service"]
 
 ROUTERS = (
     device.health,
@@ -69,7 +69,7 @@ class Application(FastAPI):
         await (self.front or self.framework)(scope, receive, send)
 
 
-def keeper_of(settings: Settings) -> Keeper:
+def build_store_service(settings: Settings) -> StoreService:
     """Return the keeper of the database that the settings name; nothing is opened yet."""
     url = settings.database_url or default_url()
 
@@ -80,7 +80,7 @@ def keeper_of(settings: Settings) -> Keeper:
             on_upgrade=lambda told: log.warning("store_upgraded", what=told),
         )
 
-    return Keeper(
+    return StoreService(
         None if url == NO_DATABASE else open_store,
         clock=time.monotonic,
         wall=lambda: datetime.now(UTC),
@@ -92,12 +92,12 @@ def build_app(
     settings: Settings | None = None,
     gateway: Gateway | None = None,
     *,
-    reach: Reach | None = None,
+    egress: EgressPolicy | None = None,
 ) -> Application:
     """
     Return the application with its own gateway, or with the one given.
 
-    The gateway is closed when the application shuts down. ``reach`` is for its own gateway: what
+    The gateway is closed when the application shuts down. ``egress`` is for its own gateway: what
     may be connected to; as the settings say if not given.
     """
     settings = settings or Settings()
@@ -105,13 +105,15 @@ def build_app(
         cache = LiveCache(
             limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
         )
-        gateway = Gateway(cache, settings, keeper=keeper_of(settings), reach=reach)
+        gateway = Gateway(
+            cache, settings, store_service=build_store_service(settings), egress=egress
+        )
 
     under_way = Operations(
-        gateway.keeper,
+        gateway.store_service,
         wall=lambda: datetime.now(UTC),
         new_id=partial(secrets.token_hex, 16),
-        describe=problems.problem_form,
+        describe=problems.problem_payload,
     )
 
     def end_streams() -> None:
@@ -120,7 +122,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await gateway.keeper.start()
+        await gateway.store_service.start()
         with ending_streams_first(end_streams):
             yield
         await under_way.close()
@@ -148,9 +150,11 @@ def build_app(
     problems.install(application, client_log)
     sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
     hits = HitLayer(application.framework, gateway)
-    guard = application.front = Guard(hits, gateway, settings, sessions, client_log=client_log)
+    guard = application.front = Authentication(
+        hits, gateway, settings, sessions, client_log=client_log
+    )
     application.state.sessions, application.state.guard = sessions, guard
     for router in ROUTERS:
         application.include_router(router)
-    reading.describe_problems(application, described_problems(*AT_THE_DOOR))
+    reading.describe_problems(application, described_problems(*AUTHENTICATION_PROBLEMS))
     return application

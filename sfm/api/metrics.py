@@ -24,10 +24,10 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 _COUNTERS = (
     ("hits", "hits", "Answers from what is held, nothing read."),
-    ("flights", "flights", "Reads that got the line."),
+    ("reads", "reads", "Reads that got the line."),
     ("joined_readers", "joined_readers", "Readers who shared another's read."),
-    ("turned_away", "readers_turned_away", "Readers told that the device is busy."),
-    ("conversations", "conversations", "Start-ups of a conversation with the unit."),
+    ("rejected_readers", "readers_turned_away", "Readers told that the device is busy."),
+    ("sessions", "sessions", "Start-ups of a conversation with the unit."),
     ("exchanges", "exchanges", "Requests sent to the unit."),
 )
 _GAUGES = (
@@ -117,7 +117,7 @@ def exposition(
     Return all metrics.
 
     Args:
-        totals: ``cache``, ``store`` and ``conversations``, the last by kind.
+        totals: ``cache``, ``store`` and ``sessions``, the last by kind.
         units: of each ``key``, ``device`` (as in ``/cache/stats``) and ``epoch``; null: none.
         pause: called between a few units.
     """
@@ -126,7 +126,7 @@ def exposition(
         _add_unit(families, unit)
         if number % UNITS_IN_ONE_GO == 0:
             pause()
-    for kind, places in totals["conversations"].items():
+    for kind, places in totals["sessions"].items():
         for name, metric, text in _PLACES:
             families.of(metric, "gauge", text).add(places[name], f'kind="{kind}"')
     _add_all(families, "cache_", totals["cache"], _CACHE_GAUGES, _CACHE_COUNTERS)

@@ -39,11 +39,11 @@ from starlette.requests import ClientDisconnect
 
 from minimateplus import errors
 from sfm.access.egress import ForbiddenAddressError
-from sfm.access.principal import ForbiddenUnitError, neighbourhood
-from sfm.back_off import RestingError
-from sfm.devices.commands import NotMonitoringError, RefusedError
-from sfm.devices.gateway import ListIncompleteError, NothingHeldError
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.access.principal import ForbiddenUnitError, rate_limit_key
+from sfm.back_off import BackingOffError
+from sfm.devices.commands import CommandConflictError, NotMonitoringError
+from sfm.devices.gateway import ListIncompleteError, NotCachedError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.logs import ClientLog
 from sfm.store import errors as store_errors
 from sfm.store.service import NoStoreError
@@ -57,7 +57,7 @@ class TooLargeError(Exception):
     """The body of a request is larger than it may be."""
 
 
-class RefusalError(Exception):
+class RequestRejectedError(Exception):
     """
     Ends a request with a problem, before anything is done for it.
 
@@ -93,7 +93,7 @@ class Problem:
 
 
 INTERNAL = Problem("internal", 500, "Our fault")
-CUT = Problem("request-cut", 400, "The request did not come whole")
+CUT = Problem("request-incomplete", 400, "The request did not come whole")
 INVALID = Problem("invalid-parameter", 422, "A parameter is wrong")
 UNKNOWN = Problem("outcome-unknown", 502, "Whether the unit followed the command is not known")
 LINK_LOST = Problem("link-lost", 503, "The link to the unit ended", RETRY_AFTER_S)
@@ -109,12 +109,16 @@ UNDECODED = Problem("samples-undecoded", 502, "The event's samples cannot be dec
 
 PROBLEMS: dict[type[Exception], Problem] = {
     errors.ConnectTimeoutError: SILENT,
-    errors.ConnectError: Problem("unit-refused", 503, "The unit cannot be reached", RETRY_AFTER_S),
+    errors.ConnectError: Problem(
+        "unit-unreachable", 503, "The unit cannot be reached", RETRY_AFTER_S
+    ),
     errors.LinkClosedError: LINK_LOST,
     errors.LinkError: LINK_LOST,
     errors.ReplyTimeoutError: SILENT,
-    errors.DeadlineError: Problem("too-slow", 504, "The read took longer than it may"),
-    errors.KeyChainError: Problem("key-chain", 502, "The unit's chain of events is damaged"),
+    errors.DeadlineError: Problem("deadline-exceeded", 504, "The read took longer than it may"),
+    errors.KeyChainError: Problem(
+        "key-chain-damaged", 502, "The unit's chain of events is damaged"
+    ),
     errors.SampleDecodeError: UNDECODED,
     errors.DuplicateReplyError: Problem("duplicate-reply", 502, "A reply arrived twice"),
     errors.LineSharedError: Problem(
@@ -122,11 +126,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ),
     errors.RemoteProtocolError: Problem("not-a-unit", 502, "The unit answered wrongly"),
     errors.NoSuchEventError: Problem("no-such-event", 404, "There is no such event"),
-    errors.MemoryChangedError: Problem("changing", 503, "The unit's memory is changing", 2),
-    errors.RecordDiffersError: Problem("changing", 503, "The unit's memory is changing", 2),
+    errors.MemoryChangedError: Problem("memory-changing", 503, "The unit's memory is changing", 2),
+    errors.RecordDiffersError: Problem("memory-changing", 503, "The unit's memory is changing", 2),
     errors.NotWritableError: Problem("not-writable", 502, "The unit does not show the setting"),
     errors.OutcomeUnknownError: UNKNOWN,
-    errors.ReadBackError: Problem("read-back", 502, "The unit says otherwise than was written"),
+    errors.ReadBackError: Problem(
+        "read-back-mismatch", 502, "The unit says otherwise than was written"
+    ),
     errors.UnitError: UNIT_FAILED,
     errors.CaptureError: Problem("bad-capture", 502, "The capture cannot answer this"),
     errors.LocalProtocolError: INTERNAL,
@@ -134,17 +140,19 @@ PROBLEMS: dict[type[Exception], Problem] = {
     errors.SettingError: INVALID,
     errors.MiniMateError: INTERNAL,
     BusyError: Problem("busy", 503, "Too many wait for the unit", RETRY_AFTER_S),
-    RestingError: Problem("resting", 503, "The unit failed and is left alone", RETRY_AFTER_S),
+    BackingOffError: Problem(
+        "backing-off", 503, "The unit failed and is left alone", RETRY_AFTER_S
+    ),
     ListIncompleteError: Problem(
         "list-incomplete", 503, "The event list is not complete yet", RETRY_AFTER_S
     ),
-    NothingHeldError: Problem("nothing-held", 504, "Nothing is held, and the unit was not asked"),
+    NotCachedError: Problem("not-cached", 504, "Nothing is held, and the unit was not asked"),
     ForbiddenAddressError: Problem("forbidden-address", 403, "The relay may not connect there"),
     ForbiddenUnitError: NOT_ALLOWED,
-    RefusedError: Problem("refused", 409, "The unit is not as the command says"),
+    CommandConflictError: Problem("command-conflict", 409, "The unit is not as the command says"),
     NotMonitoringError: Problem("not-monitoring", 409, "The unit does not monitor"),
-    OtherEventError: Problem("other-event", 412, "The slot holds another event"),
-    ClosingError: Problem("closing", 503, "The relay is shutting down", RETRY_AFTER_S),
+    OtherEventError: Problem("event-mismatch", 412, "The slot holds another event"),
+    ShuttingDownError: Problem("shutting-down", 503, "The relay is shutting down", RETRY_AFTER_S),
     TooLargeError: TOO_LARGE,
     NoStoreError: Problem("no-archive", 404, "This relay keeps no archive"),
     store_errors.NoSuchRecordError: Problem("no-such-record", 404, "There is no such record"),
@@ -205,7 +213,7 @@ def _more(error: Exception) -> dict[str, Any]:
         more |= {"walked": error.walked, "estimate_s": error.estimate_s}
     if (diagnosis := getattr(error, "diagnosis", None)) is not None:
         more["diagnosis"] = diagnosis
-    if isinstance(error, RefusedError):
+    if isinstance(error, CommandConflictError):
         more |= {"reason": error.reason, **error.facts}
     if isinstance(error, NotMonitoringError):
         more |= error.seen
@@ -217,7 +225,7 @@ def _more(error: Exception) -> dict[str, Any]:
     return more
 
 
-def problem_form(error: Exception) -> dict[str, Any]:
+def problem_payload(error: Exception) -> dict[str, Any]:
     """Return the document that a request which ended in ``error`` would have answered."""
     problem = problem_of(error)
     if problem is INTERNAL:
@@ -247,7 +255,7 @@ def problem_response(problem: Problem, detail: str, **more: Any) -> Response:
     )
 
 
-def refusal_response(refusal: RefusalError) -> Response:
+def rejection_response(refusal: RequestRejectedError) -> Response:
     """Return an HTTP response that says why a request was refused."""
     response = problem_response(refusal.problem, str(refusal))
     if refusal.wait_s is not None:
@@ -270,12 +278,12 @@ def install(app: FastAPI, client_log: ClientLog | None = None) -> None:
     async def unit_failed(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         if problem is INTERNAL:
-            client = neighbourhood(request.client.host) if request.client else ""
+            client = rate_limit_key(request.client.host) if request.client else ""
             client_log.write(log.error, "internal_error", client, error=repr(error), exc_info=error)
             return problem_response(problem, "The relay made a mistake; its log says which.")
-        rest_s = getattr(error, "retry_after_s", None)
-        if rest_s is not None:
-            problem = replace(problem, retry_after_s=math.ceil(rest_s))
+        delay_s = getattr(error, "retry_after_s", None)
+        if delay_s is not None:
+            problem = replace(problem, retry_after_s=math.ceil(delay_s))
         return problem_response(problem, str(error), **_more(error))
 
     async def hung_up(_: Request, __: Exception) -> Response:
@@ -292,8 +300,8 @@ def install(app: FastAPI, client_log: ClientLog | None = None) -> None:
         return problem_response(INVALID, detail, errors=found)
 
     async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RefusalError)
-        return refusal_response(error)
+        assert isinstance(error, RequestRejectedError)
+        return rejection_response(error)
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -311,7 +319,7 @@ def install(app: FastAPI, client_log: ClientLog | None = None) -> None:
         app.add_exception_handler(kind, unit_failed)
     app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(RefusalError, refused)
+    app.add_exception_handler(RequestRejectedError, refused)
     app.add_exception_handler(HTTPException, http)
 
 

@@ -34,7 +34,7 @@ _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EncodedBody:
     """A form as it goes out: its bytes without provenance, and its tag."""
 
     body: bytes
@@ -71,9 +71,9 @@ class View:
     body_of: Callable[[Any], dict[str, Any]]
 
 
-INFO = View("info", lambda form: form)
-STATUS = View("status", lambda form: form)
-DIRECT = View("direct", lambda form: form)
+INFO = View("info", lambda payload: payload)
+STATUS = View("status", lambda payload: payload)
+DIRECT = View("direct", lambda payload: payload)
 EVENTS = View("events", lambda events: _list_body(events, len(events), 0.0))
 PARTIAL_EVENTS = View(
     "partial events", lambda walk: _list_body(walk["events"], None, walk["estimate_s"])
@@ -96,49 +96,49 @@ def _list_body(
     }
 
 
-def said(answer: Answer, view: View) -> Said:
+def said(answer: Answer, view: View) -> EncodedBody:
     """Return what an answer says, encoded at most once for everybody who shares it."""
     name = answer.part + view.name
-    known: Said | None = answer.memo.get(name)
+    known: EncodedBody | None = answer.memo.get(name)
     if known is None:
-        form = answer.value
-        body = orjson.dumps(view.body_of(form), option=orjson.OPT_SERIALIZE_NUMPY)
+        payload = answer.value
+        body = orjson.dumps(view.body_of(payload), option=orjson.OPT_SERIALIZE_NUMPY)
         serial = answer.provenance.serial
-        etag = waveform_tag(serial, form) if view is WAVEFORM else tag(serial, form, body)
+        etag = waveform_tag(serial, payload) if view is WAVEFORM else tag(serial, payload, body)
         headers = _headers(b"application/json", etag, answer.provenance)
-        known = Said(body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS)
-        answer.memo.keep(name, known, len(known.body))
+        known = EncodedBody(body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS)
+        answer.memo.save(name, known, len(known.body))
     return known
 
 
-def said_as_counts(answer: Answer) -> Said:
+def encode_as_counts(answer: Answer) -> EncodedBody:
     """
     Return a waveform as its bare counts: int16, little-endian, channel after channel.
 
     What they mean stands in headers: samples, rate, where the trigger is, and what one count is.
     """
-    known: Said | None = answer.memo.get("counts")
+    known: EncodedBody | None = answer.memo.get("counts")
     if known is None:
-        form = answer.value
-        etag = waveform_tag(answer.provenance.serial, form) + ".counts"
-        headers = _headers(COUNTS_TYPE, etag, answer.provenance) + meaning_of_counts(form)
-        known = Said(form["counts"], etag, headers, is_json=False)
+        payload = answer.value
+        etag = waveform_tag(answer.provenance.serial, payload) + ".counts"
+        headers = _headers(COUNTS_TYPE, etag, answer.provenance) + meaning_of_counts(payload)
+        known = EncodedBody(payload["counts"], etag, headers, is_json=False)
         # The counts are the held value's own bytes, which are counted there.
-        answer.memo.keep("counts", known, 0)
+        answer.memo.save("counts", known, 0)
     return known
 
 
-def meaning_of_counts(form: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
+def meaning_of_counts(payload: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that say what bare counts of a waveform's form mean."""
-    scales = payloads.scales_of(form)
+    scales = payloads.scales_of(payload)
     meaning = {
-        "X-Samples": form["samples"],
-        "X-Vouched": ",".join(map(str, form["vouched"])),
-        "X-Sample-Rate-Hz": form["sample_rate_hz"],
-        "X-Pretrigger-Samples": form["pretrigger_samples"],
+        "X-Samples": payload["samples"],
+        "X-Vouched": ",".join(map(str, payload["valid_samples"])),
+        "X-Sample-Rate-Hz": payload["sample_rate_hz"],
+        "X-Pretrigger-Samples": payload["pretrigger_samples"],
         "X-In-S-Per-Count": scales["Tran"][1],
         "X-Psi-Per-Count": scales["MicL"][1],
-        "X-Reasons": ",".join(reason["code"] for reason in form["reasons"]) or "none",
+        "X-Reasons": ",".join(reason["code"] for reason in payload["reasons"]) or "none",
     }
     return tuple(
         (name.lower().encode(), b"unknown" if value is None else str(value).encode())
@@ -166,7 +166,7 @@ def _headers(
     return tuple(headers)
 
 
-def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply:
+def reply(answer: Answer, what: EncodedBody, if_none_match: str | None = None) -> Reply:
     """
     Return the HTTP reply that says ``what``, or 304 to a reader who has it already.
 
@@ -186,7 +186,7 @@ def reply(answer: Answer, what: Said, if_none_match: str | None = None) -> Reply
     return Reply(200, [*what.headers, *own, (b"content-length", b"%d" % len(body))], body)
 
 
-def tag(serial: str | None, form: Any, body: bytes) -> str:
+def tag(serial: str | None, payload: Any, body: bytes) -> str:
     """
     Return a strong tag: unit, stamp if it is an event, and a digest of what is said.
 
@@ -195,16 +195,16 @@ def tag(serial: str | None, form: Any, body: bytes) -> str:
     and the event stays the same.
     """
     parts = [serial or "unknown"]
-    if isinstance(form, dict) and "waveform_key" in form:
-        parts += [form["waveform_key"], form["timestamp"] or "unknown"]
+    if isinstance(payload, dict) and "waveform_key" in payload:
+        parts += [payload["waveform_key"], payload["timestamp"] or "unknown"]
     parts.append(hashlib.blake2b(body, digest_size=12).hexdigest())
     return ".".join(parts)
 
 
-def waveform_tag(serial: str | None, form: dict[str, Any]) -> str:
+def waveform_tag(serial: str | None, payload: dict[str, Any]) -> str:
     """Return the tag of the event in the slot, with a digest of its samples behind it."""
-    event = payloads.event_view({name: form[name] for name in payloads.EVENT_FIELDS})
-    digest = hashlib.blake2b(form["counts"], digest_size=12).hexdigest()
+    event = payloads.event_view({name: payload[name] for name in payloads.EVENT_FIELDS})
+    digest = hashlib.blake2b(payload["counts"], digest_size=12).hexdigest()
     return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
 
 

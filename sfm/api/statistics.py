@@ -100,8 +100,8 @@ class Statistics:
         gateway, units = self._gateway, []
         totals = {
             "cache": gateway.cache.totals(),
-            "store": gateway.keeper.state(),
-            "conversations": gateway.conversation_stats(),
+            "store": gateway.store_service.state(),
+            "sessions": gateway.session_stats(),
         }
         for number, key in enumerate(gateway.keys(), 1):
             device, cached = gateway.device_stats(key), gateway.cache.device_stats(key)

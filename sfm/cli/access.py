@@ -99,7 +99,9 @@ def create(
         if as_json:
             _print_json(made)
         else:
-            _told(f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:")
+            _last_returned(
+                f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:"
+            )
             sys.stdout.write(f"{made['secret']}\n")
 
     run_blocking(run)
@@ -120,7 +122,7 @@ def list_tokens(
             body = _ask(relay, admin, "GET", "/tokens")
         else:
             with opened(database) as store:
-                body = {"tokens": [one.form() for one in store.tokens()]}
+                body = {"tokens": [one.payload() for one in store.tokens()]}
         _print(body, _tokens_view, as_json)
 
     run_blocking(run)
@@ -151,11 +153,13 @@ def revoke(
             with _to_change(database) as store:
                 revoked = store.revoke_token(
                     name_or_id, _now(), audited=partial(_entry, "token_revoke")
-                ).form()
+                ).payload()
         if as_json:
             _print_json(revoked)
         else:
-            _told(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
+            _last_returned(
+                f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked."
+            )
 
     run_blocking(run)
 
@@ -207,7 +211,7 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
     """
 
     def run() -> None:
-        noted = None if expect is None else _noted(expect)
+        noted = None if expect is None else _read_time_of(expect)
         with opened(database) as store:
             verdict = store.verify_audit(noted)
         if as_json:
@@ -236,14 +240,14 @@ def _create(name: str, role: RoleName, units: list[str], database: str | None) -
             )
     except ValueError as error:
         raise CommandError(str(error), MISUSED) from error
-    return {**made.form(), "secret": secret}
+    return {**made.payload(), "secret": secret}
 
 
 @contextlib.contextmanager
 def _to_change(database: str | None) -> Iterator[Store]:
     """Open the database to write; if a relay has the file, say how to go through that one."""
     try:
-        store = Store.open(database_url(database), on_upgrade=_told)
+        store = Store.open(database_url(database), on_upgrade=_last_returned)
     except StoreInUseError as error:
         raise CommandError(
             f"{error}. Through the relay, as an admin: --relay URL with SFM_TOKEN or --token-file; "
@@ -320,7 +324,7 @@ def _unit(said: str) -> str:
         raise CommandError(f"--unit {said}: {error}", MISUSED) from error
 
 
-def _noted(said: str) -> tuple[int, bytes]:
+def _read_time_of(said: str) -> tuple[int, bytes]:
     number, _, digits = said.partition(":")
     try:
         if not (number.isascii() and number.isdigit() and len(digits) == 64):
@@ -332,7 +336,7 @@ def _noted(said: str) -> tuple[int, bytes]:
         ) from None
 
 
-def _told(sentence: str) -> None:
+def _last_returned(sentence: str) -> None:
     err.print(said(sentence), soft_wrap=True)
 
 
@@ -348,16 +352,16 @@ def _print(body: dict[str, Any], view: Any, as_json: bool) -> None:
         out.print(shown)
 
 
-def _units(form: dict[str, Any]) -> str:
-    return ", ".join(form["units"]) or "every unit"
+def _units(payload: dict[str, Any]) -> str:
+    return ", ".join(payload["units"]) or "every unit"
 
 
 def _tokens_view(body: dict[str, Any]) -> Table:
     table = _table("Id", "Name", "Role", "Units", "Made", "Revoked")
-    for form in body["tokens"]:
-        words = (form["name"], form["role"], _units(form), form["created_at"][:19])
-        revoked = (form.get("revoked_at") or "")[:19]
-        table.add_row(str(form["id"]), *(said(word) for word in words), said(revoked))
+    for payload in body["tokens"]:
+        words = (payload["name"], payload["role"], _units(payload), payload["created_at"][:19])
+        revoked = (payload.get("revoked_at") or "")[:19]
+        table.add_row(str(payload["id"]), *(said(word) for word in words), said(revoked))
     return table
 
 

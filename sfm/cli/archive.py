@@ -115,7 +115,7 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
             body["reviews"] = store.reviews(recording)
             try:
                 samples = store.samples(recording)
-                body["waveform"] = payloads.waveform_view(samples.form())
+                body["waveform"] = payloads.waveform_view(samples.payload())
                 body["waveform"]["content_hash"] = samples.content_hash.hex()
             except (NoSuchRecordError, UndecodedSamplesError):
                 body["waveform"] = None

@@ -46,15 +46,15 @@ async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], Non
     lines = [
         f"unit {info.serial}, firmware {info.firmware}{', SIMULATED' if info.simulated else ''}",
         f"memory: {len(found)} events, {probe.lifetime_count} ever recorded",
-        f"status: {json.dumps(payloads.status_form(status))}",
-        *(f"event: {json.dumps(payloads.event_form(event))}" for event in found),
+        f"status: {json.dumps(payloads.status_payload(status))}",
+        *(f"event: {json.dumps(payloads.event_payload(event))}" for event in found),
     ]
     if waveforms:
         for event in found:
             waveform = await unit.read_waveform(event, on_progress=on_step)
             lines.append(
                 f"waveform {event.index}: {waveform.counts.shape[1]} samples, vouched for "
-                f"{', '.join(map(str, waveform.vouched))} of Tran, Vert, Long, MicL"
+                f"{', '.join(map(str, waveform.valid_samples))} of Tran, Vert, Long, MicL"
             )
     return lines
 
@@ -111,27 +111,27 @@ def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = Fals
     """
 
     async def run() -> None:
-        held = load_capture(file)
+        entry = load_capture(file)
         if frames:
             _list_frames(file)
             return
-        if held.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
+        if entry.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
             raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
-        async with MiniMate.connect(ReplayLink(held)) as unit:
-            for line in await _survey(unit, held.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
+        async with MiniMate.connect(ReplayLink(entry)) as unit:
+            for line in await _survey(unit, entry.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
                 out.print(said(line))
 
     run_command(run())
 
 
 def _list_frames(file: Path) -> None:
-    held = load_capture(file)
+    entry = load_capture(file)
     readers = {
         "host": FrameReader(Direction.REQUEST),
         "unit": FrameReader(Direction.REPLY),
     }
-    out.print(said(f"{held.link}, {held.started_at}, {held.note}"))
-    for chunk in held.chunks:
+    out.print(said(f"{entry.link}, {entry.started_at}, {entry.note}"))
+    for chunk in entry.chunks:
         for frame in readers[chunk.side].feed(chunk.data):
             asked = frame.sub if chunk.side == "host" else reply_sub(frame.sub)
             name = COMMANDS[asked].name if asked in COMMANDS else "unknown"

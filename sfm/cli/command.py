@@ -248,10 +248,10 @@ def erase(
     """
 
     async def run() -> None:
-        typed, held = serial, count
-        if typed is None or held is None:
-            typed, held = await _agreed(unit, relay, typed)
-        body = {"serial": typed, "count": held, "discard_unarchived": discard_unarchived}
+        typed, entry = serial, count
+        if typed is None or entry is None:
+            typed, entry = await _agreed(unit, relay, typed)
+        body = {"serial": typed, "count": entry, "discard_unarchived": discard_unarchived}
         done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
         print_body(done, views.command_view, as_json)
 
@@ -265,14 +265,14 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
             "an erase from a script needs --serial and --count; nothing was erased", MISUSED
         )
     listed = await ask(unit, "/device/events", relay)
-    found, held = str(listed["provenance"]["serial"]), len(listed["events"])
-    err.print(said(f"{unit} is unit {found} and holds {held} events. All of them will be erased."))
+    found, entry = str(listed["provenance"]["serial"]), len(listed["events"])
+    err.print(said(f"{unit} is unit {found} and holds {entry} events. All of them will be erased."))
     typed = serial
     if typed is None:
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
     if typed != found:
         raise CommandError(f"that is not {found}; nothing was erased")
-    return found, held
+    return found, entry
 
 
 @app.command

@@ -26,9 +26,9 @@ RELAY_HOST = "127.0.0.1"
 def record_past_events(unit: SimulatedUnit, count: int) -> None:
     """Fill a unit's memory with blasts of the last days, some hours apart."""
     hours = timedelta(hours=7)
-    first: datetime = unit.now_unit - hours * count
+    first: datetime = unit.now_device_time - hours * count
     for number in range(count):
-        unit.record_event(at_unit=first + hours * number)
+        unit.record_event(at_device_time=first + hours * number)
 
 
 async def run(console: Console, http_port: int, *, once: bool = False) -> None:

@@ -11,12 +11,12 @@ from cyclopts.validators import Number
 
 from minimateplus.link.address import DEFAULT_TCP_PORT
 from minimateplus.simulator import SimulatedUnit, serve_pty, serve_tcp
-from minimateplus.simulator.faulty_links import WholeRoad
-from minimateplus.simulator.hostile import KINDS, hostile_road
+from minimateplus.simulator.faulty_links import FaultyLink
+from minimateplus.simulator.hostile import KINDS, hostile_link
 from minimateplus.simulator.serve import Pace
 from sfm.access.principal import is_loopback
 from sfm.api.app import build_app
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.cli import demonstration
 from sfm.cli.application import MISUSED, CommandError, PortNumber, app, err, out, run_command
 from sfm.cli.views import said
@@ -24,7 +24,7 @@ from sfm.logs import configure_logs
 from sfm.server import Terms, asked_to_stop, listening
 from sfm.settings import Settings
 from sfm.store import StoreError
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 
 @app.command
@@ -71,11 +71,11 @@ def serve(
     )
 
     async def run() -> None:
-        keeper = application.state.gateway.keeper
-        await keeper.start()
+        store_service = application.state.gateway.store_service
+        await store_service.start()
         if not settings.insecure and (settings.require_tokens or not is_loopback(address)):
             try:
-                await _need_token(keeper, address)
+                await _need_token(store_service, address)
             except BaseException:
                 await application.state.gateway.close()
                 raise
@@ -84,17 +84,17 @@ def serve(
                 err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
                 if settings.insecure:
                     err.print("INSECURE: whoever reaches it may do everything, erase included.")
-                err.print(said(_archive_sentence(application.state.gateway.keeper.state())))
+                err.print(said(_archive_sentence(application.state.gateway.store_service.state())))
                 await stop.wait()
 
     run_command(run())
 
 
-async def _need_token(keeper: Keeper, address: str) -> None:
+async def _need_token(store_service: StoreService, address: str) -> None:
     """Raise unless somebody could be let in."""
     try:
-        tokens = await keeper.ask(lambda store: store.tokens())
-    except (StoreError, RestingError) as error:
+        tokens = await store_service.ask(lambda store: store.tokens())
+    except (StoreError, BackingOffError) as error:
         raise CommandError(
             f"listening on {address} needs tokens, and they cannot be read: {error}; listen on "
             "127.0.0.1, or say --insecure to let everybody do everything"
@@ -158,7 +158,7 @@ def simulate(
     """
     try:
         unit = SimulatedUnit(serial, seed=seed)
-        road = WholeRoad if hostile is None else hostile_road(hostile)
+        road = FaultyLink if hostile is None else hostile_link(hostile)
     except ValueError as error:
         err.print(said(str(error)), soft_wrap=True)
         raise SystemExit(MISUSED) from error

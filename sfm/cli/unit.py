@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
-from sfm.access.egress import Reach
+from sfm.access.egress import EgressPolicy
 from sfm.api.app import Application, build_app
 from sfm.cli import files, operation, views
 from sfm.cli.application import (
@@ -42,7 +42,7 @@ from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
 
 POLL_PROGRESS_S = 0.3
-OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "reach": None}
+OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "egress": None}
 """Of a relay that nobody else can reach, whatever the settings of this machine's real one."""
 
 
@@ -80,19 +80,19 @@ async def _own_relay(address: Address) -> Application:
     It may open ``address``, whatever file that is: the person at the terminal named it, and the
     system asks for their own rights.
     """
-    reach = Reach(None, {"named on the command line": address})
-    application = build_app(Settings(**OPEN), reach=reach)
-    keeper = application.state.gateway.keeper
+    egress = EgressPolicy(None, {"named on the command line": address})
+    application = build_app(Settings(**OPEN), egress=egress)
+    store_service = application.state.gateway.store_service
     try:
-        await keeper.start()
-        problem = keeper.state()["detail"]
+        await store_service.start()
+        problem = store_service.state()["detail"]
     except StoreError as error:
         problem = str(error)
     if problem is None:
         return application
     err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
-    return build_app(Settings(database_url=NO_DATABASE, **OPEN), reach=reach)
+    return build_app(Settings(database_url=NO_DATABASE, **OPEN), egress=egress)
 
 
 async def ask(

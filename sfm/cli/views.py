@@ -71,9 +71,9 @@ def age(seconds: float) -> str:
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes, rest_s = divmod(int(seconds), 60)
+    minutes, delay_s = divmod(int(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest_s} s"
+        return f"{minutes} min {delay_s} s"
     return f"{minutes // 60} h {minutes % 60} min"
 
 
@@ -183,7 +183,7 @@ def status_view(body: Body) -> RenderableType:
     return _facts(
         [
             ("Monitoring", "yes" if body["monitoring"] else "no"),
-            ("Unit's clock", text(body["clock_unit"]).replace("T", " ")),
+            ("Unit's clock", text(body["clock_device_time"]).replace("T", " ")),
             ("Its drift", _drift(body)),
             ("Battery", number(body["battery_v"], "V", 2)),
             ("Memory", memory),
@@ -214,7 +214,7 @@ def call_home_view(body: Body) -> RenderableType:
 OUTCOMES = {
     "done": "done",
     "unchanged": "nothing to do: it was so already",
-    "trial": "a trial: nothing was sent",
+    "dry_run": "a trial: nothing was sent",
     "unknown": "sent, effect unknown; read the unit before you give it again",
 }
 
@@ -227,8 +227,8 @@ def command_view(body: Body) -> Table:
     rows.append((body["command"].replace("_", " ").capitalize(), OUTCOMES[body["outcome"]]))
     if body.get("monitoring") is not None:
         rows.append(("Monitoring now", "yes" if body["monitoring"] else "no"))
-    if body.get("look_failed"):
-        rows.append(("Not seen afterwards", body["look_failed"]))
+    if body.get("poll_failed"):
+        rows.append(("Not seen afterwards", body["poll_failed"]))
     for change in body.get("changes", ()):
         rows.append((change["field"], f"{_word(change['before'])} -> {_word(change['after'])}"))
         rows += [

@@ -5,8 +5,8 @@ The rule, for each command alike, on the unit's line alone:
 
 1. It is noted in the audit log before anything is said. A log that cannot be written ends it here.
 2. What it stands on is read from the unit now: who answers, and for an erase the whole memory,
-   walked anew. What does not fit what the caller wrote is refused (``RefusedError``), and nothing
-   was sent.
+   walked anew. What does not fit what the caller wrote is refused (``CommandConflictError``), and
+   nothing was sent.
 3. What the cache holds and the command may change is made doubtful before the first byte goes
    out, and once more after the last came in, whatever came (promise 2).
 4. It is said once (``minimateplus.client.commands``). Lost before its acknowledgement, its outcome
@@ -43,19 +43,19 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange, Written
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
-from sfm.devices.device import ListIncompleteError, Owner
+from sfm.devices.device import Device, ListIncompleteError
 from sfm.devices.gateway import Gateway, Report
 from sfm.devices.progress import report_step
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import EraseCheck, StoreError
 from sfm.store.audit import AuditEntry
 from sfm.store.service import NoStoreError
 
-__all__ = ["By", "Commands", "Done", "NotMonitoringError", "Outcome", "RefusedError"]
+__all__ = ["By", "CommandConflictError", "Commands", "Done", "NotMonitoringError", "Outcome"]
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ POLL_CHECK_S = 5.0
 GIVE_UP_CHECK_S = 60.0
 """As Blastware does: a look every 5 s, up to 60 s. [C]"""
 
-Outcome = Literal["done", "unchanged", "trial", "refused", "failed", "unknown"]
+Outcome = Literal["done", "unchanged", "dry_run", "refused", "failed", "unknown"]
 Reason = Literal[
     "serial-differs", "count-differs", "not-archived", "memory-changed", "walk-not-finished"
 ]
@@ -73,7 +73,7 @@ Reason = Literal[
 log = structlog.get_logger(__name__)
 
 
-class RefusedError(Exception):
+class CommandConflictError(Exception):
     """The command does not fit the unit as it is now, which is as it was. ``reason`` says why."""
 
     def __init__(self, message: str, reason: Reason, **facts: Any) -> None:
@@ -105,7 +105,7 @@ class Done:
     took_s: float
     audit_number: int | None
     """Of the entry that says how it ended; ``None``: there is no audit log, or it failed."""
-    detail: Form = field(default_factory=dict)
+    detail: Payload = field(default_factory=dict)
 
 
 class NotMonitoringError(Exception):
@@ -119,7 +119,7 @@ class NotMonitoringError(Exception):
             "start it again"
         )
         self.outcome: Outcome = "unknown"  # it was acknowledged, and its effect was not seen
-        self.seen: Form = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
+        self.seen: Payload = {name: done.detail.get(name) for name in ("monitoring", "waited_s")}
         self.seen["audit_number"] = done.audit_number
 
 
@@ -145,12 +145,12 @@ class _Attempt:
     def outcome_of(self, error: BaseException) -> Outcome:
         if isinstance(error, OutcomeUnknownError):
             return "unknown"
-        if isinstance(error, RefusedError | SettingError | NotWritableError):
+        if isinstance(error, CommandConflictError | SettingError | NotWritableError):
             return "refused"
         return "unknown" if self.is_out else "failed"
 
 
-Act = Callable[[Owner, _Attempt, Report], Awaitable[tuple[Outcome, Form]]]
+Act = Callable[[Device, _Attempt, Report], Awaitable[tuple[Outcome, Payload]]]
 
 
 class Commands:
@@ -195,24 +195,24 @@ class Commands:
             NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
-        order: list[tuple[Owner, _Attempt]] = []
+        order: list[tuple[Device, _Attempt]] = []
 
-        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
-            order.append((owner, attempt))
-            await self._switch(owner, attempt, lambda unit: unit.start_monitoring())
+        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
+            order.append((device, attempt))
+            await self._switch(device, attempt, lambda unit: unit.start_monitoring())
             return "done", {}
 
-        done = await self._ordered(address, by, "monitor_start", {}, act)
+        done = await self._run_alone(address, by, "monitor_start", {}, act)
         if not follow:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
         if followed.detail["monitoring"] is False:
             # Its end in the log is the acknowledgement; what was seen since is one more entry.
-            owner, attempt = order[0]
-            seen = self._note(owner, attempt, "done", attempt.begun, "unknown", followed.detail)
+            device, attempt = order[0]
+            seen = self._note(device, attempt, "done", attempt.begun, "unknown", followed.detail)
             try:
                 number = await _to_its_end(asyncio.create_task(seen))
-            except (StoreError, RestingError) as error:
+            except (StoreError, BackingOffError) as error:
                 log.error("audit_not_written", command=attempt.command, error=str(error))
                 number = None
             raise NotMonitoringError(dataclasses.replace(followed, audit_number=number))
@@ -231,60 +231,62 @@ class Commands:
             unheard: for a busy unit: say it and wait for no answer; the outcome is ``unknown``.
         """
 
-        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
-            await self._switch(owner, attempt, lambda unit: unit.stop_monitoring())
+        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
+            await self._switch(device, attempt, lambda unit: unit.stop_monitoring())
             return "done", {}
 
-        async def act_unheard(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
-            async def say(unit: MiniMate) -> None:
+        async def act_without_reply(
+            device: Device, attempt: _Attempt, _: Report
+        ) -> tuple[Outcome, Payload]:
+            async def operation(unit: MiniMate) -> None:
                 attempt.begin(unit)
-                owner.doubt_status()
+                device.invalidate_status()
                 try:
-                    await unit.stop_monitoring_unheard()
+                    await unit.stop_monitoring_without_reply()
                 finally:
-                    owner.doubt_status()
+                    device.invalidate_status()
 
-            await owner.line.talk_unheard(say)
+            await device.connection.run_without_wake(operation)
             return "unknown", {"told": "sent, effect unknown: no answer was waited for"}
 
         if unheard:
             asked = {"unheard": True}
-            return await self._ordered(address, by, "monitor_stop", asked, act_unheard)
-        done = await self._ordered(address, by, "monitor_stop", {}, act)
-        return await self._followed(address, done, self._look_once) if follow else done
+            return await self._run_alone(address, by, "monitor_stop", asked, act_without_reply)
+        done = await self._run_alone(address, by, "monitor_stop", {}, act)
+        return await self._followed(address, done, self._poll_once) if follow else done
 
     async def _switch(
-        self, owner: Owner, attempt: _Attempt, switch: Callable[[MiniMate], Awaitable[None]]
+        self, device: Device, attempt: _Attempt, switch: Callable[[MiniMate], Awaitable[None]]
     ) -> None:
-        async def say(unit: MiniMate) -> None:
+        async def operation(unit: MiniMate) -> None:
             attempt.begin(unit)
-            await owner.identify(unit)
-            owner.doubt_status()
+            await device.identify(unit)
+            device.invalidate_status()
             try:
                 await switch(unit)
             finally:
-                owner.doubt_status()
+                device.invalidate_status()
 
-        await owner.converse(say)
+        await device.run(operation)
 
     async def _followed(
-        self, address: Address, done: Done, look: Callable[[Address], Awaitable[Form]]
+        self, address: Address, done: Done, look: Callable[[Address], Awaitable[Payload]]
     ) -> Done:
         began = self._clock()
         try:
             seen = await look(address)
-        except ClosingError as error:
-            seen = {"monitoring": None, "look_failed": str(error)}
+        except ShuttingDownError as error:
+            seen = {"monitoring": None, "poll_failed": str(error)}
         detail = done.detail | seen
         took_s = round(done.took_s + self._clock() - began, 3)
         return dataclasses.replace(done, detail=detail, took_s=took_s)
 
-    async def _sensor_check(self, address: Address, report: Report | None = None) -> Form:
+    async def _sensor_check(self, address: Address, report: Report | None = None) -> Payload:
         """Look every 5 s whether the unit monitors, for at most 60 s."""
         began = self._clock()
         while True:
             await self._sleep(POLL_CHECK_S)
-            found = await self._look_once(address)
+            found = await self._poll_once(address)
             waited_s = self._clock() - began
             what, done_s = "s of the sensor check", round(min(waited_s, SENSOR_CHECK_S), 1)
             self._report_check(address, "step", what=what, done=done_s, total=SENSOR_CHECK_S)
@@ -296,15 +298,15 @@ class Commands:
 
     def _report_check(self, address: Address, kind: str, **step: Any) -> None:
         # A relay that is about to stop keeps no progress; what was seen is answered all the same.
-        with contextlib.suppress(ClosingError):
-            report_step(self._gateway.progress(address), kind, thing="monitor_start", **step)
+        with contextlib.suppress(ShuttingDownError):
+            report_step(self._gateway.progress(address), kind, resource="monitor_start", **step)
 
-    async def _look_once(self, address: Address) -> Form:
+    async def _poll_once(self, address: Address) -> Payload:
         """Return whether the unit monitors; ``None`` when it does not say so now."""
         try:
             answer = await self._gateway.monitor_status(address, FORCED)
-        except (MiniMateError, BusyError, RestingError) as error:
-            return {"monitoring": None, "look_failed": str(error)}
+        except (MiniMateError, BusyError, BackingOffError) as error:
+            return {"monitoring": None, "poll_failed": str(error)}
         return {"monitoring": answer.value["monitoring"]}
 
     # --- settings -------------------------------------------------------------------------------
@@ -316,7 +318,7 @@ class Commands:
         change: SetupChange,
         *,
         serial: str | None = None,
-        trial: bool = False,
+        dry_run: bool = False,
     ) -> Done:
         """
         Change the given recording settings.
@@ -331,18 +333,18 @@ class Commands:
         Raises:
             SettingError: a value that a unit cannot take.
             NotWritableError: the unit does not show where a setting lies.
-            RefusedError: another unit answers.
+            CommandConflictError: another unit answers.
         """
 
-        def write(unit: MiniMate, owner: Owner, report: Report) -> Awaitable[Written]:
+        def write(unit: MiniMate, device: Device, report: Report) -> Awaitable[Written]:
             return unit.write_setup(
                 change,
-                trial=trial,
-                before=owner.doubt_settings,
+                dry_run=dry_run,
+                before=device.invalidate_settings,
                 on_step=lambda n, of: report("blocks written", n, of),
             )
 
-        asked = _given(change, trial=trial, serial=serial)
+        asked = _given(change, dry_run=dry_run, serial=serial)
         return await self._change(address, by, "config", asked, write)
 
     async def change_call_home(
@@ -352,14 +354,14 @@ class Commands:
         change: CallHomeChange,
         *,
         serial: str | None = None,
-        trial: bool = False,
+        dry_run: bool = False,
     ) -> Done:
         """Change the given call-home settings; as ``change_setup``."""
 
-        def write(unit: MiniMate, owner: Owner, _: Report) -> Awaitable[Written]:
-            return unit.write_call_home(change, trial=trial, before=owner.doubt_settings)
+        def write(unit: MiniMate, device: Device, _: Report) -> Awaitable[Written]:
+            return unit.write_call_home(change, dry_run=dry_run, before=device.invalidate_settings)
 
-        asked = _given(change, trial=trial, serial=serial)
+        asked = _given(change, dry_run=dry_run, serial=serial)
         return await self._change(address, by, "call_home", asked, write)
 
     async def _change(
@@ -367,52 +369,52 @@ class Commands:
         address: Address,
         by: By,
         command: str,
-        asked: Form,
-        write: Callable[[MiniMate, Owner, Report], Awaitable[Written]],
+        asked: Payload,
+        write: Callable[[MiniMate, Device, Report], Awaitable[Written]],
     ) -> Done:
-        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
-            async def say(unit: MiniMate) -> tuple[Outcome, Form]:
+        async def act(device: Device, attempt: _Attempt, report: Report) -> tuple[Outcome, Payload]:
+            async def operation(unit: MiniMate) -> tuple[Outcome, Payload]:
                 attempt.begin(unit)
-                await self._same_unit(owner, unit, asked.get("serial"))
-                written = await self._doubting(owner, attempt, write(unit, owner, report))
-                return self._told(written.is_written, asked["trial"]), payloads.written_form(
-                    written
-                )
+                await self._same_unit(device, unit, asked.get("serial"))
+                written = await self._invalidating(device, attempt, write(unit, device, report))
+                return self._last_returned(
+                    written.is_written, asked["dry_run"]
+                ), payloads.written_payload(written)
 
-            return await owner.converse(say)
+            return await device.run(operation)
 
-        return await self._ordered(address, by, command, asked, act)
+        return await self._run_alone(address, by, command, asked, act)
 
-    async def _doubting(
-        self, owner: Owner, attempt: _Attempt, writing: Awaitable[Written]
+    async def _invalidating(
+        self, device: Device, attempt: _Attempt, writing: Awaitable[Written]
     ) -> Written:
         """Await a write of settings, and make them doubtful again behind its last byte."""
         try:
             return await writing
         finally:
             if attempt.is_out:
-                await self._doubt_quietly(owner)
+                await self._invalidate_quietly(device)
 
     @staticmethod
-    def _told(is_written: bool, trial: bool) -> Outcome:
-        return "done" if is_written else "trial" if trial else "unchanged"
+    def _last_returned(is_written: bool, dry_run: bool) -> Outcome:
+        return "done" if is_written else "dry_run" if dry_run else "unchanged"
 
     @staticmethod
-    async def _doubt_quietly(owner: Owner) -> None:
+    async def _invalidate_quietly(device: Device) -> None:
         """Make settings doubtful again. The database did note it before the first byte."""
         try:
-            await owner.doubt_settings()
-        except (StoreError, RestingError) as error:
-            log.warning("settings_not_forgotten_twice", unit=owner.conn_key, error=str(error))
+            await device.invalidate_settings()
+        except (StoreError, BackingOffError) as error:
+            log.warning("settings_not_forgotten_twice", unit=device.conn_key, error=str(error))
 
-    async def _same_unit(self, owner: Owner, unit: MiniMate, serial: str | None) -> None:
-        await owner.identify(unit)
-        if serial is not None and owner.serial != serial:
-            raise RefusedError(
-                f"{owner.conn_key}: the command is for unit {serial}, and {owner.serial} answers "
+    async def _same_unit(self, device: Device, unit: MiniMate, serial: str | None) -> None:
+        await device.identify(unit)
+        if serial is not None and device.serial != serial:
+            raise CommandConflictError(
+                f"{device.conn_key}: the command is for unit {serial}, and {device.serial} answers "
                 "there; nothing was sent",
                 "serial-differs",
-                serial=owner.serial,
+                serial=device.serial,
             )
 
     # --- memory ---------------------------------------------------------------------------------
@@ -439,38 +441,38 @@ class Commands:
             discard_unarchived: erase also what the archive does not hold with its whole image.
 
         Raises:
-            RefusedError: something differs, or is not archived.
+            CommandConflictError: something differs, or is not archived.
             ReadBackError: the unit acknowledged, and its memory is not empty.
         """
 
-        async def act(owner: Owner, attempt: _Attempt, report: Report) -> tuple[Outcome, Form]:
-            async def say(
-                unit: MiniMate, events: list[Form], proven: MemoryProbe
-            ) -> tuple[Outcome, Form]:
+        async def act(device: Device, attempt: _Attempt, report: Report) -> tuple[Outcome, Payload]:
+            async def operation(
+                unit: MiniMate, events: list[Payload], proven: MemoryProbe
+            ) -> tuple[Outcome, Payload]:
                 attempt.begin(unit)
-                if owner.serial != serial:
-                    await self._same_unit(owner, unit, serial)
+                if device.serial != serial:
+                    await self._same_unit(device, unit, serial)
                 if len(events) != count:
-                    raise RefusedError(
-                        f"{owner.conn_key}: {serial} holds {len(events)} events, not {count}; "
+                    raise CommandConflictError(
+                        f"{device.conn_key}: {serial} holds {len(events)} events, not {count}; "
                         "nothing was erased; look at the event list again",
                         "count-differs",
                         count=len(events),
                     )
                 if not events:
                     return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
-                check = await self._erase_check(owner, events)
+                check = await self._erase_check(device, events)
                 lost, contradicted = check.unarchived, check.contradicted
                 if lost and not discard_unarchived:
-                    raise RefusedError(
-                        f"{owner.conn_key}: {_what_is_lost(check, count)}",
+                    raise CommandConflictError(
+                        f"{device.conn_key}: {_what_is_lost(check, count)}",
                         "not-archived",
                         unarchived=lost,
                         contradicted=contradicted,
                     )
                 report("events erased", 0, count)
                 await self._erase(
-                    owner, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
+                    device, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
                 )
                 report("events erased", count, count)
                 return "done", {
@@ -479,30 +481,30 @@ class Commands:
                     "contradicted": contradicted,
                 }
 
-            estimate_s = owner.walk_estimate_s(count)
+            estimate_s = device.walk_estimate_s(count)
             if estimate_s is not None:
                 report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
             try:
-                return await owner.with_walked_list(
-                    say, lambda done: report("events read again", done, count)
+                return await device.with_walked_list(
+                    operation, lambda done: report("events read again", done, count)
                 )
             except ListIncompleteError as error:
-                raise RefusedError(
-                    f"{owner.conn_key}: the event list could not be read to its end "
+                raise CommandConflictError(
+                    f"{device.conn_key}: the event list could not be read to its end "
                     f"({error.walked} of {count} events); nothing was erased; use a better link, "
                     "or erase at the keypad",
                     "walk-not-finished",
                     walked=error.walked,
                 ) from error
             except MemoryChangedError as error:
-                raise RefusedError(
-                    f"{owner.conn_key}: the memory changed while its list was read; nothing was "
+                raise CommandConflictError(
+                    f"{device.conn_key}: the memory changed while its list was read; nothing was "
                     "erased; stop monitoring first, then try again",
                     "memory-changed",
                 ) from error
 
         asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
-        return await self._ordered(address, by, "erase", asked, act)
+        return await self._run_alone(address, by, "erase", asked, act)
 
     async def rescue(self, address: Address, by: By, *, serial: str, erase: bool = False) -> Done:
         """
@@ -513,46 +515,46 @@ class Commands:
         only the serial number guards it.
         """
 
-        async def act(owner: Owner, attempt: _Attempt, _: Report) -> tuple[Outcome, Form]:
-            async def say(unit: MiniMate) -> tuple[Outcome, Form]:
+        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
+            async def operation(unit: MiniMate) -> tuple[Outcome, Payload]:
                 attempt.begin(unit)
-                found = await owner.recognise(unit)
+                found = await device.recognise(unit)
                 if found != serial:
-                    raise RefusedError(
-                        f"{owner.conn_key}: the rescue is for unit {serial}, and {found} answers "
+                    raise CommandConflictError(
+                        f"{device.conn_key}: the rescue is for unit {serial}, and {found} answers "
                         "there; nothing was sent",
                         "serial-differs",
                         serial=found,
                     )
                 off = CallHomeChange(enabled=False)
-                writing = unit.write_call_home(off, before=owner.doubt_settings)
-                written = await self._doubting(owner, attempt, writing)
+                writing = unit.write_call_home(off, before=device.invalidate_settings)
+                written = await self._invalidating(device, attempt, writing)
                 if erase:
                     await self._erase(
-                        owner, unit, by, lambda: unit.erase_without_walk(serial=serial)
+                        device, unit, by, lambda: unit.erase_without_walk(serial=serial)
                     )
-                told = payloads.written_form(written) | {"erased": erase}
+                told = payloads.written_payload(written) | {"erased": erase}
                 return ("done" if written.is_written or erase else "unchanged"), told
 
             try:
-                return await owner.converse(say)
+                return await device.run(operation)
             finally:
-                await owner.line.hang_up()
+                await device.connection.hang_up()
 
-        return await self._ordered(address, by, "rescue", {"serial": serial, "erase": erase}, act)
+        return await self._run_alone(address, by, "rescue", {"serial": serial, "erase": erase}, act)
 
     async def _erase(
-        self, owner: Owner, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
+        self, device: Device, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
     ) -> None:
-        await owner.doubt_memory(f"erased through this relay, by {by.name}")
+        await device.invalidate_memory(f"erased through this relay, by {by.name}")
         # The walk took its time: what was archived may be in a file that is not there any more.
-        self._gateway.keeper.check_file()
+        self._gateway.store_service.check_file()
         try:
             await erase()
         except MemoryChangedError as error:
-            raise RefusedError(str(error), "memory-changed") from error
+            raise CommandConflictError(str(error), "memory-changed") from error
         finally:
-            await owner.doubt_memory(f"erased through this relay, by {by.name}")
+            await device.invalidate_memory(f"erased through this relay, by {by.name}")
         try:
             probe = await unit.read_probe()
         except MiniMateError as error:
@@ -566,75 +568,82 @@ class Commands:
                 "read the event list"
             )
 
-    async def _erase_check(self, owner: Owner, events: list[Form]) -> EraseCheck:
+    async def _erase_check(self, device: Device, events: list[Payload]) -> EraseCheck:
         """Return which events would be lost."""
         everything = EraseCheck(unarchived=[event["index"] for event in events], contradicted=[])
         try:
-            return await self._gateway.keeper.erase_check(owner.conn_key, len(events), events)
+            return await self._gateway.store_service.erase_check(
+                device.conn_key, len(events), events
+            )
         except NoStoreError:
             return everything
-        except (StoreError, RestingError) as error:
-            log.warning("archive_not_asked", unit=owner.conn_key, error=str(error))
+        except (StoreError, BackingOffError) as error:
+            log.warning("archive_not_asked", unit=device.conn_key, error=str(error))
             return everything
 
     # --- one command ----------------------------------------------------------------------------
 
-    async def _ordered(
+    async def _run_alone(
         self, address: Address, by: By, command: str, asked: Mapping[str, Any], act: Act
     ) -> Done:
-        async def run(owner: Owner, report: Report) -> Done:
-            return await self._recorded(owner, _Attempt(command, by, asked), report, act)
+        async def run(device: Device, report: Report) -> Done:
+            return await self._recorded(device, _Attempt(command, by, asked), report, act)
 
-        return await self._gateway.order(address, command, run)
+        return await self._gateway.run_alone(address, command, run)
 
-    async def _recorded(self, owner: Owner, attempt: _Attempt, report: Report, act: Act) -> Done:
+    async def _recorded(self, device: Device, attempt: _Attempt, report: Report, act: Act) -> Done:
         """Do it, between two entries of the audit log."""
-        began, spent = self._clock(), owner.line.exchanges
+        began, spent = self._clock(), device.connection.exchanges
         noting = asyncio.create_task(
-            self._note(owner, attempt, "begun", None, "begun", attempt.asked)
+            self._note(device, attempt, "begun", None, "begun", attempt.asked)
         )
         try:
             begun = attempt.begun = await _to_its_end(noting)
-            outcome, detail = await act(owner, attempt, report)
+            outcome, detail = await act(device, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
             why = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
-            with contextlib.suppress(StoreError, RestingError):  # no beginning, no end
-                await self._note_end(owner, attempt, await noting, outcome, why)
+            with contextlib.suppress(StoreError, BackingOffError):  # no beginning, no end
+                await self._note_end(device, attempt, await noting, outcome, why)
             if isinstance(error, Exception):
                 error.outcome = outcome  # type: ignore[attr-defined]  # told with the problem
             raise
-        number = await self._note_end(owner, attempt, begun, outcome, detail)
+        number = await self._note_end(device, attempt, begun, outcome, detail)
         return Done(
             command=attempt.command,
             outcome=outcome,
-            conn_key=owner.conn_key,
-            serial=owner.serial,
-            simulated=owner.simulated,
-            epoch=self._gateway.cache.epoch(owner.conn_key).number,
-            exchanges=owner.line.exchanges - spent,
+            conn_key=device.conn_key,
+            serial=device.serial,
+            simulated=device.simulated,
+            epoch=self._gateway.cache.epoch(device.conn_key).number,
+            exchanges=device.connection.exchanges - spent,
             took_s=round(self._clock() - began, 3),
             audit_number=number,
             detail=detail,
         )
 
     async def _note_end(
-        self, owner: Owner, attempt: _Attempt, begun: int | None, outcome: Outcome, detail: Form
+        self,
+        device: Device,
+        attempt: _Attempt,
+        begun: int | None,
+        outcome: Outcome,
+        detail: Payload,
     ) -> int | None:
         noted: Literal["done", "refused", "failed", "unknown"]
-        noted = "done" if outcome in ("unchanged", "trial") else outcome  # type: ignore[assignment]
+        noted = "done" if outcome in ("unchanged", "dry_run") else outcome  # type: ignore[assignment]
         told = detail if noted == outcome else {**detail, "result": outcome}
         try:
-            ending = self._note(owner, attempt, "ended", begun, noted, told)
+            ending = self._note(device, attempt, "ended", begun, noted, told)
             return await _to_its_end(asyncio.create_task(ending))
-        except (StoreError, RestingError) as error:
+        except (StoreError, BackingOffError) as error:
             # The entry that it began is there; what is missing is how it ended.
             log.error("audit_end_not_written", command=attempt.command, error=str(error))
             return None
 
     async def _note(
         self,
-        owner: Owner,
+        device: Device,
         attempt: _Attempt,
         phase: Literal["begun", "ended", "done"],
         of: int | None,
@@ -647,19 +656,19 @@ class Commands:
             command=attempt.command,
             phase=phase,
             outcome=outcome,
-            unit=owner.conn_key,
-            serial=owner.serial,
+            unit=device.conn_key,
+            serial=device.serial,
             by=by.name,
             origin=by.origin,
         )
-        return await self._gateway.keeper.note(
+        return await self._gateway.store_service.note(
             AuditEntry(
                 at=self._wall(),
                 actor=by.name,
                 role=by.role,
                 origin=by.origin,
-                unit=owner.conn_key,
-                serial=owner.serial,
+                unit=device.conn_key,
+                serial=device.serial,
                 command=attempt.command,
                 phase=phase,
                 of=of,
@@ -698,7 +707,7 @@ async def _to_its_end(noting: asyncio.Task[T]) -> T:
         raise
 
 
-def _given(change: SetupChange | CallHomeChange, **more: Any) -> Form:
+def _given(change: SetupChange | CallHomeChange, **more: Any) -> Payload:
     """Return what was asked for, without what was left out."""
     asked = {f.name: payloads.plain(getattr(change, f.name)) for f in dataclasses.fields(change)}
     return {name: value for name, value in (asked | more).items() if value is not None}

@@ -1,8 +1,8 @@
 """
 The line to one unit: one conversation at a time, kept open a little while.
 
-The rule: whoever talks holds ``Line.lock``, and nothing is said twice, with one exception: a line
-that died while nobody used it is replaced, since nothing was read over it yet. A command whose
+The rule: whoever talks holds ``Connection.lock``, and nothing is said twice, with one exception: a
+line that died while nobody used it is replaced, since nothing was read over it yet. A command whose
 first byte may be out is never said again, on whatever line.
 
 A read, never a command, gets one second try without an error: on a fresh link, when the kept one is
@@ -36,8 +36,8 @@ from minimateplus.errors import (
 from minimateplus.link import Address
 from minimateplus.link.diagnosis import SLOT_TAKEN
 from minimateplus.model import Progress
-from sfm.devices.connection_lock import LineLock
-from sfm.devices.session_limit import Conversations, Place
+from sfm.devices.connection_lock import ConnectionLock
+from sfm.devices.session_limit import SessionLimit, SessionSlot
 
 T = TypeVar("T")
 
@@ -46,13 +46,13 @@ Connect = Callable[[Address], Awaitable[MiniMate]]
 
 SLOT_FREE_S = 10.0
 """How long after we hung up a refusal may mean that our own slot is not free yet, s. [U: ours]"""
-FIRST_WORD_S = 5.0
+FIRST_REPORT_S = 5.0
 """After so long without an answer, whoever follows the progress learns of it, s."""
 
 log = structlog.get_logger(__name__)
 
 
-class Line:
+class Connection:
     """
     Owns at most one conversation with one unit. Lives as long as its owner; ``close`` hangs up.
 
@@ -64,16 +64,16 @@ class Line:
         address: Address,
         connect: Connect,
         keep_open_s: float,
-        connect_unheard: Connect | None = None,
-        conversations: Callable[[], Conversations] | None = None,
+        connect_without_wake: Connect | None = None,
+        sessions: Callable[[], SessionLimit] | None = None,
         *,
         silent_limit_s: float = 20.0,
     ) -> None:
         self.address = address
-        self.lock = LineLock()
+        self.lock = ConnectionLock()
         self.exchanges = 0
         """Requests sent over this line, start-ups included."""
-        self.conversations = 0
+        self.sessions = 0
         """Start-ups."""
         self._counted = 0
         """How many exchanges of the present conversation are in ``exchanges``."""
@@ -81,21 +81,23 @@ class Line:
         """Is given each step of a wait for a unit that does not answer yet."""
         self._silent_limit_s = silent_limit_s
         self._hung_up_mono = float("-inf")
-        self._talks = 0
+        self._operations = 0
         self._depth = 0
         """Talks under way: a short one may go in between two steps of a long one."""
         self._connect = connect
-        self._connect_unheard = connect_unheard or connect
+        self._connect_without_wake = connect_without_wake or connect
         self._keep_open_s = keep_open_s
-        alone = Conversations(sys.maxsize, math.inf, is_known=True, clock=time.monotonic)
-        self._conversations = conversations or (lambda: alone)
+        alone = SessionLimit(sys.maxsize, math.inf, is_known=True, clock=time.monotonic)
+        self._session_limit = sessions or (lambda: alone)
         self._unit: MiniMate | None = None
-        self._place: Place | None = None
+        self._place: SessionSlot | None = None
         """Held while a conversation is open."""
         self._hang_up_later: asyncio.TimerHandle | None = None
         self._hanging_up: set[asyncio.Task[None]] = set()
 
-    async def talk(self, say: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False) -> T:
+    async def run(
+        self, operation: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
+    ) -> T:
         """
         Return what ``say`` brings from the unit. The caller holds ``lock``.
 
@@ -105,13 +107,13 @@ class Line:
         out. With ``is_read``, ``say`` sends no command, and gets the second try that the module
         describes.
         """
-        self._talks += 1
+        self._operations += 1
         if self._hang_up_later is not None:
             self._hang_up_later.cancel()
         kept = self._unit
         answers = None if kept is None else kept.answers
         silence = asyncio.get_running_loop().call_later(
-            FIRST_WORD_S, self._report_silence, kept, answers
+            FIRST_REPORT_S, self._report_silence, kept, answers
         )
         is_second = False
         try:
@@ -119,7 +121,7 @@ class Line:
                 if self._place is not None:
                     self._place.used()
                 try:
-                    return await self._say(kept, say)
+                    return await self._run_on(kept, operation)
                 except (LinkClosedError, DuplicateReplyError, LineSharedError):
                     # (A command that was out makes it another error: its outcome is unknown.)
                     if kept.answers != answers or self._depth:
@@ -134,14 +136,14 @@ class Line:
             silence.cancel()
         self._unit = unit
         self._counted = 0
-        return await self._say(unit, say)
+        return await self._run_on(unit, operation)
 
     def _report_silence(self, kept: MiniMate | None, answers: int | None) -> None:
         """Let who follows know that nothing was answered yet, and how long it may take."""
         is_silent = kept is None or kept.answers == answers
         if is_silent and self.on_wait is not None:
             what = "s without an answer, trying again"
-            done, total = round(FIRST_WORD_S), round(self._silent_limit_s)
+            done, total = round(FIRST_REPORT_S), round(self._silent_limit_s)
             self.on_wait(Progress(what=what, done=done, total=total))
 
     async def _connected(self, may_try_again: bool) -> MiniMate:
@@ -160,30 +162,30 @@ class Line:
         await asyncio.sleep(wait_s)
         return await self._open(self._connect)
 
-    async def talk_unheard(self, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+    async def run_without_wake(self, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
         """
         Let ``say`` speak on a fresh line to a unit that was not woken, and hang up at once.
 
         The caller holds ``lock``. For a unit that is too busy to answer.
         """
         await self.hang_up()
-        unit = await self._open(self._connect_unheard)
+        unit = await self._open(self._connect_without_wake)
         try:
-            return await say(unit)
+            return await operation(unit)
         finally:
             self.exchanges += unit.exchanges
             await self._close(unit)
 
     async def _open(self, connect: Connect) -> MiniMate:
         """Open a conversation, as soon as there is a place for it."""
-        place = await self._conversations().enter()
+        place = await self._session_limit().enter()
         try:
             unit = await connect(self.address)
         except BaseException:
             place.leave()
             raise
         self._place = place
-        self.conversations += 1
+        self.sessions += 1
         return unit
 
     async def _close(self, unit: MiniMate) -> None:
@@ -196,18 +198,18 @@ class Line:
             if place is not None:
                 place.leave()
 
-    async def _say(self, unit: MiniMate, say: Callable[[MiniMate], Awaitable[T]]) -> T:
+    async def _run_on(self, unit: MiniMate, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
         self._count(unit)
         self._depth += 1
         try:
-            return await say(unit)
+            return await operation(unit)
         finally:
             self._depth -= 1
             self._count(unit)
             if self._depth:
                 pass  # whoever let this one in goes on, or finds that the conversation is over
             elif unit.is_usable and self._keep_open_s > 0 and self._may_keep():
-                self._talks += 1
+                self._operations += 1
                 if self._hang_up_later is not None:
                     self._hang_up_later.cancel()
                 loop = asyncio.get_running_loop()
@@ -226,19 +228,19 @@ class Line:
         self._counted = unit.exchanges
 
     def _start_hanging_up(self) -> None:
-        ending = asyncio.create_task(self._hang_up_if_idle(self._talks))
+        ending = asyncio.create_task(self._hang_up_if_idle(self._operations))
         self._hanging_up.add(ending)
         ending.add_done_callback(self._hanging_up.discard)
 
     async def _hang_up_if_idle(self, talks: int) -> None:
         async with self.lock:
-            if self._talks == talks:
+            if self._operations == talks:
                 await self.hang_up()
 
     @property
     def is_known(self) -> bool:
         """Whether a unit has answered at the address, or the settings name it."""
-        return self._conversations().is_known
+        return self._session_limit().is_known
 
     @property
     def is_connected(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-__all__ = ["LineLock"]
+__all__ = ["ConnectionLock"]
 
 
 @dataclass(eq=False, slots=True)
@@ -16,7 +16,7 @@ class _Waiter:
     is_short: bool
 
 
-class LineLock:
+class ConnectionLock:
     """
     A fair lock that its holder can lend: between two steps of a long read, short reads go in.
 

@@ -68,24 +68,24 @@ from minimateplus.model import (
     Waveform,
     differing_offsets,
 )
-from sfm.back_off import BackOff, RestingError
+from sfm.back_off import BackingOffError, BackOff
 from sfm.cache import identity
 from sfm.cache.identity import Verdict, confirms_append, looks_torn, stamp_of
-from sfm.devices.connection import Line
+from sfm.devices.connection import Connection
 from sfm.devices.progress import ProgressLog
-from sfm.devices.single_flight import Departures, Flight, shut
-from sfm.live_cache import Held, LiveCache, Memo
+from sfm.devices.single_flight import SharedRead, SingleFlight, joins_closed
+from sfm.live_cache import CacheEntry, LiveCache, Memo
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.records.walk import ProvenPart, Walk
-from sfm.store import Noted, Origin, Recalled, StoreError
+from sfm.store import LoadedDevice, Origin, ReadTime, StoreError
 from sfm.store.errors import UndecodedSamplesError
-from sfm.store.service import Keeper, Outcome
+from sfm.store.service import Outcome, StoreService
 
 __all__ = [
     "DISK",
+    "Device",
     "ListIncompleteError",
-    "Owner",
     "ReadTimes",
     "Reading",
     "Source",
@@ -199,7 +199,7 @@ class _FencedError(Exception):
     """Another relay wrote what the database holds of this device: begin anew, beyond its epoch."""
 
 
-class _AppendRefusedError(Exception):
+class _AppendContradictedError(Exception):
     """The new events do not simply follow the old ones: read everything."""
 
 
@@ -207,7 +207,7 @@ class _AppendRefusedError(Exception):
 class _ProvenList:
     """The event list as the unit holds it now."""
 
-    events: list[Form]
+    events: list[Payload]
     why: Why
     began_mono: float
     """When the read began that the events come from."""
@@ -215,7 +215,7 @@ class _ProvenList:
     """When the probe began that proves them."""
     probe: MemoryProbe
     stored: bool = False
-    of: Held | None = None
+    of: CacheEntry | None = None
     """What was held, when nothing was read."""
     recorded_since: int | None = None
     """Events recorded since ``probe``, as far as the unit counts them."""
@@ -234,7 +234,7 @@ class _Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ReturnedList:
     """What is remembered of a list that was told, so that its epoch holds no other memory."""
 
     epoch: int
@@ -243,11 +243,11 @@ class _Told:
     digest: bytes
 
 
-def _digest(events: list[Form]) -> bytes:
+def _digest(events: list[Payload]) -> bytes:
     return blake2b(repr(events).encode(), digest_size=16).digest()
 
 
-def pick(events: list[Form], index: int, unit: str) -> Form:
+def pick(events: list[Payload], index: int, unit: str) -> Payload:
     """
     Return the event of that index.
 
@@ -260,23 +260,23 @@ def pick(events: list[Form], index: int, unit: str) -> Form:
     raise NoSuchEventError(f"{unit}: no event {index}; the unit holds {len(events)}")
 
 
-class Owner:
+class Device:
     """Talks to one device, alone. Lives as long as the gateway; ``close`` ends its reads."""
 
     def __init__(
         self,
         conn_key: str,
-        line: Line,
+        connection: Connection,
         cache: LiveCache,
-        keeper: Keeper,
+        store_service: StoreService,
         clock: Callable[[], float],
-        departures: Departures,
+        single_flight: SingleFlight,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         zones: Mapping[str, ZoneInfo] | None = None,
     ) -> None:
         self.conn_key = conn_key
-        self.line = line
-        self.departures = departures
+        self.connection = connection
+        self.single_flight = single_flight
         self.back_off = BackOff(conn_key, clock)
         self.read_times = ReadTimes()
         self.progress = ProgressLog()
@@ -284,14 +284,14 @@ class Owner:
         """Who answered last; ``None`` before the first contact."""
         self.simulated: bool | None = None
         """Whether that unit says it is a simulation; ``None`` before it was asked."""
-        self.is_recalled = False
+        self.is_loaded = False
         """Whether what the store knows of the device was taken up, or found to be nothing."""
         self._is_met = False
         """Whether the unit that answers now was asked who it is, in this life of the relay."""
         self._begun: _Begun | None = None
         """The image of the last download, where it was cut."""
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
-        self._told: _Told | None = None
+        self._last_returned: _ReturnedList | None = None
         """The last list that was told, whether the cache kept it or not."""
         self._walk: Walk | None = None
         """The walk under way, or one that was cut and goes on at the next contact."""
@@ -302,7 +302,7 @@ class Owner:
         self._exchange_s: float | None = None
         """How long an exchange took lately, for estimates."""
         self._cache = cache
-        self._keeper = keeper
+        self._store_service = store_service
         self._clock = clock
         self._wall = wall
         self._zones = zones or {}
@@ -310,28 +310,28 @@ class Owner:
     async def close(self) -> None:
         """End every read and hang up."""
         self.progress.close()
-        await self.departures.close()
-        await self.line.close()
+        await self.single_flight.close()
+        await self.connection.close()
 
     def reading_of(
-        self, held: Held, why: Why = "hit", checked_mono: float | None = None
+        self, entry: CacheEntry, why: Why = "hit", checked_mono: float | None = None
     ) -> Reading:
         """Return what is held as a reading that cost nothing."""
         return Reading(
-            produce=held.value,
-            memo=held.memo,
+            produce=entry.value,
+            memo=entry.memo,
             why=why,
-            read_began_mono=held.read_began_mono,
+            read_began_mono=entry.read_began_mono,
             checked_mono=checked_mono,
-            epoch=held.epoch,
+            epoch=entry.epoch,
             serial=self.serial,
             simulated=self.simulated,
-            source="disk" if held.source == DISK else "cache",
+            source="disk" if entry.source == DISK else "cache",
         )
 
     # --- what the store knows -------------------------------------------------------------------
 
-    def take_up(self, found: Recalled) -> bool:
+    def adopt(self, found: LoadedDevice) -> bool:
         """
         Take what was known before the relay's last start into the cache, as not proven yet.
 
@@ -347,28 +347,30 @@ class Owner:
             self._cache.set_device_info(
                 self.conn_key,
                 found.info,
-                read_began_mono=self._keeper.began_mono(found.info_noted),
+                read_began_mono=self._store_service.began_mono(found.info_read_time),
                 source=DISK,
             )
-            _note_time(self._cache.held_info(self.conn_key), found.info_noted)
+            _set_read_time(self._cache.info_entry(self.conn_key), found.info_read_time)
         if found.events is None or found.probe is None:
             return True
-        self._told = _Told(found.epoch, found.probe, len(found.events), _digest(found.events))
-        if found.events_noted is None:
+        self._last_returned = _ReturnedList(
+            found.epoch, found.probe, len(found.events), _digest(found.events)
+        )
+        if found.events_read_time is None:
             return True  # it was told, and was late: it is compared with, and not shown
         self._cache.set_events(
             self.conn_key,
             len(found.events),
             found.events,
             probe=found.probe,
-            read_began_mono=self._keeper.began_mono(found.events_noted),
+            read_began_mono=self._store_service.began_mono(found.events_read_time),
             source=DISK,
             proven=False,
         )
-        _note_time(self._cache.held_events(self.conn_key), found.events_noted)
+        _set_read_time(self._cache.events_entry(self.conn_key), found.events_read_time)
         return True
 
-    async def recall_waveform(self, index: int, *, is_proven: bool = False) -> Held | None:
+    async def load_waveform(self, index: int, *, is_proven: bool = False) -> CacheEntry | None:
         """
         Return the waveform of a slot from memory or from the store, if it is of this memory.
 
@@ -376,41 +378,41 @@ class Owner:
             UndecodedSamplesError: its image is archived, and its samples could not be decoded;
                 only where the slot ``is_proven``, since nothing else may answer for it.
         """
-        held = self._cache.held_waveform(self.conn_key, index)
+        entry = self._cache.waveform_entry(self.conn_key, index)
         stamp = self._cache.event_stamp(self.conn_key, index)
-        if held is not None or stamp is None or None in (stamp.key, stamp.timestamp):
-            return held
+        if entry is not None or stamp is None or None in (stamp.key, stamp.timestamp):
+            return entry
         generation = self._generation()
         epoch = self._cache.epoch(self.conn_key).number
         try:
-            found = await self._keeper.recall_waveform(self.conn_key, index, epoch)
+            found = await self._store_service.load_waveform(self.conn_key, index, epoch)
         except UndecodedSamplesError:
             if is_proven:
                 raise
             return None
         if found is None or self._generation() != generation or found[0].stamp != stamp:
             return None
-        recalled, form = found
-        if (info := self._cache.held_info(self.conn_key)) is not None:
-            form = payloads.with_setup(form, info.value()["setup"])
-        began = self._keeper.began_mono(recalled.noted)
+        loaded, payload = found
+        if (info := self._cache.info_entry(self.conn_key)) is not None:
+            payload = payloads.with_setup(payload, info.value()["setup"])
+        began = self._store_service.began_mono(loaded.noted)
         kept = self._cache.set_waveform(
-            self.conn_key, index, form, read_began_mono=began, source=DISK
+            self.conn_key, index, payload, read_began_mono=began, source=DISK
         )
-        held = self._cache.held_waveform(self.conn_key, index) if kept else None
-        if held is None:
+        entry = self._cache.waveform_entry(self.conn_key, index) if kept else None
+        if entry is None:
             # Larger than what memory may hold: it is answered all the same.
-            held = Held(
-                value=partial(deepcopy, form),
+            entry = CacheEntry(
+                value=partial(deepcopy, payload),
                 read_began_mono=began,
                 epoch=epoch,
                 generation=generation,
                 source=DISK,
-                size_bytes=len(form["counts"]),
+                size_bytes=len(payload["counts"]),
                 stamp=stamp,
             )
-        _note_time(held, recalled.noted)
-        return held
+        _set_read_time(entry, loaded.noted)
+        return entry
 
     # --- what flights do ------------------------------------------------------------------------
 
@@ -419,10 +421,10 @@ class Owner:
 
         async def read(unit: MiniMate) -> Reading:
             began = self._clock()
-            form, stored = await self._meet(unit)
-            return self._reading(form, why, began, stored=stored)
+            payload, stored = await self._meet(unit)
+            return self._reading(payload, why, began, stored=stored)
 
-        return await self.talk(read)
+        return await self.run_read(read)
 
     async def read_status(self, why: Why) -> Reading:
         """Read the monitor status, and keep it for as long as it is fresh from its own start."""
@@ -432,29 +434,29 @@ class Owner:
             began, generation = self._clock(), self._generation()
             status = await unit.read_monitor_status()
             zone = self._zones.get(unit.serial or "", self._zones.get("*"))
-            form = payloads.status_form(status, self._wall(), zone)
+            payload = payloads.status_payload(status, self._wall(), zone)
             stored = self._cache.set_monitor_status(
-                self.conn_key, form, generation=generation, read_began_mono=began
+                self.conn_key, payload, generation=generation, read_began_mono=began
             )
-            return self._reading(form, why, began, stored=stored)
+            return self._reading(payload, why, began, stored=stored)
 
-        return await self.talk(read)
+        return await self.run_read(read)
 
-    async def read_directly(self, say: Callable[[MiniMate], Awaitable[Form]]) -> Reading:
+    async def read_directly(self, operation: Callable[[MiniMate], Awaitable[Payload]]) -> Reading:
         """Read something that is not kept."""
 
         async def read(unit: MiniMate) -> Reading:
             await self.identify(unit)
             began = self._clock()
-            return self._reading(await say(unit), "miss", began)
+            return self._reading(await operation(unit), "miss", began)
 
-        return await self.talk(read)
+        return await self.run_read(read)
 
-    async def read_events(self, flight: Flight[Reading]) -> Reading:
+    async def read_events(self, shared_read: SharedRead[Reading]) -> Reading:
         """Prove, extend or read the event list."""
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
-            proven = await self.prove_list(unit, flight, whole=whole or flight.forced)
+            proven = await self.prove_list(unit, shared_read, whole=whole or shared_read.forced)
             if proven.of is not None:
                 reading = self.reading_of(proven.of)
             else:
@@ -473,12 +475,12 @@ class Owner:
     # --- a list that is not whole yet -----------------------------------------------------------
 
     @property
-    def walked(self) -> list[Form]:
+    def walked(self) -> list[Payload]:
         """The events of a walk that has not ended, in the order of memory; none without one."""
         walk = self._walk
         if walk is None or walk.epoch != self._cache.epoch(self.conn_key).number:
             return []
-        return walk.forms() if walk.events else []
+        return walk.payloads() if walk.events else []
 
     @property
     def walk_began_mono(self) -> float:
@@ -499,36 +501,36 @@ class Owner:
         per_exchange_s = self._exchange_s
         return None if per_exchange_s is None else count * EXCHANGES_AN_EVENT * per_exchange_s
 
-    async def read_waveform(self, flight: Flight[Reading], index: int) -> Reading:
+    async def read_waveform(self, shared_read: SharedRead[Reading], index: int) -> Reading:
         """Prove the slot, then answer from the cache or download its samples."""
 
         async def read(unit: MiniMate, *, whole: bool = False) -> Reading:
             for _ in range(ATTEMPTS_WHILE_CHANGING):
                 proven = await self.prove_list(unit, None, whole=whole)
                 event = proven.event(index, self.conn_key)
-                held = None
-                if not flight.forced:
-                    held = await self.recall_waveform(index, is_proven=True)
-                if held is not None:
-                    return self.reading_of(held, checked_mono=proven.proven_mono)
+                entry = None
+                if not shared_read.forced:
+                    entry = await self.load_waveform(index, is_proven=True)
+                if entry is not None:
+                    return self.reading_of(entry, checked_mono=proven.proven_mono)
                 try:
-                    return await self._download(unit, event, proven.probe, flight, whole=whole)
+                    return await self._download(unit, event, proven.probe, shared_read, whole=whole)
                 except _FencedError:
                     log.info("waveform_proven_again", unit=self.conn_key)
                 except MemoryChangedError as error:
                     # The memory changed between probe and last byte: what came is thrown away.
                     log.info("waveform_thrown_away", unit=self.conn_key, error=str(error))
-            raise self._keeps_changing(unit)
+            raise self._memory_keeps_changing(unit)
 
         return await self._unless_refused(read)
 
     # --- what commands make doubtful ------------------------------------------------------------
 
-    def doubt_status(self) -> None:
+    def invalidate_status(self) -> None:
         """Drop the monitor status: monitoring is being started or stopped."""
         self._cache.invalidate_monitor_status(self.conn_key)
 
-    async def doubt_settings(self) -> None:
+    async def invalidate_settings(self) -> None:
         """
         Hide info and events until the next info: settings are being written. Durable.
 
@@ -536,12 +538,12 @@ class Owner:
             StoreError: the database could not note it.
         """
         self._cache.mark_config_dirty(self.conn_key)
-        fenced_epoch = await self._keeper.forget_info(self.conn_key)
+        fenced_epoch = await self._store_service.forget_info(self.conn_key)
         if fenced_epoch is not None:
             self._begin_beyond(fenced_epoch)
             self._cache.mark_config_dirty(self.conn_key)
 
-    async def doubt_memory(self, reason: str) -> None:
+    async def invalidate_memory(self, reason: str) -> None:
         """Drop everything of the device and begin a new epoch: its memory is being erased."""
         await self._drop_unless_moved(self._generation(), reason)
 
@@ -553,24 +555,24 @@ class Owner:
 
     # --- who answers ----------------------------------------------------------------------------
 
-    async def _meet(self, unit: MiniMate) -> tuple[Form, bool]:
+    async def _meet(self, unit: MiniMate) -> tuple[Payload, bool]:
         """Read and keep who the unit is and how it is set up; return it and whether it is kept."""
         began, generation = self._clock(), self._generation()
         info: UnitInfo = await unit.read_info()
-        form = payloads.info_form(info)
+        payload = payloads.info_payload(info)
         generation = await self._recognise(info.serial, generation)
         self.simulated, self._is_met = info.simulated, True
         for _ in range(2):
             stored = self._cache.set_device_info(
-                self.conn_key, form, generation=generation, read_began_mono=began
+                self.conn_key, payload, generation=generation, read_began_mono=began
             )
             if not stored:
-                return form, False
-            outcome = await self._keeper.keep_info(self._origin(began), form)
+                return payload, False
+            outcome = await self._store_service.save_info(self._origin(began), payload)
             if outcome.fenced_epoch is None:
                 break
             generation = self._begin_beyond(outcome.fenced_epoch)
-        return form, stored
+        return payload, stored
 
     async def identify(self, unit: MiniMate) -> None:
         """Make sure who answers: the serial number, and the whole info of a unit not met yet."""
@@ -597,7 +599,7 @@ class Owner:
     async def prove_list(
         self,
         unit: MiniMate,
-        flight: Flight[Reading] | None,
+        shared_read: SharedRead[Reading] | None,
         *,
         whole: bool,
         is_steady: bool = False,
@@ -614,88 +616,88 @@ class Owner:
         Raises:
             ListIncompleteError: the walk was cut; what it read is kept for the next contact.
             MemoryChangedError: the memory kept changing.
-            _AppendRefusedError: try again with ``whole``.
+            _AppendContradictedError: try again with ``whole``.
         """
-        shorter: list[Form] | None = None
+        shorter: list[Payload] | None = None
         for _ in range(ATTEMPTS_WHILE_CHANGING):
             serial: str | None = None
-            if not self._is_met or self._cache.held_info(self.conn_key) is None:
+            if not self._is_met or self._cache.info_entry(self.conn_key) is None:
                 # First contact, or settings were written: no list is held, or it is hidden.
                 await self._meet(unit)
                 serial = unit.serial
             began, generation = self._clock(), self._generation()
             cut = self._cut_walk()
-            known = _probe_of(self._cache.held_events(self.conn_key))
+            known = _probe_of(self._cache.events_entry(self.conn_key))
             probe = await self._probe(unit, known if cut is None else cut.judge, serial=serial)
             generation = await self._recognise(probe.serial, generation)
             if not self._is_met:
                 continue
-            held, cut = self._cache.held_events(self.conn_key), self._cut_walk()
-            verdict = identity.compare_probes(_probe_of(held), probe, self._volatile)
+            entry, cut = self._cache.events_entry(self.conn_key), self._cut_walk()
+            verdict = identity.compare_probes(_probe_of(entry), probe, self._volatile)
             if cut is not None:
                 cut.drop_torn(probe, self._volatile)
             if cut is not None and cut.joins(probe, self._volatile) is Verdict.REPLACED:
                 # What was read last is of another memory, whatever the older list says.
                 verdict = Verdict.REPLACED
             self.verdicts[verdict.value] += 1
-            if held is not None and not whole and verdict is Verdict.SAME:
+            if entry is not None and not whole and verdict is Verdict.SAME:
                 # The unit holds what the list says: a walk that was cut is not needed.
                 await self._forget_walk()
                 self._cache.validated(self.conn_key, probe, began)
                 return _ProvenList(
-                    held.value(),
+                    entry.value(),
                     "hit",
-                    held.read_began_mono,
+                    entry.read_began_mono,
                     began,
                     probe,
-                    of=held,
+                    of=entry,
                     recorded_since=0,
                 )
             if verdict is Verdict.REPLACED:
                 generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
-            walk = self._walk_to_go_on_with(probe, held, verdict, whole=whole)
+            walk = self._walk_to_go_on_with(probe, entry, verdict, whole=whole)
             may_lose = walk.anchor is None or bool(walk.events)
             if may_lose and await self._is_torn(unit, probe, walk.judge):
                 continue
             walk.begin_session(probe, began)
             appends = walk.anchor is not None
-            part = await self._extend_until_proven(unit, walk, flight, generation, is_steady)
+            part = await self._extend_until_proven(unit, walk, shared_read, generation, is_steady)
             if part is None:
                 await self._forget_walk()
                 if is_steady:
                     break
                 continue
-            listed, read = walk.forms(part.count), walk.events[: part.count - len(walk.known)]
+            listed, read = walk.payloads(part.count), walk.events[: part.count - len(walk.known)]
             if not appends and verdict is not Verdict.REPLACED:
-                if self._misses_known_events(unit, held, listed, part) and listed != shorter:
+                if self._misses_known_events(unit, entry, listed, part) and listed != shorter:
                     shorter = listed
                     await self._forget_walk()
                     continue
                 if not (
-                    _follows(held, listed, part.probe, self._volatile)
-                    and self._follows_told(listed, part.probe)
+                    _follows(entry, listed, part.probe, self._volatile)
+                    and self._follows_last_returned(listed, part.probe)
                 ):
                     generation = await self._drop_unless_moved(generation, OTHER_MEMORY)
                 else:
-                    await self._compare_last_record(held, read)
-            stored = await self._keep_list(listed, read, part.probe, began, generation)
+                    await self._compare_last_record(entry, read)
+            stored = await self._save_list(listed, read, part.probe, began, generation)
             if stored is None:
                 continue
-            await self._keep_rest_of_walk(walk, listed, part)
-            forced = flight is not None and flight.forced
+            await self._save_rest_of_walk(walk, listed, part)
+            forced = shared_read is not None and shared_read.forced
             why: Why = (
                 "request"
                 if forced
                 else "partial"
                 if appends
                 else "miss"
-                if held is None
+                if entry is None
                 else "stale"
             )
             return _ProvenList(
                 listed, why, began, began, part.probe, stored, recorded_since=part.recorded_since
             )
-        raise self._keeps_changing(unit)
+        raise self._memory_keeps_changing(unit)
 
     async def _probe(
         self,
@@ -738,15 +740,15 @@ class Owner:
         return walk if is_of_now and walk is not None and walk.events else None
 
     def _walk_to_go_on_with(
-        self, probe: MemoryProbe, held: Held | None, verdict: Verdict, *, whole: bool
+        self, probe: MemoryProbe, entry: CacheEntry | None, verdict: Verdict, *, whole: bool
     ) -> Walk:
         """Return the walk that was cut, one behind the held list, or one from the first event."""
         epoch, cut = self._cache.epoch(self.conn_key).number, self._cut_walk()
         if whole:
             return Walk(epoch)
         walk = Walk(epoch)
-        if verdict is Verdict.GREW and held is not None:
-            walk = Walk(epoch, held.value(), _probe_of(held))
+        if verdict is Verdict.GREW and entry is not None:
+            walk = Walk(epoch, entry.value(), _probe_of(entry))
         if cut is None or cut.count <= walk.count:
             return walk
         joins = cut.joins(probe, self._volatile)
@@ -756,7 +758,7 @@ class Owner:
         self,
         unit: MiniMate,
         walk: Walk,
-        flight: Flight[Reading] | None,
+        shared_read: SharedRead[Reading] | None,
         generation: int,
         is_steady: bool,
     ) -> ProvenPart | None:
@@ -768,46 +770,51 @@ class Owner:
         """
         probe = walk.probes[-1]
         before, self._walk = self._walk, walk
-        if flight is not None and probe.is_complete:
-            flight.doors = lambda: self._generation() == generation
+        if shared_read is not None and probe.is_complete:
+            shared_read.can_join_late = lambda: self._generation() == generation
         part = None
         try:
-            await self._extend(unit, walk, flight)
-            part = await self._close_walk(unit, walk, flight, is_steady=is_steady)
+            await self._extend(unit, walk, shared_read)
+            part = await self._close_walk(unit, walk, shared_read, is_steady=is_steady)
             return part
         except (DuplicateReplyError, LineSharedError):
             # What was read while another program moved the record cursor may have gaps.
             walk.forget_session()
-            await self._keep_longer_walk(before)
+            await self._save_longer_walk(before)
             raise
         except (MemoryChangedError, KeyChainError) as error:
             await self._forget_walk()
             if walk.anchor is not None or walk.session_events:
-                raise _AppendRefusedError(str(error)) from error
+                raise _AppendContradictedError(str(error)) from error
             if isinstance(error, KeyChainError) and await unit.read_probe() == probe:
                 raise  # the memory has not changed, so its chain is damaged
             return None
         except (LinkError, UnitError) as error:
-            await self._keep_longer_walk(before)
+            await self._save_longer_walk(before)
             brought = is_steady or len(walk.events) > walk.session_events
             if brought and is_unreachable(error):
                 raise self._incomplete(unit, walk, error) from error
             if walk.last is not None and isinstance(error, ReplyTimeoutError | RemoteProtocolError):
                 # Some units do not answer for a key that they do not hold any more.
-                raise _AppendRefusedError(str(error)) from error
+                raise _AppendContradictedError(str(error)) from error
             raise
         finally:
-            if flight is not None:
-                flight.doors = shut
-            settled = self._keeper.settle_walk(self.conn_key, is_cut=part is None)
+            if shared_read is not None:
+                shared_read.can_join_late = joins_closed
+            settled = self._store_service.settle_walk(self.conn_key, is_cut=part is None)
             await asyncio.shield(settled)
 
     async def _close_walk(
-        self, unit: MiniMate, walk: Walk, flight: Flight[Reading] | None, *, is_steady: bool
+        self,
+        unit: MiniMate,
+        walk: Walk,
+        shared_read: SharedRead[Reading] | None,
+        *,
+        is_steady: bool,
     ) -> ProvenPart | None:
         """Probe until a probe proves a part of the walk; ``None``: the memory is another one."""
-        if flight is not None:
-            flight.doors = shut
+        if shared_read is not None:
+            shared_read.can_join_late = joins_closed
         opening, part = walk.probes[-1], None
         if walk.anchor is not None:
             # Behind a proven list the counter alone closes the walk, if nothing was recorded.
@@ -828,14 +835,14 @@ class Owner:
             latest = walk.probes[-1]
             closing, newest = await self._probe(unit, latest, newest=newest), None
             if latest == closing:
-                await self._note_volatile(latest.last_record, closing.last_record)
+                await self._save_volatile(latest.last_record, closing.last_record)
             elif is_steady or identity.compare_probes(opening, closing) is not Verdict.GREW:
                 return None
             else:
                 if identity.compare_probes(latest, closing) is Verdict.REPLACED:
                     walk.probes.pop()  # it was torn: see sfm.records.walk
                 walk.probes.append(closing)
-                await self._extend(unit, walk, flight)
+                await self._extend(unit, walk, shared_read)
             part = walk.proven_part(closing, self._volatile) or part
             if part is not None and latest != closing:
                 # Proven as of the beginning. If nothing came while the rest was read, it is as of
@@ -846,27 +853,29 @@ class Owner:
             if latest == closing or (part is not None and part.recorded_since == 0):
                 break
         if part is None and walk.anchor is not None:
-            raise _AppendRefusedError("the counts or the last record do not agree")
+            raise _AppendContradictedError("the counts or the last record do not agree")
         return part
 
-    async def _extend(self, unit: MiniMate, walk: Walk, flight: Flight[Reading] | None) -> None:
+    async def _extend(
+        self, unit: MiniMate, walk: Walk, shared_read: SharedRead[Reading] | None
+    ) -> None:
         """Read on from the walk's last event to the last key of its latest probe."""
         probe, last = walk.probes[-1], walk.last
         if probe.is_empty:
             return
         origin = self._origin(walk.began_mono)
 
-        def keep(event: Event) -> None:
+        def save(event: Event) -> None:
             walk.events.append(event)
-            self._keeper.keep_walked(origin, walk, event)
+            self._store_service.save_walked_event(origin, walk, event)
 
         began_s, spent = self._clock(), unit.exchanges
         try:
             await unit.read_events(
                 after=last,
                 until_key=probe.last_key,
-                on_progress=_reporter(flight),
-                on_event=keep,
+                on_progress=_reporter(shared_read),
+                on_event=save,
                 pause=self._pause_of(unit),
             )
         finally:
@@ -878,14 +887,14 @@ class Owner:
         serial = self.serial
 
         async def pause() -> None:
-            await self.departures.let_in()
+            await self.single_flight.let_short_reads_in()
             if self.serial != serial:
                 raise MemoryChangedError(f"{unit.name}: {self.serial} answers now, not {serial}")
 
         return pause
 
     def _misses_known_events(
-        self, unit: MiniMate, held: Held | None, listed: list[Form], part: ProvenPart
+        self, unit: MiniMate, entry: CacheEntry | None, listed: list[Payload], part: ProvenPart
     ) -> bool:
         """
         Whether a walk met a part of the known events and nothing else of them: it is walked again.
@@ -897,20 +906,21 @@ class Owner:
         Raises:
             LineSharedError: the memory has not changed, so it is the other program.
         """
-        known: list[Form] = [] if held is None else held.value()
-        if len(listed) >= len(known) or held is None:
+        known: list[Payload] = [] if entry is None else entry.value()
+        if len(listed) >= len(known) or entry is None:
             return False
-        verdict = identity.compare_probes(_probe_of(held), part.probe, self._volatile)
+        verdict = identity.compare_probes(_probe_of(entry), part.probe, self._volatile)
         if verdict is Verdict.SAME:
             raise LineSharedError(
                 f"{unit.name}: Another program is using this unit's line. Close it, then try "
                 f"again. (The walk met {len(listed)} events; {len(known)} are known, and the "
                 "memory has not changed.)"
             )
-        by_key = {form["waveform_key"]: form for form in known}
-        met = [form for form in listed if form["waveform_key"] in by_key]
+        by_key = {payload["waveform_key"]: payload for payload in known}
+        met = [payload for payload in listed if payload["waveform_key"] in by_key]
         return verdict is Verdict.GREW and all(
-            {**form, "index": 0} == {**by_key[form["waveform_key"]], "index": 0} for form in met
+            {**payload, "index": 0} == {**by_key[payload["waveform_key"]], "index": 0}
+            for payload in met
         )
 
     def _incomplete(self, unit: MiniMate, walk: Walk, error: Exception) -> ListIncompleteError:
@@ -921,14 +931,14 @@ class Owner:
             self.estimate_s(),
         )
 
-    async def _keep_longer_walk(self, before: Walk | None) -> None:
+    async def _save_longer_walk(self, before: Walk | None) -> None:
         """Of the walk that was just cut and the one before it, remember the longer one."""
         cut = self._walk
         if before is not None and before is not cut and before.count > (cut.count if cut else 0):
             self._walk = before
-            await self._keeper.keep_walk(self._origin(before.began_mono), before)
+            await self._store_service.save_walk(self._origin(before.began_mono), before)
 
-    async def _keep_rest_of_walk(self, walk: Walk, listed: list[Form], part: ProvenPart) -> None:
+    async def _save_rest_of_walk(self, walk: Walk, listed: list[Payload], part: ProvenPart) -> None:
         """
         Keep what was read behind the proven part: the next contact goes on from there.
 
@@ -948,38 +958,40 @@ class Owner:
                 began_mono=walk.began_mono,
                 session_events=len(rest),
             )
-            await self._keeper.keep_walk(self._origin(walk.began_mono), self._walk)
+            await self._store_service.save_walk(self._origin(walk.began_mono), self._walk)
 
     async def _forget_walk(self) -> None:
         """Forget the walk that was cut; its events stay in the archive."""
         if self._walk is not None:
             self._walk = None
-            await self._keeper.forget_walk(self.conn_key)
+            await self._store_service.forget_walk(self.conn_key)
 
-    async def _compare_last_record(self, held: Held | None, read: list[Event]) -> None:
+    async def _compare_last_record(self, entry: CacheEntry | None, read: list[Event]) -> None:
         """Note what changed in the record of the held list's last event, which is still there."""
-        probe = _probe_of(held)
+        probe = _probe_of(entry)
         for event in read:
             if probe is not None and event.key == probe.last_key:
-                await self._note_volatile(probe.last_record, event.record)
+                await self._save_volatile(probe.last_record, event.record)
 
-    async def _note_volatile(self, before: bytes, now: bytes) -> None:
+    async def _save_volatile(self, before: bytes, now: bytes) -> None:
         """Note bytes of a record that changed although the event is the same; durable."""
-        await self._note_volatile_offsets(differing_offsets(before, now))
+        await self._save_volatile_offsets(differing_offsets(before, now))
 
-    async def _note_volatile_offsets(self, offsets: frozenset[int]) -> None:
+    async def _save_volatile_offsets(self, offsets: frozenset[int]) -> None:
         if offsets - self._volatile:
             self._volatile |= offsets
             log.info("volatile_record_bytes", unit=self.conn_key, offsets=sorted(self._volatile))
-            await self._keeper.note_volatile(self.serial or "", self._firmware(), self._volatile)
+            await self._store_service.save_volatile_offsets(
+                self.serial or "", self._firmware(), self._volatile
+            )
 
     def _firmware(self) -> str:
-        held = self._cache.held_info(self.conn_key)
-        return "" if held is None else str(held.value().get("firmware") or "")
+        entry = self._cache.info_entry(self.conn_key)
+        return "" if entry is None else str(entry.value().get("firmware") or "")
 
-    async def _keep_list(
+    async def _save_list(
         self,
-        events: list[Form],
+        events: list[Payload],
         read: list[Event],
         probe: MemoryProbe,
         began_mono: float,
@@ -1000,22 +1012,22 @@ class Owner:
             read_began_mono=began_mono,
         )
         epoch = self._cache.epoch(self.conn_key).number
-        self._told = _Told(epoch, probe, len(events), _digest(events))
-        outcome = await self._keeper.keep_list(
+        self._last_returned = _ReturnedList(epoch, probe, len(events), _digest(events))
+        outcome = await self._store_service.save_list(
             self._origin(began_mono), probe, events, read, is_servable=is_kept
         )
         if outcome.fenced_epoch is not None:
             self._begin_beyond(outcome.fenced_epoch)
             return None
-        return is_kept and (outcome.is_archived or not self._keeper.has_store)
+        return is_kept and (outcome.is_archived or not self._store_service.has_store)
 
-    def _follows_told(self, events: list[Form], probe: MemoryProbe) -> bool:
+    def _follows_last_returned(self, events: list[Payload], probe: MemoryProbe) -> bool:
         """
         Whether ``events`` may be told under the present epoch, after the last list that was.
 
         That one may have been refused as late, or be hidden: then nothing held tells of it.
         """
-        told = self._told
+        told = self._last_returned
         if told is None or told.epoch != self._cache.epoch(self.conn_key).number:
             return True
         verdict = identity.compare_probes(told.probe, probe, self._volatile)
@@ -1034,7 +1046,7 @@ class Owner:
         unit: MiniMate,
         event: Event,
         probe: MemoryProbe,
-        flight: Flight[Reading],
+        shared_read: SharedRead[Reading],
         *,
         whole: bool,
     ) -> Reading:
@@ -1053,13 +1065,13 @@ class Owner:
         epoch = self._cache.epoch(self.conn_key).number
         undecoded: SampleDecodeError | None = None
         try:
-            waveform = await self._read_samples(unit, event, epoch, flight)
+            waveform = await self._read_samples(unit, event, epoch, shared_read)
         except RecordDiffersError as error:
             # Time, peaks and project are the same, and nothing was recorded: the bytes change by
             # themselves. The read is tried again without them.
             count = probe.lifetime_count
             if count is not None and await unit.read_lifetime_count() == count:
-                await self._note_volatile_offsets(error.offsets)
+                await self._save_volatile_offsets(error.offsets)
             raise
         except SampleDecodeError as error:
             if error.waveform is None:
@@ -1074,27 +1086,27 @@ class Owner:
                 raise MemoryChangedError(f"{unit.name}: erased while event {event.index} was read")
         setup = None
         if undecoded is None and None in (waveform.sample_rate_hz, waveform.geo_range_in_s):
-            held = self._cache.held_info(self.conn_key)
-            setup = (held.value() if held is not None else (await self._meet(unit))[0])["setup"]
-        form = payloads.waveform_form(waveform, setup)
+            entry = self._cache.info_entry(self.conn_key)
+            setup = (entry.value() if entry is not None else (await self._meet(unit))[0])["setup"]
+        payload = payloads.waveform_payload(waveform, setup)
         is_current = self._generation() == generation
         stored = undecoded is None and self._cache.set_waveform(
-            self.conn_key, event.index, form, generation=generation, read_began_mono=began
+            self.conn_key, event.index, payload, generation=generation, read_began_mono=began
         )
-        outcome = await self._keeper.keep_waveform(
-            self._origin(began), waveform.event, form, waveform.image, is_mirrored=is_current
+        outcome = await self._store_service.save_waveform(
+            self._origin(began), waveform.event, payload, waveform.image, is_mirrored=is_current
         )
         if outcome.fenced_epoch is not None:
             self._begin_beyond(outcome.fenced_epoch)
             raise _FencedError
         if undecoded is not None:
-            await self._keeper.forget_chunks(self.conn_key, event)
+            await self._store_service.forget_chunks(self.conn_key, event)
             raise self._undecoded(undecoded, event, outcome)
-        if self._keeper.has_store:
+        if self._store_service.has_store:
             # What is too large for memory is kept all the same.
             stored = is_current and outcome.is_archived
-        why: Why = "request" if flight.forced else "miss"
-        reading = self._reading(form, why, began, stored=stored)
+        why: Why = "request" if shared_read.forced else "miss"
+        reading = self._reading(payload, why, began, stored=stored)
         # Of the epoch that the slot was proven in, whatever was dropped since.
         return replace(reading, checked_mono=checked, epoch=epoch)
 
@@ -1111,7 +1123,7 @@ class Owner:
         return told
 
     async def _read_samples(
-        self, unit: MiniMate, event: Event, epoch: int, flight: Flight[Reading]
+        self, unit: MiniMate, event: Event, epoch: int, shared_read: SharedRead[Reading]
     ) -> Waveform:
         """
         Read the samples of ``event``, going on where an earlier read of it in this epoch was cut.
@@ -1122,25 +1134,25 @@ class Owner:
         """
         begun = self._begun
         if begun is None or begun.event != event or begun.epoch != epoch:
-            image = await self._keeper.recall_chunks(self.conn_key, epoch, event)
+            image = await self._store_service.load_chunks(self.conn_key, epoch, event)
             begun = _Begun(epoch, event, bytearray(image))
         self._begun = begun
         held_before = len(begun.image)
         came = False
 
-        def keep(start: int, chunk: bytes, _: int) -> None:
+        def save(start: int, chunk: bytes, _: int) -> None:
             nonlocal came
             came = True
             del begun.image[start:]
             begun.image.extend(chunk)
-            self._keeper.keep_chunk(self.conn_key, epoch, event, start, chunk)
+            self._store_service.save_chunk(self.conn_key, epoch, event, start, chunk)
 
         try:
             waveform = await unit.read_waveform(
                 event,
-                on_progress=_reporter(flight),
+                on_progress=_reporter(shared_read),
                 begun=bytes(begun.image),
-                on_image=keep,
+                on_image=save,
                 pause=self._pause_of(unit),
             )
         except Exception as error:
@@ -1149,10 +1161,10 @@ class Owner:
                 self._begun = None  # it is whole: the chunks stay until it is archived
             elif not cut or (held_before and not came):
                 self._begun = None
-                await self._keeper.forget_chunks(self.conn_key, event)
+                await self._store_service.forget_chunks(self.conn_key, event)
             raise
         finally:
-            await asyncio.shield(self._keeper.settle(self.conn_key))
+            await asyncio.shield(self._store_service.settle(self.conn_key))
         self._begun = None
         return waveform
 
@@ -1161,34 +1173,36 @@ class Owner:
     async def _unless_refused(self, read: Callable[..., Awaitable[Reading]]) -> Reading:
         """Let ``read`` append if it can; if the unit contradicts, let it read everything."""
         try:
-            return await self.talk(read)
-        except _AppendRefusedError as refusal:
+            return await self.run_read(read)
+        except _AppendContradictedError as refusal:
             log.info("append_refused", unit=self.conn_key, reason=str(refusal))
-        return await self.talk(lambda unit: read(unit, whole=True))
+        return await self.run_read(lambda unit: read(unit, whole=True))
 
-    async def talk(self, say: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
+    async def run_read(self, operation: Callable[[MiniMate], Awaitable[Reading]]) -> Reading:
         """Say something over the line, and write the bill on what it brings."""
-        began, spent = self._clock(), self.line.exchanges
+        began, spent = self._clock(), self.connection.exchanges
         try:
-            reading = await self.converse(say, is_read=True)
+            reading = await self.run(operation, is_read=True)
         except DuplicateReplyError as error:
             log.info("read_tried_once_more", unit=self.conn_key, reason=str(error))
-            reading = await self.converse(say, is_read=True)
+            reading = await self.run(operation, is_read=True)
         took_s = self._clock() - began
-        return replace(reading, exchanges=self.line.exchanges - spent, took_s=took_s)
+        return replace(reading, exchanges=self.connection.exchanges - spent, took_s=took_s)
 
-    async def converse(
-        self, say: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
+    async def run(
+        self, operation: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
     ) -> T:
-        """Return what ``say`` brings over the line; whoever calls holds it. See ``Line.talk``."""
+        """
+        Return what ``say`` brings over the line; whoever calls holds it. See ``Connection.talk``.
+        """
         began = self._clock()
 
-        async def say_to(unit: MiniMate) -> T:
+        async def with_volatile_offsets(unit: MiniMate) -> T:
             unit.volatile_offsets = self._volatile
-            return await say(unit)
+            return await operation(unit)
 
         try:
-            result = await self.line.talk(say_to, is_read=is_read)
+            result = await self.connection.run_read(with_volatile_offsets, is_read=is_read)
         except ListIncompleteError as error:
             # The unit was read, and the next read goes on: it need not be left alone.
             log.warning("walk_cut", unit=self.conn_key, serial=self.serial, error=str(error))
@@ -1196,7 +1210,7 @@ class Owner:
             raise
         except MiniMateError as error:
             # Who asks for an address where no unit ever was is told so, and fills no log.
-            write = log.warning if self.line.is_known else log.debug
+            write = log.warning if self.connection.is_known else log.debug
             write("talk_failed", unit=self.conn_key, serial=self.serial, error=str(error))
             if is_unreachable(error):
                 self.back_off.failed(error)
@@ -1207,7 +1221,7 @@ class Owner:
 
     async def with_walked_list(
         self,
-        say: Callable[[MiniMate, list[Form], MemoryProbe], Awaitable[T]],
+        operation: Callable[[MiniMate, list[Payload], MemoryProbe], Awaitable[T]],
         on_event: Callable[[int], None],
     ) -> T:
         """
@@ -1222,11 +1236,11 @@ class Owner:
         """
 
         async def prove(unit: MiniMate) -> T:
-            flight = Flight[Reading]("erase", notify=lambda step: on_event(step.done))
-            proven = await self.prove_list(unit, flight, whole=True, is_steady=True)
-            return await say(unit, proven.events, proven.probe)
+            shared_read = SharedRead[Reading]("erase", notify=lambda step: on_event(step.done))
+            proven = await self.prove_list(unit, shared_read, whole=True, is_steady=True)
+            return await operation(unit, proven.events, proven.probe)
 
-        return await self.converse(prove)
+        return await self.run(prove)
 
     def _reading(self, value: Any, why: Why, began_mono: float, *, stored: bool = False) -> Reading:
         epoch = self._cache.epoch(self.conn_key).number
@@ -1252,8 +1266,8 @@ class Owner:
         now = self._generation()
         # Durable before anybody is told of the new epoch, so that its number names one memory.
         epoch = self._cache.epoch(self.conn_key).number
-        with contextlib.suppress(StoreError, RestingError):
-            beyond = await self._keeper.drop(self.conn_key, epoch, reason)
+        with contextlib.suppress(StoreError, BackingOffError):
+            beyond = await self._store_service.drop(self.conn_key, epoch, reason)
             if beyond is not None and beyond > epoch:
                 now = self._begin_beyond(beyond - 1)
         return generation if moved else now
@@ -1267,7 +1281,7 @@ class Owner:
 
     def _origin(self, began_mono: float) -> Origin:
         """Return where and when what is now in the cache was read."""
-        return self._keeper.origin(
+        return self._store_service.origin(
             self.conn_key,
             self.serial or "",
             self._cache.epoch(self.conn_key).number,
@@ -1275,7 +1289,7 @@ class Owner:
             began_mono=began_mono,
         )
 
-    def _keeps_changing(self, unit: MiniMate) -> MemoryChangedError:
+    def _memory_keeps_changing(self, unit: MiniMate) -> MemoryChangedError:
         return MemoryChangedError(
             f"{unit.name}: the unit's memory changed during each of {ATTEMPTS_WHILE_CHANGING} "
             "reads; it may be recording; ask again in a moment"
@@ -1283,29 +1297,29 @@ class Owner:
 
 
 def _iso(event: Event) -> str:
-    at = event.timestamp_unit
+    at = event.device_time
     return "an unknown time" if at is None else at.isoformat()
 
 
-def _note_time(held: Held | None, noted: Noted | None) -> None:
+def _set_read_time(entry: CacheEntry | None, noted: ReadTime | None) -> None:
     """Let what is held say when it was read, by the wall clock of then."""
-    if held is not None and noted is not None:
-        held.memo["read_at"] = noted.read_at
+    if entry is not None and noted is not None:
+        entry.memo["read_at"] = noted.read_at
 
 
-def _probe_of(held: Held | None) -> MemoryProbe | None:
-    probe = None if held is None else held.probe
+def _probe_of(entry: CacheEntry | None) -> MemoryProbe | None:
+    probe = None if entry is None else entry.probe
     return probe if isinstance(probe, MemoryProbe) else None
 
 
 def _follows(
-    held: Held | None, events: list[Form], probe: MemoryProbe, volatile: frozenset[int]
+    entry: CacheEntry | None, events: list[Payload], probe: MemoryProbe, volatile: frozenset[int]
 ) -> bool:
     """Whether ``events`` is the held list, if there is one, with what was recorded since behind."""
-    if held is None:
+    if entry is None:
         return True
-    old: list[Form] = held.value()
-    old_probe = _probe_of(held)
+    old: list[Payload] = entry.value()
+    old_probe = _probe_of(entry)
     if events[: len(old)] != old:
         return False
     if identity.compare_probes(old_probe, probe, volatile) is not Verdict.GREW:
@@ -1317,6 +1331,6 @@ def _follows(
     )
 
 
-def _reporter(flight: Flight[Reading] | None) -> Callable[[Progress], None] | None:
+def _reporter(shared_read: SharedRead[Reading] | None) -> Callable[[Progress], None] | None:
     """Return what writes progress on a flight, for whoever waits for it."""
-    return None if flight is None else flight.report
+    return None if shared_read is None else shared_read.report

@@ -27,14 +27,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from minimateplus.client.reads import MiniMate
 from minimateplus.errors import NoSuchEventError
 from minimateplus.link import Address, open_link
-from sfm.access.egress import Reach
-from sfm.back_off import RestingError
+from sfm.access.egress import EgressPolicy
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import ANY, FORCED, Freshness
-from sfm.devices.connection import Connect, Line
+from sfm.devices.connection import Connect, Connection
 from sfm.devices.device import (
     DISK,
+    Device,
     ListIncompleteError,
-    Owner,
     Reading,
     Source,
     Why,
@@ -42,25 +42,31 @@ from sfm.devices.device import (
     pick,
 )
 from sfm.devices.progress import ProgressLog, report_step
-from sfm.devices.session_limit import Conversations
-from sfm.devices.single_flight import BusyError, ClosingError, Departures, Flight, take_note
-from sfm.live_cache import Held, LiveCache, Memo
+from sfm.devices.session_limit import SessionLimit
+from sfm.devices.single_flight import (
+    BusyError,
+    SharedRead,
+    ShuttingDownError,
+    SingleFlight,
+    retrieve_exception,
+)
+from sfm.live_cache import CacheEntry, LiveCache, Memo
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.records.site_time import is_credible
 from sfm.settings import Settings
 from sfm.store import StoreError
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 __all__ = [
     "Answer",
+    "BackingOffError",
     "BusyError",
-    "ClosingError",
     "Gateway",
     "ListIncompleteError",
-    "NothingHeldError",
+    "NotCachedError",
     "Provenance",
-    "RestingError",
+    "ShuttingDownError",
 ]
 
 T = TypeVar("T")
@@ -83,7 +89,7 @@ started; only a reader who asked for either gets it.
 """
 
 
-class NothingHeldError(Exception):
+class NotCachedError(Exception):
     """The reader wants no device read, and nothing is held that would do."""
 
 
@@ -122,7 +128,7 @@ class Provenance:
     """Whether another reader's flight brought it."""
     simulated: bool | None
     """Whether the unit says of itself that it is a simulation; ``None``: it was not asked."""
-    reasons: list[Form] = field(default_factory=list)
+    reasons: list[Payload] = field(default_factory=list)
     """Why it is partial: a stable code and a sentence each."""
 
     @property
@@ -155,16 +161,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Thing:
+class Resource:
     """One thing that a device can be asked for: where it is held, how long it keeps, its read."""
 
     name: str | tuple[str, int]
-    held: Callable[[str], Held | None]
-    last: Callable[[str], Held | None]
+    entry: Callable[[str], CacheEntry | None]
+    last: Callable[[str], CacheEntry | None]
     """The same, past its time as well."""
     allowed_s: float
     """How long it keeps since the unit last said so, when the reader has no wish."""
-    read: Callable[[Owner, Flight[Reading]], Awaitable[Reading]]
+    read: Callable[[Device, SharedRead[Reading]], Awaitable[Reading]]
     follows_list: bool = False
     """Whether a proof of the event list proves it."""
     is_short: bool = False
@@ -179,10 +185,10 @@ class _Thing:
         return round(max(0.0, self.allowed_s - age_s), 3)
 
 
-class _Found(NamedTuple):
+class _Candidate(NamedTuple):
     """What is held of a thing, and how long ago the unit last said so."""
 
-    held: Held
+    entry: CacheEntry
     age_s: float
     proven_mono: float | None
     is_verified: bool
@@ -196,11 +202,11 @@ class _Found(NamedTuple):
 
     def oldest_age_s(self, now_mono: float) -> float:
         """Return how long ago the unit last said so for certain, before a restart too."""
-        return self.age_s if self.is_verified else self.held.age_s(now_mono)
+        return self.age_s if self.is_verified else self.entry.age_s(now_mono)
 
 
 @dataclass(slots=True, eq=False)
-class _Look:
+class _Lookup:
     """A look into the store, and how many readers have not gone on from it yet."""
 
     task: asyncio.Task[Any]
@@ -208,7 +214,7 @@ class _Look:
     gone_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class _Tally:
+class _ServedCounts:
     """How one device's readers were served."""
 
     def __init__(self) -> None:
@@ -233,7 +239,7 @@ class Gateway:
         settings: deadlines and times.
         keeper: what is kept over a restart; nothing, if not given. Closed with the gateway.
         connect: opens a conversation; by TCP or serial if not given.
-        connect_unheard: opens one with a unit that is not woken; as ``connect`` if not given.
+        connect_without_wake: opens one with a unit that is not woken; as ``connect`` if not given.
         reach: what may be connected to; as the settings say if not given.
         clock: monotonic seconds.
         wall: the time of day, UTC, for people.
@@ -244,75 +250,77 @@ class Gateway:
         cache: LiveCache,
         settings: Settings | None = None,
         *,
-        keeper: Keeper | None = None,
+        store_service: StoreService | None = None,
         connect: Connect | None = None,
-        connect_unheard: Connect | None = None,
-        reach: Reach | None = None,
+        connect_without_wake: Connect | None = None,
+        egress: EgressPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.cache = cache
         self.settings = settings or Settings()
         self._connect: Connect = connect or self._open
-        self._connect_unheard: Connect = (
-            connect_unheard or connect or partial(self._open, wake=False)
+        self._connect_without_wake: Connect = (
+            connect_without_wake or connect or partial(self._open, wake=False)
         )
-        known, strange = self.settings.most_conversations, self.settings.max_unknown_conversations
-        self.conversations = Conversations(known, self.settings.queue_s, is_known=True, clock=clock)
-        self.unknown_conversations = Conversations(
-            strange, self.settings.queue_s, is_known=False, clock=clock
+        known, unknown = self.settings.max_sessions, self.settings.max_unknown_sessions
+        self.sessions = SessionLimit(known, self.settings.queue_s, is_known=True, clock=clock)
+        self.unknown_session_limit = SessionLimit(
+            unknown, self.settings.queue_s, is_known=False, clock=clock
         )
-        self.reach = reach or Reach(self.settings.reach, self.settings.registered)
-        self._orders = itertools.count(1)
+        self.egress = egress or EgressPolicy(self.settings.egress, self.settings.registered)
+        self._run_alone_numbers = itertools.count(1)
         self._clock = clock
         self._wall = wall
-        self.keeper = keeper or Keeper(None, clock=clock, wall=wall)
+        self.store_service = store_service or StoreService(None, clock=clock, wall=wall)
         self._closed = False
         self._ending = False
-        self._owners: dict[str, Owner] = {}
-        self._looking: dict[Hashable, _Look] = {}
+        self._devices: dict[str, Device] = {}
+        self._lookups: dict[Hashable, _Lookup] = {}
         """What is being looked up in the store."""
-        self._tallies: dict[str, _Tally] = {}
-        held, status = cache.held_info, cache.held_monitor_status
-        self._info = _Thing("info", held, held, math.inf, _read_info, is_short=True)
-        self._status = _Thing(
+        self._served_counts: dict[str, _ServedCounts] = {}
+        entry, status = cache.info_entry, cache.monitor_status_entry
+        self._info = Resource("info", entry, entry, math.inf, _read_info, is_short=True)
+        self._status = Resource(
             "status",
             status,
-            lambda key: cache.held_monitor_status(key, expired=True),
+            lambda key: cache.monitor_status_entry(key, expired=True),
             self.settings.status_ttl_s,
             _read_status,
             is_short=True,
         )
-        self._events = _Thing(
+        self._events = Resource(
             "events",
-            cache.held_events,
-            cache.held_events,
+            cache.events_entry,
+            cache.events_entry,
             -math.inf,
-            lambda owner, flight: owner.read_events(flight),
+            lambda device, shared_read: device.read_events(shared_read),
             follows_list=True,
         )
 
     async def _open(self, address: Address, *, wake: bool = True) -> MiniMate:
         deadlines = self.settings.deadlines
-        link = await open_link(await self.reach.resolve(address), deadlines)
+        link = await open_link(await self.egress.resolve(address), deadlines)
         return await MiniMate.open(link, deadlines=deadlines, wake=wake)
 
-    def _conversations_for(self, address: Address) -> Conversations:
+    def _session_limit_for(self, address: Address) -> SessionLimit:
         """Return the places for an address: those of units, or those of unknown addresses."""
-        owner = self._owners.get(self.conn_key(address))
-        has_answered = owner is not None and owner.serial is not None
-        is_known = has_answered or self.reach.is_registered(address)
-        return self.conversations if is_known else self.unknown_conversations
+        device = self._devices.get(self.conn_key(address))
+        has_answered = device is not None and device.serial is not None
+        is_known = has_answered or self.egress.is_registered(address)
+        return self.sessions if is_known else self.unknown_session_limit
 
     async def close(self) -> None:
-        """End every read and hang up every line; who asks from now on gets ``ClosingError``."""
+        """
+        End every read and hang up every line; who asks from now on gets ``ShuttingDownError``.
+        """
         self._closed = True
-        looks = [found.task for found in self._looking.values()]
+        looks = [found.task for found in self._lookups.values()]
         for task in looks:
             task.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
-        await asyncio.gather(*(owner.close() for owner in self._owners.values()))
-        await self.keeper.close()
+        await asyncio.gather(*(device.close() for device in self._devices.values()))
+        await self.store_service.close()
 
     # --- verbs ----------------------------------------------------------------------------------
 
@@ -347,7 +355,7 @@ class Gateway:
     async def _or_partial(self, address: Address, asked: Coroutine[Any, Any, Answer]) -> Answer:
         """Return the whole list if it comes soon; else what is known of it. The read goes on."""
         reading = asyncio.create_task(asked)
-        reading.add_done_callback(take_note)
+        reading.add_done_callback(retrieve_exception)
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=PARTIAL_WAIT_S)
@@ -366,21 +374,21 @@ class Gateway:
 
     def _walked(self, address: Address) -> Answer | None:
         """Return the events of a walk that has not ended as a partial list."""
-        owner = self._owners.get(self.conn_key(address))
-        events = [] if owner is None else owner.walked
-        if owner is None or not events:
+        device = self._devices.get(self.conn_key(address))
+        events = [] if device is None else device.walked
+        if device is None or not events:
             return None
-        value = {"events": events, "estimate_s": owner.estimate_s()}
-        epoch = self.cache.epoch(owner.conn_key).number
+        value = {"events": events, "estimate_s": device.estimate_s()}
+        epoch = self.cache.epoch(device.conn_key).number
         reading = Reading(
             produce=lambda: value,
             why="partial",
-            read_began_mono=owner.walk_began_mono,
+            read_began_mono=device.walk_began_mono,
             epoch=epoch,
-            serial=owner.serial,
-            simulated=owner.simulated,
+            serial=device.serial,
+            simulated=device.simulated,
         )
-        answer = self._answer(owner, reading, self._clock(), quality="partial")
+        answer = self._answer(device, reading, self._clock(), quality="partial")
         return replace(answer, is_complete=False)
 
     async def event(
@@ -411,7 +419,7 @@ class Gateway:
             if answer.instead_of is not None:
                 raise answer.instead_of from absent
             if answer.provenance.quality in ("unchecked", "not_verified_since_restart"):
-                raise NothingHeldError(f"{address}: event {index} was never read") from absent
+                raise NotCachedError(f"{address}: event {index} was never read") from absent
             raise
 
     async def waveform(self, address: Address, index: int, freshness: Freshness = ANY) -> Answer:
@@ -427,21 +435,21 @@ class Gateway:
     async def storage_range(self, address: Address) -> Answer:
         """Return the keys of first and last event; always from the unit."""
 
-        async def say(unit: MiniMate) -> Form:
-            return payloads.storage_range_form(await unit.read_storage_range())
+        async def operation(unit: MiniMate) -> Payload:
+            return payloads.storage_range_payload(await unit.read_storage_range())
 
-        return await self._direct(address, "storage_range", say)
+        return await self._direct(address, "storage_range", operation)
 
     async def lifetime_count(self, address: Address) -> Answer:
         """Return the lifetime event counter; always from the unit."""
 
-        async def say(unit: MiniMate) -> Form:
+        async def operation(unit: MiniMate) -> Payload:
             return {"lifetime_count": await unit.read_lifetime_count()}
 
-        return await self._direct(address, "lifetime_count", say)
+        return await self._direct(address, "lifetime_count", operation)
 
-    async def order(
-        self, address: Address, name: str, act: Callable[[Owner, Report], Awaitable[T]]
+    async def run_alone(
+        self, address: Address, name: str, act: Callable[[Device, Report], Awaitable[T]]
     ) -> T:
         """
         Let ``act`` have a unit's line for itself; for what is done once and shared with nobody.
@@ -454,58 +462,60 @@ class Gateway:
             name: for who follows the progress.
             act: is given the owner, and what reports steps: what, how many, of how many.
         """
-        is_known = await self._recall(address)
-        owner = self._owner(address)
-        owner.is_recalled |= is_known
+        is_known = await self._load(address)
+        device = self._device(address)
+        device.is_loaded |= is_known
 
         def report(what: str, done: float, total: float | None) -> None:
-            report_step(owner.progress, "step", thing=name, what=what, done=done, total=total)
+            report_step(device.progress, "step", resource=name, what=what, done=done, total=total)
 
-        async def fly(flight: Flight[T]) -> T:
-            if not flight.readers:
+        async def run_shared(shared_read: SharedRead[T]) -> T:
+            if not shared_read.readers:
                 raise BusyError(f"{name}: whoever asked for it is gone; it was not done", 0.0)
-            report_step(owner.progress, "begun", thing=name, forced=True)
-            owner.line.on_wait = lambda step: report(step.what, step.done, step.total)
+            report_step(device.progress, "begun", resource=name, forced=True)
+            device.connection.on_wait = lambda step: report(step.what, step.done, step.total)
             try:
-                done = await act(owner, report)
+                done = await act(device, report)
             except Exception as error:
-                report_step(owner.progress, "failed", thing=name, error=str(error))
+                report_step(device.progress, "failed", resource=name, error=str(error))
                 raise
-            report_step(owner.progress, "done", thing=name)
+            report_step(device.progress, "done", resource=name)
             return done
 
         try:
-            done, _ = await owner.departures.ask((name, next(self._orders)), fly, forced=True)
+            done, _ = await device.single_flight.ask(
+                (name, next(self._run_alone_numbers)), run_shared, forced=True
+            )
         except Exception:
-            self._forget_if_unknown(owner)
+            self._forget_if_unknown(device)
             raise
         return done
 
     async def call_home(self, address: Address) -> Answer:
         """Return when and whom the unit calls by itself; always from the unit."""
 
-        async def say(unit: MiniMate) -> Form:
-            return payloads.call_home_form(await unit.read_call_home())
+        async def operation(unit: MiniMate) -> Payload:
+            return payloads.call_home_payload(await unit.read_call_home())
 
-        return await self._direct(address, "call_home", say)
+        return await self._direct(address, "call_home", operation)
 
     def progress(self, address: Address) -> ProgressLog:
         """Return the steps of that device's reads, to follow; see ``stopped_following``."""
         if self._ending:
-            raise ClosingError("the relay is shutting down")
-        return self._owner(address).progress
+            raise ShuttingDownError("the relay is shutting down")
+        return self._device(address).progress
 
     def stopped_following(self, address: Address) -> None:
         """Forget a device that was only followed and never answered."""
-        owner = self._owners.get(self.conn_key(address))
-        if owner is not None:
-            self._forget_if_unknown(owner)
+        device = self._devices.get(self.conn_key(address))
+        if device is not None:
+            self._forget_if_unknown(device)
 
     def end_streams(self) -> None:
         """End everybody who follows a progress: the relay is about to stop."""
         self._ending = True
-        for owner in self._owners.values():
-            owner.progress.close()
+        for device in self._devices.values():
+            device.progress.close()
 
     async def drop(self, address: Address, reason: str) -> None:
         """
@@ -520,8 +530,8 @@ class Gateway:
         self.cache.drop_device(conn_key, reason)
         epoch = self.cache.epoch(conn_key).number
         try:
-            beyond = await self.keeper.drop(conn_key, epoch, reason)
-        except RestingError as error:
+            beyond = await self.store_service.drop(conn_key, epoch, reason)
+        except BackingOffError as error:
             raise StoreError(str(error)) from error
         if beyond is not None and beyond > epoch:
             self.cache.drop_device(conn_key, reason, beyond=beyond - 1)
@@ -529,57 +539,59 @@ class Gateway:
     async def _is_known(self, conn_key: str) -> bool:
         """Whether anything may be held of a device; a wrong address leaves nothing behind."""
         found = None
-        if self.keeper.has_store and not self._is_in_memory(conn_key):
+        if self.store_service.has_store and not self._is_in_memory(conn_key):
             try:
-                found = await self.keeper.recall(conn_key)
-            except (StoreError, RestingError):
+                found = await self.store_service.load(conn_key)
+            except (StoreError, BackingOffError):
                 return True  # nobody can tell now, so it is dropped in memory all the same
         return found is not None or self._is_in_memory(conn_key)
 
     def _is_in_memory(self, conn_key: str) -> bool:
-        return conn_key in self._owners or self.cache.knows(conn_key)
+        return conn_key in self._devices or self.cache.knows(conn_key)
 
     # --- without the device ---------------------------------------------------------------------
 
-    def held_info(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+    def info_entry(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``info`` would answer without asking the unit, if it would."""
         return self._without_asking(conn_key, self._info, freshness)
 
-    def held_monitor_status(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+    def monitor_status_entry(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``monitor_status`` would answer without asking the unit, if it would."""
         return self._without_asking(conn_key, self._status, freshness)
 
-    def held_events(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
+    def events_entry(self, conn_key: str, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``events`` would answer without asking the unit, if it would."""
         return self._without_asking(conn_key, self._events, freshness)
 
-    def held_event(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
+    def event_entry(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
         """Return what ``event`` would answer without asking the unit, if it would."""
         answer = self._without_asking(conn_key, self._events, freshness)
         return None if answer is None else _one_event(answer, conn_key, index)
 
-    def held_waveform(self, conn_key: str, index: int, freshness: Freshness = ANY) -> Answer | None:
+    def waveform_entry(
+        self, conn_key: str, index: int, freshness: Freshness = ANY
+    ) -> Answer | None:
         """Return what ``waveform`` would answer without asking the unit, if it would."""
         return self._without_asking(conn_key, self._waveform(index), freshness)
 
-    def stats(self) -> Form:
+    def stats(self) -> Payload:
         """Return what the cache holds and what the lines cost; touches no device."""
         return {
             "cache": self.cache.stats(),
-            "store": self.keeper.state(),
-            "devices": {key: self._stats_of(owner) for key, owner in self._owners.items()},
+            "store": self.store_service.state(),
+            "devices": {key: self._stats_of(device) for key, device in self._devices.items()},
         }
 
     def keys(self) -> list[str]:
         """Return the key of every device that is read, or of which anything is held."""
-        return list(dict.fromkeys([*self._owners, *self.cache.known_devices()]))
+        return list(dict.fromkeys([*self._devices, *self.cache.known_devices()]))
 
-    def device_stats(self, conn_key: str) -> Form | None:
+    def device_stats(self, conn_key: str) -> Payload | None:
         """Return the part of ``stats`` that is about one device; ``None``: it is not read."""
-        owner = self._owners.get(conn_key)
-        return None if owner is None else self._stats_of(owner)
+        device = self._devices.get(conn_key)
+        return None if device is None else self._stats_of(device)
 
-    def conversation_stats(self) -> dict[str, Form]:
+    def session_stats(self) -> dict[str, Payload]:
         """Return how many conversations are open and wait, with units and unknown addresses."""
         return {
             kind: {
@@ -588,35 +600,35 @@ class Gateway:
                 "longest_wait_s": round(places.longest_wait_s, 3),
             }
             for kind, places in (
-                ("known", self.conversations),
-                ("unknown", self.unknown_conversations),
+                ("known", self.sessions),
+                ("unknown", self.unknown_session_limit),
             )
         }
 
-    def _stats_of(self, owner: Owner) -> Form:
-        tally, departures = self._tallies[owner.conn_key], owner.departures
+    def _stats_of(self, device: Device) -> Payload:
+        tally, single_flight = self._served_counts[device.conn_key], device.single_flight
         return {
-            "serial": owner.serial,
-            "simulated": owner.simulated,
+            "serial": device.serial,
+            "simulated": device.simulated,
             "hits": tally.hits,
             "misses": dict(tally.misses),
-            "verdicts": dict(owner.verdicts),
-            "flights": departures.departed,
-            "joined_readers": departures.joined,
-            "readers": departures.readers,
-            "waiting_readers": departures.waiting_readers,
-            "turned_away": departures.turned_away,
-            "failures_in_a_row": owner.back_off.failures,
-            "conversations": owner.line.conversations,
-            "exchanges": owner.line.exchanges,
+            "verdicts": dict(device.verdicts),
+            "reads": single_flight.started_reads,
+            "joined_readers": single_flight.joined,
+            "readers": single_flight.readers,
+            "waiting_readers": single_flight.waiting_readers,
+            "rejected_readers": single_flight.rejected_readers,
+            "failures_in_a_row": device.back_off.failures,
+            "sessions": device.connection.sessions,
+            "exchanges": device.connection.exchanges,
             "read_times": {
-                "bounds_s": [b for b in owner.read_times.BOUNDS_S if math.isfinite(b)],
-                "counts": list(owner.read_times.counts),
-                "sum_s": round(owner.read_times.sum_s, 3),
+                "bounds_s": [b for b in device.read_times.BOUNDS_S if math.isfinite(b)],
+                "counts": list(device.read_times.counts),
+                "sum_s": round(device.read_times.sum_s, 3),
             },
             "under_way": [
                 {"what": p.what, "done": p.done, "total": p.total}
-                for p in departures.progress.values()
+                for p in single_flight.progress.values()
             ],
         }
 
@@ -629,85 +641,85 @@ class Gateway:
             return LiveCache.make_conn_key(address.target, address.number, None, None)
         return LiveCache.make_conn_key(None, None, address.target, address.number)
 
-    def _waveform(self, index: int) -> _Thing:
-        def held(conn_key: str) -> Held | None:
-            return self.cache.held_waveform(conn_key, index)
+    def _waveform(self, index: int) -> Resource:
+        def entry(conn_key: str) -> CacheEntry | None:
+            return self.cache.waveform_entry(conn_key, index)
 
-        async def read(owner: Owner, flight: Flight[Reading]) -> Reading:
-            return await owner.read_waveform(flight, index)
+        async def read(device: Device, shared_read: SharedRead[Reading]) -> Reading:
+            return await device.read_waveform(shared_read, index)
 
         window_s = self.settings.validated_s or -math.inf
-        return _Thing(
-            ("waveform", index), held, held, window_s, read, follows_list=True, index=index
+        return Resource(
+            ("waveform", index), entry, entry, window_s, read, follows_list=True, index=index
         )
 
-    def _owner(self, address: Address) -> Owner:
+    def _device(self, address: Address) -> Device:
         if self._closed:
-            raise ClosingError("the relay is shutting down")
+            raise ShuttingDownError("the relay is shutting down")
         key = self.conn_key(address)
-        owner = self._owners.get(key)
-        if owner is None:
-            line = Line(
+        device = self._devices.get(key)
+        if device is None:
+            connection = Connection(
                 address,
                 self._connect,
                 self.settings.keep_open_s_of(address),
-                self._connect_unheard,
-                partial(self._conversations_for, address),
+                self._connect_without_wake,
+                partial(self._session_limit_for, address),
                 silent_limit_s=2 * self.settings.reply_s,
             )
-            departures = Departures(
-                line.lock,
-                most_readers=self.settings.most_readers,
+            single_flight = SingleFlight(
+                connection.lock,
+                max_readers=self.settings.max_readers,
                 queue_s=self.settings.queue_s,
             )
-            owner = self._owners[key] = Owner(
+            device = self._devices[key] = Device(
                 key,
-                line,
+                connection,
                 self.cache,
-                self.keeper,
+                self.store_service,
                 self._clock,
-                departures,
+                single_flight,
                 self._wall,
                 self.settings.zones,
             )
-            self._tallies[key] = _Tally()
-        return owner
+            self._served_counts[key] = _ServedCounts()
+        return device
 
-    async def _recall(self, address: Address) -> bool:
+    async def _load(self, address: Address) -> bool:
         """Take up what the store knows of a device; return whether that is known now."""
         key = self.conn_key(address)
-        owner = self._owners.get(key)
-        is_known = owner is not None and owner.is_recalled and key not in self._looking
-        if is_known or not self.keeper.has_store:
+        device = self._devices.get(key)
+        is_known = device is not None and device.is_loaded and key not in self._lookups
+        if is_known or not self.store_service.has_store:
             return True
-        return await self._together(key, lambda: self._recall_now(address, key))
+        return await self._together(key, lambda: self._load_now(address, key))
 
-    async def _recall_now(self, address: Address, key: str) -> bool:
+    async def _load_now(self, address: Address, key: str) -> bool:
         try:
-            found = await self.keeper.recall(key)
-        except (StoreError, RestingError):
+            found = await self.store_service.load(key)
+        except (StoreError, BackingOffError):
             return False  # the keeper has noted it; what is written later is fenced
         if found is None:
             return True  # no owner is made for it: wrong addresses cost no memory
-        owner = self._owner(address)
-        if not owner.is_recalled:
-            owner.is_recalled = True
-            if owner.take_up(found):
-                self.keeper.took_up(key, found)
+        device = self._device(address)
+        if not device.is_loaded:
+            device.is_loaded = True
+            if device.adopt(found):
+                self.store_service.mark_adopted(key, found)
         return True
 
-    async def _recall_waveform(
-        self, conn_key: str, thing: _Thing, freshness: Freshness
-    ) -> Held | None:
+    async def _load_waveform(
+        self, conn_key: str, resource: Resource, freshness: Freshness
+    ) -> CacheEntry | None:
         """Return a waveform that left memory, or was there before a restart."""
-        owner, index = self._owners.get(conn_key), thing.index
-        if owner is None or index is None or owner.departures.is_waiting(thing.name):
+        device, index = self._devices.get(conn_key), resource.index
+        if device is None or index is None or device.single_flight.is_waiting(resource.name):
             return None  # whoever flies for it looks into the store himself
         what = (conn_key, index)
-        if freshness.force and what not in self._looking:
+        if freshness.force and what not in self._lookups:
             return None
         # A forced reader waits as well: his flight must not leave the others behind.
-        return await self._together(what, lambda: owner.recall_waveform(index))
+        return await self._together(what, lambda: device.load_waveform(index))
 
     async def _together(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """
@@ -715,11 +727,11 @@ class Gateway:
 
         So they go on at one moment, and nobody is left behind by the flight of another.
         """
-        found = self._looking.get(what)
+        found = self._lookups.get(what)
         if found is None:
-            found = self._looking[what] = _Look(asyncio.create_task(look()))
-            found.task.add_done_callback(lambda _: self._looked(what))
-            found.task.add_done_callback(take_note)
+            found = self._lookups[what] = _Lookup(asyncio.create_task(look()))
+            found.task.add_done_callback(lambda _: self._finish_lookup(what))
+            found.task.add_done_callback(retrieve_exception)
         if found.task.done():
             # Those who waited for it are about to go on: not before them.
             await found.gone_on.wait()
@@ -730,146 +742,155 @@ class Gateway:
                 await asyncio.wait([found.task])
             finally:
                 found.waiting -= 1
-                self._looked(what)
+                self._finish_lookup(what)
         if found.task.cancelled():
-            raise ClosingError("the relay is shutting down")
+            raise ShuttingDownError("the relay is shutting down")
         result: T = found.task.result()
         return result
 
-    def _looked(self, what: Hashable) -> None:
+    def _finish_lookup(self, what: Hashable) -> None:
         """Forget a look that has ended and that everybody has gone on from."""
-        found = self._looking.get(what)
+        found = self._lookups.get(what)
         if found is not None and found.task.done() and not found.waiting:
-            del self._looking[what]
+            del self._lookups[what]
             found.gone_on.set()
 
-    async def _ask(self, address: Address, thing: _Thing, freshness: Freshness) -> Answer:
+    async def _ask(self, address: Address, resource: Resource, freshness: Freshness) -> Answer:
         """Answer from what is held if the reader takes it; else from the next departure."""
         conn_key = self.conn_key(address)
-        if (hit := self._without_asking(conn_key, thing, freshness)) is not None:
+        if (hit := self._without_asking(conn_key, resource, freshness)) is not None:
             return hit
-        recalled, is_known = None, True
-        if self.keeper.has_store:
-            is_known = await self._recall(address)
-            recalled = await self._recall_waveform(conn_key, thing, freshness)
-            hit = self._without_asking(conn_key, thing, freshness, recalled)
+        loaded, is_known = None, True
+        if self.store_service.has_store:
+            is_known = await self._load(address)
+            loaded = await self._load_waveform(conn_key, resource, freshness)
+            hit = self._without_asking(conn_key, resource, freshness, loaded)
             if hit is not None:
                 return hit
         if freshness.only_if_cached:
-            raise NothingHeldError(
+            raise NotCachedError(
                 f"{conn_key}: nothing is held that is fresh enough, "
                 "and the unit was not to be asked"
             )
-        owner = self._owner(address)
-        owner.is_recalled |= is_known
+        device = self._device(address)
+        device.is_loaded |= is_known
 
-        async def fly(flight: Flight[Reading]) -> Reading:
+        async def run_shared(shared_read: SharedRead[Reading]) -> Reading:
             # The flight before this one may have brought what was missing.
-            wanted = Freshness(force=flight.forced, max_age_s=flight.max_age_s)
-            found = self._find(thing, thing.held(conn_key), conn_key, self._clock())
-            if found is not None and found.serves(wanted, thing.allowed_s):
-                return owner.reading_of(found.held, "hit", found.proven_mono)
-            return await thing.read(owner, flight)
+            wanted = Freshness(force=shared_read.forced, max_age_s=shared_read.max_age_s)
+            found = self._find(resource, resource.entry(conn_key), conn_key, self._clock())
+            if found is not None and found.serves(wanted, resource.allowed_s):
+                return device.reading_of(found.entry, "hit", found.proven_mono)
+            return await resource.read(device, shared_read)
 
         try:
-            return await self._fly(owner, thing.name, fly, freshness, thing)
+            return await self._run_shared(device, resource.name, run_shared, freshness, resource)
         except Exception as error:
             now = self._clock()
-            found = self._find(thing, thing.last(conn_key) or recalled, conn_key, now)
-            is_busy = isinstance(error, RestingError | BusyError | ListIncompleteError)
+            found = self._find(resource, resource.last(conn_key) or loaded, conn_key, now)
+            is_busy = isinstance(error, BackingOffError | BusyError | ListIncompleteError)
             if found is None or not (is_busy or is_unreachable(error)):
                 raise
             if not freshness.accepts_after_error(found.oldest_age_s(now)):
                 raise
-            reading = owner.reading_of(found.held, "stale", found.proven_mono)
+            reading = device.reading_of(found.entry, "stale", found.proven_mono)
             quality: Quality = "last_known" if found.is_verified else "not_verified_since_restart"
-            answer = self._answer(owner, reading, now, quality=quality)
+            answer = self._answer(device, reading, now, quality=quality)
             return replace(answer, instead_of=error)
 
     def _without_asking(
-        self, conn_key: str, thing: _Thing, freshness: Freshness, held: Held | None = None
+        self,
+        conn_key: str,
+        resource: Resource,
+        freshness: Freshness,
+        entry: CacheEntry | None = None,
     ) -> Answer | None:
         """Return what is held as an answer, if the reader takes it; touches no device."""
-        owner = self._owners.get(conn_key)
-        if owner is None or freshness.force:
+        device = self._devices.get(conn_key)
+        if device is None or freshness.force:
             return None
         now = self._clock()
-        found = self._find(thing, thing.held(conn_key) or held, conn_key, now)
-        if found is None or not found.serves(freshness, thing.allowed_s):
+        found = self._find(resource, resource.entry(conn_key) or entry, conn_key, now)
+        if found is None or not found.serves(freshness, resource.allowed_s):
             return None
         quality: Quality | None = None
         if not found.is_verified:
             quality = "not_verified_since_restart"
-        elif freshness.only_if_cached and not ANY.accepts(found.age_s, thing.allowed_s):
+        elif freshness.only_if_cached and not ANY.accepts(found.age_s, resource.allowed_s):
             quality = "unchecked"
         return self._answer(
-            owner,
-            owner.reading_of(found.held, "hit", found.proven_mono),
+            device,
+            device.reading_of(found.entry, "hit", found.proven_mono),
             now,
             quality=quality,
-            ttl_s=thing.ttl_s(found.age_s),
+            ttl_s=resource.ttl_s(found.age_s),
         )
 
     def _find(
-        self, thing: _Thing, held: Held | None, conn_key: str, now_mono: float
-    ) -> _Found | None:
+        self, resource: Resource, entry: CacheEntry | None, conn_key: str, now_mono: float
+    ) -> _Candidate | None:
         """Return what is held of a thing with the time since the unit last said so."""
-        if held is None or held.epoch != self.cache.epoch(conn_key).number:
+        if entry is None or entry.epoch != self.cache.epoch(conn_key).number:
             return None  # it was looked up before an erase was found: of another memory
-        if not thing.follows_list:
-            return _Found(held, held.age_s(now_mono), None, held.source != DISK)
+        if not resource.follows_list:
+            return _Candidate(entry, entry.age_s(now_mono), None, entry.source != DISK)
         proven = self.cache.validated_mono(conn_key)
         age_s = math.inf if proven is None else max(0.0, now_mono - proven)
-        return _Found(held, age_s, proven, held.source != DISK or proven is not None)
+        return _Candidate(entry, age_s, proven, entry.source != DISK or proven is not None)
 
     async def _direct(
-        self, address: Address, thing: str, say: Callable[[MiniMate], Awaitable[Form]]
+        self, address: Address, resource: str, operation: Callable[[MiniMate], Awaitable[Payload]]
     ) -> Answer:
         """Answer from the unit and keep nothing."""
-        is_known = await self._recall(address)
-        owner = self._owner(address)
-        owner.is_recalled |= is_known
+        is_known = await self._load(address)
+        device = self._device(address)
+        device.is_loaded |= is_known
 
-        async def read(_: Flight[Reading]) -> Reading:
-            return await owner.read_directly(say)
+        async def read(_: SharedRead[Reading]) -> Reading:
+            return await device.read_directly(operation)
 
-        return await self._fly(owner, thing, read, FORCED)
+        return await self._run_shared(device, resource, read, FORCED)
 
-    async def _fly(
+    async def _run_shared(
         self,
-        owner: Owner,
-        thing: str | tuple[str, int],
-        read: Callable[[Flight[Reading]], Awaitable[Reading]],
+        device: Device,
+        resource: str | tuple[str, int],
+        read: Callable[[SharedRead[Reading]], Awaitable[Reading]],
         freshness: Freshness,
-        keeps: _Thing | None = None,
+        keeps: Resource | None = None,
     ) -> Answer:
-        async def fly(flight: Flight[Reading]) -> Reading:
-            if not flight.forced:
-                owner.back_off.check()
-            flight.notify = lambda step: report_step(
-                owner.progress, "step", thing=name, what=step.what, done=step.done, total=step.total
+        async def run_shared(shared_read: SharedRead[Reading]) -> Reading:
+            if not shared_read.forced:
+                device.back_off.check()
+            shared_read.notify = lambda step: report_step(
+                device.progress,
+                "step",
+                resource=name,
+                what=step.what,
+                done=step.done,
+                total=step.total,
             )
-            report_step(owner.progress, "begun", thing=name, forced=flight.forced)
-            owner.line.on_wait = flight.report
+            report_step(device.progress, "begun", resource=name, forced=shared_read.forced)
+            device.connection.on_wait = shared_read.report
             try:
-                reading = await read(flight)
+                reading = await read(shared_read)
             except Exception as error:
-                report_step(owner.progress, "failed", thing=name, error=str(error))
+                report_step(device.progress, "failed", resource=name, error=str(error))
                 raise
             report_step(
-                owner.progress, "done", thing=name, why=reading.why, exchanges=reading.exchanges
+                device.progress, "done", resource=name, why=reading.why, exchanges=reading.exchanges
             )
             return reading
 
-        name = thing if isinstance(thing, str) else " ".join(map(str, thing))
+        name = resource if isinstance(resource, str) else " ".join(map(str, resource))
 
         asked_mono = self._clock()
         try:
             allowed_s = math.inf if keeps is None else keeps.allowed_s
             for _ in range(2):
-                reading, shared = await owner.departures.ask(
-                    thing,
-                    fly,
+                reading, shared = await device.single_flight.ask(
+                    resource,
+                    run_shared,
                     forced=freshness.force,
                     max_age_s=freshness.limit_s(allowed_s),
                     is_short=keeps is not None and keeps.is_short,
@@ -879,23 +900,23 @@ class Gateway:
                 if not reading.is_of_beginning or reading.read_began_mono >= asked_mono:
                     break
         except Exception:
-            self._forget_if_unknown(owner)
+            self._forget_if_unknown(device)
             raise
         now, ttl_s = self._clock(), None
         if keeps is not None:
-            found = self._find(keeps, keeps.held(owner.conn_key), owner.conn_key, now)
+            found = self._find(keeps, keeps.entry(device.conn_key), device.conn_key, now)
             ttl_s = None if found is None else keeps.ttl_s(found.age_s)
-        return self._answer(owner, reading, now, shared=shared, ttl_s=ttl_s)
+        return self._answer(device, reading, now, shared=shared, ttl_s=ttl_s)
 
-    def _forget_if_unknown(self, owner: Owner) -> None:
+    def _forget_if_unknown(self, device: Device) -> None:
         """Let nothing remain of an address where no unit ever answered."""
-        never_answered = owner.serial is None and owner.departures.is_idle
-        if never_answered and self._owners.get(owner.conn_key) is owner:
-            del self._owners[owner.conn_key], self._tallies[owner.conn_key]
+        never_answered = device.serial is None and device.single_flight.is_idle
+        if never_answered and self._devices.get(device.conn_key) is device:
+            del self._devices[device.conn_key], self._served_counts[device.conn_key]
 
     def _answer(
         self,
-        owner: Owner,
+        device: Device,
         reading: Reading,
         now: float,
         *,
@@ -908,9 +929,9 @@ class Gateway:
         if memo.get("read_at") is None:
             # What comes from the store brings its own.
             memo["read_at"] = self._read_at(age_s)
-        self._tallies[owner.conn_key].count(reading.why)
+        self._served_counts[device.conn_key].count(reading.why)
         provenance = Provenance(
-            conn_key=owner.conn_key,
+            conn_key=device.conn_key,
             serial=reading.serial,
             epoch=reading.epoch,
             source=reading.source,
@@ -922,7 +943,7 @@ class Gateway:
             exchanges=reading.exchanges,
             took_s=round(reading.took_s, 3),
             stored=reading.stored,
-            store_problem=self.keeper.problem_kind,
+            store_problem=self.store_service.problem_kind,
             ttl_s=ttl_s,
             shared=shared,
             simulated=reading.simulated,
@@ -944,25 +965,25 @@ def _one_event(answer: Answer, unit: str, index: int) -> Answer:
     picked = answer.memo.get(part + "picked")
     if picked is None:
         picked = pick(answer.value, index, unit)
-        answer.memo.keep(part + "picked", picked, PICKED_BYTES)
+        answer.memo.save(part + "picked", picked, PICKED_BYTES)
     return Answer(answer.provenance, lambda: picked, answer.memo, part)
 
 
-async def _read_info(owner: Owner, flight: Flight[Reading]) -> Reading:
-    return await owner.read_info("request" if flight.forced else "miss")
+async def _read_info(device: Device, shared_read: SharedRead[Reading]) -> Reading:
+    return await device.read_info("request" if shared_read.forced else "miss")
 
 
-async def _read_status(owner: Owner, flight: Flight[Reading]) -> Reading:
-    return await owner.read_status("request" if flight.forced else "miss")
+async def _read_status(device: Device, shared_read: SharedRead[Reading]) -> Reading:
+    return await device.read_status("request" if shared_read.forced else "miss")
 
 
 def _quality(reading: Reading) -> Quality:
     return "partial" if _reasons(reading) else "good"
 
 
-def _reasons(reading: Reading) -> list[Form]:
+def _reasons(reading: Reading) -> list[Payload]:
     """Return why what was read is partial; looked at once for all readers."""
     if "reasons" not in reading.memo:
         reading.memo["reasons"] = payloads.reasons_of(reading.produce())
-    reasons: list[Form] = reading.memo["reasons"]
+    reasons: list[Payload] = reading.memo["reasons"]
     return reasons

@@ -18,12 +18,12 @@ from typing import Any
 
 import structlog
 
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.devices.progress import ProgressLog
-from sfm.devices.single_flight import RETRY_AFTER_S, BusyError, ClosingError
-from sfm.records.payloads import Form
+from sfm.devices.single_flight import RETRY_AFTER_S, BusyError, ShuttingDownError
+from sfm.records.payloads import Payload
 from sfm.store import StoreError
-from sfm.store.service import Keeper, NoStoreError
+from sfm.store.service import NoStoreError, StoreService
 
 __all__ = ["Operation", "Operations"]
 
@@ -54,13 +54,13 @@ class Operation:
     done: float | None = None
     total: float | None = None
     ended_at: str | None = None
-    result: Form | None = None
+    result: Payload | None = None
     """What the work would have answered."""
-    problem: Form | None = None
+    problem: Payload | None = None
     """The problem document that it would have answered."""
     steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
 
-    def form(self) -> Form:
+    def payload(self) -> Payload:
         """Return it as plain values."""
         names = ("id", "kind", "unit", "begun_at", "ended_at", "state", "what", "done", "total")
         return {name: getattr(self, name) for name in (*names, "result", "problem")}
@@ -79,13 +79,13 @@ class Operations:
 
     def __init__(
         self,
-        keeper: Keeper,
+        store_service: StoreService,
         *,
         wall: Callable[[], datetime],
         new_id: Callable[[], str],
-        describe: Callable[[Exception], Form],
+        describe: Callable[[Exception], Payload],
     ) -> None:
-        self._keeper = keeper
+        self._store_service = store_service
         self._wall = wall
         self._new_id = new_id
         self._describe = describe
@@ -94,17 +94,17 @@ class Operations:
         self._closed = False
 
     async def begin(
-        self, kind: str, unit: str, work: Callable[[Report], Awaitable[Form]]
+        self, kind: str, unit: str, work: Callable[[Report], Awaitable[Payload]]
     ) -> Operation:
         """
         Begin ``work`` and return at once.
 
         Raises:
             BusyError: as many as may be are running.
-            ClosingError: the relay is shutting down.
+            ShuttingDownError: the relay is shutting down.
         """
         if self._closed:
-            raise ClosingError("the relay is shutting down")
+            raise ShuttingDownError("the relay is shutting down")
         if len(self._tasks) >= MAX_RUNNING:
             raise BusyError(f"{len(self._tasks)} operations are running", RETRY_AFTER_S)
         operation = Operation(id=self._new_id(), kind=kind, unit=unit, begun_at=_text(self._wall()))
@@ -126,7 +126,7 @@ class Operations:
         if id_ in self._known:
             return self._known[id_]
         try:
-            found = await self._keeper.ask(lambda store: store.operation(id_))
+            found = await self._store_service.ask(lambda store: store.operation(id_))
         except NoStoreError:
             return None
         if found is None or found["begun_at"] < _text(self._wall() - KEPT):
@@ -150,7 +150,9 @@ class Operations:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, operation: Operation, work: Callable[[Report], Awaitable[Form]]) -> None:
+    async def _run(
+        self, operation: Operation, work: Callable[[Report], Awaitable[Payload]]
+    ) -> None:
         def report(what: str, done: float, total: float | None) -> None:
             operation.what, operation.done, operation.total = what, done, total
             operation.steps.add("step", what=what, done=done, total=total)
@@ -181,12 +183,12 @@ class Operations:
 
     async def _save(self, operation: Operation) -> None:
         """Write an operation down, if there is a database; it goes on in memory without."""
-        form, oldest = operation.form(), _text(self._wall() - KEPT)
+        payload, oldest = operation.payload(), _text(self._wall() - KEPT)
         try:
-            await self._keeper.change(lambda store: store.save_operation(form, oldest))
+            await self._store_service.change(lambda store: store.save_operation(payload, oldest))
         except NoStoreError:
             pass
-        except (StoreError, RestingError) as error:
+        except (StoreError, BackingOffError) as error:
             log.warning("operation_not_saved", id=operation.id, error=str(error))
 
     def _forget_old(self) -> None:

@@ -19,17 +19,17 @@ from collections.abc import Callable
 
 from sfm.devices.single_flight import RETRY_AFTER_S, BusyError
 
-__all__ = ["Conversations", "Place"]
+__all__ = ["SessionLimit", "SessionSlot"]
 
 MAX_WAITING = 1000
 """Lines that may wait for a place at once; each is one unit, however many read it."""
 
 
-class Place:
-    """One open conversation. Lives from ``Conversations.enter`` to ``leave``."""
+class SessionSlot:
+    """One open conversation. Lives from ``SessionLimit.enter`` to ``leave``."""
 
-    def __init__(self, conversations: Conversations) -> None:
-        self._conversations = conversations
+    def __init__(self, sessions: SessionLimit) -> None:
+        self._session_limit = sessions
 
     def idle(self, hang_up: Callable[[], None]) -> bool:
         """
@@ -39,18 +39,18 @@ class Place:
             hang_up: begins to hang it up, unless it is used again meanwhile; then ``leave`` or
                 ``idle`` follows all the same.
         """
-        return self._conversations._idle(self, hang_up)
+        return self._session_limit._idle(self, hang_up)
 
     def used(self) -> None:
         """Note that the line is used again."""
-        self._conversations._used(self)
+        self._session_limit._used(self)
 
     def leave(self) -> None:
         """Give the place to who is next. May be called twice."""
-        self._conversations._leave(self)
+        self._session_limit._leave(self)
 
 
-class Conversations:
+class SessionLimit:
     """
     The places for conversations of one kind. Lives as long as the gateway.
 
@@ -70,10 +70,10 @@ class Conversations:
         """How long a line has waited for its place, the longest so far."""
         self._queue_s = queue_s
         self._clock = clock
-        self._open: set[Place] = set()
-        self._idling: OrderedDict[Place, Callable[[], None]] = OrderedDict()
+        self._open: set[SessionSlot] = set()
+        self._idling: OrderedDict[SessionSlot, Callable[[], None]] = OrderedDict()
         """Lines that nobody uses; the one idle longest stands first."""
-        self._waiting: deque[asyncio.Future[Place]] = deque()
+        self._waiting: deque[asyncio.Future[SessionSlot]] = deque()
 
     @property
     def open(self) -> int:
@@ -85,7 +85,7 @@ class Conversations:
         """Lines that wait for a place."""
         return len(self._waiting)
 
-    async def enter(self) -> Place:
+    async def enter(self) -> SessionSlot:
         """
         Return a place for one conversation; the caller calls ``leave`` on every path.
 
@@ -97,7 +97,7 @@ class Conversations:
         if len(self._waiting) >= MAX_WAITING:
             raise self._busy(f"{len(self._waiting)} others wait for their turn")
         began = self._clock()
-        turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[SessionSlot] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._hang_up_one()
         try:
@@ -123,8 +123,8 @@ class Conversations:
             RETRY_AFTER_S,
         )
 
-    def _new(self) -> Place:
-        place = Place(self)
+    def _new(self) -> SessionSlot:
+        place = SessionSlot(self)
         self._open.add(place)
         return place
 
@@ -133,16 +133,16 @@ class Conversations:
             _, hang_up = self._idling.popitem(last=False)
             hang_up()
 
-    def _idle(self, place: Place, hang_up: Callable[[], None]) -> bool:
+    def _idle(self, place: SessionSlot, hang_up: Callable[[], None]) -> bool:
         if self._waiting:
             return False
         self._idling[place] = hang_up
         return True
 
-    def _used(self, place: Place) -> None:
+    def _used(self, place: SessionSlot) -> None:
         self._idling.pop(place, None)
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, place: SessionSlot) -> None:
         if place not in self._open:
             return
         self._open.remove(place)

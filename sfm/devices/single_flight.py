@@ -9,11 +9,12 @@ the others, and the read, once begun, is finished.
 A flight departs when it gets the line; until then a forced reader may board as well, which makes
 the flight a forced one. Its doors may open again on the way: a long read that proves at its end
 that the unit's memory is still what was read can take unforced readers up to that proof
-(``Flight.doors``), since what they get is then proven after they asked. Forced readers never board
-on the way.
+(``SharedRead.doors``), since what they get is then proven after they asked. Forced readers never
+board on the way.
 
-A long read stops between two steps (``let_in``) for short ones that wait: a person's look at the
-status waits for one event of a walk or one chunk of a download, not for the whole of it.
+A long read stops between two steps (``let_short_reads_in``) for short ones that wait: a person's
+look at the status waits for one event of a walk or one chunk of a download, not for the whole of
+it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from minimateplus.model import Progress
-from sfm.devices.connection_lock import LineLock
+from sfm.devices.connection_lock import ConnectionLock
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ RETRY_AFTER_S = 5.0
 """When a reader who was turned away may ask again."""
 
 
-class ClosingError(Exception):
+class ShuttingDownError(Exception):
     """The relay is shutting down; the read was ended."""
 
 
@@ -45,16 +46,16 @@ class BusyError(Exception):
         self.retry_after_s = retry_after_s
 
 
-def shut() -> bool:
+def joins_closed() -> bool:
     """Nobody may board."""
     return False
 
 
 @dataclass(eq=False)
-class Flight(Generic[T]):
+class SharedRead(Generic[T]):
     """One read of one thing, and who waits for it. Lives until the read has ended."""
 
-    thing: Hashable
+    resource: Hashable
     forced: bool = False
     """Whether somebody aboard wants the device asked whatever the cache holds."""
     max_age_s: float = math.inf
@@ -62,7 +63,7 @@ class Flight(Generic[T]):
     is_short: bool = False
     """Whether it may go in between two steps of a long read."""
     readers: int = 0
-    doors: Callable[[], bool] = shut
+    can_join_late: Callable[[], bool] = joins_closed
     """Asked at each boarding: may unforced readers board although the flight has left?"""
     progress: Progress | None = None
     notify: Callable[[Progress], None] | None = None
@@ -78,33 +79,35 @@ class Flight(Generic[T]):
             self.notify(step)
 
 
-Read = Callable[[Flight[T]], Awaitable[T]]
+Read = Callable[[SharedRead[T]], Awaitable[T]]
 
 
-class Departures:
+class SingleFlight:
     """
     The flights of one device. Lives as long as its device's owner; ``close`` ends its reads.
 
     Args:
         line: held while a flight is under way; one conversation at a time.
-        most_readers: who may be aboard at once, waiting or under way; one more is turned away.
+        max_readers: who may be aboard at once, waiting or under way; one more is turned away.
         queue_s: how long a reader waits for a departure.
     """
 
-    def __init__(self, line: LineLock, *, most_readers: int = 5000, queue_s: float = 300.0) -> None:
-        self._line = line
-        self._most_readers = most_readers
+    def __init__(
+        self, lock: ConnectionLock, *, max_readers: int = 5000, queue_s: float = 300.0
+    ) -> None:
+        self._lock = lock
+        self._max_readers = max_readers
         self._queue_s = queue_s
-        self._waiting: dict[Hashable, Flight[Any]] = {}
-        self._flying: dict[Hashable, Flight[Any]] = {}
+        self._waiting: dict[Hashable, SharedRead[Any]] = {}
+        self._flying: dict[Hashable, SharedRead[Any]] = {}
         self._closed = False
-        self.departed = 0
+        self.started_reads = 0
         """Flights that got the line."""
         self.joined = 0
         """Readers who shared another's flight."""
         self.readers = 0
         """Readers aboard now."""
-        self.turned_away = 0
+        self.rejected_readers = 0
         """Readers who were told that the device is busy."""
 
     @property
@@ -112,24 +115,28 @@ class Departures:
         """Whether no flight waits or is under way."""
         return not (self._waiting or self._flying)
 
-    def is_waiting(self, thing: Hashable) -> bool:
+    def is_waiting(self, resource: Hashable) -> bool:
         """Whether a flight for that thing waits for the line, so that anybody may board."""
-        return thing in self._waiting
+        return resource in self._waiting
 
     @property
     def waiting_readers(self) -> int:
         """Readers aboard flights that have not left."""
-        return sum(flight.readers for flight in self._waiting.values())
+        return sum(shared_read.readers for shared_read in self._waiting.values())
 
     @property
     def progress(self) -> dict[Hashable, Progress]:
         """How far each long read under way is."""
         flying = self._flying.items()
-        return {thing: flight.progress for thing, flight in flying if flight.progress is not None}
+        return {
+            resource: shared_read.progress
+            for resource, shared_read in flying
+            if shared_read.progress is not None
+        }
 
     async def ask(
         self,
-        thing: Hashable,
+        resource: Hashable,
         read: Read[T],
         *,
         forced: bool = False,
@@ -137,88 +144,88 @@ class Departures:
         is_short: bool = False,
     ) -> tuple[T, bool]:
         """
-        Return what a flight for ``thing`` brings, and whether it was another reader's.
+        Return what a flight for ``resource`` brings, and whether it was another reader's.
 
         ``is_short``: a read of a few exchanges, which may go in between two steps of a long one.
 
         Raises:
-            ClosingError: the relay shuts down, or did so meanwhile.
+            ShuttingDownError: the relay shuts down, or did so meanwhile.
             BusyError: too many readers, or no departure within the queue time.
             Exception: what ``read`` raised, the same for everybody aboard.
         """
         if self._closed:
-            raise ClosingError("the relay is shutting down")
-        if self.readers >= self._most_readers:
-            self.turned_away += 1
+            raise ShuttingDownError("the relay is shutting down")
+        if self.readers >= self._max_readers:
+            self.rejected_readers += 1
             raise BusyError(f"{self.readers} readers wait for this device already", RETRY_AFTER_S)
-        flight = self._boardable(thing, forced)
-        joined = flight is not None
-        if flight is None:
-            flight = Flight(thing, is_short=is_short)
-            self._waiting[thing] = flight
-            flight.task = asyncio.create_task(self._fly(flight, read))
-            flight.task.add_done_callback(take_note)
+        shared_read = self._joinable(resource, forced)
+        joined = shared_read is not None
+        if shared_read is None:
+            shared_read = SharedRead(resource, is_short=is_short)
+            self._waiting[resource] = shared_read
+            shared_read.task = asyncio.create_task(self._run_shared(shared_read, read))
+            shared_read.task.add_done_callback(retrieve_exception)
         self.joined += joined
-        flight.forced |= forced
-        flight.max_age_s = min(max_age_s, flight.max_age_s)
-        flight.readers += 1
+        shared_read.forced |= forced
+        shared_read.max_age_s = min(max_age_s, shared_read.max_age_s)
+        shared_read.readers += 1
         self.readers += 1
         try:
-            await self._departure(flight)
+            await self._wait_for_turn(shared_read)
             # A cancelled reader ends his own waiting, not the flight.
-            await asyncio.wait([flight.task])
+            await asyncio.wait([shared_read.task])
         finally:
-            flight.readers -= 1
+            shared_read.readers -= 1
             self.readers -= 1
-        if flight.task.cancelled():
-            raise ClosingError("the relay is shutting down")
-        return flight.task.result(), joined
+        if shared_read.task.cancelled():
+            raise ShuttingDownError("the relay is shutting down")
+        return shared_read.task.result(), joined
 
-    async def _departure(self, flight: Flight[Any]) -> None:
-        """Wait until ``flight`` departs, for as long as a reader must."""
+    async def _wait_for_turn(self, shared_read: SharedRead[Any]) -> None:
+        """Wait until ``shared_read`` departs, for as long as a reader must."""
         try:
             async with asyncio.timeout(self._queue_s):
-                await flight.left.wait()
+                await shared_read.left.wait()
         except TimeoutError:
-            self.turned_away += 1
+            self.rejected_readers += 1
             raise BusyError(
                 f"waited {self._queue_s:g} s for the device's line; others use it", RETRY_AFTER_S
             ) from None
 
-    def _boardable(self, thing: Hashable, forced: bool) -> Flight[Any] | None:
-        if (waiting := self._waiting.get(thing)) is not None:
+    def _joinable(self, resource: Hashable, forced: bool) -> SharedRead[Any] | None:
+        if (waiting := self._waiting.get(resource)) is not None:
             return waiting
-        flying = self._flying.get(thing)
-        return flying if flying is not None and not forced and flying.doors() else None
+        flying = self._flying.get(resource)
+        return flying if flying is not None and not forced and flying.can_join_late() else None
 
-    async def _fly(self, flight: Flight[T], read: Read[T]) -> T:
+    async def _run_shared(self, shared_read: SharedRead[T], read: Read[T]) -> T:
         try:
-            await self._line.acquire(is_short=flight.is_short)
+            await self._lock.acquire(is_short=shared_read.is_short)
         finally:
-            del self._waiting[flight.thing]
-            flight.left.set()
-        self._flying[flight.thing] = flight
-        self.departed += 1
+            del self._waiting[shared_read.resource]
+            shared_read.left.set()
+        self._flying[shared_read.resource] = shared_read
+        self.started_reads += 1
         try:
-            return await read(flight)
+            return await read(shared_read)
         finally:
-            del self._flying[flight.thing]
-            self._line.release()
+            del self._flying[shared_read.resource]
+            self._lock.release()
 
-    async def let_in(self) -> None:
+    async def let_short_reads_in(self) -> None:
         """Let short reads that wait go in between two steps of the read under way."""
-        await self._line.lend()
+        await self._lock.lend()
 
     async def close(self) -> None:
-        """End every read; whoever waits, or asks from now on, gets ``ClosingError``."""
+        """End every read; whoever waits, or asks from now on, gets ``ShuttingDownError``."""
         self._closed = True
         flights = [*self._waiting.values(), *self._flying.values()]
-        for flight in flights:
-            flight.task.cancel()
-        await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
+        for shared_read in flights:
+            shared_read.task.cancel()
+        await asyncio.gather(*(shared_read.task for shared_read in flights), return_exceptions=True)
 
 
-def take_note(task: asyncio.Task[Any]) -> None:
+def retrieve_exception(task: asyncio.Task[Any]) -> None:
     """Look at the outcome, so that a failure that nobody waited for is no complaint at exit."""
     if not task.cancelled():
         task.exception()

@@ -39,7 +39,7 @@ from minimateplus.wire.conversions import (
 )
 from sfm.records.site_time import is_credible
 
-Form = dict[str, Any]
+Payload = dict[str, Any]
 
 EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")
 """The fields of an event's form, in their order; a waveform's form begins with them."""
@@ -67,10 +67,10 @@ def plain(value: object) -> Any:
     return value
 
 
-def info_form(info: UnitInfo) -> Form:
+def info_payload(info: UnitInfo) -> Payload:
     """Return identity and recording setup as a form."""
-    form: Form = plain(info)
-    return form
+    payload: Payload = plain(info)
+    return payload
 
 
 QUARTER_S = 900.0
@@ -78,9 +78,9 @@ QUARTER_S = 900.0
 WIDEST_ZONE_S = 14 * 3600.0
 
 
-def status_form(
+def status_payload(
     status: MonitorStatus, now: datetime | None = None, zone: ZoneInfo | None = None
-) -> Form:
+) -> Payload:
     """
     Return a monitor status as a form, with the drift of the unit's clock against ours.
 
@@ -93,22 +93,26 @@ def status_form(
     a zone it is what is left beside whole quarters of an hour; a clock further from UTC than any
     zone is has its whole offset as drift.
     """
-    form: Form = plain(status)
-    return form | clock_drift(status.clock_unit, now, zone)
+    payload: Payload = plain(status)
+    return payload | clock_drift(status.clock_device_time, now, zone)
 
 
-def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInfo | None) -> Form:
+def clock_drift(
+    clock_device_time: datetime | None, now: datetime | None, zone: ZoneInfo | None
+) -> Payload:
     """
     Return how far a unit's clock is from UTC and from what it should show, in s.
 
     Unknown where the host's clock cannot be right.
     """
     offset_s = drift_s = None
-    if clock_unit is not None and now is not None and is_credible(now):
+    if clock_device_time is not None and now is not None and is_credible(now):
         utc = now.astimezone(UTC).replace(tzinfo=None)
-        offset_s = (clock_unit - utc).total_seconds()
+        offset_s = (clock_device_time - utc).total_seconds()
         if zone is not None:
-            drift_s = (clock_unit - now.astimezone(zone).replace(tzinfo=None)).total_seconds()
+            drift_s = (
+                clock_device_time - now.astimezone(zone).replace(tzinfo=None)
+            ).total_seconds()
         elif abs(offset_s) > WIDEST_ZONE_S + QUARTER_S / 2:
             drift_s = offset_s
         else:
@@ -117,7 +121,7 @@ def clock_drift(clock_unit: datetime | None, now: datetime | None, zone: ZoneInf
         "clock_offset_s": _rounded(offset_s, 1),
         "clock_drift_s": _rounded(drift_s, 1),
         "clock_zone": None if zone is None else zone.key,
-        "clock_sentence": _clock_sentence(clock_unit, offset_s, drift_s, zone),
+        "clock_sentence": _clock_sentence(clock_device_time, offset_s, drift_s, zone),
         "clock_settable": False,
     }
 
@@ -128,17 +132,17 @@ NEAR_ONE_HOUR_S = 120.0
 
 
 def _clock_sentence(
-    clock_unit: datetime | None,
+    clock_device_time: datetime | None,
     offset_s: float | None,
     drift_s: float | None,
     zone: ZoneInfo | None,
 ) -> str | None:
     """Return what a person should know of the unit's clock; ``None``: it was not compared."""
-    if clock_unit is None or offset_s is None or drift_s is None:
+    if clock_device_time is None or offset_s is None or drift_s is None:
         return None
-    shows = f"it shows {clock_unit.isoformat(sep=' ', timespec='seconds')}"
+    shows = f"it shows {clock_device_time.isoformat(sep=' ', timespec='seconds')}"
     set_it = "Set it at the unit's keypad."
-    if clock_unit.year < NEVER_SET_BEFORE_YEAR:
+    if clock_device_time.year < NEVER_SET_BEFORE_YEAR:
         return f"The clock was never set, or lost its battery: {shows}. {set_it}"
     off = f"{_span(abs(drift_s))} {'ahead' if drift_s > 0 else 'behind'}"
     if zone is None and abs(offset_s) <= WIDEST_ZONE_S + QUARTER_S / 2:
@@ -176,13 +180,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def call_home_form(call_home: CallHome) -> Form:
+def call_home_payload(call_home: CallHome) -> Payload:
     """Return call-home settings as a form."""
-    form: Form = plain(call_home)
-    return form
+    payload: Payload = plain(call_home)
+    return payload
 
 
-def written_form(written: Written) -> Form:
+def written_payload(written: Written) -> Payload:
     """Return what a write of settings did, or would do, as a form."""
     return {
         "changes": [
@@ -200,43 +204,43 @@ def written_form(written: Written) -> Form:
     }
 
 
-def storage_range_form(stored: StorageRange) -> Form:
+def storage_range_payload(stored: StorageRange) -> Payload:
     """Return a storage range as a form."""
-    form: Form = plain(stored)
-    return form
+    payload: Payload = plain(stored)
+    return payload
 
 
-def event_form(event: Event) -> Form:
+def event_payload(event: Event) -> Payload:
     """Return one event of the list as a form: stamp, peaks, project."""
-    peaks: Form = plain(event.peaks)
+    peaks: Payload = plain(event.peaks)
     mic_psi = event.peaks.mic_psi
     peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
     return {
         "index": event.index,
         "waveform_key": event.key.hex(),
-        "timestamp": plain(event.timestamp_unit),
+        "timestamp": plain(event.device_time),
         "peaks": peaks,
         "project": event.project,
     }
 
 
-def event_of(form: Mapping[str, Any]) -> Event:
+def event_of(payload: Mapping[str, Any]) -> Event:
     """Return the event that a form was made of, its peaks again as the floats of the wire."""
-    timestamp = form["timestamp"]
-    peaks = {f.name: form["peaks"][f.name] for f in dataclasses.fields(Peaks)}
+    timestamp = payload["timestamp"]
+    peaks = {f.name: payload["peaks"][f.name] for f in dataclasses.fields(Peaks)}
     return Event(
-        index=form["index"],
-        key=bytes.fromhex(form["waveform_key"]),
-        timestamp_unit=None if timestamp is None else datetime.fromisoformat(timestamp),
+        index=payload["index"],
+        key=bytes.fromhex(payload["waveform_key"]),
+        device_time=None if timestamp is None else datetime.fromisoformat(timestamp),
         peaks=Peaks(**{n: None if v is None else float(np.float32(v)) for n, v in peaks.items()}),
-        project=form["project"],
+        project=payload["project"],
     )
 
 
-def event_view(form: Mapping[str, Any], geo_range_in_s: float | None = None) -> Form:
+def event_view(payload: Mapping[str, Any], geo_range_in_s: float | None = None) -> Payload:
     """Return an event's form as it goes out: a peak at the end of the range is said to be one."""
-    peaks = {**form["peaks"], "bound": peak_bounds(form["peaks"], geo_range_in_s)}
-    return {**form, "peaks": peaks}
+    peaks = {**payload["peaks"], "bound": peak_bounds(payload["peaks"], geo_range_in_s)}
+    return {**payload, "peaks": peaks}
 
 
 def peak_bounds(
@@ -284,7 +288,7 @@ SCALE_UNCONFIRMED = "scale_unconfirmed"
 OVER_RANGE = "over_range"
 
 
-def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
+def waveform_payload(waveform: Waveform, setup: Mapping[str, Any] | None) -> Payload:
     """
     Return a waveform as a form, with the scales that ``setup`` proposes (``with_setup``).
 
@@ -292,11 +296,11 @@ def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
     ``setup``, which is today's and need not be that of the recording.
     """
     is_decoded = bool(waveform.counts.shape[1]) or not waveform.announced_samples
-    form: Form = {
-        **event_form(waveform.event),
+    payload: Payload = {
+        **event_payload(waveform.event),
         "samples": int(waveform.counts.shape[1]),
         "announced_samples": waveform.announced_samples,
-        "vouched": list(waveform.vouched),
+        "valid_samples": list(waveform.valid_samples),
         "sample_rate_hz": waveform.sample_rate_hz,
         "sample_rate_source": "event" if waveform.sample_rate_hz is not None else None,
         "sample_rates_possible": list(waveform.sample_rates_possible),
@@ -312,10 +316,10 @@ def waveform_form(waveform: Waveform, setup: Mapping[str, Any] | None) -> Form:
         ],
         "counts": np.ascontiguousarray(waveform.counts, dtype=COUNTS_DTYPE).tobytes(),
     }
-    return with_setup(form, setup) if is_decoded else form
+    return with_setup(payload, setup) if is_decoded else payload
 
 
-def with_setup(form: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Form:
+def with_setup(payload: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Payload:
     """
     Return a waveform's form with the scales that a setup proposes, as far as the event allows.
 
@@ -324,10 +328,10 @@ def with_setup(form: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Form
     pre-trigger make, and the trigger where they put it. Any other scale of it is marked.
 
     Args:
-        form: of ``waveform_form``; what an earlier setup proposed is dropped.
+        form: of ``waveform_payload``; what an earlier setup proposed is dropped.
         setup: as in an info's form; ``None``: nothing is proposed.
     """
-    told = as_fact(form)
+    told = as_fact(payload)
     if setup is not None:
         told["setup"] = {name: setup[name] for name in SETUP_SCALES}
     reasons = [reason for reason in told["reasons"] if reason["code"] not in SCALE_CODES]
@@ -347,48 +351,50 @@ def with_setup(form: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Form
     return told
 
 
-def as_fact(form: Mapping[str, Any]) -> Form:
+def as_fact(payload: Mapping[str, Any]) -> Payload:
     """Return a waveform's form without what only a setup proposes: what may be archived."""
-    facts = dict(form)
+    facts = dict(payload)
     for name in ("sample_rate", "geo_range"):
         if facts[f"{name}_source"] != "event":
             unit = "hz" if name == "sample_rate" else "in_s"
             facts[f"{name}_{unit}"] = facts[f"{name}_source"] = None
-    facts["reasons"] = [r for r in form["reasons"] if r["code"] not in SCALE_CODES]
+    facts["reasons"] = [r for r in payload["reasons"] if r["code"] not in SCALE_CODES]
     if facts["samples"]:
         facts["reasons"] += _scale_reasons(facts)
     return facts
 
 
-def _confirms_setup(form: Mapping[str, Any], setup: Mapping[str, Any]) -> bool:
+def _confirms_setup(payload: Mapping[str, Any], setup: Mapping[str, Any]) -> bool:
     """Whether an event has exactly the samples, before and behind its trigger, of a setup."""
     record_s, before_s = setup["record_time_s"], setup["pretrigger_s"]
-    if record_s is None or before_s is None or any(r["contradiction"] for r in form["reasons"]):
+    if record_s is None or before_s is None or any(r["contradiction"] for r in payload["reasons"]):
         return False
     rate = setup["sample_rate_hz"]
     return bool(
-        form["announced_samples"] == round((record_s + before_s) * rate)
-        and form["pretrigger_samples"] == round(before_s * rate)
+        payload["announced_samples"] == round((record_s + before_s) * rate)
+        and payload["pretrigger_samples"] == round(before_s * rate)
     )
 
 
-def _scale_reasons(form: Mapping[str, Any]) -> list[Form]:
+def _scale_reasons(payload: Mapping[str, Any]) -> list[Payload]:
     """Return why the scales of a form are not certain."""
     found = []
     for name, value, possible, unit in (
         ("rate", "sample_rate_hz", "sample_rates_possible", "Hz"),
         ("range", "geo_range_in_s", "geo_ranges_possible", "in/s"),
     ):
-        source = form["sample_rate_source" if name == "rate" else "geo_range_source"]
+        source = payload["sample_rate_source" if name == "rate" else "geo_range_source"]
         if source == "event":
             continue
-        fits = " or ".join(f"{each:g}" for each in form[possible])
+        fits = " or ".join(f"{each:g}" for each in payload[possible])
         allows = (
             f"the event itself allows {fits} {unit}" if fits else "the event itself allows none"
         )
         what = "sample rate" if name == "rate" else "geophone range"
         if source == "setup":
-            detail = f"the {what} of {form[value]:g} {unit} is that of the unit's setup; {allows}"
+            detail = (
+                f"the {what} of {payload[value]:g} {unit} is that of the unit's setup; {allows}"
+            )
             found.append({"code": f"{name}-unconfirmed", "detail": detail, "contradiction": False})
         else:
             detail = f"the {what} is not known; {allows}"
@@ -396,29 +402,29 @@ def _scale_reasons(form: Mapping[str, Any]) -> list[Form]:
     return found
 
 
-def reasons_of(form: Any) -> list[Form]:
+def reasons_of(payload: Any) -> list[Payload]:
     """Return why what a form holds is not all, or not certain; none of what is no waveform."""
-    if not isinstance(form, dict) or "vouched" not in form:
+    if not isinstance(payload, dict) or "valid_samples" not in payload:
         return []
-    reasons: list[Form] = form["reasons"]
+    reasons: list[Payload] = payload["reasons"]
     return reasons
 
 
-def counts_of(form: Mapping[str, Any]) -> NDArray[np.int16]:
+def counts_of(payload: Mapping[str, Any]) -> NDArray[np.int16]:
     """Return the counts of a waveform's form, shape (4, n)."""
-    return np.frombuffer(form["counts"], dtype=COUNTS_DTYPE).reshape(len(CHANNELS), -1)
+    return np.frombuffer(payload["counts"], dtype=COUNTS_DTYPE).reshape(len(CHANNELS), -1)
 
 
-def scales_of(form: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
+def scales_of(payload: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
     """Return unit and value of one count for each channel; ``None`` while the range is unknown."""
-    geo_range = form["geo_range_in_s"]
+    geo_range = payload["geo_range_in_s"]
     geo = None if geo_range is None else in_s_per_count(geo_range)
     return {
         name: ("psi", MIC_PSI_PER_COUNT) if name == "MicL" else ("in/s", geo) for name in CHANNELS
     }
 
 
-def waveform_view(form: Mapping[str, Any]) -> Form:
+def waveform_view(payload: Mapping[str, Any]) -> Payload:
     """
     Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
 
@@ -427,32 +433,32 @@ def waveform_view(form: Mapping[str, Any]) -> Form:
     at the end of the range has the bound ``>``. ``flags`` says what makes a figure less than it
     seems.
     """
-    view = waveform_arrays(form)
+    view = waveform_arrays(payload)
     for channel in view["channels"].values():
         channel["values"] = channel["values"].tolist()
     return view
 
 
-def waveform_arrays(form: Mapping[str, Any]) -> Form:
+def waveform_arrays(payload: Mapping[str, Any]) -> Payload:
     """Return the same view with arrays as values: the longest event has 217,000 of them."""
-    counts = counts_of(form)
-    rate, pretrigger = form["sample_rate_hz"], form["pretrigger_samples"]
-    channels: Form = {}
-    for row, (name, (unit, scale)) in enumerate(scales_of(form).items()):
-        mine = counts[row, : form["vouched"][row]]
+    counts = counts_of(payload)
+    rate, pretrigger = payload["sample_rate_hz"], payload["pretrigger_samples"]
+    channels: Payload = {}
+    for row, (name, (unit, scale)) in enumerate(scales_of(payload).items()):
+        mine = counts[row, : payload["valid_samples"][row]]
         digits = MIC_DIGITS if name == "MicL" else GEO_DIGITS
         channel = _channel(mine, unit, scale, digits, rate, pretrigger)
-        if name != "MicL" and form["geo_range_source"] == "setup":
+        if name != "MicL" and payload["geo_range_source"] == "setup":
             channel["flags"].append(SCALE_UNCONFIRMED)
         channels[name] = channel
-    view = {key: value for key, value in form.items() if key != "counts"}
-    view["peaks"] = event_view(form, form["geo_range_in_s"])["peaks"]
+    view = {key: value for key, value in payload.items() if key != "counts"}
+    view["peaks"] = event_view(payload, payload["geo_range_in_s"])["peaks"]
     view["time"] = {
         "unit": "s",
         "zero": "trigger",
         "start": None if rate is None else -pretrigger / rate,
         "step": None if rate is None else 1 / rate,
-        "flags": [SCALE_UNCONFIRMED] if form["sample_rate_source"] == "setup" else [],
+        "flags": [SCALE_UNCONFIRMED] if payload["sample_rate_source"] == "setup" else [],
     }
     view["channels"] = channels
     return view
@@ -465,7 +471,7 @@ def _channel(
     digits: int,
     rate: int | None,
     pretrigger: int,
-) -> Form:
+) -> Payload:
     is_over = len(counts) > 0 and int(np.abs(counts.astype(np.int32)).max()) >= FULL_SCALE_COUNTS
     flags = [OVER_RANGE] if is_over else []
     bound = ">" if is_over else None

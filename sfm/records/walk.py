@@ -26,7 +26,7 @@ from minimateplus.model import Event, MemoryProbe
 from sfm.cache import identity
 from sfm.cache.identity import Verdict, counter_rise
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 
 __all__ = ["ProvenPart", "Walk"]
 
@@ -43,7 +43,7 @@ class Walk:
     """
 
     epoch: int
-    known: list[Form] = field(default_factory=list)
+    known: list[Payload] = field(default_factory=list)
     anchor: MemoryProbe | None = None
     events: list[Event] = field(default_factory=list)
     """Events read by this walk, in this session and in earlier ones; they follow ``known``."""
@@ -82,9 +82,9 @@ class Walk:
             return None
         return replace(payloads.event_of(self.known[-1]), record=self.anchor.last_record)
 
-    def forms(self, count: int | None = None) -> list[Form]:
+    def payloads(self, count: int | None = None) -> list[Payload]:
         """Return the first ``count`` events, or all, as the cache holds them."""
-        every = self.known + [payloads.event_form(event) for event in self.events]
+        every = self.known + [payloads.event_payload(event) for event in self.events]
         return every if count is None else every[:count]
 
     def share_walked(self) -> float | None:
@@ -126,11 +126,12 @@ class Walk:
         self, closing: MemoryProbe, volatile: frozenset[int], *, is_last: bool = False
     ) -> ProvenPart | None:
         """
-        Return the longest part that ``closing``, taken just now, proves; ``None``: it proves none.
+        Return the longest part that ``shutting-down``, taken just now, proves; ``None``: it proves
+        none.
 
-        ``closing`` need not be among ``probes`` yet; events must have been read up to its last key.
-        With ``is_last`` it is the last of them, and nothing was recorded since it was taken: then
-        it closes itself, and all that was read is proven.
+        ``shutting-down`` need not be among ``probes`` yet; events must have been read up to its
+        last key. With ``is_last`` it is the last of them, and nothing was recorded since it was
+        taken: then it closes itself, and all that was read is proven.
         """
         for at in reversed(range(self.first_new_probe, len(self.probes))):
             probe = self.probes[at]
@@ -185,9 +186,9 @@ class Walk:
         key = probe.last_key.hex()
         for at in range(self.count - 1, -1, -1):
             if at < len(self.known):
-                form = self.known[at]
-                if form["waveform_key"] == key:
-                    is_same = form["timestamp"] == probe.last_timestamp
+                payload = self.known[at]
+                if payload["waveform_key"] == key:
+                    is_same = payload["timestamp"] == probe.last_timestamp
                     return at + 1 if is_same else None
             elif (event := self.events[at - len(self.known)]).key == probe.last_key:
                 return at + 1 if _is_last_of(event, probe) else None
@@ -205,7 +206,7 @@ class ProvenPart:
 
 
 def _is_last_of(event: Event, probe: MemoryProbe) -> bool:
-    moment = event.timestamp_unit
+    moment = event.device_time
     facts: tuple[Any, ...] = (None if moment is None else moment.isoformat(),)
     expected: tuple[Any, ...] = (probe.last_timestamp,)
     if probe.last_peaks is not None:

@@ -5,11 +5,11 @@ command them and did.
 
 from sfm.store.archive import Origin, Page, Samples, Wanted
 from sfm.store.audit import AuditEntry, AuditVerdict
-from sfm.store.database import Kept, Store
+from sfm.store.database import Store, WriteResult
 from sfm.store.decodings import EraseCheck
 from sfm.store.engine import NO_DATABASE, default_url
 from sfm.store.errors import StoreError
-from sfm.store.mirror import Fenced, Noted, Recalled, RecalledWaveform
+from sfm.store.mirror import Fenced, LoadedDevice, LoadedWaveform, ReadTime
 from sfm.store.tokens import Token
 
 __all__ = [
@@ -18,16 +18,16 @@ __all__ = [
     "AuditVerdict",
     "EraseCheck",
     "Fenced",
-    "Kept",
-    "Noted",
+    "LoadedDevice",
+    "LoadedWaveform",
     "Origin",
     "Page",
-    "Recalled",
-    "RecalledWaveform",
+    "ReadTime",
     "Samples",
     "Store",
     "StoreError",
     "Token",
     "Wanted",
+    "WriteResult",
     "default_url",
 ]

@@ -40,7 +40,7 @@ from sqlalchemy import (
 from minimateplus.model import Event, Peaks
 from minimateplus.wire.image import DECODER
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.records.site_time import instant_of, zone_of
 from sfm.store import decodings, schema
 from sfm.store.codec import CODEC, digest, has_digest, pack, unpack
@@ -112,8 +112,8 @@ class Samples:
     public_id: str
     serial: str
     simulated: bool
-    event: Form
-    facts: Form
+    event: Payload
+    facts: Payload
     """The waveform's form (``sfm.records.payloads``) without event fields and counts."""
     codec: str
     frame: bytes | None
@@ -142,7 +142,7 @@ class Samples:
         """
         return unpack(self.frame, self.counts_hash, self.what)
 
-    def form(self) -> Form:
+    def payload(self) -> Payload:
         """
         Return the waveform's form.
 
@@ -174,7 +174,7 @@ class Wanted:
 class Page:
     """Some recordings, newest unit time first, and where the next page begins."""
 
-    rows: list[Form]
+    rows: list[Payload]
     next_cursor: str | None
     damaged: list[str]
     """Rows of this page that are not what their hash says, as sentences."""
@@ -183,7 +183,7 @@ class Page:
 # --- in ------------------------------------------------------------------------------------------
 
 
-def keep_events(
+def save_events(
     connection: Connection, origin: Origin, events: Sequence[Event], *, is_proven: bool = True
 ) -> list[int]:
     """
@@ -215,7 +215,7 @@ def keep_events(
             known[name] = _mend_by_identity(connection, origin, serial, new[name])
         _report_twins(connection, origin, serial, new)
     if is_proven:
-        _note_proven(connection, list(known.values()))
+        _save_proven(connection, list(known.values()))
     elif new:
         marks = [
             with_hash("unproven_recordings", {"recording_id": known[name]}, recording=name)
@@ -279,14 +279,14 @@ def _mend_recording(
     note(connection, origin.read_at, "mended", serial, number, f"{detail}; read again")
 
 
-def _note_proven(connection: Connection, numbers: Sequence[int]) -> None:
+def _save_proven(connection: Connection, numbers: Sequence[int]) -> None:
     for at in range(0, len(numbers), AT_ONCE):
         some = numbers[at : at + AT_ONCE]
         connection.execute(delete(unproven).where(unproven.c.recording_id.in_(some)))
 
 
-def keep_waveform(
-    connection: Connection, origin: Origin, recording_id: int, form: Form, image: bytes
+def save_waveform(
+    connection: Connection, origin: Origin, recording_id: int, payload: Payload, image: bytes
 ) -> int:
     """
     Enter a waveform of a recording; return its number, new or known.
@@ -298,18 +298,18 @@ def keep_waveform(
         select(recordings.c.public_id).where(recordings.c.id == recording_id)
     ).scalar_one()
     # What only the setup of today says is no fact of the recording.
-    form = payloads.as_fact(form)
-    counts: bytes = form["counts"]
-    facts = {k: v for k, v in form.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
+    payload = payloads.as_fact(payload)
+    counts: bytes = payload["counts"]
+    facts = {k: v for k, v in payload.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
     row = with_hash(
         "recording_waveforms",
         {
             "recording_id": recording_id,
             "content_hash": content_hash,
             "image": image,
-            "samples": form["samples"],
+            "samples": payload["samples"],
             "facts_json": json_text(facts),
-            "scales_json": json_text(payloads.scales_of(form)),
+            "scales_json": json_text(payloads.scales_of(payload)),
             "codec": CODEC,
             "counts": pack(counts),
             "counts_hash": digest(counts),
@@ -321,10 +321,10 @@ def keep_waveform(
     same = _number_of_content(connection, recording_id, content_hash)
     if same is not None:
         _mend(connection, origin, same, row)
-        decodings.note_download(
+        decodings.save_download(
             connection, same, content_hash, origin.conn_key, origin.read_at_text
         )
-        _supersede(connection, origin, same, form, row["counts_hash"])
+        _supersede(connection, origin, same, payload, row["counts_hash"])
         return same
     others = connection.execute(
         select(func.count()).where(waveforms.c.recording_id == recording_id)
@@ -337,43 +337,43 @@ def keep_waveform(
             "other_waveform",
             origin.serial,
             recording_id,
-            f"slot {form['index']}: the samples read now differ from those read before; "
+            f"slot {payload['index']}: the samples read now differ from those read before; "
             "both are kept",
         )
     number = _number_of_content(connection, recording_id, content_hash)
     assert number is not None
-    decodings.note_reading(connection, number, content_hash, form, origin.read_at_text)
+    decodings.save_decoding(connection, number, content_hash, payload, origin.read_at_text)
     return number
 
 
 def _supersede(
-    connection: Connection, origin: Origin, number: int, form: Form, counts_hash: bytes
+    connection: Connection, origin: Origin, number: int, payload: Payload, counts_hash: bytes
 ) -> None:
     """Enter what was read of an image that is here already, where it differs from before."""
     entered = _samples_of(_waveform_row(connection, number))
-    own = None if counts_hash == entered.counts_hash else form["counts"]
+    own = None if counts_hash == entered.counts_hash else payload["counts"]
     try:
-        held = _as_read_last(connection, entered)
-        if held.counts_hash != entered.counts_hash:
-            held.counts()
+        entry = _as_read_last(connection, entered)
+        if entry.counts_hash != entered.counts_hash:
+            entry.counts()
     except DamagedRecordError:
-        decodings.note_reading(
-            connection, number, entered.content_hash, form, origin.read_at_text, counts=own
+        decodings.save_decoding(
+            connection, number, entered.content_hash, payload, origin.read_at_text, counts=own
         )
         detail = f"{entered.what}: its last reading did not match the hash; read again"
         note(connection, origin.read_at, "mended", entered.serial, entered.recording_id, detail)
         return
-    change = decodings.change_between(held.facts, form)
-    state = decodings.state_of(form)
-    if change is None and state == held.state and held.decoder == DECODER:
+    change = decodings.change_between(entry.facts, payload)
+    state = decodings.state_of(payload)
+    if change is None and state == entry.state and entry.decoder == DECODER:
         return
-    decodings.note_reading(
-        connection, number, entered.content_hash, form, origin.read_at_text, counts=own
+    decodings.save_decoding(
+        connection, number, entered.content_hash, payload, origin.read_at_text, counts=own
     )
     if change is not None:
-        detail = f"{held.what}, read again: {change}"
+        detail = f"{entry.what}, read again: {change}"
         kind = decodings.SUPERSEDED
-        note(connection, origin.read_at, kind, held.serial, held.recording_id, detail)
+        note(connection, origin.read_at, kind, entry.serial, entry.recording_id, detail)
 
 
 def _number_of_content(
@@ -387,13 +387,13 @@ def _number_of_content(
     return None if found is None else int(found)
 
 
-def _mend(connection: Connection, origin: Origin, number: int, now: Form) -> None:
+def _mend(connection: Connection, origin: Origin, number: int, now: Payload) -> None:
     """Replace what is not what its hash says; what is sound is never changed."""
     row = _waveform_row(connection, number)
     try:
         if row is None:
             raise DamagedRecordError("unreadable")
-        held = _samples_of(row)
+        entry = _samples_of(row)
     except DamagedRecordError:
         mended = dict(now)
         changed = ["the row"]
@@ -403,20 +403,20 @@ def _mend(connection: Connection, origin: Origin, number: int, now: Form) -> Non
             image(connection, number)
         except DamagedRecordError:
             mended["image"] = now["image"]
-        if now["counts_hash"] == held.counts_hash and not _counts_are_sound(held):
+        if now["counts_hash"] == entry.counts_hash and not _counts_are_sound(entry):
             mended["counts"] = now["counts"]
         changed = sorted(mended)
     if not mended:
         return
     connection.execute(update(waveforms).where(waveforms.c.id == number).values(**mended))
-    held = _samples_of(_waveform_row(connection, number))
-    detail = f"{held.what}: {' and '.join(changed)} did not match the hash; read again"
-    note(connection, origin.read_at, "mended", held.serial, held.recording_id, detail)
+    entry = _samples_of(_waveform_row(connection, number))
+    detail = f"{entry.what}: {' and '.join(changed)} did not match the hash; read again"
+    note(connection, origin.read_at, "mended", entry.serial, entry.recording_id, detail)
 
 
-def _counts_are_sound(held: Samples) -> bool:
+def _counts_are_sound(entry: Samples) -> bool:
     try:
-        held.counts()
+        entry.counts()
     except Exception:
         return False
     return True
@@ -441,7 +441,9 @@ def note(
     connection.execute(insert(schema.findings), [with_hash("findings", row)])
 
 
-def note_damage(connection: Connection, at: datetime, recording_id: int, detail: str) -> None:
+def save_damage_finding(
+    connection: Connection, at: datetime, recording_id: int, detail: str
+) -> None:
     """
     Write down that something stored of a recording is not what its hash says.
 
@@ -470,7 +472,7 @@ def review(
     reviewer: str,
     false_trigger: bool | None,
     note: str | None,
-) -> Form:
+) -> Payload:
     """
     Write down what a person says of a recording; return it.
 
@@ -530,7 +532,7 @@ def find(connection: Connection, name: int | str) -> int:
     return number
 
 
-def event(connection: Connection, number: int, zones: Zones) -> Form:
+def event(connection: Connection, number: int, zones: Zones) -> Payload:
     """
     Return one recording: the event's form with hash, origin and the unit's own record in hex.
 
@@ -546,7 +548,7 @@ def event(connection: Connection, number: int, zones: Zones) -> Form:
             f"{row['event_timestamp']}): the stored record is not what its hash says"
         )
     return {
-        **recording_form(row, zones),
+        **recording_payload(row, zones),
         "content_hash": bytes(row["content_hash"]).hex(),
         "record": record.hex(),
     }
@@ -657,7 +659,7 @@ def _samples_of(joined: RowMapping | None) -> Samples:
         public_id=row["public_id"],
         serial=row["serial"],
         simulated=row["simulated"],
-        event=event_form(row),
+        event=event_payload(row),
         facts=_completed(facts),
         codec=mine["codec"],
         frame=mine["counts"],
@@ -670,7 +672,7 @@ def _samples_of(joined: RowMapping | None) -> Samples:
     )
 
 
-def _completed(facts: Form) -> Form:
+def _completed(facts: Payload) -> Payload:
     return facts | {k: v for k, v in decodings.LEGACY.items() if k not in facts}
 
 
@@ -733,7 +735,7 @@ def image(connection: Connection, waveform_id: int) -> bytes:
     raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
 
 
-def devices(connection: Connection) -> list[Form]:
+def devices(connection: Connection) -> list[Payload]:
     """
     Return every unit of the archive with what is there of it.
 
@@ -774,11 +776,11 @@ def devices(connection: Connection) -> list[Form]:
                 connection, select(recordings).where(r.serial == row["serial"])
             )
             continue
-        told.append(_device_form(row, sound[row["last_id"]]))
+        told.append(_device_payload(row, sound[row["last_id"]]))
     return told
 
 
-def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[Form]:
+def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[Payload]:
     """Return the same from the rows themselves, damaged ones left out."""
     met: dict[str, list[RowMapping]] = {}
     for _, row in read_rows(connection, recordings, query.order_by(recordings.c.id)):
@@ -793,7 +795,7 @@ def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[F
             "first_timestamp": min(times, default=None),
             "last_timestamp": max(times, default=None),
         }
-        told.append(_device_form(counted, rows[-1]))
+        told.append(_device_payload(counted, rows[-1]))
     return told
 
 
@@ -821,7 +823,7 @@ def page(
     if after is not None:
         query = query.where(tuple_(r.event_timestamp, r.id) < tuple_(after.timestamp, after.number))
     rows, damaged, has_more = _sound_rows(connection, query, limit)
-    found = [recording_form(row, zones) for row in rows]
+    found = [recording_payload(row, zones) for row in rows]
     damaged += _add_what_changes(connection, rows, found)
     last = rows[-1] if has_more else None
     cursor = None if last is None else Cursor(last["event_timestamp"], last["id"]).text()
@@ -851,7 +853,7 @@ def _sound_rows(
 
 
 def _add_what_changes(
-    connection: Connection, rows: Sequence[RowMapping], found: list[Form]
+    connection: Connection, rows: Sequence[RowMapping], found: list[Payload]
 ) -> list[str]:
     """
     Add to each row of a page what is no fact of the instrument: samples there, review.
@@ -862,23 +864,23 @@ def _add_what_changes(
     numbers = [row["id"] for row in rows]
     names = {row["id"]: row["public_id"] for row in rows}
     contents, damaged = _contents(connection, names)
-    latest: dict[int, Form] = {}
+    latest: dict[int, Payload] = {}
     said = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
     for (number,), one in read_rows(connection, schema.reviews, said):
         if one is None or one["recording_id"] not in names:
             damaged.append(f"review number {number} of a recording of this page cannot be read")
         else:
-            latest[one["recording_id"]] = _review_form(one)
+            latest[one["recording_id"]] = _review_payload(one)
     marked = _unproven_among(connection, names)
     archived, unread = decodings.states(connection, names, contents)
     counted = decodings.counted(connection, archived)
-    for number, form in zip(numbers, found, strict=True):
-        form["epoch_proven"] = number not in marked
-        form["archived"] = archived[number]
-        form["counted_by_erase"] = number in counted
-        form["waveforms"] = len(contents[number])
-        form["contents"] = contents[number]
-        form["review"] = latest.get(number)
+    for number, payload in zip(numbers, found, strict=True):
+        payload["epoch_proven"] = number not in marked
+        payload["archived"] = archived[number]
+        payload["counted_by_erase"] = number in counted
+        payload["waveforms"] = len(contents[number])
+        payload["contents"] = contents[number]
+        payload["review"] = latest.get(number)
     return damaged + unread
 
 
@@ -907,7 +909,7 @@ def _contents(
     return contents, damaged
 
 
-def archived(connection: Connection, number: int) -> Form:
+def archived(connection: Connection, number: int) -> Payload:
     """Return what is here of a recording: record, image, samples; errors of ``event``."""
     names = {number: str(_recording_row(connection, number)["public_id"])}
     told, _ = decodings.states(connection, names, _contents(connection, names)[0])
@@ -936,7 +938,7 @@ def _is_sound_mark(row: RowMapping) -> bool:
     return is_sound("unproven_recordings", mark, recording=str(row["public_id"]))
 
 
-def reviews_of(connection: Connection, recording_id: int) -> list[Form]:
+def reviews_of(connection: Connection, recording_id: int) -> list[Payload]:
     """
     Return what people said of a recording, the latest first.
 
@@ -945,10 +947,10 @@ def reviews_of(connection: Connection, recording_id: int) -> list[Form]:
     """
     v = schema.reviews
     query = select(v).where(v.c.recording_id == recording_id).order_by(v.c.id.desc())
-    return [_review_form(row) for _, row in read_rows(connection, v, query)]
+    return [_review_payload(row) for _, row in read_rows(connection, v, query)]
 
 
-def findings(connection: Connection, limit: int = 100) -> list[Form]:
+def findings(connection: Connection, limit: int = 100) -> list[Payload]:
     """Return what was noticed, the latest first; a damaged one is named as such."""
     f, r = schema.findings, recordings.c
     query = select(f).order_by(f.c.id.desc()).limit(limit)
@@ -956,23 +958,23 @@ def findings(connection: Connection, limit: int = 100) -> list[Form]:
     for (number,), row in read_rows(connection, f, query):
         if row is None or not is_sound("findings", row):
             detail = f"finding {number}: its row is not what its hash says"
-            form = {"at": "", "kind": "damaged", "serial": "unknown", "detail": detail}
-            found.append({"id": number, **form, "recording_id": None})
+            payload = {"at": "", "kind": "damaged", "serial": "unknown", "detail": detail}
+            found.append({"id": number, **payload, "recording_id": None})
             continue
-        form = {name: row[name] for name in ("id", "at", "kind", "serial", "detail")}
+        payload = {name: row[name] for name in ("id", "at", "kind", "serial", "detail")}
         name = connection.execute(select(r.public_id).where(r.id == row["recording_id"])).scalar()
-        found.append({**form, "recording_id": name})
+        found.append({**payload, "recording_id": name})
     return found
 
 
-def event_form(row: Mapping[Any, Any]) -> Form:
+def event_payload(row: Mapping[Any, Any]) -> Payload:
     """Return the form of an archived event, as ``sfm.records.payloads`` makes it of a live one."""
     timestamp = row["event_timestamp"]
-    return payloads.event_form(
+    return payloads.event_payload(
         Event(
             index=row["slot"],
             key=bytes.fromhex(row["waveform_key"]),
-            timestamp_unit=datetime.fromisoformat(timestamp) if timestamp else None,
+            device_time=datetime.fromisoformat(timestamp) if timestamp else None,
             # As the wire's floats: decibels of their shortest text can round the other way.
             peaks=Peaks(
                 **{
@@ -985,7 +987,7 @@ def event_form(row: Mapping[Any, Any]) -> Form:
     )
 
 
-def recording_form(row: Mapping[Any, Any], zones: Zones) -> Form:
+def recording_payload(row: Mapping[Any, Any], zones: Zones) -> Payload:
     """Return one recording as a form: whose, the event, when and over which route it was read."""
     timestamp, read_at = row["event_timestamp"], row["read_at"] or None
     instant = instant_of(
@@ -996,7 +998,7 @@ def recording_form(row: Mapping[Any, Any], zones: Zones) -> Form:
     return {
         "id": row["public_id"],
         "serial": row["serial"],
-        **event_form(row),
+        **event_payload(row),
         "utc": None if instant.at is None else utc_text(instant.at),
         "utc_unknown": instant.unknown,
         "simulated": row["simulated"],
@@ -1020,11 +1022,11 @@ def name_of(serial: str, event: Event) -> str:
 
 def timestamp_text(event: Event) -> str:
     """Return the unit's time of an event as it stands in the archive; empty when unknown."""
-    return "" if event.timestamp_unit is None else event.timestamp_unit.isoformat()
+    return "" if event.device_time is None else event.device_time.isoformat()
 
 
 def _row(origin: Origin, serial: str, event: Event) -> dict[str, Any]:
-    peaks = payloads.event_form(event)["peaks"]
+    peaks = payloads.event_payload(event)["peaks"]
     row = {
         "serial": serial,
         "waveform_key": event.key.hex(),
@@ -1072,7 +1074,7 @@ def _report_twins(
             note(connection, origin.read_at, "other_content", serial, numbers[name], detail)
 
 
-def _device_form(counted: Mapping[Any, Any], last: Mapping[Any, Any]) -> Form:
+def _device_payload(counted: Mapping[Any, Any], last: Mapping[Any, Any]) -> Payload:
     # Names of ours: those of a row are no plain texts, and JSON takes no others.
     names = ("serial", "recordings", "first_timestamp", "last_timestamp")
     return {
@@ -1083,7 +1085,7 @@ def _device_form(counted: Mapping[Any, Any], last: Mapping[Any, Any]) -> Form:
     }
 
 
-def _review_form(row: RowMapping | None) -> Form:
+def _review_payload(row: RowMapping | None) -> Payload:
     """Return a review; of one that is not what its hash says, that alone."""
     if row is None or not is_sound("reviews", row):
         note = "this review is damaged: its row is not what its hash says; a backup may have it"

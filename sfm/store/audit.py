@@ -34,7 +34,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, insert, select, text, type_coerce
 from sqlalchemy.types import NullType
 
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.archive import utc_text
 from sfm.store.codec import digest
@@ -127,14 +127,16 @@ def note(connection: Connection, entry: AuditEntry) -> int:
     return number
 
 
-def latest(connection: Connection, limit: int, before: int | None = None) -> list[Form]:
+def latest(connection: Connection, limit: int, before: int | None = None) -> list[Payload]:
     """Return entries, newest first: at most ``limit``, of those numbered below ``before``."""
     query = select(table).order_by(table.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(table.c.number < before)
     found = []
     for (number,), row in read_rows(connection, table, query):
-        found.append(_form(row if row is not None and _is_readable(row) else _unreadable(number)))
+        found.append(
+            _payload(row if row is not None and _is_readable(row) else _unreadable(number))
+        )
     return found
 
 
@@ -219,7 +221,7 @@ def _unexpected(found: bytes, expect: tuple[int, bytes]) -> str | None:
     )
 
 
-def _form(row: Mapping[Any, Any]) -> Form:
+def _payload(row: Mapping[Any, Any]) -> Payload:
     try:
         detail = json.loads(row["detail_json"])
     except (TypeError, ValueError):

@@ -20,7 +20,7 @@ else:
 CODEC = "int16le-channel-major+zstd"
 LEVEL = 3
 """More costs several times the time for a few per cent (benchmarks, "size at rest")."""
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """No frame of ours unpacks to more: the longest event of the instrument has under 3 MB."""
 
 
@@ -52,7 +52,7 @@ def unpack(frame: object, counts_hash: bytes, what: str) -> bytes:
         raise DamagedRecordError(f"{what}: the stored samples are not what their hash says")
     try:
         unpacker = zstd.ZstdDecompressor()
-        counts = unpacker.decompress(frame, MOST_BYTES)
+        counts = unpacker.decompress(frame, MAX_BYTES)
     except zstd.ZstdError as error:
         raise DamagedRecordError(
             f"{what}: the stored samples cannot be unpacked: {error}"

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from minimateplus.model import Event, MemoryProbe
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.records.walk import Walk
 from sfm.store import archive, audit, decodings, migrations, mirror, operations, schema, tokens
 from sfm.store.archive import Origin, Page, Samples, Wanted
@@ -29,17 +29,17 @@ from sfm.store.cursors import Cursor
 from sfm.store.decodings import EraseCheck
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError, RevisionError, StoreError
-from sfm.store.mirror import Fenced, Recalled, RecalledWaveform
+from sfm.store.mirror import Fenced, LoadedDevice, LoadedWaveform
 from sfm.store.tokens import RoleName, Token
 
-MOST_ON_A_PAGE = 1000
+MAX_ON_A_PAGE = 1000
 DECODED_AT_ONCE = 50
 """Images read again in one transaction."""
-MOST_DECODED = 1_000_000
+MAX_DECODED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class WriteResult:
     """What became of a write: it is in the archive; of the mirror, its version or the fence."""
 
     mirror: int | Fenced | None
@@ -121,7 +121,7 @@ class Store:
         told = self.decode(now())
         if not told:
             return  # what is left is damaged
-        changed = sum(form["change"] is not None for form in told)
+        changed = sum(payload["change"] is not None for payload in told)
         on_upgrade(
             f"{self.where}: {len(told)} images were read again by this version's decoder; "
             f"{changed} readings changed, see: seismo-relay archive findings"
@@ -155,27 +155,27 @@ class Store:
             operations.remove_begun_before(connection, oldest)
             operations.save(connection, operation)
 
-    def operation(self, id_: str) -> Form | None:
+    def operation(self, id_: str) -> Payload | None:
         """Return an operation by its id."""
         with self.engines.read() as connection:
             return operations.load(connection, id_)
 
-    def keep_info(self, origin: Origin, seen: int | None, info: Form) -> Kept:
+    def save_info(self, origin: Origin, seen: int | None, info: Payload) -> WriteResult:
         """Write down in the mirror who a unit is."""
         with self.engines.write() as connection:
-            return Kept(mirror.write_info(connection, origin, seen, info))
+            return WriteResult(mirror.write_info(connection, origin, seen, info))
 
-    def keep_list(
+    def save_list(
         self,
         origin: Origin,
         seen: int | None,
         probe: MemoryProbe,
-        listed: Sequence[Form],
+        listed: Sequence[Payload],
         read: Sequence[Event],
         *,
         is_servable: bool = True,
         ends_walk: bool = False,
-    ) -> Kept:
+    ) -> WriteResult:
         """
         Enter the events that were read; write down the list that they complete.
 
@@ -194,59 +194,65 @@ class Store:
         with self.engines.write() as connection:
             if ends_walk:
                 mirror.forget_walk(connection, origin.conn_key)
-            numbers = archive.keep_events(connection, origin, read)
+            numbers = archive.save_events(connection, origin, read)
             ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
             first_new = len(listed) - len(read)
-            return Kept(
+            return WriteResult(
                 mirror.write_list(
                     connection, origin, seen, probe, listed, first_new, ids, is_servable=is_servable
                 )
             )
 
-    def keep_events(self, origin: Origin, read: Sequence[Event], *, is_proven: bool = True) -> Kept:
+    def save_events(
+        self, origin: Origin, read: Sequence[Event], *, is_proven: bool = True
+    ) -> WriteResult:
         """Enter events that were read, and say nothing of what the unit holds now."""
         with self.engines.write() as connection:
-            archive.keep_events(connection, origin, read, is_proven=is_proven)
-        return Kept(None)
+            archive.save_events(connection, origin, read, is_proven=is_proven)
+        return WriteResult(None)
 
-    def keep_walk(
+    def save_walk(
         self, origin: Origin, seen: int | None, walk: Walk, first: int, read: Sequence[Event]
-    ) -> Kept:
+    ) -> WriteResult:
         """Enter events of a walk that has not ended; see ``mirror.write_walk``."""
         with self.engines.write() as connection:
-            numbers = archive.keep_events(connection, origin, read, is_proven=False)
-            return Kept(mirror.write_walk(connection, origin, seen, walk, first, read, numbers))
+            numbers = archive.save_events(connection, origin, read, is_proven=False)
+            return WriteResult(
+                mirror.write_walk(connection, origin, seen, walk, first, read, numbers)
+            )
 
     def forget_walk(self, conn_key: str) -> None:
         """Forget a walk that has not ended; its events stay in the archive."""
         with self.engines.write() as connection:
             mirror.forget_walk(connection, conn_key)
 
-    def note_volatile(self, serial: str, firmware: str, offsets: Iterable[int]) -> None:
+    def save_volatile_offsets(self, serial: str, firmware: str, offsets: Iterable[int]) -> None:
         """Write down which bytes of a unit's records change while the event stays the same."""
         with self.engines.write() as connection:
-            mirror.note_volatile(connection, serial, firmware, offsets)
+            mirror.save_volatile_offsets(connection, serial, firmware, offsets)
 
-    def keep_waveform(
+    def save_waveform(
         self,
         origin: Origin,
         seen: int | None,
         event: Event,
-        form: Form,
+        payload: Payload,
         image: bytes,
         *,
         is_mirrored: bool = True,
-    ) -> Kept:
+    ) -> WriteResult:
         """Enter a waveform and its event; write down that it is in its slot."""
         with self.engines.write() as connection:
-            [number] = archive.keep_events(connection, origin, [event])
-            waveform = archive.keep_waveform(connection, origin, number, form, image)
+            [number] = archive.save_events(connection, origin, [event])
+            waveform = archive.save_waveform(connection, origin, number, payload, image)
             name = archive.name_of(origin.serial.strip(), event)
             if not is_mirrored:
-                return Kept(None, name)
-            return Kept(mirror.write_waveform(connection, origin, seen, event, waveform), name)
+                return WriteResult(None, name)
+            return WriteResult(
+                mirror.write_waveform(connection, origin, seen, event, waveform), name
+            )
 
-    def keep_chunks(
+    def save_chunks(
         self,
         conn_key: str,
         epoch: int,
@@ -256,7 +262,7 @@ class Store:
     ) -> bool:
         """Keep parts of an image under way; return whether they were kept."""
         with self.engines.write() as connection:
-            return mirror.keep_chunks(connection, conn_key, epoch, seen, event, parts)
+            return mirror.save_chunks(connection, conn_key, epoch, seen, event, parts)
 
     def forget_chunks(self, conn_key: str, event: Event) -> None:
         """Forget what was kept of an event's image."""
@@ -268,14 +274,14 @@ class Store:
         with self.engines.write() as connection:
             return mirror.drop(connection, conn_key, epoch, reason)
 
-    def forget_info(self, conn_key: str, seen: int | None) -> Kept:
+    def forget_info(self, conn_key: str, seen: int | None) -> WriteResult:
         """Forget how a unit is set up: its settings were written."""
         with self.engines.write() as connection:
-            return Kept(mirror.forget_info(connection, conn_key, seen))
+            return WriteResult(mirror.forget_info(connection, conn_key, seen))
 
     # --- what was read before --------------------------------------------------------------------
 
-    def recall(self, conn_key: str) -> Recalled | None:
+    def load(self, conn_key: str) -> LoadedDevice | None:
         """
         Return what the mirror holds of a device.
 
@@ -283,7 +289,7 @@ class Store:
             DamagedMirrorError: a row of it is not what its hash says; see ``drop_damaged``.
         """
         with self.engines.read() as connection:
-            return mirror.recall(connection, conn_key)
+            return mirror.load(connection, conn_key)
 
     def drop_damaged(self, conn_key: str, damage: str) -> tuple[int, int]:
         """Drop the damaged mirror of a device; return its epoch and version from now on."""
@@ -294,9 +300,9 @@ class Store:
         """Raise ``StoreReplacedError`` where what is written now is in no file of that name."""
         self.engines.check()
 
-    def recall_waveform(
+    def load_waveform(
         self, conn_key: str, index: int, epoch: int, version: int
-    ) -> tuple[RecalledWaveform, Form] | None:
+    ) -> tuple[LoadedWaveform, Payload] | None:
         """
         Return the waveform of a slot and its form, if the mirror is of that epoch and version.
 
@@ -306,28 +312,28 @@ class Store:
             DamagedRecordError: it is not.
         """
         with self.engines.read() as connection:
-            found = mirror.recall_waveform(connection, conn_key, index, epoch, version)
+            found = mirror.load_waveform(connection, conn_key, index, epoch, version)
         if found is None:
             return None
         try:
-            return found, {**found.samples.form(), "index": index}
+            return found, {**found.samples.payload(), "index": index}
         except DamagedRecordError as error:
             # What cannot be written down now must not hide the damage.
             with contextlib.suppress(StoreError):
-                self.note_damage(found.samples.recording_id, str(error))
+                self.save_damage_finding(found.samples.recording_id, str(error))
             raise
 
-    def recall_chunks(self, conn_key: str, epoch: int, seen: int | None, event: Event) -> bytes:
+    def load_chunks(self, conn_key: str, epoch: int, seen: int | None, event: Event) -> bytes:
         """Return what was kept of an event's image, from its first byte on."""
         with self.engines.read() as connection:
-            return mirror.recall_chunks(connection, conn_key, epoch, seen, event)
+            return mirror.load_chunks(connection, conn_key, epoch, seen, event)
 
     def erase_check(
         self,
         conn_key: str,
         version: int | None,
         count: int,
-        walked: Sequence[Form] | None = None,
+        walked: Sequence[Payload] | None = None,
     ) -> EraseCheck:
         """Return which of a unit's events would be lost with it; see the mirror's function."""
         with self.engines.read() as connection:
@@ -340,32 +346,32 @@ class Store:
 
     def decode(
         self, at: datetime, on_progress: Callable[[int, int], None] = lambda _done, _total: None
-    ) -> list[Form]:
+    ) -> list[Payload]:
         """
         Read every image again whose last reading is of an older decoder; return what each became.
 
         A few in one transaction, so that a relay beside it is not kept waiting. Readings that are
         not what their hash says are removed first, and their images read again.
         """
-        told: list[Form] = []
+        told: list[Payload] = []
         done = last = 0
         with self.engines.write() as connection:
             decodings.drop_damaged(connection, at)
         with self.engines.read() as connection:
-            total = len(decodings.outdated(connection, MOST_DECODED))
+            total = len(decodings.outdated(connection, MAX_DECODED))
         while True:
             with self.engines.write() as connection:
                 numbers = decodings.outdated(connection, DECODED_AT_ONCE, last)
                 found = [decodings.read_again(connection, number, at) for number in numbers]
             if not numbers:
                 return told
-            told += [form for form in found if form is not None]
+            told += [payload for payload in found if payload is not None]
             done, last = done + len(numbers), numbers[-1]
             on_progress(done, max(total, done))
 
     # --- the archive -----------------------------------------------------------------------------
 
-    def devices(self) -> list[Form]:
+    def devices(self) -> list[Payload]:
         """Return every unit of the archive."""
         with self.engines.read() as connection:
             return archive.devices(connection)
@@ -378,13 +384,13 @@ class Store:
             BadCursorError: no page gave that cursor.
             ValueError: ``limit`` is not 1 to 1000.
         """
-        if not 1 <= limit <= MOST_ON_A_PAGE:
-            raise ValueError(f"limit: expected 1 to {MOST_ON_A_PAGE}, got {limit}")
+        if not 1 <= limit <= MAX_ON_A_PAGE:
+            raise ValueError(f"limit: expected 1 to {MAX_ON_A_PAGE}, got {limit}")
         after = None if cursor is None else Cursor.read(cursor)
         with self.engines.read() as connection:
             return archive.page(connection, wanted, after, limit, self._zones)
 
-    def recording(self, name: int | str) -> Form:
+    def recording(self, name: int | str) -> Payload:
         """
         Return one recording; see ``archive.event``.
 
@@ -408,7 +414,7 @@ class Store:
             number = archive.find(connection, name)
             return archive.samples(connection, recording_id=number, content_hash=content_hash)
 
-    def archived(self, name: int | str) -> Form:
+    def archived(self, name: int | str) -> Payload:
         """Return what is here of a recording: record, image, samples; errors of ``recording``."""
         with self.engines.read() as connection:
             return archive.archived(connection, archive.find(connection, name))
@@ -426,7 +432,7 @@ class Store:
         reviewer: str,
         false_trigger: bool | None,
         note: str | None,
-    ) -> Form:
+    ) -> Payload:
         """
         Write down what a person says of a recording; return it.
 
@@ -443,21 +449,21 @@ class Store:
                 note=note,
             )
 
-    def reviews(self, name: int | str) -> list[Form]:
+    def reviews(self, name: int | str) -> list[Payload]:
         """Return what people said of a recording, the latest first; errors as above."""
         with self.engines.read() as connection:
             return archive.reviews_of(connection, archive.find(connection, name))
 
-    def findings(self, limit: int = 100) -> list[Form]:
+    def findings(self, limit: int = 100) -> list[Payload]:
         """Return what was noticed: other contents under one stamp, damage, repair."""
         with self.engines.read() as connection:
             return archive.findings(connection, limit)
 
-    def note_damage(self, name: int | str, detail: str) -> None:
+    def save_damage_finding(self, name: int | str, detail: str) -> None:
         """Write down, once, that something stored of a recording is not what its hash says."""
         with self.engines.write() as connection:
             number = archive.find(connection, name)
-            archive.note_damage(connection, datetime.now(UTC), number, detail)
+            archive.save_damage_finding(connection, datetime.now(UTC), number, detail)
 
     # --- who may, and who did --------------------------------------------------------------------
 
@@ -526,15 +532,15 @@ class Store:
         with self.engines.write() as connection:
             return audit.note(connection, entry)
 
-    def audit(self, limit: int, before: int | None = None) -> list[Form]:
+    def audit(self, limit: int, before: int | None = None) -> list[Payload]:
         """
         Return entries of the audit log, newest first, of those numbered below ``before``.
 
         Raises:
             ValueError: ``limit`` is not 1 to 1000.
         """
-        if not 1 <= limit <= MOST_ON_A_PAGE:
-            raise ValueError(f"limit: expected 1 to {MOST_ON_A_PAGE}, got {limit}")
+        if not 1 <= limit <= MAX_ON_A_PAGE:
+            raise ValueError(f"limit: expected 1 to {MAX_ON_A_PAGE}, got {limit}")
         with self.engines.read() as connection:
             return audit.latest(connection, limit, before)
 

@@ -194,9 +194,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
-    held = os.fstat(descriptor)
+    entry = os.fstat(descriptor)
     try:
         named = path.stat()
     except OSError:
         return False
-    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+    return (entry.st_dev, entry.st_ino) == (named.st_dev, named.st_ino)

@@ -25,7 +25,7 @@ from minimateplus.model import Event
 from minimateplus.wire import layouts
 from minimateplus.wire.image import DECODER, read_image
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.codec import CODEC, digest, has_digest, pack
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
@@ -45,7 +45,7 @@ AT_ONCE = 500
 State = Literal["decoded", "partial", "undecoded"]
 UNDECODED = "samples-undecoded"
 SUPERSEDED = "superseded"
-FACTS_THAT_MATTER = ("samples", "vouched", "sample_rate_hz", "geo_range_in_s")
+FACTS_THAT_MATTER = ("samples", "valid_samples", "sample_rate_hz", "geo_range_in_s")
 """Facts whose change between two readings is a finding."""
 
 
@@ -72,17 +72,17 @@ class EraseCheck:
 # --- in ------------------------------------------------------------------------------------------
 
 
-def state_of(form: Mapping[str, Any]) -> State:
+def state_of(payload: Mapping[str, Any]) -> State:
     """Return what a waveform's form says of its samples; an unknown scale leaves them whole."""
-    codes = {reason["code"] for reason in form["reasons"]} - payloads.SCALE_CODES
+    codes = {reason["code"] for reason in payload["reasons"]} - payloads.SCALE_CODES
     return "undecoded" if UNDECODED in codes else "partial" if codes else "decoded"
 
 
-def note_reading(
+def save_decoding(
     connection: Connection,
     waveform_id: int,
     content_hash: bytes,
-    form: Mapping[str, Any],
+    payload: Mapping[str, Any],
     at: str,
     *,
     counts: bytes | None = None,
@@ -94,19 +94,19 @@ def note_reading(
         connection: inside a transaction.
         waveform_id: whose.
         content_hash: of the image.
-        form: facts, as ``forms.as_fact`` makes them.
+        form: facts, as ``payloads.as_fact`` makes them.
         at: when, as in the tables.
         counts: its samples; ``None``: those that the waveform was entered with.
     """
-    facts = {k: v for k, v in form.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
+    facts = {k: v for k, v in payload.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
     row = {
         "waveform_id": waveform_id,
         "decoder": DECODER,
         "at": at,
-        "state": state_of(form),
-        "contradicted": any(reason["contradiction"] for reason in form["reasons"]),
+        "state": state_of(payload),
+        "contradicted": any(reason["contradiction"] for reason in payload["reasons"]),
         "facts_json": json_text(facts),
-        "scales_json": json_text(payloads.scales_of(form)),
+        "scales_json": json_text(payloads.scales_of(payload)),
         "codec": CODEC,
         "counts": None if counts is None else pack(counts),
         "counts_hash": None if counts is None else digest(counts),
@@ -115,7 +115,7 @@ def note_reading(
     connection.execute(insert(decodings), [hashed])
 
 
-def note_download(
+def save_download(
     connection: Connection, waveform_id: int, content_hash: bytes, route: str, read_at: str
 ) -> None:
     """Note that a download brought the bytes of an image that is here already; once for each."""
@@ -126,14 +126,14 @@ def note_download(
         return  # the same download, written again
     row = {"waveform_id": waveform_id, "read_at": read_at, "route": route}
     # One of the same instant that is damaged says nothing: this one takes its place.
-    for (number,), held in read_rows(
+    for (number,), present in read_rows(
         connection,
         downloads,
         select(downloads).where(
             downloads.c.waveform_id == waveform_id, downloads.c.read_at == read_at
         ),
     ):
-        if held is None or not _is_sound_download(held, content_hash):
+        if present is None or not _is_sound_download(present, content_hash):
             connection.execute(delete(downloads).where(downloads.c.id == number))
     hashed = with_hash("recording_downloads", row, image=content_hash.hex())
     connection.execute(insert_unless_there(connection, downloads), [hashed])
@@ -185,7 +185,7 @@ def latest(
 
 def states(
     connection: Connection, names: Mapping[int, str], contents: Mapping[int, Sequence[str]]
-) -> tuple[dict[int, Form], list[str]]:
+) -> tuple[dict[int, Payload], list[str]]:
     """
     Return of each recording what the archive has (record, image, samples), and what is damaged.
 
@@ -194,7 +194,7 @@ def states(
         names: public ids of the recordings, by their numbers.
         contents: of each, the contents whose rows are sound, hex.
     """
-    told: dict[int, Form] = {
+    told: dict[int, Payload] = {
         number: {"record": True, "image": "none", "samples": None} for number in names
     }
     damaged = []
@@ -207,11 +207,11 @@ def states(
         .order_by(func.length(partial.c.data))
     )
     for (number,), row in read_rows(connection, partial, parts):
-        held = {} if row is None else {k: v for k, v in row.items() if k != "length"}
+        present = {} if row is None else {k: v for k, v in row.items() if k != "length"}
         if row is None or row["recording_id"] not in names:
             damaged.append(f"beginning of an image, number {number}: its row cannot be read")
             continue
-        if not is_sound("partial_images", held):
+        if not is_sound("partial_images", present):
             name = names[row["recording_id"]][:12]
             damaged.append(f"recording {name}: the beginning of its image is damaged")
             continue
@@ -265,7 +265,7 @@ def is_sound_partial(row: RowMapping) -> bool:
     return is_sound("partial_images", row) and has_digest(row["data"], row["data_hash"])
 
 
-def counted(connection: Connection, archived: Mapping[int, Form]) -> set[int]:
+def counted(connection: Connection, archived: Mapping[int, Payload]) -> set[int]:
     """
     Return the recordings that an erase counts as archived, by what is written down about them.
 
@@ -309,7 +309,7 @@ def erase_check_of_events(
     """Return the same of events as a unit gives them, each with its record."""
     wanted: dict[int, str | None] = {}
     for event in events:
-        at = "" if event.timestamp_unit is None else event.timestamp_unit.isoformat()
+        at = "" if event.device_time is None else event.device_time.isoformat()
         wanted[event.index] = public_id(serial, event.key.hex(), at, event.record)
     return erase_check(connection, wanted)
 
@@ -417,7 +417,7 @@ def drop_damaged(connection: Connection, at: datetime) -> None:
             return
 
 
-def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form | None:
+def read_again(connection: Connection, waveform_id: int, at: datetime) -> Payload | None:
     """
     Read an image with the present decoder; enter and return what changed.
 
@@ -439,9 +439,9 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form |
     event = replace(payloads.event_of(entered.event), record=record)
     setup = facts_before.get("setup") or _setup_of(connection, entered.serial)
     try:
-        form = _read(event, archive.image(connection, waveform_id), setup)
+        payload = _read(event, archive.image(connection, waveform_id), setup)
     except DamagedRecordError:
-        form = None
+        payload = None
     told = {
         "id": entered.public_id,
         "serial": entered.serial,
@@ -449,30 +449,30 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Form |
         "change": None,
     }
     content_hash, at_text = entered.content_hash, archive.utc_text(at)
-    if form is None:
-        form = _kept_as_it_was(facts_before)
-        note_reading(connection, waveform_id, content_hash, form, at_text)
-        return told | {"now": state_of(form)}
-    form = payloads.as_fact(form)
-    note_reading(connection, waveform_id, content_hash, form, at_text, counts=form["counts"])
-    change = change_between(facts_before, form)
+    if payload is None:
+        payload = _kept_as_it_was(facts_before)
+        save_decoding(connection, waveform_id, content_hash, payload, at_text)
+        return told | {"now": state_of(payload)}
+    payload = payloads.as_fact(payload)
+    save_decoding(connection, waveform_id, content_hash, payload, at_text, counts=payload["counts"])
+    change = change_between(facts_before, payload)
     if change is not None:
-        detail = f"{event.key.hex()} of {event.timestamp_unit}, read by decoder {DECODER}: {change}"
+        detail = f"{event.key.hex()} of {event.device_time}, read by decoder {DECODER}: {change}"
         archive.note(connection, at, SUPERSEDED, entered.serial, entered.recording_id, detail)
-    return told | {"now": state_of(form), "change": change}
+    return told | {"now": state_of(payload), "change": change}
 
 
-def _read(event: Event, image: bytes, setup: Mapping[str, Any] | None) -> Form | None:
+def _read(event: Event, image: bytes, setup: Mapping[str, Any] | None) -> Payload | None:
     """Return the form of an image; ``None`` where nothing says that it is one."""
     try:
-        return payloads.waveform_form(read_image(event, image), setup)
+        return payloads.waveform_payload(read_image(event, image), setup)
     except SampleDecodeError as error:
-        return None if error.waveform is None else payloads.waveform_form(error.waveform, setup)
+        return None if error.waveform is None else payloads.waveform_payload(error.waveform, setup)
     except RemoteProtocolError:
         return None
 
 
-def _kept_as_it_was(facts: Form) -> Form:
+def _kept_as_it_was(facts: Payload) -> Payload:
     """Return facts of before with the reason why nothing better is known."""
     detail = "the stored image is damaged or none, and could not be read by this decoder"
     reason = {"code": "image-unreadable", "detail": detail, "contradiction": False}
@@ -484,7 +484,7 @@ OUTDATED = {
     "detail": "read by an older decoder; run: seismo-relay archive decode",
     "contradiction": False,
 }
-LEGACY: Form = {
+LEGACY: Payload = {
     "announced_samples": None,
     "sample_rates_possible": [],
     "geo_ranges_possible": [],
@@ -494,7 +494,7 @@ LEGACY: Form = {
 """What a waveform's facts lack that were entered before readings were kept."""
 
 
-def _setup_of(connection: Connection, serial: str) -> Form | None:
+def _setup_of(connection: Connection, serial: str) -> Payload | None:
     """Return the setup that a unit was last seen with: it proposes scales, and proves none."""
     devices = schema.cached_devices
     d = devices.c
@@ -505,7 +505,7 @@ def _setup_of(connection: Connection, serial: str) -> Form | None:
     )
     for _, row in read_rows(connection, devices, query):
         if row is not None and is_sound("cached_devices", row):
-            setup: Form = orjson.loads(row["info_json"])["setup"]
+            setup: Payload = orjson.loads(row["info_json"])["setup"]
             return setup
     return None
 
@@ -513,7 +513,7 @@ def _setup_of(connection: Connection, serial: str) -> Form | None:
 # --- images that were not read to their end ------------------------------------------------------
 
 
-def keep_partial(
+def save_partial_image(
     connection: Connection,
     serial: str | None,
     conn_key: str,
@@ -558,8 +558,8 @@ def keep_partial(
         }
         same = [partial.c[n] == entry[n] for n in ("serial", "waveform_key", "event_timestamp")]
         query = select(partial).where(*same, partial.c.data_hash == entry["data_hash"])
-        for (number,), held in read_rows(connection, partial, query):
-            if held is None or not is_sound_partial(held):
+        for (number,), present in read_rows(connection, partial, query):
+            if present is None or not is_sound_partial(present):
                 connection.execute(delete(partial).where(partial.c.id == number))
         hashed = with_hash("partial_images", entry)
         connection.execute(insert_unless_there(connection, partial), [hashed])

@@ -26,7 +26,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from sfm.store.database_file import DatabaseFile
-from sfm.store.errors import StoreLostError, told_as_store_errors
+from sfm.store.errors import StoreLostError, as_store_errors
 
 try:
     import pysqlite3 as _sqlite
@@ -171,7 +171,7 @@ class Engines:
             StoreReplacedError: the file is not under its name, before or after it was written.
         """
         self.check()
-        with told_as_store_errors(self.where), self.writing.begin() as connection:
+        with as_store_errors(self.where), self.writing.begin() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
             yield connection
@@ -181,7 +181,7 @@ class Engines:
     def read(self) -> Iterator[Connection]:
         """One consistent look; raises ``StoreReplacedError`` as ``write`` does."""
         self.check()
-        with told_as_store_errors(self.where), self.reading.begin() as connection:
+        with as_store_errors(self.where), self.reading.begin() as connection:
             yield connection
 
     def _sqlite(self, pool: Any, *, is_writer: bool, **options: Any) -> Engine:

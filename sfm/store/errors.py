@@ -165,7 +165,7 @@ _BY_TEXT = (
 
 
 @contextmanager
-def told_as_store_errors(where: str) -> Iterator[None]:
+def as_store_errors(where: str) -> Iterator[None]:
     """
     Turn what SQLAlchemy and the drivers raise into errors of ours; the cause is kept.
 

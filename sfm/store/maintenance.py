@@ -283,9 +283,9 @@ def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[s
             query = query.outerjoin_from(table, parent.table)
     for key, row in read_rows(connection, table, query):
         if row is not None:
-            held = {c.name: row[c.name] for c in columns}
+            entry = {c.name: row[c.name] for c in columns}
             of = {} if parent is None else {label: _plain(row["parent"])}
-            if is_sound(table.name, held, **of):
+            if is_sound(table.name, entry, **of):
                 continue
         named = " ".join(map(str, key))
         yield f"{table.name} {named}: the row is not what its hash says; {advice}"
@@ -316,7 +316,7 @@ def _audit_faults(connection: Connection) -> list[str]:
 
 def _sample_faults(connection: Connection, number: int) -> list[str]:
     try:
-        held = archive.samples(connection, waveform_id=number)
+        entry = archive.samples(connection, waveform_id=number)
         entered, _ = archive.entered_waveform(connection, number)
     except NoSuchRecordError:
         return [f"waveform {number} belongs to no recording; restore a backup"]
@@ -326,13 +326,13 @@ def _sample_faults(connection: Connection, number: int) -> list[str]:
     faults = []
     try:
         entered.counts()
-        held.counts()
+        entry.counts()
     except DamagedRecordError as error:
         faults.append(f"{error}; {advice}")
     try:
         archive.image(connection, number)
     except DamagedRecordError:
-        faults.append(f"{held.what}: the unit's memory is not what its hash says; {advice}")
+        faults.append(f"{entry.what}: the unit's memory is not what its hash says; {advice}")
     return faults
 
 

@@ -42,7 +42,7 @@ from minimateplus.model import Event, MemoryProbe, Peaks
 from minimateplus.wire.layouts import parse_waveform_record
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 from sfm.records import payloads
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.records.walk import Walk
 from sfm.store import archive, decodings, schema
 from sfm.store.archive import Origin, Samples
@@ -89,7 +89,7 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class ReadTime:
     """When something was read, as far as it can be known after a restart."""
 
     read_at: str | None
@@ -98,7 +98,7 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
+class LoadedDevice:
     """What the mirror holds of a device."""
 
     version: int
@@ -106,10 +106,10 @@ class Recalled:
     epoch_reason: str
     serial: str | None
     simulated: bool | None
-    info: Form | None
-    info_noted: Noted | None
-    events: list[Form] | None
-    events_noted: Noted | None
+    info: Payload | None
+    info_read_time: ReadTime | None
+    events: list[Payload] | None
+    events_read_time: ReadTime | None
     probe: MemoryProbe | None
     walk: Walk | None = None
     """A walk that was cut, to go on with."""
@@ -118,16 +118,16 @@ class Recalled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecalledWaveform:
+class LoadedWaveform:
     """A waveform of the mirror, its samples still packed in the archive."""
 
     samples: Samples
     index: int
     stamp: Stamp
-    noted: Noted
+    noted: ReadTime
 
 
-def recall(connection: Connection, conn_key: str) -> Recalled | None:
+def load(connection: Connection, conn_key: str) -> LoadedDevice | None:
     """
     Return what is held of a device; ``None`` when nothing was ever written of it.
 
@@ -138,32 +138,36 @@ def recall(connection: Connection, conn_key: str) -> Recalled | None:
     if row is None:
         return None
     probe = None if row["probe_json"] is None else _probe_of(orjson.loads(row["probe_json"]))
-    held: list[Form] | None = None
+    entry: list[Payload] | None = None
     if row["list_count"] is not None:
         listed = [orjson.loads(one["event_json"]) for one in _sound_events(connection, conn_key)]
         if [event["index"] for event in listed] == list(range(row["list_count"])):
-            held = listed  # else it is not whole: as good as none
-    if probe is not None and held and not probe.last_record:
-        probe = _with_last_record(connection, conn_key, probe, held)
+            entry = listed  # else it is not whole: as good as none
+    if probe is not None and entry and not probe.last_record:
+        probe = _with_last_record(connection, conn_key, probe, entry)
     info = None if row["info_json"] is None else orjson.loads(row["info_json"])
-    return Recalled(
+    return LoadedDevice(
         version=row["version"],
         epoch=row["epoch"],
         epoch_reason=row["epoch_reason"],
         serial=row["serial"],
         simulated=row["simulated"],
         info=info,
-        info_noted=_noted(row["info_read_at"], row["info_began_mono"], row["info_boot_id"]),
-        events=held,
-        events_noted=_noted(row["list_read_at"], row["list_began_mono"], row["list_boot_id"]),
+        info_read_time=_read_time_of(
+            row["info_read_at"], row["info_began_mono"], row["info_boot_id"]
+        ),
+        events=entry,
+        events_read_time=_read_time_of(
+            row["list_read_at"], row["list_began_mono"], row["list_boot_id"]
+        ),
         probe=probe,
-        walk=_recall_walk(connection, conn_key, row["epoch"], held, probe),
+        walk=_load_walk(connection, conn_key, row["epoch"], entry, probe),
         volatile_offsets=_volatile_offsets(connection, row["serial"], info),
     )
 
 
 def _device(connection: Connection, conn_key: str, *, locked: bool = False) -> RowMapping | None:
-    """Return a device's row; the errors of ``recall``."""
+    """Return a device's row; the errors of ``load``."""
     query = _DEVICE_LOCKED if locked else _DEVICE
     for _, row in read_rows(connection, devices, query, {"of": conn_key}):
         return _sound_row(devices, conn_key, row, "its own row")
@@ -171,7 +175,7 @@ def _device(connection: Connection, conn_key: str, *, locked: bool = False) -> R
 
 
 def _sound_events(connection: Connection, conn_key: str) -> list[RowMapping]:
-    """Return the rows of a device's list, in order; the errors of ``recall``."""
+    """Return the rows of a device's list, in order; the errors of ``load``."""
     query = select(events).where(events.c.conn_key == conn_key).order_by(events.c.index)
     return [
         _sound_row(events, conn_key, row, f"event {slot} of its list")
@@ -188,14 +192,14 @@ def _sound_row(table: Table, conn_key: str, row: RowMapping | None, what: str) -
 
 
 def _with_last_record(
-    connection: Connection, conn_key: str, probe: MemoryProbe, held: Sequence[Form]
+    connection: Connection, conn_key: str, probe: MemoryProbe, entry: Sequence[Payload]
 ) -> MemoryProbe:
     """Return the probe with its newest event's record, from the archive."""
     r = schema.recordings
     query = (
         select(r)
         .join(events, events.c.recording_id == r.c.id)
-        .where(events.c.conn_key == conn_key, events.c["index"] == len(held) - 1)
+        .where(events.c.conn_key == conn_key, events.c["index"] == len(entry) - 1)
     )
     for _, row in read_rows(connection, r, query):
         record = None if row is None else archive.sound_record(row)
@@ -214,15 +218,15 @@ def _with_last_record(
     return probe  # it proves nothing then, and the memory is walked
 
 
-def _recall_walk(
+def _load_walk(
     connection: Connection,
     conn_key: str,
     epoch: int,
-    held: Sequence[Form] | None,
+    entry: Sequence[Payload] | None,
     anchor: MemoryProbe | None,
 ) -> Walk | None:
     """
-    Return the walk that was cut, if all that it stands on is there; the errors of ``recall``.
+    Return the walk that was cut, if all that it stands on is there; the errors of ``load``.
 
     Where a recording of it is damaged, there is no walk: read again, the recording is mended.
     """
@@ -231,7 +235,7 @@ def _recall_walk(
         row = _sound_row(walks, conn_key, found, "a walk that was cut")
     if row is None or row["epoch"] != epoch:
         return None
-    if row["known"] and (held is None or len(held) != row["known"]):
+    if row["known"] and (entry is None or len(entry) != row["known"]):
         return None
     query = (
         select(walked_events)
@@ -255,10 +259,10 @@ def _recall_walk(
     ]
     return Walk(
         epoch,
-        list(held or ()) if row["known"] else [],
+        list(entry or ()) if row["known"] else [],
         anchor if row["known"] else None,
         events=read,
-        probes=[_probe_of(form) for form in orjson.loads(row["probes_json"])],
+        probes=[_probe_of(payload) for payload in orjson.loads(row["probes_json"])],
         session_events=len(read),
     )
 
@@ -276,7 +280,7 @@ def _records(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]
 
 
 def _volatile_offsets(
-    connection: Connection, serial: str | None, info: Form | None
+    connection: Connection, serial: str | None, info: Payload | None
 ) -> frozenset[int]:
     """Return which bytes of a unit's records change; none where the row of them is damaged."""
     of = (serial or "", str((info or {}).get("firmware") or ""))
@@ -311,7 +315,7 @@ def write_walk(
     if isinstance(taken, Fenced):
         return taken
     connection.execute(delete(walks).where(walks.c.conn_key == origin.conn_key))
-    probes = [_probe_form(probe) for probe in walk.probes]
+    probes = [_probe_payload(probe) for probe in walk.probes]
     header = {
         "conn_key": origin.conn_key,
         "epoch": origin.epoch,
@@ -330,7 +334,7 @@ def write_walk(
             {
                 "conn_key": origin.conn_key,
                 "index": event.index,
-                "event_json": json_text(payloads.event_form(event)),
+                "event_json": json_text(payloads.event_payload(event)),
                 "recording_id": number,
             },
         )
@@ -348,7 +352,7 @@ def forget_walk(connection: Connection, conn_key: str) -> None:
         connection.execute(delete(table).where(table.c.conn_key == conn_key))
 
 
-def note_volatile(
+def save_volatile_offsets(
     connection: Connection, serial: str, firmware: str, offsets: Iterable[int]
 ) -> None:
     """Write down which bytes of a unit's records change while the event stays the same."""
@@ -358,9 +362,9 @@ def note_volatile(
     connection.execute(insert(volatile), [with_hash("volatile_record_bytes", row)])
 
 
-def recall_waveform(
+def load_waveform(
     connection: Connection, conn_key: str, index: int, epoch: int, version: int
-) -> RecalledWaveform | None:
+) -> LoadedWaveform | None:
     """
     Return the waveform of a slot, if the device's rows are those that the asker knows.
 
@@ -379,23 +383,23 @@ def recall_waveform(
         if (row["conn_key"], row["index"]) != (conn_key, index):
             raise DamagedRecordError(damage)
         samples = archive.samples(connection, waveform_id=row["waveform_id"])
-        held = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
+        entry = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
         # As they stand, and not by the rule: both were written from one event.
-        if held != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
+        if entry != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
             raise DamagedRecordError(f"{conn_key}: slot {index} points at {samples.what}")
-        noted = _noted(row["cached_at"], row["began_mono"], row["boot_id"])
+        noted = _read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
         assert noted is not None
-        return RecalledWaveform(
+        return LoadedWaveform(
             samples=samples,
             index=index,
-            stamp=stamp_of({"waveform_key": held[0], "timestamp": held[1]}),
+            stamp=stamp_of({"waveform_key": entry[0], "timestamp": entry[1]}),
             noted=noted,
         )
     return None
 
 
 def write_info(
-    connection: Connection, origin: Origin, seen: int | None, info: Form
+    connection: Connection, origin: Origin, seen: int | None, info: Payload
 ) -> int | Fenced:
     """Write down who the unit is; return the version that is now to be seen."""
     taken = _take(connection, origin, seen)
@@ -417,7 +421,7 @@ def write_list(
     origin: Origin,
     seen: int | None,
     probe: MemoryProbe,
-    listed: Sequence[Form],
+    listed: Sequence[Payload],
     first_new: int,
     recording_ids: Mapping[int, int],
     *,
@@ -440,7 +444,7 @@ def write_list(
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
-    told = {form["index"]: form for form in listed}
+    told = {payload["index"]: payload for payload in listed}
     known = _slots(connection, events, origin.conn_key)
     samples = _slots(connection, waveforms, origin.conn_key)
     if _conflict(told, known) or _conflict(told, samples):
@@ -452,16 +456,16 @@ def write_list(
     gone = [slot for slot, _ in samples if slot not in told]
     _forget(connection, waveforms, origin.conn_key, gone)
     rows = []
-    for form in listed[first_new:]:
-        stamp = stamp_of(form)
+    for payload in listed[first_new:]:
+        stamp = stamp_of(payload)
         row = {
             "conn_key": origin.conn_key,
-            "index": form["index"],
-            "event_json": json_text(form),
+            "index": payload["index"],
+            "event_json": json_text(payload),
             "cached_at": origin.read_at_text,
             "waveform_key": stamp.key,
             "event_timestamp": stamp.timestamp,
-            "recording_id": recording_ids.get(form["index"]),
+            "recording_id": recording_ids.get(payload["index"]),
         }
         rows.append(with_hash("cached_events", row))
     if rows:
@@ -470,7 +474,7 @@ def write_list(
         connection,
         origin,
         taken,
-        probe_json=json_text(_probe_form(probe)),
+        probe_json=json_text(_probe_payload(probe)),
         list_count=len(listed),
         list_read_at=origin.read_at_text if is_servable else None,
         list_began_mono=origin.began_mono,
@@ -604,7 +608,7 @@ def erase_check(
     conn_key: str,
     version: int | None,
     count: int,
-    walked: Sequence[Form] | None = None,
+    walked: Sequence[Payload] | None = None,
 ) -> EraseCheck:
     """
     Return which of a unit's ``count`` events an erase would lose (``decodings.erase_check``).
@@ -657,7 +661,7 @@ def _recordings_of(
     }
 
 
-def keep_chunks(
+def save_chunks(
     connection: Connection,
     conn_key: str,
     epoch: int,
@@ -696,7 +700,7 @@ def keep_chunks(
     return True
 
 
-def recall_chunks(
+def load_chunks(
     connection: Connection, conn_key: str, epoch: int, seen: int | None, event: Event
 ) -> bytes:
     """Return what was kept of an event's image, from its first byte up to a gap or damage."""
@@ -862,7 +866,7 @@ def _archive_chunks(connection: Connection, conn_key: str, device: RowMapping) -
     ]
     if under_way:
         read_at = device["list_read_at"] or device["info_read_at"] or ""
-        decodings.keep_partial(connection, device["serial"], conn_key, read_at, under_way)
+        decodings.save_partial_image(connection, device["serial"], conn_key, read_at, under_way)
 
 
 _Slot = tuple[int, tuple[str | None, str | None]]
@@ -892,24 +896,26 @@ def _forget(connection: Connection, table: Table, conn_key: str, indices: Iterab
         )
 
 
-def _conflict(told: Mapping[int, Form], held: Iterable[_Slot]) -> bool:
-    for slot, stamp in held:
-        form = told.get(slot)
+def _conflict(told: Mapping[int, Payload], entry: Iterable[_Slot]) -> bool:
+    for slot, stamp in entry:
+        payload = told.get(slot)
         # What is told word for word as it is held needs no rule: most of a list, each time.
-        if form is None or (form["waveform_key"], form["timestamp"]) == stamp:
+        if payload is None or (payload["waveform_key"], payload["timestamp"]) == stamp:
             continue
-        if stamps_conflict(stamp_of(form), Stamp(*stamp)):
+        if stamps_conflict(stamp_of(payload), Stamp(*stamp)):
             return True
     return False
 
 
-def _noted(read_at: str | None, began_mono: float | None, boot_id: str | None) -> Noted | None:
+def _read_time_of(
+    read_at: str | None, began_mono: float | None, boot_id: str | None
+) -> ReadTime | None:
     if read_at is None:
         return None
-    return Noted(read_at=read_at or None, began_mono=began_mono, boot_id=boot_id)
+    return ReadTime(read_at=read_at or None, began_mono=began_mono, boot_id=boot_id)
 
 
-def _probe_form(probe: MemoryProbe) -> Form:
+def _probe_payload(probe: MemoryProbe) -> Payload:
     peaks = None if probe.last_peaks is None else asdict(probe.last_peaks)
     return {
         "serial": probe.serial,
@@ -924,12 +930,12 @@ def _probe_form(probe: MemoryProbe) -> Form:
     }
 
 
-def _probe_of(form: Form) -> MemoryProbe:
+def _probe_of(payload: Payload) -> MemoryProbe:
     keys = {
-        name: None if form[name] is None else bytes.fromhex(form[name])
+        name: None if payload[name] is None else bytes.fromhex(payload[name])
         for name in ("first_key", "last_key")
     }
     # A probe of before revision 0005 has its newest event's time and nothing else of it.
-    peaks, record = form.get("last_peaks"), bytes.fromhex(form.get("last_record", ""))
+    peaks, record = payload.get("last_peaks"), bytes.fromhex(payload.get("last_record", ""))
     last = {"last_peaks": None if peaks is None else Peaks(**peaks), "last_record": record}
-    return MemoryProbe(**{**form, **keys, **last})
+    return MemoryProbe(**{**payload, **keys, **last})

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.errors import DamagedRecordError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
@@ -32,7 +32,7 @@ def save(connection: Connection, operation: Mapping[str, Any]) -> None:
     connection.execute(insert(table), [with_hash("operations", row, key=row["id"])])
 
 
-def load(connection: Connection, id_: str) -> Form | None:
+def load(connection: Connection, id_: str) -> Payload | None:
     """
     Return an operation; ``None``: there is none of that id, or it was removed.
 

@@ -27,21 +27,21 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from minimateplus.model import Event, MemoryProbe
-from sfm.back_off import BackOff, RestingError
-from sfm.records.payloads import Form
+from sfm.back_off import BackingOffError, BackOff
+from sfm.records.payloads import Payload
 from sfm.records.site_time import is_credible
 from sfm.records.walk import Walk
 from sfm.store import (
     AuditEntry,
     EraseCheck,
     Fenced,
-    Kept,
-    Noted,
+    LoadedDevice,
+    LoadedWaveform,
     Origin,
-    Recalled,
-    RecalledWaveform,
+    ReadTime,
     Store,
     StoreError,
+    WriteResult,
 )
 from sfm.store.errors import (
     AmbiguousIdError,
@@ -59,7 +59,7 @@ from sfm.store.errors import (
     UndecodedSamplesError,
 )
 
-__all__ = ["Keeper", "NoStoreError", "Outcome", "boot_id", "in_threads"]
+__all__ = ["NoStoreError", "Outcome", "StoreService", "boot_id", "in_threads"]
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 """Of records that wait for the database; beyond it the oldest go, and are counted as lost to it."""
@@ -114,7 +114,7 @@ class _Waiting:
 
     what: str
     size_bytes: int
-    keep: Callable[[Store], Kept]
+    save: Callable[[Store], WriteResult]
 
 
 class _WalkUnderWay:
@@ -158,7 +158,7 @@ def in_threads() -> Run:
     return run
 
 
-class Keeper:
+class StoreService:
     """
     Keeps what units say, and brings it back. Lives as long as the gateway; ``close`` it.
 
@@ -186,7 +186,7 @@ class Keeper:
         self._run = run or in_threads()
         self._store: Store | None = None
         self._closed = self._gone = False
-        self._rest = BackOff("the database", clock)
+        self._back_off = BackOff("the database", clock)
         self._versions: dict[str, int] = {}
         """Of each device's mirror rows; written by verbs that write, one after another."""
         self._unsound: set[tuple[str, int]] = set()
@@ -229,7 +229,7 @@ class Keeper:
             await self._do(lambda store: store.where, is_write=True)
         except (RevisionError, StoreInUseError):
             raise
-        except (StoreError, RestingError):
+        except (StoreError, BackingOffError):
             pass  # noted and logged by ``_do``
 
     async def close(self) -> None:
@@ -248,7 +248,7 @@ class Keeper:
         if self._backlog:
             try:
                 await self._flush()
-            except (StoreError, RestingError) as error:
+            except (StoreError, BackingOffError) as error:
                 self.not_archived += len(self._backlog)
                 log.error("records_not_archived", count=len(self._backlog), error=str(error))
         self._gone = True
@@ -256,7 +256,7 @@ class Keeper:
         if store is not None:
             await self._run(store.close, True)
 
-    def state(self) -> Form:
+    def state(self) -> Payload:
         """Return how the database does, for people and machines."""
         self._check_file()
         if self._open_store is None:
@@ -333,17 +333,17 @@ class Keeper:
             boot_id=self._boot,
         )
 
-    async def keep_info(self, origin: Origin, info: Form) -> Outcome:
+    async def save_info(self, origin: Origin, info: Payload) -> Outcome:
         """Write down who a unit is."""
-        return await self._keep(
-            origin.conn_key, lambda store, seen: store.keep_info(origin, seen, info)
+        return await self._save(
+            origin.conn_key, lambda store, seen: store.save_info(origin, seen, info)
         )
 
-    async def keep_list(
+    async def save_list(
         self,
         origin: Origin,
         probe: MemoryProbe,
-        listed: Sequence[Form],
+        listed: Sequence[Payload],
         read: Sequence[Event],
         *,
         is_servable: bool,
@@ -352,12 +352,12 @@ class Keeper:
         waiting = _Waiting(
             f"{len(read)} events of {origin.serial}",
             sum(len(event.record) + 200 for event in read),
-            lambda store: store.keep_events(origin, read),
+            lambda store: store.save_events(origin, read),
         )
         ends_walk = origin.conn_key in self._written_walks
-        outcome = await self._keep(
+        outcome = await self._save(
             origin.conn_key,
-            lambda store, seen: store.keep_list(
+            lambda store, seen: store.save_list(
                 origin, seen, probe, listed, read, is_servable=is_servable, ends_walk=ends_walk
             ),
             waiting if read else None,
@@ -366,19 +366,21 @@ class Keeper:
             self._written_walks.discard(origin.conn_key)
         return outcome
 
-    async def keep_waveform(
-        self, origin: Origin, event: Event, form: Form, image: bytes, *, is_mirrored: bool
+    async def save_waveform(
+        self, origin: Origin, event: Event, payload: Payload, image: bytes, *, is_mirrored: bool
     ) -> Outcome:
         """Archive a waveform with its event; mirror that it is in its slot."""
         waiting = _Waiting(
             f"the waveform of {event.key.hex()} of {origin.serial}",
-            len(image) + len(form["counts"]),
-            lambda store: store.keep_waveform(origin, None, event, form, image, is_mirrored=False),
+            len(image) + len(payload["counts"]),
+            lambda store: store.save_waveform(
+                origin, None, event, payload, image, is_mirrored=False
+            ),
         )
-        return await self._keep(
+        return await self._save(
             origin.conn_key,
-            lambda store, seen: store.keep_waveform(
-                origin, seen, event, form, image, is_mirrored=is_mirrored
+            lambda store, seen: store.save_waveform(
+                origin, seen, event, payload, image, is_mirrored=is_mirrored
             ),
             waiting,
             waveform=event.index,
@@ -409,7 +411,7 @@ class Keeper:
 
         Raises:
             StoreError: it could not be forgotten there.
-            RestingError: the database failed lately and is left alone for a moment.
+            BackingOffError: the database failed lately and is left alone for a moment.
         """
         if self._open_store is None:
             return None
@@ -426,7 +428,7 @@ class Keeper:
         return await self._do(forget, is_write=True)
 
     async def erase_check(
-        self, conn_key: str, count: int, walked: Sequence[Form] | None = None
+        self, conn_key: str, count: int, walked: Sequence[Payload] | None = None
     ) -> EraseCheck:
         """
         Return which of a device's ``count`` events an erase would lose, by their indices.
@@ -436,7 +438,7 @@ class Keeper:
 
         Raises:
             StoreError: the database could not be read.
-            RestingError: it could not be opened lately and is left alone for a moment.
+            BackingOffError: it could not be opened lately and is left alone for a moment.
         """
         seen = self._versions.get(conn_key)
         if self._open_store is None or seen is None:
@@ -460,7 +462,7 @@ class Keeper:
 
     # --- bringing back ---------------------------------------------------------------------------
 
-    async def recall(self, conn_key: str) -> Recalled | None:
+    async def load(self, conn_key: str) -> LoadedDevice | None:
         """
         Return what is known of a device from before; ``None``: nothing.
 
@@ -470,26 +472,26 @@ class Keeper:
             StoreError: the database could not be read, or what is damaged not be dropped.
         """
         try:
-            return await self._do(lambda store: store.recall(conn_key), is_write=False)
+            return await self._do(lambda store: store.load(conn_key), is_write=False)
         except DamagedMirrorError as error:
             damage = str(error)
         self.damaged += 1
         log.error("mirror_damaged", unit=conn_key, error=damage)
 
-        def drop(store: Store) -> Recalled | None:
+        def drop(store: Store) -> LoadedDevice | None:
             store.drop_damaged(conn_key, damage)
-            return store.recall(conn_key)
+            return store.load(conn_key)
 
         return await self._do(drop, is_write=True)
 
-    def took_up(self, conn_key: str, found: Recalled) -> None:
+    def mark_adopted(self, conn_key: str, found: LoadedDevice) -> None:
         """Note that the cache begins where the mirror stands; else what is written is fenced."""
         self._versions[conn_key] = found.version
         self._written_walks.add(conn_key)
 
-    async def recall_waveform(
+    async def load_waveform(
         self, conn_key: str, index: int, epoch: int
-    ) -> tuple[RecalledWaveform, Form] | None:
+    ) -> tuple[LoadedWaveform, Payload] | None:
         """
         Return the waveform of a slot in that epoch, if the store has it and it is sound.
 
@@ -501,7 +503,7 @@ class Keeper:
             return None
         try:
             return await self._do(
-                lambda store: store.recall_waveform(conn_key, index, epoch, seen), is_write=False
+                lambda store: store.load_waveform(conn_key, index, epoch, seen), is_write=False
             )
         except DamagedRecordError as error:
             self.damaged += 1
@@ -509,11 +511,11 @@ class Keeper:
             log.error("stored_waveform_damaged", unit=conn_key, index=index, error=str(error))
         except UndecodedSamplesError:
             raise
-        except (StoreError, RestingError):
+        except (StoreError, BackingOffError):
             pass
         return None
 
-    def began_mono(self, noted: Noted | None) -> float:
+    def began_mono(self, noted: ReadTime | None) -> float:
         """Return when something noted was read, by our clock; ``-inf`` where that is unknown."""
         if noted is None or noted.began_mono is None or noted.boot_id is None:
             return -math.inf
@@ -541,13 +543,13 @@ class Keeper:
             )
         try:
             return await self._do(verb, is_write=is_write)
-        except RestingError as error:
+        except BackingOffError as error:
             kind = type(self._problem) if self._problem is not None else StoreLostError
             raise kind(f"{self._problem or error}; it is tried again soon") from None
 
     # --- images under way ------------------------------------------------------------------------
 
-    def keep_chunk(self, conn_key: str, epoch: int, event: Event, start: int, data: bytes) -> None:
+    def save_chunk(self, conn_key: str, epoch: int, event: Event, start: int, data: bytes) -> None:
         """Keep a part of an image that is being read, soon; ``settle`` waits for it."""
         if self._open_store is None:
             return
@@ -562,16 +564,16 @@ class Keeper:
         if image is not None and image.task is not None:
             await asyncio.wait([image.task])
 
-    async def recall_chunks(self, conn_key: str, epoch: int, event: Event) -> bytes:
+    async def load_chunks(self, conn_key: str, epoch: int, event: Event) -> bytes:
         """Return what was kept of an event's image in that epoch, from its first byte on."""
         seen = self._versions.get(conn_key)
         if seen is None:
             return b""
         try:
             return await self._do(
-                lambda store: store.recall_chunks(conn_key, epoch, seen, event), is_write=False
+                lambda store: store.load_chunks(conn_key, epoch, seen, event), is_write=False
             )
-        except (StoreError, RestingError):
+        except (StoreError, BackingOffError):
             return b""
 
     async def forget_chunks(self, conn_key: str, event: Event) -> None:
@@ -585,7 +587,7 @@ class Keeper:
             while image.parts:
                 parts, image.parts = image.parts, []
                 await self._quietly(
-                    lambda store, parts=parts: store.keep_chunks(  # type: ignore[misc]
+                    lambda store, parts=parts: store.save_chunks(  # type: ignore[misc]
                         conn_key, epoch, self._versions.get(conn_key), event, parts
                     )
                 )
@@ -594,12 +596,12 @@ class Keeper:
 
     async def _quietly(self, verb: Callable[[Store], Any]) -> None:
         # A failure is noted by ``_do``; what was not kept is read again.
-        with contextlib.suppress(StoreError, RestingError):
+        with contextlib.suppress(StoreError, BackingOffError):
             await self._do(verb, is_write=True)
 
     # --- walks under way -------------------------------------------------------------------------
 
-    def keep_walked(self, origin: Origin, walk: Walk, event: Event) -> None:
+    def save_walked_event(self, origin: Origin, walk: Walk, event: Event) -> None:
         """
         Archive an event of a walk, soon; ``settle_walk`` waits for it.
 
@@ -628,10 +630,10 @@ class Keeper:
         if under_way.events:
             await self._write_walked(under_way, spare=0)
 
-    async def keep_walk(self, origin: Origin, walk: Walk) -> None:
+    async def save_walk(self, origin: Origin, walk: Walk) -> None:
         """Write down all that a walk has read."""
         if self._open_store is not None:
-            await self._keep_walked_events(origin, walk, list(walk.events))
+            await self._save_walked_events(origin, walk, list(walk.events))
 
     async def forget_walk(self, conn_key: str) -> None:
         """Forget a walk that has not ended; its events stay in the archive."""
@@ -639,10 +641,14 @@ class Keeper:
             await self._quietly(lambda store: store.forget_walk(conn_key))
             self._written_walks.discard(conn_key)
 
-    async def note_volatile(self, serial: str, firmware: str, offsets: frozenset[int]) -> None:
+    async def save_volatile_offsets(
+        self, serial: str, firmware: str, offsets: frozenset[int]
+    ) -> None:
         """Write down which bytes of a unit's records change while the event stays the same."""
         if self._open_store is not None and serial:
-            await self._quietly(lambda store: store.note_volatile(serial, firmware, offsets))
+            await self._quietly(
+                lambda store: store.save_volatile_offsets(serial, firmware, offsets)
+            )
 
     async def _write_walked(self, under_way: _WalkUnderWay, *, spare: int) -> None:
         # Whatever comes while a write is under way goes together with the next.
@@ -651,32 +657,32 @@ class Keeper:
                 batch = under_way.events[: len(under_way.events) - spare]
                 del under_way.events[: len(batch)]
                 origin, walk, _ = batch[0]
-                await self._keep_walked_events(origin, walk, [event for _, _, event in batch])
+                await self._save_walked_events(origin, walk, [event for _, _, event in batch])
         finally:
             under_way.task = None
 
-    async def _keep_walked_events(self, origin: Origin, walk: Walk, read: Sequence[Event]) -> None:
+    async def _save_walked_events(self, origin: Origin, walk: Walk, read: Sequence[Event]) -> None:
         first = read[0].index if read else walk.count
         waiting = _Waiting(
             f"{len(read)} walked events of {origin.serial}",
             sum(len(event.record) + 200 for event in read),
-            lambda store: store.keep_events(origin, read, is_proven=False),
+            lambda store: store.save_events(origin, read, is_proven=False),
         )
         self._written_walks.add(origin.conn_key)
         # Where another relay wrote, the list that follows finds it out: the version stays as it is.
-        await self._keep(
+        await self._save(
             origin.conn_key,
-            lambda store, seen: store.keep_walk(origin, seen, walk, first, read),
+            lambda store, seen: store.save_walk(origin, seen, walk, first, read),
             waiting if read else None,
             notes_fence=False,
         )
 
     # --- inside ----------------------------------------------------------------------------------
 
-    async def _keep(
+    async def _save(
         self,
         conn_key: str,
-        keep: Callable[[Store, int | None], Kept],
+        save: Callable[[Store, int | None], WriteResult],
         waiting: _Waiting | None = None,
         waveform: int | None = None,
         *,
@@ -686,8 +692,8 @@ class Keeper:
         if self._open_store is None:
             return NOT_ARCHIVED
 
-        def write(store: Store) -> Kept:
-            kept = keep(store, self._versions.get(conn_key))
+        def write(store: Store) -> WriteResult:
+            kept = save(store, self._versions.get(conn_key))
             if isinstance(kept.mirror, Fenced):
                 if notes_fence:
                     self._versions[conn_key] = kept.mirror.version
@@ -702,7 +708,7 @@ class Keeper:
         except NoSerialError as error:
             log.error("record_refused", unit=conn_key, error=str(error))
             return NOT_ARCHIVED
-        except (StoreError, RestingError):
+        except (StoreError, BackingOffError):
             if waiting is not None:
                 self._let_wait(waiting)
             return NOT_ARCHIVED
@@ -718,12 +724,12 @@ class Keeper:
 
         Raises:
             StoreError: what went wrong.
-            RestingError: it failed lately and is left alone for a moment.
+            BackingOffError: it failed lately and is left alone for a moment.
         """
         if self._gone:
             raise StoreLostError("the relay is shutting down")
         if is_write or self._store is None:
-            self._rest.check()
+            self._back_off.check()
 
         def run() -> T:
             if self._store is None:
@@ -752,7 +758,7 @@ class Keeper:
         self.failures += 1
         if is_write or self._store is None:
             # A read that fails keeps no record waiting.
-            self._rest.failed(error)
+            self._back_off.failed(error)
             self._writes_fail = True
         if self._problem is None:
             self._problem_since = self._wall()
@@ -762,7 +768,7 @@ class Keeper:
         self._problem = error
 
     def _succeeded(self) -> None:
-        self._rest.succeeded()
+        self._back_off.succeeded()
         if self._problem is not None:
             log.info("store_recovered", problem=self._problem.kind, waiting=len(self._backlog))
         self._problem = self._problem_since = None
@@ -785,7 +791,7 @@ class Keeper:
                 await asyncio.sleep(RETRY_S)
                 try:
                     await self._flush()
-                except (StoreError, RestingError):
+                except (StoreError, BackingOffError):
                     continue
         finally:
             self._retrying = None
@@ -794,7 +800,7 @@ class Keeper:
         """Write what waits, the oldest first; what is written twice is there once."""
         while self._backlog:
             waiting = self._backlog[0]
-            await self._do(waiting.keep, is_write=True)
+            await self._do(waiting.save, is_write=True)
             if self._backlog and self._backlog[0] is waiting:
                 self._backlog.popleft()
                 self._backlog_bytes -= waiting.size_bytes

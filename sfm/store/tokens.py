@@ -26,7 +26,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
@@ -74,7 +74,7 @@ class Token:
             return False
         return hmac.compare_digest(digest(secret.encode()), self.digest)
 
-    def form(self) -> Form:
+    def payload(self) -> Payload:
         """Return it as plain values, without its digest."""
         return {
             "id": self.id,

@@ -17,16 +17,16 @@ from virtual_time import now_s
 from sfm.access.principal import Role
 from sfm.access.sessions import Sessions
 from sfm.api.app import Application, build_app
-from sfm.api.middleware.authentication import Guard
+from sfm.api.middleware.authentication import Authentication
 from sfm.api.middleware.cache_hits import HitLayer
 from sfm.devices.commands import Commands
 from sfm.devices.gateway import Gateway
 from sfm.devices.operations import Operation, Operations, Report
 from sfm.live_cache import LiveCache
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.settings import Settings
 from sfm.store import Store
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 UNIT = "host=10.9.9.9&tcp_port=12345"
 KEY = "tcp:10.9.9.9:12345"
@@ -145,9 +145,11 @@ class Door:
 async def door(*, real: bool = False, **settings: Any) -> AsyncIterator[Door]:
     """Yield a door with a database in memory; with ``real``, the application stands behind it."""
     store = Store.open("sqlite://")
-    keeper = Keeper(lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once)
+    store_service = StoreService(
+        lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once
+    )
     known = Settings(**{"database_url": "none", "units": {"one": "tcp://10.9.9.9"}, **settings})
-    gateway = Gateway(LiveCache(clock=now_s), known, keeper=keeper, clock=now_s)
+    gateway = Gateway(LiveCache(clock=now_s), known, store_service=store_service, clock=now_s)
     try:
         yield door_of(gateway, known, store, real=real)
     finally:
@@ -170,7 +172,7 @@ def door_of(gateway: Gateway, settings: Settings, store: Store, *, real: bool) -
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": PASSED.encode()})
 
-    guard = Guard(behind, gateway, settings, sessions, now_s)
+    guard = Authentication(behind, gateway, settings, sessions, now_s)
     app.front, app.state.guard, app.state.sessions = guard, guard, sessions
     app.state.commands = Commands(gateway, clock=now_s)
     return found
@@ -180,7 +182,7 @@ async def ended_operation(app: Application, unit: str) -> Operation:
     """Return an operation of a unit that was begun here, and has ended with a step and a result."""
     operations: Operations = app.state.operations
 
-    async def work(report: Report) -> Form:
+    async def work(report: Report) -> Payload:
         report("s of the sensor check", 40.0, 40.0)
         return {"outcome": "done"}
 

@@ -91,10 +91,10 @@ def test_one_that_is_answered_is_not_closed_and_a_stalled_one_is_closed_last() -
 
 
 @pytest.mark.parametrize("descriptors", [64, 256, 1024, 65536])
-@pytest.mark.parametrize("conversations", [2, 72, 40])
-def test_what_is_left_is_enough_for_all_else(descriptors: int, conversations: int) -> None:
-    most = max_connections(descriptors, conversations)
+@pytest.mark.parametrize("sessions", [2, 72, 40])
+def test_what_is_left_is_enough_for_all_else(descriptors: int, sessions: int) -> None:
+    most = max_connections(descriptors, sessions)
     assert most >= 16
     if descriptors >= 256:
         # As many again may be accepted before any is closed.
-        assert most + conversations + min(128, descriptors // 8) + 30 <= descriptors
+        assert most + sessions + min(128, descriptors // 8) + 30 <= descriptors

@@ -18,7 +18,12 @@ from minimateplus.link.ports import SerialPort
 from sfm.access.principal import Role
 from sfm.access.sessions import SESSION_S
 from sfm.api.app import ROUTERS, build_app
-from sfm.api.middleware.authentication import AT_THE_DOOR, MOST_FAILURES, SECURITY, TOKEN_KEPT_S
+from sfm.api.middleware.authentication import (
+    AUTHENTICATION_PROBLEMS,
+    MAX_FAILURES,
+    SECURITY,
+    TOKEN_KEPT_S,
+)
 from sfm.api.rules import OF_ALL_UNITS, RULES
 from sfm.settings import Settings
 from sfm.store.errors import StoreFullError
@@ -448,7 +453,7 @@ def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_tells()
 )
 def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> None:
     async def main() -> bool:
-        async with door(reach=["any"]) as found:
+        async with door(egress=["any"]) as found:
             secret = found.token("t", Role.ADMIN, KEY, "BE1")
             return await found.passes("GET", target, secret=secret)
 
@@ -533,7 +538,7 @@ def test_a_registered_unit_that_may_not_be_reached_is_told_to_nobody() -> None:
     units = {"north": "tcp://10.0.0.6", "south": "tcp://10.9.9.9"}
 
     async def main() -> list[str]:
-        async with door(real=True, units=units, reach=["10.9.0.0/16"]) as found:
+        async with door(real=True, units=units, egress=["10.9.0.0/16"]) as found:
             answer = await found.ask("GET", "/units", secret=found.token("t", Role.VIEWER))
             return [one["name"] for one in answer.json()["units"]]
 
@@ -555,11 +560,11 @@ def found_ports() -> list[SerialPort]:
             ["/dev/ttyUSB8"],
         ),
         (
-            {"reach": ["10.0.0.0/8", "/dev/ttyUSB*"]},
+            {"egress": ["10.0.0.0/8", "/dev/ttyUSB*"]},
             ["/dev/ttyUSB8", "/dev/ttyUSB9"],
             ["/dev/ttyUSB8", "/dev/ttyUSB9"],
         ),
-        ({"reach": ["registered"]}, [], []),
+        ({"egress": ["registered"]}, [], []),
     ],
     ids=lambda known: " ".join(known),
 )
@@ -583,7 +588,7 @@ def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
 
 def test_a_viewer_is_not_told_of_serial_ports() -> None:
     async def main() -> bool:
-        async with door(reach=["any"]) as found:
+        async with door(egress=["any"]) as found:
             return await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
 
     assert not run(main())
@@ -591,7 +596,7 @@ def test_a_viewer_is_not_told_of_serial_ports() -> None:
 
 def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
     async def main() -> list[dict[str, Any]]:
-        async with door(real=True, reach=["any"]) as found:
+        async with door(real=True, egress=["any"]) as found:
             found.app.state.list_ports = found_ports
             units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
             secret = found.token("t", Role.ADMIN, *units)
@@ -626,16 +631,14 @@ def test_what_is_too_large_is_refused_at_the_door(
             return (await found.ask(**(LOCAL if local else {}), **more)).status_code
 
     assert run(main()) == status
-    assert status in AT_THE_DOOR
+    assert status in AUTHENTICATION_PROBLEMS
 
 
 def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
     async def main() -> list[httpx.Response]:
         async with door(real=True) as found:
             body = b'{"token": "sfm_1_wrong"}'
-            return [
-                await found.ask("POST", "/session", body=body) for _ in range(MOST_FAILURES + 1)
-            ]
+            return [await found.ask("POST", "/session", body=body) for _ in range(MAX_FAILURES + 1)]
 
     *wrong, stopped = run(main())
     for answer in wrong:
@@ -650,14 +653,14 @@ def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None:
     async def main() -> None:
         async with door() as found:
             with capture_logs() as lines:
-                for _ in range(MOST_FAILURES):
+                for _ in range(MAX_FAILURES):
                     for peer in ("10.0.0.7", "2001:db8::1", "2001:db8::2"):
                         await found.ask(secret="sfm_1_" + "x" * 43, peer=(peer, 1))
             assert sorted(line["client"] for line in lines) == ["10.0.0.7", "2001:db8::/64"]
             await asyncio.sleep(60)
             with capture_logs() as lines:
                 await found.ask(secret="sfm_1_" + "x" * 43)
-            assert [line["left_out"] for line in lines] == [MOST_FAILURES - 1]
+            assert [line["left_out"] for line in lines] == [MAX_FAILURES - 1]
 
     run(main())
 
@@ -680,7 +683,7 @@ def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> Non
     async def main() -> None:
         async with door() as found:
             right = found.token("t", Role.VIEWER)
-            for _ in range(MOST_FAILURES):
+            for _ in range(MAX_FAILURES):
                 assert (await found.ask(secret="sfm_1_" + "x" * 43)).status_code == 401
             stopped = await found.ask(secret="sfm_1_" + "x" * 43)
             assert stopped.status_code == 429
@@ -742,7 +745,7 @@ def test_a_token_forces_so_many_reads_in_a_minute() -> None:
 
 def test_a_token_has_so_many_requests_under_way() -> None:
     async def main() -> list[int]:
-        async with door(most_requests_per_client=2) as found:
+        async with door(max_requests_per_client=2) as found:
             waiting = asyncio.Event()
 
             async def slow(scope: Any, receive: Any, send: Any) -> None:

@@ -193,10 +193,14 @@ HOLES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "a status is for everybody": rule("GET", "/device/monitor/status", None),
     "HEAD has no rule": replaced("rule_of", lambda method, path: (path, None)),
     "no role is looked at": replaced(
-        "_check_role", staticmethod(lambda *_: None), authentication.Guard
+        "_check_role", staticmethod(lambda *_: None), authentication.Authentication
     ),
-    "everybody sits at this machine": replaced("_is_local", lambda *_: True, authentication.Guard),
-    "nobody sits at this machine": replaced("_is_local", lambda *_: False, authentication.Guard),
+    "everybody sits at this machine": replaced(
+        "_is_local", lambda *_: True, authentication.Authentication
+    ),
+    "nobody sits at this machine": replaced(
+        "_is_local", lambda *_: False, authentication.Authentication
+    ),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
-from sfm.access.egress import ForbiddenAddressError, Reach
+from sfm.access.egress import EgressPolicy, ForbiddenAddressError
 
 NAMES = {
     "unit.example": ["10.1.2.3"],
@@ -43,9 +43,11 @@ class Asked:
         return NAMES.get(host, [])
 
 
-def reach(*entries: str, registered: Any = None, unset: bool = False) -> tuple[Reach, Asked]:
+def egress(
+    *entries: str, registered: Any = None, unset: bool = False
+) -> tuple[EgressPolicy, Asked]:
     asked = Asked()
-    known = Reach(
+    known = EgressPolicy(
         None if unset else entries,
         registered,
         resolve=asked,
@@ -55,7 +57,7 @@ def reach(*entries: str, registered: Any = None, unset: bool = False) -> tuple[R
     return known, asked
 
 
-def reached(known: Reach, address: Address, *, is_local: bool = True) -> str | None:
+def reached(known: EgressPolicy, address: Address, *, is_local: bool = True) -> str | None:
     """Return what would be connected to; ``None`` where that is forbidden."""
     try:
         known.check(address, is_local=is_local)
@@ -109,10 +111,12 @@ def reached(known: Reach, address: Address, *, is_local: bool = True) -> str | N
     ],
 )
 def test_some_addresses_are_never_reached_in_whatever_form(host: str) -> None:
-    everything, _ = reach("any", host) if ":" not in host else reach("any")
+    everything, _ = egress("any", host) if ":" not in host else egress("any")
     assert reached(everything, tcp(host)) is None
-    assert reached(reach(unset=True)[0], tcp(host)) is None
-    assert reached(reach(registered={"x": tcp(host)}, unset=True)[0], tcp("10.0.0.1")) == "10.0.0.1"
+    assert reached(egress(unset=True)[0], tcp(host)) is None
+    assert (
+        reached(egress(registered={"x": tcp(host)}, unset=True)[0], tcp("10.0.0.1")) == "10.0.0.1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,29 +136,29 @@ def test_some_addresses_are_never_reached_in_whatever_form(host: str) -> None:
     ],
 )
 def test_an_address_beside_these_is_reached(host: str) -> None:
-    assert reached(reach(unset=True)[0], tcp(host)) == host
+    assert reached(egress(unset=True)[0], tcp(host)) == host
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "64:ff9b:1::a9fe:a9fe", "fd20:ce::254"])
 def test_nor_is_one_of_them_reached_when_it_is_registered(host: str) -> None:
     for address in (tcp(host), serial(f"rfc2217://{f'[{host}]' if ':' in host else host}:80")):
-        assert reached(reach(unset=True, registered={"x": address})[0], address) is None
+        assert reached(egress(unset=True, registered={"x": address})[0], address) is None
 
 
 @pytest.mark.parametrize("name", ["metadata.example", "rebound.example"])
 def test_a_name_that_leads_there_is_not_followed(name: str) -> None:
-    known, asked = reach("any")
+    known, asked = egress("any")
     assert reached(known, tcp(name)) is None
     assert asked.names == [name]
 
 
 def test_a_registered_name_that_leads_there_is_not_followed_either() -> None:
-    known, _ = reach(unset=True, registered={"x": tcp("metadata.example")})
+    known, _ = egress(unset=True, registered={"x": tcp("metadata.example")})
     assert reached(known, tcp("metadata.example"), is_local=False) is None
 
 
 def test_a_name_is_looked_up_once_and_the_checked_address_is_connected_to() -> None:
-    known, asked = reach("any")
+    known, asked = egress("any")
     assert reached(known, tcp("unit.example")) == "10.1.2.3"
     assert reached(known, tcp("both.example")) == "10.1.2.4"
     assert asked.names == ["unit.example", "both.example"]
@@ -180,12 +184,12 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_connected_to() -> N
     ids=str,
 )
 def test_what_is_listed_is_reached_and_nothing_else(address: Address, is_reached: bool) -> None:
-    known, _ = reach("10.1.0.0/16", "192.0.2.9:9034", "/dev/ttyUSB*")
+    known, _ = egress("10.1.0.0/16", "192.0.2.9:9034", "/dev/ttyUSB*")
     assert (reached(known, address) is not None) is is_reached
 
 
 def test_without_a_list_who_is_here_reaches_any_and_others_what_is_registered() -> None:
-    known, asked = reach(unset=True, registered={"one": tcp("unit.example", 9034)})
+    known, asked = egress(unset=True, registered={"one": tcp("unit.example", 9034)})
     assert reached(known, tcp("192.0.2.7")) == "192.0.2.7"
     assert reached(known, tcp("192.0.2.7"), is_local=False) is None
     assert reached(known, tcp("unit.example", 9034), is_local=False) == "10.1.2.3"
@@ -195,8 +199,8 @@ def test_without_a_list_who_is_here_reaches_any_and_others_what_is_registered() 
 
 def test_a_name_that_does_not_exist_is_told_only_to_who_may_reach_any() -> None:
     with pytest.raises(ConnectError, match="does not resolve"):
-        asyncio.run(reach("any")[0].resolve(tcp("nobody.example")))
-    listed, _ = reach("10.1.0.0/16")
+        asyncio.run(egress("any")[0].resolve(tcp("nobody.example")))
+    listed, _ = egress("10.1.0.0/16")
     told = []
     for name in ("nobody.example", "outside.example"):
         with pytest.raises(ForbiddenAddressError) as caught:
@@ -226,7 +230,7 @@ def test_a_name_that_does_not_exist_is_told_only_to_who_may_reach_any() -> None:
     ],
 )
 def test_what_is_no_serial_port_is_not_opened(port: str) -> None:
-    assert reached(reach("any")[0], serial(port)) is None
+    assert reached(egress("any")[0], serial(port)) is None
 
 
 @pytest.mark.parametrize(
@@ -250,24 +254,24 @@ def test_what_is_no_serial_port_is_not_opened(port: str) -> None:
 def test_a_port_is_one_that_the_system_lists_or_the_settings_name(
     entries: tuple[str, ...], port: str, opened: str | None
 ) -> None:
-    assert reached(reach(*entries)[0], serial(port)) == opened
+    assert reached(egress(*entries)[0], serial(port)) == opened
 
 
 @pytest.mark.parametrize("asked", ["/dev/modem", "/dev/ttyUSB7"])
 def test_a_registered_port_is_reached_by_each_of_its_names(asked: str) -> None:
-    known, _ = reach(unset=True, registered={"mast": serial("/dev/modem")})
+    known, _ = egress(unset=True, registered={"mast": serial("/dev/modem")})
     assert reached(known, serial(asked), is_local=False) == "/dev/ttyUSB7"
     assert reached(known, Address("serial", asked, 9600), is_local=False) is None
     assert reached(known, serial("/dev/pts/4")) is None
 
 
 def test_an_rfc2217_server_is_named_by_its_checked_address() -> None:
-    known, _ = reach("any")
+    known, _ = egress("any")
     assert reached(known, serial("rfc2217://both.example:2217")) == "rfc2217://10.1.2.4:2217"
 
 
 def test_a_path_out_of_a_pattern_is_not_in_it() -> None:
-    known, _ = reach("/dev/ttyUSB*")
+    known, _ = egress("/dev/ttyUSB*")
     known._ports = lambda: {"/dev/ttyUSB0/../mem", "/dev/mem"}
     assert reached(known, serial("/dev/ttyUSB0/../mem")) is None
 
@@ -275,4 +279,4 @@ def test_a_path_out_of_a_pattern_is_not_in_it() -> None:
 @pytest.mark.parametrize("entry", ["", "10.0.0.0/99", "a b", "http://x"])
 def test_an_entry_that_names_nothing_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        reach(entry)
+        egress(entry)

@@ -176,7 +176,7 @@ class Scanned:
 def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
     async def start(stack: AsyncExitStack) -> tuple[Door, FieldUnit]:
         world = await stack.enter_async_context(World())
-        disk = await world.with_disk(reach=["any"], forced_per_minute=10**6)
+        disk = await world.with_disk(egress=["any"], forced_per_minute=10**6)
         unit = world.plug(FieldUnit().record(2))
         opened = door_of(world.gateway, world.settings, disk, real=True)
         # Something is in the cache, the archive and the audit log, in whatever order tests run.

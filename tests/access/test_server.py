@@ -32,13 +32,13 @@ from uvicorn.server import ServerState
 from virtual_time import now_s, run
 
 from sfm import server
-from sfm.access.egress import Reach
+from sfm.access.egress import EgressPolicy
 from sfm.access.principal import Role
-from sfm.api.middleware.authentication import MOST_FAILURES, SECURITY
+from sfm.api.middleware.authentication import MAX_FAILURES, SECURITY
 from sfm.api.problems import MEDIA_TYPE
 from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
-from sfm.server import MOST_HEADER_BYTES, REQUEST_S
+from sfm.server import MAX_HEADER_BYTES, REQUEST_S
 from sfm.settings import Settings
 from sfm.store import Store
 
@@ -100,8 +100,8 @@ def test_a_proxy_has_an_address(proxies: str) -> None:
 
 TOO_MUCH: dict[str, tuple[bytes, int]] = {
     "headers": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-More: " + b"x" * 20_000 + b"\r\n\r\n", 431),
-    "head": (b"GET /health HTTP/1.1\r\nX: " + b"x" * (MOST_HEADER_BYTES + 1), 431),
-    "line": (b"GET /" + b"x" * (MOST_HEADER_BYTES + 1), 431),
+    "head": (b"GET /health HTTP/1.1\r\nX: " + b"x" * (MAX_HEADER_BYTES + 1), 431),
+    "line": (b"GET /" + b"x" * (MAX_HEADER_BYTES + 1), 431),
     "query": (b"GET /health?x=" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     "body": (b"POST /session HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", 413),
     "body in chunks": (
@@ -394,7 +394,7 @@ def test_guesses_are_counted_by_who_is_believed_to_make_them(
         return asked(proxied[0].base, source, "GET", "/cache/stats", headers=headers).status_code
 
     # As many as may be at once, and those that came back meanwhile.
-    for _ in range(20 * MOST_FAILURES):
+    for _ in range(20 * MAX_FAILURES):
         if guess("203.0.113.77") == 429:
             break
     else:
@@ -465,22 +465,22 @@ def test_no_page_of_another_site_makes_the_relay_open_anything(local: Relay) -> 
             )
             assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (
                 403,
-                "foreign-page",
+                "cross-site",
             )
         with pytest.raises(TimeoutError):
             unit.accept()
 
 
-@pytest.mark.parametrize("reach", [None, ["any"], ["registered", "metadata.example"]], ids=str)
+@pytest.mark.parametrize("egress", [None, ["any"], ["registered", "metadata.example"]], ids=str)
 @pytest.mark.parametrize("found", ["169.254.169.254", "fe80::1", "fd00:ec2::254"])
-def test_nor_is_a_name_that_leads_there(found: str, reach: list[str] | None) -> None:
+def test_nor_is_a_name_that_leads_there(found: str, egress: list[str] | None) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return ["10.0.0.5", found]
 
     async def main() -> tuple[int, str]:
-        known = Settings(database_url="none", reach=reach)
+        known = Settings(database_url="none", egress=egress)
         gateway = Gateway(
-            LiveCache(clock=now_s), known, clock=now_s, reach=Reach(reach, resolve=resolve)
+            LiveCache(clock=now_s), known, clock=now_s, egress=EgressPolicy(egress, resolve=resolve)
         )
         target = "/device/info?host=metadata.example&tcp_port=80"
         try:

@@ -42,8 +42,8 @@ def silent_unit() -> Iterator[tuple[int, threading.Event]]:
 @pytest.mark.parametrize(
     ("method", "path", "body", "kind"),
     [
-        ("GET", "/device/info", None, "closing"),
-        ("GET", "/device/event/0/waveform", None, "closing"),
+        ("GET", "/device/info", None, "shutting-down"),
+        ("GET", "/device/event/0/waveform", None, "shutting-down"),
         ("POST", "/device/events/erase", {"serial": "BE1", "count": 1}, "outcome-unknown"),
     ],
 )
@@ -75,6 +75,6 @@ def test_who_waits_when_the_relay_is_stopped_is_told_so(
     assert answer.status_code == 503
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert answer.json()["type"] == TYPE_PREFIX + kind
-    assert answer.json().get("outcome") == (None if kind == "closing" else "unknown")
-    assert ("retry-after" in answer.headers) == (kind == "closing")
+    assert answer.json().get("outcome") == (None if kind == "shutting-down" else "unknown")
+    assert ("retry-after" in answer.headers) == (kind == "shutting-down")
     assert answer.headers[SECURITY[1][0].decode()] == SECURITY[1][1].decode()

@@ -18,7 +18,7 @@ PATHS = ("tests", "tests/relay", "tests/field")
 
 HEADS = {
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
-    "bench_cache_hits.py": ("ns per hit", "LiveCache held_events", "parts of a hit"),
+    "bench_cache_hits.py": ("ns per hit", "LiveCache events_entry", "parts of a hit"),
     "bench_cache_writes.py": ("room left", "one goes for each that comes"),
     "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Served:
 
 
 @contextmanager
-def served(unit: SimulatedUnit, road: Road = WholeRoad) -> Iterator[Served]:
+def served(unit: SimulatedUnit, road: LinkFactory = FaultyLink) -> Iterator[Served]:
     """Serve ``unit`` over ``road`` until the block ends."""
     ready = threading.Event()
     found: list[Served] = []

@@ -15,7 +15,7 @@ from served_unit import served
 from test_cli import call
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.hostile import KINDS, hostile_road
+from minimateplus.simulator.hostile import KINDS, hostile_link
 from sfm.cli import views
 from sfm.logs import configure_logs
 
@@ -43,7 +43,7 @@ def test_simulate_knows_every_hostile_kind_and_refuses_others(
 def test_a_hostile_unit_is_one_sentence_that_names_it(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served(SimulatedUnit(), hostile_road(kind)) as unit:
+    with served(SimulatedUnit(), hostile_link(kind)) as unit:
         status, out, err = call(capsys, "info", unit.url)
     assert (status, out) == (1, "")
     assert unit.url in err
@@ -55,7 +55,7 @@ def test_texts_with_control_characters_reach_no_terminal_and_no_capture(
 ) -> None:
     simulated = SimulatedUnit()
     simulated.record_event()
-    with served(simulated, hostile_road("control-characters")) as unit:
+    with served(simulated, hostile_link("control-characters")) as unit:
         words = [call(capsys, verb, unit.url)[1] for verb in ("info", "events")]
         status, told, _ = call(capsys, "capture", unit.url, str(tmp_path / "unit.jsonl"))
     assert status == 0

@@ -18,7 +18,7 @@ from stored_rows import write_row
 from minimateplus.client.reads import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, MemoryProbe, Waveform
-from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator import SimulatedUnit, serve_link
 from sfm.cli import app
 from sfm.records import payloads
 from sfm.store import Origin, Store, Wanted, maintenance, schema
@@ -32,15 +32,15 @@ def read_a_unit() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
     """What a simulated unit with three events says."""
     unit = SimulatedUnit("SIM0001", seed=3)
     for day in (1, 2, 3):
-        unit.record_event(at_unit=datetime(2026, 4, day))
+        unit.record_event(at_device_time=datetime(2026, 4, day))
 
     async def read() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
         ours, theirs = memory_pair("unit")
-        answering = asyncio.create_task(converse(unit, theirs))
-        async with MiniMate.connect(ours) as talk:
-            probe = await talk.read_probe()
-            events = await talk.read_events()
-            waveforms = [await talk.read_waveform(event) for event in events[:2]]
+        answering = asyncio.create_task(serve_link(unit, theirs))
+        async with MiniMate.connect(ours) as run:
+            probe = await run.read_probe()
+            events = await run.read_events()
+            waveforms = [await run.read_waveform(event) for event in events[:2]]
         await answering
         return probe, events, waveforms
 
@@ -66,12 +66,12 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
     probe, events, waveforms = read_a_unit()
     with Store.open(f"sqlite:///{path}") as store:
-        listed = [payloads.event_form(event) for event in events]
-        version = store.keep_list(ORIGIN, None, probe, listed, events).mirror
+        listed = [payloads.event_payload(event) for event in events]
+        version = store.save_list(ORIGIN, None, probe, listed, events).mirror
         for waveform in waveforms:
             assert isinstance(version, int)
-            form = payloads.waveform_form(waveform, None)
-            kept = store.keep_waveform(ORIGIN, version, waveform.event, form, waveform.image)
+            payload = payloads.waveform_payload(waveform, None)
+            kept = store.save_waveform(ORIGIN, version, waveform.event, payload, waveform.image)
             version = kept.mirror
     return path
 
@@ -104,8 +104,8 @@ def change_facts(path: Path, table: str, facts: dict[str, Any], **values: Any) -
     with Store.open(f"sqlite:///{path}", reads_again=False) as store:
         column = schema.metadata.tables[table].c
         with store.engines.read() as connection:
-            held = connection.execute(select(column.facts_json).where(column.id == 1)).scalar_one()
-        changed = json.dumps(json.loads(held) | facts)
+            entry = connection.execute(select(column.facts_json).where(column.id == 1)).scalar_one()
+        changed = json.dumps(json.loads(entry) | facts)
         write_row(store, table, {"id": 1}, facts_json=changed, **values)
 
 
@@ -189,7 +189,7 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
     assert status == 0, told
     assert rows(database) == before
     with Store.open(f"sqlite:///{database}") as store:
-        assert store.recall(ORIGIN.conn_key) is None
+        assert store.load(ORIGIN.conn_key) is None
     [kept] = database.parent.glob("*.replaced.*")
     assert rows(kept) != before
 

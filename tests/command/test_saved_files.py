@@ -26,7 +26,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def unit() -> Iterator[Served]:
     simulated = SimulatedUnit("SIM0044")
-    simulated.record_event(at_unit=AT)
+    simulated.record_event(at_device_time=AT)
     with served(simulated) as found:
         yield found
 
@@ -62,7 +62,7 @@ def test_in_a_folder_each_event_has_a_name_of_its_own(
     assert call("waveform", unit.url, "0", "--csv", str(tmp_path))[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     unit.unit.erase()
-    unit.unit.record_event(at_unit=AT.replace(hour=9))
+    unit.unit.record_event(at_device_time=AT.replace(hour=9))
     assert call("waveform", unit.url, "0", "--csv", f"{tmp_path}/new/")[0] == 0
     assert call("waveform", unit.url, "0", "--csv", str(tmp_path))[0] == 0
     assert len(list(tmp_path.glob("*.csv"))) == 2, "the same slot and key, and another event"

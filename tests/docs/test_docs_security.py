@@ -73,19 +73,19 @@ def test_every_command_of_the_page_is_understood_to_its_last_word() -> None:
 
 
 LIMITS = {
-    "bytes of all headers": authentication.MOST_HEADER_BYTES,
-    "bytes of a request's head": server.MOST_HEADER_BYTES,
-    "bytes of a query": authentication.MOST_QUERY_BYTES,
-    "bytes of a body": bodies.MOST_BYTES,
+    "bytes of all headers": authentication.MAX_HEADER_BYTES,
+    "bytes of a request's head": server.MAX_HEADER_BYTES,
+    "bytes of a query": authentication.MAX_QUERY_BYTES,
+    "bytes of a body": bodies.MAX_BYTES,
     "seconds for a request": server.REQUEST_S,
-    "wrong tokens from one address": authentication.MOST_FAILURES,
-    "device requests of one token": Settings().most_requests_per_client,
+    "wrong tokens from one address": authentication.MAX_FAILURES,
+    "device requests of one token": Settings().max_requests_per_client,
     "forced reads of one token": Settings().forced_per_minute,
-    "conversations with units": Settings().most_conversations,
-    "beside these, with unknown addresses": Settings().max_unknown_conversations,
+    "conversations with units": Settings().max_sessions,
+    "beside these, with unknown addresses": Settings().max_unknown_sessions,
     "HTTP connections": None,
-    "readers that wait": Settings().most_readers,
-    "sessions": sessions.MOST_SESSIONS,
+    "readers that wait": Settings().max_readers,
+    "sessions": sessions.MAX_SESSIONS,
 }
 
 
@@ -126,7 +126,7 @@ def test_what_the_page_says_is_never_reached_is_not() -> None:
 
 def test_the_figures_of_connections_are_those_of_the_code() -> None:
     known = Settings()
-    places = known.most_conversations + known.max_unknown_conversations
+    places = known.max_sessions + known.max_unknown_sessions
     assert f"1,024 open\nfiles there may be {max_connections(1024, places)} conn" in PAGE
     assert f"{MAX_WAITING} at most, for `SFM_QUEUE_S`" in PAGE
     assert CLIENT_LINE_S == 60

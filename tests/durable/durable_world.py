@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from minimateplus.model import Event, MemoryProbe, Peaks, RecordMode, Waveform
 from minimateplus.wire import layouts
-from sfm.records.payloads import Form, event_form, waveform_form
-from sfm.store import Fenced, Kept, Origin, Store, schema
+from sfm.records.payloads import Payload, event_payload, waveform_payload
+from sfm.store import Fenced, Origin, Store, WriteResult, schema
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=UTC)
 FIRST = datetime(2026, 4, 1, 0, 28, 12)
@@ -65,7 +65,7 @@ def event(index: int, **more: Any) -> Event:
     values: dict[str, Any] = {
         "index": index,
         "key": key_of(index),
-        "timestamp_unit": FIRST + timedelta(minutes=index),
+        "device_time": FIRST + timedelta(minutes=index),
         "peaks": PEAKS,
         "project": f"Quarry {index}",
         "record": record_of(index),
@@ -79,7 +79,7 @@ def events(count: int, **more: Any) -> list[Event]:
 
 def probe_of(listed: Sequence[Event], serial: str = "BE18189", lifetime: int = 100) -> MemoryProbe:
     last = listed[-1] if listed else None
-    at = None if last is None or last.timestamp_unit is None else last.timestamp_unit.isoformat()
+    at = None if last is None or last.device_time is None else last.device_time.isoformat()
     return MemoryProbe(
         serial=serial,
         first_key=key_of(0),
@@ -90,17 +90,17 @@ def probe_of(listed: Sequence[Event], serial: str = "BE18189", lifetime: int = 1
     )
 
 
-def keep_list(
+def save_list(
     store: Store,
     listed: Sequence[Event],
     seen: int | None = None,
     *,
     at: Origin | None = None,
     first_new: int = 0,
-) -> Kept:
+) -> WriteResult:
     at = at or origin()
-    forms = [event_form(one) for one in listed]
-    return store.keep_list(at, seen, probe_of(listed, at.serial), forms, listed[first_new:])
+    payloads = [event_payload(one) for one in listed]
+    return store.save_list(at, seen, probe_of(listed, at.serial), payloads, listed[first_new:])
 
 
 def image_of(of: Event, body: bytes) -> bytes:
@@ -111,40 +111,40 @@ def image_of(of: Event, body: bytes) -> bytes:
     return layouts.IMAGE_TAG + layouts.STRT.build(head) + body
 
 
-def waveform(of: Event, salt: int = 0, image: bytes | None = None) -> tuple[Form, bytes]:
+def waveform(of: Event, salt: int = 0, image: bytes | None = None) -> tuple[Payload, bytes]:
     """Return a waveform's live form and its image."""
     rng = np.random.default_rng([of.index, salt])
-    held = Waveform(
+    entry = Waveform(
         event=of,
         counts=rng.integers(-32768, 32767, (4, 300), dtype=np.int16, endpoint=True),
-        vouched=(300, 300, 299, 300),
+        valid_samples=(300, 300, 299, 300),
         sample_rate_hz=1024,
         pretrigger_samples=256,
         geo_range_in_s=10.0,
         mode=RecordMode.CONTINUOUS,
         image=image or image_of(of, rng.bytes(900)),
     )
-    return waveform_form(held, None), held.image
+    return waveform_payload(entry, None), entry.image
 
 
-def keep_waveform(
+def save_waveform(
     store: Store,
     of: Event,
     seen: int | None = None,
     *,
     at: Origin | None = None,
     salt: int = 0,
-) -> Kept:
-    form, image = waveform(of, salt)
-    return store.keep_waveform(at or origin(), seen, of, form, image)
+) -> WriteResult:
+    payload, image = waveform(of, salt)
+    return store.save_waveform(at or origin(), seen, of, payload, image)
 
 
-def version_of(kept: Kept) -> int:
+def version_of(kept: WriteResult) -> int:
     assert isinstance(kept.mirror, int), kept
     return kept.mirror
 
 
-def fence_of(kept: Kept) -> Fenced:
+def fence_of(kept: WriteResult) -> Fenced:
     assert isinstance(kept.mirror, Fenced), kept
     return kept.mirror
 
@@ -179,5 +179,5 @@ def all_rows(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 def shifted(of: Event, **by: int) -> Event:
     """The same key with another time of the unit."""
-    assert of.timestamp_unit is not None
-    return replace(of, timestamp_unit=of.timestamp_unit + timedelta(**by))
+    assert of.device_time is not None
+    return replace(of, device_time=of.device_time + timedelta(**by))

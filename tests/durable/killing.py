@@ -30,7 +30,7 @@ from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from sfm.records.payloads import COUNTS_DTYPE
 from sfm.store import Store, Wanted, mirror
 from sfm.store.codec import digest
@@ -71,9 +71,9 @@ class RecordingUnit(UnitThread):
         size = chance.choice((300, 300, 700))
         drawn = np.random.default_rng(chance.getrandbits(32)).integers(-900, 900, (4, size))
         counts = drawn.astype(np.int16)
-        at = NEVER_SET_UNIT if never_set else None
-        event = self.do(lambda: self.unit.record_event(counts=counts, at_unit=at))
-        timestamp = event.timestamp_unit.isoformat() if event.timestamp_unit else ""
+        at = NEVER_SET_DEVICE_TIME if never_set else None
+        event = self.do(lambda: self.unit.record_event(counts=counts, at_device_time=at))
+        timestamp = event.device_time.isoformat() if event.device_time else ""
         body = counts.astype(COUNTS_DTYPE).tobytes()
         self.truth.append((event.key.hex(), timestamp, digest(body)))
 
@@ -280,9 +280,9 @@ class Run:
                     self._complain(f"{identity} is there twice")
                 identities.add(identity)
                 for content in row["contents"]:
-                    held = store.samples(row["id"], bytes.fromhex(content))
-                    sound = digest(store.image(held.waveform_id)) == held.content_hash
-                    counts = digest(held.counts())
+                    entry = store.samples(row["id"], bytes.fromhex(content))
+                    sound = digest(store.image(entry.waveform_id)) == entry.content_hash
+                    counts = digest(entry.counts())
                     if not sound:
                         self._complain(f"the image of recording {row['id']} is torn")
                     samples[key, at, counts] = samples.get((key, at, counts), 0) + 1

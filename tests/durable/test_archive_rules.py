@@ -16,14 +16,14 @@ from durable_world import (
     all_rows,
     event,
     events,
-    keep_list,
-    keep_waveform,
     kinds,
     open_store,
     origin,
     probe_of,
     record_of,
     rows,
+    save_list,
+    save_waveform,
     shifted,
     waveform,
 )
@@ -33,9 +33,9 @@ from sqlalchemy import func, select
 from stored_rows import public_id
 
 from minimateplus.model import Event, Peaks
-from sfm.records.payloads import event_form
-from sfm.store import Kept, Store, Wanted, schema
-from sfm.store.archive import keep_events
+from sfm.records.payloads import event_payload
+from sfm.store import Store, Wanted, WriteResult, schema
+from sfm.store.archive import save_events
 from sfm.store.errors import NoSerialError, NoSuchRecordError
 
 pytest_plugins = ["durable_databases"]
@@ -45,7 +45,7 @@ NOTHING = Peaks(tran_in_s=None, vert_in_s=None, long_in_s=None, mic_psi=None, ve
 
 def kept_ids(store: Store, given: list[Event], serial: str = "BE18189") -> list[int]:
     with store.engines.write() as connection:
-        return keep_events(connection, origin(serial), given)
+        return save_events(connection, origin(serial), given)
 
 
 def test_a_list_kept_again_adds_no_row_and_gives_the_same_numbers(store: Store) -> None:
@@ -60,10 +60,10 @@ def test_a_list_kept_again_adds_no_row_and_gives_the_same_numbers(store: Store) 
 
 
 def test_the_same_event_over_another_route_in_another_epoch_is_the_same(store: Store) -> None:
-    keep_list(store, events(3))
+    save_list(store, events(3))
     before = rows(store, "recordings")
-    keep_list(store, events(3), at=origin(conn_key="tcp://other:2", epoch=9))
-    store.keep_events(origin(epoch=7), [replace(event(1), index=42)])
+    save_list(store, events(3), at=origin(conn_key="tcp://other:2", epoch=9))
+    store.save_events(origin(epoch=7), [replace(event(1), index=42)])
     assert rows(store, "recordings") == before
 
 
@@ -78,15 +78,15 @@ def test_blanks_around_a_serial_make_no_other_unit(store: Store) -> None:
 
 
 def test_a_waveform_kept_again_adds_no_row(store: Store) -> None:
-    keep_waveform(store, event(2))
+    save_waveform(store, event(2))
     before = rows(store, "recording_waveforms"), rows(store, "recordings")
-    keep_waveform(store, event(2), 1)
+    save_waveform(store, event(2), 1)
     assert (rows(store, "recording_waveforms"), rows(store, "recordings")) == before
     assert kinds(store) == []
 
 
 def test_an_unknown_time_lets_no_twin_in(store: Store) -> None:
-    timeless = event(0, timestamp_unit=None)
+    timeless = event(0, device_time=None)
     first = kept_ids(store, [timeless])
     assert kept_ids(store, [timeless, timeless]) == first * 2
     assert len(rows(store, "recordings")) == 1
@@ -94,14 +94,14 @@ def test_an_unknown_time_lets_no_twin_in(store: Store) -> None:
 
 def test_two_contents_of_unknown_time_are_two_and_no_finding(store: Store) -> None:
     # After an erase the key comes again: without a time nothing says that the two are one event.
-    timeless = event(0, timestamp_unit=None)
+    timeless = event(0, device_time=None)
     one, two = kept_ids(store, [timeless, replace(timeless, record=record_of(0, "other"))])
     assert one != two
     assert kinds(store) == []
 
 
 def test_two_triggers_of_one_second_are_two(store: Store) -> None:
-    first, second = event(0), replace(event(1), timestamp_unit=event(0).timestamp_unit)
+    first, second = event(0), replace(event(1), device_time=event(0).device_time)
     one, two = kept_ids(store, [first, replace(second, record=first.record)])
     assert one != two
     assert kinds(store) == []
@@ -134,8 +134,8 @@ def test_another_content_under_one_stamp_is_kept_beside_the_first_and_told(
 
 
 def test_other_samples_of_one_recording_are_kept_beside_the_first_and_told(store: Store) -> None:
-    keep_waveform(store, event(0), salt=0)
-    keep_waveform(store, event(0), 1, salt=1)
+    save_waveform(store, event(0), salt=0)
+    save_waveform(store, event(0), 1, salt=1)
     [recording] = rows(store, "recordings")
     one, two = rows(store, "recording_waveforms")
     assert kinds(store) == ["other_waveform"]
@@ -143,31 +143,31 @@ def test_other_samples_of_one_recording_are_kept_beside_the_first_and_told(store
     assert store.samples(recording["id"], bytes(two["content_hash"])).waveform_id == two["id"]
     for number, salt in ((one["id"], 0), (two["id"], 1)):
         assert store.image(number) == waveform(event(0), salt)[1]
-    keep_waveform(store, event(0), 2, salt=0)
+    save_waveform(store, event(0), 2, salt=0)
     assert kinds(store) == ["other_waveform"]
 
 
 @pytest.mark.parametrize("serial", ["", " ", "\t\n "])
 def test_what_says_of_no_unit_where_it_is_from_is_refused_whole(store: Store, serial: str) -> None:
-    keep_list(store, events(2))
+    save_list(store, events(2))
     before = all_rows(store)
     at = origin(serial, conn_key="tcp://mute:1")
-    listed = [event_form(one) for one in events(2)]
+    listed = [event_payload(one) for one in events(2)]
     with pytest.raises(NoSerialError, match="tcp://mute:1"):
-        store.keep_list(at, None, probe_of(events(2)), listed, events(2))
+        store.save_list(at, None, probe_of(events(2)), listed, events(2))
     with pytest.raises(NoSerialError):
-        store.keep_events(at, events(2))
+        store.save_events(at, events(2))
     with pytest.raises(NoSerialError):
-        keep_waveform(store, event(0), at=at)
+        save_waveform(store, event(0), at=at)
     assert all_rows(store) == before
 
 
 def test_what_a_unit_said_comes_back_to_the_byte(store: Store) -> None:
-    held = event(3, record=bytes(range(210)))
-    [number] = kept_ids(store, [held])
+    entry = event(3, record=bytes(range(210)))
+    [number] = kept_ids(store, [entry])
     found = store.recording(number)
     assert found["record"] == bytes(range(210)).hex()
-    live = event_form(held)
+    live = event_payload(entry)
     assert {name: found[name] for name in live} == live
     assert found["peaks"]["mic_db"] is not None
     assert (found["serial"], found["simulated"]) == ("BE18189", False)
@@ -175,15 +175,15 @@ def test_what_a_unit_said_comes_back_to_the_byte(store: Store) -> None:
 
 
 def test_a_waveform_comes_back_as_its_live_form_and_image(store: Store) -> None:
-    held = event(3)
-    live, image = waveform(held)
-    [number] = kept_ids(store, [replace(held, index=0)])
-    keep_waveform(store, held)
+    entry = event(3)
+    live, image = waveform(entry)
+    [number] = kept_ids(store, [replace(entry, index=0)])
+    save_waveform(store, entry)
     samples = store.samples(number)
-    form = samples.form()
-    assert form == {**live, "index": 0}
-    assert list(form) == list(live)
-    assert form["counts"] == live["counts"]
+    payload = samples.payload()
+    assert payload == {**live, "index": 0}
+    assert list(payload) == list(live)
+    assert payload["counts"] == live["counts"]
     assert store.image(samples.waveform_id) == image
 
 
@@ -199,14 +199,14 @@ def test_any_peaks_come_back_as_their_live_form(
     store: Store, given_peaks: list[tuple[float | None, ...]]
 ) -> None:
     names = [field.name for field in fields(Peaks)]
-    held = [
+    entry = [
         event(
             at, peaks=Peaks(**dict(zip(names, values, strict=True))), record=repr(values).encode()
         )
         for at, values in enumerate(given_peaks)
     ]
-    for number, one in zip(kept_ids(store, held), held, strict=True):
-        assert store.recording(number)["peaks"] == event_form(one)["peaks"]
+    for number, one in zip(kept_ids(store, entry), entry, strict=True):
+        assert store.recording(number)["peaks"] == event_payload(one)["peaks"]
 
 
 def test_decibels_do_not_round_the_other_way_after_a_stay_in_the_archive(store: Store) -> None:
@@ -214,11 +214,11 @@ def test_decibels_do_not_round_the_other_way_after_a_stay_in_the_archive(store: 
     psi = np.geomspace(1e-4, 0.5, 400_000, dtype=np.float32)
     exact = 20 * np.log10(psi.astype(np.float64) / 2.9e-9)
     near = np.argsort(np.abs(exact * 100 % 1 - 0.5))[:300]
-    held = [
+    entry = [
         event(at, peaks=replace(PEAKS, mic_psi=float(psi[where]))) for at, where in enumerate(near)
     ]
-    for number, one in zip(kept_ids(store, held), held, strict=True):
-        assert store.recording(number)["peaks"] == event_form(one)["peaks"]
+    for number, one in zip(kept_ids(store, entry), entry, strict=True):
+        assert store.recording(number)["peaks"] == event_payload(one)["peaks"]
 
 
 def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) -> None:
@@ -226,7 +226,9 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
     weird = Peaks(tran_in_s=nan, vert_in_s=nan, long_in_s=nan, mic_psi=nan, vector_sum_in_s=nan)
     numbers = kept_ids(store, [event(0, peaks=NOTHING), event(1, peaks=weird), event(2)])
     for number in numbers[:2]:
-        assert store.recording(number)["peaks"] == {**event_form(event(0, peaks=NOTHING))["peaks"]}
+        assert store.recording(number)["peaks"] == {
+            **event_payload(event(0, peaks=NOTHING))["peaks"]
+        }
     page = store.page(Wanted(min_pvs_in_s=0.0))
     assert [row["id"] for row in page.rows] == [public_id(store, numbers[2])]
 
@@ -254,23 +256,23 @@ def test_the_instant_is_told_where_there_is_exactly_one(
 ) -> None:
     with open_store(database_url, {"BE18189": ZoneInfo("Europe/Berlin")}) as store:
         read_at = datetime(2026, 12, 1, tzinfo=UTC)
-        store.keep_events(origin(read_at=read_at), [event(0, timestamp_unit=unit_time)])
+        store.save_events(origin(read_at=read_at), [event(0, device_time=unit_time)])
         assert store.page(Wanted()).rows[0]["utc"] == utc
 
 
 def test_a_unit_of_no_known_zone_has_no_instant_unless_there_is_one_for_all(
     database_url: str,
 ) -> None:
-    noon = [event(0, timestamp_unit=datetime(2026, 1, 15, 12))]
+    noon = [event(0, device_time=datetime(2026, 1, 15, 12))]
     zones = {"BE18189": ZoneInfo("Europe/Berlin")}
     with open_store(database_url, zones) as store:
-        store.keep_events(origin("BE2"), noon)
-        store.keep_events(origin(" BE18189 "), noon)
+        store.save_events(origin("BE2"), noon)
+        store.save_events(origin(" BE18189 "), noon)
         found = {row["serial"]: row["utc"] for row in store.page(Wanted()).rows}
         assert found == {"BE2": None, "BE18189": "2026-01-15T11:00:00.000+00:00"}
     with open_store(database_url, {**zones, "*": ZoneInfo("America/Denver")}) as store:
-        store.keep_events(origin("BE3"), noon)
-        store.keep_events(origin("BE2"), noon)
+        store.save_events(origin("BE3"), noon)
+        store.save_events(origin("BE2"), noon)
         found = {row["serial"]: row["utc"] for row in store.page(Wanted()).rows}
     assert found == {
         "BE2": "2026-01-15T19:00:00.000+00:00",
@@ -291,12 +293,12 @@ def test_project_texts_come_back_as_they_are(store: Store, project: str | None) 
 
 def test_a_list_of_fifteen_hundred_is_one_write(store: Store) -> None:
     listed = events(1500)
-    keep_list(store, listed)
-    keep_list(store, listed, 1)
+    save_list(store, listed)
+    save_list(store, listed, 1)
     assert store.counts()["recordings"] == 1500
-    recalled = store.recall("tcp://unit-a:1")
-    assert recalled is not None
-    assert recalled.events == [event_form(one) for one in listed]
+    loaded = store.load("tcp://unit-a:1")
+    assert loaded is not None
+    assert loaded.events == [event_payload(one) for one in listed]
 
 
 def test_eight_writers_of_the_same_events_leave_one_row_each(
@@ -305,15 +307,15 @@ def test_eight_writers_of_the_same_events_leave_one_row_each(
     listed = events(40)
     start = threading.Barrier(8)
     failed: list[BaseException] = []
-    kept: list[Kept] = []
+    kept: list[WriteResult] = []
 
     def write(number: int) -> None:
         mine = store if number % 2 else second_store
         at = origin(conn_key=f"tcp://route-{number}:1")
         try:
             start.wait(10)
-            kept.append(keep_list(mine, listed, at=at))
-            kept.append(keep_waveform(mine, listed[7], 1, at=at))
+            kept.append(save_list(mine, listed, at=at))
+            kept.append(save_waveform(mine, listed[7], 1, at=at))
         except BaseException as error:
             failed.append(error)
 
@@ -346,7 +348,7 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
         "note": "a truck",
     }
     assert store.reviews(one) == said[::-1]
-    keep_list(store, events(2))
+    save_list(store, events(2))
     store.drop("tcp://unit-a:1", 5, "erased")
     assert store.reviews(one) == said[::-1]
     assert rows(store, "recordings") == before
@@ -356,7 +358,7 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 77])
 def test_what_is_not_there_is_said_so(store: Store, number: int) -> None:
-    keep_list(store, events(2))
+    save_list(store, events(2))
     for look in (
         lambda: store.recording(number),
         lambda: store.samples(number),
@@ -372,10 +374,10 @@ def test_what_is_not_there_is_said_so(store: Store, number: int) -> None:
 
 
 def test_the_units_of_the_archive_tell_when_they_were_read_last(store: Store) -> None:
-    store.keep_events(origin(conn_key="old"), [shifted(event(0), days=9000), event(1)])
+    store.save_events(origin(conn_key="old"), [shifted(event(0), days=9000), event(1)])
     later = origin(conn_key="new", read_at=NOW + timedelta(days=3), simulated=True)
-    store.keep_events(later, [event(2), event(3, timestamp_unit=None)])
-    store.keep_events(origin("A1"), [event(4, timestamp_unit=None)])
+    store.save_events(later, [event(2), event(3, device_time=None)])
+    store.save_events(origin("A1"), [event(4, device_time=None)])
     timeless, unit = store.devices()
     assert unit == {
         "serial": "BE18189",
@@ -390,15 +392,15 @@ def test_the_units_of_the_archive_tell_when_they_were_read_last(store: Store) ->
 
 
 def archived_time(of: Event) -> str:
-    assert of.timestamp_unit is not None
-    return of.timestamp_unit.isoformat()
+    assert of.device_time is not None
+    return of.device_time.isoformat()
 
 
 def test_one_look_sees_one_state_though_others_write(store: Store, second_store: Store) -> None:
-    keep_list(store, events(2))
+    save_list(store, events(2))
     with store.engines.read() as connection:
         count = select(func.count()).select_from(schema.cached_events)
         assert connection.execute(count).scalar_one() == 2
-        keep_list(second_store, events(5), 1, first_new=2)
+        save_list(second_store, events(5), 1, first_new=2)
         assert connection.execute(count).scalar_one() == 2
     assert store.counts()["cached_events"] == 5

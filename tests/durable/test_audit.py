@@ -14,12 +14,12 @@ import pytest
 from durable_world import (
     NOW,
     events,
-    keep_list,
-    keep_waveform,
     only_sqlite,
     open_store,
     origin,
     rows,
+    save_list,
+    save_waveform,
 )
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sfm.store import AuditEntry, Store, StoreError, audit, maintenance
 from sfm.store.audit import BEFORE_THE_FIRST, hash_of
 from sfm.store.errors import StoreBusyError, StoreFullError
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 pytest_plugins = ["durable_databases"]
 
@@ -235,9 +235,9 @@ def put_back(store: Store, wanted: list[dict[str, Any]]) -> None:
 
 def rewritten(store: Store, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
     """Replace the whole log by what ``change`` makes of it."""
-    held = rows(store, "audit")
+    present = rows(store, "audit")
     tamper(store, "DELETE FROM audit")
-    put_back(store, change(held))
+    put_back(store, change(present))
 
 
 def rehashed(row: dict[str, Any], previous: bytes) -> dict[str, Any]:
@@ -253,7 +253,9 @@ def test_a_row_removed_from_the_middle_is_found(store: Store) -> None:
 
 def test_a_removed_row_is_found_though_the_rest_was_renumbered(store: Store) -> None:
     fill(store, 5)
-    rewritten(store, lambda held: [{**row, "number": n + 1} for n, row in enumerate(held[1:])])
+    rewritten(
+        store, lambda present: [{**row, "number": n + 1} for n, row in enumerate(present[1:])]
+    )
     verdict = store.verify_audit()
     assert (verdict.broken, verdict.count) == (1, 0)
     assert "does not follow" in (verdict.why or "")
@@ -262,9 +264,9 @@ def test_a_removed_row_is_found_though_the_rest_was_renumbered(store: Store) -> 
 def test_two_rows_that_changed_places_are_found(store: Store) -> None:
     fill(store, 5)
 
-    def swap(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        held[2], held[3] = {**held[3], "number": 3}, {**held[2], "number": 4}
-        return held
+    def swap(present: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        present[2], present[3] = {**present[3], "number": 3}, {**present[2], "number": 4}
+        return present
 
     rewritten(store, swap)
     assert store.verify_audit().broken == 3
@@ -273,9 +275,9 @@ def test_two_rows_that_changed_places_are_found(store: Store) -> None:
 def test_a_row_hashed_anew_is_found_at_the_next(store: Store) -> None:
     fill(store, 5)
 
-    def forge(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        held[2] = rehashed({**held[2], "actor": "nobody"}, held[1]["hash"])
-        return held
+    def forge(present: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        present[2] = rehashed({**present[2], "actor": "nobody"}, present[1]["hash"])
+        return present
 
     rewritten(store, forge)
     verdict = store.verify_audit()
@@ -287,9 +289,9 @@ def test_a_forked_chain_is_found(store: Store) -> None:
     """A writer that had seen an older head: its row is sound in itself, and follows the wrong."""
     fill(store, 4)
 
-    def fork(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        held[3] = rehashed(held[3], held[1]["hash"])
-        return held
+    def fork(present: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        present[3] = rehashed(present[3], present[1]["hash"])
+        return present
 
     rewritten(store, fork)
     verdict = store.verify_audit()
@@ -338,12 +340,12 @@ def test_a_log_written_anew_is_seen_only_against_what_was_noted(store: Store) ->
     fill(store, 4)
     noted = head(store)
 
-    def forge(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def forge(present: list[dict[str, Any]]) -> list[dict[str, Any]]:
         previous = BEFORE_THE_FIRST
-        for n, row in enumerate(held):
-            held[n] = rehashed({**row, "actor": "nobody"}, previous)
-            previous = held[n]["hash"]
-        return held
+        for n, row in enumerate(present):
+            present[n] = rehashed({**row, "actor": "nobody"}, previous)
+            previous = present[n]["hash"]
+        return present
 
     rewritten(store, forge)
     assert store.verify_audit().is_sound
@@ -415,8 +417,8 @@ def test_writers_at_once_make_one_chain(
 # --- through the keeper --------------------------------------------------------------------------
 
 
-def keeper_of(open_it: Callable[[], Store] | None) -> Keeper:
-    return Keeper(open_it, clock=lambda: 100.0, wall=lambda: NOW)
+def build_store_service(open_it: Callable[[], Store] | None) -> StoreService:
+    return StoreService(open_it, clock=lambda: 100.0, wall=lambda: NOW)
 
 
 def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
@@ -429,29 +431,29 @@ def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
         return open_store(database_url)
 
     async def run() -> None:
-        keeper = keeper_of(open_it)
-        assert await keeper.note(entry()) == 1
-        assert await keeper.note(entry()) == 2
-        assert await keeper.ask(lambda store: len(store.audit(9))) == 2
-        await keeper.close()
+        store_service = build_store_service(open_it)
+        assert await store_service.note(entry()) == 1
+        assert await store_service.note(entry()) == 2
+        assert await store_service.ask(lambda store: len(store.audit(9))) == 2
+        await store_service.close()
 
         Failing.error = StoreFullError("no room")
-        keeper = keeper_of(open_it)
+        store_service = build_store_service(open_it)
         for _ in range(4):  # from the second on the database is left alone; it is told all the same
             with pytest.raises(StoreFullError, match="no room"):
-                await keeper.note(entry())
-        await keeper.close()
+                await store_service.note(entry())
+        await store_service.close()
 
     asyncio.run(run())
 
 
 def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> None:
     async def run() -> None:
-        keeper = keeper_of(None)
-        assert await keeper.note(entry()) is None
-        assert await keeper.forget_info(A) is None
-        assert (await keeper.erase_check(A, 3)).unarchived == [0, 1, 2]
-        await keeper.close()
+        store_service = build_store_service(None)
+        assert await store_service.note(entry()) is None
+        assert await store_service.forget_info(A) is None
+        assert (await store_service.erase_check(A, 3)).unarchived == [0, 1, 2]
+        await store_service.close()
 
     asyncio.run(run())
 
@@ -459,27 +461,27 @@ def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> Non
 def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_url: str) -> None:
     with open_store(database_url) as store:
         listed = events(3)
-        keep_list(store, listed)
-        keep_waveform(store, listed[1], 1)
-        store.keep_info(origin(), 2, {"serial": "BE18189"})
+        save_list(store, listed)
+        save_waveform(store, listed[1], 1)
+        store.save_info(origin(), 2, {"serial": "BE18189"})
 
     async def run() -> None:
-        keeper = keeper_of(lambda: open_store(database_url))
-        assert (await keeper.erase_check(A, 3)).unarchived == [0, 1, 2]  # not taken up yet
-        found = await keeper.recall(A)
+        store_service = build_store_service(lambda: open_store(database_url))
+        assert (await store_service.erase_check(A, 3)).unarchived == [0, 1, 2]  # not taken up yet
+        found = await store_service.load(A)
         assert found is not None
-        keeper.took_up(A, found)
-        assert (await keeper.erase_check(A, 3)).unarchived == [0, 2]
-        assert await keeper.forget_info(A) is None
-        again = await keeper.recall(A)
+        store_service.mark_adopted(A, found)
+        assert (await store_service.erase_check(A, 3)).unarchived == [0, 2]
+        assert await store_service.forget_info(A) is None
+        again = await store_service.load(A)
         assert again is not None
         assert (again.info, again.version) == (None, found.version + 1)
-        assert (await keeper.erase_check(A, 3)).unarchived == [0, 2]
+        assert (await store_service.erase_check(A, 3)).unarchived == [0, 2]
         # Somebody else writes: the keeper is told beyond which epoch to begin, once.
-        keeper.took_up(A, found)
-        assert await keeper.forget_info(A) == 1
-        assert await keeper.forget_info(A) is None
-        await keeper.close()
+        store_service.mark_adopted(A, found)
+        assert await store_service.forget_info(A) == 1
+        assert await store_service.forget_info(A) is None
+        await store_service.close()
 
     asyncio.run(run())
 
@@ -489,9 +491,9 @@ def test_what_could_not_be_forgotten_is_told(database_url: str) -> None:
         raise StoreBusyError("locked")
 
     async def run() -> None:
-        keeper = keeper_of(open_it)
+        store_service = build_store_service(open_it)
         with pytest.raises(StoreBusyError):
-            await keeper.forget_info(A)
-        await keeper.close()
+            await store_service.forget_info(A)
+        await store_service.close()
 
     asyncio.run(run())

@@ -42,7 +42,7 @@ def an_event(index: int) -> Event:
     return Event(
         index=index,
         key=(0x01110000 + 512 * index).to_bytes(4, "big"),
-        timestamp_unit=datetime(2026, 4, 1, 0, index),
+        device_time=datetime(2026, 4, 1, 0, index),
         peaks=Peaks(
             tran_in_s=0.5, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=0.5
         ),
@@ -64,10 +64,10 @@ def a_probe(count: int) -> MemoryProbe:
 
 def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
     counts = bytes(range(256)) * (8 + event.index)
-    form = {
-        **payloads.event_form(event),
+    payload = {
+        **payloads.event_payload(event),
         "samples": len(counts) // 8,
-        "vouched": [len(counts) // 8] * 4,
+        "valid_samples": [len(counts) // 8] * 4,
         "sample_rate_hz": 1024,
         "sample_rate_source": "event",
         "pretrigger_samples": 256,
@@ -77,16 +77,16 @@ def a_waveform(event: Event) -> tuple[dict[str, Any], bytes]:
         "reasons": [],
         "counts": counts,
     }
-    return form, bytes([event.index]) * 3000
+    return payload, bytes([event.index]) * 3000
 
 
 def grow(store: Store, count: int, seen: Any) -> Any:
     """Keep one more event, and its waveform; return the version to be seen."""
     events = [an_event(index) for index in range(count)]
-    listed = [payloads.event_form(event) for event in events]
+    listed = [payloads.event_payload(event) for event in events]
     new = events if seen is None else events[-1:]
-    seen = store.keep_list(ORIGIN, seen, a_probe(count), listed, new).mirror
-    return store.keep_waveform(ORIGIN, seen, events[-1], *a_waveform(events[-1])).mirror
+    seen = store.save_list(ORIGIN, seen, a_probe(count), listed, new).mirror
+    return store.save_waveform(ORIGIN, seen, events[-1], *a_waveform(events[-1])).mirror
 
 
 def state(store: Store) -> tuple[int, int, int, int]:
@@ -94,9 +94,9 @@ def state(store: Store) -> tuple[int, int, int, int]:
     for row in store.page(Wanted(), limit=1000).rows:
         assert store.recording(row["id"])["id"] == row["id"]  # raises where it is damaged
         for content in row["contents"]:
-            held = store.samples(row["id"], bytes.fromhex(content))
-            assert held.counts()
-            assert digest(store.image(held.waveform_id)) == held.content_hash
+            entry = store.samples(row["id"], bytes.fromhex(content))
+            assert entry.counts()
+            assert digest(store.image(entry.waveform_id)) == entry.content_hash
     with store.engines.read() as connection:
         assert mirror.contradictions(connection) == []
         if store.engines.is_sqlite:
@@ -144,15 +144,15 @@ def test_a_full_disk_is_called_that_loses_nothing_and_passes(
 
         with pytest.raises(StoreFullError):
             fill()
-        held = state(store)
+        entry = state(store)
         # The event may be in, and its waveform not: each is whole.
-        assert held[0] - before[0] in (0, 1)
-        assert held[1] == before[1]
+        assert entry[0] - before[0] in (0, 1)
+        assert entry[1] == before[1]
     monkeypatch.undo()
     with Store.open(f"sqlite:///{path}") as store:
-        again = grow(store, held[0] + 1, None)
+        again = grow(store, entry[0] + 1, None)
         assert isinstance(again, mirror.Fenced)  # it never saw these rows
-        assert state(store)[0] == held[0] + 1
+        assert state(store)[0] == entry[0] + 1
 
 
 def test_somebody_elses_lock_is_called_that_and_passes(path: Path, store: Store) -> None:
@@ -175,12 +175,12 @@ def test_a_write_that_breaks_at_any_statement_leaves_nothing_behind(
     seen = grow(store, 1, None)
     before = state(store)
     events = [an_event(0), an_event(1)]
-    listed = [payloads.event_form(event) for event in events]
+    listed = [payloads.event_payload(event) for event in events]
 
     def write() -> Any:
         if what == "list":
-            return store.keep_list(ORIGIN, seen, a_probe(2), listed, events[1:])
-        return store.keep_waveform(ORIGIN, seen, events[1], *a_waveform(events[1]))
+            return store.save_list(ORIGIN, seen, a_probe(2), listed, events[1:])
+        return store.save_waveform(ORIGIN, seen, events[1], *a_waveform(events[1]))
 
     left = 0
 

@@ -13,7 +13,7 @@ import pytest
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.wire import commands
 from minimateplus.wire.framing import Frame
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 from sfm.api.app import build_app
 from sfm.settings import Settings
 from sfm.store import Store
@@ -105,7 +105,7 @@ class TakingAway(SimulatedUnit):
     path: Path
     at_request: int | None = None
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         if request.sub == self.at_request:
             self.path.unlink(missing_ok=True)
         return super().answer(conversation, request)

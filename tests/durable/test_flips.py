@@ -126,7 +126,7 @@ def fill_what_no_read_leaves(
         return Origin(conn_key=conn_key, serial=unit.serial, epoch=epoch, read_at=now, **more)
 
     with Store.open(f"sqlite:///{path}") as store:
-        store.note_damage(1, "said for the test")
+        store.save_damage_finding(1, "said for the test")
         operation = Operation(
             id=OPERATION.rpartition("/")[2],
             kind="monitor_start",
@@ -135,27 +135,27 @@ def fill_what_no_read_leaves(
             state="done",
             result={"outcome": "done"},
         )
-        store.save_operation(operation.form(), "")
-        found = store.recall(conn_key)
+        store.save_operation(operation.payload(), "")
+        found = store.load(conn_key)
         assert found is not None
         assert found.probe is not None
         firmware = (found.info or {})["firmware"]
-        store.note_volatile(unit.serial, firmware, [200])
+        store.save_volatile_offsets(unit.serial, firmware, [200])
         event = unit.events[1]
         address = int.from_bytes(event.key, "big")
         parts = [(0, unit.read_memory(address, 1024))]
-        assert store.keep_chunks(conn_key, found.epoch, found.version, event, parts)
+        assert store.save_chunks(conn_key, found.epoch, found.version, event, parts)
         walk = Walk(found.epoch, events=[unit.events[0]], probes=[found.probe])
-        kept = store.keep_walk(origin(conn_key, found.epoch), found.version, walk, 0, walk.events)
+        kept = store.save_walk(origin(conn_key, found.epoch), found.version, walk, 0, walk.events)
         assert isinstance(kept.mirror, int)
         # Of a unit that nobody asks for again: an unproven recording, and the start of an image.
         late = replace(event, index=7, record=bytes(reversed(event.record)))
         walk = Walk(1, events=[late], probes=[found.probe])
-        kept = store.keep_walk(origin(other, 1), None, walk, 0, [late])
+        kept = store.save_walk(origin(other, 1), None, walk, 0, [late])
         assert isinstance(kept.mirror, int)
-        assert store.keep_chunks(other, 1, kept.mirror, late, parts)
+        assert store.save_chunks(other, 1, kept.mirror, late, parts)
         store.drop(other, 2, "another unit")
-        store.keep_walk(origin(other, 2), kept.mirror + 1, Walk(2), 0, [])
+        store.save_walk(origin(other, 2), kept.mirror + 1, Walk(2), 0, [])
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ async def whole_database(tmp_path: Path) -> AsyncIterator[World]:
     units = [SimulatedUnit(serial) for serial in SERIALS]
     for unit in units:
         for seed in (1, 2):
-            unit.record_event(seed=seed, at_unit=datetime(2026, 3, seed, 10, 0, 0))
+            unit.record_event(seed=seed, at_device_time=datetime(2026, 3, seed, 10, 0, 0))
     async with serve_tcp(units[0]) as first, serve_tcp(units[1]) as second:
         ports = (first.port, second.port)
         path = tmp_path / "whole.sqlite"

@@ -23,19 +23,19 @@ from durable_world import (
     NOW,
     event,
     events,
-    keep_list,
-    keep_waveform,
     only_postgresql,
     only_sqlite,
     open_store,
     origin,
     rows,
+    save_list,
+    save_waveform,
 )
 from sqlalchemy import URL, Connection, inspect, text
 
 import sfm.store
 from sfm.cache.identity import Stamp, stamp_of
-from sfm.records.payloads import event_form
+from sfm.records.payloads import event_payload
 from sfm.store import Store, migrations, schema
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
@@ -123,7 +123,7 @@ def execute(engines: Engines, statement: str) -> list[Any]:
         return list(result) if result.returns_rows else []
 
 
-def held(engines: Engines) -> dict[tuple[str, int], Any]:
+def entry(engines: Engines) -> dict[tuple[str, int], Any]:
     found = execute(engines, "SELECT * FROM cached_events")
     return {(row.conn_key, row[1]): row for row in found}
 
@@ -252,7 +252,7 @@ def test_legacy_rows_are_kept_if_they_say_which_event_they_are(
     )
     insert(engines, [("tcp://other:1", 0, json.dumps(LEGACY[0]), "2026-04-02 10:00:00")])
     migrations.upgrade(engines)
-    found = held(engines)
+    found = entry(engines)
     assert sorted(found) == [("tcp://other:1", 0), *(("tcp://süd:1", index) for index in range(4))]
     for index, one in enumerate(LEGACY[:4]):
         assert isinstance(one, dict)
@@ -264,9 +264,9 @@ def test_legacy_rows_are_kept_if_they_say_which_event_they_are(
     assert differences(engines) == []
     engines.close()
     with open_store(bare_url) as store:
-        assert store.recall("tcp://süd:1") is None
-        assert store.recall("tcp://other:1") is None
-        assert store.recall_waveform("tcp://süd:1", 0, 1, 1) is None
+        assert store.load("tcp://süd:1") is None
+        assert store.load("tcp://other:1") is None
+        assert store.load_waveform("tcp://süd:1", 0, 1, 1) is None
 
 
 @pytest.mark.parametrize("verb", ["info", "list", "append", "waveform"])
@@ -277,27 +277,27 @@ def test_legacy_rows_are_served_to_nobody_after_the_unit_was_read(
     listed = events(3)
     insert(engines, [("tcp://unit-a:1", i, old_form(i), "2026") for i in range(3)])
     migrations.upgrade(engines)
-    assert len(held(engines)) == 3
+    assert len(entry(engines)) == 3
     engines.close()
     with open_store(bare_url) as store:
         if verb == "info":
-            store.keep_info(origin(), None, {"serial": "BE18189"})
+            store.save_info(origin(), None, {"serial": "BE18189"})
         elif verb == "waveform":
-            keep_waveform(store, listed[1])
+            save_waveform(store, listed[1])
         else:
             # An append whose first part was never written: the old rows are no part of it.
-            keep_list(store, listed, first_new=3 if verb == "append" else 0)
-        found = store.recall("tcp://unit-a:1")
+            save_list(store, listed, first_new=3 if verb == "append" else 0)
+        found = store.load("tcp://unit-a:1")
         assert found is not None
         if verb in ("list", "append"):
-            assert found.events == [event_form(one) for one in listed]
+            assert found.events == [event_payload(one) for one in listed]
         else:
             assert found.events is None
         assert all("old" not in row["event_json"] for row in rows(store, "cached_events"))
 
 
 def old_form(index: int) -> str:
-    stamp = event_form(event(index))
+    stamp = event_payload(event(index))
     return json.dumps(
         {"_waveform_key": stamp["waveform_key"], "timestamp": stamp["timestamp"], "old": 1}
     )
@@ -317,7 +317,7 @@ def test_of_one_slots_rows_the_one_cached_last_stays(engines: Engines) -> None:
         ],
     )
     migrations.upgrade(engines)
-    found = {slot: row.waveform_key for slot, row in held(engines).items()}
+    found = {slot: row.waveform_key for slot, row in entry(engines).items()}
     assert found == {("a", 0): "01110002", ("a", 1): "01110000"}
 
 
@@ -340,14 +340,14 @@ def test_untyped_columns_may_hold_anything(engines: Engines) -> None:
         ],
     )
     migrations.upgrade(engines)
-    assert sorted(held(engines)) == [("a", 3), ("a", 5)]
+    assert sorted(entry(engines)) == [("a", 3), ("a", 5)]
 
 
 def test_more_legacy_rows_than_go_in_one_statement(engines: Engines) -> None:
     execute(engines, LEGACY_TABLES["no key"])
     insert(engines, [("a", index, json.dumps(LEGACY[0]), "") for index in range(2501)])
     migrations.upgrade(engines)
-    assert sorted(index for _, index in held(engines)) == list(range(2501))
+    assert sorted(index for _, index in entry(engines)) == list(range(2501))
 
 
 def test_an_empty_legacy_table_is_taken(engines: Engines) -> None:
@@ -355,7 +355,7 @@ def test_an_empty_legacy_table_is_taken(engines: Engines) -> None:
     with engines.write() as connection:
         assert migrations.revision_of(connection) == migrations.BEFORE_REVISIONS
     migrations.upgrade(engines)
-    assert held(engines) == {}
+    assert entry(engines) == {}
     assert differences(engines) == []
 
 
@@ -374,14 +374,14 @@ def test_rows_of_an_earlier_revision_come_along(
             f"'{KEY}', '{TIME}')",
         )
     migrations.upgrade(engines)
-    found = held(engines)
+    found = entry(engines)
     assert sorted(found) == ([("a", 0)] if start == "0002" else [("a", i) for i in range(4)])
     row = found["a", 0]
     assert (row.waveform_key, row.event_timestamp, row.recording_id) == (KEY, TIME, None)
     assert differences(engines) == []
     engines.close()
     with open_store(bare_url) as store:
-        assert store.recall("a") is None
+        assert store.load("a") is None
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ def test_an_empty_database_is_filled_by_whoever_opens_it(bare_url: str) -> None:
     told: list[str] = []
     with Store.open(bare_url, on_upgrade=told.append) as store:
         assert set(store.counts().values()) == {0}
-        keep_list(store, events(2))
+        save_list(store, events(2))
     with Store.open(bare_url, on_upgrade=told.append) as store:
         assert store.counts()["recordings"] == 2
     assert told == []
@@ -510,7 +510,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     assert fingerprint(engines) == before
     migrations.upgrade(engines)
     assert differences(engines) == []
-    assert len(held(engines)) == bool(start)
+    assert len(entry(engines)) == bool(start)
 
 
 @only_postgresql
@@ -540,7 +540,7 @@ def test_a_copy_is_whole_though_the_file_is_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "100% of #1? süd"
     source, target = folder / "a.sqlite", folder / "copy.sqlite"
     with new_file(source) as store:
-        keep_list(store, events(5))
+        save_list(store, events(5))
         told: list[tuple[int, int]] = []
         migrations.copy_sqlite(source, target, lambda *at: told.append(at))
         assert told[-1][0] == told[-1][1]
@@ -566,7 +566,7 @@ def test_a_copy_of_what_is_no_database_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_copy_opens_with_any_sqlite(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path / 'a.sqlite'}") as store:
-        keep_list(store, events(5))
+        save_list(store, events(5))
     engines = Engines(read_url(f"sqlite:///{tmp_path / 'a.sqlite'}"), read_only=True)
     path = migrations.copy_before_upgrade(engines, "0003", NOW + timedelta(days=1))
     engines.close()

@@ -15,8 +15,6 @@ from durable_world import (
     event,
     events,
     fence_of,
-    keep_list,
-    keep_waveform,
     mirrored,
     only_postgresql,
     only_sqlite,
@@ -24,6 +22,8 @@ from durable_world import (
     probe_of,
     record_of,
     rows,
+    save_list,
+    save_waveform,
     shifted,
     snapshot,
     version_of,
@@ -36,14 +36,14 @@ from stored_rows import write_row
 
 from minimateplus.model import Event
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
-from sfm.records.payloads import event_form
-from sfm.store import Fenced, Noted, Origin, Store, mirror, schema
+from sfm.records.payloads import event_payload
+from sfm.store import Fenced, Origin, ReadTime, Store, mirror, schema
 
 pytest_plugins = ["durable_databases"]
 
 A, B = "tcp://unit-a:1", "tcp://unit-b:1"
 INFO = {"serial": "BE18189", "model": "MiniMate Plus", "setup": {"project": "Süd ×"}}
-NOTED = Noted(read_at="2026-05-01T12:00:00.250+00:00", began_mono=12.5, boot_id="boot-1")
+NOTED = ReadTime(read_at="2026-05-01T12:00:00.250+00:00", began_mono=12.5, boot_id="boot-1")
 
 
 def contradictions(store: Store) -> list[str]:
@@ -52,7 +52,7 @@ def contradictions(store: Store) -> list[str]:
 
 
 def is_there(store: Store, index: int, epoch: int, version: int) -> bool:
-    return store.recall_waveform(A, index, epoch, version) is not None
+    return store.load_waveform(A, index, epoch, version) is not None
 
 
 def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
@@ -60,40 +60,40 @@ def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
 
 
 def test_what_nobody_wrote_is_not_there(store: Store) -> None:
-    assert store.recall(A) is None
-    assert store.recall_waveform(A, 0, 1, 1) is None
-    assert store.recall_chunks(A, 1, None, event(0)) == b""
+    assert store.load(A) is None
+    assert store.load_waveform(A, 0, 1, 1) is None
+    assert store.load_chunks(A, 1, None, event(0)) == b""
 
 
 def test_a_list_comes_back_as_it_was_written(store: Store) -> None:
-    listed = [*events(3), event(3, timestamp_unit=None, project="Süd × 岩")]
-    version = version_of(keep_list(store, listed))
-    found = store.recall(A)
+    listed = [*events(3), event(3, device_time=None, project="Süd × 岩")]
+    version = version_of(save_list(store, listed))
+    found = store.load(A)
     assert found is not None
     assert (found.version, found.epoch, found.serial) == (version, 1, "BE18189")
-    assert found.events == [event_form(one) for one in listed]
-    assert found.events_noted == NOTED
+    assert found.events == [event_payload(one) for one in listed]
+    assert found.events_read_time == NOTED
     assert found.probe == probe_of(listed)
-    assert (found.info, found.info_noted) == (None, None)
+    assert (found.info, found.info_read_time) == (None, None)
     assert contradictions(store) == []
 
 
 def test_who_the_unit_is_comes_back_beside_its_list(store: Store) -> None:
     later = origin(read_at=NOW, began_mono=99.25, boot_id=None)
-    version = version_of(store.keep_info(later, None, INFO))
-    version = version_of(keep_list(store, events(2), version))
-    found = store.recall(A)
+    version = version_of(store.save_info(later, None, INFO))
+    version = version_of(save_list(store, events(2), version))
+    found = store.load(A)
     assert found is not None
     assert (found.version, found.info) == (version, INFO)
-    assert found.info_noted == Noted(read_at=NOTED.read_at, began_mono=99.25, boot_id=None)
-    assert found.events_noted == NOTED
+    assert found.info_read_time == ReadTime(read_at=NOTED.read_at, began_mono=99.25, boot_id=None)
+    assert found.events_read_time == NOTED
 
 
 def test_an_empty_memory_is_a_list_of_none_and_not_unknown(store: Store) -> None:
-    version = version_of(store.keep_info(origin(), None, INFO))
-    unknown = store.recall(A)
-    keep_list(store, [], version)
-    known = store.recall(A)
+    version = version_of(store.save_info(origin(), None, INFO))
+    unknown = store.load(A)
+    save_list(store, [], version)
+    known = store.load(A)
     assert unknown is not None
     assert known is not None
     assert (unknown.events, known.events) == (None, [])
@@ -101,67 +101,67 @@ def test_an_empty_memory_is_a_list_of_none_and_not_unknown(store: Store) -> None
 
 
 def test_an_append_writes_the_new_rows_and_leaves_the_old(store: Store) -> None:
-    first = version_of(keep_list(store, events(3)))
-    keep_waveform(store, event(1), first)
+    first = version_of(save_list(store, events(3)))
+    save_waveform(store, event(1), first)
     before = mirrored(store, A)
     later = origin(began_mono=77.0)
-    keep_list(store, events(5), first + 1, at=later, first_new=3)
+    save_list(store, events(5), first + 1, at=later, first_new=3)
     after = mirrored(store, A)
     assert after["cached_events"][:3] == before["cached_events"]
     assert [row["index"] for row in after["cached_events"]] == [0, 1, 2, 3, 4]
     assert after["cached_waveforms"] == before["cached_waveforms"]
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
-    assert found.events == [event_form(one) for one in events(5)]
-    assert found.events_noted == replace(NOTED, began_mono=77.0)
+    assert found.events == [event_payload(one) for one in events(5)]
+    assert found.events_read_time == replace(NOTED, began_mono=77.0)
     recorded = {row["id"]: row["slot"] for row in rows(store, "recordings")}
     assert [recorded[row["recording_id"]] for row in after["cached_events"]] == [0, 1, 2, 3, 4]
 
 
 def test_an_append_to_rows_that_are_not_there_writes_the_whole_list(store: Store) -> None:
-    version = version_of(keep_list(store, events(2)))
-    keep_list(store, events(6), version, first_new=4)
-    found = store.recall(A)
+    version = version_of(save_list(store, events(2)))
+    save_list(store, events(6), version, first_new=4)
+    found = store.load(A)
     assert found is not None
-    assert found.events == [event_form(one) for one in events(6)]
+    assert found.events == [event_payload(one) for one in events(6)]
 
 
 def test_a_list_that_got_shorter_forgets_rows_and_samples_behind_its_end(store: Store) -> None:
-    version = version_of(keep_list(store, events(4)))
-    version = version_of(keep_waveform(store, event(3), version))
-    version = version_of(keep_waveform(store, event(0), version))
-    keep_list(store, events(2), version)
+    version = version_of(save_list(store, events(4)))
+    version = version_of(save_waveform(store, event(3), version))
+    version = version_of(save_waveform(store, event(0), version))
+    save_list(store, events(2), version)
     assert slots(store, "cached_events") == [0, 1]
     assert slots(store, "cached_waveforms") == [0]
 
 
 def test_a_list_with_a_hole_is_as_good_as_none(store: Store) -> None:
-    keep_list(store, events(3))
+    save_list(store, events(3))
     e = schema.cached_events
     with store.engines.write() as connection:
         connection.execute(delete(e).where(e.c["index"] == 1))
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
     assert found.events is None
 
 
 def test_a_waveform_comes_back_with_its_slot_and_stamp(store: Store) -> None:
     moved = event(2)
-    keep_list(store, [replace(moved, index=0)])
-    version = version_of(keep_waveform(store, moved, 1, at=origin(began_mono=40.0)))
-    found = store.recall_waveform(A, 2, 1, version)
+    save_list(store, [replace(moved, index=0)])
+    version = version_of(save_waveform(store, moved, 1, at=origin(began_mono=40.0)))
+    found = store.load_waveform(A, 2, 1, version)
     assert found is not None
-    held, form = found
+    entry, payload = found
     live, _ = waveform(moved)
-    assert form == live
-    assert (held.index, held.stamp) == (2, stamp_of(event_form(moved)))
-    assert held.noted == replace(NOTED, began_mono=40.0)
+    assert payload == live
+    assert (entry.index, entry.stamp) == (2, stamp_of(event_payload(moved)))
+    assert entry.noted == replace(NOTED, began_mono=40.0)
 
 
 CONFLICTS: list[tuple[str, Event]] = [
     ("another time", shifted(event(1), seconds=1)),
     ("another key", replace(event(1), key=bytes.fromhex("0111ffff"))),
-    ("another key, no time", event(1, key=bytes.fromhex("0111ffff"), timestamp_unit=None)),
+    ("another key, no time", event(1, key=bytes.fromhex("0111ffff"), device_time=None)),
 ]
 conflicting = pytest.mark.parametrize("other", [pytest.param(e, id=n) for n, e in CONFLICTS])
 
@@ -172,29 +172,29 @@ conflicting = pytest.mark.parametrize("other", [pytest.param(e, id=n) for n, e i
 def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
     store: Store, held_as: str, comes_as: str, other: Event
 ) -> None:
-    version = version_of(store.keep_info(origin(), None, INFO))
+    version = version_of(store.save_info(origin(), None, INFO))
     if held_as == "list":
-        version = version_of(keep_list(store, events(3), version))
+        version = version_of(save_list(store, events(3), version))
     else:
-        version = version_of(keep_waveform(store, event(1), version))
-    version = version_of(keep_waveform(store, event(2), version))
-    assert store.keep_chunks(A, 1, version, event(0), [(0, b"part")])
-    keep_list(store, events(3), at=origin("BE2", conn_key=B))
-    keep_waveform(store, event(1), 1, at=origin("BE2", conn_key=B))
-    store.keep_chunks(B, 1, 2, event(0), [(0, b"part")])
+        version = version_of(save_waveform(store, event(1), version))
+    version = version_of(save_waveform(store, event(2), version))
+    assert store.save_chunks(A, 1, version, event(0), [(0, b"part")])
+    save_list(store, events(3), at=origin("BE2", conn_key=B))
+    save_waveform(store, event(1), 1, at=origin("BE2", conn_key=B))
+    store.save_chunks(B, 1, 2, event(0), [(0, b"part")])
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
 
     if comes_as == "list":
         new = [event(0), other]
-        new_version = version_of(keep_list(store, new, version))
+        new_version = version_of(save_list(store, new, version))
         left = {"cached_events": [0, 1], "cached_waveforms": []}
     else:
-        new_version = version_of(keep_waveform(store, other, version))
+        new_version = version_of(save_waveform(store, other, version))
         left = {"cached_events": [], "cached_waveforms": [1]}
 
     assert {name: slots(store, name) for name in left} == left
     assert mirrored(store, A)["download_chunks"] == []
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
     assert (found.info, found.version) == (None, new_version)
     assert (found.events is None, found.probe is None) == ((comes_as == "waveform",) * 2)
@@ -210,18 +210,18 @@ def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
 def test_an_unknown_half_decides_nothing(
     store: Store, held_as: str, comes_as: str, unknown_side: str
 ) -> None:
-    timeless = event(1, timestamp_unit=None)
-    held, new = (timeless, event(1)) if unknown_side == "held" else (event(1), timeless)
-    version = version_of(store.keep_info(origin(), None, INFO))
+    timeless = event(1, device_time=None)
+    entry, new = (timeless, event(1)) if unknown_side == "held" else (event(1), timeless)
+    version = version_of(store.save_info(origin(), None, INFO))
     if held_as == "list":
-        version = version_of(keep_list(store, [event(0), held], version))
+        version = version_of(save_list(store, [event(0), entry], version))
     else:
-        version = version_of(keep_waveform(store, held, version))
+        version = version_of(save_waveform(store, entry, version))
     if comes_as == "list":
-        keep_list(store, [event(0), new], version)
+        save_list(store, [event(0), new], version)
     else:
-        keep_waveform(store, new, version)
-    found = store.recall(A)
+        save_waveform(store, new, version)
+    found = store.load(A)
     assert found is not None
     assert found.info == INFO
     assert slots(store, "cached_events") == ([0, 1] if "list" in (held_as, comes_as) else [])
@@ -238,17 +238,17 @@ def test_an_unknown_half_decides_nothing(
 )
 @pytest.mark.parametrize("verb", ["info", "list", "waveform"])
 def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: Origin) -> None:
-    version = version_of(store.keep_info(origin(), None, {"old": True}))
-    version = version_of(keep_list(store, events(3), version))
-    version = version_of(keep_waveform(store, event(1), version))
-    store.keep_chunks(A, 1, version, event(0), [(0, b"part")])
+    version = version_of(store.save_info(origin(), None, {"old": True}))
+    version = version_of(save_list(store, events(3), version))
+    version = version_of(save_waveform(store, event(1), version))
+    store.save_chunks(A, 1, version, event(0), [(0, b"part")])
     if verb == "info":
-        store.keep_info(at, version, INFO)
+        store.save_info(at, version, INFO)
     elif verb == "list":
-        keep_list(store, events(1), version, at=at)
+        save_list(store, events(1), version, at=at)
     else:
-        keep_waveform(store, event(2), version, at=at)
-    found = store.recall(A)
+        save_waveform(store, event(2), version, at=at)
+    found = store.load(A)
     assert found is not None
     assert (found.epoch, found.serial, found.version) == (at.epoch, at.serial, version + 1)
     assert found.info == (INFO if verb == "info" else None)
@@ -261,23 +261,23 @@ def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: 
 def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
     store: Store, stale: int | None
 ) -> None:
-    keep_list(store, events(2), at=origin(epoch=4))
-    version = version_of(keep_waveform(store, event(1), 1, at=origin(epoch=4)))
+    save_list(store, events(2), at=origin(epoch=4))
+    version = version_of(save_waveform(store, event(1), 1, at=origin(epoch=4)))
     before = snapshot(store, "cached_devices", *MIRROR)
     fence = Fenced(4, version)
     new = [event(0, record=record_of(0, "new")), event(1, record=record_of(1, "new"))]
-    assert fence_of(keep_list(store, new, stale)) == fence
-    assert fence_of(keep_waveform(store, new[0], stale)) == fence
-    assert fence_of(store.keep_info(origin(), stale, INFO)) == fence
-    assert store.keep_chunks(A, 4, stale, event(0), [(0, b"part")]) is False
+    assert fence_of(save_list(store, new, stale)) == fence
+    assert fence_of(save_waveform(store, new[0], stale)) == fence
+    assert fence_of(store.save_info(origin(), stale, INFO)) == fence
+    assert store.save_chunks(A, 4, stale, event(0), [(0, b"part")]) is False
     assert snapshot(store, "cached_devices", *MIRROR) == before
     assert store.counts()["recordings"] == 4
     assert store.counts()["recording_waveforms"] == 2
 
 
 def test_rows_that_are_gone_fence_whoever_knew_them(store: Store) -> None:
-    assert fence_of(keep_list(store, events(1), 7)) == Fenced(1, 0)
-    assert store.recall(A) is None
+    assert fence_of(save_list(store, events(1), 7)) == Fenced(1, 0)
+    assert store.load(A) is None
     assert store.counts()["recordings"] == 1
 
 
@@ -285,16 +285,16 @@ def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
     store: Store, second_store: Store
 ) -> None:
     mine, other = origin(epoch=1), origin(epoch=1, boot_id="boot-2")
-    first = version_of(keep_list(store, events(2), at=mine))
-    fence = fence_of(keep_list(second_store, events(3), at=other))
+    first = version_of(save_list(store, events(2), at=mine))
+    fence = fence_of(save_list(second_store, events(3), at=other))
     assert fence == Fenced(1, first)
     beyond = replace(other, epoch=fence.epoch + 1)
-    second = version_of(keep_list(second_store, events(3), fence.version, at=beyond))
-    fence = fence_of(keep_waveform(store, event(0), first, at=mine))
+    second = version_of(save_list(second_store, events(3), fence.version, at=beyond))
+    fence = fence_of(save_waveform(store, event(0), first, at=mine))
     assert fence == Fenced(2, second)
-    version_of(keep_list(store, events(2), fence.version, at=replace(mine, epoch=3)))
+    version_of(save_list(store, events(2), fence.version, at=replace(mine, epoch=3)))
     for one in (store, second_store):
-        found = one.recall(A)
+        found = one.load(A)
         assert found is not None
         assert (found.epoch, len(found.events or ())) == (3, 2)
     assert store.counts()["recordings"] == 3
@@ -308,7 +308,7 @@ def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Stor
         mine = store if number % 2 else second_store
         start.wait(10)
         try:
-            told.append(keep_list(mine, events(number + 1), at=origin(epoch=number + 1)).mirror)
+            told.append(save_list(mine, events(number + 1), at=origin(epoch=number + 1)).mirror)
         except BaseException as error:
             told.append(error)
 
@@ -319,7 +319,7 @@ def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Stor
         thread.join(60)
     [winner] = [one for one in told if not isinstance(one, Fenced)]
     assert winner == 1
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
     assert {one for one in told if isinstance(one, Fenced)} == {Fenced(found.epoch, 1)}
     assert len(found.events or ()) == found.epoch
@@ -334,7 +334,7 @@ def test_a_writer_that_begins_while_another_does_is_fenced(
     with store.engines.write() as connection:
         assert mirror.write_info(connection, origin(epoch=5), None, INFO) == 1
         late = threading.Thread(
-            target=lambda: done.append(second_store.keep_info(origin(), None, {}).mirror)
+            target=lambda: done.append(second_store.save_info(origin(), None, {}).mirror)
         )
         late.start()
         late.join(0.3)
@@ -344,13 +344,13 @@ def test_a_writer_that_begins_while_another_does_is_fenced(
 
 
 def test_a_waveform_is_given_to_no_other_epoch_or_version(store: Store) -> None:
-    version = version_of(keep_waveform(store, event(1)))
+    version = version_of(save_waveform(store, event(1)))
     assert is_there(store, 1, 1, version)
     assert not is_there(store, 1, 1, version - 1)
     assert not is_there(store, 1, 1, version + 1)
     assert not is_there(store, 1, 2, version)
     assert not is_there(store, 0, 1, version)
-    keep_list(store, events(2), version)
+    save_list(store, events(2), version)
     assert not is_there(store, 1, 1, version)
     assert is_there(store, 1, 1, version + 1)
 
@@ -360,13 +360,13 @@ def test_a_drop_takes_all_and_leads_beyond_whatever_was(
     store: Store, asked: int, given_epoch: int
 ) -> None:
     at = origin(epoch=7)
-    version = version_of(keep_list(store, events(2), at=at))
-    version = version_of(keep_waveform(store, event(1), version, at=at))
-    store.keep_chunks(A, 7, version, event(0), [(0, b"part")])
-    keep_list(store, events(1), at=origin("BE2", conn_key=B))
+    version = version_of(save_list(store, events(2), at=at))
+    version = version_of(save_waveform(store, event(1), version, at=at))
+    store.save_chunks(A, 7, version, event(0), [(0, b"part")])
+    save_list(store, events(1), at=origin("BE2", conn_key=B))
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
     assert store.drop(A, asked, "erased") == (given_epoch, version + 1)
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
     assert (found.epoch, found.version) == (given_epoch, version + 1)
     assert (found.epoch_reason, found.serial) == ("erased", None)
@@ -374,41 +374,41 @@ def test_a_drop_takes_all_and_leads_beyond_whatever_was(
     assert {name: mirrored(store, A)[name] for name in MIRROR} == {name: [] for name in MIRROR}
     assert mirrored(store, B) == bystander
     assert snapshot(store, *ARCHIVE) == archive
-    assert isinstance(keep_list(store, events(1), version).mirror, Fenced)
+    assert isinstance(save_list(store, events(1), version).mirror, Fenced)
 
 
 def test_a_drop_of_what_was_never_written_is_remembered(store: Store) -> None:
     epoch, version = store.drop(A, 3, "asked for")
     assert (epoch, version) == (3, 1)
-    assert isinstance(keep_list(store, events(1)).mirror, Fenced)
-    version_of(keep_list(store, events(1), version, at=origin(epoch=3)))
+    assert isinstance(save_list(store, events(1)).mirror, Fenced)
+    version_of(save_list(store, events(1), version, at=origin(epoch=3)))
 
 
 # --- before a command ----------------------------------------------------------------------------
 
 
 def test_written_settings_are_forgotten_and_nothing_else(store: Store) -> None:
-    version = version_of(store.keep_info(origin(), None, INFO))
-    version = version_of(keep_list(store, events(3), version))
-    version = version_of(keep_waveform(store, event(1), version))
-    store.keep_info(origin("BE2", conn_key=B), None, INFO)
+    version = version_of(store.save_info(origin(), None, INFO))
+    version = version_of(save_list(store, events(3), version))
+    version = version_of(save_waveform(store, event(1), version))
+    store.save_info(origin("BE2", conn_key=B), None, INFO)
     bystander, before = mirrored(store, B), mirrored(store, A)
     assert version_of(store.forget_info(A, version)) == version + 1
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
-    assert (found.info, found.info_noted, found.version) == (None, None, version + 1)
+    assert (found.info, found.info_read_time, found.version) == (None, None, version + 1)
     assert (found.epoch, found.serial) == (1, "BE18189")
-    assert found.events == [event_form(one) for one in events(3)]
+    assert found.events == [event_payload(one) for one in events(3)]
     after = mirrored(store, A)
     assert {name: after[name] for name in MIRROR} == {name: before[name] for name in MIRROR}
     assert mirrored(store, B) == bystander
-    assert fence_of(store.keep_info(origin(), version, INFO)) == Fenced(1, version + 1)
+    assert fence_of(store.save_info(origin(), version, INFO)) == Fenced(1, version + 1)
 
 
 @pytest.mark.parametrize("stale", [None, 0, 1, 99])
 def test_who_did_not_see_the_last_write_forgets_nothing(store: Store, stale: int | None) -> None:
-    store.keep_info(origin(epoch=4), None, INFO)
-    version = version_of(store.keep_info(origin(epoch=4), 1, INFO))
+    store.save_info(origin(epoch=4), None, INFO)
+    version = version_of(store.save_info(origin(epoch=4), 1, INFO))
     before = snapshot(store, "cached_devices")
     assert fence_of(store.forget_info(A, stale)) == Fenced(4, version)
     assert snapshot(store, "cached_devices") == before
@@ -416,43 +416,43 @@ def test_who_did_not_see_the_last_write_forgets_nothing(store: Store, stale: int
 
 def test_settings_of_a_unit_never_written_of_are_remembered_to_be_old(store: Store) -> None:
     version = version_of(store.forget_info(A, None))
-    found = store.recall(A)
+    found = store.load(A)
     assert found is not None
     assert (found.epoch, found.version, found.info) == (0, version, None)
     # Another relay that read the settings of before comes too late.
-    assert isinstance(store.keep_info(origin(), None, INFO).mirror, Fenced)
-    version_of(store.keep_info(origin(epoch=0), version, INFO))
+    assert isinstance(store.save_info(origin(), None, INFO).mirror, Fenced)
+    version_of(store.save_info(origin(epoch=0), version, INFO))
     assert isinstance(store.forget_info(B, 7).mirror, Fenced)
-    assert store.recall(B) is None
+    assert store.load(B) is None
 
 
 def test_events_without_samples_are_named_by_their_slots(store: Store) -> None:
-    version = version_of(keep_list(store, events(4)))
+    version = version_of(save_list(store, events(4)))
     assert store.erase_check(A, version, 4).unarchived == [0, 1, 2, 3]
-    version = version_of(keep_waveform(store, event(1), version))
-    version = version_of(keep_waveform(store, event(3), version))
+    version = version_of(save_waveform(store, event(1), version))
+    version = version_of(save_waveform(store, event(3), version))
     assert store.erase_check(A, version, 4).unarchived == [0, 2]
     # What was downloaded stays archived when the slot's waveform is no longer mirrored.
     with store.engines.write() as connection:
         connection.execute(delete(schema.cached_waveforms))
     assert store.erase_check(A, version, 4).unarchived == [0, 2]
-    version = version_of(keep_list(store, [], version))
+    version = version_of(save_list(store, [], version))
     assert store.erase_check(A, version, 0).unarchived == []
 
 
 def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> None:
-    version = version_of(keep_list(store, events(2)))
-    version = version_of(keep_waveform(store, event(1), version))
+    version = version_of(save_list(store, events(2)))
+    version = version_of(save_waveform(store, event(1), version))
     again = [event(0), shifted(event(1), hours=5)]
-    version = version_of(keep_list(store, again, version))
+    version = version_of(save_list(store, again, version))
     assert store.erase_check(A, version, 2).unarchived == [0, 1]
 
 
 def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(store: Store) -> None:
     listed = events(2)
-    version = version_of(keep_list(store, listed))
+    version = version_of(save_list(store, listed))
     for one in listed:
-        version = version_of(keep_waveform(store, one, version))
+        version = version_of(save_waveform(store, one, version))
     assert store.erase_check(A, version, 2).unarchived == []
     for other in (None, version - 1, version + 1):
         assert store.erase_check(A, other, 2).unarchived == [0, 1]
@@ -480,67 +480,67 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
 @pytest.fixture
 def begun(store: Store) -> int:
     """A device with a list; return its version."""
-    return version_of(keep_list(store, events(3)))
+    return version_of(save_list(store, events(3)))
 
 
 def test_parts_come_back_up_to_the_first_gap(store: Store, begun: int) -> None:
-    assert store.keep_chunks(A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
-    assert store.keep_chunks(A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
-    assert store.keep_chunks(A, 1, begun, event(2), [(0, b"other")])
-    assert store.recall_chunks(A, 1, begun, event(1)) == b"abcdef"
-    assert store.recall_chunks(A, 1, begun, event(2)) == b"other"
-    assert store.recall_chunks(A, 1, begun, event(0)) == b""
-    store.keep_chunks(A, 1, begun, event(1), [(6, b"ghi")])
-    assert store.recall_chunks(A, 1, begun, event(1)) == b"abcdefghiz"
+    assert store.save_chunks(A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
+    assert store.save_chunks(A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
+    assert store.save_chunks(A, 1, begun, event(2), [(0, b"other")])
+    assert store.load_chunks(A, 1, begun, event(1)) == b"abcdef"
+    assert store.load_chunks(A, 1, begun, event(2)) == b"other"
+    assert store.load_chunks(A, 1, begun, event(0)) == b""
+    store.save_chunks(A, 1, begun, event(1), [(6, b"ghi")])
+    assert store.load_chunks(A, 1, begun, event(1)) == b"abcdefghiz"
 
 
 def test_a_part_at_0_begins_anew(store: Store, begun: int) -> None:
-    store.keep_chunks(A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
-    store.keep_chunks(A, 1, begun, event(2), [(0, b"kept")])
-    store.keep_chunks(A, 1, begun, event(1), [(0, b"ne")])
-    assert store.recall_chunks(A, 1, begun, event(1)) == b"ne"
-    store.keep_chunks(A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
-    assert store.recall_chunks(A, 1, begun, event(1)) == b"again!"
-    assert store.recall_chunks(A, 1, begun, event(2)) == b"kept"
+    store.save_chunks(A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
+    store.save_chunks(A, 1, begun, event(2), [(0, b"kept")])
+    store.save_chunks(A, 1, begun, event(1), [(0, b"ne")])
+    assert store.load_chunks(A, 1, begun, event(1)) == b"ne"
+    store.save_chunks(A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
+    assert store.load_chunks(A, 1, begun, event(1)) == b"again!"
+    assert store.load_chunks(A, 1, begun, event(2)) == b"kept"
 
 
 def test_parts_are_of_one_time_epoch_and_version(store: Store, begun: int) -> None:
-    store.keep_chunks(A, 1, begun, event(1), [(0, b"abc")])
-    assert store.recall_chunks(A, 1, begun, shifted(event(1), seconds=1)) == b""
-    assert store.recall_chunks(A, 1, begun, event(1, timestamp_unit=None)) == b""
-    assert store.recall_chunks(A, 2, begun, event(1)) == b""
-    assert store.recall_chunks(A, 1, begun + 1, event(1)) == b""
-    assert store.recall_chunks(A, 1, None, event(1)) == b""
-    assert store.recall_chunks(B, 1, begun, event(1)) == b""
-    version = version_of(store.keep_info(origin(), begun, INFO))
-    assert store.recall_chunks(A, 1, version, event(1)) == b"abc"
-    assert store.keep_chunks(A, 2, version, event(1), [(3, b"d")]) is False
-    assert store.keep_chunks(B, 1, version, event(1), [(0, b"d")]) is False
-    version = version_of(store.keep_info(origin(epoch=2), version, INFO))
-    assert store.recall_chunks(A, 2, version, event(1)) == b""
+    store.save_chunks(A, 1, begun, event(1), [(0, b"abc")])
+    assert store.load_chunks(A, 1, begun, shifted(event(1), seconds=1)) == b""
+    assert store.load_chunks(A, 1, begun, event(1, device_time=None)) == b""
+    assert store.load_chunks(A, 2, begun, event(1)) == b""
+    assert store.load_chunks(A, 1, begun + 1, event(1)) == b""
+    assert store.load_chunks(A, 1, None, event(1)) == b""
+    assert store.load_chunks(B, 1, begun, event(1)) == b""
+    version = version_of(store.save_info(origin(), begun, INFO))
+    assert store.load_chunks(A, 1, version, event(1)) == b"abc"
+    assert store.save_chunks(A, 2, version, event(1), [(3, b"d")]) is False
+    assert store.save_chunks(B, 1, version, event(1), [(0, b"d")]) is False
+    version = version_of(store.save_info(origin(epoch=2), version, INFO))
+    assert store.load_chunks(A, 2, version, event(1)) == b""
     assert rows(store, "download_chunks") == []
 
 
 def test_a_whole_waveform_ends_its_parts_and_no_others(store: Store, begun: int) -> None:
     for index in (1, 2):
-        store.keep_chunks(A, 1, begun, event(index), [(0, b"abc")])
-    version = version_of(keep_waveform(store, event(1), begun))
-    assert store.recall_chunks(A, 1, version, event(1)) == b""
-    assert store.recall_chunks(A, 1, version, event(2)) == b"abc"
+        store.save_chunks(A, 1, begun, event(index), [(0, b"abc")])
+    version = version_of(save_waveform(store, event(1), begun))
+    assert store.load_chunks(A, 1, version, event(1)) == b""
+    assert store.load_chunks(A, 1, version, event(2)) == b"abc"
     store.forget_chunks(A, event(2))
     assert rows(store, "download_chunks") == []
 
 
 def test_parts_with_no_known_time_come_back_to_it(store: Store, begun: int) -> None:
-    timeless = event(1, timestamp_unit=None)
-    store.keep_chunks(A, 1, begun, timeless, [(0, b"abc")])
-    assert store.recall_chunks(A, 1, begun, timeless) == b"abc"
-    assert store.recall_chunks(A, 1, begun, event(1)) == b""
+    timeless = event(1, device_time=None)
+    store.save_chunks(A, 1, begun, timeless, [(0, b"abc")])
+    assert store.load_chunks(A, 1, begun, timeless) == b"abc"
+    assert store.load_chunks(A, 1, begun, event(1)) == b""
 
 
 def test_a_row_that_points_at_another_recording_is_told(store: Store) -> None:
-    keep_list(store, events(3))
-    keep_waveform(store, event(1), 1)
+    save_list(store, events(3))
+    save_waveform(store, event(1), 1)
     e, w = schema.cached_events, schema.cached_waveforms
     with store.engines.write() as connection:
         connection.execute(update(e).where(e.c["index"] == 2).values(waveform_key="0111eeee"))
@@ -590,18 +590,16 @@ class Model:
 
     def fights(self, stamps: dict[int, Stamp]) -> bool:
         return any(
-            stamps_conflict(stamps[index], held[index])
-            for held in (self.listed, self.sampled)
-            for index in held
+            stamps_conflict(stamps[index], entry[index])
+            for entry in (self.listed, self.sampled)
+            for index in entry
             if index in stamps
         )
 
 
 some_event = st.builds(
     lambda index, time, world: replace(
-        event(index, timestamp_unit=None)
-        if time is None
-        else shifted(event(index), hours=time * 100),
+        event(index, device_time=None) if time is None else shifted(event(index), hours=time * 100),
         record=record_of(index, f"{world}"),
     ),
     st.integers(0, 3),
@@ -643,7 +641,7 @@ def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_postgresql(
 
 def live_through(store: Store, steps: list[Any]) -> None:
     model = Model()
-    keep_list(store, events(2), at=origin("BE9", conn_key=B))
+    save_list(store, events(2), at=origin("BE9", conn_key=B))
     bystander = mirrored(store, B)
     archive = snapshot(store, *ARCHIVE_THEN)
     for verb, (epoch, serial), seen_word, what, number in steps:
@@ -658,20 +656,20 @@ def live_through(store: Store, steps: list[Any]) -> None:
             model.version, model.is_there = model.version + 1, True
         elif verb == "list":
             listed = [replace(one, index=i) for i, one in enumerate(what)]
-            stamps = {one.index: stamp_of(event_form(one)) for one in listed}
+            stamps = {one.index: stamp_of(event_payload(one)) for one in listed}
             old = [model.listed.get(i) == stamps[i] for i in range(min(number, len(listed)))]
             first_new = old.index(False) if False in old else len(old)
-            kept = keep_list(store, listed, seen, at=at, first_new=first_new)
+            kept = save_list(store, listed, seen, at=at, first_new=first_new)
             if model.take(epoch, serial, seen):
                 assert kept.mirror == model.version
                 model.write_list(stamps)
             else:
                 assert isinstance(kept.mirror, Fenced)
         else:
-            kept = keep_waveform(store, what, seen, at=at, salt=number)
+            kept = save_waveform(store, what, seen, at=at, salt=number)
             if model.take(epoch, serial, seen):
                 assert kept.mirror == model.version
-                model.write_waveform(what.index, stamp_of(event_form(what)))
+                model.write_waveform(what.index, stamp_of(event_payload(what)))
             else:
                 assert isinstance(kept.mirror, Fenced)
         now = snapshot(store, *ARCHIVE_THEN)
@@ -683,33 +681,33 @@ def live_through(store: Store, steps: list[Any]) -> None:
 
 
 def check(store: Store, model: Model) -> None:
-    held = mirrored(store, A)
+    entry = mirrored(store, A)
     for name, wanted in (("cached_events", model.listed), ("cached_waveforms", model.sampled)):
         found = {
-            row["index"]: Stamp(row["waveform_key"], row["event_timestamp"]) for row in held[name]
+            row["index"]: Stamp(row["waveform_key"], row["event_timestamp"]) for row in entry[name]
         }
         assert found == wanted, name
-    recalled = store.recall(A)
-    assert (recalled is not None) is model.is_there
-    if recalled is not None:
-        assert (recalled.version, recalled.epoch, recalled.serial) == (
+    loaded = store.load(A)
+    assert (loaded is not None) is model.is_there
+    if loaded is not None:
+        assert (loaded.version, loaded.epoch, loaded.serial) == (
             model.version,
             model.epoch,
             model.serial,
         )
         stamps = None if model.count is None else [model.listed[i] for i in range(model.count)]
-        told = recalled.events
-        assert (None if told is None else [stamp_of(form) for form in told]) == stamps
+        told = loaded.events
+        assert (None if told is None else [stamp_of(payload) for payload in told]) == stamps
     assert contradictions(store) == []
 
 
 def test_a_mirror_that_did_not_take_the_list_just_walked_proves_nothing(store: Store) -> None:
     listed = events(2)
-    version = version_of(keep_list(store, listed))
+    version = version_of(save_list(store, listed))
     for one in listed:
-        version = version_of(keep_waveform(store, one, version))
-    walked = [event_form(one) for one in listed]
+        version = version_of(save_waveform(store, one, version))
+    walked = [event_payload(one) for one in listed]
     assert store.erase_check(A, version, 2, walked).unarchived == []
     # As many events, recorded after an erase whose list the database never took.
-    anew = [event_form(event(0)), event_form(shifted(event(1), hours=5))]
+    anew = [event_payload(event(0)), event_payload(shifted(event(1), hours=5))]
     assert store.erase_check(A, version, 2, anew).unarchived == [0, 1]

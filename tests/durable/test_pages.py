@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from durable_world import FIRST, PEAKS, event, keep_list, keep_waveform, origin, record_of, rows
+from durable_world import FIRST, PEAKS, event, origin, record_of, rows, save_list, save_waveform
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted
 from sfm.store.cursors import Cursor
 from sfm.store.errors import BadCursorError
@@ -25,12 +25,12 @@ def fill(store: Store) -> list[dict[str, Any]]:
     """Enter events of two units, with equal and with unknown times; return their rows, ordered."""
     rng = random.Random(7)
     for serial in ("BE18189", "BE2"):
-        store.keep_events(
+        store.save_events(
             origin(serial),
             [
                 event(
                     index,
-                    timestamp_unit=rng.choice(
+                    device_time=rng.choice(
                         [None, *(FIRST + timedelta(hours=hour) for hour in range(5))]
                     ),
                     record=record_of(index, serial),
@@ -50,7 +50,7 @@ def ordered(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*timed, *timeless]
 
 
-def ids(found: list[Form]) -> list[str]:
+def ids(found: list[Payload]) -> list[str]:
     return [str(row.get("public_id", row["id"])) for row in found]
 
 
@@ -103,10 +103,10 @@ def test_what_enters_between_pages_loses_and_doubles_nothing(store: Store, limit
             break
         # Before, at and behind the place where the reader is; a new one may be met or not.
         new = [
-            event(100 + at, timestamp_unit=when)
+            event(100 + at, device_time=when)
             for when in (None, FIRST, FIRST + timedelta(hours=2), FIRST + timedelta(hours=99))
         ]
-        store.keep_events(origin(), new)
+        store.save_events(origin(), new)
     assert cursor is None or limit == 1
     assert len(met) == len(set(met))
     if cursor is None:
@@ -145,7 +145,7 @@ def test_filters_take_what_they_say(store: Store, wanted: Wanted) -> None:
 
 def test_a_vector_sum_is_taken_from_its_very_value_on(store: Store) -> None:
     sums = [0.1, 0.25, 0.3, None, 1.0]
-    store.keep_events(
+    store.save_events(
         origin(),
         [
             event(index, peaks=replace(PEAKS, vector_sum_in_s=value))
@@ -187,15 +187,15 @@ PROJECTS = ["Quarry North", "quarry_south", "100% done", "100 done", "a/b\\c", "
 def test_a_project_is_found_by_any_part_in_any_case(
     store: Store, text: str, found: list[str]
 ) -> None:
-    store.keep_events(origin(), [event(at, project=text) for at, text in enumerate(PROJECTS)])
+    store.save_events(origin(), [event(at, project=text) for at, text in enumerate(PROJECTS)])
     page = store.page(Wanted(project=text))
     assert [row["project"] for row in page.rows] == found[::-1]
 
 
 def test_a_row_tells_how_many_waveforms_are_there(store: Store) -> None:
-    keep_list(store, [event(0), event(1)])
-    keep_waveform(store, event(1), 1, salt=0)
-    keep_waveform(store, event(1), 2, salt=1)
+    save_list(store, [event(0), event(1)])
+    save_waveform(store, event(1), 1, salt=0)
+    save_waveform(store, event(1), 2, salt=1)
     assert [(row["index"], row["waveforms"]) for row in store.page(Wanted()).rows] == [
         (1, 2),
         (0, 0),

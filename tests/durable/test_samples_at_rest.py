@@ -12,12 +12,12 @@ import pytest
 from durable_world import (
     event,
     events,
-    keep_list,
-    keep_waveform,
     kinds,
     open_store,
     origin,
     rows,
+    save_list,
+    save_waveform,
     version_of,
     waveform,
 )
@@ -27,7 +27,7 @@ from sqlalchemy import update
 from stored_rows import public_id
 
 from sfm.store import Store, schema
-from sfm.store.codec import MOST_BYTES, digest, pack, unpack
+from sfm.store.codec import MAX_BYTES, digest, pack, unpack
 from sfm.store.errors import DamagedRecordError, StoreError
 
 pytest_plugins = ["durable_databases"]
@@ -95,7 +95,7 @@ def test_another_content_with_a_sound_frame_is_found() -> None:
 def test_a_frame_that_would_fill_the_memory_is_not_unpacked_to_its_end() -> None:
     maker = zstd.ZstdCompressor()
     block = bytes(16 << 20)
-    frame = b"".join(maker.compress(block) for _ in range(8 * MOST_BYTES // len(block)))
+    frame = b"".join(maker.compress(block) for _ in range(8 * MAX_BYTES // len(block)))
     frame += maker.flush()
     assert len(frame) < 1 << 20
     tracemalloc.start()
@@ -106,7 +106,7 @@ def test_a_frame_that_would_fill_the_memory_is_not_unpacked_to_its_end() -> None
     finally:
         tracemalloc.stop()
     # The module joins its pieces, so it holds them twice for a moment.
-    assert most < 2.5 * MOST_BYTES
+    assert most < 2.5 * MAX_BYTES
 
 
 def flipped(data: bytes) -> bytes:
@@ -134,27 +134,27 @@ def do_damage(store: Store, damage: Callable[[bytes], bytes], *columns: str) -> 
 def test_damaged_samples_are_told_and_mended_in_place_by_the_true_ones(
     store: Store, damage: Callable[[bytes], bytes]
 ) -> None:
-    keep_list(store, events(2))
-    version = version_of(keep_waveform(store, event(1), 1))
+    save_list(store, events(2))
+    version = version_of(save_waveform(store, event(1), 1))
     [sound] = rows(store, "recording_waveforms")
     name = str(public_id(store, sound["recording_id"]))
     do_damage(store, damage, "counts")
     with pytest.raises(DamagedRecordError, match=f"recording {name[:12]} "):
-        store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+        store.load_waveform("tcp://unit-a:1", 1, 1, version)
     [finding] = store.findings()
     assert (finding["kind"], finding["serial"]) == ("damaged", "BE18189")
     assert finding["recording_id"] == name
     with pytest.raises(DamagedRecordError):
         store.samples(sound["recording_id"]).counts()
 
-    version = version_of(keep_waveform(store, event(1), version))
+    version = version_of(save_waveform(store, event(1), version))
     assert kinds(store) == ["mended", "damaged"]
     assert "counts" in store.findings()[0]["detail"]
     assert rows(store, "recording_waveforms") == [sound]
-    found = store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+    found = store.load_waveform("tcp://unit-a:1", 1, 1, version)
     assert found is not None
     assert found[1] == waveform(event(1))[0]
-    keep_waveform(store, event(1), version)
+    save_waveform(store, event(1), version)
     assert kinds(store) == ["mended", "damaged"]
 
 
@@ -162,12 +162,12 @@ def test_damaged_samples_are_told_and_mended_in_place_by_the_true_ones(
 def test_a_damaged_image_is_mended_in_place_by_the_true_one(
     store: Store, damage: Callable[[bytes], bytes]
 ) -> None:
-    keep_waveform(store, event(1))
+    save_waveform(store, event(1))
     [sound] = rows(store, "recording_waveforms")
     do_damage(store, damage, "image")
     with pytest.raises(DamagedRecordError):
         store.image(sound["id"])
-    keep_waveform(store, event(1), 1)
+    save_waveform(store, event(1), 1)
     assert store.image(sound["id"]) == waveform(event(1))[1]
     assert rows(store, "recording_waveforms") == [sound]
     [finding] = store.findings()
@@ -177,35 +177,35 @@ def test_a_damaged_image_is_mended_in_place_by_the_true_one(
 
 
 def test_both_are_mended_at_once(store: Store) -> None:
-    keep_waveform(store, event(1))
+    save_waveform(store, event(1))
     [sound] = rows(store, "recording_waveforms")
     do_damage(store, flipped, "image", "counts")
-    keep_waveform(store, event(1), 1)
+    save_waveform(store, event(1), 1)
     assert rows(store, "recording_waveforms") == [sound]
     assert kinds(store) == ["mended"]
 
 
 def test_samples_of_another_hash_mend_nothing(store: Store) -> None:
-    keep_waveform(store, event(1))
+    save_waveform(store, event(1))
     do_damage(store, flipped, "counts")
     before = rows(store, "recording_waveforms")
-    form, image = waveform(event(1))
-    other = {**form, "counts": bytes(len(form["counts"]))}
-    store.keep_waveform(origin(), 1, event(1), other, image)
+    payload, image = waveform(event(1))
+    other = {**payload, "counts": bytes(len(payload["counts"]))}
+    store.save_waveform(origin(), 1, event(1), other, image)
     assert rows(store, "recording_waveforms") == before
     assert kinds(store) == []
 
 
 def test_what_is_sound_is_never_changed_by_other_samples_under_its_image(store: Store) -> None:
-    keep_waveform(store, event(1))
+    save_waveform(store, event(1))
     before = rows(store, "recording_waveforms")
-    form, image = waveform(event(1))
-    store.keep_waveform(origin(), 1, event(1), {**form, "counts": b"\0" * 8}, image)
+    payload, image = waveform(event(1))
+    store.save_waveform(origin(), 1, event(1), {**payload, "counts": b"\0" * 8}, image)
     assert rows(store, "recording_waveforms") == before
 
 
 def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
-    store.keep_events(origin(), [event(0)])
+    store.save_events(origin(), [event(0)])
     with store.engines.write() as connection:
         connection.execute(update(schema.recordings).values(record=b"x"))
     number = rows(store, "recordings")[0]["id"]
@@ -217,22 +217,22 @@ def test_damage_is_told_also_where_nothing_can_be_written_down(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_store(database_url) as store:
-        version = version_of(keep_waveform(store, event(1)))
+        version = version_of(save_waveform(store, event(1)))
         do_damage(store, flipped, "counts")
 
         def full(*_: object) -> None:
             raise StoreError("no room")
 
-        monkeypatch.setattr(store, "note_damage", full)
+        monkeypatch.setattr(store, "save_damage_finding", full)
         with pytest.raises(DamagedRecordError):
-            store.recall_waveform("tcp://unit-a:1", 1, 1, version)
+            store.load_waveform("tcp://unit-a:1", 1, 1, version)
 
 
 def test_a_waveform_of_another_slot_mends_the_same_row(store: Store) -> None:
-    keep_waveform(store, event(1))
+    save_waveform(store, event(1))
     [sound] = rows(store, "recording_waveforms")
     do_damage(store, flipped, "counts")
-    form, image = waveform(event(1))
+    payload, image = waveform(event(1))
     moved = replace(event(1), index=4)
-    store.keep_waveform(origin(), 1, moved, {**form, "index": 4}, image)
+    store.save_waveform(origin(), 1, moved, {**payload, "index": 4}, image)
     assert rows(store, "recording_waveforms") == [sound]

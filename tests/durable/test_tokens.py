@@ -52,8 +52,8 @@ def test_a_token_comes_back_as_it_was_made(store: Store, database_url: str) -> N
     assert store.token(made.id) == made
     assert store.tokens() == [made]
     assert made.is_of(secret)
-    assert made.form()["created_at"] == "2026-05-01T12:00:00.250+00:00"
-    assert "digest" not in made.form()
+    assert made.payload()["created_at"] == "2026-05-01T12:00:00.250+00:00"
+    assert "digest" not in made.payload()
     assert store.token(made.id + 1) is None
 
 
@@ -68,9 +68,9 @@ def test_a_secret_says_whose_it_is_and_is_random(store: Store) -> None:
 
 def test_nothing_of_the_secret_is_in_the_database(store: Store) -> None:
     _, secret = add(store, audited=entry_of)
-    held = repr(all_rows(store)).lower()
+    present = repr(all_rows(store)).lower()
     chance = secret.split("_", 2)[2].lower()
-    assert not any(chance[at : at + 8] in held for at in range(len(chance) - 8))
+    assert not any(chance[at : at + 8] in present for at in range(len(chance) - 8))
     [row] = rows(store, "tokens")
     assert len(row["digest"]) == 32
 

@@ -15,12 +15,12 @@ from durable_world import (
     all_rows,
     event,
     events,
-    keep_list,
-    keep_waveform,
     open_store,
     origin,
     probe_of,
     rows,
+    save_list,
+    save_waveform,
     version_of,
 )
 from sqlalchemy import MetaData, Table, func, insert, select
@@ -80,19 +80,19 @@ REVISIONS = [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
 def fill(store: Store) -> None:
     """Rows in every table, as this program writes them: two routes to one unit among them."""
     listed = events(3)
-    version = version_of(keep_list(store, listed))
-    version = version_of(keep_waveform(store, listed[1], version))
-    version = version_of(keep_waveform(store, listed[1], version, salt=1))  # and a finding
+    version = version_of(save_list(store, listed))
+    version = version_of(save_waveform(store, listed[1], version))
+    version = version_of(save_waveform(store, listed[1], version, salt=1))  # and a finding
     again = origin(read_at=NOW + timedelta(hours=1))
-    version = version_of(keep_waveform(store, listed[1], version, at=again))  # a download more
+    version = version_of(save_waveform(store, listed[1], version, at=again))  # a download more
     store.review(1, at=NOW, reviewer="Ada", false_trigger=True, note="a lorry")
-    assert store.keep_chunks(UNIT, 1, version, event(2), [(0, b"begun")])
+    assert store.save_chunks(UNIT, 1, version, event(2), [(0, b"begun")])
     walked = [replace(event(i), index=at) for at, i in enumerate((3, 4))]
     walk = Walk(2, events=walked, probes=[probe_of(walked)])
-    store.keep_walk(origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
-    store.note_volatile("BE18189", "S337", [3, 7])
-    left = version_of(keep_list(store, listed, at=origin(conn_key=LEFT)))
-    assert store.keep_chunks(LEFT, 1, left, event(0), [(0, b"what came before a cut")])
+    store.save_walk(origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
+    store.save_volatile_offsets("BE18189", "S337", [3, 7])
+    left = version_of(save_list(store, listed, at=origin(conn_key=LEFT)))
+    assert store.save_chunks(LEFT, 1, left, event(0), [(0, b"what came before a cut")])
     store.drop(LEFT, 2, "erased")
     store.add_token("lab", "viewer", ["BE18189"], NOW, lambda count: b"\1" * count)
     entry = AuditEntry(
@@ -102,7 +102,7 @@ def fill(store: Store) -> None:
     store.save_operation({"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
 
 
-def copy_into(engines: Engines, held: dict[str, list[dict[str, Any]]], **more: Any) -> None:
+def copy_into(engines: Engines, present: dict[str, list[dict[str, Any]]], **more: Any) -> None:
     """Write rows into the tables of an earlier revision: the columns that it has."""
     with engines.write() as connection:
         metadata = MetaData()
@@ -114,7 +114,7 @@ def copy_into(engines: Engines, held: dict[str, list[dict[str, Any]]], **more: A
                 continue
             columns = {c.name for c in table.c}
             wanted = [
-                {k: v for k, v in {**row, **more}.items() if k in columns} for row in held[name]
+                {k: v for k, v in {**row, **more}.items() if k in columns} for row in present[name]
             ]
             if not wanted:
                 continue
@@ -126,15 +126,15 @@ def copy_into(engines: Engines, held: dict[str, list[dict[str, Any]]], **more: A
 
 
 def expected_after(
-    start: str, held: dict[str, list[dict[str, Any]]]
+    start: str, present: dict[str, list[dict[str, Any]]]
 ) -> dict[str, list[dict[str, Any]]]:
     """What a database of revision ``start`` holds of those rows once it is upgraded."""
     expected: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.metadata.tables}
     for since, names in TABLES_SINCE.items():
         if since <= start:
-            expected |= {name: held[name] for name in names}
+            expected |= {name: present[name] for name in names}
     if start < "0003":  # a row of the list points at no recording yet
-        bare = [{**row, "recording_id": None} for row in held["cached_events"]]
+        bare = [{**row, "recording_id": None} for row in present["cached_events"]]
         if start == "0001":  # and is written anew, from its JSON
             bare = [
                 {**row, "event_json": json.dumps(json.loads(row["event_json"]))} for row in bare
@@ -150,22 +150,22 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
     store: Store, bare: Engines, bare_url: str, start: str
 ) -> None:
     fill(store)
-    held = all_rows(store)
-    assert all(held.values()), [name for name, found in held.items() if not found]
-    assert {name for names in TABLES_SINCE.values() for name in names} == held.keys()
+    present = all_rows(store)
+    assert all(present.values()), [name for name, found in present.items() if not found]
+    assert {name for names in TABLES_SINCE.values() for name in names} == present.keys()
     migrations.upgrade(bare, start)
-    copy_into(bare, held, utc="2020-01-01T00:00:00.000+00:00")
+    copy_into(bare, present, utc="2020-01-01T00:00:00.000+00:00")
     migrations.upgrade(bare)
     bare.close()
     with Store.open(bare_url, reads_again=False) as upgraded:
-        assert all_rows(upgraded) == expected_after(start, held)
+        assert all_rows(upgraded) == expected_after(start, present)
         assert upgraded.verify_audit().is_sound
         if start >= "0003":
-            found = upgraded.recall(UNIT)
+            found = upgraded.load(UNIT)
             assert found is not None
             assert len(found.events or []) == 3
         if start >= "0005":
-            found = upgraded.recall(SECOND_ROUTE)
+            found = upgraded.load(SECOND_ROUTE)
             assert found is not None
             assert found.walk is not None
             assert [one.record for one in found.walk.events] == [event(i).record for i in (3, 4)]
@@ -175,7 +175,7 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
             assert not token.is_damaged
     with open_store(bare_url) as upgraded:  # which reads images again that nothing has read yet
         readings = rows(upgraded, "recording_decodings")
-        assert len(readings) == (0 if start < "0003" else len(held["recording_decodings"]))
+        assert len(readings) == (0 if start < "0003" else len(present["recording_decodings"]))
     assert check(bare_url).faults == []
 
 
@@ -187,7 +187,7 @@ def real_event() -> Event:
     return Event(
         index=0,
         key=bytes.fromhex("01110000"),
-        timestamp_unit=parsed.timestamp_unit,
+        device_time=parsed.device_time,
         peaks=parsed.peaks,
         project=parsed.project,
         record=record,
@@ -208,11 +208,11 @@ def test_a_row_that_its_record_contradicts_is_named_and_not_believed(
     store: Store, bare: Engines, bare_url: str, changed: dict[str, Any]
 ) -> None:
     read = real_event()
-    store.keep_events(origin(), [read])
-    held = {name: [dict(row) for row in found] for name, found in all_rows(store).items()}
-    held["recordings"][0] |= changed
+    store.save_events(origin(), [read])
+    present = {name: [dict(row) for row in found] for name, found in all_rows(store).items()}
+    present["recordings"][0] |= changed
     migrations.upgrade(bare, "0004")
-    copy_into(bare, held)
+    copy_into(bare, present)
     migrations.upgrade(bare)
     bare.close()
     with open_store(bare_url) as upgraded:
@@ -227,6 +227,6 @@ def test_a_row_that_its_record_contradicts_is_named_and_not_believed(
         if "record" in changed or "event_timestamp" in changed:
             return
         # Read again, it is mended.
-        upgraded.keep_events(origin(), [replace(read, index=0)])
+        upgraded.save_events(origin(), [replace(read, index=0)])
         assert upgraded.findings()[0]["kind"] == "mended"
         assert upgraded.recording(1)["peaks"]["tran_in_s"] == pytest.approx(read.peaks.tran_in_s)

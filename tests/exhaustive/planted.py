@@ -21,19 +21,19 @@ import sfm.devices.device
 from minimateplus.errors import MiniMateError
 from minimateplus.model import MemoryProbe
 from sfm.cache.identity import Verdict, compare_probes
-from sfm.devices.device import Owner
-from sfm.devices.single_flight import Departures, Flight
+from sfm.devices.device import Device
+from sfm.devices.single_flight import SharedRead, SingleFlight
 from sfm.live_cache import LiveCache
 from sfm.records.walk import ProvenPart, Walk
 
-ask = Departures.ask
+ask = SingleFlight.ask
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One breakage: where, what instead, in which scope, and what is then broken."""
 
-    owner: Any
+    device: Any
     name: str
     instead: Any
     scope: Scope
@@ -41,34 +41,36 @@ class Fault:
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        with mock.patch.object(self.owner, self.name, self.instead):
+        with mock.patch.object(self.device, self.name, self.instead):
             yield
 
 
-def _forced_joins(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
-    waiting, flying = self._waiting.get(thing), self._flying.get(thing)
-    return waiting or (flying if flying is not None and flying.doors() else None)
+def _forced_joins(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
+    waiting, flying = self._waiting.get(resource), self._flying.get(resource)
+    return waiting or (flying if flying is not None and flying.can_join_late() else None)
 
 
-def _boards_what_has_left(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
-    return self._waiting.get(thing) or (None if forced else self._flying.get(thing))
+def _boards_what_has_left(
+    self: SingleFlight, resource: Any, forced: bool
+) -> SharedRead[Any] | None:
+    return self._waiting.get(resource) or (None if forced else self._flying.get(resource))
 
 
-def _nobody_shares(self: Departures, thing: Any, forced: bool) -> Flight[Any] | None:
+def _nobody_shares(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
     return None
 
 
-async def _waiters_retry(self: Departures, thing: Any, read: Any, **wish: Any) -> Any:
+async def _waiters_retry(self: SingleFlight, resource: Any, read: Any, **wish: Any) -> Any:
     try:
-        return await ask(self, thing, read, **wish)
+        return await ask(self, resource, read, **wish)
     except MiniMateError:
-        return await ask(self, thing, read, **wish)
+        return await ask(self, resource, read, **wish)
 
 
-async def _failure_not_shared(self: Departures, thing: Any, read: Any, **wish: Any) -> Any:
-    was = self._boardable(thing, wish["forced"])
+async def _failure_not_shared(self: SingleFlight, resource: Any, read: Any, **wish: Any) -> Any:
+    was = self._joinable(resource, wish["forced"])
     try:
-        return await ask(self, thing, read, **wish)
+        return await ask(self, resource, read, **wish)
     except MiniMateError:
         if was is None:
             raise
@@ -79,29 +81,31 @@ async def _wait_as_its_owner(tasks: list[asyncio.Task[Any]]) -> None:
     await tasks[0]
 
 
-async def _no_lock(self: Departures, flight: Flight[Any], read: Any) -> Any:
+async def _no_lock(self: SingleFlight, shared_read: SharedRead[Any], read: Any) -> Any:
     await asyncio.sleep(0)
-    self._waiting.pop(flight.thing, None)
-    flight.left.set()
-    self._flying[flight.thing] = flight
-    self.departed += 1
+    self._waiting.pop(shared_read.resource, None)
+    shared_read.left.set()
+    self._flying[shared_read.resource] = shared_read
+    self.started_reads += 1
     try:
-        return await read(flight)
+        return await read(shared_read)
     finally:
-        self._flying.pop(flight.thing, None)
+        self._flying.pop(shared_read.resource, None)
 
 
-async def _keeps_the_line_after_a_failure(self: Departures, flight: Flight[Any], read: Any) -> Any:
-    await self._line.acquire()
-    del self._waiting[flight.thing]
-    flight.left.set()
-    self._flying[flight.thing] = flight
-    self.departed += 1
+async def _keeps_the_line_after_a_failure(
+    self: SingleFlight, shared_read: SharedRead[Any], read: Any
+) -> Any:
+    await self._lock.acquire()
+    del self._waiting[shared_read.resource]
+    shared_read.left.set()
+    self._flying[shared_read.resource] = shared_read
+    self.started_reads += 1
     try:
-        brought = await read(flight)
+        brought = await read(shared_read)
     finally:
-        del self._flying[flight.thing]
-    self._line.release()
+        del self._flying[shared_read.resource]
+    self._lock.release()
     return brought
 
 
@@ -134,7 +138,7 @@ def _without_timestamp_and_counter(
 
 
 async def _no_closing_probe(
-    self: Owner, unit: Any, walk: Walk, flight: Any, *, is_steady: bool
+    self: Device, unit: Any, walk: Walk, shared_read: Any, *, is_steady: bool
 ) -> ProvenPart | None:
     return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
@@ -152,23 +156,23 @@ REBUILT = Scope(
 
 FAULTS: dict[str, Fault] = {
     "a forced reader joins a flight that has left": Fault(
-        Departures, "_boardable", _forced_joins, BASE, "promise 5"
+        SingleFlight, "_joinable", _forced_joins, BASE, "promise 5"
     ),
     "whoever comes boards a flight that has left": Fault(
-        Departures, "_boardable", _boards_what_has_left, BASE, "was told"
+        SingleFlight, "_joinable", _boards_what_has_left, BASE, "was told"
     ),
     "nobody shares a flight": Fault(
-        Departures, "_boardable", _nobody_shares, BASE, "waits for ever"
+        SingleFlight, "_joinable", _nobody_shares, BASE, "waits for ever"
     ),
     "the doors never close": Fault(sfm.devices.device, "shut", _always, BASE, "was told"),
-    "no lock on the conversation": Fault(Departures, "_fly", _no_lock, BASE, "promise 7"),
+    "no lock on the conversation": Fault(SingleFlight, "_fly", _no_lock, BASE, "promise 7"),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
         Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"
     ),
-    "who waits tries again": Fault(Departures, "ask", _waiters_retry, BASE, "boarded 2 flights"),
+    "who waits tries again": Fault(SingleFlight, "ask", _waiters_retry, BASE, "boarded 2 flights"),
     "a failure is not shared": Fault(
-        Departures, "ask", _failure_not_shared, BASE, "his flight ended with"
+        SingleFlight, "ask", _failure_not_shared, BASE, "his flight ended with"
     ),
     "a reader who goes ends the flight": Fault(
         asyncio,
@@ -178,7 +182,7 @@ FAULTS: dict[str, Fault] = {
         "promise 8",
     ),
     "a failed flight keeps the line": Fault(
-        Departures, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
+        SingleFlight, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
         sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
@@ -186,5 +190,7 @@ FAULTS: dict[str, Fault] = {
     "a probe of keys alone": Fault(
         sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
     ),
-    "no probe behind the walk": Fault(Owner, "_close_walk", _no_closing_probe, REBUILT, "was told"),
+    "no probe behind the walk": Fault(
+        Device, "_close_walk", _no_closing_probe, REBUILT, "was told"
+    ),
 }

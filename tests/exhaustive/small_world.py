@@ -53,7 +53,7 @@ from minimateplus.model import (
 from sfm.cache.freshness import ANY, FORCED
 from sfm.cache.identity import Verdict, compare_probes
 from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
-from sfm.devices.single_flight import Flight
+from sfm.devices.single_flight import SharedRead
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 
@@ -127,7 +127,7 @@ class Silent:
     debug = warning = info
 
 
-class WatchedFlight(Flight[Any]):
+class WatchedFlight(SharedRead[Any]):
     """Notes who boards: the reader in whose task the number of readers rises."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -188,12 +188,12 @@ class SmallUnit:
         world.a_read_begins(whole=not world.memory)
         await self._step()
         memory, lifetime = world.memory, world.lifetime
-        timestamp = memory[-1].timestamp_unit if memory else None
+        timestamp = memory[-1].device_time if memory else None
         if world.scope.probe_steps == 2 and memory:
             # The newest event's time is asked for last, by its key.
             await self._step()
             found = [event for event in world.memory if event.key == memory[-1].key]
-            timestamp = found[0].timestamp_unit if found else None
+            timestamp = found[0].device_time if found else None
         return probe_of(memory, lifetime, timestamp)
 
     async def read_storage_range(self) -> StorageRange:
@@ -219,7 +219,7 @@ class SmallUnit:
         if after is not None:
             await self._step()
             found = [event for event in world.memory if event.key == after.key]
-            if not found or found[0].timestamp_unit != after.timestamp_unit:
+            if not found or found[0].device_time != after.device_time:
                 raise MemoryChangedError("the event known from before is gone")
             if after.key == until_key:
                 return []
@@ -323,7 +323,7 @@ class SmallWorld:
         self._record()
         if scope.warm:
             self._warm_up()
-        self._owner = self.gateway._owner(HERE)
+        self._device = self.gateway._device(HERE)
 
     def _warm_up(self) -> None:
         task = self.loop.create_task(self.gateway.events(HERE), name="before")
@@ -367,7 +367,7 @@ class SmallWorld:
         peaks = Peaks(
             tran_in_s=loud, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None
         )
-        event = Event(index=slot, key=_key(slot), timestamp_unit=at, peaks=peaks, project=None)
+        event = Event(index=slot, key=_key(slot), device_time=at, peaks=peaks, project=None)
         self.memory = (*self.memory, event)
 
     @property
@@ -478,21 +478,21 @@ class SmallWorld:
     def _breaks(self, what: str) -> None:
         self.broken = self.broken or what
 
-    def boarded(self, who: str, flight: WatchedFlight) -> None:
+    def boarded(self, who: str, shared_read: WatchedFlight) -> None:
         name = who.removeprefix("reader ")
         if name in self.readers:
-            self.readers[name].flights.append(flight)
+            self.readers[name].flights.append(shared_read)
 
     def _flying(self) -> list[object]:
-        return list(self._owner.departures._flying.values())
+        return list(self._device.single_flight._flying.values())
 
     def _look(self) -> None:
         for complaint in self.loop.complaints:
             self._breaks(f"the loop complains: {complaint}")
         flying = self._flying()
-        for flight in flying:
-            if flight not in self._departed:
-                self._departed.append(flight)
+        for shared_read in flying:
+            if shared_read not in self._departed:
+                self._departed.append(shared_read)
                 self._departs()
         for reader in self.readers.values():
             if reader.task is not None and reader.task.done() and not reader.is_done:
@@ -518,8 +518,10 @@ class SmallWorld:
         if len(reader.flights) != 1:
             self._breaks(f"{reader.name} boarded {len(reader.flights)} flights (promise 6)")
             return
-        flight = reader.flights[0].task
-        ending = flight.exception() if flight.done() and not flight.cancelled() else None
+        shared_read = reader.flights[0].task
+        ending = (
+            shared_read.exception() if shared_read.done() and not shared_read.cancelled() else None
+        )
         if error is not ending:
             self._breaks(f"{reader.name} got {error!r}, his flight ended with {ending!r}")
         elif error is not None and not isinstance(
@@ -532,24 +534,24 @@ class SmallWorld:
     def _is_true(self, reader: Reader, answer: Answer) -> None:
         told = tuple(int(event["peaks"]["tran_in_s"]) for event in answer.value)
         if told not in reader.truths:
-            held = sorted(reader.truths)
-            self._breaks(f"{reader.name} was told {told}; since he asked the unit held {held}")
+            entry = sorted(reader.truths)
+            self._breaks(f"{reader.name} was told {told}; since he asked the unit held {entry}")
         if reader.is_forced and not (
             reader.whole_read_began and answer.provenance.source == "device"
         ):
             self._breaks(f"{reader.name} is forced, and got a read begun before (promise 5)")
 
     def _look_into_the_cache(self) -> None:
-        held = self.cache.held_events(KEY)
-        if held is None:
+        entry = self.cache.events_entry(KEY)
+        if entry is None:
             return
         if self._dropped:
             self._breaks("a list is held that was read before a drop (promise 2)")
-        last = self.memory[-1].timestamp_unit if self.memory else None
+        last = self.memory[-1].device_time if self.memory else None
         now = probe_of(self.memory, self.lifetime, last)
-        assert isinstance(held.probe, MemoryProbe)
-        if compare_probes(held.probe, now) is Verdict.SAME:
-            told = tuple(int(event["peaks"]["tran_in_s"]) for event in held.value())
+        assert isinstance(entry.probe, MemoryProbe)
+        if compare_probes(entry.probe, now) is Verdict.SAME:
+            told = tuple(int(event["peaks"]["tran_in_s"]) for event in entry.value())
             if told != self.truth:
                 self._breaks(f"the held list would be proven: {told}; the unit holds {self.truth}")
 
@@ -558,30 +560,33 @@ class SmallWorld:
         for reader in self.readers.values():
             if not reader.is_done:
                 self._breaks(f"{reader.name} waits for ever")
-        if not self._owner.departures.is_idle or self.open:
+        if not self._device.single_flight.is_idle or self.open:
             self._breaks("a flight or a conversation never ended")
 
     # --- the state ------------------------------------------------------------------------------
 
     def portrait(self) -> bytes:
         """Draw all that decides what can happen from here on, and whether it keeps the promise."""
-        owner = self._owner
-        device = self.cache._devices.get(KEY, self.cache._unknown)
+        device = self._device
+        cached = self.cache._devices.get(KEY, self.cache._unknown)
         return Portrait().digest(
             (self.memory, self.lifetime, self.open, self._can_fail, self._failing),
             (self._happenings, self._leaving, self._just_happened, self._dropped),
             self.loop.ready,
             self._awaited,
             list(self.readers.values()),
-            *[state_of(place) for place in (owner, owner.departures, owner.line, owner.back_off)],
-            state_of(device),
+            *[
+                state_of(place)
+                for place in (device, device.single_flight, device.connection, device.back_off)
+            ],
+            state_of(cached),
         )
 
 
 BOOKKEEPING = frozenset(
     {
-        *("verdicts", "read_times", "joined", "departed", "turned_away", "exchanges"),
-        *("conversations", "_talks", "_hang_up_later", "_hanging_up"),
+        *("verdicts", "read_times", "joined", "started_reads", "rejected_readers", "exchanges"),
+        *("sessions", "_operations", "_hang_up_later", "_hanging_up"),
     }
 )
 """Attributes of the product that count and decide nothing, since time stands still."""
@@ -598,10 +603,10 @@ class Quiet:
     """While it holds, flights are watched and nothing is logged."""
 
     def __enter__(self) -> None:
-        self._log, self._flight = sfm.devices.device.log, sfm.devices.single_flight.Flight
+        self._log, self._flight = sfm.devices.device.log, sfm.devices.single_flight.SharedRead
         sfm.devices.device.log = Silent()
-        sfm.devices.single_flight.Flight = WatchedFlight  # type: ignore[misc]  # notes who boards
+        sfm.devices.single_flight.SharedRead = WatchedFlight  # type: ignore[misc]  # notes who boards
 
     def __exit__(self, *args: object) -> None:
         sfm.devices.device.log = self._log
-        sfm.devices.single_flight.Flight = self._flight  # type: ignore[misc]
+        sfm.devices.single_flight.SharedRead = self._flight  # type: ignore[misc]

@@ -35,13 +35,13 @@ from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.back_off import BackOff
 from sfm.cache.freshness import Freshness
 from sfm.cache.identity import Stamp
-from sfm.devices.connection import Line
-from sfm.devices.connection_lock import LineLock, _Waiter
-from sfm.devices.device import Owner, Reading
+from sfm.devices.connection import Connection
+from sfm.devices.connection_lock import ConnectionLock, _Waiter
+from sfm.devices.device import Device, Reading
 from sfm.devices.gateway import Gateway
-from sfm.devices.session_limit import Conversations, Place
-from sfm.devices.single_flight import Departures, Flight
-from sfm.live_cache import Epoch, Held, LiveCache
+from sfm.devices.session_limit import SessionLimit, SessionSlot
+from sfm.devices.single_flight import SharedRead, SingleFlight
+from sfm.live_cache import CacheEntry, Epoch, LiveCache
 from sfm.records.walk import Walk
 
 
@@ -141,13 +141,13 @@ _VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
 """Immutable and compared by value."""
 _PLACES = (
     Gateway,
-    Owner,
+    Device,
     LiveCache,
-    Line,
-    Departures,
+    Connection,
+    SingleFlight,
     BackOff,
-    Conversations,
-    Place,
+    SessionLimit,
+    SessionSlot,
     asyncio.AbstractEventLoop,
 )
 """There is one of each in a world, and its own state is drawn as a root."""
@@ -176,24 +176,24 @@ class Portrait:
         drawn = marshal.dumps(tuple(map(self.of, roots)), 2)
         return hashlib.blake2b(drawn, digest_size=16).digest()
 
-    def of(self, thing: Any) -> Any:
-        kind = type(thing)
+    def of(self, resource: Any) -> Any:
+        kind = type(resource)
         how = self._how.get(kind)
         if how is None:
             how = self._how[kind] = _how_to_draw(kind)
-        return how(self, thing)
+        return how(self, resource)
 
-    def once(self, thing: Any, draw: Draw) -> Any:
-        """Draw ``thing`` where it is met first, and point back to there later."""
-        number = self._met.get(id(thing))
+    def once(self, resource: Any, draw: Draw) -> Any:
+        """Draw ``resource`` where it is met first, and point back to there later."""
+        number = self._met.get(id(resource))
         if number is not None:
             return number
-        self._met[id(thing)] = len(self._met)
-        self._kept.append(thing)
-        return draw(self, thing)
+        self._met[id(resource)] = len(self._met)
+        self._kept.append(resource)
+        return draw(self, resource)
 
-    def value(self, thing: Any) -> int:
-        return self._values.setdefault(thing, len(self._values))
+    def value(self, resource: Any) -> int:
+        return self._values.setdefault(resource, len(self._values))
 
     def outcome(self, future: asyncio.Future[Any]) -> Any:
         if not future.done():
@@ -225,24 +225,24 @@ def _how_to_draw(kind: type) -> Draw:
             return draw
     for kinds, draw in _ITSELF:
         if issubclass(kind, kinds):
-            return lambda portrait, thing: portrait.once(thing, draw)
+            return lambda portrait, resource: portrait.once(resource, draw)
     if kind.__name__ == "TaskStepMethWrapper":  # asyncio's own, without a public name
-        return lambda portrait, thing: ("step", portrait.of(thing.__self__))
+        return lambda portrait, resource: ("step", portrait.of(resource.__self__))
     if hasattr(kind, "portrait_parts"):
-        parts: Draw = lambda portrait, thing: (  # noqa: E731  # beside the others of its kind
+        parts: Draw = lambda portrait, resource: (  # noqa: E731  # beside the others of its kind
             kind.__name__,
-            portrait.of(thing.portrait_parts()),
+            portrait.of(resource.portrait_parts()),
         )
-        return lambda portrait, thing: portrait.once(thing, parts)
-    if kind.__name__ == "Keeper":  # of no store: nothing in it ever changes
-        return lambda portrait, thing: "keeper"
+        return lambda portrait, resource: portrait.once(resource, parts)
+    if kind.__name__ == "StoreService":  # of no store: nothing in it ever changes
+        return lambda portrait, resource: "keeper"
     if kind.__name__ == "ProgressLog":  # said to whoever looks on; no read depends on it
-        return lambda portrait, thing: "progress"
+        return lambda portrait, resource: "progress"
     if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         names = [part.name for part in fields(kind)]
-        return lambda portrait, thing: (
+        return lambda portrait, resource: (
             kind.__name__,
-            *[portrait.of(getattr(thing, name)) for name in names],
+            *[portrait.of(getattr(resource, name)) for name in names],
         )
     raise TypeError(f"the portrait does not know {kind.__qualname__}")
 
@@ -256,10 +256,16 @@ def _task(portrait: Portrait, task: Any) -> Any:
     return ("task", leaving, waits_for, callbacks, portrait.frames(task.get_coro()))
 
 
-def _flight(portrait: Portrait, flight: Flight[Any]) -> Any:
+def _flight(portrait: Portrait, shared_read: SharedRead[Any]) -> Any:
     of = portrait.of
-    wish = (flight.forced, flight.max_age_s, flight.readers)
-    return ("flight", wish, of(flight.doors), of(flight.left), of(flight.task))
+    wish = (shared_read.forced, shared_read.max_age_s, shared_read.readers)
+    return (
+        "flight",
+        wish,
+        of(shared_read.can_join_late),
+        of(shared_read.left),
+        of(shared_read.task),
+    )
 
 
 def _handle(portrait: Portrait, handle: Any) -> Any:
@@ -279,19 +285,19 @@ def _callbacks(future: Any) -> list[Any]:
     return [callback for callback, _ in future._callbacks or ()]
 
 
-def _held(portrait: Portrait, held: Held) -> Any:
+def _held(portrait: Portrait, entry: CacheEntry) -> Any:
     # Written down once, since a held value never changes.
-    text = held.memo.get("portrait")
+    text = entry.memo.get("portrait")
     if text is None:
-        text = held.memo["portrait"] = repr(held.value())
-    return ("held", text, held.epoch, held.generation, portrait.of(held.probe))
+        text = entry.memo["portrait"] = repr(entry.value())
+    return ("held", text, entry.epoch, entry.generation, portrait.of(entry.probe))
 
 
 _ALIKE: list[tuple[Any, Draw]] = [
     (Enum, Portrait.value),
     ((int, float, str, bytes, bool, type(None)), lambda portrait, atom: atom),
     (_VALUES, Portrait.value),
-    ((*_PLACES, *_SLEEPING), lambda portrait, thing: type(thing).__name__),
+    ((*_PLACES, *_SLEEPING), lambda portrait, resource: type(resource).__name__),
     ((list, tuple, deque), lambda portrait, things: tuple(map(portrait.of, things))),
     (
         (dict, MappingProxyType),
@@ -307,11 +313,14 @@ _ALIKE: list[tuple[Any, Draw]] = [
 _ITSELF: list[tuple[Any, Draw]] = [
     (asyncio.Task, _task),
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
-    (Flight, _flight),
+    (SharedRead, _flight),
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
     (_Waiter, lambda p, waiter: ("waiter", waiter.is_short, p.of(waiter.turn))),
-    (LineLock, lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters]))),
-    (Held, _held),
+    (
+        ConnectionLock,
+        lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters])),
+    ),
+    (CacheEntry, _held),
     (Walk, lambda p, walk: ("walk", *[p.of(getattr(walk, f.name)) for f in fields(Walk)])),
     (Reading, lambda p, r: (repr(r.produce()), r.why, r.epoch, r.checked_mono)),
     (CoroutineType, Portrait.frames),

@@ -17,7 +17,7 @@ from peers import lack
 
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit, serve_pty
-from minimateplus.simulator.faulty_links import WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink
 
 OPENS_WITHIN_S = 20.0
 """A bound for a machine that is busy; nothing is judged by it."""
@@ -166,7 +166,7 @@ def resetting() -> Iterator[int]:
         thread.join()
 
 
-class AlteringRoad(WholeRoad):
+class AlteringRoad(FaultyLink):
     """Passes the unit's bytes through ``alter``, as a device on the way may."""
 
     def __init__(self, inner: Link, alter: Callable[[bytes], bytes]) -> None:

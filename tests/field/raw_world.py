@@ -115,14 +115,14 @@ class RawWorld(World):
     def __init__(self, unit: RawUnit | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self.unit = unit or RawUnit(SERIAL)
-        self.line = RawLine(self.unit)
+        self.connection = RawLine(self.unit)
         self._app: FastAPI | None = None
 
     async def connect(self, address: Address) -> MiniMate:
         """What the gateway opens a connection with."""
         self.called += 1
         return await MiniMate.open(
-            self.line.connect(str(address)), deadlines=self.settings.deadlines
+            self.connection.connect(str(address)), deadlines=self.settings.deadlines
         )
 
     async def get(self, path: str, **query: Any) -> httpx.Response:
@@ -194,7 +194,7 @@ class RawWorld(World):
         trace: TracebackType | None,
     ) -> None:
         await super().__aexit__(kind, error, trace)
-        await self.line.close()
+        await self.connection.close()
 
 
 def in_raw_world(

@@ -213,7 +213,7 @@ async def test_what_is_recorded_between_two_contacts_is_listed_too(world: RawWor
 @in_raw_world
 async def test_a_full_unit_over_a_slow_link_is_listed(world: RawWorld, seconds: float) -> None:
     unit = world.unit.record(300)
-    world.line.delay = round_trip_of_replies(seconds)
+    world.connection.delay = round_trip_of_replies(seconds)
     began = now_s()
     _, whole = await contacts_until_listed(world)
     assert listed(whole) == stamps(unit.events)
@@ -225,7 +225,7 @@ async def test_a_full_unit_over_a_slow_link_is_listed(world: RawWorld, seconds: 
 async def test_a_slow_full_unit_lets_others_read_meanwhile(world: RawWorld) -> None:
     """The list is begun and nobody waits for its end: identity and status are served."""
     unit = world.unit.record(100)
-    world.line.delay = round_trip_of_replies(0.25)
+    world.connection.delay = round_trip_of_replies(0.25)
     async with world.recording(1e9, unit.record):
         unit.cut_every = 400
         answer = await world.get("/device/events")

@@ -87,7 +87,7 @@ async def test_what_an_erase_met_for_the_first_time_is_archived(world: RawWorld)
 async def test_a_second_program_makes_an_erase_a_clear_no(world: RawWorld) -> None:
     await all_archived(world)
     unit = world.unit
-    unit.at_fetch(0x1F, 2, lambda: world.line.second_program(*visit(unit.events[-2])))
+    unit.at_fetch(0x1F, 2, lambda: world.connection.second_program(*visit(unit.events[-2])))
     answer = await world.erase(count=EVENTS)
     assert unit.erases == 0, answer.text
     assert problem_of(answer) is not None

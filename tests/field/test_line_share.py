@@ -57,7 +57,7 @@ async def share_of_an_hour(round_trip_s: float) -> tuple[float, int]:
         await world.with_disk()
         world.unit.record(60, samples=16)
         await world.get("/device/events")
-        world.line.delay = round_trip_of_replies(round_trip_s)
+        world.connection.delay = round_trip_of_replies(round_trip_s)
         await world.pause(60)
         began, before, looks, not_before = now_s(), world.open_s, 0, 0.0
         while now_s() < began + HOUR_S:
@@ -65,8 +65,8 @@ async def share_of_an_hour(round_trip_s: float) -> tuple[float, int]:
                 looks += 1
                 answer: dict[str, Any] = (await world.get("/device/events", partial="true")).json()
                 took_s = answer["provenance"]["took_s"]
-                rest_s = 0.0 if took_s < slow_s else (took_s + keep_open_s) / share
-                not_before = now_s() + rest_s
+                delay_s = 0.0 if took_s < slow_s else (took_s + keep_open_s) / share
+                not_before = now_s() + delay_s
             # The page's timer goes on as it began.
             await world.pause(every_s - (now_s() - began) % every_s)
         return (world.open_s - before) / HOUR_S, looks

@@ -42,7 +42,7 @@ async def test_a_status_goes_in_after_an_event_of_a_walk(
 ) -> None:
     unit = world.unit.record(60)
     unit.cursor_lost_by = lost_by
-    world.line.delay = round_trip_of_replies(REPLY_S)
+    world.connection.delay = round_trip_of_replies(REPLY_S)
     asked = [asyncio.create_task(status_after(world, at, path)) for at in (20.0, 60.0, 90.0)]
     answer = await world.get("/device/events")
     waited = [await task for task in asked]
@@ -56,7 +56,7 @@ async def test_a_status_goes_in_after_an_event_of_a_walk(
 async def test_a_status_goes_in_after_a_chunk_of_a_download(world: RawWorld) -> None:
     unit = world.unit.record(1, samples=8192, loud=200)
     await world.get("/device/events")
-    world.line.delay = round_trip_of_replies(REPLY_S)
+    world.connection.delay = round_trip_of_replies(REPLY_S)
     path = "/device/monitor/status"
     asked = [asyncio.create_task(status_after(world, at, path)) for at in (6.0, 10.0)]
     answer = await world.get("/device/event/0/waveform")

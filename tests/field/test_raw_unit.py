@@ -221,7 +221,7 @@ def test_the_products_client_reads_it_whole(where: str, echo_params: bool) -> No
             events = await client.read_events()
             assert [event.key for event in events] == [event.key_bytes for event in unit.events]
             for event, truth in zip(events, unit.events, strict=True):
-                assert event.timestamp_unit == truth.at
+                assert event.device_time == truth.at
                 peaks = event.peaks
                 shown = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
                 assert shown == pytest.approx(truth.peaks_in_s)
@@ -229,7 +229,7 @@ def test_the_products_client_reads_it_whole(where: str, echo_params: bool) -> No
                 waveform = await client.read_waveform(event)
                 assert waveform.image == truth.image
                 assert np.array_equal(waveform.counts, truth.counts)
-                assert set(waveform.vouched) == {len(truth.counts[0])}
+                assert set(waveform.valid_samples) == {len(truth.counts[0])}
                 # Start and stop have a resolution of 1 s: a shorter event fits several rates.
                 is_long = len(truth.counts[0]) >= 1024
                 assert waveform.sample_rate_hz == (1024 if is_long else None)

@@ -2,7 +2,7 @@
 A unit that records while it is read: the list that was complete when its read began is served.
 
 Before, a list was thrown away when one event came during its read, so a site that blasts had none:
-503 ``changing`` after 9,088 exchanges with 300 events stored and one new in a minute.
+503 ``memory-changing`` after 9,088 exchanges with 300 events stored and one new in a minute.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_list(answer: httpx.Response, world: RawWorld, stored_before: int) -> i
 async def test_every_list_is_served_while_it_records_every_10_s(
     world: RawWorld, stored: int
 ) -> None:
-    world.line.delay = serial_line(BAUD)
+    world.connection.delay = serial_line(BAUD)
     world.unit.record(stored)
     async with world.recording(10.0, world.unit.record):
         for _ in range(6):
@@ -57,7 +57,7 @@ async def test_every_list_is_served_while_it_records_every_10_s(
 
 @in_raw_world
 async def test_a_forced_list_is_served_while_it_records(world: RawWorld) -> None:
-    world.line.delay = serial_line(BAUD)
+    world.connection.delay = serial_line(BAUD)
     world.unit.record(20)
     async with world.recording(2.0, world.unit.record):
         for _ in range(3):
@@ -100,7 +100,7 @@ async def test_a_unit_that_does_not_count_never_claims_how_many_it_recorded(
 
 @in_raw_world
 async def test_an_old_waveform_is_served_while_it_records(world: RawWorld) -> None:
-    world.line.delay = serial_line(BAUD)
+    world.connection.delay = serial_line(BAUD)
     world.unit.record(20, samples=1280, loud=200)
     first = world.unit.events[0]
     async with world.recording(2.0, world.unit.record):
@@ -112,7 +112,7 @@ async def test_an_old_waveform_is_served_while_it_records(world: RawWorld) -> No
 
 @in_raw_world
 async def test_what_is_listed_is_archived_although_it_records(world: RawWorld) -> None:
-    world.line.delay = serial_line(BAUD)
+    world.connection.delay = serial_line(BAUD)
     world.unit.record(20)
     async with world.recording(2.0, world.unit.record):
         served = check_list(await world.get("/device/events"), world, 20)

@@ -53,7 +53,9 @@ def test_a_second_program_never_shortens_a_forced_list(program: str) -> None:
     async def check(number: int) -> None:
         async with RawWorld() as world:
             unit = world.unit.record(EVENTS)
-            unit.at_exchange(number, lambda: world.line.second_program(*PROGRAMS[program](unit)))
+            unit.at_exchange(
+                number, lambda: world.connection.second_program(*PROGRAMS[program](unit))
+            )
             forced = await world.get("/device/events", force="true")
             later = await world.get("/device/events")
             for answer, what in ((forced, "forced"), (later, "later")):
@@ -70,7 +72,7 @@ def test_a_second_program_never_shortens_a_forced_list(program: str) -> None:
 @in_raw_world
 async def test_a_second_program_is_named_with_what_to_do(world: RawWorld) -> None:
     unit = world.unit.record(EVENTS)
-    unit.at_fetch(0x1F, 3, lambda: world.line.second_program(*visit(unit.events[-2])))
+    unit.at_fetch(0x1F, 3, lambda: world.connection.second_program(*visit(unit.events[-2])))
     answer = await world.get("/device/events", force="true")
     assert problem_of(answer) == "line-shared", answer.text
     assert "Another program is using this unit's line. Close it, then try again." in answer.text
@@ -79,7 +81,7 @@ async def test_a_second_program_is_named_with_what_to_do(world: RawWorld) -> Non
 @in_raw_world
 async def test_once_the_second_program_has_left_the_list_is_whole(world: RawWorld) -> None:
     unit = world.unit.record(EVENTS)
-    unit.at_fetch(0x1F, 1, lambda: world.line.second_program(*visit(unit.events[-2])))
+    unit.at_fetch(0x1F, 1, lambda: world.connection.second_program(*visit(unit.events[-2])))
     await world.get("/device/events", force="true")
     await world.pause(120)
     answer = await world.get("/device/events")
@@ -91,7 +93,7 @@ async def test_once_the_second_program_has_left_the_list_is_whole(world: RawWorl
 @in_raw_world
 async def test_a_short_count_never_erases_what_nobody_has(world: RawWorld) -> None:
     unit = world.unit.record(EVENTS)
-    unit.at_fetch(0x1F, 1, lambda: world.line.second_program(*visit(unit.events[-2])))
+    unit.at_fetch(0x1F, 1, lambda: world.connection.second_program(*visit(unit.events[-2])))
     await world.get("/device/events", force="true")
     await world.pause(120)
     for index in range(2):
@@ -111,7 +113,9 @@ def test_a_second_program_during_an_erase_never_costs_an_event(program: str) -> 
             unit = world.unit.record(EVENTS)
             for index in range(count):
                 assert (await world.get(f"/device/event/{index}/waveform")).status_code == 200
-            unit.at_exchange(number, lambda: world.line.second_program(*PROGRAMS[program](unit)))
+            unit.at_exchange(
+                number, lambda: world.connection.second_program(*PROGRAMS[program](unit))
+            )
             answer = await world.erase(count=count)
             assert unit.erases == 0, f"the other program at exchange {number}: {answer.text}"
             assert answer.status_code in (409, 502, 503, 504), answer.text
@@ -125,7 +129,7 @@ def test_a_second_program_during_an_erase_never_costs_an_event(program: str) -> 
 async def test_what_was_sent_before_the_unit_answered_poll_is_left_over(world: RawWorld) -> None:
     """A reply that comes before our start-up is answered is nobody's fault."""
     unit = world.unit.record(EVENTS)
-    unit.at_exchange(1, lambda: world.line.second_program(*visit(unit.events[-2])))
+    unit.at_exchange(1, lambda: world.connection.second_program(*visit(unit.events[-2])))
     answer = await world.get("/device/events")
     assert answer.status_code == 200, answer.text
     assert listed(answer) == stamps(unit.events)

@@ -54,8 +54,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.inside is not None:
         _fuzz_inside(given.target, given.inside)
-    elif given.keep:
-        _keep(given.target)
+    elif given.save:
+        _save(given.target)
     else:
         sys.exit(_fuzz(given.target, given.seconds))
 
@@ -89,7 +89,7 @@ def _fuzz(target: str, seconds: int) -> int:
     return ended.returncode
 
 
-def _keep(target: str) -> None:
+def _save(target: str) -> None:
     pool = [CORPUS / target, WORK / target, _written_seeds(target)]
     with tempfile.TemporaryDirectory() as chosen:
         limits = ("-merge=1", f"-max_len={KEPT_LEN_BYTES}")

@@ -19,7 +19,7 @@ from minimateplus.wire import layouts
 from minimateplus.wire.commands import COMMANDS
 from minimateplus.wire.framing import Frame, FrameReader, encode_request
 from minimateplus.wire.layouts import parse_serial
-from minimateplus.wire.protocol_state import Conversation, State
+from minimateplus.wire.protocol_state import ProtocolState, State
 
 ANY_DIRECTION = b"\x02"
 NO_COUNT = b"\xff\xff"
@@ -93,7 +93,7 @@ def _unit() -> SimulatedUnit:
 def _answers() -> list[tuple[Frame, bytes]]:
     """Every command that a fetch reads, and a simulated unit's whole answer."""
     unit = _unit()
-    conversation = Conversation()
+    conversation = ProtocolState()
     conversation.state = State.READY
     asked = [Frame(c.sub, c.fetch_bytes or 0, bytes(10), b"") for c in COMMANDS.values()]
     heard = [(request, unit.answer(conversation, request)) for request in asked if request.length]
@@ -140,7 +140,7 @@ def _payloads() -> list[bytes]:
     answers = [wire for _, wire in _answers()]
     spoken = [vector.frame.payload for vector in VECTORS] + _frames_of(answers) + _images()
     event = _unit().events[0]
-    conversation = Conversation()
+    conversation = ProtocolState()
     conversation.state = State.READY
     unit = _unit()
     for sub, length in ((0x0A, 0x46), (0x0C, 0xD2), (0x0A, 0x2C)):

@@ -51,7 +51,7 @@ T = TypeVar("T")
 MAX_MESSAGE_CHARS = 600
 """An error names what came, and does not repeat all of it."""
 ENVELOPE_BYTES = 3
-MOST_PIECES = 128
+MAX_PIECES = 128
 SUM_BYTES = 1
 
 
@@ -84,14 +84,14 @@ def frames(data: bytes) -> None:
     for frame in read:
         # Which way it went is not told where both are read; its fields must carry either way.
         assert _read_again(frame, direction or Direction.REPLY) == [frame]
-        if len(frame.payload) <= MOST_LOOKED_FOR_BYTES:
+        if len(frame.payload) <= MAX_LOOKED_FOR_BYTES:
             assert _came_with_its_sum(frame, stream)
     _whatever_came_the_next_frame_is_read(whole, direction or Direction.REPLY, limit_bytes)
 
 
 def _cut(stream: bytes, size: int, start: int) -> Iterator[bytes]:
     """Yield a stream in pieces of ``size``, but only so many of them, from ``start`` on."""
-    stop = start + size * MOST_PIECES
+    stop = start + size * MAX_PIECES
     yield stream[:start]
     for at in range(start, stop, size):
         yield stream[at : min(at + size, stop)]
@@ -106,7 +106,7 @@ def _every_byte_is_accounted_for(reader: FrameReader, read: list[Frame], stream:
     assert left <= 2 * sum(bodies) + ENVELOPE_BYTES * len(bodies)
 
 
-MOST_LOOKED_FOR_BYTES = 16
+MAX_LOOKED_FOR_BYTES = 16
 
 
 def _came_with_its_sum(frame: Frame, stream: bytes) -> bool:
@@ -157,24 +157,24 @@ def samples(data: bytes) -> None:
         assert len(body) < 7 or body[:3] != b"\x00\x02\x00"
         return
     rows, end = decode_plain(body, wanted)
-    told = zip(reading.counts, reading.vouched, strict=True)
-    assert [row[:vouched].tolist() for row, vouched in told] == rows
+    told = zip(reading.counts, reading.valid_samples, strict=True)
+    assert [row[:valid_samples].tolist() for row, valid_samples in told] == rows
     assert reading.end == end <= len(body)
-    for row, vouched in zip(reading.counts, reading.vouched, strict=True):
-        assert not row[vouched:].any()
+    for row, valid_samples in zip(reading.counts, reading.valid_samples, strict=True):
+        assert not row[valid_samples:].any()
     # The shortest block says 252 zeros in two bytes.
     assert reading.counts.shape[1] <= 512 + 126 * len(body)
     if wanted is not None:
-        assert max(reading.vouched) <= wanted
-        assert reading.stopped is not None or reading.vouched == (wanted,) * 4
+        assert max(reading.valid_samples) <= wanted
+        assert reading.stopped is not None or reading.valid_samples == (wanted,) * 4
     assert len(reading.stopped or "") <= MAX_MESSAGE_CHARS
     try:
         counts = decode_body(body, wanted)
     except SampleDecodeError as error:
         _is_a_short_message(error)
-        assert min(reading.vouched) == 0
+        assert min(reading.valid_samples) == 0
     else:
-        assert counts.tolist() == reading.counts[:, : min(reading.vouched)].tolist()
+        assert counts.tolist() == reading.counts[:, : min(reading.valid_samples)].tolist()
 
 
 # --- captures -----------------------------------------------------------------------------------

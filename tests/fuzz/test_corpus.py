@@ -8,8 +8,8 @@ import pytest
 from targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-MOST_CUTS = 20
-MOST_BYTES = 100_000
+MAX_CUTS = 20
+MAX_BYTES = 100_000
 """Of all files together: the corpus is kept minimised."""
 
 
@@ -33,7 +33,7 @@ def test_what_the_fuzzer_found_holds_every_property(target: str) -> None:
 def test_what_the_fuzzer_found_cut_anywhere_holds_every_property_too(target: str) -> None:
     for file in kept(target):
         data = file.read_bytes()
-        cuts = {*range(min(len(data), MOST_CUTS)), *range(0, len(data), 1 + len(data) // MOST_CUTS)}
+        cuts = {*range(min(len(data), MAX_CUTS)), *range(0, len(data), 1 + len(data) // MAX_CUTS)}
         for cut in sorted(cuts):
             try:
                 TARGETS[target](data[:cut])
@@ -44,4 +44,4 @@ def test_what_the_fuzzer_found_cut_anywhere_holds_every_property_too(target: str
 
 def test_the_corpus_is_of_these_targets_and_small() -> None:
     assert {folder.name for folder in CORPUS.iterdir()} == set(TARGETS)
-    assert sum(file.stat().st_size for name in TARGETS for file in kept(name)) <= MOST_BYTES
+    assert sum(file.stat().st_size for name in TARGETS for file in kept(name)) <= MAX_BYTES

@@ -33,7 +33,7 @@ def counts_of(samples: int, seed: int = 0) -> NDArray[np.int16]:
 
 def build_unit(events: int = 2, samples: int = 1024) -> SimulatedUnit:
     """Return a unit whose clock stands still, so that every answer is known before it is asked."""
-    unit = SimulatedUnit(clock=lambda: 0.0, now_unit=START_UNIT, seed=7)
+    unit = SimulatedUnit(clock=lambda: 0.0, now_device_time=START_UNIT, seed=7)
     for number in range(events):
         unit.record_event(counts=counts_of(samples, number), project=f"Blast {number}")
     return unit
@@ -67,7 +67,7 @@ async def check_truth(
         assert probe.first_key == FIRST_KEY
         assert probe.last_key == unit.events[-1].key
         assert probe.lifetime_count == unit.lifetime_count
-        assert probe.last_timestamp == str(unit.events[-1].timestamp_unit).replace(" ", "T")
+        assert probe.last_timestamp == str(unit.events[-1].device_time).replace(" ", "T")
         assert not probe.is_empty
 
         assert await host.count_events() == len(unit.events)
@@ -82,7 +82,7 @@ async def check_truth(
             waveform = await host.read_waveform(event, on_progress=seen.append)
             truth = unit.counts_of(event.index)
             assert np.array_equal(waveform.counts, truth)
-            assert waveform.vouched == (truth.shape[1],) * 4
+            assert waveform.valid_samples == (truth.shape[1],) * 4
             assert waveform.event == event
             assert waveform.sample_rate_hz == unit.setup.sample_rate_hz
             assert waveform.geo_range_in_s == unit.setup.geo_range_in_s
@@ -93,7 +93,7 @@ async def check_truth(
 
         status = await host.read_monitor_status()
         assert status.monitoring == unit.is_monitoring
-        assert status.clock_unit == unit.now_unit
+        assert status.clock_device_time == unit.now_device_time
         assert status.battery_v == round(unit.battery_v, 2)
         assert status.memory_total_bytes is not None
         assert status.memory_free_bytes is not None

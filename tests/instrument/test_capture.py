@@ -37,14 +37,14 @@ from minimateplus.link.capture import (
 from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import connect_memory
 from minimateplus.simulator.faulty_links import (
-    ColdRoad,
-    CutRoad,
-    LateRoad,
-    ModemTextRoad,
-    OneByteRoad,
-    Road,
-    StrayAckRoad,
-    WholeRoad,
+    ColdLink,
+    CutLink,
+    FaultyLink,
+    LateLink,
+    LinkFactory,
+    ModemTextLink,
+    OneByteLink,
+    StrayAckLink,
 )
 from minimateplus.wire.framing import encode_reply, encode_request
 
@@ -54,7 +54,7 @@ POLL = encode_request(0x5B)
 CHUNK = '{"t_s": 0.5, "from": "host", "hex": "41"}\n'
 
 
-async def _record(path: Path, road: Road = WholeRoad, *, reads: bool = True) -> None:
+async def _record(path: Path, road: LinkFactory = FaultyLink, *, reads: bool = True) -> None:
     unit = build_unit()
     with path.open("w", encoding="utf-8") as sink:
         async with connect_memory(unit, road=road) as link:
@@ -67,9 +67,9 @@ async def _record(path: Path, road: Road = WholeRoad, *, reads: bool = True) -> 
 
 
 @pytest.mark.parametrize(
-    "road", [WholeRoad, OneByteRoad, LateRoad, ModemTextRoad, ColdRoad, StrayAckRoad]
+    "road", [FaultyLink, OneByteLink, LateLink, ModemTextLink, ColdLink, StrayAckLink]
 )
-def test_a_replay_gives_the_answers_of_the_recorded_link(road: Road, tmp_path: Path) -> None:
+def test_a_replay_gives_the_answers_of_the_recorded_link(road: LinkFactory, tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     virtual_time.run(_record(path, road))
     virtual_time.run(check_truth(build_unit(), f"replay:{path}"))
@@ -92,7 +92,7 @@ def test_a_replay_recorded_again_is_the_same_conversation(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["y" * 501, "replay of " * 100, "\x1b" * 200])
 def test_a_file_of_ours_can_be_read_however_long_the_links_name_is(name: str) -> None:
-    class Named(WholeRoad):
+    class Named(FaultyLink):
         @property
         def name(self) -> str:
             return name
@@ -114,7 +114,7 @@ def test_a_note_that_nobody_could_read_again_is_refused_at_once(note: str) -> No
 
 def test_the_file_is_plain_lines_of_json(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
-    virtual_time.run(_record(path, LateRoad))
+    virtual_time.run(_record(path, LateLink))
     raw = path.read_bytes()
     assert raw.isascii()
     assert raw.endswith(b"\n")
@@ -248,7 +248,7 @@ def test_where_the_unit_was_silent_the_replay_is_until_it_is_closed() -> None:
 def test_a_conversation_that_was_cut_is_cut_in_its_replay(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl"
     with pytest.raises(LinkClosedError):
-        virtual_time.run(_record(path, lambda inner: CutRoad(inner, 500)))
+        virtual_time.run(_record(path, lambda inner: CutLink(inner, 500)))
     with pytest.raises(LinkClosedError):
         virtual_time.run(check_truth(build_unit(), f"replay:{path}"))
 

@@ -43,13 +43,19 @@ from minimateplus.model import (
     SetupChange,
 )
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import ColdRoad, LateRoad, Road, StalledRoad, WholeRoad
+from minimateplus.simulator.faulty_links import (
+    ColdLink,
+    FaultyLink,
+    LateLink,
+    LinkFactory,
+    StalledLink,
+)
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import commands
 from minimateplus.wire.framing import Frame, encode_reply
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
-MOST_REQUESTS = 5000
+MAX_REQUESTS = 5000
 """Virtual time cannot end a walk that never waits: the unit does."""
 
 Verb = Callable[[MiniMate], Awaitable[object]]
@@ -57,7 +63,7 @@ Verb = Callable[[MiniMate], Awaitable[object]]
 EVENT = Event(
     index=0,
     key=FIRST_KEY,
-    timestamp_unit=START_UNIT,
+    device_time=START_UNIT,
     peaks=build_unit(1).events[0].peaks,
     project=None,
 )
@@ -91,7 +97,7 @@ VERBS: dict[str, Verb] = {
     "erase_all": lambda host: host.erase_all(serial="SIM0001", count=2),
     "write_setup": lambda host: host.write_setup(SetupChange(record_time_s=3.0)),
     "write_call_home": lambda host: host.write_call_home(CallHomeChange(enabled=True)),
-    "stop_monitoring_unheard": lambda host: host.stop_monitoring_unheard(),
+    "stop_monitoring_without_reply": lambda host: host.stop_monitoring_without_reply(),
 }
 HEARD = [name for name in VERBS if not name.endswith("unheard")]
 """The verbs that wait for an answer."""
@@ -101,13 +107,13 @@ class WatchedUnit(SimulatedUnit):
     """Notes what it is asked, and lets a test step in before it answers."""
 
     def __init__(self, **how: Any) -> None:
-        super().__init__(clock=lambda: 0.0, now_unit=START_UNIT, **how)
+        super().__init__(clock=lambda: 0.0, now_device_time=START_UNIT, **how)
         self.asked: list[int] = []
         self.step_in: Callable[[Frame], bytes | None] = lambda _: None
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         self.asked.append(request.sub)
-        assert len(self.asked) < MOST_REQUESTS, "this goes on for ever"
+        assert len(self.asked) < MAX_REQUESTS, "this goes on for ever"
         instead = self.step_in(request)
         answer = super().answer(conversation, request)
         return answer if instead is None else instead
@@ -120,7 +126,7 @@ class WatchedUnit(SimulatedUnit):
 
 @asynccontextmanager
 async def talking_to(
-    unit: SimulatedUnit, road: Road = WholeRoad, deadlines: Deadlines | None = None
+    unit: SimulatedUnit, road: LinkFactory = FaultyLink, deadlines: Deadlines | None = None
 ) -> AsyncIterator[MiniMate]:
     async with connect_memory(unit, road=road) as link:
         async with MiniMate.connect(link, deadlines=deadlines) as host:
@@ -132,7 +138,7 @@ async def talking_to(
 def asked(
     unit: SimulatedUnit,
     verb: Callable[[MiniMate], Awaitable[Any]],
-    road: Road = WholeRoad,
+    road: LinkFactory = FaultyLink,
     deadlines: Deadlines | None = None,
 ) -> Any:
     """Return what ``verb`` brings from ``unit``, in virtual time."""
@@ -248,8 +254,8 @@ def test_one_event_is_not_taken_for_none() -> None:
 def test_the_monitor_log_lies_between_the_events() -> None:
     unit = WatchedUnit().fill(2)
     entries = asked(unit, lambda host: host.read_monitor_log())
-    assert [entry.start_unit for entry in entries] == [e.timestamp_unit for e in unit.events]
-    assert all(entry.stop_unit > entry.start_unit for entry in entries)
+    assert [entry.start_device_time for entry in entries] == [e.device_time for e in unit.events]
+    assert all(entry.stop_device_time > entry.start_device_time for entry in entries)
     assert [entry.text for entry in entries] == ["SIM0001 Geo: 0.500 in/s"] * 2
     keys = [entry.key for entry in entries]
     assert unit.events[0].key < keys[0] < unit.events[1].key < keys[1]
@@ -301,7 +307,7 @@ def test_a_waveform_is_exact_at_every_length_rate_and_range(
     waveform = asked(unit, lambda host: host.read_waveform(1, on_progress=steps.append))
     assert np.array_equal(waveform.counts, unit.counts_of(1))
     samples = round((record_time_s + 0.25) * rate_hz)
-    assert waveform.vouched == (samples,) * 4
+    assert waveform.valid_samples == (samples,) * 4
     assert waveform.sample_rate_hz == rate_hz
     assert waveform.pretrigger_samples == rate_hz // 4
     assert waveform.geo_range_in_s == range_in_s
@@ -429,7 +435,7 @@ def test_events_without_a_date_are_told_apart_by_their_peaks() -> None:
 
     unit.step_in = undated
     event = asked(unit, lambda host: host.read_event(FIRST_KEY, 0))
-    assert event.timestamp_unit is None
+    assert event.device_time is None
     assert asked(unit, lambda host: host.read_waveform(event)).event == event
     other = replace(event, peaks=replace(event.peaks, tran_in_s=9.0))
     with pytest.raises(MemoryChangedError):
@@ -453,9 +459,9 @@ def test_an_event_of_equal_time_with_other_peaks_or_project_is_another_event(
     unit.erase()
     counts = counts_of(300, int(other == "peaks"))
     project = "South" if other == "project" else "North"
-    unit.record_event(counts=counts, project=project, at_unit=known.timestamp_unit)
+    unit.record_event(counts=counts, project=project, at_device_time=known.device_time)
     (event,) = asked(unit, lambda host: host.read_events())
-    assert (event.key, event.timestamp_unit) == (known.key, known.timestamp_unit)
+    assert (event.key, event.device_time) == (known.key, known.device_time)
     unit.asked.clear()
 
     async def verb(host: MiniMate) -> None:
@@ -533,8 +539,8 @@ def unit_record(unit: SimulatedUnit) -> bytes:
     from minimateplus.simulator.payloads import record_payload
 
     (event,) = unit.events
-    assert event.timestamp_unit is not None
-    return record_payload(event.timestamp_unit, event.peaks, event.project)
+    assert event.device_time is not None
+    return record_payload(event.device_time, event.peaks, event.project)
 
 
 # --- chains that go wrong -------------------------------------------------------------------------
@@ -625,43 +631,43 @@ def test_a_unit_that_knows_neither_still_says_whether_it_is_empty() -> None:
     assert asked(unit, lambda host: host.read_probe()).is_empty
 
 
-class FetchLostRoad(WholeRoad):
+class FetchLostRoad(FaultyLink):
     """Loses the answers of one SUB: those to fetches whole, or all but their head."""
 
-    def __init__(self, inner: Link, sub: int, keep: int) -> None:
+    def __init__(self, inner: Link, sub: int, save: int) -> None:
         super().__init__(inner)
         self.sub = sub
-        self.keep = keep
+        self.save = save
 
     async def send(self, data: bytes) -> None:
         lost = data[5] == self.sub and len(data) > 40
-        await super().send(data[: self.keep] if lost else data)
+        await super().send(data[: self.save] if lost else data)
 
 
 @pytest.mark.parametrize("keep", [0, 30])
 @pytest.mark.parametrize("sub", [0xF9, 0xF7])
 def test_an_answer_that_was_lost_is_not_taken_for_a_part_that_a_unit_does_not_know(
-    sub: int, keep: int
+    sub: int, save: int
 ) -> None:
     unit = WatchedUnit().fill(2)
     with pytest.raises(ReplyTimeoutError):
-        asked(unit, lambda h: h.read_probe(), lambda inner: FetchLostRoad(inner, sub, keep))
+        asked(unit, lambda h: h.read_probe(), lambda inner: FetchLostRoad(inner, sub, save))
 
 
-class HeldBackRoad(WholeRoad):
+class HeldBackRoad(FaultyLink):
     """Delivers the answers of one SUB only before the next answer."""
 
     def __init__(self, inner: Link, sub: int) -> None:
         super().__init__(inner)
         self.sub = sub
-        self.held = b""
+        self.present = b""
 
     async def send(self, data: bytes) -> None:
         if data[5] == self.sub:
-            self.held = data
+            self.present = data
         else:
-            await super().send(self.held + data)
-            self.held = b""
+            await super().send(self.present + data)
+            self.present = b""
 
 
 @pytest.mark.parametrize("sub", [0xF9, 0xF7])
@@ -680,7 +686,7 @@ def test_an_answer_that_comes_after_its_request_was_given_up_is_not_taken_for_an
     asked(unit, verb, lambda inner: HeldBackRoad(inner, sub))
 
 
-class EchoRoad(WholeRoad):
+class EchoRoad(FaultyLink):
     """Delivers every answer twice once the unit is awake."""
 
     async def send(self, data: bytes) -> None:
@@ -710,7 +716,7 @@ def test_only_the_first_poll_is_repeated_and_only_once() -> None:
 
 def test_a_cold_unit_is_asked_twice_and_then_no_more() -> None:
     unit = WatchedUnit()
-    asked(unit, lambda host: host.read_serial(), ColdRoad)
+    asked(unit, lambda host: host.read_serial(), ColdLink)
     assert unit.asked == [0x5B, 0x5B, 0x15, 0x15]
 
 
@@ -780,7 +786,7 @@ def test_a_verb_longer_than_its_deadline_is_given_up() -> None:
         with pytest.raises(LocalProtocolError):
             await host.read_serial()
 
-    asked(unit, verb, LateRoad, Deadlines(operation_s=5))
+    asked(unit, verb, LateLink, Deadlines(operation_s=5))
 
 
 LONG_VERBS: dict[str, tuple[int, Verb]] = {
@@ -806,12 +812,12 @@ def test_the_deadline_of_a_verb_bounds_the_time_between_two_records_not_the_whol
         await verb(host)
         assert virtual_time.now_s() - started_s > 3 * deadlines.operation_s
 
-    asked(unit, long, LateRoad, deadlines)
+    asked(unit, long, LateLink, deadlines)
     with pytest.raises(DeadlineError, match="made no progress"):
-        asked(unit, verb, LateRoad, Deadlines(operation_s=exchanges - 2.5))
+        asked(unit, verb, LateLink, Deadlines(operation_s=exchanges - 2.5))
 
 
-class StandsStillRoad(WholeRoad):
+class StandsStillRoad(FaultyLink):
     """From the third record's header on, each answer of the unit takes 9 s."""
 
     headers = 0
@@ -850,7 +856,7 @@ def test_two_verbs_at_once_are_our_own_mistake_and_the_first_goes_on() -> None:
         assert "while another verb runs" in str(refused)
         assert await host.read_serial() == "SIM0001"
 
-    asked(unit, verb, LateRoad)
+    asked(unit, verb, LateLink)
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -911,15 +917,15 @@ def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
 
     async def main() -> None:
         unit = WatchedUnit().fill(1)
-        road: Road = lambda inner: StalledRoad(inner, after_bytes)  # noqa: E731
+        road: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
         async with connect_memory(unit, road=road) as link:
 
-            async def talk() -> None:
+            async def run() -> None:
                 async with MiniMate.connect(link) as host:
                     await VERBS[name](host)
 
             before = asyncio.all_tasks()
-            task = asyncio.create_task(talk())
+            task = asyncio.create_task(run())
             await asyncio.sleep(5)
             assert not task.done()
             task.cancel()
@@ -940,7 +946,7 @@ def test_a_verb_under_way_ends_when_somebody_closes_the_conversation() -> None:
         with pytest.raises(LinkClosedError):
             await task
 
-    asked(WatchedUnit(), verb, LateRoad)
+    asked(WatchedUnit(), verb, LateLink)
 
 
 # --- errors of others -----------------------------------------------------------------------------

@@ -21,12 +21,12 @@ from minimateplus.errors import (
 )
 from minimateplus.model import Event, Progress, Waveform
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import CutRoad, Road, WholeRoad
+from minimateplus.simulator.faulty_links import CutLink, FaultyLink, LinkFactory
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.commands import BULK_CHUNK_BYTES as CHUNK
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_reply
 from minimateplus.wire.layouts import parse_waveform_record
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 BESIDES = 18
 """Exchanges of a download besides its chunks: 4 + 2 + 2 + 6 to arm the unit, 4 to check again."""
@@ -38,7 +38,7 @@ class NotingUnit(SimulatedUnit):
     """Notes where it is read in bulk, and lets a test step in before it answers that."""
 
     def __init__(self) -> None:
-        super().__init__(clock=lambda: 0.0, now_unit=START_UNIT)
+        super().__init__(clock=lambda: 0.0, now_device_time=START_UNIT)
         self.bulk: list[tuple[int, int]] = []
         """Offset from the first event's key, and length, of each 5A."""
         self.asked = 0
@@ -46,7 +46,7 @@ class NotingUnit(SimulatedUnit):
         """An offset in its records and the byte that it sends there."""
         self.on_bulk: Callable[[Frame], bytes | None] = lambda _: None
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         self.asked += 1
         if request.sub == 0x0C and request.length and self.record_change is not None:
             answer = super().answer(conversation, request)
@@ -61,7 +61,7 @@ class NotingUnit(SimulatedUnit):
         return self.on_bulk(request) or super().answer(conversation, request)
 
 
-class Keeper:
+class StoreService:
     """Keeps chunks as a caller would: offset 0 drops what there was."""
 
     def __init__(self, begun: bytes = b"") -> None:
@@ -79,8 +79,8 @@ class Keeper:
         self.kept += chunk
 
 
-def talk(
-    unit: SimulatedUnit, verb: Callable[[MiniMate], Awaitable[Any]], road: Road = WholeRoad
+def run(
+    unit: SimulatedUnit, verb: Callable[[MiniMate], Awaitable[Any]], road: LinkFactory = FaultyLink
 ) -> Any:
     """Return what ``verb`` brings from ``unit`` in a conversation of its own."""
 
@@ -95,22 +95,22 @@ def unit_with(chunks: int) -> tuple[NotingUnit, Event, Waveform]:
     """Return a unit with one event of so many chunks, that event, and its waveform."""
     unit = NotingUnit()
     event = unit.record_event(counts=counts_of(SAMPLES[chunks]))
-    waveform = talk(unit, lambda host: host.read_waveform(event))
+    waveform = run(unit, lambda host: host.read_waveform(event))
     assert unit.bulk == asked_from(0, len(waveform.image))
     assert len(unit.bulk) == chunks
     unit.bulk.clear()
     return unit, event, waveform
 
 
-def asked_from(held: int, size: int) -> list[tuple[int, int]]:
+def asked_from(entry: int, size: int) -> list[tuple[int, int]]:
     """
-    Return the bulk reads of a download whose first ``held`` bytes are known.
+    Return the bulk reads of a download whose first ``entry`` bytes are known.
 
     They are the first chunk, the last one held (it may be a stale answer in place of the true one
     where 5A echoes no address), and all that follow.
     """
-    last_held = list(range(CHUNK, held, CHUNK))[-1:]
-    offsets = [0, *last_held, *range(held or CHUNK, size, CHUNK)]
+    last_held = list(range(CHUNK, entry, CHUNK))[-1:]
+    offsets = [0, *last_held, *range(entry or CHUNK, size, CHUNK)]
     return [(at, CHUNK if at == 0 else min(CHUNK, size - at)) for at in offsets]
 
 
@@ -121,7 +121,7 @@ def facts(waveform: Waveform) -> dict[str, Any]:
 
 
 def go_on(
-    unit: NotingUnit, event: Event, begun: bytes, keeper: Keeper | None = None
+    unit: NotingUnit, event: Event, begun: bytes, store_service: StoreService | None = None
 ) -> tuple[Waveform, int, list[Progress]]:
     """Return waveform, exchanges and progress of a read that goes on behind ``begun``."""
     steps: list[Progress] = []
@@ -129,12 +129,12 @@ def go_on(
     async def verb(host: MiniMate) -> tuple[Waveform, int, list[Progress]]:
         before = host.exchanges
         waveform = await host.read_waveform(
-            event, begun=begun, on_image=keeper, on_progress=steps.append
+            event, begun=begun, on_image=store_service, on_progress=steps.append
         )
         return waveform, host.exchanges - before, steps
 
     unit.bulk.clear()
-    result: tuple[Waveform, int, list[Progress]] = talk(unit, verb)
+    result: tuple[Waveform, int, list[Progress]] = run(unit, verb)
     return result
 
 
@@ -144,22 +144,24 @@ def go_on(
 def test_an_event_carries_its_record_from_which_the_same_facts_are_read() -> None:
     unit = NotingUnit()
     # A stamp and peaks whose bytes need escapes: the record has none of them.
-    unit.record_event(counts=counts_of(40), project="Long Lake", at_unit=datetime(2026, 4, 2, 3))
+    unit.record_event(
+        counts=counts_of(40), project="Long Lake", at_device_time=datetime(2026, 4, 2, 3)
+    )
     unit.record_event(counts=counts_of(40, 1), project="North")
-    events = talk(unit, lambda host: host.read_events())
+    events = run(unit, lambda host: host.read_events())
     for event, truth in zip(events, unit.events, strict=True):
         assert type(event.record) is bytes
         assert len(event.record) == 210
-        assert truth.timestamp_unit is not None
-        assert event.record == record_payload(truth.timestamp_unit, truth.peaks, truth.project)
-        facts_of = (event.timestamp_unit, event.peaks, event.project)
+        assert truth.device_time is not None
+        assert event.record == record_payload(truth.device_time, truth.peaks, truth.project)
+        facts_of = (event.device_time, event.peaks, event.project)
         assert parse_waveform_record(event.record) == facts_of
-    again = talk(unit, lambda host: host.read_event(events[1].key, 1))
+    again = run(unit, lambda host: host.read_event(events[1].key, 1))
     assert again.record == events[1].record != events[0].record
 
 
 def test_a_record_is_no_part_of_what_an_event_is() -> None:
-    (event,) = talk(unit_with(1)[0], lambda host: host.read_events())
+    (event,) = run(unit_with(1)[0], lambda host: host.read_events())
     bare = replace(event, record=b"")
     assert event == bare
     assert hash(event) == hash(bare)
@@ -169,9 +171,9 @@ def test_a_record_is_no_part_of_what_an_event_is() -> None:
 @pytest.mark.parametrize("known", ["index", "no record"])
 def test_a_waveform_carries_its_record_whatever_the_caller_had(known: str) -> None:
     unit, event, _ = unit_with(1)
-    (listed,) = talk(unit, lambda host: host.read_events())
+    (listed,) = run(unit, lambda host: host.read_events())
     known_as: dict[str, Event | int] = {"index": 0, "no record": replace(event, record=b"")}
-    waveform = talk(unit, lambda host: host.read_waveform(known_as[known]))
+    waveform = run(unit, lambda host: host.read_waveform(known_as[known]))
     assert waveform.event == event
     assert waveform.event.record == listed.record
     assert parse_waveform_record(waveform.event.record).peaks == event.peaks
@@ -179,7 +181,7 @@ def test_a_waveform_carries_its_record_whatever_the_caller_had(known: str) -> No
 
 def test_the_record_of_a_waveform_is_the_one_read_behind_the_samples() -> None:
     unit, _event, _ = unit_with(2)
-    (listed,) = talk(unit, lambda host: host.read_events())
+    (listed,) = run(unit, lambda host: host.read_events())
     volatile = 0xD1
 
     def counts_on(_: Frame) -> None:
@@ -191,7 +193,7 @@ def test_the_record_of_a_waveform_is_the_one_read_behind_the_samples() -> None:
         host.volatile_offsets = frozenset({volatile})
         return await host.read_waveform(listed)
 
-    record = talk(unit, verb).event.record
+    record = run(unit, verb).event.record
     assert record != listed.record
     assert (record[:volatile], record[volatile]) == (listed.record[:volatile], 0x5A)
 
@@ -202,15 +204,15 @@ def test_another_event_of_the_same_stamp_that_came_before_the_samples_is_thrown_
     def same_stamp_other_event(_: Frame) -> None:
         unit.erase()
         again = unit.record_event(
-            counts=counts_of(SAMPLES[2], 1), project="Other", at_unit=event.timestamp_unit
+            counts=counts_of(SAMPLES[2], 1), project="Other", at_device_time=event.device_time
         )
-        assert (again.key, again.timestamp_unit) == (event.key, event.timestamp_unit)
+        assert (again.key, again.device_time) == (event.key, event.device_time)
         unit.on_bulk = lambda _: None
 
     # It comes before the first chunk is sent, so samples and record are both the other's.
     unit.on_bulk = same_stamp_other_event
     with pytest.raises(MemoryChangedError, match=r"with PVS [\d.]+ in/s now, was of"):
-        talk(unit, lambda host: host.read_waveform(event))
+        run(unit, lambda host: host.read_waveform(event))
 
 
 # --- chunks ---------------------------------------------------------------------------------------
@@ -219,25 +221,25 @@ def test_another_event_of_the_same_stamp_that_came_before_the_samples_is_thrown_
 @pytest.mark.parametrize("chunks", SAMPLES)
 def test_the_chunks_handed_out_tile_the_image(chunks: int) -> None:
     unit, event, whole = unit_with(chunks)
-    keeper = Keeper()
-    waveform, exchanges, _ = go_on(unit, event, b"", keeper)
+    store_service = StoreService()
+    waveform, exchanges, _ = go_on(unit, event, b"", store_service)
     assert exchanges == BESIDES + chunks
-    assert keeper.kept == waveform.image == whole.image
-    assert keeper.totals == {len(whole.image)}
-    assert keeper.offsets == list(range(0, len(whole.image), CHUNK))
+    assert store_service.kept == waveform.image == whole.image
+    assert store_service.totals == {len(whole.image)}
+    assert store_service.offsets == list(range(0, len(whole.image), CHUNK))
 
 
 def test_a_chunk_is_handed_out_before_it_is_told_as_done() -> None:
     unit, event, whole = unit_with(4)
-    keeper = Keeper()
+    store_service = StoreService()
     ahead: list[int] = []
 
     def on_progress(step: Progress) -> None:
-        ahead.append(len(keeper.kept) - step.done)
+        ahead.append(len(store_service.kept) - step.done)
 
-    talk(unit, lambda h: h.read_waveform(event, on_image=keeper, on_progress=on_progress))
+    run(unit, lambda h: h.read_waveform(event, on_image=store_service, on_progress=on_progress))
     assert ahead == [0, 0, 0, 0]
-    assert keeper.kept == whole.image
+    assert store_service.kept == whole.image
 
 
 class _OurOwnError(Exception):
@@ -255,7 +257,7 @@ def test_an_error_of_who_takes_the_chunks_passes_and_ends_the_conversation() -> 
             await host.read_waveform(event, on_image=fail)
         assert not host.is_usable
 
-    talk(unit, verb)
+    run(unit, verb)
     assert unit.bulk == [(0, CHUNK)]
 
 
@@ -263,20 +265,20 @@ def test_an_error_of_who_takes_the_chunks_passes_and_ends_the_conversation() -> 
 
 
 @pytest.mark.parametrize(
-    ("chunks", "held"), [(chunks, held) for chunks in SAMPLES for held in range(chunks + 1)]
+    ("chunks", "held"), [(chunks, entry) for chunks in SAMPLES for entry in range(chunks + 1)]
 )
-def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, held: int) -> None:
+def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, entry: int) -> None:
     unit, event, whole = unit_with(chunks)
     size = len(whole.image)
-    begun = whole.image[: held * CHUNK]
-    keeper = Keeper(begun)
-    waveform, exchanges, steps = go_on(unit, event, begun, keeper)
+    begun = whole.image[: entry * CHUNK]
+    store_service = StoreService(begun)
+    waveform, exchanges, steps = go_on(unit, event, begun, store_service)
     assert facts(waveform) == facts(whole)
     # The first chunk is always read, and of the others that are held the last.
-    assert exchanges == BESIDES + chunks - max(0, held - 2)
+    assert exchanges == BESIDES + chunks - max(0, entry - 2)
     assert unit.bulk == asked_from(len(begun), size)
-    assert keeper.kept == whole.image
-    assert keeper.offsets == [*range(len(begun), size, CHUNK)]
+    assert store_service.kept == whole.image
+    assert store_service.offsets == [*range(len(begun), size, CHUNK)]
     assert [step.done for step in steps] == [*range(len(begun) or CHUNK, size, CHUNK), size]
     assert {step.total for step in steps} == {size}
 
@@ -284,44 +286,44 @@ def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, hel
 def test_an_image_that_is_held_to_its_last_byte_costs_its_first_and_last_chunk() -> None:
     for chunks in (4, 6):
         unit, event, whole = unit_with(chunks)
-        keeper = Keeper(whole.image)
-        waveform, exchanges, steps = go_on(unit, event, whole.image, keeper)
+        store_service = StoreService(whole.image)
+        waveform, exchanges, steps = go_on(unit, event, whole.image, store_service)
         assert facts(waveform) == facts(whole)
         last = (chunks - 1) * CHUNK, len(whole.image) - (chunks - 1) * CHUNK
         assert (exchanges, unit.bulk) == (BESIDES + 2, [(0, CHUNK), last])
-        assert keeper.offsets == []
+        assert store_service.offsets == []
         assert [step.done for step in steps] == [len(whole.image)]
 
 
 @pytest.mark.parametrize("after_bytes", range(600, 10_200, 397))
 def test_a_read_cut_at_any_byte_goes_on_with_what_was_kept(after_bytes: int) -> None:
     unit, event, whole = unit_with(9)
-    keeper = Keeper()
+    store_service = StoreService()
     with pytest.raises(LinkClosedError):
-        talk(
+        run(
             unit,
-            lambda host: host.read_waveform(event, on_image=keeper),
-            lambda inner: CutRoad(inner, after_bytes),
+            lambda host: host.read_waveform(event, on_image=store_service),
+            lambda inner: CutLink(inner, after_bytes),
         )
-    kept = len(keeper.kept)
-    assert whole.image.startswith(keeper.kept)
-    waveform, exchanges, _ = go_on(unit, event, keeper.kept, keeper)
+    kept = len(store_service.kept)
+    assert whole.image.startswith(store_service.kept)
+    waveform, exchanges, _ = go_on(unit, event, store_service.kept, store_service)
     assert facts(waveform) == facts(whole)
-    assert keeper.kept == whole.image
+    assert store_service.kept == whole.image
     chunks_kept = -(-kept // CHUNK)
     assert exchanges == BESIDES + 9 - max(0, chunks_kept - 2)
 
 
 @pytest.mark.parametrize("held", [0, 1, 2, 3])
 @pytest.mark.parametrize("tail", [1, 7, 511, 1023])
-def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(held: int, tail: int) -> None:
+def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(entry: int, tail: int) -> None:
     unit, event, whole = unit_with(6)
-    for piece in (whole.image[held * CHUNK :][:tail], b"\xee" * tail):
-        keeper = Keeper(whole.image[: held * CHUNK])
-        waveform, _, _ = go_on(unit, event, keeper.kept + piece, keeper)
+    for piece in (whole.image[entry * CHUNK :][:tail], b"\xee" * tail):
+        store_service = StoreService(whole.image[: entry * CHUNK])
+        waveform, _, _ = go_on(unit, event, store_service.kept + piece, store_service)
         assert facts(waveform) == facts(whole)
-        assert unit.bulk == asked_from(held * CHUNK, len(whole.image))
-        assert keeper.kept == whole.image
+        assert unit.bulk == asked_from(entry * CHUNK, len(whole.image))
+        assert store_service.kept == whole.image
 
 
 def test_a_last_chunk_that_is_held_but_for_a_byte_is_read_again() -> None:
@@ -337,21 +339,21 @@ def test_a_last_chunk_that_is_held_but_for_a_byte_is_read_again() -> None:
 def check_everything_is_read(
     unit: NotingUnit, event: Event, begun: bytes, whole: Waveform, chunks: int
 ) -> None:
-    keeper = Keeper(begun)
-    waveform, exchanges, steps = go_on(unit, event, begun, keeper)
+    store_service = StoreService(begun)
+    waveform, exchanges, steps = go_on(unit, event, begun, store_service)
     assert facts(waveform) == facts(whole)
     assert exchanges == BESIDES + chunks
     assert unit.bulk == asked_from(0, len(whole.image))
-    assert keeper.offsets == list(range(0, len(whole.image), CHUNK))
-    assert keeper.kept == whole.image
+    assert store_service.offsets == list(range(0, len(whole.image), CHUNK))
+    assert store_service.kept == whole.image
     assert steps[0].done == min(CHUNK, len(whole.image))
 
 
 @pytest.mark.parametrize("held", [1, 2, 4])
 @pytest.mark.parametrize("at", [0, 12, 512, CHUNK - 1])
-def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, held: int) -> None:
+def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, entry: int) -> None:
     unit, event, whole = unit_with(4)
-    begun = bytearray(whole.image[: held * CHUNK])
+    begun = bytearray(whole.image[: entry * CHUNK])
     begun[at] ^= 1
     check_everything_is_read(unit, event, bytes(begun), whole, 4)
 
@@ -369,9 +371,9 @@ def test_another_event_of_the_same_stamp_is_not_gone_on_with() -> None:
     # Another amplitude at one instant alone: key, stamp and length are the same.
     counts = counts_of(SAMPLES[4])
     counts[0, 3] += 1
-    again = unit.record_event(counts=counts, at_unit=event.timestamp_unit)
-    assert (again.key, again.timestamp_unit) == (event.key, event.timestamp_unit)
-    whole = talk(unit, lambda host: host.read_waveform(event))
+    again = unit.record_event(counts=counts, at_device_time=event.device_time)
+    assert (again.key, again.device_time) == (event.key, event.device_time)
+    whole = run(unit, lambda host: host.read_waveform(event))
     assert len(whole.image) == len(before.image)
     check_everything_is_read(unit, event, before.image[: 2 * CHUNK], whole, 4)
     assert np.array_equal(whole.counts, counts)
@@ -382,20 +384,20 @@ def test_what_is_held_of_an_event_that_is_another_now_is_not_gone_on_with() -> N
     unit.erase()
     unit.set_clock(datetime(2026, 4, 2))
     unit.record_event(counts=counts_of(SAMPLES[4]))
-    keeper = Keeper(whole.image[:CHUNK])
+    store_service = StoreService(whole.image[:CHUNK])
     with pytest.raises(MemoryChangedError, match="2026-04-02"):
-        go_on(unit, event, whole.image[:CHUNK], keeper)
+        go_on(unit, event, whole.image[:CHUNK], store_service)
     assert unit.bulk == []
-    assert keeper.offsets == []
+    assert store_service.offsets == []
 
 
 @pytest.mark.parametrize("held", [0, 1, 2, 4])
 @pytest.mark.parametrize("then", ["erased", "recorded anew"])
 def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
-    held: int, then: str
+    entry: int, then: str
 ) -> None:
     unit, event, whole = unit_with(4)
-    reads = len(asked_from(min(held * CHUNK, len(whole.image)), len(whole.image)))
+    reads = len(asked_from(min(entry * CHUNK, len(whole.image)), len(whole.image)))
 
     def change(request: Frame) -> bytes | None:
         if len(unit.bulk) < reads:
@@ -411,7 +413,7 @@ def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
 
     unit.on_bulk = change
     with pytest.raises(MemoryChangedError):
-        go_on(unit, event, whole.image[: held * CHUNK])
+        go_on(unit, event, whole.image[: entry * CHUNK])
     assert len(unit.bulk) == reads
 
 
@@ -419,9 +421,9 @@ def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
 
 
 @pytest.mark.parametrize("held", [1, 2, 3])
-def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(held: int) -> None:
+def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(entry: int) -> None:
     unit, event, whole = unit_with(4)
-    keeper = Keeper()
+    store_service = StoreService()
 
     def first_alone(_: Frame) -> None:
         if len(unit.bulk) > 1:
@@ -429,9 +431,9 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(held: int
 
     unit.on_bulk = first_alone
     with pytest.raises(ReplyTimeoutError, match="5A"):
-        go_on(unit, event, whole.image[: held * CHUNK], keeper)
-    assert unit.bulk == asked_from(held * CHUNK, len(whole.image))[:2]
-    assert keeper.offsets == []
+        go_on(unit, event, whole.image[: entry * CHUNK], store_service)
+    assert unit.bulk == asked_from(entry * CHUNK, len(whole.image))[:2]
+    assert store_service.offsets == []
     # Whoever then begins anew gets everything.
     unit.ignores.clear()
     unit.on_bulk = lambda _: None
@@ -440,7 +442,7 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(held: int
 
 def test_a_wrong_answer_behind_the_gap_is_an_error_like_any_other() -> None:
     unit, event, whole = unit_with(4)
-    keeper = Keeper()
+    store_service = StoreService()
 
     def short(request: Frame) -> bytes | None:
         if len(unit.bulk) == 1:
@@ -449,6 +451,6 @@ def test_a_wrong_answer_behind_the_gap_is_an_error_like_any_other() -> None:
 
     unit.on_bulk = short
     with pytest.raises(RemoteProtocolError, match="got 1023"):
-        go_on(unit, event, whole.image[: 2 * CHUNK], keeper)
+        go_on(unit, event, whole.image[: 2 * CHUNK], store_service)
     assert len(unit.bulk) == 2
-    assert keeper.offsets == []
+    assert store_service.offsets == []

@@ -24,11 +24,11 @@ from minimateplus.errors import (
 from minimateplus.link import Deadlines
 from minimateplus.model import FIRST_KEY, CallHomeChange, RecordMode, SetupChange
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import commands, layouts, setup_changes
 from minimateplus.wire.framing import Frame, encode_reply
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 DEADLINES = Deadlines(connect_s=1.0, reply_s=1.0, operation_s=60.0)
@@ -49,14 +49,14 @@ class CutUnit(SimulatedUnit):
     """Hangs up, or falls silent, at the n-th request: before it is heard, or after it was done."""
 
     def __init__(self, *, at: int = -1, after: bool = False, silent: bool = False) -> None:
-        super().__init__(clock=lambda: 0.0, now_unit=T0)
+        super().__init__(clock=lambda: 0.0, now_device_time=T0)
         self.asked: list[int] = []
         self.at, self.after, self.silent = at, after, silent
         self.gone = False
-        self.link: WholeRoad | None = None
+        self.link: FaultyLink | None = None
         self.step_in: Callable[[Frame], bytes | None] | None = None
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         number = len(self.asked)
         self.asked.append(request.sub)
         if self.step_in is not None and (instead := self.step_in(request)) is not None:
@@ -77,7 +77,7 @@ class CutUnit(SimulatedUnit):
             raise LinkClosedError("the far end hung up")
 
 
-def told(unit: CutUnit, verb: Verb, road: Road = WholeRoad) -> Any:
+def told(unit: CutUnit, verb: Verb, road: LinkFactory = FaultyLink) -> Any:
     """Return what ``verb`` brings; the start-up is not counted among what the unit was asked."""
 
     async def main() -> Any:
@@ -246,7 +246,7 @@ def test_only_the_given_fields_and_no_constant_change() -> None:
 def test_a_trial_says_what_would_change_and_sends_nothing_that_changes() -> None:
     unit = fresh()
     change = SetupChange(record_time_s=5.0)
-    written = told(unit, lambda host: host.write_setup(change, trial=True))
+    written = told(unit, lambda host: host.write_setup(change, dry_run=True))
     assert [(c.field, c.before, c.after) for c in written.changes] == [("record_time_s", 1.0, 5.0)]
     assert not written.is_written
     assert unit.changes_taken == []
@@ -288,7 +288,7 @@ def test_a_stop_unheard_is_said_to_a_unit_that_never_answers() -> None:
         async with connect_memory(unit) as link:
             host = await MiniMate.open(link, deadlines=DEADLINES, wake=False)
             unit.start_monitoring()
-            await host.stop_monitoring_unheard()
+            await host.stop_monitoring_without_reply()
             assert not host.is_usable
             with pytest.raises(LocalProtocolError, match="over"):
                 await host.read_serial()
@@ -475,8 +475,8 @@ def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
 
 
 def said(unit: SimulatedUnit, *frames: Frame) -> list[bool]:
-    conversation = Conversation()
-    conversation.say(Frame(0x5B, 0, bytes(10), b""))
+    conversation = ProtocolState()
+    conversation.accept(Frame(0x5B, 0, bytes(10), b""))
     return [unit.answer(conversation, frame) is not None for frame in frames]
 
 

@@ -20,7 +20,7 @@ from minimateplus.link.diagnosis import (
 )
 from minimateplus.link.telnet import TelnetDecoder
 from minimateplus.simulator import SimulatedUnit, serve_tcp
-from minimateplus.simulator.faulty_links import LossyRoad
+from minimateplus.simulator.faulty_links import LossyLink
 from minimateplus.wire.framing import encode_reply, reply_sub
 
 SUB = reply_sub(0x5A)
@@ -111,7 +111,7 @@ def test_damage_without_a_pattern_keeps_the_general_sentence() -> None:
     async def main() -> None:
         unit = SimulatedUnit()
         rng = random.Random(4)
-        async with serve_tcp(unit, road=lambda inner: LossyRoad(inner, rng, 0.1)) as served:
+        async with serve_tcp(unit, road=lambda inner: LossyLink(inner, rng, 0.1)) as served:
             with pytest.raises((RemoteProtocolError, TimeoutError)) as caught:
                 async with MiniMate.connect(served.url, deadlines=Deadlines(reply_s=1)) as found:
                     await found.read_info()

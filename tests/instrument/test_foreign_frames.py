@@ -17,7 +17,7 @@ from minimateplus.client.reads import MiniMate
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.wire.framing import Direction, FrameReader, encode_reply
 
 WAKING = 2
@@ -33,7 +33,7 @@ END_OF_CHAIN = encode_reply(0xE0, 8, payload=bytes(8))
 PLACES = ("in one piece", "behind", "cut in half", "after the request", "before the reply")
 
 
-class PlacedRoad(WholeRoad):
+class PlacedRoad(FaultyLink):
     """
     Puts one frame more among the unit's replies.
 
@@ -89,7 +89,7 @@ class PlacedRoad(WholeRoad):
         return request
 
 
-class SpeaksFirstRoad(WholeRoad):
+class SpeaksFirstRoad(FaultyLink):
     """Delivers frames of an earlier session before the host has asked for anything."""
 
     def __init__(self, inner: Link, frames: bytes) -> None:
@@ -107,8 +107,8 @@ Verbs = list[tuple[str, Callable[[MiniMate], Awaitable[Any]]]]
 WALK_AND_PROBE: Verbs = [("walk", MiniMate.read_events), ("probe", MiniMate.read_probe)]
 
 
-def talk(
-    road: Road, verbs: Verbs = WALK_AND_PROBE, unit: SimulatedUnit | None = None
+def run(
+    road: LinkFactory, verbs: Verbs = WALK_AND_PROBE, unit: SimulatedUnit | None = None
 ) -> tuple[str, str | None, dict[str, Any], str]:
     """Return where a session ended, in which error, what came before, and what the error said."""
     came: dict[str, Any] = {}
@@ -154,7 +154,7 @@ LEFTOVERS = {
 @pytest.mark.parametrize("leftover", LEFTOVERS)
 def test_frames_of_an_earlier_session_are_dropped(leftover: str, count: int) -> None:
     frames = LEFTOVERS[leftover] * count
-    step, error, came, _ = talk(lambda inner: SpeaksFirstRoad(inner, frames))
+    step, error, came, _ = run(lambda inner: SpeaksFirstRoad(inner, frames))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
@@ -165,7 +165,7 @@ def test_leftovers_are_dropped_until_the_last_poll_of_the_start_up(
     leftover: str, place: str
 ) -> None:
     frame = LEFTOVERS[leftover]
-    step, error, came, _ = talk(lambda inner: PlacedRoad(inner, 0, frame, place))
+    step, error, came, _ = run(lambda inner: PlacedRoad(inner, 0, frame, place))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
@@ -176,7 +176,7 @@ def test_a_late_answer_to_the_first_poll_of_a_cold_unit_is_dropped(at: int, plac
     def late(inner: Link) -> Link:
         return PlacedRoad(inner, at, None, place, lost=1)
 
-    step, error, came, _ = talk(late)
+    step, error, came, _ = run(late)
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
@@ -188,7 +188,7 @@ def test_what_else_comes_from_a_cold_unit_once_it_is_awake_is_no_leftover() -> N
         frame = encode_reply(0xA4) * 2
         return PlacedRoad(inner, 2, frame, "behind", lost=1)
 
-    step, error, _, _ = talk(twice_late)
+    step, error, _, _ = run(twice_late)
     assert (step, error) == ("waking", "DuplicateReplyError")
 
 
@@ -204,8 +204,8 @@ def test_a_frame_that_answers_nothing_ends_the_session_wherever_it_comes(
 ) -> None:
     at_once = place in ("in one piece", "behind")
     for at in range(WAKING - 1, WAKING + WALK + PROBE - 1):
-        road: Road = lambda inner, at=at: PlacedRoad(inner, at, frame, place)  # type: ignore[misc] # noqa: E731
-        step, ended, came, why = talk(road)
+        road: LinkFactory = lambda inner, at=at: PlacedRoad(inner, at, frame, place)  # type: ignore[misc] # noqa: E731
+        step, ended, came, why = run(road)
         # Behind the last reply of a verb it ends that verb; with the next request, the next verb.
         assert (step, ended) == (step_of(at if at_once else at + 1), error), at
         assert came.get("walk", build_unit().events) == build_unit().events
@@ -224,12 +224,12 @@ def test_a_frame_that_comes_between_two_verbs_ends_the_session_before_the_next_r
         asked_before.append(unit.exchanges)
 
     verbs: Verbs = [WALK_AND_PROBE[0], ("come", come), ("count", count), WALK_AND_PROBE[1]]
-    step, error, _, _ = talk(WholeRoad, verbs, unit)
+    step, error, _, _ = run(FaultyLink, verbs, unit)
     assert (step, error) == ("probe", "LineSharedError")
     assert asked_before == [unit.exchanges]
 
 
-class EndsEarlyRoad(WholeRoad):
+class EndsEarlyRoad(FaultyLink):
     """Another program's end of the chain arrives while our fetch of a next key is open."""
 
     def __init__(self, inner: Link, at: int) -> None:
@@ -252,7 +252,7 @@ def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list
     number: int,
 ) -> None:
     """1F echoes no key, so that frame is taken for our answer; ours is then one too many."""
-    step, error, came, _ = talk(lambda inner: EndsEarlyRoad(inner, number))
+    step, error, came, _ = run(lambda inner: EndsEarlyRoad(inner, number))
     # The walk itself may end short, which is why a list needs the probe behind it.
     assert step in ("walk", "probe")
     # Behind the last record both answers are the same.
@@ -262,7 +262,7 @@ def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list
 
 def test_an_answer_about_another_record_is_that_of_another_program() -> None:
     other = encode_reply(0xF5, 0x46, bytes.fromhex("00000000 01119999 0000"), bytes(0x46))
-    step, error, _, why = talk(lambda inner: PlacedRoad(inner, 4, other, "after the request"))
+    step, error, _, why = run(lambda inner: PlacedRoad(inner, 4, other, "after the request"))
     assert (step, error) == ("walk", "LineSharedError")
     assert "01119999" in why
 
@@ -270,20 +270,20 @@ def test_an_answer_about_another_record_is_that_of_another_program() -> None:
 # --- the late answer to a request that was given up -----------------------------------------------
 
 
-class LateCounterRoad(WholeRoad):
+class LateCounterRoad(FaultyLink):
     """Holds the answer to 08 back until the unit is asked for something else."""
 
     def __init__(self, inner: Link, times: int) -> None:
         super().__init__(inner)
         self.times = times
-        self.held = b""
+        self.entry = b""
 
     async def send(self, data: bytes) -> None:
         if data[5] == 0xF7:
-            self.held = data * self.times
+            self.entry = data * self.times
         else:
-            await super().send(self.held + data)
-            self.held = b""
+            await super().send(self.entry + data)
+            self.entry = b""
 
 
 @pytest.mark.parametrize(("times", "ended"), [(1, None), (2, "LineSharedError")])
@@ -291,7 +291,7 @@ def test_the_answer_to_a_request_that_was_given_up_may_come_late_once(
     times: int, ended: str | None
 ) -> None:
     verbs: Verbs = [("probe", MiniMate.read_probe), ("walk", MiniMate.read_events)]
-    _, error, came, _ = talk(lambda inner: LateCounterRoad(inner, times), verbs)
+    _, error, came, _ = run(lambda inner: LateCounterRoad(inner, times), verbs)
     assert came["probe"].lifetime_count is None
     assert error == ended
     assert ("walk" in came) is (ended is None)

@@ -18,11 +18,11 @@ from minimateplus.client.session import MAX_LEFTOVER_FRAMES, MAX_RUBBISH_BYTES
 from minimateplus.errors import DeadlineError, MiniMateError, RemoteProtocolError
 from minimateplus.link import Deadlines
 from minimateplus.simulator import connect_memory, serve_tcp
-from minimateplus.simulator.faulty_links import WholeRoad
-from minimateplus.simulator.hostile import KINDS, PIECE_BYTES, hostile_road
+from minimateplus.simulator.faulty_links import FaultyLink
+from minimateplus.simulator.hostile import KINDS, PIECE_BYTES, hostile_link
 from minimateplus.wire.framing import MAX_WIRE_BYTES, RUBBISH_KEPT_BYTES
 
-MOST_KEYS = 40
+MAX_KEYS = 40
 """In place of the client's own bound, which takes a hostile unit some seconds to reach."""
 REPLY_S = 10.0
 OPERATION_S = 900.0
@@ -91,7 +91,7 @@ ENDS: dict[str, dict[str, str]] = {
 """The error that each verb ends in; a verb that is not named is answered."""
 
 
-class PulledLink(WholeRoad):
+class PulledLink(FaultyLink):
     """The host's end; counts what the host took."""
 
     pulled_bytes = 0
@@ -119,7 +119,7 @@ class Met:
 
 
 async def _meet(kind: str, verb: str, deadlines: Deadlines) -> Met:
-    async with connect_memory(build_unit(), road=hostile_road(kind)) as ours:
+    async with connect_memory(build_unit(), road=hostile_link(kind)) as ours:
         link = PulledLink(ours)
         met = Met(link.name)
         started_s = virtual_time.now_s()
@@ -152,7 +152,7 @@ def test_every_kind_has_its_row() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_limit_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "MAX_KEYS", MOST_KEYS)
+    monkeypatch.setattr(reads, "MAX_KEYS", MAX_KEYS)
     for verb in VERBS:
         met = meet(kind, verb)
         assert met.ended == ENDS[kind].get(verb), verb
@@ -191,8 +191,8 @@ def test_frames_of_other_commands_are_borne_up_to_their_bound() -> None:
 
 
 def test_an_endless_chain_is_left_at_the_bound_of_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "MAX_KEYS", MOST_KEYS)
-    assert f"goes on after {MOST_KEYS}" in str(meet("chain-endless", "log").error)
+    monkeypatch.setattr(reads, "MAX_KEYS", MAX_KEYS)
+    assert f"goes on after {MAX_KEYS}" in str(meet("chain-endless", "log").error)
 
 
 def test_a_chain_that_loops_is_left_where_it_closes() -> None:
@@ -203,7 +203,7 @@ def test_more_samples_than_there_are_cost_nothing_and_are_not_vouched_for() -> N
     truth = build_unit().counts_of(0)
     waveform = meet("huge-samples", "waveform").answer
     assert np.array_equal(waveform.counts, truth)
-    assert max(waveform.vouched) == truth.shape[1]
+    assert max(waveform.valid_samples) == truth.shape[1]
 
 
 def test_an_event_as_long_as_the_whole_memory_is_read_and_no_further() -> None:
@@ -214,7 +214,7 @@ def test_an_event_as_long_as_the_whole_memory_is_read_and_no_further() -> None:
 
 def test_what_is_no_number_and_no_date_is_unknown() -> None:
     for event in meet("not-numbers", "events").answer:
-        assert event.timestamp_unit is None
+        assert event.device_time is None
         peaks = event.peaks
         assert (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s, peaks.mic_psi) == (None,) * 4
 
@@ -234,13 +234,13 @@ def test_a_count_of_four_thousand_million_makes_no_longer_walk() -> None:
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="no hostile kind is named 'x'; there are endless-frames"):
-        hostile_road("x")
+        hostile_link("x")
 
 
 @pytest.mark.parametrize("kind", ["endless-bytes", "endless-frames", "hangs-up"])
 def test_a_hostile_unit_on_a_real_socket_ends_when_its_host_leaves(kind: str) -> None:
     async def main() -> None:
-        async with serve_tcp(build_unit(), road=hostile_road(kind)) as served:
+        async with serve_tcp(build_unit(), road=hostile_link(kind)) as served:
             for _ in range(2):
                 with pytest.raises(MiniMateError):
                     async with MiniMate.connect(served.url) as host:

@@ -30,7 +30,7 @@ from minimateplus.link.in_process import memory_pair
 from minimateplus.link.ports import SerialPort, list_ports
 from minimateplus.link.stream import StreamLink
 from minimateplus.simulator import ServedTcp, connect_memory, serve_tcp
-from minimateplus.simulator.faulty_links import WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.simulator.serve import PtyLink
 
 TINY = Deadlines(connect_s=2.0, reply_s=0.05, operation_s=2.0)
@@ -451,7 +451,7 @@ def test_an_rfc2217_server_that_says_nothing_is_a_connect_timeout() -> None:
     run(main())
 
 
-class Rfc2217Road(WholeRoad):
+class Rfc2217Road(FaultyLink):
     """As much of an RFC 2217 server as a client needs: agrees to all, and carries the bytes."""
 
     _TOKEN = re.compile(

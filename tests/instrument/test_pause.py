@@ -23,10 +23,10 @@ from minimateplus.errors import (
 from minimateplus.link import Deadlines, Link
 from minimateplus.model import FIRST_KEY
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import LateRoad, Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LateLink, LinkFactory
 from minimateplus.wire import commands
 from minimateplus.wire.framing import Frame
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 Verb = Callable[[MiniMate], Awaitable[Any]]
 
@@ -46,11 +46,11 @@ class MovedUnit(SimulatedUnit):
     """Forgets its place at every status and identity read: its cursor goes to the first record."""
 
     def __init__(self) -> None:
-        super().__init__(clock=lambda: 0.0, now_unit=START_UNIT)
+        super().__init__(clock=lambda: 0.0, now_device_time=START_UNIT)
         self.asked: list[int] = []
         self.disarmed = False
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         self.asked.append(request.sub)
         if request.sub in (0x1C, 0x15):
             self._cursors[conversation] = FIRST_KEY
@@ -67,10 +67,10 @@ class MovedUnit(SimulatedUnit):
         return self
 
 
-def talk(
+def run(
     unit: SimulatedUnit,
     verb: Verb,
-    road: Road = WholeRoad,
+    road: LinkFactory = FaultyLink,
     deadlines: Deadlines | None = None,
 ) -> Any:
     """Return what ``verb`` brings from ``unit`` in a session of its own."""
@@ -109,10 +109,10 @@ def test_a_walk_pauses_after_each_event_but_the_last_and_costs_nothing_if_nobody
     unit = MovedUnit().fill(4)
     pauses = Pauses(nothing)
     last = unit.events[-1].key
-    talk(unit, lambda host: host.read_events(until_key=last))
+    run(unit, lambda host: host.read_events(until_key=last))
     without = list(unit.asked)
     unit.asked.clear()
-    events = talk(unit, lambda host: host.read_events(until_key=last, pause=pauses))
+    events = run(unit, lambda host: host.read_events(until_key=last, pause=pauses))
     assert events == unit.events
     assert unit.asked == without
     assert pauses.count == 3
@@ -132,7 +132,7 @@ def test_after_a_pause_that_was_used_the_last_event_is_compared_before_the_next_
         # Each event once and in order, although the cursor was moved.
         assert events == unit.events
 
-    talk(unit, verb)
+    run(unit, verb)
     first = [0x5B, 0x5B, 0x1E, 0x1E, *CHECK]
     assert unit.asked == [*first, *NEXT_EVENT, *subs, *CHECK, *NEXT_EVENT]
 
@@ -146,7 +146,7 @@ def test_a_walk_is_right_with_another_verb_in_every_pause(name: str) -> None:
         assert await host.read_events(pause=pauses) == unit.events
         assert pauses.count == 6
 
-    talk(unit, verb)
+    run(unit, verb)
 
 
 @pytest.mark.parametrize("then", ["nothing", "another event", "an event of the same time"])
@@ -158,16 +158,16 @@ def test_an_erase_in_a_pause_is_a_memory_that_changed(then: str) -> None:
             first = unit.events[0]
             unit.erase()
             if then != "nothing":
-                at = first.timestamp_unit if then == "an event of the same time" else None
+                at = first.device_time if then == "an event of the same time" else None
                 unit.set_clock(datetime(2026, 5, 1))
-                again = unit.record_event(counts=counts_of(300, 9), at_unit=at)
+                again = unit.record_event(counts=counts_of(300, 9), at_device_time=at)
                 assert again.key == first.key
             await host.read_monitor_status()
 
         with pytest.raises(MemoryChangedError):
             await host.read_events(pause=Pauses(erase, {1}))
 
-    talk(unit, verb)
+    run(unit, verb)
     assert unit.asked[-1] in (0x0A, 0x0C)
 
 
@@ -179,11 +179,11 @@ def test_a_download_pauses_after_each_chunk_but_the_last_and_costs_nothing_if_no
 ):
     unit = MovedUnit().fill(1, 2000)
     (event,) = unit.events
-    whole = talk(unit, lambda host: host.read_waveform(event))
+    whole = run(unit, lambda host: host.read_waveform(event))
     without = list(unit.asked)
     unit.asked.clear()
     pauses = Pauses(nothing)
-    waveform = talk(unit, lambda host: host.read_waveform(event, pause=pauses))
+    waveform = run(unit, lambda host: host.read_waveform(event, pause=pauses))
     assert waveform.image == whole.image
     assert unit.asked == without
     # The first chunk is read and the size known before anybody else is let in.
@@ -203,7 +203,7 @@ def test_after_a_pause_that_was_used_the_unit_is_armed_again_before_the_next_chu
         waveform = await host.read_waveform(event, pause=pauses)
         assert np.array_equal(waveform.counts, unit.counts_of(1))
 
-    talk(unit, verb)
+    run(unit, verb)
     chunks = unit.asked.count(0x5A)
     again = [*subs, *ARM, *[0x5A] * (chunks - 3), *CHECK]
     assert unit.asked == [0x5B, 0x5B, *ARM, *[0x5A] * 3, *again]
@@ -220,14 +220,14 @@ def test_an_erase_in_a_pause_of_a_download_is_a_memory_that_changed(pause: int, 
         async def erase() -> None:
             unit.erase()
             if then != "nothing":
-                unit.record_event(counts=counts_of(2000, 9), at_unit=event.timestamp_unit)
+                unit.record_event(counts=counts_of(2000, 9), at_device_time=event.device_time)
             await host.read_monitor_status()
             chunks.append(unit.asked.count(0x5A))
 
         with pytest.raises(MemoryChangedError):
             await host.read_waveform(event, pause=Pauses(erase, {pause}))
 
-    talk(unit, verb)
+    run(unit, verb)
     assert chunks == [unit.asked.count(0x5A)] == [pause + 1]
 
 
@@ -259,7 +259,7 @@ def test_a_session_that_ended_in_a_pause_is_a_link_that_closed(how: str, name: s
             await LONG[name](host, Pauses(end, {1}))
         assert not host.is_usable
 
-    talk(unit, verb)
+    run(unit, verb)
     # Nothing more is asked of the unit.
     assert unit.asked == asked
 
@@ -279,15 +279,15 @@ def test_a_pause_does_not_count_against_the_deadline_which_begins_again_behind_i
 
         await LONG[name](host, Pauses(wait))
 
-    talk(unit, verb, LateRoad, deadlines)
+    run(unit, verb, LateLink, deadlines)
 
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_verb_that_stands_still_behind_a_pause_is_given_up(name: str) -> None:
-    roads: list[LateRoad] = []
+    roads: list[LateLink] = []
 
     def late(inner: Link) -> Link:
-        roads.append(LateRoad(inner))
+        roads.append(LateLink(inner))
         return roads[0]
 
     async def verb(host: MiniMate) -> None:
@@ -302,7 +302,7 @@ def test_a_verb_that_stands_still_behind_a_pause_is_given_up(name: str) -> None:
         # The record is compared first: 4 exchanges or more of 9 s.
         assert virtual_time.now_s() - paused_until_s[0] == pytest.approx(30.0)
 
-    talk(MovedUnit().fill(3, 2000), verb, late, Deadlines(operation_s=30.0))
+    run(MovedUnit().fill(3, 2000), verb, late, Deadlines(operation_s=30.0))
 
 
 class _OurOwnError(Exception):
@@ -321,7 +321,7 @@ def test_an_error_of_the_pause_passes_and_ends_the_session(name: str) -> None:
         with pytest.raises(LocalProtocolError):
             await host.read_serial()
 
-    talk(MovedUnit().fill(3, 2000), verb)
+    run(MovedUnit().fill(3, 2000), verb)
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -336,4 +336,4 @@ def test_outside_its_pauses_a_long_verb_is_alone(name: str) -> None:
             tasks.create_task(LONG[name](host, Pauses(nothing)))  # type: ignore[arg-type]
             tasks.create_task(refused())
 
-    talk(MovedUnit().fill(3, 2000), verb, LateRoad)
+    run(MovedUnit().fill(3, 2000), verb, LateLink)

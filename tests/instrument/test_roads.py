@@ -24,24 +24,24 @@ from minimateplus.simulator import connect_memory
 from minimateplus.simulator.faulty_links import (
     BOOT_TEXT,
     RING_CONNECT,
-    ColdRoad,
-    CorruptingRoad,
-    CutRoad,
-    LateRoad,
-    LossyRoad,
-    ModemTextRoad,
-    OneByteRoad,
-    Road,
-    StalledRoad,
-    StrayAckRoad,
-    WholeRoad,
+    ColdLink,
+    CorruptingLink,
+    CutLink,
+    FaultyLink,
+    LateLink,
+    LinkFactory,
+    LossyLink,
+    ModemTextLink,
+    OneByteLink,
+    StalledLink,
+    StrayAckLink,
 )
 
-MOST_SECONDS = 3600.0
+MAX_SECONDS = 3600.0
 """Of virtual time: beyond this a conversation hangs."""
 
 
-class OneFlipRoad(WholeRoad):
+class OneFlipRoad(FaultyLink):
     """Flips one bit of every so many frames: what an 8-bit sum is sure to see."""
 
     def __init__(self, inner: Link, rng: random.Random, share: float = 0.05) -> None:
@@ -57,7 +57,7 @@ class OneFlipRoad(WholeRoad):
         await super().send(data)
 
 
-class MeteredRoad(WholeRoad):
+class MeteredRoad(FaultyLink):
     """Counts the bytes to the host."""
 
     passed = 0
@@ -75,7 +75,7 @@ async def _is_closed(link: Link) -> bool:
     return False
 
 
-async def _talk(road: Road) -> str | None:
+async def _talk(road: LinkFactory) -> str | None:
     """Run the body over ``road``; return the name of the error it ended in, if any."""
     unit = build_unit()
     started_s = virtual_time.now_s()
@@ -86,39 +86,39 @@ async def _talk(road: Road) -> str | None:
         except MiniMateError as error:
             ended = type(error).__name__
         assert await _is_closed(link)
-    assert virtual_time.now_s() - started_s < MOST_SECONDS
+    assert virtual_time.now_s() - started_s < MAX_SECONDS
     return ended
 
 
 @pytest.mark.parametrize(
     "road",
     [
-        WholeRoad,
-        OneByteRoad,
-        LateRoad,
-        ModemTextRoad,
-        ColdRoad,
-        StrayAckRoad,
-        lambda inner: OneByteRoad(LateRoad(inner, 0.001)),
-        lambda inner: ModemTextRoad(StrayAckRoad(OneByteRoad(inner))),
-        lambda inner: ColdRoad(ModemTextRoad(LateRoad(inner, 0.4))),
+        FaultyLink,
+        OneByteLink,
+        LateLink,
+        ModemTextLink,
+        ColdLink,
+        StrayAckLink,
+        lambda inner: OneByteLink(LateLink(inner, 0.001)),
+        lambda inner: ModemTextLink(StrayAckLink(OneByteLink(inner))),
+        lambda inner: ColdLink(ModemTextLink(LateLink(inner, 0.4))),
     ],
     ids=["whole", "one byte", "late", "modem text", "cold", "stray ack", "slow", "modem", "all"],
 )
-def test_a_slow_or_chatty_road_carries_the_exact_truth(road: Road) -> None:
+def test_a_slow_or_chatty_road_carries_the_exact_truth(road: LinkFactory) -> None:
     assert virtual_time.run(_talk(road)) is None
 
 
 @pytest.mark.parametrize("seed", range(40))
-@pytest.mark.parametrize("road", [LossyRoad, OneFlipRoad])
+@pytest.mark.parametrize("road", [LossyLink, OneFlipRoad])
 def test_a_road_that_damages_bytes_never_makes_a_wrong_answer(
     road: Callable[[Link, random.Random, float], Link], seed: int
 ) -> None:
-    share = 0.0002 * (1 + seed % 10) if road is LossyRoad else 0.005 * (1 + seed % 10)
+    share = 0.0002 * (1 + seed % 10) if road is LossyLink else 0.005 * (1 + seed % 10)
     virtual_time.run(_talk(lambda inner: road(inner, random.Random(seed), share)))
 
 
-class WatchedCorruption(CorruptingRoad):
+class WatchedCorruption(CorruptingLink):
     """Notes the most bytes that it changed in one frame."""
 
     worst = 0
@@ -132,7 +132,7 @@ class WatchedCorruption(CorruptingRoad):
             self.inner = before
 
 
-class _Changes(WholeRoad):
+class _Changes(FaultyLink):
     def __init__(self, watcher: WatchedCorruption, inner: Link, meant: bytes) -> None:
         super().__init__(inner)
         self.watcher = watcher
@@ -161,14 +161,14 @@ def test_a_wrong_answer_needs_two_flips_in_one_frame_since_the_wire_has_only_a_s
 
 
 def test_roads_that_damage_bytes_do_damage_some_and_spare_some() -> None:
-    async def ends(road: type[LossyRoad] | type[OneFlipRoad], share: float) -> set[str | None]:
+    async def ends(road: type[LossyLink] | type[OneFlipRoad], share: float) -> set[str | None]:
         made = (lambda inner, s=seed: road(inner, random.Random(s), share) for seed in range(12))
         return {await _talk(one) for one in made}
 
-    assert None in virtual_time.run(ends(LossyRoad, 0.00005))
+    assert None in virtual_time.run(ends(LossyLink, 0.00005))
     # A request that lost bytes can be answered about another key, as another program's would be.
     errors = {"RemoteProtocolError", "ReplyTimeoutError", "LineSharedError"}
-    assert virtual_time.run(ends(LossyRoad, 0.005)) <= errors
+    assert virtual_time.run(ends(LossyLink, 0.005)) <= errors
     assert "RemoteProtocolError" in virtual_time.run(ends(OneFlipRoad, 0.05))
 
 
@@ -184,19 +184,19 @@ def _places() -> list[int]:
     return [*range(45), *range(45, meters[0].passed, 331), meters[0].passed - 1]
 
 
-@pytest.mark.parametrize("road", [CutRoad, StalledRoad])
+@pytest.mark.parametrize("road", [CutLink, StalledLink])
 def test_a_road_that_ends_anywhere_ends_the_conversation_with_its_own_error(
-    road: type[CutRoad] | type[StalledRoad],
+    road: type[CutLink] | type[StalledLink],
 ) -> None:
-    expected = {CutRoad: {"LinkClosedError"}, StalledRoad: {"ReplyTimeoutError"}}[road]
+    expected = {CutLink: {"LinkClosedError"}, StalledLink: {"ReplyTimeoutError"}}[road]
     for place in _places():
         ended = virtual_time.run(_talk(lambda inner, at=place: road(inner, at)))  # type: ignore[misc]
         assert {ended} == expected, place
 
 
-@pytest.mark.parametrize("road", [CutRoad, StalledRoad])
+@pytest.mark.parametrize("road", [CutLink, StalledLink])
 def test_a_road_that_ends_behind_the_last_byte_harms_nobody(
-    road: type[CutRoad] | type[StalledRoad],
+    road: type[CutLink] | type[StalledLink],
 ) -> None:
     last = _places()[-1] + 1
     assert virtual_time.run(_talk(lambda inner: road(inner, last))) is None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minimateplus.client.reads import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY, Event, RecordMode
-from minimateplus.simulator import SimulatedUnit, connect_memory, converse
+from minimateplus.simulator import SimulatedUnit, connect_memory, serve_link
 from minimateplus.simulator.blast import SOUND_FT_S, Blast, synthesise
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import (
@@ -21,13 +21,13 @@ from minimateplus.simulator.unit import (
     BATTERY_FULL_V,
     DEFAULT_SETUP,
     MEMORY_BYTES,
-    NEVER_SET_UNIT,
+    NEVER_SET_DEVICE_TIME,
     SENSOR_CHECK_S,
 )
 from minimateplus.wire import commands
 from minimateplus.wire.conversions import FULL_SCALE_COUNTS, in_s_per_count
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 
 class Hand:
@@ -41,7 +41,7 @@ class Hand:
 
 
 def a_unit(clock: Hand | None = None, **how: object) -> SimulatedUnit:
-    unit = SimulatedUnit(clock=clock or Hand(), now_unit=START_UNIT)
+    unit = SimulatedUnit(clock=clock or Hand(), now_device_time=START_UNIT)
     for name, value in how.items():
         setattr(unit, name, value)
     return unit
@@ -50,7 +50,7 @@ def a_unit(clock: Hand | None = None, **how: object) -> SimulatedUnit:
 async def answered(unit: SimulatedUnit, *requests: bytes) -> list[bytes]:
     """Return what the unit says to each of the wire requests of one conversation."""
     ours, theirs = memory_pair()
-    task = asyncio.create_task(converse(unit, theirs))
+    task = asyncio.create_task(serve_link(unit, theirs))
     answers = []
     for request in requests:
         await ours.send(request)
@@ -182,7 +182,7 @@ def test_an_erase_and_the_same_seeds_give_the_same_keys_with_other_stamps() -> N
     unit.erase()
     after = [unit.record_event(seed=seed) for seed in (1, 2)]
     assert [e.key for e in before] == [e.key for e in after]
-    assert not {e.timestamp_unit for e in before} & {e.timestamp_unit for e in after}
+    assert not {e.device_time for e in before} & {e.device_time for e in after}
 
 
 # --- clock, battery, memory, monitoring -----------------------------------------------------------
@@ -192,25 +192,25 @@ def test_successive_recordings_never_share_their_stamp() -> None:
     clock = Hand()
     unit = a_unit(clock)
     unit.record_event(counts=counts_of(50))
-    unit.record_event(counts=counts_of(50), at_unit=unit.now_unit)
+    unit.record_event(counts=counts_of(50), at_device_time=unit.now_device_time)
     for _ in range(4):
         unit.record_event(counts=counts_of(50))
         clock.s += 0.4
-    stamps = [event.timestamp_unit for event in unit.events]
+    stamps = [event.device_time for event in unit.events]
     del stamps[1]  # told from outside
     assert len(set(stamps)) == len(stamps)
 
 
 def test_a_recording_right_behind_one_of_a_told_time_does_not_share_its_stamp() -> None:
     unit = a_unit()
-    first = unit.record_event(counts=counts_of(50), at_unit=unit.now_unit)
-    assert unit.record_event(counts=counts_of(50)).timestamp_unit != first.timestamp_unit
+    first = unit.record_event(counts=counts_of(50), at_device_time=unit.now_device_time)
+    assert unit.record_event(counts=counts_of(50)).device_time != first.device_time
 
 
 def test_an_event_of_a_far_time_does_not_move_the_clock() -> None:
     unit = a_unit()
-    unit.record_event(counts=counts_of(50), at_unit=START_UNIT + timedelta(days=9))
-    assert unit.record_event(counts=counts_of(50)).timestamp_unit == START_UNIT
+    unit.record_event(counts=counts_of(50), at_device_time=START_UNIT + timedelta(days=9))
+    assert unit.record_event(counts=counts_of(50)).device_time == START_UNIT
 
 
 def test_a_clock_that_was_set_back_makes_earlier_stamps_behind_later_ones() -> None:
@@ -219,14 +219,12 @@ def test_a_clock_that_was_set_back_makes_earlier_stamps_behind_later_ones() -> N
     unit.record_event(counts=counts_of(50))
     unit.set_clock(datetime(2026, 3, 31, 12, 0, 0))
     clock.s += 10
-    assert unit.record_event(counts=counts_of(50)).timestamp_unit == datetime(
-        2026, 3, 31, 12, 0, 10
-    )
+    assert unit.record_event(counts=counts_of(50)).device_time == datetime(2026, 3, 31, 12, 0, 10)
 
 
 def test_a_clock_that_was_never_set_says_1995() -> None:
-    unit = SimulatedUnit(clock=Hand(), now_unit=NEVER_SET_UNIT)
-    stamp = unit.record_event(counts=counts_of(50)).timestamp_unit
+    unit = SimulatedUnit(clock=Hand(), now_device_time=NEVER_SET_DEVICE_TIME)
+    stamp = unit.record_event(counts=counts_of(50)).device_time
     assert stamp is not None
     assert stamp.year == 1995
 
@@ -261,7 +259,7 @@ def test_the_status_payload_lies_as_captured() -> None:
 
 
 def test_memory_figures_follow_what_is_stored() -> None:
-    unit = SimulatedUnit(clock=Hand(), now_unit=START_UNIT, memory_bytes=MEMORY_BYTES)
+    unit = SimulatedUnit(clock=Hand(), now_device_time=START_UNIT, memory_bytes=MEMORY_BYTES)
 
     def figures() -> tuple[int, int]:
         payload = _status(unit)
@@ -276,7 +274,7 @@ def test_memory_figures_follow_what_is_stored() -> None:
 
 
 def test_a_full_memory_refuses_the_event_and_keeps_what_it_had() -> None:
-    unit = SimulatedUnit(clock=Hand(), now_unit=START_UNIT, memory_bytes=20_000)
+    unit = SimulatedUnit(clock=Hand(), now_device_time=START_UNIT, memory_bytes=20_000)
     for _ in range(4):
         unit.record_event(counts=counts_of(700))
     with pytest.raises(MemoryError, match=r"20,000 bytes is full"):
@@ -355,9 +353,9 @@ def test_two_conversations_do_not_share_their_cursor() -> None:
     for _ in range(2):
         unit.record_event(counts=counts_of(50))
     keys = walk(unit)
-    one, other = Conversation(), Conversation()
+    one, other = ProtocolState(), ProtocolState()
 
-    def say(conversation: Conversation, request: bytes) -> Frame:
+    def say(conversation: ProtocolState, request: bytes) -> Frame:
         (frame,) = FrameReader(Direction.REQUEST).feed(request)
         answer = unit.answer(conversation, frame)
         assert answer is not None
@@ -412,7 +410,7 @@ def test_a_serial_number_has_one_to_seven_characters(serial: str) -> None:
 
 def test_a_unit_pauses_for_the_speed_of_its_line() -> None:
     async def main() -> float:
-        unit = SimulatedUnit(clock=virtual_time.now_s, now_unit=START_UNIT)
+        unit = SimulatedUnit(clock=virtual_time.now_s, now_device_time=START_UNIT)
         started_s = virtual_time.now_s()
         async with connect_memory(unit, pace=Pace(38400)) as link, MiniMate.connect(link):
             return virtual_time.now_s() - started_s

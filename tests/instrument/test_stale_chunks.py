@@ -19,11 +19,11 @@ from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Link
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import Road, WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
 from minimateplus.wire.commands import BULK_CHUNK_BYTES as CHUNK
 from minimateplus.wire.commands import NO_PARAMS
 from minimateplus.wire.framing import Frame, encode_reply
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 SAMPLES = {3: 675, 4: 700, 6: 1455}
 """Samples whose image has so many chunks; of 3 and 6 the last is full: its length tells nothing."""
@@ -34,7 +34,7 @@ PLACES = ("in one piece", "behind", "cut in half", "after the request", "before 
 class UnechoingUnit(SimulatedUnit):
     """Answers 5A without the address; so may a real one [U]."""
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         answer = super().answer(conversation, request)
         if request.sub != 0x5A or answer is None:
             return answer
@@ -43,7 +43,7 @@ class UnechoingUnit(SimulatedUnit):
         return encode_reply(CHUNK_REPLY, request.length, NO_PARAMS, payload)
 
 
-class StaleRoad(WholeRoad):
+class StaleRoad(FaultyLink):
     """
     Delivers one chunk of the download again, near a later one, and may be cut thereafter.
 
@@ -101,7 +101,7 @@ class StaleRoad(WholeRoad):
 
 @cache
 def unit_with(chunks: int) -> tuple[UnechoingUnit, Event]:
-    unit = UnechoingUnit(clock=lambda: 0.0, now_unit=START_UNIT)
+    unit = UnechoingUnit(clock=lambda: 0.0, now_device_time=START_UNIT)
     event = unit.record_event(counts=counts_of(SAMPLES[chunks]))
     unit.record_event(counts=counts_of(SAMPLES[chunks], 1))
     size = len(unit._memory.stored[0].image)
@@ -110,7 +110,7 @@ def unit_with(chunks: int) -> tuple[UnechoingUnit, Event]:
     return unit, event
 
 
-class Kept:
+class WriteResult:
     """What a caller keeps of an image: offset 0 drops what there was."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Kept:
         self.image = self.image[:offset] + chunk
 
 
-def read(chunks: int, road: Road, kept: Kept) -> Waveform | MiniMateError:
+def read(chunks: int, road: LinkFactory, kept: WriteResult) -> Waveform | MiniMateError:
     """Return the waveform, read on behind what is kept, or the error that the read ended in."""
     unit, event = unit_with(chunks)
 
@@ -144,7 +144,7 @@ def check_never_wrong(chunks: int, came: Waveform | MiniMateError) -> None:
 
 def test_a_unit_that_echoes_no_address_is_read_as_any_other() -> None:
     for chunks in SAMPLES:
-        came = read(chunks, WholeRoad, Kept())
+        came = read(chunks, FaultyLink, WriteResult())
         assert isinstance(came, Waveform)
         check_never_wrong(chunks, came)
 
@@ -155,14 +155,14 @@ def test_a_chunk_that_arrives_twice_never_makes_a_waveform(chunks: int, place: s
     """Not in the read that meets it, nor in the next, which goes on with what was kept."""
     for at in range(chunks):
         for again in range(at + 1):
-            kept = Kept()
+            kept = WriteResult()
             came = read(chunks, lambda inner: StaleRoad(inner, again, at, place, None), kept)  # noqa: B023
             assert isinstance(came, MiniMateError), (again, at)
             assert type(came).__name__ in ("DuplicateReplyError", "LineSharedError"), came
             if place in ("in one piece", "behind", "cut in half"):
                 # It begins before the next request, so it is not even kept.
                 assert unit_with(chunks)[0]._memory.stored[0].image.startswith(kept.image)
-            check_never_wrong(chunks, read(chunks, WholeRoad, kept))
+            check_never_wrong(chunks, read(chunks, FaultyLink, kept))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -174,12 +174,12 @@ def test_no_cut_behind_a_chunk_that_arrives_twice_lets_it_into_a_waveform(
     for at in range(chunks - 1):
         for again in range(at + 1):
             for cut in range(at + 1, chunks):
-                road: Road = lambda inner: StaleRoad(inner, again, at, place, cut)  # noqa: B023, E731
-                kept = Kept()
+                road: LinkFactory = lambda inner: StaleRoad(inner, again, at, place, cut)  # noqa: B023, E731
+                kept = WriteResult()
                 assert isinstance(read(chunks, road, kept), MiniMateError)
                 # The next session meets the same trouble, the one behind it none.
                 check_never_wrong(chunks, read(chunks, road, kept))
-                last = read(chunks, WholeRoad, kept)
+                last = read(chunks, FaultyLink, kept)
                 assert isinstance(last, Waveform)
                 check_never_wrong(chunks, last)
                 went_on += 1
@@ -192,10 +192,10 @@ def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
     other = unit.events[1]
 
     for place in PLACES:
-        kept = Kept()
+        kept = WriteResult()
         road = lambda inner, place=place: StaleRoad(inner, 5, 5, place, None)  # noqa: E731
 
-        async def main(road: Road = road, kept: Kept = kept) -> Waveform:
+        async def main(road: LinkFactory = road, kept: WriteResult = kept) -> Waveform:
             async with connect_memory(unit, road=road) as link, MiniMate.connect(link) as host:
                 first = await host.read_waveform(event)
                 check_never_wrong(6, first)

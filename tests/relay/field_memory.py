@@ -68,9 +68,9 @@ def alter(
     return image
 
 
-def cut_samples(unit: SimulatedUnit, announced: int, held: int) -> bytes:
+def cut_samples(unit: SimulatedUnit, announced: int, entry: int) -> bytes:
     """Let the last event announce more samples than its body holds."""
-    counts = unit.counts_of(len(unit.events) - 1)[:, :held]
+    counts = unit.counts_of(len(unit.events) - 1)[:, :entry]
     return alter(unit, body=encode_body(counts) + b"Project:\0", start={"samples": announced})
 
 

@@ -26,17 +26,17 @@ from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address, Deadlines
 from minimateplus.link.in_process import MemoryLink, memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
-from minimateplus.simulator.faulty_links import Road, WholeRoad
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator import SimulatedUnit, serve_link
+from minimateplus.simulator.faulty_links import FaultyLink, LinkFactory
+from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from minimateplus.wire import commands
 from minimateplus.wire.framing import Frame
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store import Store, StoreError
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,8 +57,8 @@ def ground(loud: int = 3, axis: int = 0, size: int = 16) -> NDArray[np.int16]:
 class FieldUnit(SimulatedUnit):
     """A simulated unit that people touch while it is being read."""
 
-    def __init__(self, serial: str = "SIM0001", *, now_unit: datetime = T0) -> None:
-        super().__init__(serial, clock=now_s, now_unit=now_unit)
+    def __init__(self, serial: str = "SIM0001", *, now_device_time: datetime = T0) -> None:
+        super().__init__(serial, clock=now_s, now_device_time=now_device_time)
         self.heard: list[int] = []
         """SUBs asked, in order, answered or not."""
         self.silent_to_unknown_keys = False
@@ -76,7 +76,7 @@ class FieldUnit(SimulatedUnit):
         """Let nobody act who has not yet."""
         self._due.clear()
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         self.heard.append(request.sub)
         for moment in (len(self.heard), -request.sub):
             if (act := self._due.pop(moment, None)) is not None:
@@ -100,14 +100,16 @@ class FieldUnit(SimulatedUnit):
     ) -> FieldUnit:
         """Record small events of one length; each ``axis`` is another ground motion."""
         for _ in range(count):
-            at = NEVER_SET_UNIT if never_set else None
-            self.record_event(counts=ground(loud, axis, size), at_unit=at)
+            at = NEVER_SET_DEVICE_TIME if never_set else None
+            self.record_event(counts=ground(loud, axis, size), at_device_time=at)
         return self
 
     def record_big(self, *, never_set: bool = False, seed: int = 1) -> FieldUnit:
         """Record an event of several chunks; each ``seed`` is another ground motion."""
         counts = np.random.default_rng(seed).integers(-900, 900, (4, 600)).astype(np.int16)
-        self.record_event(counts=counts, at_unit=NEVER_SET_UNIT if never_set else None)
+        self.record_event(
+            counts=counts, at_device_time=NEVER_SET_DEVICE_TIME if never_set else None
+        )
         return self
 
     def at_next_time(self, sub: int, number: int, act: Callable[[], None]) -> None:
@@ -124,7 +126,7 @@ class FieldUnit(SimulatedUnit):
     def truth(self) -> list[tuple[str, str, float]]:
         """Key, timestamp and loudest axis of every stored event: what a list must say."""
         return [
-            (e.key.hex(), e.timestamp_unit.isoformat() if e.timestamp_unit else "", shape(e.peaks))
+            (e.key.hex(), e.device_time.isoformat() if e.device_time else "", shape(e.peaks))
             for e in self.events
         ]
 
@@ -143,7 +145,7 @@ def told(events: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
     return [(e["waveform_key"], e["timestamp"] or "", shape(e["peaks"])) for e in events]
 
 
-class _CountedLink(WholeRoad):
+class _CountedLink(FaultyLink):
     def __init__(self, inner: MemoryLink, on_close: Callable[[], None]) -> None:
         super().__init__(inner)
         self._on_close: Callable[[], None] | None = on_close
@@ -206,8 +208,8 @@ class World:
         """What stays over a restart; nothing, unless a test asks for it."""
         self._start()
         self.units: dict[Address, FieldUnit] = {}
-        self.road: Road = WholeRoad
-        self.roads: dict[Address, Road] = {}
+        self.road: LinkFactory = FaultyLink
+        self.roads: dict[Address, LinkFactory] = {}
         """Roads to single addresses, in place of ``road``."""
         self.called = 0
         """Conversations begun."""
@@ -223,7 +225,7 @@ class World:
             limit_bytes=self.settings.cache_limit_bytes,
         )
         disk = self.disk
-        keeper = Keeper(
+        store_service = StoreService(
             None if disk is None else disk.opened,
             clock=now_s,
             wall=self.wall,
@@ -233,7 +235,7 @@ class World:
         self.gateway = Gateway(
             self.cache,
             self.settings,
-            keeper=keeper,
+            store_service=store_service,
             connect=self.connect,
             clock=now_s,
             wall=self.wall,
@@ -270,7 +272,7 @@ class World:
         ours, theirs = memory_pair(str(address))
         self._lines.append(theirs)
         road = self.roads.get(address, self.road)
-        talking = asyncio.create_task(converse(unit, road(theirs)))
+        talking = asyncio.create_task(serve_link(unit, road(theirs)))
         self._tasks.append(talking)
 
         def over(done: asyncio.Task[None]) -> None:

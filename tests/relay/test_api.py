@@ -14,15 +14,15 @@ from minimateplus import errors
 from minimateplus.client.reads import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator.faulty_links import LateRoad
+from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire import commands
 from sfm.api.app import build_app
-from sfm.api.middleware.authentication import AT_THE_DOOR
+from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
 from sfm.api.rules import RULES
 from sfm.api.schemas import reading
 from sfm.devices.gateway import Provenance
-from sfm.devices.single_flight import ClosingError
+from sfm.devices.single_flight import ShuttingDownError
 from sfm.settings import Settings
 
 UNIT = {"host": "unit.invalid"}
@@ -97,7 +97,7 @@ async def test_every_answer_is_what_its_schema_declares(world: World, path: str)
 @in_virtual_time
 async def test_the_headers_say_what_the_body_says(world: World, path: str) -> None:
     world.plug(FieldUnit().record(2))
-    world.road = LateRoad
+    world.road = LateLink
     for wait_s, force in ((0, ""), (7, ""), (0, "true"), (50, "")):
         await asyncio.sleep(wait_s)
         response = await get(world, path, **UNIT, **({"force": force} if force else {}))
@@ -142,7 +142,7 @@ async def test_a_tag_stands_as_long_as_the_event_and_no_longer(world: World, pat
 @in_virtual_time
 async def test_the_tag_of_an_event_is_made_from_its_unit_and_stamp(world: World) -> None:
     unit = world.plug(FieldUnit().record(1))
-    stamp = f"{unit.events[0].key.hex()}.{unit.events[0].timestamp_unit:%Y-%m-%dT%H:%M:%S}"
+    stamp = f"{unit.events[0].key.hex()}.{unit.events[0].device_time:%Y-%m-%dT%H:%M:%S}"
     tags = []
     for path in ("/device/event/0", "/device/event/0/waveform"):
         tags.append((await get(world, path, **UNIT)).headers["ETag"])
@@ -188,7 +188,7 @@ async def test_host_and_its_default_port_name_the_same_unit(world: World) -> Non
 @in_virtual_time
 async def test_an_ipv6_host_may_stand_in_brackets_or_not(world: World, host: str) -> None:
     response = await get(world, "/device/info", host=host)
-    body = assert_problem(response, 503, "unit-refused")
+    body = assert_problem(response, 503, "unit-unreachable")
     assert body["detail"].lower().startswith("tcp://[fe80::1]:12345")
 
 
@@ -260,7 +260,7 @@ async def test_a_unit_that_refuses_is_503_and_says_when_to_ask_again(
     world: World, path: str
 ) -> None:
     response = await get(world, path, **UNIT)
-    assert_problem(response, 503, "unit-refused")
+    assert_problem(response, 503, "unit-unreachable")
     assert int(response.headers["Retry-After"]) > 0
 
 
@@ -298,20 +298,20 @@ async def test_what_is_no_unit_is_502(world: World) -> None:
 async def test_a_damaged_chain_of_events_is_502(world: World) -> None:
     unit = world.plug(FieldUnit().record(3))
     unit.corrupt_next[unit.events[1].key] = FIRST_KEY
-    assert_problem(await get(world, "/device/events", **UNIT), 502, "key-chain")
+    assert_problem(await get(world, "/device/events", **UNIT), 502, "key-chain-damaged")
 
 
 @in_virtual_time
 async def test_a_relay_that_closes_is_503(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     asked = asyncio.create_task(get(world, "/device/events", **UNIT))
     await asyncio.sleep(5)
     await world.gateway.close()
     response = await asked
-    assert_problem(response, 503, "closing")
+    assert_problem(response, 503, "shutting-down")
     assert "Retry-After" in response.headers
-    assert_problem(await get(world, "/device/events", **UNIT), 503, "closing")
+    assert_problem(await get(world, "/device/events", **UNIT), 503, "shutting-down")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/device", "/device/nothing", "/device/event/0/x"])
@@ -375,9 +375,9 @@ def test_an_error_yet_to_come_is_what_its_nearest_ancestor_is() -> None:
     class LoopError(errors.KeyChainError):
         pass
 
-    assert problem_of(LoopError()).kind == "key-chain"
+    assert problem_of(LoopError()).kind == "key-chain-damaged"
     assert problem_of(ZeroDivisionError()).kind == "internal"
-    assert problem_of(ClosingError()).kind == "closing"
+    assert problem_of(ShuttingDownError()).kind == "shutting-down"
 
 
 def test_what_may_pass_says_when_to_ask_again_and_nothing_else_does() -> None:
@@ -401,7 +401,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     paths = openapi()["paths"]
     for path in EVERY_ROUTE:
         operation = paths[path.replace("/event/0", "/event/{index}")]["get"]
-        expected = {"200", "422", "500", *map(str, AT_THE_DOOR)}
+        expected = {"200", "422", "500", *map(str, AUTHENTICATION_PROBLEMS)}
         if path in DEVICE_ROUTES:
             expected |= {"304", "502", "503", "504"}
         if "/event/0" in path:
@@ -443,7 +443,7 @@ def test_the_body_tells_every_fact_of_the_provenance() -> None:
 @in_virtual_time
 async def test_a_reader_who_hangs_up_changes_nothing_for_the_next(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     gone = asyncio.create_task(get(world, "/device/events", **UNIT))
     await asyncio.sleep(5)
     gone.cancel()
@@ -458,7 +458,7 @@ def test_the_application_closes_its_gateway_when_it_shuts_down() -> None:
         application = build_app(Settings())
         async with application.router.lifespan_context(application):
             pass
-        with pytest.raises(ClosingError):
+        with pytest.raises(ShuttingDownError):
             await application.state.gateway.info(HERE)
 
     asyncio.run(main())

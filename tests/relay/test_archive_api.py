@@ -24,11 +24,11 @@ from test_api import app_of, assert_problem, public_errors
 from minimateplus.errors import MiniMateError
 from sfm.api.app import build_app
 from sfm.api.docs_page import docs_page
-from sfm.api.middleware.authentication import AT_THE_DOOR, SECURITY
+from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS, SECURITY
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
 from sfm.api.routes.archive import takes_zstd
 from sfm.api.schemas import reading
-from sfm.api.schemas.bodies import MOST_BYTES
+from sfm.api.schemas.bodies import MAX_BYTES
 from sfm.cache.freshness import FORCED
 from sfm.records.payloads import event_view
 from sfm.settings import Settings
@@ -182,7 +182,7 @@ async def test_the_devices_are_told_with_what_is_there_of_each(world: World) -> 
     first, second = assert_declared(await ask(world, "/archive/devices"), "/archive/devices")[
         "devices"
     ]
-    times = [e.timestamp_unit.isoformat() for e in world.units[HERE].events if e.timestamp_unit]
+    times = [e.device_time.isoformat() for e in world.units[HERE].events if e.device_time]
     assert first == {
         "serial": "SIM0001",
         "recordings": 3,
@@ -200,8 +200,8 @@ async def test_the_list_tells_what_the_unit_told(world: World) -> None:
     await filled(world, 3)
     live = (await world.gateway.events(HERE)).value
     told = assert_declared(await ask(world, "/archive/events"), "/archive/events")["events"]
-    for form, event in zip(reversed(live), told, strict=True):
-        was = event_view(form)
+    for payload, event in zip(reversed(live), told, strict=True):
+        was = event_view(payload)
         assert {name: event[name] for name in was} == was
         assert event["serial"] == "SIM0001"
         assert event["simulated"] is True
@@ -626,7 +626,7 @@ async def test_bad_input_is_refused_and_the_field_is_named(
     assert [error["field"] for error in body["errors"]] == [field]
     assert all(error["message"] for error in body["errors"])
     assert disk_of(world).findings() == []
-    assert world.gateway.keeper.state()["state"] == "ok"
+    assert world.gateway.store_service.state()["state"] == "ok"
 
 
 @in_virtual_time
@@ -758,7 +758,7 @@ async def test_an_endless_body_is_refused_before_it_is_read(world: World) -> Non
 
     response = await ask(world, f"{ONE}/review", "PUT", content_=endless())
     assert_problem(response, 413, "too-large")
-    assert sent <= MOST_BYTES + 2 * 4096
+    assert sent <= MAX_BYTES + 2 * 4096
 
 
 # ---- damage, and databases that fail
@@ -780,8 +780,8 @@ async def test_a_flipped_byte_in_the_counts_is_never_served_and_told_once(
     [finding] = (await ask(world, "/archive/findings")).json()["findings"]
     assert (finding["kind"], finding["recording_id"]) == ("damaged", name)
     assert finding["serial"] == "SIM0001"
-    assert world.gateway.keeper.state()["damaged"] == 3
-    assert world.gateway.keeper.state()["state"] == "ok"
+    assert world.gateway.store_service.state()["damaged"] == 3
+    assert world.gateway.store_service.state()["state"] == "ok"
     assert (await ask(world, ONE)).status_code == 200
     assert (await ask(world, f"{ONE}/image")).status_code == 200
 
@@ -842,7 +842,7 @@ async def test_damage_is_told_also_where_it_cannot_be_written_down(
     def full(*_: object) -> None:
         raise store_errors.StoreFullError("no room")
 
-    monkeypatch.setattr(disk_of(world), "note_damage", full)
+    monkeypatch.setattr(disk_of(world), "save_damage_finding", full)
     assert_problem(await ask(world, f"{ONE}/image"), 503, "damaged-record")
     assert kinds(world) == []
 
@@ -967,7 +967,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
         for path, methods in archive.items()
         for method, operation in methods.items()
     }
-    ever = {"200", "404", "422", "500", "503", *map(str, AT_THE_DOOR)}
+    ever = {"200", "404", "422", "500", "503", *map(str, AUTHENTICATION_PROBLEMS)}
     named = ever | {"409"}
     assert found == {
         "GET /archive/devices": ever,

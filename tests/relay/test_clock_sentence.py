@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from sfm.cache.freshness import FORCED
 from sfm.cli import views
 from sfm.records.payloads import clock_drift
@@ -23,8 +23,8 @@ LOCAL = datetime(2026, 7, 1, 12, 0, 0)
 @pytest.mark.parametrize(
     ("shows", "zone", "sentence"),
     [
-        (NEVER_SET_UNIT, None, r"never set, or lost its battery: it shows 1995-.*keypad"),
-        (NEVER_SET_UNIT, OSLO, r"never set, or lost its battery"),
+        (NEVER_SET_DEVICE_TIME, None, r"never set, or lost its battery: it shows 1995-.*keypad"),
+        (NEVER_SET_DEVICE_TIME, OSLO, r"never set, or lost its battery"),
         (datetime(2016, 7, 1, 12), OSLO, r"10\.0 years behind in zone Europe/Oslo: it shows 2016-"),
         (datetime(2016, 7, 1, 12), None, r"10\.0 years behind of UTC, more than any time zone"),
         (LOCAL + timedelta(hours=1), OSLO, r"1\.0 h ahead.*summer time was probably not changed"),
@@ -55,7 +55,7 @@ def _row(body: dict[str, Any]) -> str:
 
 @in_virtual_time
 async def test_the_command_line_shows_the_sentence_and_no_billion_seconds(world: World) -> None:
-    world.plug(FieldUnit(now_unit=NEVER_SET_UNIT))
+    world.plug(FieldUnit(now_device_time=NEVER_SET_DEVICE_TIME))
     answer = await world.gateway.monitor_status(HERE, FORCED)
     shown = _row(answer.value)
     assert "was never set" in shown

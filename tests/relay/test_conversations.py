@@ -8,12 +8,12 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 from virtual_time import now_s, run
 
-from sfm.devices.session_limit import MAX_WAITING, Conversations
+from sfm.devices.session_limit import MAX_WAITING, SessionLimit
 from sfm.devices.single_flight import BusyError
 
 
-def queue(most: int = 1, queue_s: float = 10.0) -> Conversations:
-    return Conversations(most, queue_s, is_known=True, clock=now_s)
+def queue(most: int = 1, queue_s: float = 10.0) -> SessionLimit:
+    return SessionLimit(most, queue_s, is_known=True, clock=now_s)
 
 
 def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
@@ -102,16 +102,16 @@ def test_an_idle_line_is_asked_to_hang_up_once_and_not_when_it_is_used_again() -
 @in_virtual_time
 async def test_where_a_unit_has_answered_once_the_address_is_known(world: World) -> None:
     world.plug(FieldUnit())
-    before = world.gateway._conversations_for(HERE).is_known
+    before = world.gateway._session_limit_for(HERE).is_known
     await world.gateway.events(HERE)
-    assert (before, world.gateway._conversations_for(HERE).is_known) == (False, True)
+    assert (before, world.gateway._session_limit_for(HERE).is_known) == (False, True)
 
 
 @in_virtual_time
 async def test_places_are_counted_by_kind(world: World) -> None:
     world.plug(FieldUnit())
     await world.gateway.events(HERE)
-    assert world.gateway.conversation_stats() == {
+    assert world.gateway.session_stats() == {
         "known": {"open": 0, "waiting": 0, "longest_wait_s": 0.0},
         "unknown": {"open": 1, "waiting": 0, "longest_wait_s": 0.0},
     }

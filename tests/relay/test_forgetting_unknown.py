@@ -42,6 +42,6 @@ async def test_what_is_known_of_a_unit_is_forgotten_also_after_a_restart(world: 
     await world.restart()
     assert not world.cache.knows(world.gateway.conn_key(HERE))
     assert await forget(world, HERE.target) == 204
-    assert world.cache.held_events(world.gateway.conn_key(HERE)) is None
+    assert world.cache.events_entry(world.gateway.conn_key(HERE)) is None
     assert world.cache.epoch(world.gateway.conn_key(HERE)).number > before
     assert (await world.gateway.events(HERE)).provenance.why == "miss"

@@ -21,7 +21,7 @@ PEAKS = Peaks(tran_in_s=0.5, vert_in_s=0.25, long_in_s=0.125, mic_psi=0.004, vec
 EVENT = Event(
     index=2,
     key=bytes.fromhex("0111245a"),
-    timestamp_unit=datetime(2026, 4, 1, 0, 28, 12),
+    device_time=datetime(2026, 4, 1, 0, 28, 12),
     peaks=PEAKS,
     project="North face",
 )
@@ -30,7 +30,7 @@ WAVEFORM = Waveform(
     counts=np.array(
         [[0, 100, -50, 7], [0, 1, 50, -3], [0, 2, 25, 0], [0, 6, -813, 1]], dtype=np.int16
     ),
-    vouched=(4, 4, 4, 4),
+    valid_samples=(4, 4, 4, 4),
     sample_rate_hz=1024,
     pretrigger_samples=2,
     geo_range_in_s=10.0,
@@ -63,16 +63,16 @@ wire_floats = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=Fa
 def test_an_event_comes_back_from_its_form_as_it_was(
     peaks: Peaks, timestamp: datetime | None, project: str | None, key: bytes
 ) -> None:
-    event = Event(index=3, key=key, timestamp_unit=timestamp, peaks=peaks, project=project)
-    form = payloads.event_form(event)
-    assert payloads.event_of(form) == event
-    assert payloads.event_form(payloads.event_of(form)) == form
+    event = Event(index=3, key=key, device_time=timestamp, peaks=peaks, project=project)
+    payload = payloads.event_payload(event)
+    assert payloads.event_of(payload) == event
+    assert payloads.event_payload(payloads.event_of(payload)) == payload
     if "\ud800" not in (project or "") and (project or "").isprintable():
-        assert orjson.loads(orjson.dumps(form)) == form
+        assert orjson.loads(orjson.dumps(payload)) == payload
 
 
 def test_an_event_form_says_what_the_unit_said_and_the_level_beside_it() -> None:
-    assert payloads.event_form(EVENT) == {
+    assert payloads.event_payload(EVENT) == {
         "index": 2,
         "waveform_key": "0111245a",
         "timestamp": "2026-04-01T00:28:12",
@@ -90,17 +90,17 @@ def test_an_event_form_says_what_the_unit_said_and_the_level_beside_it() -> None
 
 @pytest.mark.parametrize("mic_psi", [None, 0.0])
 def test_no_pressure_has_no_level(mic_psi: float | None) -> None:
-    form = payloads.event_form(replace(EVENT, peaks=replace(PEAKS, mic_psi=mic_psi)))
-    assert form["peaks"]["mic_db"] is None
+    payload = payloads.event_payload(replace(EVENT, peaks=replace(PEAKS, mic_psi=mic_psi)))
+    assert payload["peaks"]["mic_db"] is None
 
 
 def test_a_float_of_the_wire_is_written_as_a_person_would() -> None:
     peaks = replace(PEAKS, tran_in_s=float(np.float32(0.615)))
-    assert payloads.event_form(replace(EVENT, peaks=peaks))["peaks"]["tran_in_s"] == 0.615
+    assert payloads.event_payload(replace(EVENT, peaks=peaks))["peaks"]["tran_in_s"] == 0.615
 
 
 def view_of(waveform: Waveform, setup: dict[str, Any] | None = None) -> dict[str, Any]:
-    return payloads.waveform_view(payloads.waveform_form(waveform, setup))
+    return payloads.waveform_view(payloads.waveform_payload(waveform, setup))
 
 
 def test_a_waveform_is_shown_in_physical_units_on_a_time_axis_from_the_trigger() -> None:
@@ -137,12 +137,12 @@ def test_the_sensitive_range_is_an_eighth_of_the_normal_one() -> None:
 
 
 def test_only_vouched_samples_are_shown() -> None:
-    view = view_of(replace(WAVEFORM, vouched=(4, 2, 0, 1)))
+    view = view_of(replace(WAVEFORM, valid_samples=(4, 2, 0, 1)))
     lengths = {name: len(view["channels"][name]["values"]) for name in CHANNELS}
     assert lengths == {"Tran": 4, "Vert": 2, "Long": 0, "MicL": 1}
     assert view["channels"]["Long"]["peak"] is None
     assert view["channels"]["Long"]["peak_time_s"] is None
-    assert (view["samples"], view["vouched"]) == (4, [4, 2, 0, 1])
+    assert (view["samples"], view["valid_samples"]) == (4, [4, 2, 0, 1])
 
 
 def test_an_unknown_range_leaves_counts_that_say_so() -> None:
@@ -167,7 +167,7 @@ def test_an_unknown_rate_leaves_no_time_axis() -> None:
 
 
 def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> None:
-    own = payloads.waveform_form(WAVEFORM, SETUP)
+    own = payloads.waveform_payload(WAVEFORM, SETUP)
     assert (own["sample_rate_hz"], own["sample_rate_source"]) == (1024, "event")
     assert (own["geo_range_in_s"], own["geo_range_source"]) == (10.0, "event")
     poor = replace(
@@ -177,21 +177,21 @@ def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> 
         sample_rates_possible=(1024, 2048),
         geo_ranges_possible=(10.0, 1.25),
     )
-    filled = payloads.waveform_form(poor, SETUP)
+    filled = payloads.waveform_payload(poor, SETUP)
     assert (filled["sample_rate_hz"], filled["sample_rate_source"]) == (2048, "setup")
     assert (filled["geo_range_in_s"], filled["geo_range_source"]) == (1.25, "setup")
     codes = [reason["code"] for reason in filled["reasons"]]
     assert codes == ["rate-unconfirmed", "range-unconfirmed"]
     fact = payloads.as_fact(filled)
     assert (fact["sample_rate_hz"], fact["geo_range_in_s"]) == (None, None)
-    other = payloads.waveform_form(poor, {**SETUP, "sample_rate_hz": 4096})
+    other = payloads.waveform_payload(poor, {**SETUP, "sample_rate_hz": 4096})
     assert (other["sample_rate_hz"], other["sample_rate_source"]) == (None, None)
 
 
 def test_the_counts_come_back_from_the_form() -> None:
-    form = payloads.waveform_form(WAVEFORM, None)
-    assert (payloads.counts_of(form) == WAVEFORM.counts).all()
-    assert isinstance(form["counts"], bytes)
+    payload = payloads.waveform_payload(WAVEFORM, None)
+    assert (payloads.counts_of(payload) == WAVEFORM.counts).all()
+    assert isinstance(payload["counts"], bytes)
 
 
 def no_constant(text: str) -> None:
@@ -203,8 +203,8 @@ async def test_a_waveform_of_the_unit_is_shown_with_its_true_values(world: World
     unit = FieldUnit()
     unit.record_event(seed=7)
     world.plug(unit)
-    form = (await world.gateway.waveform(HERE, 0)).value
-    view = payloads.waveform_view(form)
+    payload = (await world.gateway.waveform(HERE, 0)).value
+    view = payloads.waveform_view(payload)
     truth = unit.counts_of(0)
     peaks = unit.events[0].peaks
     told = {"Tran": peaks.tran_in_s, "Vert": peaks.vert_in_s, "Long": peaks.long_in_s}

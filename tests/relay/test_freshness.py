@@ -12,12 +12,12 @@ import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.errors import ConnectError
-from minimateplus.simulator.faulty_links import LateRoad
+from minimateplus.simulator.faulty_links import LateLink
 from sfm.api.app import build_app
 from sfm.api.cache_control import directives
 from sfm.cache.freshness import ANY, FORCED, Freshness
-from sfm.devices.connection_lock import LineLock
-from sfm.devices.single_flight import Departures, Flight
+from sfm.devices.connection_lock import ConnectionLock
+from sfm.devices.single_flight import SharedRead, SingleFlight
 
 UNIT = {"host": "unit.invalid"}
 
@@ -120,15 +120,15 @@ async def test_a_list_is_served_unasked_while_its_last_proof_is_young_enough(
 async def test_a_flight_takes_no_more_age_than_the_strictest_aboard(
     world: World, wishes: tuple[float, float]
 ) -> None:
-    line = LineLock()
-    departures = Departures(line)
+    line = ConnectionLock()
+    single_flight = SingleFlight(line)
 
-    async def read(flight: Flight[float]) -> float:
-        return flight.max_age_s
+    async def read(shared_read: SharedRead[float]) -> float:
+        return shared_read.max_age_s
 
     async with line:
         asked = [
-            asyncio.create_task(departures.ask("list", read, max_age_s=wish)) for wish in wishes
+            asyncio.create_task(single_flight.ask("list", read, max_age_s=wish)) for wish in wishes
         ]
         await asyncio.sleep(0)
     assert [(await task)[0] for task in asked] == [min(wishes)] * 2
@@ -142,15 +142,15 @@ async def test_who_says_nothing_boards_with_what_the_thing_itself_allows(
     world: World, path: str, limit_s: float
 ) -> None:
     world.plug(FieldUnit().record(1))
-    owner = world.gateway._owner(HERE)
+    device = world.gateway._device(HERE)
     boarded: list[float] = []
-    ask = owner.departures.ask
+    ask = device.single_flight.ask
 
     async def note(*args: Any, **more: Any) -> Any:
         boarded.append(more["max_age_s"])
         return await ask(*args, **more)
 
-    owner.departures.ask = note  # type: ignore[method-assign]
+    device.single_flight.ask = note  # type: ignore[method-assign]
     await getattr(world.gateway, path)(HERE)
     assert boarded == [limit_s]
 
@@ -164,12 +164,12 @@ async def test_a_list_that_was_not_proven_cannot_say_that_an_event_is_absent(
     await asyncio.sleep(10)
     for layer in (True, False):
         never = await get(world, "/device/event/7", layer, only_if_cached=True)
-        assert (never.status_code, never.json()["type"][-12:]) == (504, "nothing-held")
+        assert (never.status_code, never.json()["type"][-12:]) == (504, "not-cached")
     assert (await get(world, "/device/event/7")).status_code == 404
     await asyncio.sleep(10)
     world.units.clear()
     gone = await get(world, "/device/event/7", stale_if_error=1000)
-    assert (gone.status_code, gone.json()["type"][-12:]) == (503, "unit-refused")
+    assert (gone.status_code, gone.json()["type"][-12:]) == (503, "unit-unreachable")
     assert (await get(world, "/device/event/0", stale_if_error=1000)).status_code == 200
 
 
@@ -196,7 +196,7 @@ async def test_only_if_cached_asks_nothing_and_says_how_old_it_is(
     world.plug(FieldUnit().record(1))
     nothing = await get(world, "/device/events", layer, only_if_cached=True)
     assert (nothing.status_code, asked(world)) == (504, 0)
-    assert nothing.json()["type"].endswith("nothing-held")
+    assert nothing.json()["type"].endswith("not-cached")
     await get(world, "/device/events", layer)
     spent = asked(world)
     await asyncio.sleep(500)
@@ -301,9 +301,9 @@ async def test_who_names_another_event_gets_412_before_anything_is_downloaded(
     for tag in (event, waveform):
         for path in ("/device/event/0", "/device/event/0/waveform"):
             gone = await get(world, path, True, {"If-Match": tag})
-            assert (gone.status_code, gone.json()["type"][-11:]) == (412, "other-event")
+            assert (gone.status_code, gone.json()["type"][-11:]) == (412, "event-mismatch")
     assert unit.heard.count(0x5A) == downloads
-    assert world.cache.held_waveform("tcp:unit.invalid:12345", 0) is None
+    assert world.cache.waveform_entry("tcp:unit.invalid:12345", 0) is None
 
 
 @in_virtual_time
@@ -385,14 +385,14 @@ async def test_a_unit_that_fails_is_left_alone_for_longer_and_longer(world: Worl
     await asyncio.sleep(10)  # the line that was kept open is hung up
     units, world.units = dict(world.units), {}
     world.cache.drop_device("tcp:unit.invalid:12345", "for the test")
-    assert await fail(world, 3) == ["ConnectError", "ConnectError", "RestingError"]
+    assert await fail(world, 3) == ["ConnectError", "ConnectError", "BackingOffError"]
     with pytest.raises(ConnectError):
         await world.gateway.info(HERE, FORCED)
     resting = await get(world, "/device/info")
-    assert (resting.status_code, resting.json()["type"][-7:]) == (503, "resting")
+    assert (resting.status_code, resting.json()["type"][-7:]) == (503, "backing-off")
     assert 1 <= int(resting.headers["Retry-After"]) <= 4
     await asyncio.sleep(4.1)
-    assert await fail(world, 2) == ["ConnectError", "RestingError"]
+    assert await fail(world, 2) == ["ConnectError", "BackingOffError"]
     world.units.update(units)
     await asyncio.sleep(61)
     assert (await world.gateway.info(HERE)).provenance.source == "device"
@@ -401,7 +401,7 @@ async def test_a_unit_that_fails_is_left_alone_for_longer_and_longer(world: Worl
 
 @in_virtual_time
 async def test_more_readers_than_may_wait_are_turned_away_with_a_time(world: World) -> None:
-    world.gateway.settings = world.settings.model_copy(update={"most_readers": 3})
+    world.gateway.settings = world.settings.model_copy(update={"max_readers": 3})
     world.plug(FieldUnit().record(1))
     replies = await asyncio.gather(*(get(world, "/device/events") for _ in range(5)))
     assert sorted(reply.status_code for reply in replies) == [200, 200, 200, 503, 503]
@@ -415,7 +415,7 @@ async def test_who_waits_too_long_for_the_line_is_told_so_and_the_others_are_not
     world: World,
 ) -> None:
     world.gateway.settings = world.settings.model_copy(update={"queue_s": 10.0})
-    world.road = LateRoad
+    world.road = LateLink
     world.plug(FieldUnit().record(3))
     reading = asyncio.create_task(world.gateway.events(HERE))
     await asyncio.sleep(1)

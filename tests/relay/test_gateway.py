@@ -20,12 +20,12 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Address, Deadlines, Link
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator.faulty_links import LateRoad
+from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire import commands
-from sfm.access.egress import Reach
+from sfm.access.egress import EgressPolicy
 from sfm.cache.freshness import ANY, FORCED
 from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
-from sfm.devices.single_flight import ClosingError
+from sfm.devices.single_flight import ShuttingDownError
 from sfm.live_cache import LiveCache
 from sfm.records import payloads
 from sfm.settings import Settings
@@ -100,7 +100,7 @@ async def test_two_hundred_readers_at_once_on_an_empty_cache_cost_exactly_one_re
 @in_virtual_time
 async def test_readers_who_come_during_a_download_share_the_next_departure(world: World) -> None:
     unit = world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     await events(world)
     first = asyncio.create_task(first_waveform(world, freshness=FORCED))
     await asyncio.sleep(15)
@@ -118,7 +118,7 @@ async def test_a_reader_who_boards_a_walk_is_answered_by_it_and_costs_nothing(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(5))
-    world.road = LateRoad
+    world.road = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(35)
     boards = asyncio.create_task(events(world))
@@ -134,7 +134,7 @@ async def test_a_reader_who_boards_a_walk_is_answered_by_it_and_costs_nothing(
 async def test_nobody_boards_a_walk_that_the_unit_cannot_prove(world: World) -> None:
     unit = world.plug(FieldUnit().record(5))
     unit.ignores.add(commands.EVENT_COUNTER.sub)
-    world.road = LateRoad
+    world.road = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(60)
     late = asyncio.create_task(events(world))
@@ -147,7 +147,7 @@ async def test_nobody_boards_a_walk_that_began_before_the_device_was_dropped(
     world: World,
 ) -> None:
     world.plug(FieldUnit().record(5))
-    world.road = LateRoad
+    world.road = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(35)
     world.cache.drop_device(KEY, "a person asked to")
@@ -160,7 +160,7 @@ async def test_nobody_boards_a_walk_that_began_before_the_device_was_dropped(
 async def test_whoever_asks_at_any_second_of_a_walk_sees_what_was_recorded_before_he_asked(
     world: World,
 ) -> None:
-    world.road = LateRoad
+    world.road = LateLink
     for second in range(64):
         unit = world.plug(FieldUnit(f"S{second}").record(2))
         first = asyncio.create_task(events(world))
@@ -196,7 +196,7 @@ async def test_a_forced_answer_comes_from_a_read_that_began_after_it_was_asked_f
     world: World, ask: Callable[..., Awaitable[Answer]]
 ) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     first = asyncio.ensure_future(ask(world))
     for wait_s in (1, 5, 20, 40):
         await asyncio.sleep(wait_s)
@@ -246,7 +246,7 @@ async def test_a_reader_who_goes_away_leaves_a_read_that_is_finished_and_kept(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     gone, stays = (asyncio.create_task(events(world)) for _ in range(2))
     await asyncio.sleep(20)
     gone.cancel()
@@ -265,16 +265,16 @@ async def test_a_reader_who_goes_away_leaves_a_read_that_is_finished_and_kept(
 async def test_closing_the_gateway_ends_what_is_under_way_and_hangs_up(world: World) -> None:
     world.plug(FieldUnit().record(3))
     world.plug(FieldUnit("SIM0002"), ELSEWHERE)
-    world.road = LateRoad
+    world.road = LateLink
     asked = [asyncio.create_task(ask(world)) for ask in (events, info, first_waveform)]
     asked.append(asyncio.create_task(world.gateway.info(ELSEWHERE)))
     await asyncio.sleep(5)
     await world.gateway.close()
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [ClosingError] * 4
+    assert [type(outcome) for outcome in outcomes] == [ShuttingDownError] * 4
     assert world.open == {HERE: 0, ELSEWHERE: 0}
     for address in (HERE, ELSEWHERE):
-        with pytest.raises(ClosingError):
+        with pytest.raises(ShuttingDownError):
             await world.gateway.info(address)
 
 
@@ -415,7 +415,7 @@ async def test_an_append_is_refused_when_the_old_last_event_is_another(world: Wo
 async def test_an_erase_while_nobody_asked_is_found_through_any_number_of_erases(
     world: World,
 ) -> None:
-    unit = world.plug(FieldUnit(now_unit=T0))
+    unit = world.plug(FieldUnit(now_device_time=T0))
     for axis in (0, 1, 2, 1, 0):
         unit.erase()
         unit.record(2, axis=axis, never_set=True)
@@ -728,7 +728,7 @@ async def test_a_chain_that_loops_is_an_error_and_nothing_of_it_is_kept(world: W
     unit.corrupt_next[unit.events[2].key] = FIRST_KEY
     with pytest.raises(KeyChainError):
         await events(world)
-    assert world.cache.held_events(KEY) is None
+    assert world.cache.events_entry(KEY) is None
     with pytest.raises(KeyChainError):
         await first_waveform(world)
     unit.corrupt_next.clear()
@@ -830,7 +830,7 @@ async def test_a_written_configuration_hides_info_and_events_until_a_fresh_info(
         world.cache.mark_config_dirty(KEY)
         unit.heard.clear()
         assert world.cache.get_device_info(KEY) is None
-        assert world.cache.held_events(KEY) is None
+        assert world.cache.events_entry(KEY) is None
         # Not from the cache: the unit is asked for its settings first.
         await ask(world)
         assert commands.RECORDING_SETUP.sub in unit.heard
@@ -845,7 +845,7 @@ async def test_a_status_is_good_for_thirty_seconds_from_the_start_of_its_read(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit())
-    world.road = LateRoad
+    world.road = LateLink
     began = world.wall()
     first = await status(world)
     read_at = first.provenance.read_at
@@ -891,7 +891,7 @@ async def test_provenance_says_where_an_answer_comes_from(world: World) -> None:
 @in_virtual_time
 async def test_the_age_counts_from_the_start_of_the_read(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateRoad
+    world.road = LateLink
     answer = await events(world)
     # Between the opening probe's first byte and now lie the probe, the walk and the proof.
     assert answer.provenance.age_s > 40
@@ -932,8 +932,8 @@ async def test_stats_count_how_readers_were_served(world: World) -> None:
     stats = world.gateway.stats()["devices"][KEY]
     assert (stats["hits"], stats["misses"]) == (1, {"miss": 2, "request": 1})
     assert stats["verdicts"] == {"same": 2, "grew": 0, "replaced": 0, "unproven": 1}
-    assert (stats["flights"], stats["joined_readers"], stats["waiting_readers"]) == (3, 1, 0)
-    assert (stats["conversations"], stats["exchanges"]) == (1, len(unit.heard))
+    assert (stats["reads"], stats["joined_readers"], stats["waiting_readers"]) == (3, 1, 0)
+    assert (stats["sessions"], stats["exchanges"]) == (1, len(unit.heard))
 
 
 @in_virtual_time
@@ -965,11 +965,11 @@ def test_a_serial_server_is_opened_at_the_address_of_its_name(
     async def resolve(host: str, _: int) -> list[str]:
         return {"server.invalid": ["10.0.0.9"]}.get(host, [])
 
-    known = Reach(resolve=resolve)
+    known = EgressPolicy(resolve=resolve)
 
     async def main() -> None:
         settings = Settings(connect_s=3.0)
-        gateway = Gateway(LiveCache(clock=now_s), settings, reach=known, clock=now_s)
+        gateway = Gateway(LiveCache(clock=now_s), settings, egress=known, clock=now_s)
         with pytest.raises(ConnectError):
             await gateway.info(server)
 

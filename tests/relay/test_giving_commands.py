@@ -26,14 +26,14 @@ from minimateplus.errors import (
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import CallHomeChange, SetupChange
-from minimateplus.simulator import converse
-from minimateplus.simulator.faulty_links import WholeRoad
+from minimateplus.simulator import serve_link
+from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.wire.commands import COMMANDS
 from sfm.api.app import build_app
 from sfm.api.problems import problem_of
 from sfm.cache.freshness import FORCED, Freshness
-from sfm.devices.commands import By, Commands, Done, NotMonitoringError, RefusedError
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.commands import By, CommandConflictError, Commands, Done, NotMonitoringError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.settings import Settings
 from sfm.store import schema
 from sfm.store.errors import StoreFullError
@@ -60,7 +60,7 @@ def changed(unit: FieldUnit) -> list[int]:
 
 
 async def audit(world: World) -> list[dict[str, Any]]:
-    entries = await world.gateway.keeper.ask(lambda store: store.audit(1000))
+    entries = await world.gateway.store_service.ask(lambda store: store.audit(1000))
     return list(reversed(entries))
 
 
@@ -128,12 +128,12 @@ async def test_a_stop_unheard_waits_for_nothing_and_says_that_it_does_not_know(
     unit = world.plug(FieldUnit())
     unit.start_monitoring()
 
-    async def connect_unheard(address: Address) -> MiniMate:
+    async def connect_without_wake(address: Address) -> MiniMate:
         ours, theirs = memory_pair(str(address))
-        world._tasks.append(asyncio.create_task(converse(unit, theirs)))
+        world._tasks.append(asyncio.create_task(serve_link(unit, theirs)))
         return await MiniMate.open(ours, wake=False)
 
-    world.gateway._connect_unheard = connect_unheard
+    world.gateway._connect_without_wake = connect_without_wake
     done = await commands_of(world).stop_monitoring(HERE, ME, unheard=True)
     assert done.outcome == "unknown"
     await world.pause(1)
@@ -161,9 +161,9 @@ async def test_a_trial_sends_nothing_and_doubts_nothing(world: World) -> None:
     unit = world.plug(FieldUnit())
     await world.gateway.info(HERE)
     done = await commands_of(world).change_setup(
-        HERE, ME, SetupChange(record_time_s=5.0), trial=True
+        HERE, ME, SetupChange(record_time_s=5.0), dry_run=True
     )
-    assert (done.outcome, changed(unit)) == ("trial", [])
+    assert (done.outcome, changed(unit)) == ("dry_run", [])
     assert (await world.gateway.info(HERE)).provenance.source == "cache"
 
 
@@ -210,7 +210,7 @@ async def test_an_erase_of_another_unit_or_another_number_is_refused(world: Worl
         ("SIM0001", 1, "count-differs"),
         ("SIM0001", 3, "count-differs"),
     ):
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(CommandConflictError) as caught:
             await orders.erase(HERE, ME, serial=serial, count=count, discard_unarchived=True)
         assert caught.value.reason == reason
         assert caught.value.outcome == "refused"  # type: ignore[attr-defined]
@@ -223,7 +223,7 @@ async def test_the_number_is_the_units_own_and_not_the_caches(world: World) -> N
     unit = world.plug(FieldUnit().record(2))
     await world.gateway.events(HERE)
     unit.record()
-    with pytest.raises(RefusedError, match="holds 3 events"):
+    with pytest.raises(CommandConflictError, match="holds 3 events"):
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert len(unit.events) == 3
 
@@ -233,7 +233,7 @@ async def test_what_is_not_in_the_archive_with_its_samples_is_not_erased(world: 
     await world.with_disk()
     unit = world.plug(FieldUnit().record(3))
     await world.gateway.waveform(HERE, 1)
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(CommandConflictError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=3)
     assert (caught.value.reason, caught.value.facts) == (
         "not-archived",
@@ -253,7 +253,7 @@ async def test_what_is_not_in_the_archive_with_its_samples_is_not_erased(world: 
 async def test_without_an_archive_nothing_is_archived(world: World) -> None:
     unit = world.plug(FieldUnit().record(1))
     await world.gateway.waveform(HERE, 0)
-    with pytest.raises(RefusedError, match="not in the archive"):
+    with pytest.raises(CommandConflictError, match="not in the archive"):
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=1)
     assert len(unit.events) == 1
 
@@ -277,7 +277,7 @@ async def test_an_event_recorded_between_the_halves_of_an_erase_saves_everything
     await world.with_disk()
     unit = world.plug(FieldUnit().record(2))
     unit.at_next(0xA3, lambda: told_nothing(unit.record()))
-    with pytest.raises(RefusedError, match="not confirmed") as caught:
+    with pytest.raises(CommandConflictError, match="not confirmed") as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2, discard_unarchived=True)
     assert caught.value.reason == "memory-changed"
     assert len(unit.events) == 3
@@ -297,7 +297,7 @@ async def test_a_memory_recorded_anew_under_the_same_keys_is_not_erased(world: W
 
     # Four requests of that SUB prove the walk; the fifth comes just before the erase.
     unit.at_next_time(0x08, 5, record_anew)
-    with pytest.raises(RefusedError, match="lifetime counter") as caught:
+    with pytest.raises(CommandConflictError, match="lifetime counter") as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert (caught.value.reason, changed(unit)) == ("memory-changed", [])
     assert told((await world.gateway.events(HERE)).value) == unit.truth()
@@ -324,7 +324,7 @@ async def test_samples_that_are_not_what_their_hash_says_are_not_archived(world:
     with disk.engines.write() as connection:
         waveforms = schema.recording_waveforms
         connection.execute(update(waveforms).where(waveforms.c.id == 2).values(image=b"rotten"))
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(CommandConflictError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert caught.value.facts == {"unarchived": [1], "contradicted": []}
     assert len(unit.events) == 2
@@ -333,11 +333,11 @@ async def test_samples_that_are_not_what_their_hash_says_are_not_archived(world:
 @in_virtual_time
 async def test_settings_for_another_unit_are_refused(world: World) -> None:
     unit = world.plug(FieldUnit())
-    with pytest.raises(RefusedError, match="SIM0001 answers"):
+    with pytest.raises(CommandConflictError, match="SIM0001 answers"):
         await commands_of(world).change_setup(
             HERE, ME, SetupChange(record_time_s=5.0), serial="BE00001"
         )
-    with pytest.raises(RefusedError):
+    with pytest.raises(CommandConflictError):
         await commands_of(world).rescue(HERE, ME, serial="BE00001")
     assert changed(unit) == []
 
@@ -347,11 +347,11 @@ async def test_a_command_whose_caller_waited_too_long_is_never_given(world: Worl
     unit = world.plug(FieldUnit().record(2))
     world.gateway.settings = world.settings.model_copy(update={"queue_s": 5.0})
     await world.gateway.info(HERE)
-    await world.gateway._owners[KEY].line.lock.acquire()
-    world.gateway._owners[KEY].departures._queue_s = 5.0
+    await world.gateway._devices[KEY].connection.lock.acquire()
+    world.gateway._devices[KEY].single_flight._queue_s = 5.0
     with pytest.raises(BusyError):
         await commands_of(world).start_monitoring(HERE, ME)
-    world.gateway._owners[KEY].line.lock.release()
+    world.gateway._devices[KEY].connection.lock.release()
     await world.pause(100)
     assert changed(unit) == []
 
@@ -378,7 +378,7 @@ async def test_a_caller_who_goes_away_leaves_a_command_that_is_finished(world: W
 # --- promise 2 and 12 -----------------------------------------------------------------------------
 
 
-class CutAfter(WholeRoad):
+class CutAfter(FaultyLink):
     """Cuts the road at the n-th reply: before it, or instead of hearing the request."""
 
     def __init__(self, inner: Any, unit: FieldUnit, sub: int, *, heard: bool) -> None:
@@ -409,7 +409,7 @@ async def test_a_lost_acknowledgement_is_unknown_never_repeated_and_doubted(
     with pytest.raises(OutcomeUnknownError) as caught:
         await ORDERS[name](commands_of(world), HERE)
     assert caught.value.outcome == "unknown"  # type: ignore[attr-defined]
-    world.road = WholeRoad
+    world.road = FaultyLink
     assert (await audit(world))[-1]["outcome"] == "unknown"
     sent = changed(unit)
     await world.pause(120)
@@ -463,7 +463,7 @@ async def test_settings_are_forgotten_on_disk_before_the_first_byte_goes_out(wor
     seen: list[object] = []
 
     def look() -> None:
-        found = disk.recall(KEY)
+        found = disk.load(KEY)
         seen.append(found.info if found else "no row")
 
     unit.at_next(0x68, look)
@@ -471,8 +471,8 @@ async def test_settings_are_forgotten_on_disk_before_the_first_byte_goes_out(wor
     assert seen == [None]
     await world.restart()
     old = Freshness(only_if_cached=True)
-    held = world.gateway.held_info(KEY, old)
-    assert held is None
+    present = world.gateway.info_entry(KEY, old)
+    assert present is None
 
 
 @in_virtual_time
@@ -481,7 +481,7 @@ async def test_after_a_command_a_swapped_unit_shows_nothing_of_the_other(world: 
     await world.gateway.events(HERE)
     other = world.plug(FieldUnit("SIM0009").record(1, axis=1))
     await world.cut()
-    with pytest.raises(RefusedError, match="SIM0009 answers"):
+    with pytest.raises(CommandConflictError, match="SIM0009 answers"):
         await ORDERS["erase"](commands_of(world), HERE)
     assert told((await world.gateway.events(HERE)).value) == other.truth()
 
@@ -541,7 +541,7 @@ async def test_each_command_leaves_two_entries_that_say_who_what_and_how_it_ende
     }
     config = next(e for e in entries if e["command"] == "config" and e["phase"] == "ended")
     assert config["detail"]["changes"][0]["field"] == "record_time_s"
-    verdict = await world.gateway.keeper.ask(lambda store: store.verify_audit(None))
+    verdict = await world.gateway.store_service.ask(lambda store: store.verify_audit(None))
     assert (verdict.is_sound, verdict.count) == (True, 10)
 
 
@@ -584,11 +584,11 @@ async def test_a_relay_that_is_stopped_while_it_notes_a_beginning_notes_an_end(
         await world.pause(1)
         return verb()
 
-    world.gateway.keeper._run = slowly
+    world.gateway.store_service._run = slowly
     asking = asyncio.create_task(ORDERS["config"](commands_of(world), HERE))
     await world.pause(0.5)
     await world.gateway.close()
-    with pytest.raises(ClosingError):
+    with pytest.raises(ShuttingDownError):
         await asking
     assert [e["outcome"] for e in disk.audit(10)] == ["failed", "begun"]
     assert changed(unit) == []
@@ -606,8 +606,8 @@ async def test_a_relay_that_is_stopped_while_it_notes_an_end_notes_it(world: Wor
         return verb()
 
     stopping: list[asyncio.Task[None]] = []
-    world.gateway.keeper._run = slowly
-    with pytest.raises(ClosingError):
+    world.gateway.store_service._run = slowly
+    with pytest.raises(ShuttingDownError):
         await ORDERS["stop"](commands_of(world), HERE)
     await asyncio.gather(*stopping)
     assert [e["outcome"] for e in disk.audit(10)] == ["done", "begun"]
@@ -623,7 +623,7 @@ async def test_a_relay_that_is_stopped_while_it_looks_says_that_the_command_was_
     await world.gateway.close()
     done = await starting
     assert (done.outcome, done.detail["monitoring"]) == ("done", None)
-    assert "shutting down" in done.detail["look_failed"]
+    assert "shutting down" in done.detail["poll_failed"]
 
 
 # --- over HTTP ------------------------------------------------------------------------------------
@@ -647,7 +647,7 @@ async def test_the_routes_say_what_the_commands_did(world: World) -> None:
     dry = await post(world, "/device/config", {"record_time_s": 3}, dry_run="true")
     assert dry.status_code == 200
     assert (dry.json()["outcome"], dry.json()["changes"][0]["bytes"]) == (
-        "trial",
+        "dry_run",
         [{"offset": 18, "before": "3f800000", "after": "40400000"}],
     )
     assert dry.headers["X-Simulated"] == "true"
@@ -770,7 +770,7 @@ async def test_what_the_page_says_of_a_setting_is_what_the_relay_takes(
         (ReadBackError("x"), 502),
         (NotWritableError("x"), 502),
         (SettingError("f", "x"), 422),
-        (RefusedError("x", "count-differs"), 409),
+        (CommandConflictError("x", "count-differs"), 409),
         (MemoryChangedError("x"), 503),
     ],
 )

@@ -17,7 +17,7 @@ from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store import Store
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 
 @pytest.mark.parametrize("year", [1970, 2026])
@@ -27,11 +27,11 @@ def test_a_clock_of_1970_is_refused_and_said_to_be(tmp_path: Path, year: int) ->
 
     async def main() -> tuple[Any, ...]:
         unit = SimulatedUnit("BE11529")
-        unit.record_event(seed=1, at_unit=datetime(2026, 3, 1, 10))
-        keeper = Keeper(
+        unit.record_event(seed=1, at_device_time=datetime(2026, 3, 1, 10))
+        store_service = StoreService(
             lambda: Store.open(str(settings.database_url)), clock=time.monotonic, wall=wall
         )
-        gateway = Gateway(LiveCache(), settings, keeper=keeper, wall=wall)
+        gateway = Gateway(LiveCache(), settings, store_service=store_service, wall=wall)
         application = build_app(settings, gateway)
         async with (
             serve_tcp(unit) as server,

@@ -16,9 +16,9 @@ from virtual_time import now_s
 from minimateplus.client import reads
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Address, Link
-from minimateplus.simulator.faulty_links import LateRoad, WholeRoad
-from minimateplus.simulator.hostile import KINDS, hostile_road
-from sfm.back_off import RestingError
+from minimateplus.simulator.faulty_links import FaultyLink, LateLink
+from minimateplus.simulator.hostile import KINDS, hostile_link
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
 from sfm.devices.gateway import Answer, Gateway
 
@@ -27,8 +27,8 @@ HONEST_DELAY_S = 0.05
 ROUNDS = 2
 FLOODS = {"endless-bytes": "info", "endless-frame": "info", "terabyte": "waveform"}
 """Kinds that say much, and what they are asked for so that they do."""
-MOST_PEAK_BYTES = 600_000
-MOST_GROWTH_BYTES = 60_000
+MAX_PEAK_BYTES = 600_000
+MAX_GROWTH_BYTES = 60_000
 """Over two thirds of the rounds, in which some 800 kB are said."""
 
 Asks = dict[str, Callable[[Gateway, Address], Awaitable[Answer]]]
@@ -59,7 +59,7 @@ ANSWERED = {
 """What each kind is asked and gets right, or bears no consequence; everything else is an error."""
 
 
-class Said(WholeRoad):
+class EncodedBody(FaultyLink):
     """Counts what passes to the host, over all conversations of a test."""
 
     def __init__(self, inner: Link, counts: list[int]) -> None:
@@ -101,7 +101,7 @@ async def _bear(world: World, lived: Lived, rounds: int, asks: Asks) -> None:
         for name, ask in asks.items():
             try:
                 await ask(world.gateway, ELSEWHERE)
-            except (MiniMateError, RestingError) as error:
+            except (MiniMateError, BackingOffError) as error:
                 lived.ends[name].add(type(error).__name__)
                 lived.told.add(str(error))
             else:
@@ -118,13 +118,13 @@ def live(kind: str | None, *, rounds: int = ROUNDS, asks: Asks = ASKS) -> Lived:
     @in_virtual_time
     async def main(world: World) -> None:
         world.plug(FieldUnit("SIM0001").record(3).record_big())
-        world.roads[HERE] = lambda inner: LateRoad(inner, HONEST_DELAY_S)
+        world.roads[HERE] = lambda inner: LateLink(inner, HONEST_DELAY_S)
         readers = [_read_honestly(world, lived)]
         counts = [0]
         if kind is not None:
-            road = hostile_road(kind)
+            road = hostile_link(kind)
             world.plug(FieldUnit("SIM0666").record_big().record(2), ELSEWHERE)
-            world.roads[ELSEWHERE] = lambda inner: road(Said(inner, counts))
+            world.roads[ELSEWHERE] = lambda inner: road(EncodedBody(inner, counts))
             readers.append(_bear(world, lived, rounds, asks))
         if tracemalloc.is_tracing():
             tracemalloc.reset_peak()
@@ -170,5 +170,5 @@ def test_memory_stays_flat_however_much_a_hostile_unit_says(kind: str, asked: st
     finally:
         tracemalloc.stop()
     assert lived.said_bytes >= 1_100_000
-    assert lived.peak_bytes <= MOST_PEAK_BYTES
-    assert lived.kept_bytes[-1] - lived.kept_bytes[0] <= MOST_GROWTH_BYTES
+    assert lived.peak_bytes <= MAX_PEAK_BYTES
+    assert lived.kept_bytes[-1] - lived.kept_bytes[0] <= MAX_GROWTH_BYTES

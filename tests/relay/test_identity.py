@@ -230,14 +230,14 @@ def test_nothing_confirms_an_append_onto_another_memory() -> None:
 # erase every stamp comes back as it was. Only the counter can tell.
 
 
-def _probe_of(held: int, recorded: int) -> MemoryProbe:
+def _probe_of(entry: int, recorded: int) -> MemoryProbe:
     return MemoryProbe(
         serial="BE18189",
         first_key=FIRST_KEY,
-        last_key=_key(max(held - 1, 0)),
+        last_key=_key(max(entry - 1, 0)),
         lifetime_count=recorded,
-        last_timestamp=TIME if held else None,
-        is_empty=not held,
+        last_timestamp=TIME if entry else None,
+        is_empty=not entry,
     )
 
 
@@ -247,20 +247,20 @@ def _key(index: int) -> bytes:
 
 @given(st.integers(0, 4), st.integers(0, 3), st.lists(st.one_of(st.none(), st.just(1)), max_size=9))
 def test_an_erase_is_never_taken_for_an_append_though_every_stamp_recurs(
-    held: int, recorded_before: int, steps: list[int | None]
+    entry: int, recorded_before: int, steps: list[int | None]
 ) -> None:
-    recorded = held + recorded_before
-    old, old_held, was_erased = _probe_of(held, recorded), held, False
+    recorded = entry + recorded_before
+    old, old_held, was_erased = _probe_of(entry, recorded), entry, False
     for step in steps:
         if step is None:
             # Erasing an empty memory changes no record.
-            held, was_erased = 0, was_erased or held > 0
+            entry, was_erased = 0, was_erased or entry > 0
         else:
-            held, recorded = held + 1, recorded + 1
-    new = _probe_of(held, recorded)
+            entry, recorded = entry + 1, recorded + 1
+    new = _probe_of(entry, recorded)
     verdict = compare_probes(old, new)
-    stamp = Stamp(_key(old_held - 1).hex(), TIME) if held >= old_held > 0 else Stamp()
-    appended = confirms_append(old, new, stamp, held - old_held)
+    stamp = Stamp(_key(old_held - 1).hex(), TIME) if entry >= old_held > 0 else Stamp()
+    appended = confirms_append(old, new, stamp, entry - old_held)
     if was_erased:
         assert verdict is not Verdict.SAME
         assert not appended

@@ -14,32 +14,32 @@ from minimateplus.errors import (
     OutcomeUnknownError,
 )
 from sfm.cache.freshness import ANY, FORCED
-from sfm.devices.connection import Line
+from sfm.devices.connection import Connection
 from sfm.devices.gateway import Gateway
 
 KEEP_OPEN_S = 5.0
 
 
-def line_to(world: World) -> Line:
-    return Line(HERE, world.connect, KEEP_OPEN_S)
+def line_to(world: World) -> Connection:
+    return Connection(HERE, world.connect, KEEP_OPEN_S)
 
 
 async def serial(unit: MiniMate) -> str:
     return await unit.read_serial()
 
 
-async def talk(line: Line, say: Any = serial) -> Any:
+async def run(line: Connection, say: Any = serial) -> Any:
     async with line.lock:
-        return await line.talk(say)
+        return await line.run(say)
 
 
 @in_virtual_time
 async def test_a_burst_shares_one_start_up(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
     for _ in range(10):
-        assert await talk(line) == "SIM0001"
+        assert await run(line) == "SIM0001"
         await asyncio.sleep(KEEP_OPEN_S - 0.1)
-    assert (world.called, line.conversations) == (1, 1)
+    assert (world.called, line.sessions) == (1, 1)
     assert line.exchanges == len(unit.heard) == 2 + 10 * 2
     await line.close()
 
@@ -48,12 +48,12 @@ async def test_a_burst_shares_one_start_up(world: World) -> None:
 async def test_a_line_is_hung_up_after_it_was_not_used_for_a_while(world: World) -> None:
     world.plug(FieldUnit())
     line = line_to(world)
-    await talk(line)
+    await run(line)
     await asyncio.sleep(KEEP_OPEN_S - 0.1)
     assert world.open[HERE] == 1
     await asyncio.sleep(0.2)
     assert world.open[HERE] == 0
-    await talk(line)
+    await run(line)
     assert (world.called, world.most_open[HERE]) == (2, 1)
     await line.close()
 
@@ -64,14 +64,14 @@ async def test_a_line_is_not_hung_up_under_a_talk_that_is_longer_than_the_wait(
 ) -> None:
     world.plug(FieldUnit())
     line = line_to(world)
-    await talk(line)
+    await run(line)
     await asyncio.sleep(KEEP_OPEN_S - 0.1)
 
     async def slow(unit: MiniMate) -> str:
         await asyncio.sleep(3 * KEEP_OPEN_S)
         return await unit.read_serial()
 
-    assert await talk(line, slow) == "SIM0001"
+    assert await run(line, slow) == "SIM0001"
     assert (world.called, world.open[HERE]) == (1, 1)
     await line.close()
 
@@ -80,20 +80,20 @@ async def test_a_line_is_not_hung_up_under_a_talk_that_is_longer_than_the_wait(
 async def test_a_line_that_was_kept_and_died_is_replaced_without_an_error(world: World) -> None:
     world.plug(FieldUnit())
     line = line_to(world)
-    await talk(line)
+    await run(line)
     await world.cut()
-    assert await talk(line) == "SIM0001"
-    assert (line.conversations, world.most_open[HERE]) == (2, 1)
+    assert await run(line) == "SIM0001"
+    assert (line.sessions, world.most_open[HERE]) == (2, 1)
     await line.close()
 
 
 @in_virtual_time
 async def test_a_command_is_not_said_again_on_a_new_line(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
-    await talk(line)
+    await run(line)
     await world.cut()
     with pytest.raises(OutcomeUnknownError):
-        await talk(line, lambda one: one.start_monitoring())
+        await run(line, lambda one: one.start_monitoring())
     assert (unit.changes_taken, world.called) == ([], 1)
     await line.close()
 
@@ -101,7 +101,7 @@ async def test_a_command_is_not_said_again_on_a_new_line(world: World) -> None:
 @in_virtual_time
 async def test_a_line_that_dies_in_the_middle_of_a_talk_is_an_error(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
-    await talk(line)
+    await run(line)
     said = 0
 
     async def cut_after_the_first_answer(one: MiniMate) -> str:
@@ -112,11 +112,11 @@ async def test_a_line_that_dies_in_the_middle_of_a_talk_is_an_error(world: World
         return await one.read_serial()
 
     with pytest.raises(LinkClosedError):
-        await talk(line, cut_after_the_first_answer)
+        await run(line, cut_after_the_first_answer)
     assert said == 1
     assert world.open[HERE] == 0
     asked = len(unit.heard)
-    assert await talk(line) == "SIM0001"
+    assert await run(line) == "SIM0001"
     assert len(unit.heard) == asked + 4
     await line.close()
 
@@ -130,7 +130,7 @@ async def test_a_fresh_line_that_dies_at_once_is_an_error(world: World) -> None:
         return await one.read_serial()
 
     with pytest.raises(LinkClosedError):
-        await talk(line, cut_first)
+        await run(line, cut_first)
     assert world.called == 1
     assert len(unit.heard) == 2
     await line.close()
@@ -141,10 +141,10 @@ async def test_a_conversation_that_failed_is_not_kept(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
     unit.ignores.add(0x15)
     with pytest.raises(MiniMateError):
-        await talk(line)
+        await run(line)
     assert world.open[HERE] == 0
     unit.ignores.clear()
-    assert await talk(line) == "SIM0001"
+    assert await run(line) == "SIM0001"
     await line.close()
 
 
@@ -152,8 +152,8 @@ async def test_a_conversation_that_failed_is_not_kept(world: World) -> None:
 async def test_a_line_that_cannot_be_opened_leaves_nothing_open(world: World) -> None:
     line = line_to(world)
     with pytest.raises(ConnectError):
-        await talk(line)
-    assert (line.conversations, line.exchanges) == (0, 0)
+        await run(line)
+    assert (line.sessions, line.exchanges) == (0, 0)
     await line.close()
 
 
@@ -161,7 +161,7 @@ async def test_a_line_that_cannot_be_opened_leaves_nothing_open(world: World) ->
 async def test_closing_a_line_hangs_up_at_once_and_may_be_done_twice(world: World) -> None:
     world.plug(FieldUnit())
     line = line_to(world)
-    await talk(line)
+    await run(line)
     await line.close()
     assert world.open[HERE] == 0
     await line.close()
@@ -170,9 +170,9 @@ async def test_closing_a_line_hangs_up_at_once_and_may_be_done_twice(world: Worl
 @in_virtual_time
 async def test_with_nothing_to_keep_a_line_is_hung_up_after_each_talk(world: World) -> None:
     world.plug(FieldUnit())
-    line = Line(HERE, world.connect, keep_open_s=0)
+    line = Connection(HERE, world.connect, keep_open_s=0)
     for _ in range(3):
-        await talk(line)
+        await run(line)
         assert world.open[HERE] == 0
     assert world.called == 3
 
@@ -209,10 +209,10 @@ async def test_a_hang_up_that_came_too_late_leaves_the_line_to_who_used_it_since
 ) -> None:
     world.plug(FieldUnit())
     line = line_to(world)
-    await talk(line)
+    await run(line)
     async with line.lock:
         await asyncio.sleep(KEEP_OPEN_S + 1)
-        await line.talk(serial)
+        await line.run(serial)
     await asyncio.sleep(1)
     assert (world.called, world.open[HERE]) == (1, 1)
     await line.close()

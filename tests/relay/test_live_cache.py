@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import sfm.live_cache
 from minimateplus.model import FIRST_KEY, MemoryProbe, RecordMode
 from sfm.cache.identity import Stamp
-from sfm.live_cache import Held, LiveCache
+from sfm.live_cache import CacheEntry, LiveCache
 
 DEV = "tcp:10.0.0.7:12345"
 OTHER = "tcp:10.0.0.8:12345"
@@ -225,9 +225,9 @@ def test_what_comes_out_is_not_what_went_in_and_not_what_comes_out_next(
         for value in (got_info, got_waveform, got_status, *got_events):
             spoil(value)
         got_events.clear()
-        held = cache.held_events(DEV)
-        assert held is not None
-        held.value().clear()
+        entry = cache.events_entry(DEV)
+        assert entry is not None
+        entry.value().clear()
 
 
 # ---- the integrity rule
@@ -435,14 +435,14 @@ def test_a_status_is_fresh_just_before_thirty_seconds(cache: LiveCache, clock: C
     cache.set_monitor_status(DEV, {"monitoring": True})
     clock.now = math.nextafter(1030.0, 0.0)
     assert cache.get_monitor_status(DEV) == {"monitoring": True}
-    assert cache.held_monitor_status(DEV) is not None
+    assert cache.monitor_status_entry(DEV) is not None
 
 
 def test_a_status_has_expired_at_exactly_thirty_seconds(cache: LiveCache, clock: Clock) -> None:
     cache.set_monitor_status(DEV, {"monitoring": True})
     clock.now = 1030.0
     assert cache.get_monitor_status(DEV) is None
-    assert cache.held_monitor_status(DEV) is None
+    assert cache.monitor_status_entry(DEV) is None
 
 
 def test_the_age_of_a_status_counts_from_the_start_of_its_read(
@@ -468,9 +468,9 @@ def test_a_read_that_has_not_begun_yet_is_of_unknown_age_and_stale(
     cache.set_device_info(DEV, {}, read_began_mono=began)
     for clock.now in (1000.0, 1000.2, 1029.0, 1e12, 2e12):
         assert cache.get_monitor_status(DEV) is None
-    held = cache.held_info(DEV)
-    assert held is not None
-    assert held.age_s(1000.0) == math.inf
+    entry = cache.info_entry(DEV)
+    assert entry is not None
+    assert entry.age_s(1000.0) == math.inf
 
 
 def test_a_clock_that_runs_backwards_makes_nothing_fresh(cache: LiveCache, clock: Clock) -> None:
@@ -531,8 +531,8 @@ def test_a_dirty_configuration_hides_info_and_events_and_no_more(cache: LiveCach
     fill(cache, OTHER)
     cache.mark_config_dirty(DEV)
     assert held_kinds(cache) == {"wave 0", "wave 1", "status"}
-    assert cache.held_info(DEV) is None
-    assert cache.held_events(DEV) is None
+    assert cache.info_entry(DEV) is None
+    assert cache.events_entry(DEV) is None
     assert held_kinds(cache, OTHER) == ALL
 
 
@@ -761,12 +761,12 @@ def test_a_held_value_says_where_it_comes_from(cache: LiveCache, clock: Clock) -
     cache.set_waveform(DEV, 0, wave(b"\x01\x11\0\0", "2026-04-01 00:28:12"), read_began_mono=991.0)
     cache.set_device_info(DEV, {"serial": "A"}, read_began_mono=992.0)
     cache.set_monitor_status(DEV, {"monitoring": True}, read_began_mono=993.0)
-    events, waveform = cache.held_events(DEV), cache.held_waveform(DEV, 0)
-    info, status = cache.held_info(DEV), cache.held_monitor_status(DEV)
-    assert isinstance(events, Held)
-    assert isinstance(waveform, Held)
-    assert isinstance(info, Held)
-    assert isinstance(status, Held)
+    events, waveform = cache.events_entry(DEV), cache.waveform_entry(DEV, 0)
+    info, status = cache.info_entry(DEV), cache.monitor_status_entry(DEV)
+    assert isinstance(events, CacheEntry)
+    assert isinstance(waveform, CacheEntry)
+    assert isinstance(info, CacheEntry)
+    assert isinstance(status, CacheEntry)
     assert (events.probe, events.device_count, events.source) == (PROBE, 1, "store")
     assert waveform.stamp == Stamp("01110000", T1)
     assert [h.source for h in (waveform, info, status)] == ["device"] * 3
@@ -780,11 +780,11 @@ def test_a_held_value_says_where_it_comes_from(cache: LiveCache, clock: Clock) -
 
 def test_a_held_value_outlives_its_invalidation_and_tells(cache: LiveCache) -> None:
     fill(cache)
-    held = cache.held_waveform(DEV, 0)
-    assert held is not None
+    entry = cache.waveform_entry(DEV, 0)
+    assert entry is not None
     cache.drop_device(DEV, "asked to")
-    assert held.value() == wave("00")
-    assert held.generation != cache.generation(DEV)
+    assert entry.value() == wave("00")
+    assert entry.generation != cache.generation(DEV)
 
 
 def test_stats_say_what_is_held(cache: LiveCache) -> None:
@@ -1050,7 +1050,7 @@ def test_a_hit_and_a_miss_take_no_lock(cache: LiveCache) -> None:
     cache._lock = Untouchable()  # type: ignore[assignment]
     assert held_kinds(cache) == ALL
     assert held_kinds(cache, OTHER) == set()
-    assert cache.held_events(DEV) is not None
+    assert cache.events_entry(DEV) is not None
     assert (cache.generation(DEV), cache.epoch(DEV).number, cache.validated_mono(DEV)) == (
         0,
         0,
@@ -1325,8 +1325,8 @@ class AgainstAModel(RuleBasedStateMachine):
                 expected = model["events"] if answers else None
                 assert self.cache.get_events(device, n) == expected
             for i in range(3):
-                held = model["waves"].get(i)
-                assert self.cache.get_waveform(device, i) == (held[1] if held else None)
+                entry = model["waves"].get(i)
+                assert self.cache.get_waveform(device, i) == (entry[1] if entry else None)
             status = model["status"]
             fresh = status is not None and self.clock.now - status[0] < 30.0
             assert self.cache.get_monitor_status(device) == (status[1] if fresh else None)

@@ -82,8 +82,8 @@ def test_storing_a_waveform_is_the_same_work_beside_ten_as_beside_three_thousand
 # --- one budget ---------------------------------------------------------------------------------
 
 
-def held(cache: LiveCache, index: int) -> Any:
-    found = cache.held_waveform(DEV, index)
+def entry(cache: LiveCache, index: int) -> Any:
+    found = cache.waveform_entry(DEV, index)
     assert found is not None
     return found
 
@@ -97,26 +97,26 @@ def books_balance(cache: LiveCache) -> bool:
 def test_what_is_made_of_a_value_counts_until_the_value_leaves() -> None:
     cache = cache_of(2)
     before = cache.size_bytes
-    waveform = held(cache, 0)
-    waveform.memo.keep("json", b"x" * 5000, 5000)
+    waveform = entry(cache, 0)
+    waveform.memo.save("json", b"x" * 5000, 5000)
     assert cache.size_bytes >= before + 5000
-    waveform.memo.keep("json", b"x" * 7000, 7000)
+    waveform.memo.save("json", b"x" * 7000, 7000)
     assert before + 7000 <= cache.size_bytes < before + 12_000
     assert books_balance(cache)
     cache.set_waveform(DEV, 0, wave(0))
     assert cache.size_bytes == before
     # A reader who has the old one may go on with it, and nobody counts it.
     assert waveform.memo["json"] == b"x" * 7000
-    waveform.memo.keep("late", b"x" * 9000, 9000)
+    waveform.memo.save("late", b"x" * 9000, 9000)
     assert cache.size_bytes == before
     assert books_balance(cache)
 
 
 def test_a_memo_made_while_its_value_leaves_is_not_counted() -> None:
     cache = cache_of(1)
-    memo = held(cache, 0).memo
+    memo = entry(cache, 0).memo
     cache.drop_device(DEV, "asked to")
-    cache._keep_memo(memo, "json", b"x", 1)  # as of a thread that was about to take the lock
+    cache._save_memo(memo, "json", b"x", 1)  # as of a thread that was about to take the lock
     assert cache.size_bytes == 0
     assert memo["json"] == b"x"
 
@@ -136,10 +136,10 @@ def test_nothing_stays_in_the_books_of_what_left(leave: Callable[[LiveCache], ob
     cache.set_device_info(DEV, {"serial": "one"})
     cache.set_events(DEV, 3, [{"index": i, "waveform_key": f"{i:08x}"} for i in range(3)])
     cache.set_monitor_status(DEV, {"monitoring": True})
-    readers = [cache.held_info(DEV), cache.held_events(DEV), cache.held_monitor_status(DEV)]
-    for found in (*readers, held(cache, 0)):
+    readers = [cache.info_entry(DEV), cache.events_entry(DEV), cache.monitor_status_entry(DEV)]
+    for found in (*readers, entry(cache, 0)):
         assert found is not None
-        found.memo.keep("json", b"x" * 1000, 1000)
+        found.memo.save("json", b"x" * 1000, 1000)
     leave(cache)
     assert books_balance(cache)
     cache.drop_device(DEV, "asked to")
@@ -149,28 +149,28 @@ def test_nothing_stays_in_the_books_of_what_left(leave: Callable[[LiveCache], ob
 def test_memos_go_first_beyond_their_share_and_waveforms_after_that() -> None:
     cache = cache_of(10, limit_bytes=20_000)
     for index in range(10):
-        held(cache, index).memo.keep("json", b"x" * 4000, 4000)
+        entry(cache, index).memo.save("json", b"x" * 4000, 4000)
         assert cache.size_bytes <= 20_000
     stats = cache.stats()
     assert stats["waveforms"] == 10
     assert stats["evicted_memos"] >= 6
-    assert "json" in held(cache, 9).memo
-    assert "json" not in held(cache, 0).memo
+    assert "json" in entry(cache, 9).memo
+    assert "json" not in entry(cache, 0).memo
     # Within their share, memos stay and the oldest waveforms make room.
     for index in range(10, 60):
         cache.set_waveform(DEV, index, wave(index))
         assert cache.size_bytes <= 20_000
-        assert cache.held_waveform(DEV, index) is not None
-    assert cache.held_waveform(DEV, 0) is None
+        assert cache.waveform_entry(DEV, index) is not None
+    assert cache.waveform_entry(DEV, 0) is None
     assert books_balance(cache)
 
 
 def test_the_waveform_stored_last_does_not_go_for_what_is_made_of_it() -> None:
     cache = LiveCache(limit_bytes=5000)
     assert cache.set_waveform(DEV, 0, wave(0, 4500))
-    held(cache, 0).memo.keep("json", b"x" * 12_000, 12_000)
-    assert held(cache, 0).value() == wave(0, 4500)
-    assert held(cache, 0).memo == {}
+    entry(cache, 0).memo.save("json", b"x" * 12_000, 12_000)
+    assert entry(cache, 0).value() == wave(0, 4500)
+    assert entry(cache, 0).memo == {}
     assert cache.size_bytes <= 5000
 
 

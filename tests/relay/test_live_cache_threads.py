@@ -48,7 +48,7 @@ class History:
         flushes = [i for i, (what, _) in enumerate(self.entries) if what == "flush"]
         return self.entries[flushes[-1] + 1 :] if flushes else self.entries
 
-    def held(self, what: str, undone_by: str | None = None) -> Any:
+    def entry(self, what: str, undone_by: str | None = None) -> Any:
         value = None
         for name, details in self.since_flush():
             if name == what:
@@ -64,27 +64,27 @@ class History:
         return names[-1:] == ["dirty"]
 
     def put_info(self, serial: str) -> None:
-        known = self.held("info")
+        known = self.entry("info")
         if known is not None and known != serial:
             self.entries.append(("flush", None))
         self.entries.append(("info", serial))
 
     def put_list(self, keys: tuple[str, ...]) -> None:
-        held, waves = self.held("list"), self.waves()
+        entry, waves = self.entry("list"), self.waves()
         for slot, key in enumerate(keys):
-            old = held[slot] if held is not None and slot < len(held) else key
+            old = entry[slot] if entry is not None and slot < len(entry) else key
             if old != key or waves.get(slot, key) != key:
                 self.entries.append(("flush", None))
-                held, waves = None, {}
+                entry, waves = None, {}
                 break
-        known = set(range(len(held or ()))) | set(waves)
+        known = set(range(len(entry or ()))) | set(waves)
         if any(slot >= len(keys) for slot in known):
             self.entries.append(("touch", None))
         self.entries.append(("list", keys))
 
     def put_wave(self, slot: int, key: str) -> None:
-        held = self.held("list")
-        listed = held[slot] if held is not None and slot < len(held) else key
+        entry = self.entry("list")
+        listed = entry[slot] if entry is not None and slot < len(entry) else key
         if listed != key or self.waves().get(slot, key) != key:
             self.entries.append(("flush", None))
         self.entries.append(("wave", (slot, key)))
@@ -197,8 +197,8 @@ def note(history: History, what: str, details: list[Any]) -> None:
 def agree(cache: LiveCache, device: str, history: History) -> None:
     assert cache.generation(device) == history.invalidations()
     assert cache.epoch(device).number == history.flushes()
-    serial, keys = history.held("info"), history.held("list")
-    status = history.held("status", undone_by="no status")
+    serial, keys = history.entry("info"), history.entry("list")
+    status = history.entry("status", undone_by="no status")
     shows = not history.is_dirty
     info = {"serial": serial} if shows and serial is not None else None
     assert cache.get_device_info(device) == info
@@ -215,9 +215,9 @@ def agree(cache: LiveCache, device: str, history: History) -> None:
 @pytest.fixture(scope="module")
 def threads() -> Iterator[list[ThreadPoolExecutor]]:
     """Four threads, each behind its own door."""
-    doors = [ThreadPoolExecutor(1) for _ in range(4)]
-    yield doors
-    for door in doors:
+    can_join_late = [ThreadPoolExecutor(1) for _ in range(4)]
+    yield can_join_late
+    for door in can_join_late:
         door.shutdown()
 
 
@@ -279,20 +279,20 @@ def test_no_reader_sees_two_states_in_one_held_value() -> None:
         nonlocal seen
         newest = -1
         while not stop.is_set():
-            if (held := cache.held_events(HERE)) is None:
+            if (entry := cache.events_entry(HERE)) is None:
                 continue
-            events = held.value()
-            n = held.probe
+            events = entry.value()
+            n = entry.probe
             assert isinstance(n, int)
             assert n >= newest, "an older list after a newer one"
             newest = n
             assert events == listed(tuple(f"{n:08x}" for _ in range(1 + n % 3)))
-            assert held.device_count == len(events)
-            if (waveform := cache.held_waveform(HERE, 0)) is not None:
-                form = waveform.value()
+            assert entry.device_count == len(events)
+            if (waveform := cache.waveform_entry(HERE, 0)) is not None:
+                payload = waveform.value()
                 assert waveform.stamp is not None
-                assert form["waveform_key"] == waveform.stamp.key == f"{form['n']:08x}"
-                assert form["n"] >= n, "a waveform of a memory that is gone"
+                assert payload["waveform_key"] == waveform.stamp.key == f"{payload['n']:08x}"
+                assert payload["n"] >= n, "a waveform of a memory that is gone"
             seen += 1
 
     run_together(write, read, read, read)
@@ -359,10 +359,10 @@ def test_a_late_fill_never_enters_however_the_threads_run() -> None:
 
     def look() -> None:
         while not stop.is_set():
-            held = cache.held_events(HERE)
-            if held is not None:
+            entry = cache.events_entry(HERE)
+            if entry is not None:
                 # Drops so far, when it entered; the truth was that number, or one ahead.
-                assert held.value()[0]["n"] - held.epoch in (0, 1)
+                assert entry.value()[0]["n"] - entry.epoch in (0, 1)
 
     run_together(erase, fill, fill, look)
     assert entered > 0
@@ -387,8 +387,8 @@ def test_of_two_fills_with_the_same_generation_that_contradict_only_the_first_is
             thread.start()
         for thread in run_threads:
             thread.join(timeout=10)
-        held = cache.get_events(HERE, 1)
-        assert held is not None
+        entry = cache.get_events(HERE, 1)
+        assert entry is not None
         assert sum(stored.values()) == 2
-        assert stored[held[0]["waveform_key"]]
+        assert stored[entry[0]["waveform_key"]]
         assert (cache.epoch(HERE).number, cache.generation(HERE)) == (1, 1)

@@ -41,7 +41,7 @@ async def quality(world: World, index: int = 0) -> tuple[str, list[str]]:
 
 def damage(unit: FieldUnit, kind: str) -> None:
     """Contradict the last event of a unit in one way."""
-    began = unit.events[-1].timestamp_unit
+    began = unit.events[-1].device_time
     assert began is not None
     match kind:
         case "broken off":
@@ -160,7 +160,7 @@ async def test_an_event_that_contradicts_itself_is_never_good(world: World, kind
     unit.record_event(seed=3)
     assert await quality(world) == ("good", [])
     unit.erase()
-    unit.record_event(seed=3, at_unit=unit.now_unit + timedelta(hours=1))
+    unit.record_event(seed=3, at_device_time=unit.now_device_time + timedelta(hours=1))
     damage(unit, kind)
     found, codes = await quality(world)
     assert (found, KINDS[kind] in codes) == ("partial", True)

@@ -12,9 +12,9 @@ from relay_world import World, at_once, in_virtual_time
 from virtual_time import now_s
 
 from sfm.devices.operations import MAX_RUNNING, Operation, Operations
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.store import Store
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 
 class Wall:
@@ -28,10 +28,15 @@ class Wall:
 
 
 def operations(store: Store | None, wall: Wall, life: str = "one") -> Operations:
-    keeper = Keeper(None if store is None else lambda: store, clock=now_s, wall=wall, run=at_once)
+    store_service = StoreService(
+        None if store is None else lambda: store, clock=now_s, wall=wall, run=at_once
+    )
     ids = iter(f"{life}-{number}" for number in range(10**6))
     return Operations(
-        keeper, wall=wall, new_id=lambda: next(ids), describe=lambda error: {"detail": str(error)}
+        store_service,
+        wall=wall,
+        new_id=lambda: next(ids),
+        describe=lambda error: {"detail": str(error)},
     )
 
 
@@ -47,7 +52,7 @@ def ends_after(seconds: float) -> Callable[[Any], Awaitable[dict[str, Any]]]:
 async def found(where: Operations, operation: Operation) -> dict[str, Any]:
     one = await where.find(operation.id)
     assert one is not None
-    return one.form()
+    return one.payload()
 
 
 @in_virtual_time
@@ -89,7 +94,7 @@ async def test_an_operation_that_a_restart_cut_has_an_unknown_outcome(world: Wor
         await killed.close()
         stopped = await found(operations(store, wall), operation)
         assert (stopped["state"], stopped["problem"]["outcome"]) == ("failed", "unknown")
-        with pytest.raises(ClosingError):
+        with pytest.raises(ShuttingDownError):
             await killed.begin("test", "tcp:a:1", ends_after(1.0))
 
 

@@ -13,9 +13,9 @@ from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time,
 from virtual_time import now_s
 
 from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED, Freshness
-from sfm.devices.gateway import Answer, NothingHeldError
+from sfm.devices.gateway import Answer, NotCachedError
 from sfm.store import Wanted
 from sfm.store.errors import StoreFullError, StoreLostError
 
@@ -91,12 +91,12 @@ async def test_before_the_first_contact_only_who_asks_for_it_gets_what_is_on_dis
             assert answer.provenance.simulated is True
             assert math.isfinite(answer.provenance.age_s)
         for wish in (Freshness(), Freshness(max_age_s=3600), FORCED):
-            with pytest.raises((MiniMateError, RestingError)):
+            with pytest.raises((MiniMateError, BackingOffError)):
                 await ask(wish)
-        with pytest.raises(NothingHeldError):
+        with pytest.raises(NotCachedError):
             await ask(Freshness(only_if_cached=True, max_age_s=3600))
     assert listed.provenance.epoch == 0
-    with pytest.raises(NothingHeldError):
+    with pytest.raises(NotCachedError):
         await world.gateway.events(ELSEWHERE, UNASKED)
 
 
@@ -197,13 +197,13 @@ async def test_another_unit_behind_the_address_after_a_restart(world: World) -> 
 async def test_a_waveform_that_left_memory_comes_back_without_the_unit(world: World) -> None:
     await world.with_disk(validated_s=30, cache_limit_bytes=4000)
     unit = world.plug(FieldUnit().record(6))
-    forms = [(await world.gateway.waveform(HERE, i)).value for i in range(6)]
+    payloads = [(await world.gateway.waveform(HERE, i)).value for i in range(6)]
     assert world.cache.stats()["evicted_waveforms"] > 0
     await world.gateway.events(HERE)
     cost = len(unit.heard)
     for i in range(6):
         answer = await world.gateway.waveform(HERE, i)
-        assert answer.value == forms[i]
+        assert answer.value == payloads[i]
         assert answer.provenance.why == "hit"
     assert len(unit.heard) == cost
 
@@ -272,7 +272,7 @@ async def test_a_failing_database_degrades_and_recovers_and_nothing_is_lost(worl
     assert told(listed.value) == unit.truth()
     assert not listed.provenance.stored
     assert not waveform.provenance.stored
-    state = world.gateway.keeper.state()
+    state = world.gateway.store_service.state()
     assert (state["state"], state["problem"]) == ("degraded", "full")
     # The list, its events as they were walked, and a waveform.
     assert state["waiting_records"] == 3
@@ -280,10 +280,10 @@ async def test_a_failing_database_degrades_and_recovers_and_nothing_is_lost(worl
     later = now_s() + timedelta(minutes=3).total_seconds()
     while now_s() < later:
         await world.pause(10)
-    state = world.gateway.keeper.state()
+    state = world.gateway.store_service.state()
     assert (state["state"], state["waiting_records"]) == ("ok", 0)
     assert len(archived(world)) == 2
-    assert disk.samples(archived(world)[1]["id"]).form()["counts"] == waveform.value["counts"]
+    assert disk.samples(archived(world)[1]["id"]).payload()["counts"] == waveform.value["counts"]
     # The mirror was not written meanwhile: the next restart walks, and believes nothing else.
     await world.restart()
     assert told((await world.gateway.events(HERE)).value) == unit.truth()
@@ -326,7 +326,7 @@ async def test_dropping_a_device_drops_its_mirror_and_no_recording(world: World)
     assert (counts["cached_events"], counts["cached_waveforms"]) == (0, 0)
     assert (counts["recordings"], counts["recording_waveforms"]) == (3, 1)
     await world.restart()
-    with pytest.raises(NothingHeldError):
+    with pytest.raises(NotCachedError):
         await world.gateway.events(HERE, UNASKED)
     assert (await world.gateway.events(HERE)).provenance.epoch == 1
     assert world.cache.epoch(KEY).number == 1
@@ -342,7 +342,7 @@ async def test_a_flipped_byte_on_disk_is_found_told_and_read_again(world: World)
     answer = await world.gateway.waveform(HERE, 0)
     assert answer.value == whole.value
     assert answer.provenance.source == "device"
-    assert world.gateway.keeper.state()["damaged"] == 1
+    assert world.gateway.store_service.state()["damaged"] == 1
     kinds = [finding["kind"] for finding in disk.findings()]
     assert kinds == ["mended", "damaged"]
     await world.restart()

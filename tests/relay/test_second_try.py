@@ -12,7 +12,7 @@ from virtual_time import now_s
 from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError, MiniMateError
 from minimateplus.link import Address, Link
-from minimateplus.simulator.faulty_links import WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink
 from sfm.cache.freshness import FORCED
 from sfm.devices.commands import By, Commands
 from sfm.devices.gateway import Gateway
@@ -20,7 +20,7 @@ from sfm.devices.gateway import Gateway
 BY = By("test", "admin", "here")
 
 
-class ForgottenRoad(WholeRoad):
+class ForgottenRoad(FaultyLink):
     """A path that a network on the way can forget: then every byte is lost, without a word."""
 
     roads: list[ForgottenRoad]

@@ -85,14 +85,14 @@ def test_few_units_are_counted_in_one_turn_of_the_loop(path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_all_who_ask_at_once_share_one_answer(path: str) -> None:
     async def test(world: World, client: httpx.AsyncClient) -> tuple[int, int]:
-        state, made = world.gateway.keeper.state, 0
+        state, made = world.gateway.store_service.state, 0
 
         def counted() -> Any:
             nonlocal made
             made += 1
             return state()
 
-        world.gateway.keeper.state = counted  # type: ignore[method-assign]
+        world.gateway.store_service.state = counted  # type: ignore[method-assign]
         answers = await asyncio.gather(*(client.get(path) for _ in range(20)))
         return len({answer.content for answer in answers}), made
 
@@ -105,8 +105,8 @@ def test_an_answer_of_many_units_is_what_the_gateway_counts() -> None:
         counted = world.gateway.stats()
         assert told["devices"] == counted["devices"]
         assert told["store"].keys() == counted["store"].keys()
-        for held in (told["cache"], counted["cache"]):
-            for device in held["by_device"].values():
+        for entry in (told["cache"], counted["cache"]):
+            for device in entry["by_device"].values():
                 for epoch in device["epochs"]:
                     del epoch["began_age_s"]
         assert told["cache"] == counted["cache"]
@@ -123,7 +123,7 @@ def test_prometheus_reads_what_was_counted_of_each_unit() -> None:
         families = {one.name: one for one in text_string_to_metric_families(answer.text)}
         assert all(one.documentation for one in families.values())
         devices = world.gateway.stats()["devices"]
-        for name, kind in (("exchanges", "counter"), ("readers", "gauge"), ("flights", "counter")):
+        for name, kind in (("exchanges", "counter"), ("readers", "gauge"), ("reads", "counter")):
             family = families[f"seismo_relay_{name}"]
             assert family.type == kind
             seen = {one.labels["device"]: one.value for one in family.samples}

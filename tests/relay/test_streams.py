@@ -12,10 +12,10 @@ import httpx
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from minimateplus.simulator.faulty_links import LateRoad
+from minimateplus.simulator.faulty_links import LateLink
 from sfm.api.streams import event_stream
 from sfm.devices.progress import ProgressLog
-from sfm.devices.single_flight import ClosingError
+from sfm.devices.single_flight import ShuttingDownError
 
 
 async def lines_of(world: World, last_id: str | None = None) -> list[tuple[str, str, str]]:
@@ -84,7 +84,7 @@ async def test_a_read_that_fails_says_so(world: World) -> None:
 
 @in_virtual_time
 async def test_a_quiet_stream_says_that_it_lives_and_a_follower_may_go_away(world: World) -> None:
-    world.road = LateRoad
+    world.road = LateLink
     world.plug(FieldUnit().record(1))
     response: Any = event_stream(world.gateway, HERE, None)
     chunks = response.body_iterator
@@ -97,7 +97,7 @@ async def test_a_quiet_stream_says_that_it_lives_and_a_follower_may_go_away(worl
 @in_virtual_time
 async def test_nobody_follows_a_relay_that_is_about_to_stop(world: World) -> None:
     world.gateway.end_streams()
-    with pytest.raises(ClosingError):
+    with pytest.raises(ShuttingDownError):
         world.gateway.progress(HERE)
 
 

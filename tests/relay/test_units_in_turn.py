@@ -12,7 +12,7 @@ from relay_world import FieldUnit, World
 from virtual_time import now_s, run
 
 from minimateplus.link import Address
-from minimateplus.simulator.faulty_links import LateRoad, StalledRoad
+from minimateplus.simulator.faulty_links import LateLink, StalledLink
 from sfm.devices.gateway import BusyError
 
 
@@ -66,7 +66,7 @@ def test_more_units_than_places_are_all_read_and_none_is_refused(
     units: int, workers: int, names: str
 ) -> None:
     async def test(world: World) -> tuple[int, int, float]:
-        world.road = partial(LateRoad, delay_s=0.01)
+        world.road = partial(LateLink, delay_s=0.01)
         answered, refused, longest_s = await in_turns(world, plugged(world, units), workers)
         return answered, len(refused), longest_s
 
@@ -85,23 +85,23 @@ def test_the_line_that_is_idle_longest_is_hung_up_for_the_next_unit() -> None:
         await world.gateway.events(units[2])
         return [world.open[unit] for unit in units]
 
-    assert in_world(test, units=registered(3), most_conversations=2) == [1, 0, 1]
+    assert in_world(test, units=registered(3), max_sessions=2) == [1, 0, 1]
 
 
 def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
     async def test(world: World) -> tuple[str, float]:
-        world.road = LateRoad
+        world.road = LateLink
         units = plugged(world, 2)
         stop = asyncio.Event()
 
-        async def read_always(thing: str) -> None:
+        async def read_always(resource: str) -> None:
             while not stop.is_set():
-                if thing == "events":
+                if resource == "events":
                     await world.gateway.events(units[0])
                 else:
                     await world.gateway.lifetime_count(units[0])
 
-        busy = [asyncio.create_task(read_always(thing)) for thing in ("events", "count")]
+        busy = [asyncio.create_task(read_always(resource)) for resource in ("events", "count")]
         await asyncio.sleep(60)
         began = now_s()
         try:
@@ -111,7 +111,7 @@ def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
             await asyncio.gather(*busy)
         return answer.provenance.serial or "", now_s() - began
 
-    serial, waited_s = in_world(test, units=registered(2), most_conversations=1)
+    serial, waited_s = in_world(test, units=registered(2), max_sessions=1)
     assert serial == "SIM0001"
     # Its first list takes 48 exchanges of 1 s, behind what the other unit is asked just then: up to
     # 17 more, and it depends on the moment.
@@ -124,7 +124,7 @@ def test_silent_addresses_keep_no_unit_busy() -> None:
         silent = [Address("tcp", f"10.1.1.{n}", 12345) for n in range(64)]
         for one in silent:
             world.plug(FieldUnit(), one)
-            world.roads[one] = partial(StalledRoad, after_bytes=0)
+            world.roads[one] = partial(StalledLink, after_bytes=0)
         asked = [asyncio.create_task(world.gateway.info(one)) for one in silent]
         await asyncio.sleep(1)
         seen = []
@@ -147,7 +147,7 @@ def test_silent_addresses_keep_no_unit_busy() -> None:
 
 def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
     async def test(world: World) -> list[str]:
-        world.road = LateRoad
+        world.road = LateLink
         units = plugged(world, 4)
         asked = [asyncio.create_task(world.gateway.events(unit)) for unit in units]
         await asyncio.sleep(3)
@@ -155,4 +155,4 @@ def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
         ended = await asyncio.gather(*asked, return_exceptions=True)
         return [type(one).__name__ for one in ended]
 
-    assert in_world(test, units=registered(4), most_conversations=1) == ["ClosingError"] * 4
+    assert in_world(test, units=registered(4), max_sessions=1) == ["ShuttingDownError"] * 4

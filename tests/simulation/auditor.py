@@ -43,10 +43,10 @@ from typing import Any
 from orders import BARRIERS, Order, OrderBook, Slot
 
 from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, UnitError
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
-from sfm.devices.gateway import ListIncompleteError, NothingHeldError, Provenance
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.gateway import ListIncompleteError, NotCachedError, Provenance
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 
 ROUNDING_S = 0.002
 """Ages are told in milliseconds."""
@@ -92,7 +92,7 @@ class Request:
     life: int
     """Which start of the relay."""
     address: str
-    thing: str
+    resource: str
     index: int
     freshness: Freshness
     tick: int
@@ -110,7 +110,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        return f"reader {self.number} ({self.thing} {self.index} of {self.address})"
+        return f"reader {self.number} ({self.resource} {self.index} of {self.address})"
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Contact:
 
     life: int
     address: str
-    thing: str
+    resource: str
     asked_s: float
     """When the reader asked for whom the flight was made."""
     time_s: float
@@ -158,7 +158,7 @@ class Auditor:
             answers_travel=self.answers_travel,
             had_trouble=self._had_trouble,
             changed=self._changed,
-            held=self._held_during,
+            entry=self._held_during,
             is_closing=lambda life: life in self.life_closing,
         )
 
@@ -238,11 +238,11 @@ class Auditor:
             yield "never answered"
             return
         yield from self._judge_provenance(request, request.provenance)
-        if request.thing in ("info", "status"):
+        if request.resource in ("info", "status"):
             yield from self._judge_sample(request, request.provenance)
-        elif request.thing == "partial":
+        elif request.resource == "partial":
             yield from self._judge_partial(request, request.provenance)
-        elif request.thing == "call home":
+        elif request.resource == "call home":
             yield from self._judge_call_home(request, request.provenance)
         else:
             yield from self._judge_memory(request, request.provenance)
@@ -301,7 +301,7 @@ class Auditor:
         if sample.began_s is not None and abs(began_s - sample.began_s) > ROUNDING_S:
             yield f"said to be read at {began_s:.3f}, the read began at {sample.began_s:.3f}"
         is_hit = said.why == "hit" and said.quality != "last_known"
-        if request.thing == "status" and is_hit and said.age_s > STATUS_TTL_S:
+        if request.resource == "status" and is_hit and said.age_s > STATUS_TTL_S:
             yield f"a status of {said.age_s:g} s as a hit"
         if setup is not None and not any(
             state.setup == setup and state.serial == said.serial
@@ -345,7 +345,7 @@ class Auditor:
                 f"{said.why}, {said.quality}"
             )
             return
-        if request.thing == "event" or not request.told:
+        if request.resource == "event" or not request.told:
             return
         memories = {(state.serial, state.memory) for state in true_states}
         epoch = (request.life, request.address, said.epoch)
@@ -356,13 +356,13 @@ class Auditor:
 
     def _judge_error(self, request: Request, error: BaseException) -> Iterator[str]:
         said = f"{type(error).__name__}: {error}"
-        if isinstance(error, ClosingError):
+        if isinstance(error, ShuttingDownError):
             if request.life not in self.life_closing:
                 yield f"told that the relay closes, and it did not: {said}"
         elif isinstance(error, BusyError):
             if not self._was_busy(request):
                 yield f"turned away without need: {said}"
-        elif isinstance(error, NothingHeldError):
+        elif isinstance(error, NotCachedError):
             if not request.freshness.only_if_cached:
                 yield f"refused to ask the unit: {said}"
         elif isinstance(error, NoSuchEventError):
@@ -377,7 +377,7 @@ class Auditor:
         elif isinstance(error, LinkError):
             if not self._had_trouble(request):
                 yield f"nothing failed: {said}"
-        elif isinstance(error, UnitError | RestingError | ListIncompleteError):
+        elif isinstance(error, UnitError | BackingOffError | ListIncompleteError):
             # A unit erased within a read may fall silent, which is a failure to the relay.
             if not (self._had_trouble(request) or self._changed(request)):
                 yield f"nothing failed and nothing changed: {said}"
@@ -392,11 +392,11 @@ class Auditor:
         """
         last: dict[tuple[int, str, str], Contact] = {}
         for contact in self.contacts:
-            name = (contact.life, contact.address, contact.thing)
+            name = (contact.life, contact.address, contact.resource)
             before = last.get(name)
             if before is not None and contact.asked_s < before.time_s:
                 yield (
-                    f"{contact.thing} of {contact.address} was read again at {contact.time_s:.3f} "
+                    f"{contact.resource} of {contact.address} was read again at {contact.time_s:.3f} "
                     f"for a reader of {contact.asked_s:.3f}, who was aboard the flight of "
                     f"{before.time_s:.3f}"
                 )
@@ -413,21 +413,21 @@ class Auditor:
             return barrier, request.end_s - (0.0 if limit_s is None else limit_s)
         if freshness.force:
             return request.tick, request.time_s
-        ttl_s = STATUS_TTL_S if request.thing == "status" else math.inf
+        ttl_s = STATUS_TTL_S if request.resource == "status" else math.inf
         if freshness.max_age_s is not None:
             return barrier, request.time_s - min(ttl_s, freshness.max_age_s)
         if freshness.only_if_cached:
             return barrier, request.time_s - ttl_s
-        if request.thing in ("events", "event"):
+        if request.resource in ("events", "event"):
             return request.tick, request.time_s
-        if request.thing == "waveform":
+        if request.resource == "waveform":
             if not self.validated_s:
                 return request.tick, request.time_s
             return barrier, request.time_s - self.validated_s
         return barrier, request.time_s - ttl_s
 
     def _barrier(self, request: Request) -> int:
-        kinds = ["all", request.thing] if request.thing in ("info", "status") else ["all"]
+        kinds = ["all", request.resource] if request.resource in ("info", "status") else ["all"]
         latest = self.life_began[request.life]
         for kind in kinds:
             ticks = self.barriers.get((request.life, request.address, kind), [])
@@ -478,12 +478,12 @@ class Auditor:
 def _says(request: Request, state: State) -> bool:
     """Whether an answer is what that state held."""
     told = request.told
-    if request.thing == "events":
+    if request.resource == "events":
         return bool(told == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)])
     if request.index >= len(state.slots):
         return False
     slot = state.slots[request.index]
-    if request.thing == "event":
+    if request.resource == "event":
         return bool(told == (request.index, slot.key, slot.timestamp, slot.look))
     return bool(
         told == ((request.index, slot.key, slot.timestamp, slot.look), frozenset((slot.physical,)))

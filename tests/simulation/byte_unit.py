@@ -28,24 +28,24 @@ from minimateplus.client.reads import MiniMate
 from minimateplus.errors import ConnectError, LinkClosedError
 from minimateplus.link import Deadlines, Link
 from minimateplus.link.in_process import MemoryLink, memory_pair
-from minimateplus.simulator import SimulatedUnit, converse
+from minimateplus.simulator import SimulatedUnit, serve_link
 from minimateplus.simulator.faulty_links import (
-    ColdRoad,
-    CutRoad,
-    LateRoad,
-    ModemTextRoad,
-    OneByteRoad,
-    StalledRoad,
-    StrayAckRoad,
-    WholeRoad,
+    ColdLink,
+    CutLink,
+    FaultyLink,
+    LateLink,
+    ModemTextLink,
+    OneByteLink,
+    StalledLink,
+    StrayAckLink,
 )
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.settings_write import SettingsWrite
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Frame, encode_reply, reply_sub
-from minimateplus.wire.protocol_state import Conversation
+from minimateplus.wire.protocol_state import ProtocolState
 
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 SAMPLES = 600
@@ -57,9 +57,9 @@ SLOW_S = 9.0
 SAMPLE_BASE = 5_000_000
 """Added to the number of a status sample: a total below what is free is not believed."""
 _PHYSICALS: dict[bytes, int] = {}
-Said = deque[tuple[Order | None, int]]
+EncodedBody = deque[tuple[Order | None, int]]
 """Orders and SUBs of commands that went over one line, and were not heard yet."""
-SAID: contextvars.ContextVar[Said] = contextvars.ContextVar("said")
+SAID: contextvars.ContextVar[EncodedBody] = contextvars.ContextVar("said")
 """On which line a unit talks in this task."""
 
 
@@ -73,8 +73,8 @@ def whole_kilobytes() -> tuple[int, int]:
     """Return two numbers of samples whose images fill their chunks: a length tells nothing."""
     found: list[int] = []
     for samples in range(1000, 4000, 4):
-        unit = SimulatedUnit(clock=lambda: 0.0, now_unit=T0)
-        unit.record_event(counts=motion(0, 0, samples, quiet=QUIET), at_unit=T0)
+        unit = SimulatedUnit(clock=lambda: 0.0, now_device_time=T0)
+        unit.record_event(counts=motion(0, 0, samples, quiet=QUIET), at_device_time=T0)
         image = unit._memory.stored[0].image
         if not len(image) % commands.BULK_CHUNK_BYTES:
             found.append(samples)
@@ -120,7 +120,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._repeat = (0, "")
         self._due = b""
         """A reply that comes again ahead of the next one."""
-        self._silenced: Conversation | None = None
+        self._silenced: ProtocolState | None = None
         self.memory = 0
         self.physicals: list[int] = []
         self.is_slow = False
@@ -129,7 +129,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._never_set = never_set
         self._falling_counter = falling_counter
         self._set_back_s = 0.0
-        SimulatedUnit.__init__(self, serial, clock=now_s, now_unit=T0)
+        SimulatedUnit.__init__(self, serial, clock=now_s, now_device_time=T0)
         self._order: Order | None = None
         """For whom it follows a command now."""
         self.setup_version = 0
@@ -157,23 +157,23 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             Slot(
                 physical,
                 event.key.hex(),
-                event.timestamp_unit.isoformat() if event.timestamp_unit else None,
+                event.device_time.isoformat() if event.device_time else None,
                 float(str(np.float32(event.peaks.tran_in_s))),
             )
             for physical, event in zip(self.physicals, self.events, strict=True)
         )
 
     def record(self, physical: int, *, look: int = 0, size: int = 0) -> None:
-        at_unit: datetime = T0 + timedelta(seconds=int(self._now_s() - self._set_back_s))
+        at_device_time: datetime = T0 + timedelta(seconds=int(self._now_s() - self._set_back_s))
         if self._never_set:
-            at_unit = NEVER_SET_UNIT
+            at_device_time = NEVER_SET_DEVICE_TIME
         elif self._falling_counter:
-            at_unit = T0 + timedelta(seconds=10 * physical)
+            at_device_time = T0 + timedelta(seconds=10 * physical)
         if self._echoes:
             counts = motion(physical, look, SAMPLES + 64 * size)
         else:
             counts = motion(physical, look, whole_kilobytes()[size], quiet=QUIET)
-        self.record_event(counts=counts, at_unit=at_unit)
+        self.record_event(counts=counts, at_device_time=at_device_time)
         self.physicals.append(physical)
 
     def erase(self, memory: int | None = None) -> None:
@@ -197,7 +197,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._auditor.samples[number] = sample
         return number
 
-    def answer(self, conversation: Conversation, request: Frame) -> bytes | None:
+    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
         if request.sub == commands.IDENTITY.sub:
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
@@ -227,14 +227,14 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         """Let the reply to the 5A so many chunks from now come twice."""
         self._repeat = (chunks, place)
 
-    def _second_program(self, conversation: Conversation) -> bytes:
+    def _second_program(self, conversation: ProtocolState) -> bytes:
         """Move the one record cursor, as another program's reads do; return what it is answered."""
         self.on_trouble()
         key = self.events[len(self.events) // 2].key
         frame = Frame(commands.RECORD_HEADER.sub, 0x46, commands.key_params(key), b"")
         return super().answer(conversation, frame) or b""
 
-    def _with_repetition(self, conversation: Conversation, reply: bytes) -> bytes:
+    def _with_repetition(self, conversation: ProtocolState, reply: bytes) -> bytes:
         """Return a reply to 5A, with one from before beside it or in its place."""
         if self._due:
             due, self._due = self._due, b""
@@ -254,7 +254,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._due = reply
         return reply
 
-    def _follow(self, conversation: Conversation, request: Frame) -> bool:
+    def _follow(self, conversation: ProtocolState, request: Frame) -> bool:
         said = SAID.get()
         self._order = None
         # What was said before it and never heard is not waited for.
@@ -286,7 +286,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         return layouts.MONITOR_STATUS.build(fields)
 
 
-class FlippingRoad(WholeRoad):
+class FlippingRoad(FaultyLink):
     """Flips one bit of one answer: damage in one place, which the client must see."""
 
     def __init__(self, inner: Link, chance: random.Random, at_answer: int) -> None:
@@ -320,10 +320,10 @@ class WatchedMiniMate(MiniMate):
         self.on_command(command.sub)
         await super()._command(command, data, params=params)
 
-    async def _say_unheard(self, command: Command) -> None:
+    async def _send_without_reply(self, command: Command) -> None:
         if command.changes:
             self.on_command(command.sub)
-        await super()._say_unheard(command)
+        await super()._send_without_reply(command)
 
 
 class ByteWire:
@@ -357,7 +357,7 @@ class ByteWire:
         self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []
-        self._talks: list[asyncio.Task[None]] = []
+        self._operations: list[asyncio.Task[None]] = []
         self._talking = 0
 
     def plug(self, unit: ByteUnit | None) -> None:
@@ -384,19 +384,19 @@ class ByteWire:
         ours, theirs = memory_pair(self.address)
         self._lines.append(theirs)
         road = self._road(theirs)
-        said: Said = deque()
-        self._talks.append(asyncio.get_running_loop().create_task(self._serve(unit, road, said)))
-        talk = await WatchedMiniMate.open(
-            _CountedLink(ours, self), deadlines=Deadlines(), wake=wake
+        said: EncodedBody = deque()
+        self._operations.append(
+            asyncio.get_running_loop().create_task(self._serve(unit, road, said))
         )
-        talk.on_exchange = lambda: self.on_contact(self.address)
-        talk.on_command = lambda sub: said.append((self.on_say(self.address, sub), sub))
-        return talk
+        run = await WatchedMiniMate.open(_CountedLink(ours, self), deadlines=Deadlines(), wake=wake)
+        run.on_exchange = lambda: self.on_contact(self.address)
+        run.on_command = lambda sub: said.append((self.on_say(self.address, sub), sub))
+        return run
 
-    async def _serve(self, unit: ByteUnit, road: Link, said: Said) -> None:
+    async def _serve(self, unit: ByteUnit, road: Link, said: EncodedBody) -> None:
         SAID.set(said)
         with suppress(LinkClosedError):
-            await converse(unit, road, self.pace)
+            await serve_link(unit, road, self.pace)
 
     def _trouble(self) -> None:
         self.auditor.note_trouble(self.address, self.now_s())
@@ -415,21 +415,21 @@ class ByteWire:
             self.auditor.note_trouble(self.address, self.now_s() + 200.0)
         if self.is_slow:
             self.is_slow = False
-            return LateRoad(line, SLOW_S)
+            return LateLink(line, SLOW_S)
         match fault:
             case "drop":
-                return CutRoad(line, chance.randrange(1, 6000))
+                return CutLink(line, chance.randrange(1, 6000))
             case "stall":
-                return StalledRoad(line, chance.randrange(1, 6000))
+                return StalledLink(line, chance.randrange(1, 6000))
             case "corrupt":
                 return FlippingRoad(line, chance, chance.randrange(1, 40))
         kind = chance.choice(
-            (WholeRoad, WholeRoad, OneByteRoad, ModemTextRoad, StrayAckRoad, ColdRoad)
+            (FaultyLink, FaultyLink, OneByteLink, ModemTextLink, StrayAckLink, ColdLink)
         )
         return kind(line)
 
 
-class _CountedLink(WholeRoad):
+class _CountedLink(FaultyLink):
     def __init__(self, inner: Link, wire: ByteWire) -> None:
         super().__init__(inner)
         self._wire: ByteWire | None = wire

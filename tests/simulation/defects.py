@@ -96,7 +96,7 @@ class Life:
         """Compare the archive's list with what came over the line."""
         keys = {event.key.hex(): event.index for event in self.unit.events}
         times = {
-            event.key.hex(): event.timestamp_unit and event.timestamp_unit.isoformat()
+            event.key.hex(): event.device_time and event.device_time.isoformat()
             for event in self.unit.events
         }
         rows = (await ask(self.world, "/archive/events", limit=1000)).json()["events"]

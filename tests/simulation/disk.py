@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from orders import Order
 
 from sfm.devices.gateway import Answer
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted, mirror
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import StoreLostError
@@ -42,7 +42,7 @@ class _Life(Store):
         """The database stays."""
 
 
-def _waveforms_of(store: Store, row: Form) -> Iterator[tuple[str, str, str | None, bytes]]:
+def _waveforms_of(store: Store, row: Payload) -> Iterator[tuple[str, str, str | None, bytes]]:
     for content in row["contents"]:
         counts = store.samples(row["id"], bytes.fromhex(content)).counts()
         yield row["serial"], row["waveform_key"], row["timestamp"], counts
@@ -133,7 +133,7 @@ class Disk:
             if seen and seen[-1]["of"] == begun[-1]["number"]:
                 outcome = seen[-1]["outcome"]
             order.noted_outcome = outcome
-            same = {"unchanged": "done", "trial": "done", "": outcome}
+            same = {"unchanged": "done", "dry_run": "done", "": outcome}
             if ended[-1]["of"] != begun[-1]["number"]:
                 complain(f"{order.name}: its end is that of another beginning")
             if outcome != same.get(order.outcome, order.outcome):
@@ -142,16 +142,16 @@ class Disk:
 
     # --- the proof -------------------------------------------------------------------------------
 
-    def note_stored(self, thing: str, answer: Answer) -> None:
+    def note_stored(self, resource: str, answer: Answer) -> None:
         """Note what was told to be stored."""
         serial, value = answer.provenance.serial or "", answer.value
-        match thing:
+        match resource:
             case "events":
                 self._stored_events |= {(serial, e["waveform_key"], e["timestamp"]) for e in value}
             case "event" | "waveform":
                 stamp = (serial, value["waveform_key"], value["timestamp"])
                 self._stored_events.add(stamp)
-                if thing == "waveform":
+                if resource == "waveform":
                     self._stored_waveforms.add((*stamp, value["counts"]))
 
     def hold_against(self, complain: Callable[[str], None]) -> None:

@@ -25,9 +25,9 @@ from record_unit import RecordTalk
 
 import sfm.devices.commands as commands_module
 import sfm.live_cache as live_cache
-from minimateplus.client.commands import Commanding
+from minimateplus.client.commands import CommandSession
 from minimateplus.client.reads import MiniMate
-from minimateplus.client.session import Talk
+from minimateplus.client.session import Session
 from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
 from minimateplus.model import MemoryProbe, Peaks
 from minimateplus.wire import commands
@@ -37,15 +37,15 @@ from sfm.api import provenance
 from sfm.cache import identity
 from sfm.cache.identity import Verdict, compare_probes
 from sfm.devices.commands import Commands
-from sfm.devices.connection import Line
-from sfm.devices.connection_lock import LineLock
-from sfm.devices.device import Owner
+from sfm.devices.connection import Connection
+from sfm.devices.connection_lock import ConnectionLock
+from sfm.devices.device import Device
 from sfm.devices.gateway import Gateway
-from sfm.devices.single_flight import Departures
+from sfm.devices.single_flight import SingleFlight
 from sfm.live_cache import LiveCache
 from sfm.records.walk import ProvenPart, Walk
 from sfm.store import EraseCheck, mirror
-from sfm.store.service import Keeper, Outcome
+from sfm.store.service import Outcome, StoreService
 
 
 def no_generation_check() -> Any:
@@ -56,40 +56,40 @@ def no_generation_check() -> Any:
 def forced_read_joins_a_departed_flight() -> Any:
     """Whatever flies may be boarded by a forced reader."""
 
-    def boardable(self: Any, thing: Any, forced: bool, *rest: Any) -> Any:
-        return self._waiting.get(thing) or (self._flying.get(thing) if forced else None)
+    def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
+        return self._waiting.get(resource) or (self._flying.get(resource) if forced else None)
 
-    return patch.object(Departures, "_boardable", boardable)
+    return patch.object(SingleFlight, "_joinable", boardable)
 
 
 def doors_always_open() -> Any:
     """Unforced readers board a flight that has left, whether it proves anything or not."""
 
-    def boardable(self: Any, thing: Any, forced: bool, *rest: Any) -> Any:
-        return self._waiting.get(thing) or (None if forced else self._flying.get(thing))
+    def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
+        return self._waiting.get(resource) or (None if forced else self._flying.get(resource))
 
-    return patch.object(Departures, "_boardable", boardable)
+    return patch.object(SingleFlight, "_joinable", boardable)
 
 
 def reader_owns_the_flight() -> Any:
     """A reader who goes away takes the flight with him."""
-    ask = Departures.ask
+    ask = SingleFlight.ask
 
-    async def owning(self: Any, thing: Any, *args: Any, **kwargs: Any) -> Any:
+    async def owning(self: Any, resource: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await ask(self, thing, *args, **kwargs)
+            return await ask(self, resource, *args, **kwargs)
         except asyncio.CancelledError:
-            flight = self._flying.get(thing) or self._waiting.get(thing)
-            if flight is not None:
-                flight.task.cancel()
+            shared_read = self._flying.get(resource) or self._waiting.get(resource)
+            if shared_read is not None:
+                shared_read.task.cancel()
             raise
 
-    return patch.object(Departures, "ask", owning)
+    return patch.object(SingleFlight, "ask", owning)
 
 
 def waiters_retry() -> Any:
     """Who shared a flight that failed tries again on his own."""
-    ask = Departures.ask
+    ask = SingleFlight.ask
 
     async def retrying(self: Any, *args: Any, **kwargs: Any) -> Any:
         joined = self.joined
@@ -100,45 +100,45 @@ def waiters_retry() -> Any:
                 raise
             return await ask(self, *args, **kwargs)
 
-    return patch.object(Departures, "ask", retrying)
+    return patch.object(SingleFlight, "ask", retrying)
 
 
 def no_conversation_lock() -> Any:
     """Every flight has a line's lock of its own."""
 
     async def flying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._line = LineLock()
-        lock = self._line
-        flight = args[0]
+        self._lock = ConnectionLock()
+        lock = self._lock
+        shared_read = args[0]
         await lock.acquire()
-        self._waiting.pop(flight.thing, None)
-        flight.left.set()
-        self.departed += 1
-        self._flying[flight.thing] = flight
+        self._waiting.pop(shared_read.resource, None)
+        shared_read.left.set()
+        self.started_reads += 1
+        self._flying[shared_read.resource] = shared_read
         try:
-            return await args[1](flight)
+            return await args[1](shared_read)
         finally:
-            self._flying.pop(flight.thing, None)
+            self._flying.pop(shared_read.resource, None)
 
-    return patch.object(Departures, "_fly", flying)
+    return patch.object(SingleFlight, "_run_shared", flying)
 
 
 def max_age_of_the_second_reader_ignored() -> Any:
     """The age that a flight may bring is that of whoever asked first."""
-    ask = Departures.ask
+    ask = SingleFlight.ask
 
-    async def deaf(self: Any, thing: Any, *args: Any, **kwargs: Any) -> Any:
-        waiting = self._waiting.get(thing)
+    async def deaf(self: Any, resource: Any, *args: Any, **kwargs: Any) -> Any:
+        waiting = self._waiting.get(resource)
         if waiting is not None:
             kwargs["max_age_s"] = waiting.max_age_s
-        return await ask(self, thing, *args, **kwargs)
+        return await ask(self, resource, *args, **kwargs)
 
-    return patch.object(Departures, "ask", deaf)
+    return patch.object(SingleFlight, "ask", deaf)
 
 
 def told_list_forgotten() -> Any:
     """A list that was told and not kept says nothing of its epoch (so it once was)."""
-    return patch.object(Owner, "_follows_told", lambda self, events, probe: True)
+    return patch.object(Device, "_follows_last_returned", lambda self, events, probe: True)
 
 
 def _probes_without(**parts: Any) -> Any:
@@ -176,20 +176,22 @@ def append_without_confirmation() -> Any:
 def list_without_closing_proof() -> Any:
     """What was walked is the list, whatever happened meanwhile."""
 
-    async def trusting(self: Any, unit: Any, walk: Any, flight: Any, *, is_steady: bool) -> Any:
+    async def trusting(
+        self: Any, unit: Any, walk: Any, shared_read: Any, *, is_steady: bool
+    ) -> Any:
         return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
-    return patch.object(Owner, "_close_walk", trusting)
+    return patch.object(Device, "_close_walk", trusting)
 
 
 def waveform_without_the_counter() -> Any:
     """After a download only the stamp is looked at."""
-    download = Owner._download
+    download = Device._download
 
     async def trusting(self: Any, unit: Any, event: Any, probe: Any, *args: Any, **kw: Any) -> Any:
         return await download(self, unit, event, replace(probe, lifetime_count=None), *args, **kw)
 
-    return patch.object(Owner, "_download", trusting)
+    return patch.object(Device, "_download", trusting)
 
 
 def stamp_not_checked_after() -> Any:
@@ -212,35 +214,35 @@ def swapped_serial_ignored() -> Any:
         self.serial = serial
         return generation
 
-    return patch.object(Owner, "_recognise", recognise)
+    return patch.object(Device, "_recognise", recognise)
 
 
 def age_from_the_reads_end() -> Any:
     """What was just read is told to be as young as the end of its read."""
-    reading = Owner._reading
+    reading = Device._reading
 
     def young(self: Any, value: Any, why: Any, began_mono: float, *rest: Any, **kw: Any) -> Any:
         return reading(self, value, why, self._clock(), *rest, **kw)
 
-    return patch.object(Owner, "_reading", young)
+    return patch.object(Device, "_reading", young)
 
 
 def status_kept_from_the_reads_end() -> Any:
     """A status is fresh for 30 s after its read ended."""
-    keep = LiveCache.set_monitor_status
+    save = LiveCache.set_monitor_status
 
     def keeping(self: Any, *args: Any, read_began_mono: Any = None, **kwargs: Any) -> bool:
-        return keep(self, *args, **kwargs)
+        return save(self, *args, **kwargs)
 
     return patch.object(LiveCache, "set_monitor_status", keeping)
 
 
 def late_status_fill_after_stop() -> Any:
     """A status that was read before monitoring was stopped is kept all the same."""
-    keep = LiveCache.set_monitor_status
+    save = LiveCache.set_monitor_status
 
     def keeping(self: Any, *args: Any, generation: Any = None, **kwargs: Any) -> bool:
-        return keep(self, *args, **kwargs)
+        return save(self, *args, **kwargs)
 
     return patch.object(LiveCache, "set_monitor_status", keeping)
 
@@ -272,10 +274,10 @@ def eviction_forgets_the_dirty_flag() -> Any:
 
 def dirty_flag_cleared_by_events() -> Any:
     """A stored event list ends a dirty configuration."""
-    keep = LiveCache.set_events
+    save = LiveCache.set_events
 
     def keeping(self: Any, conn_key: str, *args: Any, **kwargs: Any) -> bool:
-        kept = keep(self, conn_key, *args, **kwargs)
+        kept = save(self, conn_key, *args, **kwargs)
         if kept:
             self._devices[conn_key] = replace(self._devices[conn_key], dirty=False)
         return kept
@@ -315,11 +317,11 @@ def etag_without_the_key() -> Any:
     """An event's tag says nothing of its key (judged by ``tags_shared``, not by the worlds)."""
     tag = provenance.tag
 
-    def keyless(serial: str | None, form: Any, body: bytes) -> str:
-        if isinstance(form, dict) and "waveform_key" in form:
-            form = {**form, "waveform_key": ""}
-            body = orjson.dumps(form)
-        return tag(serial, form, body)
+    def keyless(serial: str | None, payload: Any, body: bytes) -> str:
+        if isinstance(payload, dict) and "waveform_key" in payload:
+            payload = {**payload, "waveform_key": ""}
+            body = orjson.dumps(payload)
+        return tag(serial, payload, body)
 
     return patch.object(provenance, "tag", keyless)
 
@@ -345,23 +347,23 @@ def tags_shared() -> list[str]:
 
 def told_list_forgotten_by_a_restart() -> Any:
     """After a restart nothing says which memory an epoch was told of (so it once was)."""
-    take_up = Owner.take_up
+    adopt = Device.adopt
 
     def forgetful(self: Any, found: Any) -> bool:
-        taken = take_up(self, found)
-        self._told = None
+        taken = adopt(self, found)
+        self._last_returned = None
         return taken
 
-    return patch.object(Owner, "take_up", forgetful)
+    return patch.object(Device, "adopt", forgetful)
 
 
 def stored_before_it_is_written() -> Any:
     """An answer says stored, and the record is on its way."""
 
-    async def keep(self: Any, *args: Any, **kw: Any) -> Outcome:
+    async def save(self: Any, *args: Any, **kw: Any) -> Outcome:
         return Outcome(True)
 
-    return patch.object(Keeper, "_keep", keep)
+    return patch.object(StoreService, "_save", save)
 
 
 def mirror_keeps_the_old_memory() -> Any:
@@ -378,42 +380,42 @@ async def _nothing(*args: Any, **kwargs: Any) -> None:
 
 def status_not_doubted() -> Any:
     """A start or stop leaves the status that was read before."""
-    return patch.object(Owner, "doubt_status", lambda self: None)
+    return patch.object(Device, "invalidate_status", lambda self: None)
 
 
 def settings_not_doubted() -> Any:
     """New settings leave the info that was read before."""
-    return patch.object(Owner, "doubt_settings", _nothing)
+    return patch.object(Device, "invalidate_settings", _nothing)
 
 
 def erase_keeps_the_device() -> Any:
     """An erase leaves everything that was read before."""
-    return patch.object(Owner, "doubt_memory", _nothing)
+    return patch.object(Device, "invalidate_memory", _nothing)
 
 
 def a_line_that_died_says_a_command_again() -> Any:
     """What was said on a kept line that died is said again on a fresh one, commands as well."""
-    talk = Line.talk
+    run = Connection.run
 
     async def again(self: Any, say: Any) -> Any:
         was_kept = self.is_connected
         try:
-            return await talk(self, say)
+            return await run(self, say)
         except OutcomeUnknownError:
             if not was_kept:
                 raise
-        return await talk(self, say)
+        return await run(self, say)
 
-    return patch.object(Line, "talk", again)
+    return patch.object(Connection, "run", again)
 
 
 def _erase_with(known: Callable[[MemoryProbe], MemoryProbe]) -> Any:
-    erase = Commanding.erase_proven
+    erase = CommandSession.erase_proven
 
     async def careless(self: Any, *, serial: str, proven: MemoryProbe) -> None:
         await erase(self, serial=serial, proven=known(proven))
 
-    return patch.object(Commanding, "erase_proven", careless)
+    return patch.object(CommandSession, "erase_proven", careless)
 
 
 def erase_without_the_last_key() -> Any:
@@ -438,15 +440,15 @@ def erase_without_the_archive() -> Any:
 def command_for_whatever_answers() -> Any:
     """Settings and an erase are for whoever answers there."""
 
-    async def identified(self: Any, owner: Any, unit: Any, serial: str | None) -> None:
-        await owner.identify(unit)
+    async def identified(self: Any, device: Any, unit: Any, serial: str | None) -> None:
+        await device.identify(unit)
 
     return patch.object(Commands, "_same_unit", identified)
 
 
 def erase_of_any_number() -> Any:
     """An erase believes the number that was given, whatever the unit holds."""
-    prove, erase = Owner.with_walked_list, Commands.erase
+    prove, erase = Device.with_walked_list, Commands.erase
     given: contextvars.ContextVar[int] = contextvars.ContextVar("given")
 
     async def careless(self: Any, *args: Any, count: int, **kw: Any) -> Any:
@@ -462,7 +464,7 @@ def erase_of_any_number() -> Any:
 
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(Commands, "erase", careless))
-    stack.enter_context(patch.object(Owner, "with_walked_list", proving))
+    stack.enter_context(patch.object(Device, "with_walked_list", proving))
     return stack
 
 
@@ -489,28 +491,28 @@ def done_without_an_acknowledgement() -> Any:
 
     stack = contextlib.ExitStack()
     for name in ("start_monitoring", "stop_monitoring"):
-        believed = trusting(getattr(Commanding, name))
-        stack.enter_context(patch.object(Commanding, name, believed))
+        believed = trusting(getattr(CommandSession, name))
+        stack.enter_context(patch.object(CommandSession, name, believed))
     return stack
 
 
 def a_trial_writes() -> Any:
     """Settings that are only tried are written."""
-    write = Commanding.write_setup
+    write = CommandSession.write_setup
 
-    async def writing(self: Any, change: Any, *, trial: bool = False, **kw: Any) -> Any:
+    async def writing(self: Any, change: Any, *, dry_run: bool = False, **kw: Any) -> Any:
         return await write(self, change, **kw)
 
-    return patch.object(Commanding, "write_setup", writing)
+    return patch.object(CommandSession, "write_setup", writing)
 
 
 def _notes_without(is_missing: Callable[[Any], bool]) -> Any:
-    note = Keeper.note
+    note = StoreService.note
 
     async def some(self: Any, entry: Any) -> int | None:
         return None if is_missing(entry) else await note(self, entry)
 
-    return patch.object(Keeper, "note", some)
+    return patch.object(StoreService, "note", some)
 
 
 def command_begins_unrecorded() -> Any:
@@ -525,7 +527,7 @@ def command_of_a_stopped_relay_ends_unrecorded() -> Any:
 
 def settings_are_doubted_in_memory_only() -> Any:
     """New settings leave the old info in the database, for the next start."""
-    return patch.object(Keeper, "forget_info", _nothing)
+    return patch.object(StoreService, "forget_info", _nothing)
 
 
 # --- trouble of real lines ------------------------------------------------------------------------
@@ -562,7 +564,7 @@ def a_cut_walk_is_joined_without_comparison() -> Any:
 
 def _by_time_alone(self: Any, unit: Any, event: Any) -> bytes:
     now = self._visit(unit, event.key)
-    if now.timestamp_unit != event.timestamp_unit:
+    if now.device_time != event.device_time:
         raise MemoryChangedError("of another event")
     return bytes(now.record)
 
@@ -584,12 +586,12 @@ def a_shared_line_is_not_noticed() -> Any:
 
 def foreign_replies_are_skipped() -> Any:
     """A frame that answers no open request is dropped, and the session goes on."""
-    return patch.object(Talk, "_refuse_frame", lambda self, frame, when: None)
+    return patch.object(Session, "_refuse_frame", lambda self, frame, when: None)
 
 
 def stale_chunks_are_not_drained() -> Any:
     """What arrived before a 5A goes out may answer it, and a chunk too many is nothing odd."""
-    refuse_unasked, refuse = Talk._refuse_unasked_frames, Talk._refuse_frame
+    refuse_unasked, refuse = Session._refuse_unasked_frames, Session._refuse_frame
 
     def undrained(self: Any) -> None:
         if self._conversation.state is not State.READING:
@@ -600,8 +602,8 @@ def stale_chunks_are_not_drained() -> Any:
             refuse(self, frame, when)
 
     stack = contextlib.ExitStack()
-    stack.enter_context(patch.object(Talk, "_refuse_unasked_frames", undrained))
-    stack.enter_context(patch.object(Talk, "_refuse_frame", refuse_other))
+    stack.enter_context(patch.object(Session, "_refuse_unasked_frames", undrained))
+    stack.enter_context(patch.object(Session, "_refuse_frame", refuse_other))
     return stack
 
 
@@ -632,7 +634,7 @@ def a_resumed_download_trusts_its_last_chunk() -> Any:
 
 def a_cut_walk_is_kept_nowhere() -> Any:
     """What a session read before it was cut is forgotten."""
-    return patch.object(Owner, "_cut_walk", lambda self: None)
+    return patch.object(Device, "_cut_walk", lambda self: None)
 
 
 def a_torn_probe_loses_the_walk() -> Any:
@@ -657,14 +659,14 @@ def a_partial_list_is_called_complete() -> Any:
 
 def a_partial_list_enters_the_cache() -> Any:
     """What a walk had read when it was cut is cached as the list."""
-    incomplete = Owner._incomplete
+    incomplete = Device._incomplete
 
     def caching(self: Any, unit: Any, walk: Any, error: Any) -> Any:
-        forms = walk.forms()
-        self._cache.set_events(self.conn_key, len(forms), forms, probe=walk.probes[-1])
+        payloads = walk.payloads()
+        self._cache.set_events(self.conn_key, len(payloads), payloads, probe=walk.probes[-1])
         return incomplete(self, unit, walk, error)
 
-    return patch.object(Owner, "_incomplete", caching)
+    return patch.object(Device, "_incomplete", caching)
 
 
 @dataclass(frozen=True)

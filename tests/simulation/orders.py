@@ -6,7 +6,7 @@ The rule, for each order that somebody gave to the relay:
 - It is said once: what goes over the wire is a beginning of the captured sequence of its command,
   and the unit follows it at most once.
 - ``done`` means that the unit followed; ``refused`` and ``failed`` that it did not; ``unchanged``
-  and ``trial`` that nothing was said.
+  and ``dry_run`` that nothing was said.
 - An erase is followed only by the unit of the serial number that was given, with as many events as
   were given, all of them archived with their samples unless that was waived. What the wire cannot
   tell is excused and no more than that: what was recorded after the unit's last word before the
@@ -31,8 +31,8 @@ from minimateplus.errors import LinkError, OutcomeUnknownError, ReadBackError, U
 from minimateplus.model import FIRST_KEY
 from minimateplus.simulator.settings_write import CALL_HOME_ORDER, SETUP_ORDER
 from minimateplus.wire import commands
-from sfm.devices.commands import NotMonitoringError, RefusedError
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.commands import CommandConflictError, NotMonitoringError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.store.errors import StoreLostError
 
 START = (commands.START_MONITORING.sub,)
@@ -143,7 +143,7 @@ class OrderBook:
     had_trouble: Callable[[Order], bool]
     changed: Callable[[Order], bool]
     """Whether what stands at the order's address changed since shortly before it was given."""
-    held: Callable[[Order], list[tuple[str | None, int]]]
+    entry: Callable[[Order], list[tuple[str | None, int]]]
     """Serial number and number of events of what stood there while the order was under way."""
     is_closing: Callable[[int], bool]
     orders: list[Order] = field(default_factory=list)
@@ -203,16 +203,16 @@ class OrderBook:
             yield f"said {_hex(order.said)}"
         if len(set(order.followed)) < len(order.followed):
             yield f"followed more than once: {order.followed}"
-        if order.asked.get("trial") and order.said:
+        if order.asked.get("dry_run") and order.said:
             yield f"only a trial, and {_hex(order.said)} was said"
         outcome = order.outcome or order.noted_outcome
-        if outcome in ("refused", "failed", "unchanged", "trial") and order.followed:
+        if outcome in ("refused", "failed", "unchanged", "dry_run") and order.followed:
             yield f"{outcome}, and the unit did: {order.followed}"
         if outcome == "refused":
             # An erase that is not confirmed has begun.
             if order.said and order.said != list(ERASE[:1]):
                 yield f"refused, and {_hex(order.said)} was said"
-        elif order.said and outcome in ("failed", "unchanged", "trial"):
+        elif order.said and outcome in ("failed", "unchanged", "dry_run"):
             yield f"{outcome}, and {_hex(order.said)} was said"
         if outcome == "done":
             yield from self._judge_done(order)
@@ -238,13 +238,13 @@ class OrderBook:
         if isinstance(error, BusyError):
             if order.said:
                 yield f"turned away, and {_hex(order.said)} was said"
-        elif isinstance(error, ClosingError):
+        elif isinstance(error, ShuttingDownError):
             if not self.is_closing(order.life):
                 yield f"told that the relay closes, and it did not: {said}"
         elif isinstance(error, StoreLostError):
             if not order.crashed:
                 yield f"the database was there all the time: {said}"
-        elif isinstance(error, RefusedError):
+        elif isinstance(error, CommandConflictError):
             yield from self._judge_refusal(order, error)
         elif isinstance(error, NotMonitoringError):
             stopped = any("stop" in other.followed for other in self.orders)
@@ -261,14 +261,14 @@ class OrderBook:
         if isinstance(error, OutcomeUnknownError) and not order.said:
             yield f"nothing was said, and the outcome is unknown: {said}"
 
-    def _judge_refusal(self, order: Order, error: RefusedError) -> Iterator[str]:
-        held = self.held(order)
+    def _judge_refusal(self, order: Order, error: CommandConflictError) -> Iterator[str]:
+        entry = self.entry(order)
         match error.reason:
             case "serial-differs":
-                if all(serial in (None, order.asked["serial"]) for serial, _ in held):
+                if all(serial in (None, order.asked["serial"]) for serial, _ in entry):
                     yield f"no other unit was there: {error}"
             case "count-differs":
-                counts = [count for serial, count in held if serial]
+                counts = [count for serial, count in entry if serial]
                 if error.facts["count"] not in counts:
                     yield f"so many events were never there: {error}"
             case "memory-changed":

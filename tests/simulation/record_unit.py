@@ -24,7 +24,7 @@ import numpy as np
 from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
-from minimateplus.client.commands import Commanding
+from minimateplus.client.commands import CommandSession
 from minimateplus.client.reads import OnEvent, OnImage, OnProgress
 from minimateplus.client.session import Pause
 from minimateplus.errors import (
@@ -54,7 +54,7 @@ from minimateplus.model import (
 )
 from minimateplus.simulator import payloads
 from minimateplus.simulator.settings_write import SettingsWrite
-from minimateplus.simulator.unit import DEFAULT_SETUP, NEVER_SET_UNIT, SENSOR_CHECK_S
+from minimateplus.simulator.unit import DEFAULT_SETUP, NEVER_SET_DEVICE_TIME, SENSOR_CHECK_S
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Frame
@@ -182,7 +182,7 @@ class RecordUnit(FollowsOrders):
         event = Event(
             index=index,
             key=key,
-            timestamp_unit=moment,
+            device_time=moment,
             peaks=peaks,
             project=None,
             record=" ".join(map(str, slot)).encode(),
@@ -193,7 +193,7 @@ class RecordUnit(FollowsOrders):
 
     def _moment(self, physical: int) -> datetime:
         if self._never_set:
-            return NEVER_SET_UNIT
+            return NEVER_SET_DEVICE_TIME
         if self._falling_counter:
             return T0 + timedelta(seconds=10 * physical)
         return T0 + timedelta(seconds=int(self._now_s() - self._clock_set_back_s))
@@ -301,13 +301,13 @@ class HeardCommands:
     """What a unit remembers of the commands of one conversation, and follows of them."""
 
     def __init__(self) -> None:
-        self._looked: set[int] | None = None
+        self._finish_lookup: set[int] | None = None
         """SUBs fetched since an erase began."""
         self._write = SettingsWrite()
 
     def note_look(self, sub: int) -> None:
-        if self._looked is not None:
-            self._looked.add(sub)
+        if self._finish_lookup is not None:
+            self._finish_lookup.add(sub)
 
     def follow(self, unit: RecordUnit, frame: Frame, order: Order | None) -> bool:
         """Let ``unit`` follow a command; return whether it is acknowledged."""
@@ -319,9 +319,9 @@ class HeardCommands:
                 unit.stop_monitoring()
                 unit.on_followed(order, "stop")
             case commands.ERASE_BEGIN.sub:
-                self._looked = set()
+                self._finish_lookup = set()
             case commands.ERASE_CONFIRM.sub:
-                looked, self._looked = self._looked or set(), None
+                looked, self._finish_lookup = self._finish_lookup or set(), None
                 if not {commands.MONITOR_STATUS.sub, commands.STORAGE_RANGE.sub} <= looked:
                     return False
                 unit.on_erasing(order)
@@ -399,22 +399,22 @@ class Wire:
         if self.talking:
             self.auditor.complain(f"{self.address}: called while a conversation is open")
         self.talking += 1
-        talk = RecordTalk(self)
+        run = RecordTalk(self)
         try:
-            await talk.call()
+            await run.call()
             if wake:
-                await talk.wake()
+                await run.wake()
         except BaseException:
-            await talk.close()
+            await run.close()
             raise
-        return talk
+        return run
 
 
-class RecordTalk(Commanding):
+class RecordTalk(CommandSession):
     """One conversation, with the verbs of ``MiniMate``; those that change a unit are its own."""
 
     def __init__(self, wire: Wire) -> None:
-        # (Nothing of ``Talk`` below its exchanges is used: there are no bytes here.)
+        # (Nothing of ``Session`` below its exchanges is used: there are no bytes here.)
         self._wire = wire
         self._heard = HeardCommands()
         self._busy = False
@@ -531,7 +531,7 @@ class RecordTalk(Commanding):
             wire.trouble()
             raise ReplyTimeoutError(f"{wire.address}: no answer within {REPLY_S:g} s")
 
-    async def _say_unheard(self, command: Command) -> None:
+    async def _send_without_reply(self, command: Command) -> None:
         """The unit hears it at once, a while later, or never."""
         wire = self._wire
         self.exchanges += 1
@@ -632,7 +632,7 @@ class RecordTalk(Commanding):
             if not is_empty:
                 if newest is None or newest.key != last:
                     newest = self._visit(await self._exchange_records(), last)
-                moment, peaks = newest.timestamp_unit, newest.peaks
+                moment, peaks = newest.device_time, newest.peaks
                 timestamp = None if moment is None else moment.isoformat()
             counted = await self._read_lifetime_count()
             return MemoryProbe(
@@ -656,7 +656,7 @@ class RecordTalk(Commanding):
             now = self._visit(unit, event.key)
         except KeyChainError as error:
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone") from error
-        if (now.timestamp_unit, now.peaks) != (event.timestamp_unit, event.peaks):
+        if (now.device_time, now.peaks) != (event.device_time, event.peaks):
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is of another event")
         return now.record
 
@@ -689,7 +689,7 @@ class RecordTalk(Commanding):
                     Event(
                         index=offset + len(events),
                         key=key,
-                        timestamp_unit=found.timestamp_unit,
+                        device_time=found.device_time,
                         peaks=found.peaks,
                         project=None,
                         record=found.record,
@@ -758,7 +758,7 @@ class RecordTalk(Commanding):
             return Waveform(
                 event=replace(event, record=record),
                 counts=counts_of(columns_of(image)),
-                vouched=(COLUMNS, COLUMNS, COLUMNS, COLUMNS),
+                valid_samples=(COLUMNS, COLUMNS, COLUMNS, COLUMNS),
                 sample_rate_hz=1024,
                 pretrigger_samples=0,
                 geo_range_in_s=10.0,
@@ -784,7 +784,7 @@ class RecordTalk(Commanding):
             number = self._sample(began_s, unit.serial, monitoring)
             status = MonitorStatus(
                 monitoring=monitoring,
-                clock_unit=None,
+                clock_device_time=None,
                 battery_v=None,
                 memory_total_bytes=number,
                 memory_free_bytes=None,

@@ -165,7 +165,7 @@ def replay(grain: str, seed: int) -> int:
             what = f"{state.serial}, memory {state.memory}: {slots}" if state.serial else "nothing"
             lines.append((state.time_s, f"    behind {key}: {what}"))
     for contact in world.auditor.contacts:
-        what = f"    a flight for {contact.thing}, wanted since {contact.asked_s:.3f}"
+        what = f"    a flight for {contact.resource}, wanted since {contact.asked_s:.3f}"
         lines.append((contact.time_s, f"{what}, turns to {contact.address}"))
     for key, troubles in world.auditor.troubles.items():
         lines += ((at_s, f"    trouble on the road to {key}") for at_s in troubles)

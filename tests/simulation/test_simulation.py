@@ -76,7 +76,7 @@ def test_worlds_of_field_trouble_end_in_lists_and_in_refusals() -> None:
         answers |= {
             (world.plan.theme.name, type(request.error).__name__)
             for request in world.auditor.requests
-            if request.thing == "events"
+            if request.resource == "events"
         }
     assert {(theme.name, "NoneType") for theme in FIELD_THEMES} <= answers
     assert ("cut walks", "ListIncompleteError") in answers
@@ -101,8 +101,8 @@ def test_commands_end_in_every_way_that_they_may() -> None:
         "start": ("done", "failed"),
         "stop": ("done", "failed"),
         "unheard": ("unknown",),
-        "config": ("done", "trial", "failed", "unknown", "serial-differs"),
-        "call home": ("done", "trial"),
+        "config": ("done", "dry_run", "failed", "unknown", "serial-differs"),
+        "call home": ("done", "dry_run"),
         "erase": ("done", "serial-differs", "count-differs", "not-archived", "memory-changed"),
         "rescue": ("done", "unchanged", "serial-differs"),
     }

@@ -38,18 +38,18 @@ from minimateplus.client.reads import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
-from sfm.back_off import RestingError
+from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
 from sfm.devices.commands import By, Commands, Done
 from sfm.devices.gateway import Answer, Gateway, ListIncompleteError, Provenance
-from sfm.devices.single_flight import BusyError, ClosingError
+from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 from sfm.store.errors import StoreLostError
-from sfm.store.service import Keeper
+from sfm.store.service import StoreService
 
 GRAINS = ("record", "byte", "kept", "field", "lines")
-MOST_RECORDED = 12
+MAX_RECORDED = 12
 """A unit that goes on recording ends with so many events stored."""
 LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
@@ -399,13 +399,13 @@ program's replies. And walks over cut links, of records, in which no record may 
 CUT_AT_THE_END = 14
 """After so many exchanges each call is cut while the last reader of kept walks asks."""
 CALLS_AT_THE_END = 12
-LONGEST_REST_S = 60.0
+MAX_DELAY_S = 60.0
 
 
 @cache
 def _settings(keep_open_s: float, validated_s: float, queue_s: float, most: int) -> Settings:
     return Settings(
-        keep_open_s=keep_open_s, validated_s=validated_s, queue_s=queue_s, most_readers=most
+        keep_open_s=keep_open_s, validated_s=validated_s, queue_s=queue_s, max_readers=most
     )
 
 
@@ -419,7 +419,7 @@ class Act:
     place: int = field(compare=False, default=0)
     """Which address."""
     draw: int = field(compare=False, default=0)
-    thing: str = field(compare=False, default="")
+    resource: str = field(compare=False, default="")
     freshness: Freshness = field(compare=False, default_factory=Freshness)
 
 
@@ -490,17 +490,17 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
     theme, span_s = plan.theme, plan.pace_s * chance.choice((0.0, 2.0, 8.0, 16.0))
     favourite = _pick(chance, theme.things)
     for _ in range(chance.randint(1, 4)):
-        thing = favourite if chance.random() < 0.5 else _pick(chance, theme.things)
+        resource = favourite if chance.random() < 0.5 else _pick(chance, theme.things)
         act = Act(
             at_s + chance.choice((0.0, span_s * chance.random())),
             len(plan.acts),
             "read",
             chance.randrange(plan.addresses),
             chance.randrange(3) and chance.randrange(3),
-            thing,
+            resource,
             _wish(chance, _pick(chance, theme.wishes)),
         )
-        if thing == "call home":
+        if resource == "call home":
             act.freshness = Freshness(force=True)  # it is never kept
         plan.acts.append(act)
     for _ in range(chance.randint(0, theme.meddling)):
@@ -512,7 +512,7 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
             chance.randrange(1 << 16),
         )
         if act.kind == "order":
-            act.thing = _pick(chance, theme.orders)
+            act.resource = _pick(chance, theme.orders)
         plan.acts.append(act)
         if act.kind == "order" and plan.keeps and act.draw & 1:
             # In the middle of it, or nearly.
@@ -705,10 +705,10 @@ class World:
         self._wires[0].cut_every = CUT_AT_THE_END
         for _ in range(CALLS_AT_THE_END):
             # (A call that is cut while it closes a walk brings no event; then the unit rests.)
-            with suppress(ListIncompleteError, LinkClosedError, RestingError):
+            with suppress(ListIncompleteError, LinkClosedError, BackingOffError):
                 answer = await self.gateway.events(self._addresses[0])
                 break
-            await asyncio.sleep(LONGEST_REST_S)
+            await asyncio.sleep(MAX_DELAY_S)
         else:
             self.auditor.complain(f"no list in {CALLS_AT_THE_END} calls that read some events each")
             return
@@ -718,9 +718,9 @@ class World:
 
     def _hold_cache_against(self, place: int) -> None:
         """What the cache holds as a list was the whole list once."""
-        held = self.cache.held_events(self._keys[place])
-        if held is not None:
-            told = [_slot(event) for event in held.value()]
+        entry = self.cache.events_entry(self._keys[place])
+        if entry is not None:
+            told = [_slot(event) for event in entry.value()]
             self.auditor.judge_held_list(self._keys[place], told)
 
     async def _wait_for_readers(self) -> None:
@@ -737,9 +737,9 @@ class World:
         self._closing = False
         clock = self.loop.time
         self.cache = LiveCache(clock=clock, limit_bytes=self.plan.limit_bytes)
-        keeper = None
+        store_service = None
         if self._disk is not None:
-            keeper = Keeper(
+            store_service = StoreService(
                 self._disk.begin_life(),
                 clock=clock,
                 wall=self._wall,
@@ -749,9 +749,9 @@ class World:
         self.gateway = Gateway(
             self.cache,
             self.plan.settings,
-            keeper=keeper,
+            store_service=store_service,
             connect=self._connect,
-            connect_unheard=self._connect_unheard,
+            connect_without_wake=self._connect_without_wake,
             clock=clock,
             wall=self._wall,
         )
@@ -770,7 +770,7 @@ class World:
         wire = self._wires[self._addresses.index(address)]
         return cast("MiniMate", await wire.open())
 
-    async def _connect_unheard(self, address: Address) -> MiniMate:
+    async def _connect_without_wake(self, address: Address) -> MiniMate:
         wire = self._wires[self._addresses.index(address)]
         return cast("MiniMate", await wire.open(wake=False))
 
@@ -786,10 +786,10 @@ class World:
         if asker is None or task in self._flights:
             return
         self._flights[task] = None
-        thing = "events" if asker.thing == "event" else asker.thing
-        if thing == "waveform":
-            thing += f" {asker.index}"
-        contact = Contact(asker.life, key, thing, asker.time_s, self.loop.now_s)
+        resource = "events" if asker.resource == "event" else asker.resource
+        if resource == "waveform":
+            resource += f" {asker.index}"
+        contact = Contact(asker.life, key, resource, asker.time_s, self.loop.now_s)
         self.auditor.contacts.append(contact)
 
     def _note(self, place: int) -> None:
@@ -880,7 +880,7 @@ class World:
         period_s = (0.5, 1.0, 2.0, 5.0)[act.draw % 4]
 
         def record() -> None:
-            if self._units[act.place] is unit and len(unit.slots) < MOST_RECORDED:
+            if self._units[act.place] is unit and len(unit.slots) < MAX_RECORDED:
                 self._record(unit)
                 self._note(act.place)
 
@@ -915,8 +915,8 @@ class World:
 
     def _do_rerecord(self, act: Act, unit: Any) -> None:
         """Erase, and record fewer, as many, or more; at once or a moment later."""
-        held = len(unit.slots)
-        count = max(1, held + (0, 0, 1, -1, 2)[act.draw % 5])
+        entry = len(unit.slots)
+        count = max(1, entry + (0, 0, 1, -1, 2)[act.draw % 5])
         self._do_erase(act, unit)
 
         def record() -> None:
@@ -1037,12 +1037,12 @@ class World:
             len(self.auditor.book.orders),
             self._life,
             key,
-            act.thing,
-            self._ask_for(act.thing, unit, chance),
+            act.resource,
+            self._ask_for(act.resource, unit, chance),
         )
         self.auditor.book.orders.append(order)
         self._tell(f"{order.name} is given")
-        meddles = act.thing == "erase" and unit is not None and chance.random() < 0.5
+        meddles = act.resource == "erase" and unit is not None and chance.random() < 0.5
         hands = self._hands(act, unit, chance) if meddles else None
 
         async def give() -> None:
@@ -1079,15 +1079,15 @@ class World:
             case "config" | "call home":
                 return {
                     "value": chance.randrange(64),
-                    "trial": chance.random() < 0.1,
+                    "dry_run": chance.random() < 0.1,
                     "serial": chance.choice((None, None, serial)),
                 }
             case "erase":
-                held = 0 if unit is None else len(unit.slots)
+                entry = 0 if unit is None else len(unit.slots)
                 stale = chance.random() < 0.15
                 return {
                     "serial": serial,
-                    "count": max(0, held + chance.choice((-1, 1))) if stale else held,
+                    "count": max(0, entry + chance.choice((-1, 1))) if stale else entry,
                     "discard": chance.random() < 0.4,
                     "archives": chance.random() < 0.7,
                 }
@@ -1120,9 +1120,9 @@ class World:
         with suppress(
             MiniMateError,
             BusyError,
-            ClosingError,
+            ShuttingDownError,
             ListIncompleteError,
-            RestingError,
+            BackingOffError,
             StoreLostError,
         ):
             for index in range(order.asked["count"]):
@@ -1140,12 +1140,12 @@ class World:
             case "config":
                 change = SetupChange(notes=str(asked["value"]))
                 return await give.change_setup(
-                    address, by, change, serial=asked["serial"], trial=asked["trial"]
+                    address, by, change, serial=asked["serial"], dry_run=asked["dry_run"]
                 )
             case "call home":
                 home = CallHomeChange(enabled=asked["value"] % 4 > 0, retries=asked["value"] % 8)
                 return await give.change_call_home(
-                    address, by, home, serial=asked["serial"], trial=asked["trial"]
+                    address, by, home, serial=asked["serial"], dry_run=asked["dry_run"]
                 )
             case "erase":
                 return await give.erase(
@@ -1166,8 +1166,8 @@ class World:
             number,
             self._life,
             self._keys[act.place],
-            act.thing,
-            act.draw if act.thing in ("event", "waveform") else 0,
+            act.resource,
+            act.draw if act.resource in ("event", "waveform") else 0,
             act.freshness,
             0,
             self.loop.now_s,
@@ -1192,18 +1192,18 @@ class World:
         else:
             request.provenance = _in_the_auditors_words(answer.provenance)
             if self._disk is not None and answer.provenance.stored:
-                self._disk.note_stored(request.thing, answer)
+                self._disk.note_stored(request.resource, answer)
             request.wall_gap_s = self._wall_gap_s(answer)
-            request.told = self._told(request, answer)
-            if request.thing == "partial":
+            request.told = self._last_returned(request, answer)
+            if request.resource == "partial":
                 if answer.is_complete:
-                    request.thing = "events"
+                    request.resource = "events"
                 self._hold_cache_against(self._addresses.index(address))
         request.end_tick, request.end_s = auditor.step(), self.loop.now_s
         auditor.requests.append(request)
         said = request.provenance
         self._tell(
-            f"reader {request.number}, {request.thing} {request.index} {request.freshness} of "
+            f"reader {request.number}, {request.resource} {request.index} {request.freshness} of "
             f"{request.time_s:.3f}: "
             + (
                 f"{type(request.error).__name__} {request.error}"
@@ -1215,7 +1215,7 @@ class World:
 
     async def _ask(self, request: Request, address: Address) -> Answer:
         gateway, freshness = self.gateway, request.freshness
-        match request.thing:
+        match request.resource:
             case "info":
                 return await gateway.info(address, freshness)
             case "status":
@@ -1240,15 +1240,15 @@ class World:
         now_s = self._wall_offsets_s[-1]
         return min(abs(gap_s + now_s - offset_s) for offset_s in self._wall_offsets_s)
 
-    def _told(self, request: Request, answer: Answer) -> Any:
+    def _last_returned(self, request: Request, answer: Answer) -> Any:
         value = answer.value
-        told = self._in_few_words(request.thing, value)
+        told = self._in_few_words(request.resource, value)
         if answer.provenance.why == "hit" and answer.provenance.exchanges == 0:
             _scribble(value)
         return told
 
-    def _in_few_words(self, thing: str, value: Any) -> Any:
-        match thing:
+    def _in_few_words(self, resource: str, value: Any) -> Any:
+        match resource:
             case "info":
                 number = int(value["firmware"].replace(".", "").strip("S"))
                 return number, value["serial"], int(value["setup"]["notes"]), None

@@ -52,7 +52,7 @@ KEPT = {("light", "wide"), ("dark", "narrow")}
 """Looks of which a picture is kept."""
 FAILED_LOAD = "Failed to load resource: "
 """What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
-MOST_TRANSFER_BYTES = 60_000
+MAX_TRANSFER_BYTES = 60_000
 """What all of the app may weigh on a modem's road; the build holds it too (``pack.mjs``)."""
 
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}

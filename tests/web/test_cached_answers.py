@@ -86,7 +86,7 @@ def port() -> int:
 
 def unit_of(serial: str, seed: int, at: datetime) -> SimulatedUnit:
     unit = SimulatedUnit(serial, seed=seed)
-    unit.record_event(seed=seed, at_unit=at)
+    unit.record_event(seed=seed, at_device_time=at)
     return unit
 
 
@@ -132,11 +132,11 @@ def start(port: int, tmp_path: Path) -> Start:
 def test_after_a_new_database_nothing_is_shown_of_the_old_one(
     get: Client, start: Start, tmp_path: Path
 ) -> None:
-    trial = UnitThread(unit_of("BE11529", 1, datetime(2026, 3, 1, 10)))
+    dry_run = UnitThread(unit_of("BE11529", 1, datetime(2026, 3, 1, 10)))
     real = UnitThread(unit_of("BE18189", 9, datetime(2026, 7, 7, 15)))
     try:
         with start() as first:
-            read(first.base, trial)
+            read(first.base, dry_run)
             asked = paths_of(first.base)
             agree(get, first.base, asked)
         for path in tmp_path.glob("relay.sqlite*"):
@@ -148,7 +148,7 @@ def test_after_a_new_database_nothing_is_shown_of_the_old_one(
             assert not any("BE11529" in text for text in told)
             assert any("BE18189" in text for text in told)
     finally:
-        trial.close()
+        dry_run.close()
         real.close()
 
 
@@ -166,7 +166,7 @@ def test_after_a_backup_was_put_back_each_address_is_its_own_recording(
         for seed in (2, 3):
             unit.do(simulated.erase)
             at = datetime(2026, 3, seed, 10)
-            unit.do(partial(simulated.record_event, seed=seed, at_unit=at))
+            unit.do(partial(simulated.record_event, seed=seed, at_device_time=at))
             with start() as relay_now:
                 read(relay_now.base, unit)
                 asked += paths_of(relay_now.base)

@@ -26,9 +26,9 @@ def archived(seen: Watched, unit: UnitThread, count: int) -> None:
 
 def long_lived(serial: str, events: int) -> SimulatedUnit:
     """Return a unit with an event each hour since ``FIRST``."""
-    unit = SimulatedUnit(serial, now_unit=FIRST + timedelta(hours=events))
+    unit = SimulatedUnit(serial, now_device_time=FIRST + timedelta(hours=events))
     for number in range(events):
-        unit.record_event(counts=ground(number), at_unit=FIRST + timedelta(hours=number))
+        unit.record_event(counts=ground(number), at_device_time=FIRST + timedelta(hours=number))
     return unit
 
 

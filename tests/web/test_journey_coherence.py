@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.unit import NEVER_SET_UNIT
+from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 
 pytest_plugins = ["web_world"]
 
@@ -22,7 +22,7 @@ def recorded(serial: str) -> SimulatedUnit:
     unit = SimulatedUnit(serial)
     for number in range(3):
         unit.record_event(
-            counts=ground(number), at_unit=unit.now_unit - timedelta(hours=3 - number)
+            counts=ground(number), at_device_time=unit.now_device_time - timedelta(hours=3 - number)
         )
     return unit
 
@@ -38,8 +38,8 @@ def truth(unit: UnitThread) -> list[tuple[str, ...]]:
     for event in unit.do(lambda: list(unit.unit.events)):
         peaks = event.peaks
         values = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s, peaks.vector_sum_in_s)
-        assert event.timestamp_unit is not None
-        time = f"{event.timestamp_unit:%Y-%m-%d %H:%M:%S}"
+        assert event.device_time is not None
+        time = f"{event.device_time:%Y-%m-%d %H:%M:%S}"
         told = [f"{value:.4f}" for value in values if value is not None]
         shown.append((str(event.index), event.key.hex(), time, *told))
     return shown[::-1]
@@ -124,8 +124,8 @@ def test_the_banner_of_an_erase_leads_to_the_archived_records_and_can_be_put_awa
 def test_a_clock_that_was_never_set_makes_nobody_take_the_new_for_the_old(
     new_unit: NewUnit, visit: Open
 ) -> None:
-    simulated = SimulatedUnit("SIM0203", now_unit=NEVER_SET_UNIT)
-    simulated.record_event(seed=1, at_unit=NEVER_SET_UNIT)
+    simulated = SimulatedUnit("SIM0203", now_device_time=NEVER_SET_DEVICE_TIME)
+    simulated.record_event(seed=1, at_device_time=NEVER_SET_DEVICE_TIME)
     unit = new_unit("SIM0203", events=0, unit=simulated)
     seen = visit(at(unit, "event/0"))
     page = seen.page
@@ -134,7 +134,7 @@ def test_a_clock_that_was_never_set_makes_nobody_take_the_new_for_the_old(
 
     def act() -> None:
         simulated.erase()
-        simulated.record_event(seed=2, at_unit=NEVER_SET_UNIT)
+        simulated.record_event(seed=2, at_device_time=NEVER_SET_DEVICE_TIME)
 
     unit.do(act)
     [new] = truth(unit)
@@ -193,9 +193,9 @@ def test_another_unit_at_the_same_address_is_told_by_name(new_unit: NewUnit, vis
     page = seen.page
     expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     other = SimulatedUnit("SIM0207", seed=9)
-    first = other.now_unit - timedelta(days=1)
+    first = other.now_device_time - timedelta(days=1)
     for number in range(3):
-        other.record_event(at_unit=first + timedelta(hours=number))
+        other.record_event(at_device_time=first + timedelta(hours=number))
     unit.unplug()
     unit.unit = other
     unit.plug_in()

@@ -15,7 +15,7 @@ from browser import NewUnit, Open, Watched, at, rows
 from playwright.sync_api import Page, expect
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.faulty_links import WholeRoad
+from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
 pytest_plugins = ["web_world"]
@@ -83,8 +83,8 @@ def test_connect_read_see_an_event_arrive_open_its_waveform_and_zoom(
     expect(page.get_by_text("One new event arrived.")).to_be_visible()
     expect(page.get_by_text("4 events", exact=True)).to_be_visible()
     [newest, *_] = rows(page)
-    assert recorded.timestamp_unit is not None
-    assert newest[:3] == ["3", recorded.key.hex(), f"{recorded.timestamp_unit:%Y-%m-%d %H:%M:%S}"]
+    assert recorded.device_time is not None
+    assert newest[:3] == ["3", recorded.key.hex(), f"{recorded.device_time:%Y-%m-%d %H:%M:%S}"]
     seen.look("events-arrived")
 
     page.get_by_role("link", name="Open event 3").click()
@@ -301,7 +301,7 @@ def long_unit() -> SimulatedUnit:
     return unit
 
 
-class Brake(WholeRoad):
+class Brake(FaultyLink):
     """A road as slow as a test says, frame by frame."""
 
     delay_s = 0.2

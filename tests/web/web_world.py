@@ -40,9 +40,9 @@ def new_unit() -> Iterator[NewUnit]:
             serial: str, *, events: int = 3, unit: SimulatedUnit | None = None, **road: Any
         ) -> UnitThread:
             simulated = unit or SimulatedUnit(serial, seed=len(serial) + events)
-            first = simulated.now_unit - timedelta(hours=events)
+            first = simulated.now_device_time - timedelta(hours=events)
             for number in range(events):
-                simulated.record_event(at_unit=first + timedelta(hours=number), seed=number)
+                simulated.record_event(at_device_time=first + timedelta(hours=number), seed=number)
             served = UnitThread(simulated, **road)
             stack.callback(served.close)
             return served

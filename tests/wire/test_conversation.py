@@ -10,7 +10,7 @@ from minimateplus.errors import LocalProtocolError
 from minimateplus.wire import commands, protocol_state
 from minimateplus.wire.commands import ARM, COMMANDS, NO_PARAMS, token_params
 from minimateplus.wire.framing import Frame
-from minimateplus.wire.protocol_state import TRANSITIONS, Conversation, State, word_of
+from minimateplus.wire.protocol_state import TRANSITIONS, ProtocolState, State, input_of
 
 ASLEEP, READY, VISITED, ARMED, READING = State
 
@@ -36,24 +36,24 @@ def request(word: str) -> Frame:
     return Frame(int(sub, 16), 0, token_params(ARM) if token else NO_PARAMS, b"")
 
 
-def standing(state: State) -> Conversation:
-    talk = Conversation()
-    talk.state = state
-    return talk
+def standing(state: State) -> ProtocolState:
+    run = ProtocolState()
+    run.state = state
+    return run
 
 
 @pytest.mark.parametrize(("word", "state"), CELLS, ids=[f"{w} in {s.name}" for w, s in CELLS])
 def test_each_word_leads_where_the_matrix_says_or_is_refused(word: str, state: State) -> None:
     leads_to = MATRIX.get(word, MATRIX["other"]).get(state)
-    talk = standing(state)
-    assert talk.allows(request(word)) is (leads_to is not None)
+    run = standing(state)
+    assert run.allows(request(word)) is (leads_to is not None)
     if leads_to is None:
         with pytest.raises(LocalProtocolError, match=re.escape(word)):
-            talk.say(request(word))
-        assert talk.state is state, "a word that was refused was not said"
+            run.accept(request(word))
+        assert run.state is state, "a word that was refused was not said"
     else:
-        talk.say(request(word))
-        assert talk.state is leads_to
+        run.accept(request(word))
+        assert run.state is leads_to
 
 
 def test_the_picture_is_the_table_cell_by_cell() -> None:
@@ -79,58 +79,58 @@ def test_the_arrows_of_the_picture_are_in_the_table() -> None:
 
 def test_every_word_of_the_table_is_a_command() -> None:
     assert {request(word).sub for word in TRANSITIONS} <= set(COMMANDS)
-    assert all(word_of(request(word)) == word for word in TRANSITIONS)
+    assert all(input_of(request(word)) == word for word in TRANSITIONS)
 
 
 def test_the_token_is_a_word_of_its_own_only_with_1e() -> None:
     armed = token_params(ARM)
-    assert word_of(Frame(0x1E, 0, armed, b"")) == "1E+FE"
-    assert word_of(Frame(0x1E, 8, armed, b"")) == "1E+FE"
-    assert word_of(Frame(0x1E, 0, token_params(0x64), b"")) == "1E"
-    assert word_of(Frame(0x1E, 0, bytes(6) + b"\xfe" + bytes(3), b"")) == "1E"
-    assert word_of(Frame(0x1F, 0, armed, b"")) == "1F"
+    assert input_of(Frame(0x1E, 0, armed, b"")) == "1E+FE"
+    assert input_of(Frame(0x1E, 8, armed, b"")) == "1E+FE"
+    assert input_of(Frame(0x1E, 0, token_params(0x64), b"")) == "1E"
+    assert input_of(Frame(0x1E, 0, bytes(6) + b"\xfe" + bytes(3), b"")) == "1E"
+    assert input_of(Frame(0x1F, 0, armed, b"")) == "1F"
 
 
 @pytest.mark.parametrize("sub", sorted(set(COMMANDS) - {commands.POLL.sub}))
 def test_nothing_is_said_before_poll(sub: int) -> None:
     with pytest.raises(LocalProtocolError, match="ASLEEP"):
-        Conversation().say(Frame(sub, 0, NO_PARAMS, b""))
+        ProtocolState().accept(Frame(sub, 0, NO_PARAMS, b""))
 
 
 @pytest.mark.parametrize("word", ["0C", "1F", "1E+FE", "5A"])
 def test_nothing_of_a_record_is_asked_before_0a_visited_it(word: str) -> None:
-    talk = Conversation()
-    talk.say(request("5B"))
+    run = ProtocolState()
+    run.accept(request("5B"))
     with pytest.raises(LocalProtocolError, match="READY"):
-        talk.say(request(word))
+        run.accept(request(word))
 
 
 def test_the_captured_download_is_allowed_word_by_word() -> None:
     # protocol.md section 5, event download, final order of v0.14.3.
-    talk = Conversation()
+    run = ProtocolState()
     for word in ("5B", "5B", "15", "15", "1E", "1E"):
-        talk.say(request(word))
+        run.accept(request(word))
     for _ in range(2):
         for word in ("0A", "0A", "1E+FE", "1E+FE", "0C", "0C", "1F", *["5B"] * 6, "5A", "5A", "1F"):
-            talk.say(request(word))
-    assert talk.state is READING
+            run.accept(request(word))
+    assert run.state is READING
 
 
 @pytest.mark.parametrize("state", [ARMED, READING])
 @pytest.mark.parametrize("word", ["0A", "1E"])
 def test_a_later_0a_or_a_walk_started_again_disarms(state: State, word: str) -> None:
-    talk = standing(state)
-    talk.say(request(word))
+    run = standing(state)
+    run.accept(request(word))
     with pytest.raises(LocalProtocolError, match="5A may be said in ARMED, READING"):
-        talk.say(request("5A"))
+        run.accept(request("5A"))
 
 
 @given(st.lists(st.sampled_from(WORDS)))
 def test_two_machines_that_hear_the_same_words_stand_alike(words: list[str]) -> None:
-    client, unit = Conversation(), Conversation()
+    client, unit = ProtocolState(), ProtocolState()
     for word in words:
         if client.allows(request(word)):
-            client.say(request(word))
+            client.accept(request(word))
             assert unit.allows(request(word))
-            unit.say(request(word))
+            unit.accept(request(word))
         assert client.state is unit.state

@@ -24,7 +24,7 @@ SAMPLES = 1280
 @cache
 def stored(seed: int = 0) -> tuple[Event, bytes]:
     """Return an event of a simulated unit and its image: 1.25 s at 1024/s, 10 in/s."""
-    unit = SimulatedUnit(clock=lambda: 0.0, now_unit=AT)
+    unit = SimulatedUnit(clock=lambda: 0.0, now_device_time=AT)
     event = unit.record_event(seed=seed)
     return event, unit._memory.stored[0].image
 
@@ -44,7 +44,7 @@ def is_good(event: Event, image: bytes) -> bool:
     if found is None:
         return False
     has_scales = None not in (found.sample_rate_hz, found.geo_range_in_s)
-    return not found.reasons and has_scales and min(found.vouched) == found.counts.shape[1]
+    return not found.reasons and has_scales and min(found.valid_samples) == found.counts.shape[1]
 
 
 def is_contradicted(event: Event, image: bytes) -> bool:
@@ -152,7 +152,7 @@ def test_a_microphone_without_its_last_two_samples_is_no_contradiction() -> None
     event, image = stored()
     at = image.index(b"Project:")
     found = read_image(event, image[: at - 20] + image[at:])
-    assert found.vouched == (SAMPLES, SAMPLES, SAMPLES, SAMPLES - 2)
+    assert found.valid_samples == (SAMPLES, SAMPLES, SAMPLES, SAMPLES - 2)
     [reason] = found.reasons
     assert (reason.code, reason.is_contradiction) == ("microphone-end-missing", False)
     assert (found.sample_rate_hz, found.geo_range_in_s) == (1024, 10.0)
@@ -198,7 +198,7 @@ def test_the_five_second_export_of_a_sibling_fits_its_printed_rate() -> None:
 def test_a_clock_that_is_no_date_leaves_length_and_peaks() -> None:
     event, image = stored()
     undated = image[: -layouts.FOOTER.size] + b"\x0e\x08" + bytes(24)
-    assert is_good(replace(event, timestamp_unit=None), undated)
+    assert is_good(replace(event, device_time=None), undated)
     assert not is_good(event, undated)
 
 

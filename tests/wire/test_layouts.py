@@ -90,7 +90,7 @@ def figures(peaks: Peaks) -> list[float | None]:
 
 def test_the_captured_status_reads_as_the_screen_of_the_unit() -> None:
     status = parse_monitor_status(STATUS)
-    assert status.clock_unit == datetime(2026, 4, 8, 1, 59, 45)
+    assert status.clock_device_time == datetime(2026, 4, 8, 1, 59, 45)
     assert status.battery_v == 6.80
     assert status.memory_total_bytes == 983_026
     assert status.memory_free_bytes == 958_034
@@ -384,7 +384,7 @@ FOOLS = (
 def test_a_project_with_the_names_of_channels_fools_no_peak(text: str) -> None:
     record = parse_waveform_record(payloads.record_payload(AT, PEAKS, text))
     assert figures(record.peaks) == figures(PEAKS)
-    assert record.timestamp_unit == AT
+    assert record.device_time == AT
     assert record.project == text
 
 
@@ -472,7 +472,7 @@ def test_a_monitor_log_tells_when_it_ran_and_its_text() -> None:
     payload = payloads.header_payload(0x2C, "BE11529", AT, stop, 0.5)
     assert len(payload) == 0x2C
     entry = parse_monitor_log(FIRST_KEY, payload)
-    assert (entry.start_unit, entry.stop_unit) == (AT, stop)
+    assert (entry.start_device_time, entry.stop_device_time) == (AT, stop)
     assert entry.text == "BE11529 Geo: 0.500 in/s"
     assert parse_monitor_log(FIRST_KEY, payload[:16] + bytes(28)).text is None
 

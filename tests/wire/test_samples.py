@@ -57,8 +57,8 @@ def decode_deltas(blocks: bytes) -> int:
 
 
 def vouched_rows(reading: BodyReading) -> list[list[int]]:
-    rows = zip(reading.counts, reading.vouched, strict=True)
-    return [row[:vouched].tolist() for row, vouched in rows]
+    rows = zip(reading.counts, reading.valid_samples, strict=True)
+    return [row[:valid_samples].tolist() for row, valid_samples in rows]
 
 
 def blast(samples: int, seed: int = 1, peak: float = 300.0) -> NDArray[np.int16]:
@@ -80,12 +80,12 @@ def padded(counts: NDArray[np.int16]) -> NDArray[np.int16]:
 
 def walk(targets: NDArray[np.int64], samples: int) -> NDArray[np.int16]:
     """Run after the targets as fast as the body's forms allow, at every place of a segment."""
-    held = -(-samples // 4) * 4
+    entry = -(-samples // 4) * 4
     row: list[int] = []
     for index in range(samples):
         target = int(targets[index])
         begin = index - index % 512
-        width = min(512, held - begin)
+        width = min(512, entry - begin)
         if index % 512 >= 2:
             limit = 32767 if index - begin >= width - 2 else 2047
             target = row[-1] + max(-limit - 1, min(limit, target - row[-1]))
@@ -145,8 +145,8 @@ def assert_agrees_with_the_plain_decoder(body: bytes, samples: int | None = None
     rows, end = decode_plain(body, samples)
     assert vouched_rows(reading) == rows
     assert reading.end == end
-    for row, vouched in zip(reading.counts, reading.vouched, strict=True):
-        assert not row[vouched:].any()
+    for row, valid_samples in zip(reading.counts, reading.valid_samples, strict=True):
+        assert not row[valid_samples:].any()
 
 
 # --- both ways
@@ -158,7 +158,7 @@ def test_what_was_encoded_is_decoded_again(counts: NDArray[np.int16]) -> None:
     body = encode_body(counts)
     reading = read_body(body)
     assert reading.stopped is None
-    assert reading.vouched == (counts.shape[1],) * 4
+    assert reading.valid_samples == (counts.shape[1],) * 4
     assert reading.end == len(body)
     assert reading.counts.dtype == np.int16
     np.testing.assert_array_equal(reading.counts, counts)
@@ -218,13 +218,15 @@ def test_a_body_cut_anywhere_vouches_for_nothing_wrong(samples: int, known: bool
         except SampleDecodeError:
             assert cut < 7
             continue
-        for row, vouched, true in zip(reading.counts, reading.vouched, truth, strict=True):
-            np.testing.assert_array_equal(row[:vouched], true[:vouched])
-            assert not row[vouched:].any()
-        assert reading.stopped is not None or min(reading.vouched) >= samples
+        for row, valid_samples, true in zip(
+            reading.counts, reading.valid_samples, truth, strict=True
+        ):
+            np.testing.assert_array_equal(row[:valid_samples], true[:valid_samples])
+            assert not row[valid_samples:].any()
+        assert reading.stopped is not None or min(reading.valid_samples) >= samples
         assert reading.end <= cut
-        assert sum(reading.vouched) >= most
-        most = sum(reading.vouched)
+        assert sum(reading.valid_samples) >= most
+        most = sum(reading.valid_samples)
     assert most >= 4 * samples - 2
 
 
@@ -259,7 +261,7 @@ def test_each_kind_of_block_reads_as_the_notes_say(block: str, deltas: list[int]
 def test_the_captured_segment_of_264_nibbles_and_244_zeros_is_full() -> None:
     blocks = bytes.fromhex("1108") + bytes(range(132)) + bytes.fromhex("00f4")
     reading = read_body(body_of(blocks))
-    assert reading.vouched == (512,) * 4
+    assert reading.valid_samples == (512,) * 4
     assert reading.stopped is None
     assert set(reading.counts[0, 266:].tolist()) == {int(reading.counts[0, 265])}
 
@@ -310,7 +312,7 @@ def test_without_a_closing_tag_two_samples_of_micl_are_missing(
     counts = blast(samples)
     body = encode_body(counts)[:-20]
     reading = read_body(body + trailer, samples if known else None)
-    assert reading.vouched == (samples, samples, samples, samples - 2)
+    assert reading.valid_samples == (samples, samples, samples, samples - 2)
     assert reading.end == len(body)
     assert reading.stopped is not None
     assert "MicL's last two" in reading.stopped
@@ -334,7 +336,7 @@ def test_a_trailer_is_not_read_as_samples(samples: int, trailer: bytes) -> None:
 def test_a_closing_tag_whose_count_does_not_fit_is_none() -> None:
     body = encode_body(blast(1280))
     reading = read_body(body[:-4] + (1284).to_bytes(4, "big"))
-    assert reading.vouched == (1280, 1280, 1280, 1278)
+    assert reading.valid_samples == (1280, 1280, 1280, 1278)
     assert reading.end == len(body) - 20
 
 
@@ -346,7 +348,7 @@ def test_the_count_of_the_strt_record_wins_over_the_closing_tag() -> None:
 
 def test_a_count_beyond_the_body_is_answered_with_what_there_is() -> None:
     reading = read_body(encode_body(blast(1280)), 2304)
-    assert reading.vouched == (1280,) * 4
+    assert reading.valid_samples == (1280,) * 4
     assert reading.stopped == "the body closes after 1280 of 2304 samples"
 
 
@@ -359,7 +361,7 @@ def test_a_body_that_unpacks_to_millions_of_samples_costs_what_the_start_record_
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert reading.vouched[0] == 0xFFFF
+    assert reading.valid_samples[0] == 0xFFFF
     # Said in full it would be five million samples a channel, and 300 MB on the way.
     assert peak_bytes < 12 * len(body)
 
@@ -393,7 +395,7 @@ def test_the_sentence_says_where_and_why(blocks: str, why: str) -> None:
     assert reading.stopped is not None
     assert "stopped at body offset 11, Tran segment of round 1: " in reading.stopped
     assert why in reading.stopped
-    assert reading.vouched == (6, 0, 0, 0)
+    assert reading.valid_samples == (6, 0, 0, 0)
     assert reading.end == 11
     with pytest.raises(SampleDecodeError, match="no sample of all four channels"):
         decode_body(body)
@@ -402,7 +404,7 @@ def test_the_sentence_says_where_and_why(blocks: str, why: str) -> None:
 def test_a_channel_shorter_than_tran_is_not_finished_from_the_header() -> None:
     one = b"\x00\x02\x00" + bytes(4) + b"\x00\x08" + header((1, 1), (0, 0)) + b"\x00\x04"
     reading = read_body(one + header((1, 1), (0, 0)) + b"\x00\x08")
-    assert reading.vouched == (12, 6, 0, 0)
+    assert reading.valid_samples == (12, 6, 0, 0)
     assert reading.stopped is not None
     assert "Vert segment of round 1: header with 4 deltas" in reading.stopped
 
@@ -411,10 +413,10 @@ def test_no_delta_is_read_beyond_a_full_segment() -> None:
     start = b"\x00\x02\x00" + bytes(4)
     rest = header((0, 0), (0, 0)) + b"\x00\x08"
     reading = read_body(start + b"\x11\xf8" + bytes(252) + b"\x10\x08" + bytes(4) + rest)
-    assert reading.vouched == (506, 0, 0, 0)
+    assert reading.valid_samples == (506, 0, 0, 0)
     assert reading.end == 7 + 254
     reading = read_body(start + b"\x10\x04\x11\x11" + header((1, 1), (0, 0)) + rest[-2:] + rest)
-    assert reading.vouched == (8, 2, 0, 0)
+    assert reading.valid_samples == (8, 2, 0, 0)
     assert reading.stopped is not None
     assert "block 00 08 of 8 deltas overruns the segment, which lacks 4" in reading.stopped
 
@@ -423,7 +425,7 @@ def test_no_delta_is_read_beyond_a_full_segment() -> None:
 def test_a_sum_beyond_int16_is_not_wrapped(sign: int) -> None:
     block = bytes.fromhex("2004") + bytes([100 * sign % 256] * 4)
     reading = read_body(body_of(block, firsts=(0, sign * 32500)))
-    assert reading.vouched == (4, 8, 8, 8)
+    assert reading.valid_samples == (4, 8, 8, 8)
     assert reading.counts[0].tolist() == [
         0, sign * 32500, sign * 32600, sign * 32700, 0, 0, 0, 0,
     ]  # fmt: skip

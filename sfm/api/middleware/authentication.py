@@ -33,12 +33,12 @@ from sfm.access.egress import ForbiddenAddressError
 from sfm.access.principal import (
     ANYBODY,
     LOCAL,
-    Actor,
-    Allowance,
+    ConcurrencyLimit,
+    Principal,
     Role,
-    Underway,
+    TokenBucket,
     is_loopback,
-    neighbourhood,
+    rate_limit_key,
 )
 from sfm.access.sessions import Session, Sessions
 from sfm.api.cache_control import directives
@@ -51,31 +51,31 @@ from sfm.api.problems import (
     TOO_LARGE,
     UNKNOWN,
     Problem,
-    RefusalError,
+    RequestRejectedError,
     problem_of,
     problem_response,
-    refusal_response,
+    rejection_response,
 )
 from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
-from sfm.api.schemas.bodies import MOST_BYTES
+from sfm.api.schemas.bodies import MAX_BYTES
 from sfm.api.schemas.reading import DeviceQuery
 from sfm.devices.gateway import Gateway
-from sfm.devices.single_flight import ClosingError
+from sfm.devices.single_flight import ShuttingDownError
 from sfm.logs import ClientLog
 from sfm.settings import Settings
 from sfm.store import StoreError
 from sfm.store.tokens import Token, number_of
 
-MOST_HEADER_BYTES = 16 * 1024
-MOST_QUERY_BYTES = 4 * 1024
-MOST_FAILURES = 10
+MAX_HEADER_BYTES = 16 * 1024
+MAX_QUERY_BYTES = 4 * 1024
+MAX_FAILURES = 10
 FAILURES_PER_S = 60.0
 """An address may show so many wrong tokens at once, and regains them all in a minute."""
 TOKEN_KEPT_S = 5.0
 """How long a token is believed without asking the database again."""
 FORCED_AGE_S = 1.0
 """A greatest age below this asks for a device read."""
-MOST_KNOWN_TOKENS = 1000
+MAX_KNOWN_TOKENS = 1000
 
 SAFE = frozenset(("GET", "HEAD"))
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.]+))(?::\d{1,5})?")
@@ -107,22 +107,22 @@ def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
 
 
 BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
-NO_TOKEN = Problem("token-needed", 401, "A token is needed")
-FOREIGN_PAGE = Problem("foreign-page", 403, "Another site's page asked for this")
-TOO_OFTEN = Problem("too-often", 429, "Too often", 60)
+NO_TOKEN = Problem("token-required", 401, "A token is needed")
+CROSS_SITE = Problem("cross-site", 403, "Another site's page asked for this")
+RATE_LIMITED = Problem("rate-limited", 429, "Too often", 60)
 TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
 TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
 REFUSALS = (
     BAD_REQUEST,
     NO_TOKEN,
-    FOREIGN_PAGE,
-    TOO_OFTEN,
+    CROSS_SITE,
+    RATE_LIMITED,
     TOO_LONG_QUERY,
     TOO_MANY_HEADERS,
 )
 """The problems that only the door knows."""
 
-AT_THE_DOOR = (400, 401, 403, 413, 414, 429, 431, 503)
+AUTHENTICATION_PROBLEMS = (400, 401, 403, 413, 414, 429, 431, 503)
 """What any route may be answered with before it is asked."""
 
 log = structlog.get_logger(__name__)
@@ -153,13 +153,13 @@ class _Asked:
         return b",".join(value for known, value in self._headers if known == name)
 
 
-def actor_of(request: Request) -> Actor:
+def principal_of(request: Request) -> Principal:
     """Return who asks, as the door found out."""
-    actor: Actor = request.scope["sfm.actor"]
+    actor: Principal = request.scope["sfm.actor"]
     return actor
 
 
-class Guard:
+class Authentication:
     """
     ASGI middleware before everything. Lives as long as the application; owns the sessions.
 
@@ -189,9 +189,9 @@ class Guard:
         self._sessions = sessions
         self._clock = clock
         self._proxies = [ipaddress.ip_network(one) for one in settings.trusted_proxies]
-        self._failures = Allowance(MOST_FAILURES, FAILURES_PER_S, clock)
-        self._forced = Allowance(settings.forced_per_minute, 60.0, clock)
-        self._underway = Underway(settings.most_requests_per_client)
+        self._failures = TokenBucket(MAX_FAILURES, FAILURES_PER_S, clock)
+        self._forced = TokenBucket(settings.forced_per_minute, 60.0, clock)
+        self._concurrency_limit = ConcurrencyLimit(settings.max_requests_per_client)
         self._tokens: dict[int, tuple[float, Token | None]] = {}
         self._local: dict[tuple[object, object, bytes], bool] = {}
 
@@ -233,11 +233,11 @@ class Guard:
                 _check_own_page(asked, scope)
             if self._is_local(scope, asked):
                 actor = LOCAL
-                self._check_reach(scope, LOCAL)
+                self._check_egress(scope, LOCAL)
             else:
                 actor, client = await self._admit(scope, asked)
-        except RefusalError as refusal:
-            await refusal_response(refusal)(scope, receive, send_guarded)
+        except RequestRejectedError as refusal:
+            await rejection_response(refusal)(scope, receive, send_guarded)
             return
         scope["sfm.actor"] = actor
         try:
@@ -250,30 +250,30 @@ class Guard:
             await self._app(scope, receive, send_guarded)
         finally:
             if client is not None:
-                self._underway.end(client)
+                self._concurrency_limit.end(client)
 
     # --- who ------------------------------------------------------------------------------------
 
-    async def _admit(self, scope: Scope, asked: _Asked) -> tuple[Actor, object | None]:
+    async def _admit(self, scope: Scope, asked: _Asked) -> tuple[Principal, object | None]:
         """
         Return who asks, and as whom he is counted while his request is under way.
 
         Raises:
-            RefusalError: he may not.
+            RequestRejectedError: he may not.
         """
         template, rule = rule_of(scope["method"], scope["path"])
-        actor = await self._actor(scope, asked, rule)
+        actor = await self._principal(scope, asked, rule)
         if template is None:
-            raise RefusalError(NOT_FOUND, "Not Found")
+            raise RequestRejectedError(NOT_FOUND, "Not Found")
         self._check_role(actor, rule, template)
         self._check_units(scope, actor, template)
         self._check_forced(scope, asked, actor)
-        client = actor.token_id or neighbourhood(actor.origin)
+        client = actor.token_id or rate_limit_key(actor.origin)
         if not scope["path"].startswith("/device/"):
             return actor, None
-        if not self._underway.begin(client):
-            raise RefusalError(
-                TOO_OFTEN, "too many of your requests are under way; wait for one", 1.0
+        if not self._concurrency_limit.begin(client):
+            raise RequestRejectedError(
+                RATE_LIMITED, "too many of your requests are under way; wait for one", 1.0
             )
         return actor, client
 
@@ -306,7 +306,7 @@ class Guard:
         mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
         return any((mapped or found) in network for network in self._proxies)
 
-    async def _actor(self, scope: Scope, asked: _Asked, rule: Rule) -> Actor:
+    async def _principal(self, scope: Scope, asked: _Asked, rule: Rule) -> Principal:
         origin = str(scope["client"][0]) if scope.get("client") else ""
         bearer = asked.known.get(b"authorization")
         if bearer is not None:
@@ -316,31 +316,33 @@ class Guard:
             if scope["method"] not in SAFE and not session.is_csrf(
                 asked.known.get(b"x-csrf-token")
             ):
-                raise RefusalError(
-                    FOREIGN_PAGE, "X-CSRF-Token is not that of the session (GET /session)"
+                raise RequestRejectedError(
+                    CROSS_SITE, "X-CSRF-Token is not that of the session (GET /session)"
                 )
         elif self._settings.insecure:
-            return Actor(ANYBODY.name, ANYBODY.role, origin)
+            return Principal(ANYBODY.name, ANYBODY.role, origin)
         elif rule is None:
-            return Actor("", Role.VIEWER, origin)
+            return Principal("", Role.VIEWER, origin)
         else:
-            raise RefusalError(
+            raise RequestRejectedError(
                 NO_TOKEN,
                 "show a token (Authorization: Bearer); whoever runs the relay makes one with: "
                 "seismo-relay token create NAME --role viewer",
             )
-        return self.actor_for(token, origin)
+        return self.principal_for(token, origin)
 
     @staticmethod
-    def actor_for(token: Token, origin: str) -> Actor:
+    def principal_for(token: Token, origin: str) -> Principal:
         """Return who shows a token."""
-        return Actor(token.name, Role(token.role), origin, frozenset(token.units), token.id)
+        return Principal(token.name, Role(token.role), origin, frozenset(token.units), token.id)
 
     async def _of_session(self, session: Session) -> Token:
         token = await self._token(session.token_id)
         if token is None:
             self._sessions.end(session)
-            raise RefusalError(NO_TOKEN, "the token of this session is good for nothing any more")
+            raise RequestRejectedError(
+                NO_TOKEN, "the token of this session is good for nothing any more"
+            )
         return token
 
     async def _of_bearer(self, authorization: bytes, origin: str) -> Token:
@@ -352,18 +354,20 @@ class Guard:
         Return the token that a secret is of; counts a wrong one against its address.
 
         Raises:
-            RefusalError: it is of none, or too many were wrong.
+            RequestRejectedError: it is of none, or too many were wrong.
         """
-        where = neighbourhood(origin)
+        where = rate_limit_key(origin)
         wait_s = self._failures.wait_s(where)
         if wait_s > 0:
-            raise RefusalError(TOO_OFTEN, "too many wrong tokens came from your address", wait_s)
+            raise RequestRejectedError(
+                RATE_LIMITED, "too many wrong tokens came from your address", wait_s
+            )
         number = number_of(secret)
         token = None if number is None else await self._token(number)
         if token is None or not token.is_of(secret):
             self._failures.take(where)
             self._client_log.write(log.warning, "wrong_token", where)
-            raise RefusalError(NO_TOKEN, "this token is wrong, or was revoked")
+            raise RequestRejectedError(NO_TOKEN, "this token is wrong, or was revoked")
         return token
 
     async def _token(self, number: int) -> Token | None:
@@ -373,15 +377,15 @@ class Guard:
         if known is not None and now - known[0] < TOKEN_KEPT_S:
             return known[1]
         try:
-            found = await self._gateway.keeper.ask(lambda store: store.token(number))
+            found = await self._gateway.store_service.ask(lambda store: store.token(number))
         except StoreError:
             if known is None:
-                raise RefusalError(
+                raise RequestRejectedError(
                     STORE_FAILED, "tokens cannot be looked up now; /health says why", 5.0
                 ) from None
             return known[1]
         good = found if found is not None and found.revoked_at is None else None
-        if len(self._tokens) >= MOST_KNOWN_TOKENS:
+        if len(self._tokens) >= MAX_KNOWN_TOKENS:
             self._tokens.clear()
         self._tokens[number] = (now, good)
         return good
@@ -394,15 +398,17 @@ class Guard:
     # --- whether --------------------------------------------------------------------------------
 
     @staticmethod
-    def _check_role(actor: Actor, rule: Rule, template: str) -> None:
+    def _check_role(actor: Principal, rule: Rule, template: str) -> None:
         if rule is not None and not actor.role.includes(rule):
-            raise RefusalError(
+            raise RequestRejectedError(
                 NOT_ALLOWED, f"this needs the role {rule.value}; yours is {actor.role.value}"
             )
         if actor.is_limited and template in OF_ALL_UNITS:
-            raise RefusalError(NOT_ALLOWED, "this tells of every unit; your token is for some")
+            raise RequestRejectedError(
+                NOT_ALLOWED, "this tells of every unit; your token is for some"
+            )
 
-    def _check_units(self, scope: Scope, actor: Actor, template: str) -> None:
+    def _check_units(self, scope: Scope, actor: Principal, template: str) -> None:
         if not template.startswith(("/device/", "/cache/device")):
             return
         query = _device_query(scope)
@@ -410,13 +416,15 @@ class Guard:
             return  # the route says what is wrong with it
         conn_key = self._gateway.conn_key(query.address)
         if not actor.may_use(conn_key):
-            raise RefusalError(NOT_ALLOWED, f"your token is not for {conn_key}")
-        self._check_reach(scope, actor, query)
+            raise RequestRejectedError(NOT_ALLOWED, f"your token is not for {conn_key}")
+        self._check_egress(scope, actor, query)
 
-    def _check_reach(self, scope: Scope, actor: Actor, query: DeviceQuery | None = None) -> None:
+    def _check_egress(
+        self, scope: Scope, actor: Principal, query: DeviceQuery | None = None
+    ) -> None:
         """Refuse an address that may not be reached, before anything else is said of it."""
         is_local = actor.token_id is None
-        if is_local and self._settings.reach is None:
+        if is_local and self._settings.egress is None:
             return  # what is never reached is refused where it would be connected to
         if query is None:
             if not scope["path"].startswith(("/device/", "/cache/device")):
@@ -424,28 +432,28 @@ class Guard:
             query = _device_query(scope)
         if query is not None:
             try:
-                self._gateway.reach.check(query.address, is_local=is_local)
+                self._gateway.egress.check(query.address, is_local=is_local)
             except ForbiddenAddressError as error:
-                raise RefusalError(problem_of(error), str(error)) from None
+                raise RequestRejectedError(problem_of(error), str(error)) from None
 
-    def _check_forced(self, scope: Scope, asked: _Asked, actor: Actor) -> None:
+    def _check_forced(self, scope: Scope, asked: _Asked, actor: Principal) -> None:
         if not _is_forced(scope, asked):
             return
         if not actor.role.includes(FORCED):
-            raise RefusalError(
+            raise RequestRejectedError(
                 NOT_ALLOWED,
                 f"a forced read needs the role {FORCED.value}; yours is {actor.role.value}",
             )
         if actor.token_id is not None:
             wait_s = self._forced.take(actor.token_id)
             if wait_s > 0:
-                raise RefusalError(TOO_OFTEN, "this token forces too many reads", wait_s)
+                raise RequestRejectedError(RATE_LIMITED, "this token forces too many reads", wait_s)
 
 
 def _stopped_response(method: str) -> Response:
     """Return what a request is answered with that was under way when the relay was stopped."""
     if method in SAFE:
-        problem = PROBLEMS[ClosingError]
+        problem = PROBLEMS[ShuttingDownError]
         return problem_response(problem, "The relay is shutting down. Ask again when it is back.")
     return problem_response(
         replace(UNKNOWN, status=503),
@@ -456,20 +464,22 @@ def _stopped_response(method: str) -> Response:
 
 
 def _check_size(asked: _Asked, query_string: bytes) -> None:
-    if asked.size > MOST_HEADER_BYTES:
-        raise RefusalError(TOO_MANY_HEADERS, f"headers have at most {MOST_HEADER_BYTES} bytes")
-    if len(query_string) > MOST_QUERY_BYTES:
-        raise RefusalError(TOO_LONG_QUERY, f"a query has at most {MOST_QUERY_BYTES} bytes")
+    if asked.size > MAX_HEADER_BYTES:
+        raise RequestRejectedError(
+            TOO_MANY_HEADERS, f"headers have at most {MAX_HEADER_BYTES} bytes"
+        )
+    if len(query_string) > MAX_QUERY_BYTES:
+        raise RequestRejectedError(TOO_LONG_QUERY, f"a query has at most {MAX_QUERY_BYTES} bytes")
     # One without a length is bounded where it is read (sfm.api.schemas.bodies).
     length = asked.known.get(b"content-length")
-    if length and (not length.isdigit() or int(length) > MOST_BYTES):
-        raise RefusalError(TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
+    if length and (not length.isdigit() or int(length) > MAX_BYTES):
+        raise RequestRejectedError(TOO_LARGE, f"a body has at most {MAX_BYTES} bytes")
 
 
 def _check_framing(asked: _Asked) -> None:
     """Refuse a request that gives its length twice: a proxy before us may believe the other one."""
     if b"content-length" in asked.known and b"transfer-encoding" in asked.known:
-        raise RefusalError(
+        raise RequestRejectedError(
             BAD_REQUEST, "Content-Length and Transfer-Encoding together; send one of them"
         )
 
@@ -487,8 +497,8 @@ def _check_own_page(asked: _Asked, scope: Scope) -> None:
     is_foreign |= origin is not None and origin.lower() != own
     is_foreign |= bool(referer) and _origin_of(referer or b"") != own
     if is_foreign:
-        raise RefusalError(
-            FOREIGN_PAGE,
+        raise RequestRejectedError(
+            CROSS_SITE,
             "a browser sends this for a page of another site; open the relay's own page, or type "
             "the address",
         )
@@ -575,7 +585,7 @@ def _device_query(scope: Scope) -> DeviceQuery | None:
         return None
     repeated = [name for name, _ in pairs if name in wanted]
     if len(repeated) != len(wanted):
-        raise RefusalError(NOT_ALLOWED, "name the unit once")
+        raise RequestRejectedError(NOT_ALLOWED, "name the unit once")
     return query
 
 

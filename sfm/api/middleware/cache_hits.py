@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from minimateplus.errors import NoSuchEventError
 from sfm.api import provenance
 from sfm.api.cache_control import freshness
-from sfm.api.provenance import Reply, Said, View
+from sfm.api.provenance import EncodedBody, Reply, View
 from sfm.api.schemas.reading import MAX_INDEX, EventsQuery, ReadQuery
 from sfm.cache.freshness import Freshness
 from sfm.devices.gateway import Answer, Gateway
@@ -29,7 +29,7 @@ REMEMBERED_URLS = 4096
 
 _EVENT = re.compile(r"/device/event/(\d{1,7})(/waveform)?")
 
-Look = Callable[[Freshness], Answer | None]
+Lookup = Callable[[Freshness], Answer | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Asked:
 
     query: ReadQuery
     freshness: Freshness
-    look: Look
+    look: Lookup
     view: View
 
 
@@ -84,7 +84,7 @@ class HitLayer:
         answer = asked.look(wish)
         if answer is None:
             return None
-        what = said_for(answer, asked.view, accept.decode("latin-1"))
+        what = encoded_for(answer, asked.view, accept.decode("latin-1"))
         return provenance.reply(answer, what, if_none_match)
 
     def _remember(self, url: tuple[str, bytes]) -> _Asked | None:
@@ -111,31 +111,31 @@ class HitLayer:
         look, view = found
         return _Asked(query, freshness(query, None), look, view)
 
-    def _look(self, path: str, key: str) -> tuple[Look, View] | None:
+    def _look(self, path: str, key: str) -> tuple[Lookup, View] | None:
         gateway = self._gateway
         if path == "/device/info":
-            return lambda wish: gateway.held_info(key, wish), provenance.INFO
+            return lambda wish: gateway.info_entry(key, wish), provenance.INFO
         if path == "/device/monitor/status":
-            return lambda wish: gateway.held_monitor_status(key, wish), provenance.STATUS
+            return lambda wish: gateway.monitor_status_entry(key, wish), provenance.STATUS
         if path == "/device/events":
-            return lambda wish: gateway.held_events(key, wish), provenance.EVENTS
+            return lambda wish: gateway.events_entry(key, wish), provenance.EVENTS
         match = _EVENT.fullmatch(path)
         if match is None or (index := int(match[1])) > MAX_INDEX:
             return None
         if match[2]:
-            return lambda wish: gateway.held_waveform(key, index, wish), provenance.WAVEFORM
+            return lambda wish: gateway.waveform_entry(key, index, wish), provenance.WAVEFORM
         return lambda wish: _one(gateway, key, index, wish), provenance.EVENT
 
 
 def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | None:
     try:
-        return gateway.held_event(key, index, wish)
+        return gateway.event_entry(key, index, wish)
     except NoSuchEventError:
         return None
 
 
-def said_for(answer: Answer, view: View, accept: str) -> Said:
+def encoded_for(answer: Answer, view: View, accept: str) -> EncodedBody:
     """Return what an answer says in the form that the reader accepts: JSON, or bare counts."""
     if view is provenance.WAVEFORM and provenance.takes_counts(accept):
-        return provenance.said_as_counts(answer)
+        return provenance.encode_as_counts(answer)
     return provenance.said(answer, view)

@@ -26,7 +26,7 @@ QUEUE = 1024
 """Connections that the system keeps for us until they are accepted."""
 
 
-def max_connections(descriptors: int | None, conversations: int) -> int:
+def max_connections(descriptors: int | None, sessions: int) -> int:
     """
     Return how many connections leave room for all else.
 
@@ -39,7 +39,7 @@ def max_connections(descriptors: int | None, conversations: int) -> int:
     """
     if descriptors is None:
         return MAX_CONNECTIONS
-    kept = min(RESERVED, descriptors // 8) + _arriving(descriptors) + conversations
+    kept = min(RESERVED, descriptors // 8) + _arriving(descriptors) + sessions
     return max(16, min(MAX_CONNECTIONS, descriptors - kept))
 
 

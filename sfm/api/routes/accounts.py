@@ -12,9 +12,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sfm.access.principal import Actor
+from sfm.access.principal import Principal
 from sfm.access.sessions import COOKIE, SESSION_S, Session, Sessions
-from sfm.api.middleware.authentication import Guard, actor_of
+from sfm.api.middleware.authentication import Authentication, principal_of
 from sfm.api.routes.dependencies import Nothing, described_problems, gateway_of
 from sfm.api.schemas.bodies import body_of, described_body
 from sfm.store.audit import AuditEntry
@@ -139,9 +139,9 @@ def _send(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 
-def guard_of(request: Request) -> Guard:
+def authentication_of(request: Request) -> Authentication:
     """Return the door of the application that was asked."""
-    guard: Guard = request.app.state.guard
+    guard: Authentication = request.app.state.guard
     return guard
 
 
@@ -154,7 +154,7 @@ def _session_of(request: Request) -> Session | None:
     return _sessions_of(request).of_cookie(request.headers.get("cookie", "").encode("latin-1"))
 
 
-def _who(actor: Actor, session: Session | None, left_s: float | None) -> dict[str, Any]:
+def _who(actor: Principal, session: Session | None, left_s: float | None) -> dict[str, Any]:
     ends = None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s)
     return {
         "name": actor.name,
@@ -168,7 +168,7 @@ def _who(actor: Actor, session: Session | None, left_s: float | None) -> dict[st
 @accounts.get("/session", response_model=SessionOut, responses=described_problems(401, 422, 500))
 async def get_session(request: Request, _: Nothing) -> Response:
     """Who asks, and what he may."""
-    session, actor = _session_of(request), actor_of(request)
+    session, actor = _session_of(request), principal_of(request)
     if session is not None and actor.token_id != session.token_id:
         session = None
     left_s = None if session is None else _sessions_of(request).left_s(session)
@@ -184,10 +184,12 @@ async def get_session(request: Request, _: Nothing) -> Response:
 async def post_session(request: Request, _: Nothing) -> Response:
     """Begin a session of this browser with a token."""
     shown = await body_of(request, SessionIn)
-    origin = actor_of(request).origin
-    token = await guard_of(request).token_of(shown.token, origin)
+    origin = principal_of(request).origin
+    token = await authentication_of(request).token_of(shown.token, origin)
     session = _sessions_of(request).begin(token.id)
-    response = _send(_who(guard_of(request).actor_for(token, origin), session, SESSION_S))
+    response = _send(
+        _who(authentication_of(request).principal_for(token, origin), session, SESSION_S)
+    )
     response.set_cookie(
         COOKIE,
         session.id,
@@ -214,8 +216,8 @@ async def delete_session(request: Request, _: Nothing) -> Response:
 @accounts.get("/tokens", response_model=TokensOut, responses=described_problems(404, 422, 500, 503))
 async def get_tokens(request: Request, _: Nothing) -> Response:
     """Every token, revoked ones too; never a secret."""
-    tokens = await gateway_of(request).keeper.ask(lambda store: store.tokens())
-    return _send({"tokens": [token.form() for token in tokens]})
+    tokens = await gateway_of(request).store_service.ask(lambda store: store.tokens())
+    return _send({"tokens": [token.payload() for token in tokens]})
 
 
 @accounts.post(
@@ -229,12 +231,12 @@ async def post_token(request: Request, _: Nothing) -> Response:
     """Make a token; its secret is told once."""
     wanted = await body_of(request, TokenIn)
     now, entry = datetime.now(UTC), partial(_entry, request, "token_create")
-    token, secret = await gateway_of(request).keeper.change(
+    token, secret = await gateway_of(request).store_service.change(
         lambda store: store.add_token(
             wanted.name, wanted.role, wanted.units, now, secrets.token_bytes, audited=entry
         )
     )
-    return _send(token.form() | {"secret": secret}, 201)
+    return _send(token.payload() | {"secret": secret}, 201)
 
 
 @accounts.delete("/tokens/{id}", response_model=TokenOut, responses=TOKEN_PROBLEMS)
@@ -245,23 +247,23 @@ async def delete_token(
 ) -> Response:
     """Revoke a token; its sessions end at once."""
     now, entry = datetime.now(UTC), partial(_entry, request, "token_revoke")
-    token = await gateway_of(request).keeper.change(
+    token = await gateway_of(request).store_service.change(
         lambda store: store.revoke_token(number, now, audited=entry)
     )
-    guard_of(request).forget_token(token.id)
-    return _send(token.form())
+    authentication_of(request).forget_token(token.id)
+    return _send(token.payload())
 
 
 @accounts.get("/audit", response_model=AuditOut, responses=described_problems(404, 422, 500, 503))
 async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Response:
     """Who gave which command to which unit, and how it ended, the latest first."""
-    keeper = gateway_of(request).keeper
-    entries = await keeper.ask(lambda store: store.audit(query.limit, query.before))
+    store_service = gateway_of(request).store_service
+    entries = await store_service.ask(lambda store: store.audit(query.limit, query.before))
     return _send({"entries": entries})
 
 
 def _entry(request: Request, command: TokenCommand, token: Token) -> AuditEntry:
-    actor = actor_of(request)
+    actor = principal_of(request)
     return token_entry(
         command,
         token,

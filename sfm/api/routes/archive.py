@@ -5,7 +5,8 @@ The rules: no route here asks a unit. A recording is named by its public id, whi
 every database; numbers of rows never go out. What goes out was compared with its hash. Only the
 unit's own bytes, asked for by their own hash, may be kept for good: every JSON answer has derived
 values in it (a zone or a scale may be corrected), so a reader's copy is compared by its tag each
-time. Looking, checking and encoding are done beside the event loop, where ``Keeper.ask`` runs them.
+time. Looking, checking and encoding are done beside the event loop, where ``StoreService.ask`` runs
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fastapi.responses import Response
 
 from sfm.access.principal import ForbiddenUnitError
 from sfm.api import provenance
-from sfm.api.middleware.authentication import actor_of
+from sfm.api.middleware.authentication import principal_of
 from sfm.api.problems import GONE, problem_response
 from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
 from sfm.api.routes.dependencies import NOT_MODIFIED, Nothing, described_problems, gateway_of
@@ -88,8 +89,8 @@ class _Fact:
 @archive.get("/devices", response_model=reading.ArchivedDevices, responses=LIST_PROBLEMS)
 async def get_archived_devices(request: Request, _: Nothing) -> Response:
     """Every unit of the archive: how many recordings, from when to when, last read."""
-    devices = await gateway_of(request).keeper.ask(lambda store: store.devices())
-    actor = actor_of(request)
+    devices = await gateway_of(request).store_service.ask(lambda store: store.devices())
+    actor = principal_of(request)
     return _changing({"devices": [d for d in devices if actor.may_use(d["serial"])]})
 
 
@@ -100,9 +101,9 @@ async def get_archived_events(request: Request, query: Which) -> Response:
 
     What was there when the first page was read is met exactly once, whatever enters meanwhile.
     """
-    if not actor_of(request).may_use(query.serial):
+    if not principal_of(request).may_use(query.serial):
         raise ForbiddenUnitError("your token is for some units: give serial, and one of those")
-    page = await gateway_of(request).keeper.ask(
+    page = await gateway_of(request).store_service.ask(
         lambda store: store.page(query.wanted, query.cursor, query.limit)
     )
     return _changing(
@@ -121,10 +122,10 @@ async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response
     may_see = _seen_by(request)
 
     def look(store: Store) -> _Fact:
-        form = store.recording(name)
-        may_see(name, form["serial"])
-        body, content_hash = orjson.dumps(payloads.event_view(form)), form["content_hash"]
-        return _Fact.of(body, content_hash, form["simulated"], (b"content-type", JSON_TYPE))
+        payload = store.recording(name)
+        may_see(name, payload["serial"])
+        body, content_hash = orjson.dumps(payloads.event_view(payload)), payload["content_hash"]
+        return _Fact.of(body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE))
 
     return await _answered(request, name, look)
 
@@ -152,14 +153,14 @@ async def get_archived_waveform(request: Request, name: Id, query: Content) -> R
         samples = store.samples(name, query.content_hash)
         may_see(name, samples.serial)
         # Unpacked and held against the hash in any case, also where the frame itself goes out.
-        form = samples.form()
-        body, headers = form["counts"], [(b"vary", b"accept, accept-encoding")]
+        payload = samples.payload()
+        body, headers = payload["counts"], [(b"vary", b"accept, accept-encoding")]
         content_hash = samples.content_hash.hex()
         if not wants_counts:
-            body = _waveform_json(samples, form)
+            body = _waveform_json(samples, payload)
             headers.append((b"content-type", JSON_TYPE))
         else:
-            headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(form)]
+            headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(payload)]
             headers.append((b"x-content-hash", content_hash.encode()))
             if takes_frame and samples.codec == CODEC:
                 body = samples.frame
@@ -199,7 +200,7 @@ async def get_archived_image(request: Request, name: Id, query: Content) -> Resp
 async def get_review(request: Request, name: Id, _: Nothing) -> Response:
     """What people said of a recording: the latest, and all of it."""
     await _check_seen(request, name)
-    history = await gateway_of(request).keeper.ask(lambda store: store.reviews(name))
+    history = await gateway_of(request).store_service.ask(lambda store: store.reviews(name))
     return _changing({"current": history[0] if history else None, "history": history})
 
 
@@ -213,7 +214,7 @@ async def put_review(request: Request, name: Id, _: Nothing) -> Response:
     """Say what you make of a recording; what was said before is kept. Nothing else changes."""
     said = await body_of(request, ReviewIn)
     await _check_seen(request, name)
-    stored = await gateway_of(request).keeper.change(
+    stored = await gateway_of(request).store_service.change(
         lambda store: store.review(
             name,
             at=datetime.now(UTC),
@@ -228,7 +229,7 @@ async def put_review(request: Request, name: Id, _: Nothing) -> Response:
 @archive.get("/findings", response_model=reading.FindingsOut, responses=LIST_PROBLEMS)
 async def get_findings(request: Request, query: Some) -> Response:
     """What was noticed, the latest first: two contents under one stamp, damage, repair."""
-    found = await gateway_of(request).keeper.ask(lambda store: store.findings(query.limit))
+    found = await gateway_of(request).store_service.ask(lambda store: store.findings(query.limit))
     return _changing({"findings": found})
 
 
@@ -248,7 +249,7 @@ async def refuse_row_number() -> Response:
 
 def _seen_by(request: Request) -> Callable[[str, str], None]:
     """Return what raises, as for a recording that is not there, where a token is not for it."""
-    actor = actor_of(request)
+    actor = principal_of(request)
 
     def check(name: str, serial: str) -> None:
         if not actor.may_use(serial):
@@ -258,9 +259,9 @@ def _seen_by(request: Request) -> Callable[[str, str], None]:
 
 
 async def _check_seen(request: Request, name: str) -> None:
-    if actor_of(request).is_limited:
-        form = await gateway_of(request).keeper.ask(lambda store: store.recording(name))
-        _seen_by(request)(name, form["serial"])
+    if principal_of(request).is_limited:
+        payload = await gateway_of(request).store_service.ask(lambda store: store.recording(name))
+        _seen_by(request)(name, payload["serial"])
 
 
 def takes_zstd(accept_encoding: str) -> bool:
@@ -287,8 +288,8 @@ def takes_zstd(accept_encoding: str) -> bool:
     return weights.get("zstd", weights.get("*", 0.0)) > 0
 
 
-def _waveform_json(samples: Samples, form: payloads.Form) -> bytes:
-    view = payloads.waveform_arrays(form)
+def _waveform_json(samples: Samples, payload: payloads.Payload) -> bytes:
+    view = payloads.waveform_arrays(payload)
     return orjson.dumps(
         {
             "id": samples.public_id,
@@ -305,7 +306,7 @@ def _waveform_json(samples: Samples, form: payloads.Form) -> bytes:
     )
 
 
-def _changing(body: payloads.Form) -> Response:
+def _changing(body: payloads.Payload) -> Response:
     """Return an answer that the next one may contradict."""
     return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=CHANGING)
 
@@ -318,16 +319,16 @@ async def _answered(request: Request, name: str, look: Callable[[Store], _Fact])
         DamagedRecordError: it is not what its hash says; written down as a finding.
         StoreError: there is no such thing, or the database cannot be read.
     """
-    keeper = gateway_of(request).keeper
+    store_service = gateway_of(request).store_service
     try:
-        fact = await keeper.ask(look)
+        fact = await store_service.ask(look)
     except DamagedRecordError as error:
         detail = str(error)
-        keeper.damaged += 1
+        store_service.damaged += 1
         log.error("archived_record_damaged", recording=name, error=detail)
         # What cannot be written down now must not hide the damage.
         with suppress(StoreError):
-            await keeper.change(lambda store: store.note_damage(name, detail))
+            await store_service.change(lambda store: store.save_damage_finding(name, detail))
         raise
     kept_for = FOR_GOOD if fact.is_for_good else COMPARED_FIRST
     more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", kept_for)]

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from sfm.api import provenance
-from sfm.api.middleware.authentication import actor_of
+from sfm.api.middleware.authentication import principal_of
 from sfm.api.provenance import reply, said
 from sfm.api.routes.dependencies import NOT_MODIFIED, commands_of, described_problems, gateway_of
 from sfm.api.routes.operations import operations_of, prefers_async
@@ -26,7 +26,7 @@ from sfm.api.schemas.commands import CommandQuery, StartQuery, StopQuery, WriteQ
 from sfm.api.schemas.reading import ReadQuery
 from sfm.devices.commands import By, Done
 from sfm.devices.gateway import Report
-from sfm.records.payloads import Form
+from sfm.records.payloads import Payload
 
 WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
 SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
@@ -39,23 +39,23 @@ commands = APIRouter(prefix="/device", tags=["commands"])
 
 def by_of(request: Request) -> By:
     """Return who asks, for the audit log."""
-    actor = actor_of(request)
+    actor = principal_of(request)
     return By(actor.name, actor.role.value, actor.origin)
 
 
-NOT_SEEN: Form = dict.fromkeys(("monitoring", "waited_s", "look_failed", "told"))
+NOT_SEEN: Payload = dict.fromkeys(("monitoring", "waited_s", "poll_failed", "told"))
 """What a start or stop says of the unit afterwards, where it did not look."""
 
 
-def _body(done: Done, seen: Form | None = None) -> Form:
-    body: Form = {**(seen or {})} | {
+def _body(done: Done, seen: Payload | None = None) -> Payload:
+    body: Payload = {**(seen or {})} | {
         f.name: getattr(done, f.name) for f in dataclasses.fields(done)
     }
     detail = body.pop("detail")
     return {**body, **detail}
 
 
-def _answer(done: Done, status: int = 200, seen: Form | None = None) -> Response:
+def _answer(done: Done, status: int = 200, seen: Payload | None = None) -> Response:
     headers = {"Cache-Control": "no-store"}
     if done.simulated:
         name, value = provenance.SIMULATED
@@ -71,7 +71,7 @@ async def _change(
 ) -> Response:
     wanted = await body_of(request, model)
     done = await order(
-        query.address, by_of(request), wanted.change, serial=wanted.serial, trial=query.dry_run
+        query.address, by_of(request), wanted.change, serial=wanted.serial, dry_run=query.dry_run
     )
     return _answer(done)
 
@@ -99,7 +99,7 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     if not prefers_async(request.headers.getlist("prefer")):
         return _answer(await order(query.address, by, follow=query.follow), seen=NOT_SEEN)
 
-    async def work(report: Report) -> Form:
+    async def work(report: Report) -> Payload:
         done = await order(query.address, by, follow=query.follow, report=report)
         return _body(done, NOT_SEEN)
 
@@ -110,7 +110,7 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
         "Preference-Applied": "respond-async",
         "Cache-Control": "no-store",
     }
-    return Response(orjson.dumps(operation.form()), 202, headers, "application/json")
+    return Response(orjson.dumps(operation.payload()), 202, headers, "application/json")
 
 
 @commands.post(

@@ -19,8 +19,8 @@ from sfm.api import provenance
 from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
 from sfm.api.metrics import MEDIA_TYPE
-from sfm.api.middleware.authentication import actor_of
-from sfm.api.middleware.cache_hits import said_for
+from sfm.api.middleware.authentication import principal_of
+from sfm.api.middleware.cache_hits import encoded_for
 from sfm.api.problems import OtherEventError
 from sfm.api.provenance import View
 from sfm.api.routes.dependencies import NOT_MODIFIED, Nothing, described_problems, gateway_of
@@ -45,7 +45,7 @@ cache = APIRouter(prefix="/cache", tags=["cache"])
 
 
 def _send(request: Request, answer: Answer, view: View) -> Response:
-    what = said_for(answer, view, request.headers.get("accept", ""))
+    what = encoded_for(answer, view, request.headers.get("accept", ""))
     return provenance.reply(answer, what, request.headers.get("if-none-match")).response()
 
 
@@ -63,9 +63,9 @@ def _still_the_same(request: Request, event: Answer) -> None:
 @health.get("/health", response_model=reading.HealthOut, responses=RELAY_PROBLEMS)
 async def get_health(request: Request, _: Nothing) -> Response:
     """Say that the relay is up, how its database does, if its clock is set; asks no device."""
-    keeper = gateway_of(request).keeper
-    store, has_clock = keeper.state(), keeper.host_clock_is_credible
-    if not actor_of(request).name:
+    store_service = gateway_of(request).store_service
+    store, has_clock = store_service.state(), store_service.host_clock_is_credible
+    if not principal_of(request).name:
         # To whom nobody knows: how it does, and nothing that tells of the machine.
         store |= {"where": None, "detail": None}
     body = {
@@ -81,12 +81,12 @@ async def get_health(request: Request, _: Nothing) -> Response:
 @health.get("/units", response_model=reading.UnitsOut, responses=RELAY_PROBLEMS)
 async def get_units(request: Request, _: Nothing) -> Response:
     """Registered units that whoever asks may use, by name; asks none of them."""
-    actor, gateway = actor_of(request), gateway_of(request)
+    actor, gateway = principal_of(request), gateway_of(request)
     units = [
         {"name": name, "conn_key": conn_key}
         for name, address in sorted(gateway.settings.registered.items())
         if actor.may_use(conn_key := gateway.conn_key(address))
-        and gateway.reach.allows(address, is_local=actor.token_id is None)
+        and gateway.egress.allows(address, is_local=actor.token_id is None)
     ]
     return Response(orjson.dumps({"units": units}), media_type="application/json")
 
@@ -94,13 +94,13 @@ async def get_units(request: Request, _: Nothing) -> Response:
 @health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
 async def get_ports(request: Request, _: Nothing) -> Response:
     """Serial ports of the relay's machine that whoever asks may reach; opens none."""
-    actor, reach = actor_of(request), gateway_of(request).reach
+    actor, egress = principal_of(request), gateway_of(request).egress
     # Not in a thread: the system has it in memory, and tells it in a millisecond.
     ports = [
         one
         for one in request.app.state.list_ports()
         if actor.may_use_port(one.port)
-        and reach.has_port(one.port, is_local=actor.token_id is None)
+        and egress.has_port(one.port, is_local=actor.token_id is None)
     ]
     return Response(orjson.dumps({"ports": ports}), media_type="application/json")
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from sfm.api.middleware.authentication import actor_of
+from sfm.api.middleware.authentication import principal_of
 from sfm.api.routes.dependencies import Nothing, described_problems
 from sfm.api.schemas.commands import OperationOut
 from sfm.api.streams import steps_stream
@@ -44,7 +44,7 @@ def prefers_async(prefer: Iterable[str]) -> bool:
 async def _found(request: Request, id_: str) -> Operation:
     operation = await operations_of(request).find(id_)
     # One of a unit that the token may not see is not there for it.
-    if operation is None or not actor_of(request).may_use(operation.unit):
+    if operation is None or not principal_of(request).may_use(operation.unit):
         raise HTTPException(404, "There is no such operation; they are kept for 24 h.")
     return operation
 
@@ -56,7 +56,7 @@ async def get_operation(request: Request, id: OperationId, _: Nothing) -> Respon
     headers = {"Cache-Control": "no-store"}
     if operation.state == "running":
         headers["Retry-After"] = "2"
-    return Response(orjson.dumps(operation.form()), 200, headers, "application/json")
+    return Response(orjson.dumps(operation.payload()), 200, headers, "application/json")
 
 
 @operations.get(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from sfm.api.problems import TooLargeError
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 """A note of 4000 signs, each written as two escapes of six bytes, and the rest."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,8 +36,8 @@ async def body_of(request: Request, model: type[Model]) -> Model:
     async with aclosing(request.stream()) as parts:
         async for part in parts:
             body += part
-            if len(body) > MOST_BYTES:
-                raise TooLargeError(f"a body has at most {MOST_BYTES} bytes; send less")
+            if len(body) > MAX_BYTES:
+                raise TooLargeError(f"a body has at most {MAX_BYTES} bytes; send less")
     try:
         return model.model_validate_json(bytes(body))
     except ValidationError as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
-from minimateplus.wire.setup_changes import DIAL, LIMITS, MOST_DIAL_LETTERS, TEXT, TIME
+from minimateplus.wire.setup_changes import DIAL, LIMITS, MAX_DIAL_LETTERS, TEXT, TIME
 from sfm.api.schemas.reading import DeviceQuery, ProvenanceOut
 
 Serial = Annotated[str, Field(min_length=1, max_length=16, description="The unit's serial number.")]
@@ -125,7 +125,7 @@ class CallHomeIn(BaseModel):
         Field(
             max_length=64,
             description="What the unit says to its modem.",
-            json_schema_extra={"pattern": f"^{DIAL}$", "maxLength": MOST_DIAL_LETTERS},
+            json_schema_extra={"pattern": f"^{DIAL}$", "maxLength": MAX_DIAL_LETTERS},
         ),
     ] = None
     after_event: bool | None = None
@@ -189,7 +189,7 @@ class CommandOut(BaseModel):
     """How a command ended. One that failed is a problem, with ``outcome`` as well."""
 
     command: str
-    outcome: Literal["done", "unchanged", "trial", "unknown"] = Field(
+    outcome: Literal["done", "unchanged", "dry_run", "unknown"] = Field(
         description="unchanged: it was so already. trial: nothing was sent. unknown: it was sent, "
         "and whether the unit followed it is not known."
     )
@@ -207,7 +207,7 @@ class MonitorOut(CommandOut):
 
     monitoring: bool | None = Field(None, description="Seen afterwards; null: not seen.")
     waited_s: float | None = Field(None, description="How long the sensor check was followed.")
-    look_failed: str | None = None
+    poll_failed: str | None = None
     told: str | None = None
 
 

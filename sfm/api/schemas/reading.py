@@ -14,7 +14,7 @@ from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
 from sfm.records.site_time import Unknown
 from sfm.store import Wanted
 from sfm.store.cursors import Cursor
-from sfm.store.database import MOST_ON_A_PAGE
+from sfm.store.database import MAX_ON_A_PAGE
 from sfm.store.errors import BadCursorError
 
 _NO_NAME = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -65,7 +65,7 @@ class DeviceQuery(BaseModel):
 
     @field_validator("host")
     @classmethod
-    def _one_road(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _one_address(cls, value: str | None, info: ValidationInfo) -> str | None:
         if "port" not in info.data:
             return value
         if value is None and info.data["port"] is None:
@@ -127,7 +127,7 @@ class EventsQuery(ReadQuery):
 PAGE_LIMIT = 100
 
 Limit = Annotated[
-    int, Field(ge=1, le=MOST_ON_A_PAGE, description="How many at most, the newest first.")
+    int, Field(ge=1, le=MAX_ON_A_PAGE, description="How many at most, the newest first.")
 ]
 
 
@@ -183,7 +183,7 @@ class ArchiveQuery(LimitQuery):
 
     @field_validator("since", "until")
     @classmethod
-    def _is_unit_time(cls, value: str | None) -> str | None:
+    def _is_device_time(cls, value: str | None) -> str | None:
         """Return a time as it stands in the archive, so that the two compare as texts."""
         if value is None:
             return None
@@ -445,7 +445,7 @@ class SamplesBase(BaseModel):
     announced_samples: int | None = Field(
         description="Samples per channel that the event's own start record announces, in 16 bits."
     )
-    vouched: list[int]
+    valid_samples: list[int]
     sample_rate_hz: int | None
     sample_rate_source: Literal["event", "setup"] | None = Field(
         description="setup: today's, not confirmed by the event."
@@ -476,7 +476,7 @@ class StatusOut(BaseModel):
     """What the unit does now."""
 
     monitoring: bool
-    clock_unit: str | None = Field(description="The unit's own clock, no zone.")
+    clock_device_time: str | None = Field(description="The unit's own clock, no zone.")
     battery_v: float | None
     memory_total_bytes: int | None
     memory_free_bytes: int | None

@@ -150,7 +150,7 @@ def copy_sqlite(
     try:
         os.close(os.open(part, os.O_CREAT | os.O_RDWR, 0o600))
         with (
-            contextlib.closing(SQLITE.connect(f"file:{quoted(source)}?mode=ro", uri=True)) as held,
+            contextlib.closing(SQLITE.connect(f"file:{quoted(source)}?mode=ro", uri=True)) as entry,
             contextlib.closing(SQLITE.connect(str(part))) as copy,
         ):
 
@@ -158,7 +158,7 @@ def copy_sqlite(
                 if on_progress is not None:
                     on_progress(total - remaining, total)
 
-            held.backup(copy, pages=1024, progress=told, sleep=0.0)
+            entry.backup(copy, pages=1024, progress=told, sleep=0.0)
             copy.execute("PRAGMA journal_mode=DELETE").close()
         with part.open("rb") as written:
             os.fsync(written.fileno())

@@ -82,7 +82,7 @@ describe("asking", () => {
   });
 
   it("asks for a token when one is needed", async () => {
-    answer = () => Response.json({ type: "urn:seismo-relay:problem:token-needed", title: "t", detail: "d" }, { status: 401 });
+    answer = () => Response.json({ type: "urn:seismo-relay:problem:token-required", title: "t", detail: "d" }, { status: 401 });
     await expect(read(UNIT, "/device/info")).rejects.toBeInstanceOf(Problem);
     expect(wantsToken.value).toBe(true);
   });

@@ -90,7 +90,7 @@ async function noted<T>(unit: Unit, asking: () => Promise<Answer<T>>): Promise<A
     }
     return answer;
   } catch (error) {
-    if (error instanceof Problem && error.kind === "token-needed") wantsToken.value = true;
+    if (error instanceof Problem && error.kind === "token-required") wantsToken.value = true;
     throw error;
   }
 }

@@ -16,7 +16,7 @@ describe("a long command", () => {
     throw new TypeError("Failed to fetch");
   };
   const timedOut = (): Response => new Response("<html>", { status: 504 });
-  const signedOut = (): Response => Response.json({ type: "urn:seismo-relay:problem:token-needed" }, { status: 401 });
+  const signedOut = (): Response => Response.json({ type: "urn:seismo-relay:problem:token-required" }, { status: 401 });
   const given = (): Promise<unknown> => {
     const result = longCommand(UNIT, "/device/monitor/start").then(({ body }) => body, (error: unknown) => error);
     return vi.advanceTimersByTimeAsync(600_000).then(() => result);

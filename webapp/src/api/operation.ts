@@ -29,7 +29,7 @@ async function resultOf<T>(location: string): Promise<T> {
       if (!(error instanceof Problem)) throw error;
       if (error.status === 404) break;
       // A look that is lost says nothing of the command: a proxy, a relay that starts, a session that has ended.
-      if (error.kind === "token-needed") wantsToken.value = true;
+      if (error.kind === "token-required") wantsToken.value = true;
       lost += 1;
     }
   }

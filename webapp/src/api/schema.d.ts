@@ -940,7 +940,7 @@ export interface components {
              */
             announced_samples: number | null;
             /** Vouched */
-            vouched: number[];
+            valid_samples: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
             /**
@@ -1163,7 +1163,7 @@ export interface components {
              * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
-            outcome: "done" | "unchanged" | "trial" | "unknown";
+            outcome: "done" | "unchanged" | "dry_run" | "unknown";
             /** Conn Key */
             conn_key: string;
             /** Serial */
@@ -1379,7 +1379,7 @@ export interface components {
              * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
-            outcome: "done" | "unchanged" | "trial" | "unknown";
+            outcome: "done" | "unchanged" | "dry_run" | "unknown";
             /** Conn Key */
             conn_key: string;
             /** Serial */
@@ -1411,7 +1411,7 @@ export interface components {
              */
             waited_s?: number | null;
             /** Look Failed */
-            look_failed?: string | null;
+            poll_failed?: string | null;
             /** Told */
             told?: string | null;
         };
@@ -1677,7 +1677,7 @@ export interface components {
              * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
-            outcome: "done" | "unchanged" | "trial" | "unknown";
+            outcome: "done" | "unchanged" | "dry_run" | "unknown";
             /** Conn Key */
             conn_key: string;
             /** Serial */
@@ -1853,7 +1853,7 @@ export interface components {
              * Clock Unit
              * @description The unit's own clock, no zone.
              */
-            clock_unit: string | null;
+            clock_device_time: string | null;
             /** Battery V */
             battery_v: number | null;
             /** Memory Total Bytes */
@@ -2056,7 +2056,7 @@ export interface components {
              */
             announced_samples: number | null;
             /** Vouched */
-            vouched: number[];
+            valid_samples: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
             /**
@@ -2110,7 +2110,7 @@ export interface components {
              * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
-            outcome: "done" | "unchanged" | "trial" | "unknown";
+            outcome: "done" | "unchanged" | "dry_run" | "unknown";
             /** Conn Key */
             conn_key: string;
             /** Serial */

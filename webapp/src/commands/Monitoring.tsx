@@ -45,7 +45,7 @@ export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schem
               {text.seen[String(done.monitoring) as "true" | "false" | "null"]}{" "}
               {done.waited_s !== null && done.waited_s !== undefined && text.waited(measured(done.waited_s, "s", 0))}
             </p>
-            {done.look_failed && <p class="detail">{done.look_failed}</p>}
+            {done.poll_failed && <p class="detail">{done.poll_failed}</p>}
             {done.told && <p class="detail">{done.told}</p>}
           </>
         )}

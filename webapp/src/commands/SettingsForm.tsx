@@ -77,7 +77,7 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
         <button
           type="button"
           class="main"
-          disabled={!isPreviewed || trial.done?.outcome !== "trial" || written.isGoing}
+          disabled={!isPreviewed || trial.done?.outcome !== "dry_run" || written.isGoing}
           onClick={() => void write()}
         >
           {text.write}

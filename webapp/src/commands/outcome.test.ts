@@ -8,7 +8,7 @@ const problem = (kind: string, status: number, outcome?: string) =>
 it("is what the relay says", () => {
   expect(outcomeOf(problem("unit-silent", 504, "failed"))).toBe("failed");
   expect(outcomeOf(problem("unit-silent", 504, "unknown"))).toBe("unknown");
-  expect(outcomeOf(problem("refused", 409, "refused"))).toBe("refused");
+  expect(outcomeOf(problem("refused", 409, "command-conflict"))).toBe("refused");
 });
 
 it("is unknown when the relay went away, and when somebody else answered for it", () => {

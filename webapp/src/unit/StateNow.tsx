@@ -14,7 +14,7 @@ export function StateNow({ status }: { status: Status }) {
         [text.monitoring, status.monitoring ? <strong class="good">{text.isMonitoring}</strong> : text.isIdle],
         [text.battery, measured(status.battery_v, "V", 1)],
         [text.memory, <MemoryUsed status={status} />],
-        [text.clock, unitTime(status.clock_unit)],
+        [text.clock, unitTime(status.clock_device_time)],
         [text.drift, <Drift status={status} />],
       ]}
     />

@@ -33,7 +33,7 @@ export interface Recording {
   at: Float64Array;
   atUnit: "s" | "samples";
   samples: number;
-  vouched: number[];
+  valid_samples: number[];
 }
 
 /** Return a waveform of the API as arrays. */
@@ -52,7 +52,7 @@ export function decoded(form: WaveformForm): Recording {
     at: isTimed ? positions(longest, start, step) : positions(longest, -form.pretrigger_samples, 1),
     atUnit: isTimed ? "s" : "samples",
     samples: form.samples,
-    vouched: form.vouched,
+    valid_samples: form.valid_samples,
   };
 }
 
@@ -91,7 +91,7 @@ export function largest(values: Float64Array): number | null {
   return found;
 }
 
-/** Return how many samples of how many are not vouched for, over all channels; 0 of a whole record. */
+/** Return how many samples of how many are not valid_samples for, over all channels; 0 of a whole record. */
 export function missing(recording: Recording): number {
-  return recording.vouched.reduce((sum, vouched) => sum + (recording.samples - vouched), 0);
+  return recording.valid_samples.reduce((sum, valid_samples) => sum + (recording.samples - valid_samples), 0);
 }

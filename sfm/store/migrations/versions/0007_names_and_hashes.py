@@ -99,7 +99,7 @@ def _differing(row: dict[str, Any], record: bytes) -> str | None:
     except MiniMateError:
         return None  # nothing can be computed from it, so nothing contradicts
     found = []
-    at = parsed.timestamp_unit
+    at = parsed.device_time
     if (at.isoformat() if at else "") != row["event_timestamp"]:
         found.append(f"time {row['event_timestamp']!r}, by the record {at}")
     for name in PEAKS:
