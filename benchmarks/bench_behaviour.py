@@ -41,7 +41,7 @@ import structlog
 from rivals import QUICK, library, print_head
 from virtual_time import now_s, run
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair

@@ -14,14 +14,15 @@ from collections.abc import Awaitable, Callable
 
 from virtual_time import now_s, run
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, serve_link
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.memory import GAP_BYTES
 from minimateplus.simulator.serve import BITS_PER_BYTE, Pace
-from sfm.devices.gateway import Answer, Gateway
+from sfm.devices.answer import Answer
+from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 

@@ -36,7 +36,7 @@ from typing import Any
 import httpx
 from rivals import QUICK, median_of_ratios, print_head, serve, served
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, serve_link
@@ -246,7 +246,7 @@ async def print_waveform_cost() -> None:
     for index, length in enumerate(lengths):
         path = f"/device/event/{index}/waveform?{UNIT}&max_age=3600"
         await _answered(app, path)
-        entry = gateway.waveform_entry(gateway.conn_key(ADDRESS), index, Freshness(max_age_s=3600))
+        entry = gateway.cached_waveform(gateway.conn_key(ADDRESS), index, Freshness(max_age_s=3600))
         if entry is None:
             raise AssertionError("the waveform that was just read is not held")
         memo = entry.memo

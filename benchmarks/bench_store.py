@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link, serve_tcp

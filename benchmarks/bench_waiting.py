@@ -32,7 +32,7 @@ import fastapi
 import httpx
 from rivals import QUICK, percentile, print_head, serve, served
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from minimateplus.link.in_process import memory_pair
 from minimateplus.simulator import SimulatedUnit, serve_link

@@ -32,7 +32,7 @@ PAUSE_S = 5.0
 MAX_ANSWERS = 400
 MAX_WITHOUT_PROGRESS = 4
 """After so many answers, or so many that brought no new event, a run is given up."""
-EXCHANGES_AN_EVENT = 10
+EXCHANGES_PER_EVENT = 10
 """0A, 0C and 1F of the event, 0A and 1F of the boundary record before it; each is two exchanges."""
 
 
@@ -73,7 +73,7 @@ async def walk(events: int, round_trip_s: float, cut_each_s: float) -> Walk:
             # (What the unit gave does not tell: every probe reads the record of the last event.)
             new = (len(body["events"]) if "events" in body else body.get("walked", known)) - known
             if world.called > called:
-                came.overheads.append(unit.exchanges - spent - EXCHANGES_AN_EVENT * new)
+                came.overheads.append(unit.exchanges - spent - EXCHANGES_PER_EVENT * new)
             known, spent, called = known + new, unit.exchanges, world.called
             if known:
                 last_known.add(unit.events[known - 1].key_bytes)

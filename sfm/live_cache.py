@@ -353,6 +353,11 @@ class LiveCache:
         """Return whether anything was ever stored or invalidated under that key."""
         return conn_key in self._devices
 
+    def is_empty(self, conn_key: str) -> bool:
+        """Return whether no value of that device is cached, hidden ones included."""
+        device = self._devices.get(conn_key, self._unknown)
+        return not (device.info or device.events or device.status or device.waveforms)
+
     def generation(self, conn_key: str) -> int:
         """Return how often this device was invalidated; take it before a read's first byte."""
         return self._devices.get(conn_key, self._unknown).generation
@@ -591,8 +596,7 @@ class LiveCache:
         now = self._clock()
         with self._lock:
             device = self._device_of(conn_key)
-            holds = device.info or device.events or device.status or device.waveforms
-            if device.epoch.number > 0 or holds:
+            if device.epoch.number > 0 or not self.is_empty(conn_key):
                 return False
             self._publish(conn_key, replace(device, epoch=Epoch(epoch, reason, now)))
         return True

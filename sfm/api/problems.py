@@ -42,7 +42,8 @@ from sfm.access.egress import ForbiddenAddressError
 from sfm.access.principal import ForbiddenUnitError, rate_limit_key
 from sfm.back_off import BackingOffError
 from sfm.devices.commands import CommandConflictError, NotMonitoringError
-from sfm.devices.gateway import ListIncompleteError, NotCachedError
+from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.logs import ClientLog
 from sfm.store import errors as store_errors

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from fastapi.responses import Response
 
-from sfm.devices.gateway import Answer, Provenance
+from sfm.devices.answer import Answer, Provenance
 from sfm.records import payloads
 
 CACHE_NAME = "seismo-relay"

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import CaptureError
 from minimateplus.link import Address, open_link
 from minimateplus.link.capture import CaptureLink, ReplayLink, load_capture

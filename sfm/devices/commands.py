@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeVar
 
 import structlog
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     MemoryChangedError,
     MiniMateError,
@@ -42,10 +42,11 @@ from minimateplus.errors import (
     SettingError,
 )
 from minimateplus.link import Address
-from minimateplus.model import CallHomeChange, MemoryProbe, SetupChange, Written
+from minimateplus.model import CallHomeChange, SetupChange, Written
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
-from sfm.devices.device import Device, ListIncompleteError
+from sfm.devices.device import Device
+from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import Gateway, Report
 from sfm.devices.progress import report_step
 from sfm.devices.single_flight import BusyError, ShuttingDownError
@@ -151,6 +152,7 @@ class _Attempt:
 
 
 Act = Callable[[Device, _Attempt, Report], Awaitable[tuple[Outcome, Payload]]]
+Write = Callable[[MiniMate, Device, Report], Awaitable[Written]]
 
 
 class Commands:
@@ -195,20 +197,15 @@ class Commands:
             NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
-        order: list[tuple[Device, _Attempt]] = []
-
-        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
-            order.append((device, attempt))
-            await self._switch(device, attempt, lambda unit: unit.start_monitoring())
-            return "done", {}
-
+        reached: list[tuple[Device, _Attempt]] = []
+        act = partial(self._start, reached)
         done = await self._run_alone(address, by, "monitor_start", {}, act)
         if not follow:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
         if followed.detail["monitoring"] is False:
             # Its end in the log is the acknowledgement; what was seen since is one more entry.
-            device, attempt = order[0]
+            device, attempt = reached[0]
             seen = self._note(device, attempt, "done", attempt.begun, "unknown", followed.detail)
             try:
                 number = await _to_its_end(asyncio.create_task(seen))
@@ -217,6 +214,17 @@ class Commands:
                 number = None
             raise NotMonitoringError(dataclasses.replace(followed, audit_number=number))
         return followed
+
+    async def _start(
+        self,
+        reached: list[tuple[Device, _Attempt]],
+        device: Device,
+        attempt: _Attempt,
+        _: Report,
+    ) -> tuple[Outcome, Payload]:
+        reached.append((device, attempt))
+        await device.run(partial(self._switch, device, attempt, MiniMate.start_monitoring))
+        return "done", {}
 
     async def stop_monitoring(
         self, address: Address, by: By, *, follow: bool = True, unheard: bool = False
@@ -231,43 +239,47 @@ class Commands:
             unheard: for a busy unit: say it and wait for no answer; the outcome is ``unknown``.
         """
 
-        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
-            await self._switch(device, attempt, lambda unit: unit.stop_monitoring())
-            return "done", {}
-
-        async def act_without_reply(
-            device: Device, attempt: _Attempt, _: Report
-        ) -> tuple[Outcome, Payload]:
-            async def operation(unit: MiniMate) -> None:
-                attempt.begin(unit)
-                device.invalidate_status()
-                try:
-                    await unit.stop_monitoring_without_reply()
-                finally:
-                    device.invalidate_status()
-
-            await device.connection.run_without_wake(operation)
-            return "unknown", {"told": "sent, effect unknown: no answer was waited for"}
-
         if unheard:
             asked = {"unheard": True}
-            return await self._run_alone(address, by, "monitor_stop", asked, act_without_reply)
-        done = await self._run_alone(address, by, "monitor_stop", {}, act)
+            return await self._run_alone(
+                address, by, "monitor_stop", asked, self._stop_without_reply
+            )
+        done = await self._run_alone(address, by, "monitor_stop", {}, self._stop)
         return await self._followed(address, done, self._poll_once) if follow else done
 
-    async def _switch(
-        self, device: Device, attempt: _Attempt, switch: Callable[[MiniMate], Awaitable[None]]
-    ) -> None:
-        async def operation(unit: MiniMate) -> None:
-            attempt.begin(unit)
-            await device.identify(unit)
-            device.invalidate_status()
-            try:
-                await switch(unit)
-            finally:
-                device.invalidate_status()
+    async def _stop(self, device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
+        await device.run(partial(self._switch, device, attempt, MiniMate.stop_monitoring))
+        return "done", {}
 
-        await device.run(operation)
+    async def _stop_without_reply(
+        self, device: Device, attempt: _Attempt, _: Report
+    ) -> tuple[Outcome, Payload]:
+        await device.connection.run_without_wake(partial(self._send_stop, device, attempt))
+        return "unknown", {"reported": "sent, effect unknown: no answer was waited for"}
+
+    async def _send_stop(self, device: Device, attempt: _Attempt, unit: MiniMate) -> None:
+        attempt.begin(unit)
+        device.durable.invalidate_status()
+        try:
+            await unit.stop_monitoring_without_reply()
+        finally:
+            device.durable.invalidate_status()
+
+    async def _switch(
+        self,
+        device: Device,
+        attempt: _Attempt,
+        switch: Callable[[MiniMate], Awaitable[None]],
+        unit: MiniMate,
+    ) -> None:
+        """Start or stop monitoring; the status is invalid before the first byte, and after."""
+        attempt.begin(unit)
+        await device.identification.identify(unit)
+        device.durable.invalidate_status()
+        try:
+            await switch(unit)
+        finally:
+            device.durable.invalidate_status()
 
     async def _followed(
         self, address: Address, done: Done, look: Callable[[Address], Awaitable[Payload]]
@@ -336,14 +348,7 @@ class Commands:
             CommandConflictError: another unit answers.
         """
 
-        def write(unit: MiniMate, device: Device, report: Report) -> Awaitable[Written]:
-            return unit.write_setup(
-                change,
-                dry_run=dry_run,
-                before=device.invalidate_settings,
-                on_step=lambda n, of: report("blocks written", n, of),
-            )
-
+        write = partial(_write_setup, change, dry_run)
         asked = _given(change, dry_run=dry_run, serial=serial)
         return await self._change(address, by, "config", asked, write)
 
@@ -357,10 +362,7 @@ class Commands:
         dry_run: bool = False,
     ) -> Done:
         """Change the given call-home settings; as ``change_setup``."""
-
-        def write(unit: MiniMate, device: Device, _: Report) -> Awaitable[Written]:
-            return unit.write_call_home(change, dry_run=dry_run, before=device.invalidate_settings)
-
+        write = partial(_write_call_home, change, dry_run)
         asked = _given(change, dry_run=dry_run, serial=serial)
         return await self._change(address, by, "call_home", asked, write)
 
@@ -370,20 +372,24 @@ class Commands:
         by: By,
         command: str,
         asked: Payload,
-        write: Callable[[MiniMate, Device, Report], Awaitable[Written]],
+        write: Write,
     ) -> Done:
-        async def act(device: Device, attempt: _Attempt, report: Report) -> tuple[Outcome, Payload]:
-            async def operation(unit: MiniMate) -> tuple[Outcome, Payload]:
-                attempt.begin(unit)
-                await self._same_unit(device, unit, asked.get("serial"))
-                written = await self._invalidating(device, attempt, write(unit, device, report))
-                return self._last_returned(
-                    written.is_written, asked["dry_run"]
-                ), payloads.written_payload(written)
+        return await self._run_alone(address, by, command, asked, partial(self._write, write))
 
-            return await device.run(operation)
+    async def _write(
+        self, write: Write, device: Device, attempt: _Attempt, report: Report
+    ) -> tuple[Outcome, Payload]:
+        operation = partial(self._write_in_session, write, device, attempt, report)
+        return await device.run(operation)
 
-        return await self._run_alone(address, by, command, asked, act)
+    async def _write_in_session(
+        self, write: Write, device: Device, attempt: _Attempt, report: Report, unit: MiniMate
+    ) -> tuple[Outcome, Payload]:
+        attempt.begin(unit)
+        await self._same_unit(device, unit, attempt.asked.get("serial"))
+        written = await self._invalidating(device, attempt, write(unit, device, report))
+        outcome = _outcome_of(written.is_written, attempt.asked["dry_run"])
+        return outcome, payloads.written_payload(written)
 
     async def _invalidating(
         self, device: Device, attempt: _Attempt, writing: Awaitable[Written]
@@ -396,19 +402,15 @@ class Commands:
                 await self._invalidate_quietly(device)
 
     @staticmethod
-    def _last_returned(is_written: bool, dry_run: bool) -> Outcome:
-        return "done" if is_written else "dry_run" if dry_run else "unchanged"
-
-    @staticmethod
     async def _invalidate_quietly(device: Device) -> None:
         """Make settings doubtful again. The database did note it before the first byte."""
         try:
-            await device.invalidate_settings()
+            await device.durable.invalidate_settings()
         except (StoreError, BackingOffError) as error:
             log.warning("settings_not_forgotten_twice", unit=device.conn_key, error=str(error))
 
     async def _same_unit(self, device: Device, unit: MiniMate, serial: str | None) -> None:
-        await device.identify(unit)
+        await device.identification.identify(unit)
         if serial is not None and device.serial != serial:
             raise CommandConflictError(
                 f"{device.conn_key}: the command is for unit {serial}, and {device.serial} answers "
@@ -445,66 +447,71 @@ class Commands:
             ReadBackError: the unit acknowledged, and its memory is not empty.
         """
 
-        async def act(device: Device, attempt: _Attempt, report: Report) -> tuple[Outcome, Payload]:
-            async def operation(
-                unit: MiniMate, events: list[Payload], proven: MemoryProbe
-            ) -> tuple[Outcome, Payload]:
-                attempt.begin(unit)
-                if device.serial != serial:
-                    await self._same_unit(device, unit, serial)
-                if len(events) != count:
-                    raise CommandConflictError(
-                        f"{device.conn_key}: {serial} holds {len(events)} events, not {count}; "
-                        "nothing was erased; look at the event list again",
-                        "count-differs",
-                        count=len(events),
-                    )
-                if not events:
-                    return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
-                check = await self._erase_check(device, events)
-                lost, contradicted = check.unarchived, check.contradicted
-                if lost and not discard_unarchived:
-                    raise CommandConflictError(
-                        f"{device.conn_key}: {_what_is_lost(check, count)}",
-                        "not-archived",
-                        unarchived=lost,
-                        contradicted=contradicted,
-                    )
-                report("events erased", 0, count)
-                await self._erase(
-                    device, unit, by, lambda: unit.erase_proven(serial=serial, proven=proven)
-                )
-                report("events erased", count, count)
-                return "done", {
-                    "erased": count,
-                    "not_archived": lost,
-                    "contradicted": contradicted,
-                }
-
-            estimate_s = device.walk_estimate_s(count)
-            if estimate_s is not None:
-                report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
-            try:
-                return await device.with_walked_list(
-                    operation, lambda done: report("events read again", done, count)
-                )
-            except ListIncompleteError as error:
-                raise CommandConflictError(
-                    f"{device.conn_key}: the event list could not be read to its end "
-                    f"({error.walked} of {count} events); nothing was erased; use a better link, "
-                    "or erase at the keypad",
-                    "walk-not-finished",
-                    walked=error.walked,
-                ) from error
-            except MemoryChangedError as error:
-                raise CommandConflictError(
-                    f"{device.conn_key}: the memory changed while its list was read; nothing was "
-                    "erased; stop monitoring first, then try again",
-                    "memory-changed",
-                ) from error
-
         asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
-        return await self._run_alone(address, by, "erase", asked, act)
+        return await self._run_alone(address, by, "erase", asked, self._walk_and_erase)
+
+    async def _walk_and_erase(
+        self, device: Device, attempt: _Attempt, report: Report
+    ) -> tuple[Outcome, Payload]:
+        count = attempt.asked["count"]
+        estimate_s = device.event_list.walk_estimate_s(count)
+        if estimate_s is not None:
+            report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
+        try:
+            return await device.run(partial(self._erase_walked, device, attempt, report))
+        except ListIncompleteError as error:
+            raise CommandConflictError(
+                f"{device.conn_key}: the event list could not be read to its end "
+                f"({error.walked} of {count} events); nothing was erased; use a better link, "
+                "or erase at the keypad",
+                "walk-not-finished",
+                walked=error.walked,
+            ) from error
+        except MemoryChangedError as error:
+            raise CommandConflictError(
+                f"{device.conn_key}: the memory changed while its list was read; nothing was "
+                "erased; stop monitoring first, then try again",
+                "memory-changed",
+            ) from error
+
+    async def _erase_walked(
+        self, device: Device, attempt: _Attempt, report: Report, unit: MiniMate
+    ) -> tuple[Outcome, Payload]:
+        """Walk the memory, compare what is there with what was asked, and erase it."""
+        serial, count = attempt.asked["serial"], attempt.asked["count"]
+        # 1. Never from a cached list: what another program recorded or erased shows here.
+        events, proven = await device.walk_memory(
+            unit, lambda done: report("events read again", done, count)
+        )
+        # 2. The unit and its memory are as the caller said.
+        attempt.begin(unit)
+        if device.serial != serial:
+            await self._same_unit(device, unit, serial)
+        if len(events) != count:
+            raise CommandConflictError(
+                f"{device.conn_key}: {serial} holds {len(events)} events, not {count}; "
+                "nothing was erased; look at the event list again",
+                "count-differs",
+                count=len(events),
+            )
+        if not events:
+            return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
+        # 3. Everything is in the archive, or the caller gives it up.
+        check = await self._erase_check(device, events)
+        lost, contradicted = check.unarchived, check.contradicted
+        if lost and not attempt.asked["discard_unarchived"]:
+            raise CommandConflictError(
+                f"{device.conn_key}: {_what_is_lost(check, count)}",
+                "not-archived",
+                unarchived=lost,
+                contradicted=contradicted,
+            )
+        # 4. Erase.
+        report("events erased", 0, count)
+        erase = partial(unit.erase_proven, serial=serial, proven=proven)
+        await self._erase(device, unit, attempt.by, erase)
+        report("events erased", count, count)
+        return "done", {"erased": count, "not_archived": lost, "contradicted": contradicted}
 
     async def rescue(self, address: Address, by: By, *, serial: str, erase: bool = False) -> Done:
         """
@@ -515,38 +522,45 @@ class Commands:
         only the serial number guards it.
         """
 
-        async def act(device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
-            async def operation(unit: MiniMate) -> tuple[Outcome, Payload]:
-                attempt.begin(unit)
-                found = await device.recognise(unit)
-                if found != serial:
-                    raise CommandConflictError(
-                        f"{device.conn_key}: the rescue is for unit {serial}, and {found} answers "
-                        "there; nothing was sent",
-                        "serial-differs",
-                        serial=found,
-                    )
-                off = CallHomeChange(enabled=False)
-                writing = unit.write_call_home(off, before=device.invalidate_settings)
-                written = await self._invalidating(device, attempt, writing)
-                if erase:
-                    await self._erase(
-                        device, unit, by, lambda: unit.erase_without_walk(serial=serial)
-                    )
-                told = payloads.written_payload(written) | {"erased": erase}
-                return ("done" if written.is_written or erase else "unchanged"), told
+        asked = {"serial": serial, "erase": erase}
+        return await self._run_alone(address, by, "rescue", asked, self._rescue)
 
-            try:
-                return await device.run(operation)
-            finally:
-                await device.connection.hang_up()
+    async def _rescue(
+        self, device: Device, attempt: _Attempt, _: Report
+    ) -> tuple[Outcome, Payload]:
+        try:
+            return await device.run(partial(self._rescue_in_session, device, attempt))
+        finally:
+            await device.connection.hang_up()
 
-        return await self._run_alone(address, by, "rescue", {"serial": serial, "erase": erase}, act)
+    async def _rescue_in_session(
+        self, device: Device, attempt: _Attempt, unit: MiniMate
+    ) -> tuple[Outcome, Payload]:
+        serial, erases = attempt.asked["serial"], attempt.asked["erase"]
+        attempt.begin(unit)
+        found = await unit.read_serial()
+        await device.identification.recognise(found, device.durable.generation)
+        if found != serial:
+            raise CommandConflictError(
+                f"{device.conn_key}: the rescue is for unit {serial}, and {found} answers "
+                "there; nothing was sent",
+                "serial-differs",
+                serial=found,
+            )
+        off = CallHomeChange(enabled=False)
+        writing = unit.write_call_home(off, before=device.durable.invalidate_settings)
+        written = await self._invalidating(device, attempt, writing)
+        if erases:
+            erase = partial(unit.erase_without_walk, serial=serial)
+            await self._erase(device, unit, attempt.by, erase)
+        outcome: Outcome = "done" if written.is_written or erases else "unchanged"
+        return outcome, payloads.written_payload(written) | {"erased": erases}
 
     async def _erase(
         self, device: Device, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
     ) -> None:
-        await device.invalidate_memory(f"erased through this relay, by {by.name}")
+        reason = f"erased through this relay, by {by.name}"
+        await device.durable.drop(device.durable.generation, reason)
         # The walk took its time: what was archived may be in a file that is not there any more.
         self._gateway.store_service.check_file()
         try:
@@ -554,7 +568,7 @@ class Commands:
         except MemoryChangedError as error:
             raise CommandConflictError(str(error), "memory-changed") from error
         finally:
-            await device.invalidate_memory(f"erased through this relay, by {by.name}")
+            await device.durable.drop_again(reason)
         try:
             probe = await unit.read_probe()
         except MiniMateError as error:
@@ -586,12 +600,12 @@ class Commands:
     async def _run_alone(
         self, address: Address, by: By, command: str, asked: Mapping[str, Any], act: Act
     ) -> Done:
-        async def run(device: Device, report: Report) -> Done:
-            return await self._recorded(device, _Attempt(command, by, asked), report, act)
+        attempt = _Attempt(command, by, asked)
+        return await self._gateway.run_alone(
+            address, command, partial(self._recorded, attempt, act)
+        )
 
-        return await self._gateway.run_alone(address, command, run)
-
-    async def _recorded(self, device: Device, attempt: _Attempt, report: Report, act: Act) -> Done:
+    async def _recorded(self, attempt: _Attempt, act: Act, device: Device, report: Report) -> Done:
         """Do it, between two entries of the audit log."""
         began, spent = self._clock(), device.connection.exchanges
         noting = asyncio.create_task(
@@ -676,6 +690,27 @@ class Commands:
                 detail=detail,
             )
         )
+
+
+def _outcome_of(is_written: bool, dry_run: bool) -> Outcome:
+    return "done" if is_written else "dry_run" if dry_run else "unchanged"
+
+
+def _write_setup(
+    change: SetupChange, dry_run: bool, unit: MiniMate, device: Device, report: Report
+) -> Awaitable[Written]:
+    return unit.write_setup(
+        change,
+        dry_run=dry_run,
+        before=device.durable.invalidate_settings,
+        on_step=lambda n, of: report("blocks written", n, of),
+    )
+
+
+def _write_call_home(
+    change: CallHomeChange, dry_run: bool, unit: MiniMate, device: Device, _: Report
+) -> Awaitable[Written]:
+    return unit.write_call_home(change, dry_run=dry_run, before=device.durable.invalidate_settings)
 
 
 def _what_is_lost(check: EraseCheck, count: int) -> str:

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import structlog
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     DuplicateReplyError,
     LineSharedError,

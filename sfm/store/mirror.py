@@ -124,7 +124,7 @@ class LoadedWaveform:
     samples: Samples
     index: int
     stamp: Stamp
-    noted: ReadTime
+    read_time: ReadTime
 
 
 def load(connection: Connection, conn_key: str) -> LoadedDevice | None:
@@ -387,13 +387,13 @@ def load_waveform(
         # As they stand, and not by the rule: both were written from one event.
         if entry != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
             raise DamagedRecordError(f"{conn_key}: slot {index} points at {samples.what}")
-        noted = _read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
-        assert noted is not None
+        read_time = _read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
+        assert read_time is not None
         return LoadedWaveform(
             samples=samples,
             index=index,
             stamp=stamp_of({"waveform_key": entry[0], "timestamp": entry[1]}),
-            noted=noted,
+            read_time=read_time,
         )
     return None
 

@@ -515,13 +515,13 @@ class StoreService:
             pass
         return None
 
-    def began_mono(self, noted: ReadTime | None) -> float:
-        """Return when something noted was read, by our clock; ``-inf`` where that is unknown."""
-        if noted is None or noted.began_mono is None or noted.boot_id is None:
+    def began_mono(self, read_time: ReadTime | None) -> float:
+        """Return when a value was read, by our clock; ``-inf`` where that is unknown."""
+        if read_time is None or read_time.began_mono is None or read_time.boot_id is None:
             return -math.inf
-        if noted.boot_id != self._boot or noted.began_mono > self._clock():
+        if read_time.boot_id != self._boot or read_time.began_mono > self._clock():
             return -math.inf
-        return noted.began_mono
+        return read_time.began_mono
 
     async def ask(self, look: Callable[[Store], T]) -> T:
         """

@@ -94,7 +94,7 @@ def test_the_log_on_a_terminal_shows_values_with_their_escapes(
     before = structlog.get_config()
     try:
         configure_logs()
-        structlog.get_logger().warning("talk_failed", unit=f"a{CLEAR}b", error="b\nforged")
+        structlog.get_logger().warning("session_failed", unit=f"a{CLEAR}b", error="b\nforged")
     finally:
         structlog.configure(**before)
     assert CLEAR not in sink.getvalue()

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 from stored_rows import write_row
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, MemoryProbe, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link

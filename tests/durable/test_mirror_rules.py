@@ -155,7 +155,7 @@ def test_a_waveform_comes_back_with_its_slot_and_stamp(store: Store) -> None:
     live, _ = waveform(moved)
     assert payload == live
     assert (entry.index, entry.stamp) == (2, stamp_of(event_payload(moved)))
-    assert entry.noted == replace(NOTED, began_mono=40.0)
+    assert entry.read_time == replace(NOTED, began_mono=40.0)
 
 
 CONFLICTS: list[tuple[str, Event]] = [

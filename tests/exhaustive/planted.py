@@ -17,11 +17,11 @@ from unittest import mock
 from small_world import Scope
 
 import sfm.cache.identity
-import sfm.devices.device
+import sfm.devices.event_list
 from minimateplus.errors import MiniMateError
 from minimateplus.model import MemoryProbe
 from sfm.cache.identity import Verdict, compare_probes
-from sfm.devices.device import Device
+from sfm.devices.event_list import EventList
 from sfm.devices.single_flight import SharedRead, SingleFlight
 from sfm.live_cache import LiveCache
 from sfm.records.walk import ProvenPart, Walk
@@ -138,7 +138,7 @@ def _without_timestamp_and_counter(
 
 
 async def _no_closing_probe(
-    self: Device, unit: Any, walk: Walk, shared_read: Any, *, is_steady: bool
+    self: EventList, unit: Any, walk: Walk, shared_read: Any, *, is_steady: bool
 ) -> ProvenPart | None:
     return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
@@ -164,8 +164,10 @@ FAULTS: dict[str, Fault] = {
     "nobody shares a flight": Fault(
         SingleFlight, "_joinable", _nobody_shares, BASE, "waits for ever"
     ),
-    "the doors never close": Fault(sfm.devices.device, "shut", _always, BASE, "was told"),
-    "no lock on the conversation": Fault(SingleFlight, "_fly", _no_lock, BASE, "promise 7"),
+    "the doors never close": Fault(
+        sfm.devices.event_list, "joins_closed", _always, BASE, "was told"
+    ),
+    "no lock on the conversation": Fault(SingleFlight, "_run_shared", _no_lock, BASE, "promise 7"),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
         Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"
@@ -182,7 +184,7 @@ FAULTS: dict[str, Fault] = {
         "promise 8",
     ),
     "a failed flight keeps the line": Fault(
-        SingleFlight, "_fly", _keeps_the_line_after_a_failure, BASE, "waits for ever"
+        SingleFlight, "_run_shared", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
         sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
@@ -191,6 +193,6 @@ FAULTS: dict[str, Fault] = {
         sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
     ),
     "no probe behind the walk": Fault(
-        Device, "_close_walk", _no_closing_probe, REBUILT, "was told"
+        EventList, "_close_walk", _no_closing_probe, REBUILT, "was told"
     ),
 }

@@ -52,7 +52,9 @@ from minimateplus.model import (
 )
 from sfm.cache.freshness import ANY, FORCED
 from sfm.cache.identity import Verdict, compare_probes
-from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
+from sfm.devices.answer import Answer
+from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.gateway import Gateway
 from sfm.devices.single_flight import SharedRead
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
@@ -323,7 +325,7 @@ class SmallWorld:
         self._record()
         if scope.warm:
             self._warm_up()
-        self._device = self.gateway._device(HERE)
+        self._device = self.gateway.registry.device(HERE)
 
     def _warm_up(self) -> None:
         task = self.loop.create_task(self.gateway.events(HERE), name="before")
@@ -577,7 +579,16 @@ class SmallWorld:
             list(self.readers.values()),
             *[
                 state_of(place)
-                for place in (device, device.single_flight, device.connection, device.back_off)
+                for place in (
+                    device,
+                    device.durable,
+                    device.identification,
+                    device.event_list,
+                    device.downloads,
+                    device.single_flight,
+                    device.connection,
+                    device.back_off,
+                )
             ],
             state_of(cached),
         )

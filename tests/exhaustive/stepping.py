@@ -37,8 +37,14 @@ from sfm.cache.freshness import Freshness
 from sfm.cache.identity import Stamp
 from sfm.devices.connection import Connection
 from sfm.devices.connection_lock import ConnectionLock, _Waiter
-from sfm.devices.device import Device, Reading
+from sfm.devices.device import Device
+from sfm.devices.download import Downloads
+from sfm.devices.durable_cache import DurableCache
+from sfm.devices.event_list import EventList
 from sfm.devices.gateway import Gateway
+from sfm.devices.identification import Identification
+from sfm.devices.reading import Reading
+from sfm.devices.registry import Registry
 from sfm.devices.session_limit import SessionLimit, SessionSlot
 from sfm.devices.single_flight import SharedRead, SingleFlight
 from sfm.live_cache import CacheEntry, Epoch, LiveCache
@@ -141,7 +147,12 @@ _VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
 """Immutable and compared by value."""
 _PLACES = (
     Gateway,
+    Registry,
     Device,
+    DurableCache,
+    Identification,
+    EventList,
+    Downloads,
     LiveCache,
     Connection,
     SingleFlight,

@@ -22,7 +22,7 @@ from raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_d
 from relay_world import World
 from virtual_time import now_s, run
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import LinkError
 from minimateplus.link import Address
 from minimateplus.link.in_process import MemoryLink, memory_pair

@@ -10,7 +10,7 @@ import pytest
 from raw_unit import standing_still
 from raw_world import SERIAL, RawWorld, in_raw_world, problem_of, refusal_of, visit
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import parse_address
 
 EVENTS = 6

@@ -10,7 +10,7 @@ import pytest
 from raw_world import RawWorld, round_trip_of_replies
 from virtual_time import now_s, run
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from sfm.settings import Settings
 

@@ -29,7 +29,7 @@ from raw_unit import (
     request,
 )
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Deadlines
 from minimateplus.wire.samples import decode_body
 

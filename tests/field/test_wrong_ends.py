@@ -24,7 +24,7 @@ import far_ends
 import pytest
 from unit_thread import UnitThread
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.simulator import SimulatedUnit, serve_pty
 

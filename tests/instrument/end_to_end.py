@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link import Deadlines, Link
 from minimateplus.model import FIRST_KEY, Progress, RecordingSetup
 from minimateplus.simulator import SimulatedUnit

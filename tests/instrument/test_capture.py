@@ -13,7 +13,7 @@ from end_to_end import build_unit, check_truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     CaptureError,
     ConnectError,

@@ -14,8 +14,7 @@ import serialx
 import virtual_time
 from end_to_end import START_UNIT, build_unit, counts_of
 
-from minimateplus.client import reads
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate, reads
 from minimateplus.errors import (
     ConnectError,
     DeadlineError,

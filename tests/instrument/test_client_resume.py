@@ -12,7 +12,7 @@ import pytest
 import virtual_time
 from end_to_end import START_UNIT, counts_of
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     MemoryChangedError,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import virtual_time
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     LocalProtocolError,

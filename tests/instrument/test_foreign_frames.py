@@ -13,7 +13,7 @@ import pytest
 import virtual_time
 from end_to_end import build_unit
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit, connect_memory

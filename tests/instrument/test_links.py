@@ -15,7 +15,7 @@ import serialx
 import virtual_time
 from end_to_end import build_unit, check_truth
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     CaptureError,
     ConnectError,

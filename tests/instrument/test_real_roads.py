@@ -19,7 +19,7 @@ import pytest
 from end_to_end import build_unit, check_truth
 from peers import lack
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError
 from minimateplus.link import Deadlines
 from minimateplus.simulator import serve_pty, serve_tcp

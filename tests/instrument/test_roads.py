@@ -9,7 +9,7 @@ import pytest
 import virtual_time
 from end_to_end import build_unit, check_truth
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,

@@ -10,7 +10,7 @@ import virtual_time
 from end_to_end import START_UNIT, counts_of
 from numpy.typing import NDArray
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY, Event, RecordMode
 from minimateplus.simulator import SimulatedUnit, connect_memory, serve_link

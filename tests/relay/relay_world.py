@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from virtual_time import now_s, run
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address, Deadlines
 from minimateplus.link.in_process import MemoryLink, memory_pair

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 
 from minimateplus import errors
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY
 from minimateplus.simulator.faulty_links import LateLink
@@ -21,7 +21,7 @@ from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
 from sfm.api.rules import RULES
 from sfm.api.schemas import reading
-from sfm.devices.gateway import Provenance
+from sfm.devices.answer import Provenance
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.settings import Settings
 
@@ -289,7 +289,7 @@ async def test_what_is_no_unit_is_502(world: World) -> None:
         tasks.append(asyncio.create_task(speak_http()))
         return await MiniMate.open(ours)
 
-    world.gateway._connect = connect
+    world.gateway.registry.connect = connect
     assert_problem(await get(world, "/device/info", **UNIT), 502, "not-a-unit")
     await asyncio.gather(*tasks)
 
@@ -338,7 +338,7 @@ async def test_a_mistake_of_ours_is_500_and_tells_nothing_of_the_inside(
     async def fail(_: object) -> MiniMate:
         raise error
 
-    world.gateway._connect = fail
+    world.gateway.registry.connect = fail
     response = await get(world, "/device/info", **UNIT)
     body = assert_problem(response, 500, "internal")
     assert "secret" not in response.text

@@ -102,9 +102,9 @@ def test_an_idle_line_is_asked_to_hang_up_once_and_not_when_it_is_used_again() -
 @in_virtual_time
 async def test_where_a_unit_has_answered_once_the_address_is_known(world: World) -> None:
     world.plug(FieldUnit())
-    before = world.gateway._session_limit_for(HERE).is_known
+    before = world.gateway.registry._session_limit_for(HERE).is_known
     await world.gateway.events(HERE)
-    assert (before, world.gateway._session_limit_for(HERE).is_known) == (False, True)
+    assert (before, world.gateway.registry._session_limit_for(HERE).is_known) == (False, True)
 
 
 @in_virtual_time

@@ -142,7 +142,7 @@ async def test_who_says_nothing_boards_with_what_the_thing_itself_allows(
     world: World, path: str, limit_s: float
 ) -> None:
     world.plug(FieldUnit().record(1))
-    device = world.gateway._device(HERE)
+    device = world.gateway.registry.device(HERE)
     boarded: list[float] = []
     ask = device.single_flight.ask
 

@@ -24,7 +24,9 @@ from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire import commands
 from sfm.access.egress import EgressPolicy
 from sfm.cache.freshness import ANY, FORCED
-from sfm.devices.gateway import Answer, Gateway, ListIncompleteError
+from sfm.devices.answer import Answer
+from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.gateway import Gateway
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.live_cache import LiveCache
 from sfm.records import payloads

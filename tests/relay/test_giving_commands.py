@@ -12,7 +12,7 @@ from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time,
 from sqlalchemy import update
 from virtual_time import now_s
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     MemoryChangedError,
@@ -133,7 +133,7 @@ async def test_a_stop_unheard_waits_for_nothing_and_says_that_it_does_not_know(
         world._tasks.append(asyncio.create_task(serve_link(unit, theirs)))
         return await MiniMate.open(ours, wake=False)
 
-    world.gateway._connect_without_wake = connect_without_wake
+    world.gateway.registry.connect_without_wake = connect_without_wake
     done = await commands_of(world).stop_monitoring(HERE, ME, unheard=True)
     assert done.outcome == "unknown"
     await world.pause(1)
@@ -347,11 +347,11 @@ async def test_a_command_whose_caller_waited_too_long_is_never_given(world: Worl
     unit = world.plug(FieldUnit().record(2))
     world.gateway.settings = world.settings.model_copy(update={"queue_s": 5.0})
     await world.gateway.info(HERE)
-    await world.gateway._devices[KEY].connection.lock.acquire()
-    world.gateway._devices[KEY].single_flight._queue_s = 5.0
+    await world.gateway.registry.devices[KEY].connection.lock.acquire()
+    world.gateway.registry.devices[KEY].single_flight._queue_s = 5.0
     with pytest.raises(BusyError):
         await commands_of(world).start_monitoring(HERE, ME)
-    world.gateway._devices[KEY].connection.lock.release()
+    world.gateway.registry.devices[KEY].connection.lock.release()
     await world.pause(100)
     assert changed(unit) == []
 
@@ -471,7 +471,7 @@ async def test_settings_are_forgotten_on_disk_before_the_first_byte_goes_out(wor
     assert seen == [None]
     await world.restart()
     old = Freshness(only_if_cached=True)
-    present = world.gateway.info_entry(KEY, old)
+    present = world.gateway.cached_info(KEY, old)
     assert present is None
 
 

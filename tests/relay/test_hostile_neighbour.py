@@ -20,7 +20,8 @@ from minimateplus.simulator.faulty_links import FaultyLink, LateLink
 from minimateplus.simulator.hostile import KINDS, hostile_link
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
-from sfm.devices.gateway import Answer, Gateway
+from sfm.devices.answer import Answer
+from sfm.devices.gateway import Gateway
 
 HONEST_DELAY_S = 0.05
 """Each answer of the honest unit takes this long, so that its readers have times to compare."""

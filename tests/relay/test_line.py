@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from relay_world import HERE, FieldUnit, World, in_virtual_time
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import (
     ConnectError,
     LinkClosedError,

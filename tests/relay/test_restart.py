@@ -15,7 +15,8 @@ from virtual_time import now_s
 from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED, Freshness
-from sfm.devices.gateway import Answer, NotCachedError
+from sfm.devices.answer import Answer
+from sfm.devices.gateway import NotCachedError
 from sfm.store import Wanted
 from sfm.store.errors import StoreFullError, StoreLostError
 

@@ -9,7 +9,7 @@ from typing import Any
 from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 from virtual_time import now_s
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, MiniMateError
 from minimateplus.link import Address, Link
 from minimateplus.simulator.faulty_links import FaultyLink

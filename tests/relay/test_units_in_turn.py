@@ -13,7 +13,7 @@ from virtual_time import now_s, run
 
 from minimateplus.link import Address
 from minimateplus.simulator.faulty_links import LateLink, StalledLink
-from sfm.devices.gateway import BusyError
+from sfm.devices.single_flight import BusyError
 
 
 def address(number: int) -> Address:

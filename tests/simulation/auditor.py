@@ -45,7 +45,9 @@ from orders import BARRIERS, Order, OrderBook, Slot
 from minimateplus.errors import LinkError, MiniMateError, NoSuchEventError, UnitError
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
-from sfm.devices.gateway import ListIncompleteError, NotCachedError, Provenance
+from sfm.devices.answer import Provenance
+from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 
 ROUNDING_S = 0.002

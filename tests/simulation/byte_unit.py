@@ -24,7 +24,7 @@ from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 from record_unit import home_of
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, LinkClosedError
 from minimateplus.link import Deadlines, Link
 from minimateplus.link.in_process import MemoryLink, memory_pair

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from orders import Order
 
-from sfm.devices.gateway import Answer
+from sfm.devices.answer import Answer
 from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted, mirror
 from sfm.store.engine import Engines, read_url

@@ -25,8 +25,8 @@ from record_unit import RecordTalk
 
 import sfm.devices.commands as commands_module
 import sfm.live_cache as live_cache
+from minimateplus.client import MiniMate
 from minimateplus.client.commands import CommandSession
-from minimateplus.client.reads import MiniMate
 from minimateplus.client.session import Session
 from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
 from minimateplus.model import MemoryProbe, Peaks
@@ -40,7 +40,11 @@ from sfm.devices.commands import Commands
 from sfm.devices.connection import Connection
 from sfm.devices.connection_lock import ConnectionLock
 from sfm.devices.device import Device
+from sfm.devices.download import Downloads
+from sfm.devices.durable_cache import DurableCache
+from sfm.devices.event_list import EventList
 from sfm.devices.gateway import Gateway
+from sfm.devices.identification import Identification
 from sfm.devices.single_flight import SingleFlight
 from sfm.live_cache import LiveCache
 from sfm.records.walk import ProvenPart, Walk
@@ -138,7 +142,7 @@ def max_age_of_the_second_reader_ignored() -> Any:
 
 def told_list_forgotten() -> Any:
     """A list that was told and not kept says nothing of its epoch (so it once was)."""
-    return patch.object(Device, "_follows_last_returned", lambda self, events, probe: True)
+    return patch.object(DurableCache, "follows_last_returned", lambda self, events, probe: True)
 
 
 def _probes_without(**parts: Any) -> Any:
@@ -181,17 +185,17 @@ def list_without_closing_proof() -> Any:
     ) -> Any:
         return ProvenPart(probe=walk.probes[-1], count=walk.count, recorded_since=0)
 
-    return patch.object(Device, "_close_walk", trusting)
+    return patch.object(EventList, "_close_walk", trusting)
 
 
 def waveform_without_the_counter() -> Any:
     """After a download only the stamp is looked at."""
-    download = Device._download
+    download = Downloads.download
 
     async def trusting(self: Any, unit: Any, event: Any, probe: Any, *args: Any, **kw: Any) -> Any:
         return await download(self, unit, event, replace(probe, lifetime_count=None), *args, **kw)
 
-    return patch.object(Device, "_download", trusting)
+    return patch.object(Downloads, "download", trusting)
 
 
 def stamp_not_checked_after() -> Any:
@@ -211,20 +215,20 @@ def swapped_serial_ignored() -> Any:
     """Another unit answers, and nothing of the old one goes."""
 
     async def recognise(self: Any, serial: str, generation: int) -> int:
-        self.serial = serial
+        self._durable.serial = serial
         return generation
 
-    return patch.object(Device, "_recognise", recognise)
+    return patch.object(Identification, "recognise", recognise)
 
 
 def age_from_the_reads_end() -> Any:
     """What was just read is told to be as young as the end of its read."""
-    reading = Device._reading
+    reading = DurableCache.new_reading
 
     def young(self: Any, value: Any, why: Any, began_mono: float, *rest: Any, **kw: Any) -> Any:
-        return reading(self, value, why, self._clock(), *rest, **kw)
+        return reading(self, value, why, self._cache._clock(), *rest, **kw)
 
-    return patch.object(Device, "_reading", young)
+    return patch.object(DurableCache, "new_reading", young)
 
 
 def status_kept_from_the_reads_end() -> Any:
@@ -347,14 +351,14 @@ def tags_shared() -> list[str]:
 
 def told_list_forgotten_by_a_restart() -> Any:
     """After a restart nothing says which memory an epoch was told of (so it once was)."""
-    adopt = Device.adopt
+    adopt = DurableCache.adopt
 
     def forgetful(self: Any, found: Any) -> bool:
         taken = adopt(self, found)
         self._last_returned = None
         return taken
 
-    return patch.object(Device, "adopt", forgetful)
+    return patch.object(DurableCache, "adopt", forgetful)
 
 
 def stored_before_it_is_written() -> Any:
@@ -380,17 +384,26 @@ async def _nothing(*args: Any, **kwargs: Any) -> None:
 
 def status_not_doubted() -> Any:
     """A start or stop leaves the status that was read before."""
-    return patch.object(Device, "invalidate_status", lambda self: None)
+    return patch.object(DurableCache, "invalidate_status", lambda self: None)
 
 
 def settings_not_doubted() -> Any:
     """New settings leave the info that was read before."""
-    return patch.object(Device, "invalidate_settings", _nothing)
+    return patch.object(DurableCache, "invalidate_settings", _nothing)
 
 
 def erase_keeps_the_device() -> Any:
     """An erase leaves everything that was read before."""
-    return patch.object(Device, "invalidate_memory", _nothing)
+    drop = DurableCache.drop
+
+    async def unless_erased(self: Any, generation: int, reason: str) -> int:
+        is_erase = reason.startswith("erased through")
+        return generation if is_erase else await drop(self, generation, reason)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(DurableCache, "drop", unless_erased))
+    stack.enter_context(patch.object(DurableCache, "drop_again", _nothing))
+    return stack
 
 
 def a_line_that_died_says_a_command_again() -> Any:
@@ -441,30 +454,28 @@ def command_for_whatever_answers() -> Any:
     """Settings and an erase are for whoever answers there."""
 
     async def identified(self: Any, device: Any, unit: Any, serial: str | None) -> None:
-        await device.identify(unit)
+        await device.identification.identify(unit)
 
     return patch.object(Commands, "_same_unit", identified)
 
 
 def erase_of_any_number() -> Any:
     """An erase believes the number that was given, whatever the unit holds."""
-    prove, erase = Device.with_walked_list, Commands.erase
+    walk, erase = Device.walk_memory, Commands.erase
     given: contextvars.ContextVar[int] = contextvars.ContextVar("given")
 
     async def careless(self: Any, *args: Any, count: int, **kw: Any) -> Any:
         given.set(count)
         return await erase(self, *args, count=count, **kw)
 
-    async def proving(self: Any, say: Any, on_event: Any) -> Any:
-        async def said(unit: Any, events: Any, proven: Any) -> Any:
-            count = given.get()
-            return await say(unit, ([*events] + [{"index": 0}] * count)[:count], proven)
-
-        return await prove(self, said, on_event)
+    async def walking(self: Any, unit: Any, on_event: Any) -> Any:
+        events, proven = await walk(self, unit, on_event)
+        count = given.get()
+        return ([*events] + [{"index": 0}] * count)[:count], proven
 
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(Commands, "erase", careless))
-    stack.enter_context(patch.object(Device, "with_walked_list", proving))
+    stack.enter_context(patch.object(Device, "walk_memory", walking))
     return stack
 
 
@@ -634,7 +645,7 @@ def a_resumed_download_trusts_its_last_chunk() -> Any:
 
 def a_cut_walk_is_kept_nowhere() -> Any:
     """What a session read before it was cut is forgotten."""
-    return patch.object(Device, "_cut_walk", lambda self: None)
+    return patch.object(EventList, "_cut_walk", lambda self: None)
 
 
 def a_torn_probe_loses_the_walk() -> Any:
@@ -659,14 +670,15 @@ def a_partial_list_is_called_complete() -> Any:
 
 def a_partial_list_enters_the_cache() -> Any:
     """What a walk had read when it was cut is cached as the list."""
-    incomplete = Device._incomplete
+    incomplete = EventList._incomplete
 
     def caching(self: Any, unit: Any, walk: Any, error: Any) -> Any:
         payloads = walk.payloads()
-        self._cache.set_events(self.conn_key, len(payloads), payloads, probe=walk.probes[-1])
+        durable = self._durable
+        durable._cache.set_events(durable.conn_key, len(payloads), payloads, probe=walk.probes[-1])
         return incomplete(self, unit, walk, error)
 
-    return patch.object(Device, "_incomplete", caching)
+    return patch.object(EventList, "_incomplete", caching)
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ import numpy as np
 from auditor import Auditor, Sample
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
+from minimateplus.client import Pause
 from minimateplus.client.commands import CommandSession
 from minimateplus.client.reads import OnEvent, OnImage, OnProgress
-from minimateplus.client.session import Pause
 from minimateplus.errors import (
     ConnectError,
     ConnectTimeoutError,

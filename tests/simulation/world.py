@@ -34,14 +34,16 @@ from orders import ERASE, Order, Slot
 from record_unit import RecordUnit, Wire
 from virtual_time import DeadlockError, VirtualTimeLoop
 
-from minimateplus.client.reads import MiniMate
+from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
+from sfm.devices.answer import Answer, Provenance
 from sfm.devices.commands import By, Commands, Done
-from sfm.devices.gateway import Answer, Gateway, ListIncompleteError, Provenance
+from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.gateway import Gateway
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings

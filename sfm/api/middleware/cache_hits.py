@@ -23,7 +23,8 @@ from sfm.api.cache_control import freshness
 from sfm.api.provenance import EncodedBody, Reply, View
 from sfm.api.schemas.reading import MAX_INDEX, EventsQuery, ReadQuery
 from sfm.cache.freshness import Freshness
-from sfm.devices.gateway import Answer, Gateway
+from sfm.devices.answer import Answer
+from sfm.devices.gateway import Gateway
 
 REMEMBERED_URLS = 4096
 
@@ -114,22 +115,22 @@ class HitLayer:
     def _look(self, path: str, key: str) -> tuple[Lookup, View] | None:
         gateway = self._gateway
         if path == "/device/info":
-            return lambda wish: gateway.info_entry(key, wish), provenance.INFO
+            return lambda wish: gateway.cached_info(key, wish), provenance.INFO
         if path == "/device/monitor/status":
-            return lambda wish: gateway.monitor_status_entry(key, wish), provenance.STATUS
+            return lambda wish: gateway.cached_monitor_status(key, wish), provenance.STATUS
         if path == "/device/events":
-            return lambda wish: gateway.events_entry(key, wish), provenance.EVENTS
+            return lambda wish: gateway.cached_events(key, wish), provenance.EVENTS
         match = _EVENT.fullmatch(path)
         if match is None or (index := int(match[1])) > MAX_INDEX:
             return None
         if match[2]:
-            return lambda wish: gateway.waveform_entry(key, index, wish), provenance.WAVEFORM
+            return lambda wish: gateway.cached_waveform(key, index, wish), provenance.WAVEFORM
         return lambda wish: _one(gateway, key, index, wish), provenance.EVENT
 
 
 def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | None:
     try:
-        return gateway.event_entry(key, index, wish)
+        return gateway.cached_event(key, index, wish)
     except NoSuchEventError:
         return None
 

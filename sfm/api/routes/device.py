@@ -28,7 +28,7 @@ from sfm.api.schemas import reading
 from sfm.api.schemas.reading import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
 from sfm.api.statistics import Statistics
 from sfm.api.streams import STREAM_HEADERS, STREAM_TYPE, event_stream
-from sfm.devices.gateway import Answer
+from sfm.devices.answer import Answer
 
 RELAY_PROBLEMS = described_problems(422, 500)
 DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(422, 500, 502, 503, 504)

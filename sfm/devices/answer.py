@@ -1,0 +1,164 @@
+"""An answer to a reader: a payload, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sfm.devices.reading import Reading, Source, Why, event_at
+from sfm.live_cache import Memo
+from sfm.records import payloads
+from sfm.records.payloads import Payload
+
+__all__ = ["Answer", "Provenance", "Quality", "answer_of", "event_answer"]
+
+PICKED_BYTES = 1024
+"""What the payload of one event takes in memory, about."""
+
+Quality = Literal["good", "partial", "unchecked", "last_known", "not_verified_since_restart"]
+"""
+``partial``: ``reasons`` says what of a waveform is missing, contradicted or not certain; or the
+list is not whole (``is_complete``). ``unchecked``: the reader asked not to ask the unit, and
+nothing proved lately that this is still so. ``last_known``: the unit could not be read.
+``not_verified_since_restart``: as one of these two, and the unit was not read since the relay
+started; only a reader who asked for either gets it.
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Provenance:
+    """
+    Where an answer comes from. Made for each answer, since it ages; nobody changes it.
+
+    (Not frozen: that would make each one three times as expensive, on the path of every hit.)
+    """
+
+    conn_key: str
+    serial: str | None
+    epoch: int
+    """Which memory of the unit this is of; rises with every erase that was noticed."""
+    source: Source
+    why: Why
+    quality: Quality
+    read_at: str
+    """When the device read began, UTC, by the relay's clock."""
+    age_s: float
+    """Seconds since then, by the monotonic clock; ``inf``: unknown, the machine started since."""
+    checked_age_s: float | None
+    """Seconds since the unit was last asked whether this is still so; ``None``: it was not."""
+    exchanges: int
+    """Requests sent to the unit for this answer."""
+    took_s: float
+    """How long the connection was used for it."""
+    stored: bool
+    """Whether what was read is now stored."""
+    ttl_s: float | None
+    """Seconds for which it may be served again without asking the unit; ``None``: no such time."""
+    shared: bool
+    """Whether another reader's read brought it."""
+    simulated: bool | None
+    """Whether the unit says of itself that it is a simulation; ``None``: it was not asked."""
+    reasons: list[Payload] = field(default_factory=list)
+    """Why it is partial: a stable code and a sentence each."""
+
+    @property
+    def confirmed_age_s(self) -> float:
+        """Seconds since the unit last confirmed it, by the read or a later proof; or ``inf``."""
+        return self.age_s if self.checked_age_s is None else min(self.age_s, self.checked_age_s)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A payload with its provenance. Readers of one read share the payload: nobody changes it."""
+
+    provenance: Provenance
+    produce: Callable[[], Any]
+    memo: Memo
+    """What was derived from the payload before, such as its body; shared with the cache."""
+    part: str = ""
+    """Of one event out of a list: what its entries in the list's memo begin with."""
+    instead_of: Exception | None = None
+    """The failure that this last known or partial answer stands in for."""
+    recorded_since: int | None = None
+    """Of a list: events that the unit recorded since its read began; ``None``: not known."""
+    is_complete: bool = True
+    """False for a list of which only the beginning was read."""
+
+    @property
+    def value(self) -> Any:
+        """The payload."""
+        return self.produce()
+
+
+def answer_of(
+    reading: Reading,
+    conn_key: str,
+    now_mono: float,
+    wall: Callable[[], datetime],
+    *,
+    shared: bool = False,
+    quality: Quality | None = None,
+    ttl_s: float | None = None,
+) -> Answer:
+    """
+    Return a reading as an answer, aged by now.
+
+    Args:
+        reading: what was read, or cached.
+        conn_key: the device's key.
+        now_mono: the monotonic clock.
+        wall: the time of day, UTC; asked once for each reading.
+        shared: whether another reader's read brought it.
+        quality: by the reading's own reasons, if not given.
+        ttl_s: for how long it may be served again.
+    """
+    age_s = max(0.0, now_mono - reading.read_began_mono)
+    checked, memo = reading.checked_mono, reading.memo
+    if "read_at" not in memo:
+        # What was loaded from disk brings its own.
+        memo["read_at"] = (wall() - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
+    reasons = _reasons(reading)
+    provenance = Provenance(
+        conn_key=conn_key,
+        serial=reading.serial,
+        epoch=reading.epoch,
+        source=reading.source,
+        why=reading.why,
+        quality=quality or ("partial" if reasons else "good"),
+        read_at=memo["read_at"],
+        age_s=round(age_s, 3),
+        checked_age_s=None if checked is None else round(max(0.0, now_mono - checked), 3),
+        exchanges=reading.exchanges,
+        took_s=round(reading.took_s, 3),
+        stored=reading.stored,
+        ttl_s=ttl_s,
+        shared=shared,
+        simulated=reading.simulated,
+        reasons=reasons,
+    )
+    return Answer(provenance, reading.produce, memo, recorded_since=reading.recorded_since)
+
+
+def event_answer(answer: Answer, index: int, unit: str) -> Answer:
+    """
+    Return one event out of a list's answer; it is picked once for all readers.
+
+    Raises:
+        NoSuchEventError: the list has no such index.
+    """
+    part = f"event {index} "
+    picked = answer.memo.get(part + "picked")
+    if picked is None:
+        picked = event_at(answer.value, index, unit)
+        answer.memo.save(part + "picked", picked, PICKED_BYTES)
+    return Answer(answer.provenance, lambda: picked, answer.memo, part)
+
+
+def _reasons(reading: Reading) -> list[Payload]:
+    """Return why what was read is partial; derived once for all readers."""
+    if "reasons" not in reading.memo:
+        reading.memo["reasons"] = payloads.reasons_of(reading.produce())
+    reasons: list[Payload] = reading.memo["reasons"]
+    return reasons
