@@ -139,7 +139,7 @@ def save_download(
     connection.execute(insert_unless_there(connection, downloads), [hashed])
 
 
-def _is_sound_download(row: RowMapping, content_hash: bytes) -> bool:
+def _is_sound_download(row: Mapping[Any, Any], content_hash: bytes) -> bool:
     return is_sound("recording_downloads", row, image=content_hash.hex())
 
 
@@ -274,8 +274,19 @@ def counted(connection: Connection, archived: Mapping[int, Payload]) -> set[int]
     """
     numbers = [number for number, state in archived.items() if state["samples"] is not None]
     latest_of = select(func.max(decodings.c.id)).group_by(decodings.c.waveform_id)
-    again = select(downloads.c.waveform_id)
     w = waveforms.c
+    brought = (
+        select(downloads, w.content_hash.label("image"))
+        .join_from(downloads, waveforms)
+        .where(w.recording_id.in_(numbers))
+    )
+    again = [
+        row["waveform_id"]
+        for _, row in read_rows(connection, downloads, brought)
+        if row is not None
+        and isinstance(row["image"], bytes | memoryview)
+        and _is_sound_download({c.name: row[c.name] for c in downloads.c}, bytes(row["image"]))
+    ]
     found = connection.execute(
         select(w.recording_id)
         .join(decodings, decodings.c.waveform_id == w.id)

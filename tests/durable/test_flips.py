@@ -35,6 +35,8 @@ from sfm.store.maintenance import check
 
 FLIPS = int(os.environ.get("SFM_TEST_FLIPS", "20"))
 SEED = int(os.environ.get("SFM_TEST_FLIPS_SEED", "13"))
+CHANGING = ("waveforms", "contents", "archived", "counted_by_erase", "review", "epoch_proven")
+"""What a page says of a recording beside the facts of the instrument."""
 NEW_FINDINGS = ("mirror_dropped", "mended", "other_waveform", "other_content")
 """What a read may find of a damaged database."""
 SERIALS = ("BE11529", "BE22222")
@@ -232,18 +234,17 @@ def judged(
             )
             is_named = path == "/archive/events" and any(
                 (row["id"][:12] in sentence or " number " in sentence)
-                and row | {name: t[name] for name in ("waveforms", "contents", "archived")} == t
+                and row | {name: t[name] for name in CHANGING} == t
                 for sentence in answer.json()["damaged"]
                 for t in true_rows
             )
             # What an index hides, or what points at no recording any more, is not there, and a
             # mark that is damaged leaves nothing proven: less is said, and the check says why.
-            changing = ("waveforms", "contents", "archived", "review", "epoch_proven")
             is_less = path == "/archive/events" and any(
-                {**t, **{name: row[name] for name in changing}} == row
+                {**t, **{name: row[name] for name in CHANGING}} == row
                 and set(row["contents"]) <= set(t["contents"])
                 and row["review"] in (None, t["review"])
-                and (t["epoch_proven"] or not row["epoch_proven"])
+                and all(t[name] or not row[name] for name in ("epoch_proven", "counted_by_erase"))
                 for t in true_rows
             )
             if row not in true_rows:

@@ -198,7 +198,7 @@ def test_a_corrected_zone_or_scale_is_what_every_client_gets(
         with Store.open(f"sqlite:///{tmp_path / 'relay.sqlite'}") as store:
             facts = orjson.loads(_facts(store))
             facts["geo_range_in_s"] = 1.25
-            write_row(store, "recording_waveforms", {}, facts_json=orjson.dumps(facts).decode())
+            write_row(store, "recording_decodings", {}, facts_json=orjson.dumps(facts).decode())
         with start() as scaled:
             found = agree(get, scaled.base, asked)
             peak = found[asked[1]][1]["channels"]["Tran"]["peak"]
@@ -209,5 +209,5 @@ def test_a_corrected_zone_or_scale_is_what_every_client_gets(
 
 def _facts(store: Store) -> str:
     with store.engines.read() as connection:
-        query = "SELECT facts_json FROM recording_waveforms"
+        query = "SELECT facts_json FROM recording_decodings"
         return str(connection.exec_driver_sql(query).scalar_one())
