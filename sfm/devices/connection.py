@@ -1,17 +1,17 @@
 """
-The line to one unit: one conversation at a time, kept open a little while.
+The connection to one unit: one session at a time, kept open a little while.
 
-The rule: whoever talks holds ``Connection.lock``, and nothing is said twice, with one exception: a
-line that died while nobody used it is replaced, since nothing was read over it yet. A command whose
-first byte may be out is never said again, on whatever line.
+The rule: the task that runs an operation has ``Connection.lock``, and no operation runs twice, with
+one exception: a link that died while it was idle is replaced, since nothing was read over it yet.
+A command whose first byte may be out is never sent again, on any link.
 
 A read, never a command, gets one second try without an error: on a fresh link, when the kept one is
 silent (half-open: a network on the way forgot it); and after a wait, when the modem refuses a
 caller shortly after we hung up, because it has one slot and frees it late.
 
-A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A line
-kept open longer would keep everybody else from the unit, so it is hung up after ``keep_open_s``, or
-sooner if another line waits for a place (``sfm.devices.session_limit``).
+A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A link
+that stays open keeps every other program from the unit, so it is closed after ``keep_open_s``, or
+sooner if another connection waits for a slot (``sfm.devices.session_limit``).
 """
 
 from __future__ import annotations
@@ -42,21 +42,29 @@ from sfm.devices.session_limit import SessionLimit, SessionSlot
 T = TypeVar("T")
 
 Connect = Callable[[Address], Awaitable[MiniMate]]
-"""Opens a conversation with the unit at an address."""
+"""Opens a session with the unit at an address."""
 
 SLOT_FREE_S = 10.0
 """How long after we hung up a refusal may mean that our own slot is not free yet, s. [U: ours]"""
 FIRST_REPORT_S = 5.0
-"""After so long without an answer, whoever follows the progress learns of it, s."""
+"""After so long without an answer, those who follow the progress are informed, s."""
 
 log = structlog.get_logger(__name__)
 
 
 class Connection:
     """
-    Owns at most one conversation with one unit. Lives as long as its owner; ``close`` hangs up.
+    Has at most one session with one unit. Lives as long as its device; ``close`` hangs up.
 
-    ``lock`` is held by whoever talks, for the whole of what belongs together.
+    A task acquires ``lock`` for everything that must not be interrupted by another.
+
+    Args:
+        address: of the unit.
+        connect: opens a session.
+        keep_open_s: how long an idle link stays open.
+        connect_without_wake: opens a session with a unit that is not woken first.
+        session_limit: returns the slots that this connection takes one of.
+        silent_limit_s: how long a silent unit is asked, for the progress.
     """
 
     def __init__(
@@ -65,33 +73,33 @@ class Connection:
         connect: Connect,
         keep_open_s: float,
         connect_without_wake: Connect | None = None,
-        sessions: Callable[[], SessionLimit] | None = None,
+        session_limit: Callable[[], SessionLimit] | None = None,
         *,
         silent_limit_s: float = 20.0,
     ) -> None:
         self.address = address
         self.lock = ConnectionLock()
         self.exchanges = 0
-        """Requests sent over this line, start-ups included."""
+        """Requests sent over this connection, start-ups included."""
         self.sessions = 0
-        """Start-ups."""
+        """Sessions opened."""
         self._counted = 0
-        """How many exchanges of the present conversation are in ``exchanges``."""
+        """How many exchanges of the present session are in ``exchanges``."""
         self.on_wait: Callable[[Progress], None] | None = None
-        """Is given each step of a wait for a unit that does not answer yet."""
+        """Called with each step of a wait for a unit that does not answer yet."""
         self._silent_limit_s = silent_limit_s
         self._hung_up_mono = float("-inf")
         self._operations = 0
         self._depth = 0
-        """Talks under way: a short one may go in between two steps of a long one."""
+        """Operations under way: a short one may run between two steps of a long one."""
         self._connect = connect
         self._connect_without_wake = connect_without_wake or connect
         self._keep_open_s = keep_open_s
         alone = SessionLimit(sys.maxsize, math.inf, is_known=True, clock=time.monotonic)
-        self._session_limit = sessions or (lambda: alone)
+        self._session_limit = session_limit or (lambda: alone)
         self._unit: MiniMate | None = None
-        self._place: SessionSlot | None = None
-        """Held while a conversation is open."""
+        self._slot: SessionSlot | None = None
+        """Taken while a session is open."""
         self._hang_up_later: asyncio.TimerHandle | None = None
         self._hanging_up: set[asyncio.Task[None]] = set()
 
@@ -99,13 +107,15 @@ class Connection:
         self, operation: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
     ) -> T:
         """
-        Return what ``say`` brings from the unit. The caller holds ``lock``.
+        Run ``operation`` in a session and return what it brings. The caller has ``lock``.
 
-        A line that was kept open may have died unnoticed, or another program may have used it while
-        it was idle. If it ends before the unit has answered anything, nothing was read yet: then,
-        and only then, ``say`` is said once more on a fresh line. Not so where a command had gone
-        out. With ``is_read``, ``say`` sends no command, and gets the second try that the module
-        describes.
+        Args:
+            operation: what to do with the unit.
+            is_read: it sends no command, and gets the second try that the module describes.
+
+        Raises:
+            MiniMateError: what the operation raised.
+            BusyError: no slot was free within the queue time.
         """
         self._operations += 1
         if self._hang_up_later is not None:
@@ -117,9 +127,12 @@ class Connection:
         )
         is_second = False
         try:
+            # A link that was kept open may have died unnoticed, or another program may have used it
+            # while it was idle. If it ends before the unit has answered anything, nothing was read
+            # yet: then, and only then, the operation runs once more, on a fresh link.
             if kept is not None:
-                if self._place is not None:
-                    self._place.used()
+                if self._slot is not None:
+                    self._slot.used()
                 try:
                     return await self._run_on(kept, operation)
                 except (LinkClosedError, DuplicateReplyError, LineSharedError):
@@ -139,7 +152,7 @@ class Connection:
         return await self._run_on(unit, operation)
 
     def _report_silence(self, kept: MiniMate | None, answers: int | None) -> None:
-        """Let who follows know that nothing was answered yet, and how long it may take."""
+        """Report that the unit has not answered yet, and how long it may take."""
         is_silent = kept is None or kept.answers == answers
         if is_silent and self.on_wait is not None:
             what = "s without an answer, trying again"
@@ -147,7 +160,7 @@ class Connection:
             self.on_wait(Progress(what=what, done=done, total=total))
 
     async def _connected(self, may_try_again: bool) -> MiniMate:
-        """Open a conversation; once more if the modem may not have freed our last slot yet."""
+        """Open a session; once more if the modem may not have freed our last slot yet."""
         loop = asyncio.get_running_loop()
         try:
             return await self._open(self._connect)
@@ -164,9 +177,9 @@ class Connection:
 
     async def run_without_wake(self, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
         """
-        Let ``say`` speak on a fresh line to a unit that was not woken, and hang up at once.
+        Run ``operation`` on a fresh link with a unit that was not woken, and hang up at once.
 
-        The caller holds ``lock``. For a unit that is too busy to answer.
+        The caller has ``lock``. For a unit that is too busy to answer.
         """
         await self.hang_up()
         unit = await self._open(self._connect_without_wake)
@@ -177,26 +190,26 @@ class Connection:
             await self._close(unit)
 
     async def _open(self, connect: Connect) -> MiniMate:
-        """Open a conversation, as soon as there is a place for it."""
-        place = await self._session_limit().enter()
+        """Open a session, as soon as there is a slot for it."""
+        slot = await self._session_limit().enter()
         try:
             unit = await connect(self.address)
         except BaseException:
-            place.leave()
+            slot.leave()
             raise
-        self._place = place
+        self._slot = slot
         self.sessions += 1
         return unit
 
     async def _close(self, unit: MiniMate) -> None:
-        """Close a conversation, then give its place to the next line."""
-        place, self._place = self._place, None
+        """Close a session, then give its slot to the next connection."""
+        slot, self._slot = self._slot, None
         try:
             await unit.close()
         finally:
             self._hung_up_mono = asyncio.get_running_loop().time()
-            if place is not None:
-                place.leave()
+            if slot is not None:
+                slot.leave()
 
     async def _run_on(self, unit: MiniMate, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
         self._count(unit)
@@ -207,7 +220,7 @@ class Connection:
             self._depth -= 1
             self._count(unit)
             if self._depth:
-                pass  # whoever let this one in goes on, or finds that the conversation is over
+                pass  # the long operation continues, or finds the session closed
             elif unit.is_usable and self._keep_open_s > 0 and self._may_keep():
                 self._operations += 1
                 if self._hang_up_later is not None:
@@ -219,11 +232,11 @@ class Connection:
                 await self._close(unit)
 
     def _may_keep(self) -> bool:
-        """Whether no other line waits for the place of this one."""
-        return self._place is not None and self._place.idle(self._start_hanging_up)
+        """Return whether no other connection waits for this one's slot."""
+        return self._slot is not None and self._slot.idle(self._start_hanging_up)
 
     def _count(self, unit: MiniMate) -> None:
-        """Add to the line's exchanges what was asked in this conversation since the last count."""
+        """Add what was asked in this session since the last count to the connection's exchanges."""
         self.exchanges += unit.exchanges - self._counted
         self._counted = unit.exchanges
 
@@ -239,22 +252,22 @@ class Connection:
 
     @property
     def is_known(self) -> bool:
-        """Whether a unit has answered at the address, or the settings name it."""
+        """Whether a unit has answered at the address, or it is registered."""
         return self._session_limit().is_known
 
     @property
     def is_connected(self) -> bool:
-        """Whether a conversation is open."""
+        """Whether a session is open."""
         return self._unit is not None
 
     async def hang_up(self) -> None:
-        """End the conversation that is kept, if one is. The caller holds ``lock``."""
+        """Close the session that was kept open, if one was. The caller has ``lock``."""
         unit, self._unit = self._unit, None
         if unit is not None:
             await self._close(unit)
 
     async def close(self) -> None:
-        """Hang up at once. Nobody may be talking."""
+        """Hang up at once. No operation may be under way."""
         if self._hang_up_later is not None:
             self._hang_up_later.cancel()
         while self._hanging_up:

@@ -1,4 +1,4 @@
-"""The lock of a unit's line: fair, and its holder can lend it to short reads."""
+"""A unit's connection lock: fair, and its holder can lend it to short reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ConnectionLock"]
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    """One who waits for the line."""
+    """One task that waits for the lock."""
 
     turn: asyncio.Future[None]
     is_short: bool
@@ -18,27 +18,27 @@ class _Waiter:
 
 class ConnectionLock:
     """
-    A fair lock that its holder can lend: between two steps of a long read, short reads go in.
+    A fair lock that its holder can lend to short reads between two steps of a long one.
 
-    Whoever acquires it holds it alone. Waiters get it in the order in which they came. While it is
-    lent only short ones get it, and only those that waited when it was lent; then it returns to its
-    holder.
+    One task has it at a time; waiters get it in the order in which they came. While it is lent,
+    only short reads get it, and only those that waited when it was lent; then it returns to its
+    lender.
     """
 
     def __init__(self) -> None:
-        self._is_held = False
+        self._is_locked = False
         self._waiters: list[_Waiter] = []
         self._lender: asyncio.Future[None] | None = None
         self._lent_to: list[_Waiter] = []
 
     def locked(self) -> bool:
-        """Whether somebody holds it."""
-        return self._is_held
+        """Return whether a task has it."""
+        return self._is_locked
 
     async def acquire(self, *, is_short: bool = False) -> None:
-        """Wait for the lock; ``is_short``: also where its holder lends it."""
-        if not self._is_held:
-            self._is_held = True
+        """Wait for the lock; a short read also gets it while it is lent."""
+        if not self._is_locked:
+            self._is_locked = True
             return
         waiter = _Waiter(asyncio.get_running_loop().create_future(), is_short)
         self._waiters.append(waiter)
@@ -48,13 +48,13 @@ class ConnectionLock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             elif not waiter.turn.cancelled():
-                self.release()  # it was ours already
+                self.release()  # it had just been given to this task
             raise
 
     def release(self) -> None:
-        """Give the lock to the next."""
-        if not self._is_held:
-            raise RuntimeError("released a line that nobody holds")
+        """Give the lock to the next waiter, or back to its lender."""
+        if not self._is_locked:
+            raise RuntimeError("the lock was released by a task that does not have it")
         for waiter in list(self._waiters):
             if self._lender is not None and waiter not in self._lent_to:
                 continue
@@ -66,10 +66,10 @@ class ConnectionLock:
         if lender is not None:
             lender.set_result(None)
             return
-        self._is_held = False
+        self._is_locked = False
 
     async def lend(self) -> None:
-        """Let the short ones in that wait now, one after another. The caller holds the lock."""
+        """Let the short reads that wait now go first, one by one. The caller has the lock."""
         short = [waiter for waiter in self._waiters if waiter.is_short]
         if not short:
             return
@@ -81,7 +81,7 @@ class ConnectionLock:
             try:
                 await asyncio.wait([returned])
             except asyncio.CancelledError:
-                is_cancelled = True  # the lock is not ours to leave before it has come back
+                is_cancelled = True  # the lock must come back before this task may end
         if is_cancelled:
             raise asyncio.CancelledError
 

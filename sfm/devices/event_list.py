@@ -320,6 +320,9 @@ class EventList:
         ``serial`` and ``newest`` are what this session has just read; see ``read_probe``.
         """
         for _ in range(ATTEMPTS_WHILE_CHANGING):
+            # A probe takes several exchanges. If the unit records between two of them, its parts
+            # are of two moments, and look like an erase: the last key is of before, the counter of
+            # after. The storage range, asked once more, shows which it was.
             probe = await unit.read_probe(serial=serial, newest=newest)
             serial = newest = None  # not just read any more
             if known is None or not looks_torn(known, probe):
@@ -353,13 +356,17 @@ class EventList:
     def _walk_to_continue(
         self, probe: MemoryProbe, entry: CacheEntry | None, verdict: Verdict, *, whole: bool
     ) -> Walk:
-        """Return the walk that was cut, one behind the held list, or one from the first event."""
+        """Return the walk that was cut, one behind the cached list, or one from the first event."""
         epoch, cut = self._durable.epoch, self._cut_walk()
+        # A forced reader wants everything from after the request (promise 5).
         if whole:
             return Walk(epoch)
         walk = Walk(epoch)
+        # Behind the cached list, if the probe is one of the same memory that grew.
         if verdict is Verdict.GREW and entry is not None:
             walk = Walk(epoch, entry.value(), probe_of(entry))
+        # The walk that was cut, if it got further and the probe joins it: only a unit that answers
+        # its lifetime counter can show that both sessions met one memory (settled: Proven).
         if cut is None or cut.count <= walk.count:
             return walk
         joins = cut.joins(probe, self._durable.volatile_offsets)
@@ -376,8 +383,8 @@ class EventList:
         """
         Read what follows the walk's last event until a probe proves a part; ``None``: it changed.
 
-        Unforced readers may board until the probe that closes the walk, if it can prove anything,
-        and if nobody invalidated the device since the walk began.
+        Unforced readers may join until the probe that closes the walk, if it can prove anything,
+        and if the device was not invalidated since the walk began.
         """
         probe = walk.probes[-1]
         before, self.walk = self._present_walk(), walk
@@ -394,6 +401,7 @@ class EventList:
             await self._save_longer_walk(before)
             raise
         except (MemoryChangedError, KeyChainError) as error:
+            # The chain does not lead on from where the walk stands: it was erased, or is damaged.
             await self._forget_walk()
             if walk.anchor is not None or walk.session_events:
                 raise AppendContradictedError(str(error)) from error
@@ -401,6 +409,7 @@ class EventList:
                 raise  # the memory has not changed, so its chain is damaged
             return None
         except (LinkError, UnitError) as error:
+            # The link was cut, or the unit stopped answering: what was read serves the next contact.
             await self._save_longer_walk(before)
             brought = is_steady or len(walk.events) > walk.session_events
             if brought and is_unreachable(error):
@@ -424,22 +433,25 @@ class EventList:
         is_steady: bool,
     ) -> ProvenPart | None:
         """Probe until a probe proves a part of the walk; ``None``: the memory is another one."""
+        # From here on nothing is proven after a reader who joins asked.
         if shared_read is not None:
             shared_read.can_join_late = joins_closed
         opening, part = walk.probes[-1], None
+        # 1. Behind a proven list the counter alone closes the walk, if nothing was recorded.
         if walk.anchor is not None:
-            # Behind a proven list the counter alone closes the walk, if nothing was recorded.
             counted = await unit.read_lifetime_count()
             if counted == opening.lifetime_count:
                 part = walk.proven_part(opening, self._durable.volatile_offsets, is_last=True)
                 if part is not None:
                     return part
+        # 2. The record of the last event was the last thing read (or, known before, compared), and
+        #    nothing in the list was read after it: the list was true then, if the rest of the probe
+        #    has not changed. (Before an erase it is read again all the same.)
         newest: Event | None = None
         if walk.anchor is None and not is_steady and walk.events:
-            # The record of the last event was the last thing read (or, known before, compared), and
-            # nothing in the list was read after it: the list was true then, if the rest of the
-            # probe has not changed. (Before an erase it is read again all the same.)
             newest = walk.events[-1]
+        # 3. Probe. An equal probe proves the list; one that only grew proves what was stored when the
+        #    walk began, and the walk reads on to prove the rest as well, if the unit pauses.
         tries = 1 if is_steady else PROBES_WHILE_RECORDING
         while tries > 0:
             tries -= 1

@@ -1,9 +1,10 @@
 """
-What the reads of a device have come to, as a short history that can be followed and resumed.
+The steps of a device's reads, as a short history that can be followed and resumed.
 
-The rule: a follower who names the last entry he saw gets every entry behind it that is still kept,
-then each new one as it comes. Entries are numbered without gaps in one relay's life; the number
-carries the relay's mark, so that one of an earlier life is not mistaken for one of this.
+The rule: a follower that names the last entry it received gets every later entry that is still
+here, then each new one as it comes. Entries are numbered without gaps while the relay runs; the
+number carries the relay's mark, so that an entry of an earlier start is not mistaken for one of
+this start.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-KEPT_ENTRIES = 512
+MAX_ENTRIES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +30,29 @@ class Entry:
 
 
 def report_step(log: ProgressLog, kind: str, **data: Any) -> None:
-    """Append a step to ``log``. If that fails, the step is lost, and not the read it is of."""
+    """Append a step to ``log``. If that fails, the step is lost, and never the read itself."""
     with contextlib.suppress(Exception):
         log.add(kind, **data)
 
 
 class ProgressLog:
-    """The last steps of one device's reads. Lives as long as its owner; ``close`` ends it."""
+    """The last steps of one device's reads. Lives as long as its device; ``close`` ends it."""
 
     def __init__(self, mark: str | None = None) -> None:
         self.mark = mark or secrets.token_hex(4)
-        self._kept: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._count = 0
         self._closed = False
         self._grown = asyncio.Event()
 
     def add(self, kind: str, **data: Any) -> None:
-        """Append a step and wake who follows."""
+        """Append a step and wake the followers."""
         self._count += 1
-        self._kept.append(Entry(self._count, kind, data))
+        self._entries.append(Entry(self._count, kind, data))
         self._wake()
 
     def close(self) -> None:
-        """End every follower after what he has not seen yet."""
+        """End every follower after what it has not received yet."""
         self._closed = True
         self._wake()
 
@@ -60,20 +61,20 @@ class ProgressLog:
         grown.set()
 
     def id_of(self, entry: Entry) -> str:
-        """Return the name under which a follower may resume behind ``entry``."""
+        """Return the id with which a follower may resume after ``entry``."""
         return f"{self.mark}.{entry.number}"
 
     def number_after(self, last_id: str | None) -> int:
-        """Return behind which entry a follower goes on: all that is kept, if he saw none of it."""
+        """Return after which entry a follower continues; 0: it has received none so far."""
         mark, _, number = (last_id or "").partition(".")
         return int(number) if mark == self.mark and number.isdecimal() else 0
 
     async def follow(self, last_id: str | None = None) -> AsyncIterator[Entry]:
-        """Yield what is kept behind ``last_id``, then what comes, until the log is closed."""
+        """Yield the entries after ``last_id``, then each new one, until the log is closed."""
         seen = self.number_after(last_id)
         while True:
             grown = self._grown
-            for entry in [e for e in self._kept if e.number > seen]:
+            for entry in [e for e in self._entries if e.number > seen]:
                 seen = entry.number
                 yield entry
             if self._closed:

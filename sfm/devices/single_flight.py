@@ -1,20 +1,22 @@
 """
-Flights: many readers, one read.
+Single-flight: many readers, one read.
 
-The rule: a reader boards the next departure, never one that has already left. Readers who ask for
-the same thing while it waits for the line share one flight, its answer and its failure alike;
-nobody reads again on his own because a flight failed. A reader who goes away changes nothing for
-the others, and the read, once begun, is finished.
+The rule: a reader joins the next read, never one that has already started. Readers who ask for the
+same resource while its read waits for the connection share that read, its answer and its failure
+alike; no reader tries again alone because a shared read failed. A reader who goes away changes
+nothing for the others, and the read, once begun, is finished.
 
-A flight departs when it gets the line; until then a forced reader may board as well, which makes
-the flight a forced one. Its doors may open again on the way: a long read that proves at its end
-that the unit's memory is still what was read can take unforced readers up to that proof
-(``SharedRead.doors``), since what they get is then proven after they asked. Forced readers never
-board on the way.
+A read starts when it gets the connection; until then a forced reader may join as well, which makes
+the read a forced one. Late joins are possible later on: a long read that proves at its end that
+the unit's memory is still what was read takes unforced readers up to that proof
+(``SharedRead.can_join_late``), since what they get is then proven after they asked. Forced readers
+never join late.
 
-A long read stops between two steps (``let_short_reads_in``) for short ones that wait: a person's
-look at the status waits for one event of a walk or one chunk of a download, not for the whole of
-it.
+A long read pauses between two steps (``let_short_reads_in``) for short ones that wait: a person's
+status read waits for one event of a walk or one chunk of a download, not for the whole of it.
+
+(A read runs in a task of its own and not in its first reader's ``with`` block, because it must
+survive that reader.)
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sfm.devices.connection_lock import ConnectionLock
 T = TypeVar("T")
 
 RETRY_AFTER_S = 5.0
-"""When a reader who was turned away may ask again."""
+"""When a rejected reader may ask again."""
 
 
 class ShuttingDownError(Exception):
@@ -39,7 +41,7 @@ class ShuttingDownError(Exception):
 
 
 class BusyError(Exception):
-    """More readers wait for the device than may, or one has waited for longer than he must."""
+    """More readers wait for the device than may, or one has waited for too long."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -47,33 +49,33 @@ class BusyError(Exception):
 
 
 def joins_closed() -> bool:
-    """Nobody may board."""
+    """Return False: no reader may join late."""
     return False
 
 
 @dataclass(eq=False)
 class SharedRead(Generic[T]):
-    """One read of one thing, and who waits for it. Lives until the read has ended."""
+    """One read of one resource, and its readers. Lives until the read has ended."""
 
     resource: Hashable
     forced: bool = False
-    """Whether somebody aboard wants the device asked whatever the cache holds."""
+    """Whether one of its readers wants the device asked whatever is cached."""
     max_age_s: float = math.inf
-    """The greatest age that everybody aboard will take."""
+    """The greatest age that all of its readers will take."""
     is_short: bool = False
     """Whether it may go in between two steps of a long read."""
     readers: int = 0
     can_join_late: Callable[[], bool] = joins_closed
-    """Asked at each boarding: may unforced readers board although the flight has left?"""
+    """Asked at each join: may unforced readers join although the read has started?"""
     progress: Progress | None = None
     notify: Callable[[Progress], None] | None = None
-    """Told of each progress."""
-    left: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    """Set when it departs, or will never."""
+    """Called with each step."""
+    started: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Set when it starts, or never will."""
     task: asyncio.Task[T] = field(init=False, repr=False)
 
     def report(self, step: Progress) -> None:
-        """Note how far the read is, for those who wait for it."""
+        """Record how far the read is, for those who wait for it."""
         self.progress = step
         if self.notify is not None:
             self.notify(step)
@@ -84,12 +86,12 @@ Read = Callable[[SharedRead[T]], Awaitable[T]]
 
 class SingleFlight:
     """
-    The flights of one device. Lives as long as its device's owner; ``close`` ends its reads.
+    The reads of one device, one at a time. Lives as long as its device; ``close`` ends them.
 
     Args:
-        line: held while a flight is under way; one conversation at a time.
-        max_readers: who may be aboard at once, waiting or under way; one more is turned away.
-        queue_s: how long a reader waits for a departure.
+        lock: acquired for each read; one session at a time.
+        max_readers: how many readers may wait at once; one more is rejected.
+        queue_s: how long a reader waits for its read to start.
     """
 
     def __init__(
@@ -99,38 +101,38 @@ class SingleFlight:
         self._max_readers = max_readers
         self._queue_s = queue_s
         self._waiting: dict[Hashable, SharedRead[Any]] = {}
-        self._flying: dict[Hashable, SharedRead[Any]] = {}
+        self._running: dict[Hashable, SharedRead[Any]] = {}
         self._closed = False
         self.started_reads = 0
-        """Flights that got the line."""
+        """Reads that got the connection."""
         self.joined = 0
-        """Readers who shared another's flight."""
+        """Readers who joined another's read."""
         self.readers = 0
-        """Readers aboard now."""
+        """Readers waiting now."""
         self.rejected_readers = 0
-        """Readers who were told that the device is busy."""
+        """Readers who were rejected because the device is busy."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no flight waits or is under way."""
-        return not (self._waiting or self._flying)
+        """Whether no read waits or is under way."""
+        return not (self._waiting or self._running)
 
     def is_waiting(self, resource: Hashable) -> bool:
-        """Whether a flight for that thing waits for the line, so that anybody may board."""
+        """Return whether a read of that resource waits, so that any reader may join."""
         return resource in self._waiting
 
     @property
     def waiting_readers(self) -> int:
-        """Readers aboard flights that have not left."""
+        """Readers of reads that have not started."""
         return sum(shared_read.readers for shared_read in self._waiting.values())
 
     @property
     def progress(self) -> dict[Hashable, Progress]:
         """How far each long read under way is."""
-        flying = self._flying.items()
+        running = self._running.items()
         return {
             resource: shared_read.progress
-            for resource, shared_read in flying
+            for resource, shared_read in running
             if shared_read.progress is not None
         }
 
@@ -144,14 +146,19 @@ class SingleFlight:
         is_short: bool = False,
     ) -> tuple[T, bool]:
         """
-        Return what a flight for ``resource`` brings, and whether it was another reader's.
+        Return what a read of ``resource`` brings, and whether another reader had begun it.
 
-        ``is_short``: a read of a few exchanges, which may go in between two steps of a long one.
+        Args:
+            resource: what is read; readers of the same share it.
+            read: reads it, if this reader is the first.
+            forced: join no read that has started already.
+            max_age_s: the greatest age that this reader will take.
+            is_short: a read of a few exchanges, which may run between two steps of a long one.
 
         Raises:
             ShuttingDownError: the relay shuts down, or did so meanwhile.
-            BusyError: too many readers, or no departure within the queue time.
-            Exception: what ``read`` raised, the same for everybody aboard.
+            BusyError: too many readers, or the read did not start within the queue time.
+            Exception: what ``read`` raised, the same for all its readers.
         """
         if self._closed:
             raise ShuttingDownError("the relay is shutting down")
@@ -172,7 +179,7 @@ class SingleFlight:
         self.readers += 1
         try:
             await self._wait_for_turn(shared_read)
-            # A cancelled reader ends his own waiting, not the flight.
+            # A cancelled reader ends its own waiting, not the read.
             await asyncio.wait([shared_read.task])
         finally:
             shared_read.readers -= 1
@@ -182,50 +189,52 @@ class SingleFlight:
         return shared_read.task.result(), joined
 
     async def _wait_for_turn(self, shared_read: SharedRead[Any]) -> None:
-        """Wait until ``shared_read`` departs, for as long as a reader must."""
+        """Wait until ``shared_read`` starts, for at most the queue time."""
         try:
             async with asyncio.timeout(self._queue_s):
-                await shared_read.left.wait()
+                await shared_read.started.wait()
         except TimeoutError:
             self.rejected_readers += 1
             raise BusyError(
-                f"waited {self._queue_s:g} s for the device's line; others use it", RETRY_AFTER_S
+                f"Timed out after {self._queue_s:g} s waiting for the unit; it is busy with "
+                "other requests",
+                RETRY_AFTER_S,
             ) from None
 
     def _joinable(self, resource: Hashable, forced: bool) -> SharedRead[Any] | None:
         if (waiting := self._waiting.get(resource)) is not None:
             return waiting
-        flying = self._flying.get(resource)
-        return flying if flying is not None and not forced and flying.can_join_late() else None
+        running = self._running.get(resource)
+        return running if running is not None and not forced and running.can_join_late() else None
 
     async def _run_shared(self, shared_read: SharedRead[T], read: Read[T]) -> T:
         try:
             await self._lock.acquire(is_short=shared_read.is_short)
         finally:
             del self._waiting[shared_read.resource]
-            shared_read.left.set()
-        self._flying[shared_read.resource] = shared_read
+            shared_read.started.set()
+        self._running[shared_read.resource] = shared_read
         self.started_reads += 1
         try:
             return await read(shared_read)
         finally:
-            del self._flying[shared_read.resource]
+            del self._running[shared_read.resource]
             self._lock.release()
 
     async def let_short_reads_in(self) -> None:
-        """Let short reads that wait go in between two steps of the read under way."""
+        """Let short reads that wait run between two steps of the read under way."""
         await self._lock.lend()
 
     async def close(self) -> None:
-        """End every read; whoever waits, or asks from now on, gets ``ShuttingDownError``."""
+        """End every read; readers who wait, or ask later, get ``ShuttingDownError``."""
         self._closed = True
-        flights = [*self._waiting.values(), *self._flying.values()]
-        for shared_read in flights:
+        reads = [*self._waiting.values(), *self._running.values()]
+        for shared_read in reads:
             shared_read.task.cancel()
-        await asyncio.gather(*(shared_read.task for shared_read in flights), return_exceptions=True)
+        await asyncio.gather(*(shared_read.task for shared_read in reads), return_exceptions=True)
 
 
 def retrieve_exception(task: asyncio.Task[Any]) -> None:
-    """Look at the outcome, so that a failure that nobody waited for is no complaint at exit."""
+    """Retrieve a task's exception, so that asyncio does not report one that no reader awaited."""
     if not task.cancelled():
         task.exception()

@@ -46,14 +46,14 @@ class Fault:
 
 
 def _forced_joins(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
-    waiting, flying = self._waiting.get(resource), self._flying.get(resource)
+    waiting, flying = self._waiting.get(resource), self._running.get(resource)
     return waiting or (flying if flying is not None and flying.can_join_late() else None)
 
 
 def _boards_what_has_left(
     self: SingleFlight, resource: Any, forced: bool
 ) -> SharedRead[Any] | None:
-    return self._waiting.get(resource) or (None if forced else self._flying.get(resource))
+    return self._waiting.get(resource) or (None if forced else self._running.get(resource))
 
 
 def _nobody_shares(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
@@ -84,13 +84,13 @@ async def _wait_as_its_owner(tasks: list[asyncio.Task[Any]]) -> None:
 async def _no_lock(self: SingleFlight, shared_read: SharedRead[Any], read: Any) -> Any:
     await asyncio.sleep(0)
     self._waiting.pop(shared_read.resource, None)
-    shared_read.left.set()
-    self._flying[shared_read.resource] = shared_read
+    shared_read.started.set()
+    self._running[shared_read.resource] = shared_read
     self.started_reads += 1
     try:
         return await read(shared_read)
     finally:
-        self._flying.pop(shared_read.resource, None)
+        self._running.pop(shared_read.resource, None)
 
 
 async def _keeps_the_line_after_a_failure(
@@ -98,13 +98,13 @@ async def _keeps_the_line_after_a_failure(
 ) -> Any:
     await self._lock.acquire()
     del self._waiting[shared_read.resource]
-    shared_read.left.set()
-    self._flying[shared_read.resource] = shared_read
+    shared_read.started.set()
+    self._running[shared_read.resource] = shared_read
     self.started_reads += 1
     try:
         brought = await read(shared_read)
     finally:
-        del self._flying[shared_read.resource]
+        del self._running[shared_read.resource]
     self._lock.release()
     return brought
 

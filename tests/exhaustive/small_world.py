@@ -486,7 +486,7 @@ class SmallWorld:
             self.readers[name].flights.append(shared_read)
 
     def _flying(self) -> list[object]:
-        return list(self._device.single_flight._flying.values())
+        return list(self._device.single_flight._running.values())
 
     def _look(self) -> None:
         for complaint in self.loop.complaints:

@@ -274,7 +274,7 @@ def _flight(portrait: Portrait, shared_read: SharedRead[Any]) -> Any:
         "flight",
         wish,
         of(shared_read.can_join_late),
-        of(shared_read.left),
+        of(shared_read.started),
         of(shared_read.task),
     )
 

@@ -80,10 +80,10 @@ async def test_a_start_is_followed_until_the_unit_monitors(world: World) -> None
     assert 40 <= now_s() - began <= 46
     assert changed(unit) == [0x96]
     log = world.gateway.progress(HERE)
-    steps = [entry.data for entry in log._kept if entry.kind == "step"]
+    steps = [entry.data for entry in log._entries if entry.kind == "step"]
     assert [step["done"] for step in steps][-2:] == [35.0, 40.0]
     assert {step["total"] for step in steps} == {40.0}
-    last = [entry.kind for entry in log._kept if entry.data["thing"] == "monitor_start"][-1]
+    last = [entry.kind for entry in log._entries if entry.data["thing"] == "monitor_start"][-1]
     assert last == "done"  # else who follows waits for the next step for ever
 
 

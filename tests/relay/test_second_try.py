@@ -212,4 +212,4 @@ async def test_a_unit_that_answers_is_not_reported_silent(world: World) -> None:
     await world.gateway.events(HERE)
     await asyncio.sleep(20)
     await world.gateway.monitor_status(HERE, FORCED)
-    assert not [entry for entry in log._kept if "without" in str(entry.data.get("what"))]
+    assert not [entry for entry in log._entries if "without" in str(entry.data.get("what"))]

@@ -61,7 +61,7 @@ def forced_read_joins_a_departed_flight() -> Any:
     """Whatever flies may be boarded by a forced reader."""
 
     def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
-        return self._waiting.get(resource) or (self._flying.get(resource) if forced else None)
+        return self._waiting.get(resource) or (self._running.get(resource) if forced else None)
 
     return patch.object(SingleFlight, "_joinable", boardable)
 
@@ -70,7 +70,7 @@ def doors_always_open() -> Any:
     """Unforced readers board a flight that has left, whether it proves anything or not."""
 
     def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
-        return self._waiting.get(resource) or (None if forced else self._flying.get(resource))
+        return self._waiting.get(resource) or (None if forced else self._running.get(resource))
 
     return patch.object(SingleFlight, "_joinable", boardable)
 
@@ -83,7 +83,7 @@ def reader_owns_the_flight() -> Any:
         try:
             return await ask(self, resource, *args, **kwargs)
         except asyncio.CancelledError:
-            shared_read = self._flying.get(resource) or self._waiting.get(resource)
+            shared_read = self._running.get(resource) or self._waiting.get(resource)
             if shared_read is not None:
                 shared_read.task.cancel()
             raise
@@ -116,13 +116,13 @@ def no_conversation_lock() -> Any:
         shared_read = args[0]
         await lock.acquire()
         self._waiting.pop(shared_read.resource, None)
-        shared_read.left.set()
+        shared_read.started.set()
         self.started_reads += 1
-        self._flying[shared_read.resource] = shared_read
+        self._running[shared_read.resource] = shared_read
         try:
             return await args[1](shared_read)
         finally:
-            self._flying.pop(shared_read.resource, None)
+            self._running.pop(shared_read.resource, None)
 
     return patch.object(SingleFlight, "_run_shared", flying)
 
