@@ -409,7 +409,7 @@ class EventList:
                 raise  # the memory has not changed, so its chain is damaged
             return None
         except (LinkError, UnitError) as error:
-            # The link was cut, or the unit stopped answering: what was read serves the next contact.
+            # The link was cut, or the unit fell silent: what was read serves the next contact.
             await self._save_longer_walk(before)
             brought = is_steady or len(walk.events) > walk.session_events
             if brought and is_unreachable(error):
@@ -450,8 +450,8 @@ class EventList:
         newest: Event | None = None
         if walk.anchor is None and not is_steady and walk.events:
             newest = walk.events[-1]
-        # 3. Probe. An equal probe proves the list; one that only grew proves what was stored when the
-        #    walk began, and the walk reads on to prove the rest as well, if the unit pauses.
+        # 3. Probe. An equal probe proves the list; one that only grew proves what was stored when
+        #    the walk began, and the walk reads on to prove the rest too, if the unit pauses.
         tries = 1 if is_steady else PROBES_WHILE_RECORDING
         while tries > 0:
             tries -= 1

@@ -398,8 +398,8 @@ class Auditor:
             before = last.get(name)
             if before is not None and contact.asked_s < before.time_s:
                 yield (
-                    f"{contact.resource} of {contact.address} was read again at {contact.time_s:.3f} "
-                    f"for a reader of {contact.asked_s:.3f}, who was aboard the flight of "
+                    f"{contact.resource} of {contact.address} was read again at "
+                    f"{contact.time_s:.3f} for a reader of {contact.asked_s:.3f}, who was aboard the flight of "
                     f"{before.time_s:.3f}"
                 )
             last[name] = contact
