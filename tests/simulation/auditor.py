@@ -399,8 +399,8 @@ class Auditor:
             if before is not None and contact.asked_s < before.time_s:
                 yield (
                     f"{contact.resource} of {contact.address} was read again at "
-                    f"{contact.time_s:.3f} for a reader of {contact.asked_s:.3f}, who was aboard the flight of "
-                    f"{before.time_s:.3f}"
+                    f"{contact.time_s:.3f} for a reader of {contact.asked_s:.3f}, who had joined "
+                    f"the read of {before.time_s:.3f}"
                 )
             last[name] = contact
 
