@@ -21,6 +21,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import TypeVar
 
 import structlog
@@ -48,6 +49,8 @@ SLOT_FREE_S = 10.0
 """How long after we hung up a refusal may mean that our own slot is not free yet, s. [U: ours]"""
 FIRST_REPORT_S = 5.0
 """After so long without an answer, those who follow the progress are informed, s."""
+
+__all__ = ["Connect", "Connection", "ConnectionSession"]
 
 log = structlog.get_logger(__name__)
 
@@ -103,53 +106,14 @@ class Connection:
         self._hang_up_later: asyncio.TimerHandle | None = None
         self._hanging_up: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, operation: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
-    ) -> T:
+    def session(self, *, is_read: bool = False) -> ConnectionSession:
         """
-        Run ``operation`` in a session and return what it brings. The caller has ``lock``.
+        Return a session with the unit, to enter once for each attempt; see ``ConnectionSession``.
 
         Args:
-            operation: what to do with the unit.
-            is_read: it sends no command, and gets the second try that the module describes.
-
-        Raises:
-            MiniMateError: what the operation raised.
-            BusyError: no slot was free within the queue time.
+            is_read: no command is sent in it: it gets the second try that the module describes.
         """
-        self._operations += 1
-        if self._hang_up_later is not None:
-            self._hang_up_later.cancel()
-        kept = self._unit
-        answers = None if kept is None else kept.answers
-        silence = asyncio.get_running_loop().call_later(
-            FIRST_REPORT_S, self._report_silence, kept, answers
-        )
-        is_second = False
-        try:
-            # A link that was kept open may have died unnoticed, or another program may have used it
-            # while it was idle. If it ends before the unit has answered anything, nothing was read
-            # yet: then, and only then, the operation runs once more, on a fresh link.
-            if kept is not None:
-                if self._slot is not None:
-                    self._slot.used()
-                try:
-                    return await self._run_on(kept, operation)
-                except (LinkClosedError, DuplicateReplyError, LineSharedError):
-                    # (A command that was out makes it another error: its outcome is unknown.)
-                    if kept.answers != answers or self._depth:
-                        raise  # something was read, or it is the session of a long read
-                except ReplyTimeoutError:
-                    if not is_read or kept.answers != answers or self._depth:
-                        raise
-                    log.info("half_open_link_replaced", address=str(self.address))
-                    is_second = True
-            unit = await self._connected(is_read and not is_second)
-        finally:
-            silence.cancel()
-        self._unit = unit
-        self._counted = 0
-        return await self._run_on(unit, operation)
+        return ConnectionSession(self, is_read=is_read)
 
     def _report_silence(self, kept: MiniMate | None, answers: int | None) -> None:
         """Report that the unit has not answered yet, and how long it may take."""
@@ -211,25 +175,21 @@ class Connection:
             if slot is not None:
                 slot.leave()
 
-    async def _run_on(self, unit: MiniMate, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
+    async def _end_operation(self, unit: MiniMate) -> None:
+        """Count what was asked; keep the link open for a while, or close it."""
+        self._depth -= 1
         self._count(unit)
-        self._depth += 1
-        try:
-            return await operation(unit)
-        finally:
-            self._depth -= 1
-            self._count(unit)
-            if self._depth:
-                pass  # the long operation continues, or finds the session closed
-            elif unit.is_usable and self._keep_open_s > 0 and self._may_keep():
-                self._operations += 1
-                if self._hang_up_later is not None:
-                    self._hang_up_later.cancel()
-                loop = asyncio.get_running_loop()
-                self._hang_up_later = loop.call_later(self._keep_open_s, self._start_hanging_up)
-            else:
-                self._unit = None
-                await self._close(unit)
+        if self._depth:
+            return  # the long operation continues, or finds the session closed
+        if unit.is_usable and self._keep_open_s > 0 and self._may_keep():
+            self._operations += 1
+            if self._hang_up_later is not None:
+                self._hang_up_later.cancel()
+            loop = asyncio.get_running_loop()
+            self._hang_up_later = loop.call_later(self._keep_open_s, self._start_hanging_up)
+        else:
+            self._unit = None
+            await self._close(unit)
 
     def _may_keep(self) -> bool:
         """Return whether no other connection waits for this one's slot."""
@@ -245,9 +205,9 @@ class Connection:
         self._hanging_up.add(ending)
         ending.add_done_callback(self._hanging_up.discard)
 
-    async def _hang_up_if_idle(self, talks: int) -> None:
+    async def _hang_up_if_idle(self, operations: int) -> None:
         async with self.lock:
-            if self._operations == talks:
+            if self._operations == operations:
                 await self.hang_up()
 
     @property
@@ -273,3 +233,90 @@ class Connection:
         while self._hanging_up:
             await asyncio.wait(self._hanging_up)
         await self.hang_up()
+
+
+class ConnectionSession:
+    """
+    One operation on a connection, whose caller has the lock. May be entered again, as here:
+
+        session = connection.session(is_read=True)
+        while True:
+            async with session as unit:
+                return await unit.read_serial()
+
+    A link that was kept open may have died unnoticed, or another program may have used it while it
+    was idle. If it ends before the unit has answered anything, nothing was read yet: then, and only
+    then, the block ends without its error, and the loop runs it once more, on a fresh link.
+    """
+
+    def __init__(self, connection: Connection, *, is_read: bool) -> None:
+        self._connection = connection
+        self._is_read = is_read
+        self._is_second = False
+        """Whether this is the second try after a silent link."""
+        self._unit: MiniMate | None = None
+        self._kept: MiniMate | None = None
+        """The unit on a link that was kept open, if there was one."""
+        self._answers: int | None = None
+        """How much it had answered when the block began."""
+        self._silence: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> MiniMate:
+        """
+        Return the unit, on the link that was kept open or on a fresh one.
+
+        Raises:
+            MiniMateError: the unit cannot be reached.
+            BusyError: no slot was free within the queue time.
+        """
+        connection = self._connection
+        connection._operations += 1
+        if connection._hang_up_later is not None:
+            connection._hang_up_later.cancel()
+        kept = self._kept = connection._unit
+        self._answers = None if kept is None else kept.answers
+        self._silence = asyncio.get_running_loop().call_later(
+            FIRST_REPORT_S, connection._report_silence, kept, self._answers
+        )
+        if kept is not None:
+            if connection._slot is not None:
+                connection._slot.used()
+            unit = kept
+        else:
+            try:
+                unit = await connection._connected(self._is_read and not self._is_second)
+            finally:
+                self._silence.cancel()
+            connection._unit, connection._counted = unit, 0
+        connection._count(unit)
+        connection._depth += 1
+        self._unit = unit
+        return unit
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Return whether the block is to run once more."""
+        assert self._unit is not None
+        assert self._silence is not None
+        self._silence.cancel()
+        await self._connection._end_operation(self._unit)
+        if error is None or not self._may_run_again(error):
+            return False
+        await self._connection.hang_up()
+        return True
+
+    def _may_run_again(self, error: BaseException) -> bool:
+        kept = self._kept
+        if kept is None or kept.answers != self._answers or self._connection._depth:
+            return False  # something was read, or it is the session of a long read
+        if isinstance(error, LinkClosedError | DuplicateReplyError | LineSharedError):
+            return True  # (a command that was out makes it another error: outcome unknown)
+        if not (self._is_read and isinstance(error, ReplyTimeoutError)):
+            return False
+        log.info("half_open_link_replaced", address=str(self._connection.address))
+        self._is_second = True
+        return True

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from types import TracebackType
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,10 +23,15 @@ from minimateplus.client import MiniMate, Pause
 from minimateplus.errors import DuplicateReplyError, MemoryChangedError, MiniMateError
 from minimateplus.model import MemoryProbe
 from sfm.back_off import BackOff
-from sfm.devices.connection import Connection
+from sfm.devices.connection import Connection, ConnectionSession
 from sfm.devices.download import Downloads
 from sfm.devices.durable_cache import DurableCache, FencedError
-from sfm.devices.event_list import AppendContradictedError, EventList, ListIncompleteError
+from sfm.devices.event_list import (
+    AppendContradictedError,
+    EventList,
+    ListIncompleteError,
+    ProvenList,
+)
 from sfm.devices.identification import Identification
 from sfm.devices.progress import ProgressLog
 from sfm.devices.reading import (
@@ -43,10 +49,9 @@ from sfm.records.payloads import Payload
 from sfm.store import LoadedDevice
 from sfm.store.service import StoreService
 
-__all__ = ["Device"]
+__all__ = ["Device", "DeviceSession"]
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 log = structlog.get_logger(__name__)
 
@@ -129,49 +134,50 @@ class Device:
 
     async def read_info(self, why: Why) -> Reading:
         """Read identity and setup, and store them."""
-        return await self._read(self._read_info, why)
-
-    async def _read_info(self, unit: MiniMate, why: Why) -> Reading:
-        began = self._clock()
-        payload, stored = await self.identification.meet(unit)
-        return self.durable.new_reading(payload, why, began, stored=stored)
+        session = self.session(is_read=True)
+        while True:
+            async with session as unit:
+                began = self._clock()
+                payload, stored = await self.identification.meet(unit)
+                return self.durable.new_reading(payload, why, began, stored=stored)
 
     async def read_status(self, why: Why) -> Reading:
         """Read the monitor status; it is stored for as long as it is fresh from its own start."""
-        return await self._read(self._read_status, why)
-
-    async def _read_status(self, unit: MiniMate, why: Why) -> Reading:
-        await self.identification.identify(unit)
-        began, generation = self._clock(), self.durable.generation
-        status = await unit.read_monitor_status()
-        zone = self._zones.get(unit.serial or "", self._zones.get("*"))
-        payload = payloads.status_payload(status, self._wall(), zone)
-        stored = self.durable.save_status(payload, generation, began)
-        return self.durable.new_reading(payload, why, began, stored=stored)
+        session = self.session(is_read=True)
+        while True:
+            async with session as unit:
+                await self.identification.identify(unit)
+                began, generation = self._clock(), self.durable.generation
+                status = await unit.read_monitor_status()
+                zone = self._zones.get(unit.serial or "", self._zones.get("*"))
+                payload = payloads.status_payload(status, self._wall(), zone)
+                stored = self.durable.save_status(payload, generation, began)
+                return self.durable.new_reading(payload, why, began, stored=stored)
 
     async def read_directly(self, operation: Callable[[MiniMate], Awaitable[Payload]]) -> Reading:
         """Read something that is not stored."""
-        return await self._read(self._read_directly, operation)
-
-    async def _read_directly(
-        self, unit: MiniMate, operation: Callable[[MiniMate], Awaitable[Payload]]
-    ) -> Reading:
-        await self.identification.identify(unit)
-        began = self._clock()
-        return self.durable.new_reading(await operation(unit), "miss", began)
+        session = self.session(is_read=True)
+        while True:
+            async with session as unit:
+                await self.identification.identify(unit)
+                began = self._clock()
+                return self.durable.new_reading(await operation(unit), "miss", began)
 
     async def read_events(self, shared_read: SharedRead[Reading]) -> Reading:
         """Prove, extend or read the event list."""
-        try:
-            return await self._read(self._read_events, shared_read, shared_read.forced)
-        except AppendContradictedError as contradiction:
-            log.info("append_contradicted", unit=self.conn_key, reason=str(contradiction))
-        return await self._read(self._read_events, shared_read, True)
+        session, whole = self.session(is_read=True), False
+        while True:
+            try:
+                async with session as unit:
+                    whole = whole or shared_read.forced
+                    return self._reading_of_list(
+                        await self.event_list.prove(unit, shared_read, whole=whole)
+                    )
+            except AppendContradictedError as contradiction:
+                log.info("append_contradicted", unit=self.conn_key, reason=str(contradiction))
+                whole = True  # and then nothing is appended that could be contradicted
 
-    async def _read_events(
-        self, unit: MiniMate, shared_read: SharedRead[Reading], whole: bool
-    ) -> Reading:
-        proven = await self.event_list.prove(unit, shared_read, whole=whole or shared_read.forced)
+    def _reading_of_list(self, proven: ProvenList) -> Reading:
         if proven.entry is not None:
             reading = self.durable.reading_of(proven.entry)
         else:
@@ -187,14 +193,17 @@ class Device:
 
     async def read_waveform(self, shared_read: SharedRead[Reading], index: int) -> Reading:
         """Prove the slot, then answer from the cache or download its samples."""
-        try:
-            return await self._read(self._read_waveform, shared_read, index, False)
-        except AppendContradictedError as contradiction:
-            log.info("append_contradicted", unit=self.conn_key, reason=str(contradiction))
-        return await self._read(self._read_waveform, shared_read, index, True)
+        session, whole = self.session(is_read=True), False
+        while True:
+            try:
+                async with session as unit:
+                    return await self._read_waveform(unit, shared_read, index, whole=whole)
+            except AppendContradictedError as contradiction:
+                log.info("append_contradicted", unit=self.conn_key, reason=str(contradiction))
+                whole = True  # and then nothing is appended that could be contradicted
 
     async def _read_waveform(
-        self, unit: MiniMate, shared_read: SharedRead[Reading], index: int, whole: bool
+        self, unit: MiniMate, shared_read: SharedRead[Reading], index: int, *, whole: bool
     ) -> Reading:
         for _ in range(ATTEMPTS_WHILE_CHANGING):
             proven = await self.event_list.prove(unit, None, whole=whole)
@@ -215,59 +224,18 @@ class Device:
                 log.info("waveform_discarded", unit=self.conn_key, error=str(error))
         raise memory_keeps_changing(unit)
 
-    async def _read(
-        self,
-        operation: Callable[Concatenate[MiniMate, P], Awaitable[Reading]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Reading:
-        """Run a read in a session; record its exchanges and duration in what it brings."""
-        began, spent = self._clock(), self.connection.exchanges
-
-        def read(unit: MiniMate) -> Awaitable[Reading]:
-            return operation(unit, *args, **kwargs)
-
-        try:
-            reading = await self.run(read, is_read=True)
-        except DuplicateReplyError as error:
-            log.info("read_tried_once_more", unit=self.conn_key, reason=str(error))
-            reading = await self.run(read, is_read=True)
-        took_s = self._clock() - began
-        return replace(reading, exchanges=self.connection.exchanges - spent, took_s=took_s)
-
     # --- sessions -------------------------------------------------------------------------------
 
-    async def run(
-        self, operation: Callable[[MiniMate], Awaitable[T]], *, is_read: bool = False
-    ) -> T:
-        """
-        Return what ``operation`` brings from the unit; the caller holds the connection's lock.
+    def session(self, *, is_read: bool = False) -> DeviceSession:
+        """Return a session with the unit, to enter once for each attempt (``ConnectionSession``)."""
+        return DeviceSession(self, self.connection.session(is_read=is_read), is_read=is_read)
 
-        Its outcome counts for the back-off. (It is a function and not the body of a ``with``,
-        because ``Connection.run`` runs it once more where a kept link turns out to be dead.)
-        """
-        began = self._clock()
-        try:
-            result = await self.connection.run(partial(self._prepared, operation), is_read=is_read)
-        except ListIncompleteError as error:
-            # The unit was read, and the next read continues: no back-off.
-            log.warning("walk_cut", unit=self.conn_key, serial=self.serial, error=str(error))
-            self.back_off.succeeded()
-            raise
-        except MiniMateError as error:
-            # A caller with an address where no unit ever was gets an error, and fills no log.
-            write = log.warning if self.connection.is_known else log.debug
-            write("session_failed", unit=self.conn_key, serial=self.serial, error=str(error))
-            if is_unreachable(error):
-                self.back_off.failed(error)
-            raise
-        self.back_off.succeeded()
-        self.read_times.add(self._clock() - began)
-        return result
-
-    async def _prepared(self, operation: Callable[[MiniMate], Awaitable[T]], unit: MiniMate) -> T:
-        unit.volatile_offsets = self.durable.volatile_offsets
-        return await operation(unit)
+    async def run(self, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
+        """Return what ``operation``, which may send commands, brings from the unit."""
+        session = self.session()
+        while True:
+            async with session as unit:
+                return await operation(unit)
 
     async def walk_memory(
         self, unit: MiniMate, on_event: Callable[[int], None]
@@ -293,3 +261,64 @@ class Device:
         await self.single_flight.let_short_reads_in()
         if self.serial != serial:
             raise MemoryChangedError(f"{unit.name}: {self.serial} answers now, not {serial}")
+
+
+class DeviceSession:
+    """
+    A session whose outcome counts for the device's back-off, log and read times.
+
+    Entered once for each attempt, like ``ConnectionSession``. A read gets one more attempt after a reply
+    that arrived twice (settled: Foreign frames).
+    """
+
+    def __init__(self, device: Device, session: ConnectionSession, *, is_read: bool) -> None:
+        self._device = device
+        self._session = session
+        self._is_read = is_read
+        self._is_repeated = False
+        self._began_mono = 0.0
+
+    async def __aenter__(self) -> MiniMate:
+        """Return the unit; errors of ``ConnectionSession`` count against it."""
+        device = self._device
+        self._began_mono = device._clock()
+        try:
+            unit = await self._session.__aenter__()
+        except MiniMateError as error:
+            self._count_failure(error)
+            raise
+        unit.volatile_offsets = device.durable.volatile_offsets
+        return unit
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Return whether the block is to run once more."""
+        if await self._session.__aexit__(kind, error, trace):
+            return True
+        device = self._device
+        if error is None:
+            device.back_off.succeeded()
+            device.read_times.add(device._clock() - self._began_mono)
+        elif isinstance(error, ListIncompleteError):
+            # The unit was read, and the next read continues: no back-off.
+            log.warning("walk_cut", unit=device.conn_key, serial=device.serial, error=str(error))
+            device.back_off.succeeded()
+        elif isinstance(error, MiniMateError):
+            self._count_failure(error)
+            if self._is_read and isinstance(error, DuplicateReplyError) and not self._is_repeated:
+                log.info("read_tried_once_more", unit=device.conn_key, reason=str(error))
+                self._is_repeated = True
+                return True
+        return False
+
+    def _count_failure(self, error: MiniMateError) -> None:
+        device = self._device
+        # A caller with an address where no unit ever was gets an error, and fills no log.
+        write = log.warning if device.connection.is_known else log.debug
+        write("session_failed", unit=device.conn_key, serial=device.serial, error=str(error))
+        if is_unreachable(error):
+            device.back_off.failed(error)

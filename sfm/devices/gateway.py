@@ -534,8 +534,15 @@ class Gateway:
             device.back_off.check()
         shared_read.notify = partial(_report_progress, device, name)
         device.connection.on_wait = shared_read.report
+        began, spent = self._clock(), device.connection.exchanges
         with _shown_progress(device, name, forced=shared_read.forced):
             reading = await read(shared_read)
+        # The bill: what this read cost, whichever attempts it took.
+        reading = replace(
+            reading,
+            exchanges=device.connection.exchanges - spent,
+            took_s=self._clock() - began,
+        )
         report_step(
             device.progress, "done", resource=name, why=reading.why, exchanges=reading.exchanges
         )

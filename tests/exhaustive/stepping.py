@@ -35,9 +35,9 @@ from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.back_off import BackOff
 from sfm.cache.freshness import Freshness
 from sfm.cache.identity import Stamp
-from sfm.devices.connection import Connection
+from sfm.devices.connection import Connection, ConnectionSession
 from sfm.devices.connection_lock import ConnectionLock, _Waiter
-from sfm.devices.device import Device
+from sfm.devices.device import Device, DeviceSession
 from sfm.devices.download import Downloads
 from sfm.devices.durable_cache import DurableCache
 from sfm.devices.event_list import EventList
@@ -322,6 +322,10 @@ _ALIKE: list[tuple[Any, Draw]] = [
 """What is drawn by its value wherever it is met."""
 
 _ITSELF: list[tuple[Any, Draw]] = [
+    (
+        (ConnectionSession, DeviceSession),
+        lambda p, session: (type(session).__name__, p.of(vars(session))),
+    ),
     (asyncio.Task, _task),
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
     (SharedRead, _flight),

@@ -28,9 +28,16 @@ async def serial(unit: MiniMate) -> str:
     return await unit.read_serial()
 
 
-async def run(line: Connection, say: Any = serial) -> Any:
+async def run(line: Connection, operation: Any = serial) -> Any:
     async with line.lock:
-        return await line.run(say)
+        return await run_on(line, operation)
+
+
+async def run_on(line: Connection, operation: Any) -> Any:
+    session = line.session()
+    while True:
+        async with session as unit:
+            return await operation(unit)
 
 
 @in_virtual_time
@@ -212,7 +219,7 @@ async def test_a_hang_up_that_came_too_late_leaves_the_line_to_who_used_it_since
     await run(line)
     async with line.lock:
         await asyncio.sleep(KEEP_OPEN_S + 1)
-        await line.run(serial)
+        await run_on(line, serial)
     await asyncio.sleep(1)
     assert (world.called, world.open[HERE]) == (1, 1)
     await line.close()

@@ -37,7 +37,7 @@ from sfm.api import provenance
 from sfm.cache import identity
 from sfm.cache.identity import Verdict, compare_probes
 from sfm.devices.commands import Commands
-from sfm.devices.connection import Connection
+from sfm.devices.connection import ConnectionSession
 from sfm.devices.connection_lock import ConnectionLock
 from sfm.devices.device import Device
 from sfm.devices.download import Downloads
@@ -408,18 +408,13 @@ def erase_keeps_the_device() -> Any:
 
 def a_line_that_died_says_a_command_again() -> Any:
     """What was said on a kept line that died is said again on a fresh one, commands as well."""
-    run = Connection.run
+    may_run_again = ConnectionSession._may_run_again
 
-    async def again(self: Any, say: Any) -> Any:
-        was_kept = self.is_connected
-        try:
-            return await run(self, say)
-        except OutcomeUnknownError:
-            if not was_kept:
-                raise
-        return await run(self, say)
+    def again(self: Any, error: BaseException) -> bool:
+        is_first = self._kept is not None
+        return may_run_again(self, error) or (isinstance(error, OutcomeUnknownError) and is_first)
 
-    return patch.object(Connection, "run", again)
+    return patch.object(ConnectionSession, "_may_run_again", again)
 
 
 def _erase_with(known: Callable[[MemoryProbe], MemoryProbe]) -> Any:
