@@ -227,7 +227,7 @@ class Device:
     # --- sessions -------------------------------------------------------------------------------
 
     def session(self, *, is_read: bool = False) -> DeviceSession:
-        """Return a session with the unit, to enter once for each attempt (``ConnectionSession``)."""
+        """Return a session with the unit; enter it as ``ConnectionSession`` shows."""
         return DeviceSession(self, self.connection.session(is_read=is_read), is_read=is_read)
 
     async def run(self, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
@@ -267,8 +267,8 @@ class DeviceSession:
     """
     A session whose outcome counts for the device's back-off, log and read times.
 
-    Entered once for each attempt, like ``ConnectionSession``. A read gets one more attempt after a reply
-    that arrived twice (settled: Foreign frames).
+    Entered once for each attempt, like ``ConnectionSession``. A read gets one more attempt after a
+    reply that arrived twice.
     """
 
     def __init__(self, device: Device, session: ConnectionSession, *, is_read: bool) -> None:
