@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from sfm.errors import SfmError
+
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 60.0
 
 
-class BackingOffError(Exception):
+class BackingOffError(SfmError):
     """The unit failed several times and is left alone for a moment."""
 
     def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:

@@ -35,6 +35,7 @@ from sfm.api.middleware.connection_limit import (
     max_connections,
 )
 from sfm.api.problems import Problem, problem_response
+from sfm.errors import SfmError
 from sfm.heap import return_large_blocks_at_once
 from sfm.logs import ClientLog
 
@@ -42,11 +43,11 @@ GRACE_S = 2
 """How long an answer under way may take once the relay is asked to stop."""
 
 
-class CertificateError(Exception):
+class CertificateError(SfmError):
     """The certificate or its key cannot be used."""
 
 
-class PortTakenError(Exception):
+class PortTakenError(SfmError):
     """Nothing can listen on the address that was asked for."""
 
 

@@ -33,6 +33,7 @@ from minimateplus.errors import ConnectError
 from minimateplus.link import Address
 from minimateplus.link.address import DEFAULT_BAUD, split_host_port
 from minimateplus.link.ports import list_ports
+from sfm.errors import SfmError
 
 __all__ = ["EgressPolicy", "ForbiddenAddressError", "resolve_host"]
 
@@ -83,7 +84,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _COM = re.compile(r"COM\d{1,3}", re.I)
 
 
-class ForbiddenAddressError(Exception):
+class ForbiddenAddressError(SfmError):
     """The relay may not connect there. Whether anything is there is not said, nor tried."""
 
 

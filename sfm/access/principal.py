@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from sfm.errors import SfmError
+
 __all__ = [
     "ANYBODY",
     "LOCAL",
@@ -32,7 +34,7 @@ MAX_REMEMBERED = 10_000
 """Clients whose failures or reads are counted at once; the one seen longest ago goes first."""
 
 
-class ForbiddenUnitError(Exception):
+class ForbiddenUnitError(SfmError):
     """A token is not for that unit."""
 
 

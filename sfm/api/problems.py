@@ -45,20 +45,21 @@ from sfm.devices.commands import CommandConflictError, NotMonitoringError
 from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
+from sfm.errors import SfmError
 from sfm.logs import ClientLog
 from sfm.store import errors as store_errors
-from sfm.store.service import NoStoreError
+from sfm.store.errors import NoStoreError
 
 
-class OtherEventError(Exception):
+class OtherEventError(SfmError):
     """The slot holds another event than the reader's ``If-Match`` names."""
 
 
-class TooLargeError(Exception):
+class TooLargeError(SfmError):
     """The body of a request is larger than it may be."""
 
 
-class RequestRejectedError(Exception):
+class RequestRejectedError(SfmError):
     """
     Ends a request with a problem, before anything is done for it.
 

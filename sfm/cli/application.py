@@ -23,6 +23,7 @@ from minimateplus.link.address import DEFAULT_TCP_PORT, split_host_port
 from minimateplus.model import Progress as Step
 from sfm.cli import views
 from sfm.cli.views import said
+from sfm.errors import SfmError
 from sfm.server import CertificateError, PortTakenError
 from sfm.store import StoreError
 
@@ -46,7 +47,7 @@ Json = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.",
 PortNumber = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
 
 
-class CommandError(Exception):
+class CommandError(SfmError):
     """Something to tell the person at the terminal, and to exit with."""
 
     def __init__(

@@ -50,11 +50,12 @@ from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import Gateway, Report
 from sfm.devices.progress import report_step
 from sfm.devices.single_flight import BusyError, ShuttingDownError
+from sfm.errors import SfmError
 from sfm.records import payloads
 from sfm.records.payloads import Payload
 from sfm.store import EraseCheck, StoreError
 from sfm.store.audit import AuditEntry
-from sfm.store.service import NoStoreError
+from sfm.store.errors import NoStoreError
 
 __all__ = ["By", "CommandConflictError", "Commands", "Done", "NotMonitoringError", "Outcome"]
 
@@ -74,7 +75,7 @@ Reason = Literal[
 log = structlog.get_logger(__name__)
 
 
-class CommandConflictError(Exception):
+class CommandConflictError(SfmError):
     """The command does not fit the unit as it is now, which is as it was. ``reason`` says why."""
 
     def __init__(self, message: str, reason: Reason, **facts: Any) -> None:
@@ -109,7 +110,7 @@ class Done:
     detail: Payload = field(default_factory=dict)
 
 
-class NotMonitoringError(Exception):
+class NotMonitoringError(SfmError):
     """A unit acknowledged a start of monitoring, and then did not monitor. ``seen`` is what was."""
 
     def __init__(self, done: Done) -> None:

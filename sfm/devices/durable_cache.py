@@ -24,6 +24,7 @@ from sfm.back_off import BackingOffError
 from sfm.cache import identity
 from sfm.cache.identity import Verdict, confirms_append, stamp_of
 from sfm.devices.reading import DISK, Reading, Why
+from sfm.errors import SfmError
 from sfm.live_cache import CacheEntry, LiveCache
 from sfm.records import payloads
 from sfm.records.payloads import Payload
@@ -36,7 +37,7 @@ __all__ = ["DurableCache", "FencedError", "probe_of"]
 log = structlog.get_logger(__name__)
 
 
-class FencedError(Exception):
+class FencedError(SfmError):
     """Somebody else wrote the device's rows: everything cached was dropped; begin the read anew."""
 
 

@@ -56,6 +56,7 @@ from sfm.devices.reading import (
     memory_keeps_changing,
 )
 from sfm.devices.single_flight import SharedRead, joins_closed
+from sfm.errors import SfmError
 from sfm.live_cache import CacheEntry
 from sfm.records import payloads
 from sfm.records.payloads import Payload
@@ -87,7 +88,7 @@ OTHER_MEMORY = "the unit's memory is not the one that the list was read from"
 log = structlog.get_logger(__name__)
 
 
-class ListIncompleteError(Exception):
+class ListIncompleteError(SfmError):
     """
     The walk over the unit's memory was cut; there is no list yet. The next read continues it.
 
@@ -102,7 +103,7 @@ class ListIncompleteError(Exception):
         self.estimate_s = estimate_s
 
 
-class AppendContradictedError(Exception):
+class AppendContradictedError(SfmError):
     """The new events do not simply follow the old ones: read everything."""
 
 

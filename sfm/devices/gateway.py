@@ -48,6 +48,7 @@ from sfm.devices.single_flight import (
     retrieve_exception,
 )
 from sfm.devices.statistics import device_statistics, session_statistics
+from sfm.errors import SfmError
 from sfm.live_cache import CacheEntry, LiveCache, Memo
 from sfm.records import payloads
 from sfm.records.payloads import Payload
@@ -66,7 +67,7 @@ Report = Callable[[str, float, float | None], None]
 """Takes a step of something long: what is counted, how many, of how many."""
 
 
-class NotCachedError(Exception):
+class NotCachedError(SfmError):
     """The reader wants no device read, and nothing is cached that is good enough."""
 
 

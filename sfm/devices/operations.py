@@ -23,7 +23,8 @@ from sfm.devices.progress import ProgressLog
 from sfm.devices.single_flight import RETRY_AFTER_S, BusyError, ShuttingDownError
 from sfm.records.payloads import Payload
 from sfm.store import StoreError
-from sfm.store.service import NoStoreError, StoreService
+from sfm.store.errors import NoStoreError
+from sfm.store.service import StoreService
 
 __all__ = ["Operation", "Operations"]
 

@@ -29,6 +29,7 @@ from typing import Any, Generic, TypeVar
 
 from minimateplus.model import Progress
 from sfm.devices.connection_lock import ConnectionLock
+from sfm.errors import SfmError
 
 T = TypeVar("T")
 
@@ -36,11 +37,11 @@ RETRY_AFTER_S = 5.0
 """When a rejected reader may ask again."""
 
 
-class ShuttingDownError(Exception):
+class ShuttingDownError(SfmError):
     """The relay is shutting down; the read was ended."""
 
 
-class BusyError(Exception):
+class BusyError(SfmError):
     """More readers wait for the device than may, or one has waited for too long."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:

@@ -1,23 +1,25 @@
 """
-What can go wrong with the store, by what to do next.
+The errors of the store, by what to do next.
 
-StoreError
-├── RevisionError      the database is of another revision; the message has the command to run
-├── StoreInUseError    another relay has this SQLite file
-├── StoreBusyError     somebody else holds the write lock; it passes
-├── StoreFullError     no room; free some
-├── StoreDamagedError  the file is no sound database; restore a backup
-├── StoreLostError     it cannot be opened or reached, or reading and writing failed
-│   └── StoreReplacedError  the file was removed, renamed or replaced under the relay
-├── NoSerialError      a record without a serial number; refused, not filed under a placeholder
-├── NoSuchRecordError  the archive has no such record
-├── AmbiguousIdError   several recordings' ids begin with the letters given
-├── NoSuchTokenError   no token of that name or number that is not revoked yet
-├── TokenNameTakenError another token that is not revoked has that name
-├── BadCursorError     a cursor that this archive did not give
-├── OwnToolsError      PostgreSQL does this by a program of its own; the message names it
-├── DamagedMirrorError what was held of a unit is not what its hash says; the unit is read again
-└── DamagedRecordError stored bytes are not what their hash says
+StoreError                  the root; derives from ``sfm.errors.SfmError``
+├── NoStoreError            the settings name no database
+├── RevisionError           the database has another revision; the message names the command to run
+├── StoreInUseError         another relay uses this SQLite file
+├── StoreBusyError          another program has the write lock; it passes
+├── StoreFullError          no room is left; free some
+├── StoreDamagedError       the file is not a sound database; restore a backup
+├── StoreLostError          the database cannot be opened, reached, read or written
+│   └── StoreReplacedError  the file was removed, renamed or replaced while the relay used it
+├── NoSerialError           a record without a serial number; refused, not filed under a placeholder
+├── NoSuchRecordError       the archive has no such record
+├── AmbiguousIdError        several recordings' ids begin with the letters given
+├── NoSuchTokenError        no token has that name or number, or it is revoked
+├── TokenNameTakenError     another token that is not revoked has that name
+├── BadCursorError          no page of this archive returned that cursor
+├── OwnToolsError           PostgreSQL has a program of its own for this; the message names it
+├── UndecodedSamplesError   the image is archived, but no decoder reads its samples
+├── DamagedMirrorError      a unit's mirrored row does not match its hash; the unit is read again
+└── DamagedRecordError      stored bytes do not match their hash
 """
 
 from __future__ import annotations
@@ -27,9 +29,34 @@ from contextlib import contextmanager
 
 import sqlalchemy.exc
 
+from sfm.errors import SfmError
 
-class StoreError(Exception):
-    """The root of everything above."""
+__all__ = [
+    "AmbiguousIdError",
+    "BadCursorError",
+    "DamagedMirrorError",
+    "DamagedRecordError",
+    "NoSerialError",
+    "NoStoreError",
+    "NoSuchRecordError",
+    "NoSuchTokenError",
+    "OwnToolsError",
+    "RevisionError",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreInUseError",
+    "StoreLostError",
+    "StoreReplacedError",
+    "TokenNameTakenError",
+    "UndecodedSamplesError",
+    "as_store_errors",
+]
+
+
+class StoreError(SfmError):
+    """The root of the tree above."""
 
     kind = "store-failed"
     """One word for metrics and health."""
@@ -42,13 +69,13 @@ class RevisionError(StoreError):
 
 
 class StoreInUseError(StoreError):
-    """Another relay of this machine has the database file."""
+    """Another relay on this machine uses the database file."""
 
     kind = "in-use"
 
 
 class StoreBusyError(StoreError):
-    """The write lock was not to be had in time."""
+    """The write lock was not free in time."""
 
     kind = "locked"
 
@@ -66,7 +93,7 @@ class StoreDamagedError(StoreError):
 
 
 class StoreLostError(StoreError):
-    """It cannot be reached, opened, read or written."""
+    """The database cannot be reached, opened, read or written."""
 
     kind = "lost"
 
@@ -77,8 +104,14 @@ class StoreReplacedError(StoreLostError):
     kind = "replaced"
 
 
+class NoStoreError(StoreError):
+    """The settings name no database."""
+
+    kind = "none"
+
+
 class NoSerialError(StoreError):
-    """A record that says of no unit where it is from."""
+    """The record names no unit."""
 
     kind = "no-serial"
 
@@ -90,7 +123,7 @@ class NoSuchRecordError(StoreError):
 
 
 class AmbiguousIdError(StoreError):
-    """The ids of several recordings begin with the letters given."""
+    """Several recordings' ids begin with the letters given."""
 
     kind = "ambiguous-id"
 
@@ -108,19 +141,19 @@ class TokenNameTakenError(StoreError):
 
 
 class BadCursorError(StoreError):
-    """A cursor that no page of this archive gave."""
+    """No page of this archive returned that cursor."""
 
     kind = "bad-cursor"
 
 
 class OwnToolsError(StoreError):
-    """PostgreSQL does this with a program of its own; the message has the command."""
+    """PostgreSQL has a program of its own for this; the message names the command."""
 
     kind = "own-tools"
 
 
 class UndecodedSamplesError(StoreError):
-    """The image of a recording is archived, and no decoder of ours reads its samples."""
+    """The recording's image is archived, but no decoder reads its samples."""
 
     kind = "samples-undecoded"
 
@@ -130,13 +163,13 @@ class UndecodedSamplesError(StoreError):
 
 
 class DamagedRecordError(StoreError):
-    """The bytes of a stored record are not what its hash says."""
+    """Stored bytes do not match their hash."""
 
     kind = "damaged-record"
 
 
 class DamagedMirrorError(StoreError):
-    """A row of what the database holds of a unit is not what its hash says."""
+    """A unit's mirrored row does not match its hash."""
 
     kind = "damaged-mirror"
 
@@ -161,15 +194,15 @@ _BY_TEXT = (
     ("not a database", StoreDamagedError),
     ("could not decode to utf-8", StoreDamagedError),
 )
-"""Where a driver gives no name: PostgreSQL's words, and those of older SQLite modules."""
+"""For drivers that give no error name: the texts of PostgreSQL and of older SQLite modules."""
 
 
 @contextmanager
 def as_store_errors(where: str) -> Iterator[None]:
     """
-    Turn what SQLAlchemy and the drivers raise into errors of ours; the cause is kept.
+    Translate the errors of SQLAlchemy and the drivers into ``StoreError``; the cause is kept.
 
-    Programming errors (a statement that is wrong) pass as they are: they are our fault.
+    Programming errors (a wrong statement) pass unchanged: they are our fault.
     """
     try:
         yield
@@ -178,10 +211,10 @@ def as_store_errors(where: str) -> Iterator[None]:
             raise
         raise _kind_of(error.orig)(f"{where}: {error.orig}") from error
     except UnicodeDecodeError as error:
-        # SQLite names what it stumbles over, and the driver cannot read the damaged name.
+        # SQLite quotes the damaged name in its message, and the driver cannot decode it.
         raise StoreDamagedError(f"{where}: its schema is damaged; restore a backup") from error
     except sqlalchemy.exc.TimeoutError as error:
-        raise StoreBusyError(f"{where}: no connection to be had: {error}") from error
+        raise StoreBusyError(f"{where}: no connection was free in time: {error}") from error
     except OSError as error:
         raise StoreLostError(f"{where}: {error}") from error
 

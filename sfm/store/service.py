@@ -49,6 +49,7 @@ from sfm.store.errors import (
     DamagedMirrorError,
     DamagedRecordError,
     NoSerialError,
+    NoStoreError,
     NoSuchRecordError,
     NoSuchTokenError,
     RevisionError,
@@ -59,7 +60,7 @@ from sfm.store.errors import (
     UndecodedSamplesError,
 )
 
-__all__ = ["NoStoreError", "Outcome", "StoreService", "boot_id", "in_threads"]
+__all__ = ["Outcome", "StoreService", "boot_id", "in_threads"]
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 """Of records that wait for the database; beyond it the oldest go, and are counted as lost to it."""
@@ -80,12 +81,6 @@ _NOT_THE_DATABASES_FAULT = (
     TokenNameTakenError,
     UndecodedSamplesError,
 )
-
-
-class NoStoreError(StoreError):
-    """There is no database, by the settings."""
-
-    kind = "none"
 
 
 class Run(Protocol):

@@ -34,7 +34,7 @@ from sfm.records.payloads import event_view
 from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
 from sfm.store import errors as store_errors
-from sfm.store.service import NoStoreError
+from sfm.store.errors import NoStoreError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
