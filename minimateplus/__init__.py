@@ -1,1 +1,33 @@
-"""The instrument: Instantel MiniMate Plus, its wire, its links, its client and a simulated unit."""
+"""
+The instrument library: Instantel MiniMate Plus units, usable without the relay.
+
+=============  ===================================================================================
+package        what it contains
+=============  ===================================================================================
+``errors``     every exception of this package, as one tree
+``model``      what a unit reports, as frozen facts
+``wire``       the protocol, pure: bytes to facts and back
+``link``       byte links: TCP, serial, RFC 2217, Telnet, replay of a capture
+``client``     ``MiniMate``: one session with one unit
+``simulator``  a simulated unit, faulty links and hostile units
+=============  ===================================================================================
+
+``MiniMate`` is imported on first use, so that ``import minimateplus.errors`` does not load numpy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minimateplus.client import MiniMate
+
+__all__ = ["MiniMate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MiniMate":
+        from minimateplus.client import MiniMate
+
+        return MiniMate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,29 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+__all__ = [
+    "CHANNELS",
+    "FIRST_KEY",
+    "CallHome",
+    "CallHomeChange",
+    "Event",
+    "FieldChange",
+    "MemoryProbe",
+    "MonitorLogEntry",
+    "MonitorStatus",
+    "Peaks",
+    "Progress",
+    "Reason",
+    "RecordMode",
+    "RecordingSetup",
+    "SetupChange",
+    "StorageRange",
+    "UnitInfo",
+    "Waveform",
+    "Written",
+    "differing_offsets",
+]
+
 CHANNELS = ("Tran", "Vert", "Long", "MicL")
 """The four channels in the order of the wire: three geophone axes, then the microphone."""
 

@@ -23,14 +23,14 @@ class UnitThread:
     Args:
         unit: who answers; touch it only by ``do``.
         pace: the line's speed; as fast as it goes if not given.
-        road: what the road does to the bytes.
+        wrap_link: wraps the unit's end of each link, to add faults.
     """
 
     def __init__(
-        self, unit: SimulatedUnit, *, pace: Pace | None = None, road: LinkFactory = FaultyLink
+        self, unit: SimulatedUnit, *, pace: Pace | None = None, wrap_link: LinkFactory = FaultyLink
     ) -> None:
         self.unit = unit
-        self._pace, self._road = pace, road
+        self._pace, self._wrap_link = pace, wrap_link
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -52,7 +52,9 @@ class UnitThread:
         """Answer at the port, again after ``unplug``."""
 
         async def served() -> ServedTcp:
-            return await serve_tcp(self.unit, port=self.port, pace=self._pace, road=self._road)
+            return await serve_tcp(
+                self.unit, port=self.port, pace=self._pace, wrap_link=self._wrap_link
+            )
 
         self._served = asyncio.run_coroutine_threadsafe(served(), self._loop).result(PATIENCE_S)
         self.port = self._served.port

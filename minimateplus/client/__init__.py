@@ -1,4 +1,9 @@
-"""The client: one session with one unit. ``MiniMate`` opens it; see its methods."""
+"""
+The client: ``MiniMate``, one session with one unit over any link.
+
+``session`` contains the exchange of one request and its reply, with its deadlines; ``commands`` the
+operations that change a unit; ``reads`` those that do not, and ``MiniMate`` itself.
+"""
 
 from minimateplus.client.reads import MiniMate
 from minimateplus.client.session import Pause

@@ -38,7 +38,13 @@ from minimateplus.wire import commands, layouts, setup_changes
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import encode_request
 
-T = TypeVar("T")
+__all__ = [
+    "Before",
+    "CommandSession",
+    "OnStep",
+]
+
+_T = TypeVar("_T")
 
 Before = Callable[[], Awaitable[None]]
 """Awaited just before the first byte of a command goes out; what it raises stops the command."""

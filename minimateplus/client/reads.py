@@ -42,6 +42,17 @@ from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.image import read_image
 
+__all__ = [
+    "MAX_IMAGE_BYTES",
+    "MAX_KEYS",
+    "POLLS_BEFORE_BULK",
+    "MiniMate",
+    "OnEvent",
+    "OnImage",
+    "OnProgress",
+    "RecordHeader",
+]
+
 MAX_KEYS = 20_000
 """Records that one walk may visit: several times what the largest memory can hold."""
 MAX_IMAGE_BYTES = 1 << 20

@@ -48,12 +48,19 @@ from minimateplus.wire.commands import NO_PARAMS, Command
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request, reply_sub
 from minimateplus.wire.protocol_state import ProtocolState
 
+__all__ = [
+    "MAX_LEFTOVER_FRAMES",
+    "MAX_RUBBISH_BYTES",
+    "Pause",
+    "Session",
+]
+
 MAX_RUBBISH_BYTES = 1 << 16
 """Bytes that belong to no frame after which an exchange is given up at once."""
 MAX_LEFTOVER_FRAMES = 32
 """Frames of earlier sessions that one exchange of the start-up skips before it is given up."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Pause = Callable[[], Awaitable[None]]
 """
@@ -198,7 +205,7 @@ class Session:
         await self._exchange(command, params=params)
         return (await self._exchange(command, length=command.fetch_bytes, params=params)).payload
 
-    async def _if_answered(self, command: Command, read: Callable[[], Awaitable[T]]) -> T | None:
+    async def _if_answered(self, command: Command, read: Callable[[], Awaitable[_T]]) -> _T | None:
         """Return what ``read`` brings, ``None`` from a unit that does not know the command."""
         if command.sub in self._unanswered:
             return None

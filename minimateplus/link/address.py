@@ -6,6 +6,14 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+__all__ = [
+    "DEFAULT_BAUD",
+    "DEFAULT_TCP_PORT",
+    "Address",
+    "parse_address",
+    "split_host_port",
+]
+
 DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38400
 

@@ -33,6 +33,23 @@ from typing import IO, Literal
 from minimateplus.errors import CaptureError, LinkClosedError
 from minimateplus.link.link import Link
 
+__all__ = [
+    "FORMAT",
+    "MAX_HEADER_CHARS",
+    "MAX_LINE_BYTES",
+    "MAX_T_S",
+    "VERSION",
+    "Capture",
+    "CaptureEndedError",
+    "CaptureLink",
+    "CapturedChunk",
+    "ReplayLink",
+    "Side",
+    "load_capture",
+    "open_replay",
+    "parse_capture",
+]
+
 FORMAT = "seismo-relay-capture"
 VERSION = 1
 MAX_LINE_BYTES = 1 << 20

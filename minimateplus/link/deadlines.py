@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+__all__ = [
+    "Deadlines",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:

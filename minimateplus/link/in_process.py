@@ -6,6 +6,11 @@ import asyncio
 
 from minimateplus.errors import LinkClosedError
 
+__all__ = [
+    "MemoryLink",
+    "memory_pair",
+]
+
 _END = b""
 
 

@@ -11,6 +11,10 @@ from minimateplus.link.serial import open_serial
 from minimateplus.link.tcp import open_tcp
 from minimateplus.link.telnet import open_telnet
 
+__all__ = [
+    "open_link",
+]
+
 
 async def open_link(address: str | Address, deadlines: Deadlines | None = None) -> Link:
     """

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import serialx
 
+__all__ = [
+    "SerialPort",
+    "list_ports",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class SerialPort:

@@ -13,6 +13,11 @@ from minimateplus.link.deadlines import Deadlines
 from minimateplus.link.diagnosis import SIGNATURES, diagnose_port_error
 from minimateplus.link.stream import FOREIGN_ERRORS, StreamLink
 
+__all__ = [
+    "SerialLink",
+    "open_serial",
+]
+
 _open_here: dict[str, str] = {}
 """The serial ports that this process has open: device file, and the address it was opened as."""
 

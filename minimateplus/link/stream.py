@@ -9,6 +9,13 @@ import serialx
 
 from minimateplus.errors import LinkClosedError
 
+__all__ = [
+    "CHUNK_BYTES",
+    "CLOSE_S",
+    "FOREIGN_ERRORS",
+    "StreamLink",
+]
+
 FOREIGN_ERRORS = (OSError, EOFError, serialx.SerialException)
 """What a broken road raises underneath, ``TimeoutError`` being an ``OSError``; made ours here."""
 

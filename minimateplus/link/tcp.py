@@ -11,6 +11,14 @@ from minimateplus.link.deadlines import Deadlines
 from minimateplus.link.diagnosis import SIGNATURES, diagnose_connect_error
 from minimateplus.link.stream import FOREIGN_ERRORS, StreamLink
 
+__all__ = [
+    "KEEPALIVE_EVERY_S",
+    "KEEPALIVE_IDLE_S",
+    "KEEPALIVE_PROBES",
+    "notice_half_open",
+    "open_tcp",
+]
+
 KEEPALIVE_IDLE_S = 10
 KEEPALIVE_EVERY_S = 5
 KEEPALIVE_PROBES = 3

@@ -16,7 +16,14 @@ from minimateplus.link.deadlines import Deadlines
 from minimateplus.link.link import Link
 from minimateplus.link.tcp import open_tcp
 
-__all__ = ["TelnetDecoder", "TelnetLink", "open_telnet"]
+__all__ = [
+    "BINARY",
+    "IAC",
+    "MAX_NEGOTIATION_BYTES",
+    "TelnetDecoder",
+    "TelnetLink",
+    "open_telnet",
+]
 
 IAC = 0xFF
 _SE, _SB, _WILL, _WONT, _DO, _DONT = 0xF0, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE

@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 
 from minimateplus.wire.conversions import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
 
+__all__ = [
+    "PRETRIGGER_S",
+    "P_WAVE_FT_S",
+    "SOUND_FT_S",
+    "Blast",
+    "synthesise",
+]
+
 PRETRIGGER_S = 0.25
 SOUND_FT_S = 1125.0
 P_WAVE_FT_S = 15_000.0

@@ -14,6 +14,22 @@ from collections.abc import Callable
 from minimateplus.errors import LinkClosedError
 from minimateplus.link import Link
 
+__all__ = [
+    "BOOT_TEXT",
+    "RING_CONNECT",
+    "ColdLink",
+    "CorruptingLink",
+    "CutLink",
+    "FaultyLink",
+    "LateLink",
+    "LinkFactory",
+    "LossyLink",
+    "ModemTextLink",
+    "OneByteLink",
+    "StalledLink",
+    "StrayAckLink",
+]
+
 RING_CONNECT = b"\r\nRING\r\n\r\nCONNECT\r\n"
 """What a cellular modem says to its caller before the first bytes of the unit. [C]"""
 BOOT_TEXT = b"Operating System"

@@ -12,7 +12,14 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCKS_A_SEGMENT", "INTERVALS", "histogram_body", "histogram_of"]
+__all__ = [
+    "BLOCKS_A_SEGMENT",
+    "HALF_PERIODS",
+    "INTERVALS",
+    "REMNANT",
+    "histogram_body",
+    "histogram_of",
+]
 
 INTERVALS = 60
 """Intervals of one simulated histogram; ours."""

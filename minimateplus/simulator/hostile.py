@@ -1,15 +1,15 @@
 """
-A hostile unit: a simulated one behind a road that lies, floods, drips or hangs up.
+A hostile unit: a simulated unit behind a link that lies, floods, stalls or disconnects.
 
-A kind of hostility says what the host is told in place of a reply (and, seldom, what the unit is
-made to hear in place of a request). It sits on the road, so the unit underneath stays honest, and
-any simulated unit on any link can be made hostile::
+A ``Behaviour`` replaces the unit's replies and, rarely, changes the requests that the unit gets. It
+is part of the link, so the unit itself stays honest, and any simulated unit on any link can be made
+hostile::
 
-    serve_tcp(SimulatedUnit(), road=hostile_link("endless-frames"))
+    serve_tcp(SimulatedUnit(), wrap_link=hostile_link("endless-frames"))
 
-What is told is a series of pieces, which may be endless: bytes are said, a number is waited for in
-seconds, ``HANG_UP`` ends the link. Nothing is made before it is said, so a terabyte costs nobody
-any memory. While an endless series is told the unit hears nothing but the end of the link.
+A replacement is a series of pieces, which may be endless: bytes are sent, a number is a wait in
+seconds, ``DISCONNECT`` ends the link. Pieces are generated one at a time, so a terabyte takes no
+memory. During an endless series the unit notices nothing but the end of the link.
 """
 
 from __future__ import annotations
@@ -38,26 +38,78 @@ from minimateplus.wire.framing import (
     reply_sub,
 )
 
+__all__ = [
+    "BEHAVIOURS",
+    "BYTES_PER_S",
+    "DISCONNECT",
+    "NEXT_REQUEST_S",
+    "PIECE_BYTES",
+    "TERABYTE",
+    "Behaviour",
+    "Exchange",
+    "HostileLink",
+    "Piece",
+    "Replies",
+    "byte_a_minute",
+    "chain_endless",
+    "chain_loops",
+    "control_characters",
+    "control_serial",
+    "endless_bytes",
+    "endless_frame",
+    "endless_frames",
+    "endless_starts",
+    "endless_wrong_sums",
+    "hangs_up",
+    "hangs_up_once_awake",
+    "header_length",
+    "hostile_link",
+    "huge_count",
+    "huge_event",
+    "huge_samples",
+    "just_in_time",
+    "last_key_nowhere",
+    "late_repeats",
+    "long",
+    "long_event",
+    "many_serials",
+    "not_numbers",
+    "other_commands",
+    "other_key",
+    "path_serial",
+    "redirect_to_first_record",
+    "repeated_replies",
+    "restless",
+    "short",
+    "silent",
+    "silent_once_awake",
+    "stale_chunks",
+    "stray_replies",
+    "strays_first",
+    "terabyte",
+    "wrong_sum",
+]
+
 BYTES_PER_S = 1_000_000
-"""How fast a flood runs: beyond any serial line, and no more than a processor can bear."""
+"""Speed of a flood: beyond any serial line, and within what one processor can handle."""
 PIECE_BYTES = 4096
-A_MOMENT_S = 0.001
-"""Until a host that has its answer has sent the next request."""
+NEXT_REQUEST_S = 0.001
+"""Time within which a host that has its reply sends the next request."""
 TERABYTE: Final = 1 << 40
-HANG_UP: Final = None
+DISCONNECT: Final = None
 
 Piece = bytes | float | None
 
 
-class Turn(NamedTuple):
-    """One exchange with a hostile unit, as the unit underneath means it."""
+class Exchange(NamedTuple):
+    """One exchange: the host's request, and the reply of the honest unit."""
 
-    asked: Frame
-    """What the host asked."""
+    request: Frame
+    """The host's request."""
     reply: Frame
-    """What the unit answers."""
+    """The unit's reply."""
     number: int
-    """How many replies it gave before, over all its conversations."""
+    """How many replies it sent before, over all its sessions."""
 
     @property
     def wire(self) -> bytes:
@@ -65,185 +117,188 @@ class Turn(NamedTuple):
         return _wire(self.reply)
 
     def fetches(self, command: Command) -> bool:
-        """Return whether the host asked for the payload of ``command``."""
-        return self.asked.sub == command.sub and self.asked.length > 0
+        """Return whether the host requested the payload of ``command``."""
+        return self.request.sub == command.sub and self.request.length > 0
 
 
-Lie = Callable[[Turn], Iterator[Piece]]
-"""Yields what the host is told in place of the honest reply."""
+Replies = Callable[[Exchange], Iterator[Piece]]
+"""Yields what is sent to the host in place of the honest reply."""
 
 
-class Kind(NamedTuple):
+class Behaviour(NamedTuple):
     """One way to be hostile."""
 
-    tell: Lie
-    hear: Callable[[Frame], Frame] = lambda request: request
-    """Returns what the unit is made to hear in place of a request."""
+    replies: Replies
+    alter_request: Callable[[Frame], Frame] = lambda request: request
+    """Returns the request that the unit gets in place of the host's."""
 
     @property
-    def sentence(self) -> str:
-        """What it does."""
-        return (self.tell.__doc__ or "").strip()
+    def description(self) -> str:
+        """What a host sees of it, as a sentence."""
+        return (self.replies.__doc__ or "").strip()
 
 
 class HostileLink(FaultyLink):
-    """The unit's end of a link, of one hostile kind."""
+    """The unit's end of a link, with one hostile behaviour."""
 
-    def __init__(self, inner: Link, kind: Kind, numbers: Iterator[int]) -> None:
+    def __init__(self, inner: Link, behaviour: Behaviour, numbers: Iterator[int]) -> None:
         super().__init__(inner)
-        self._kind = kind
+        self._behaviour = behaviour
         self._numbers = numbers
-        self._requests = FrameReader(Direction.REQUEST)
-        self._replies = FrameReader(Direction.REPLY)
-        self._asked: list[Frame] = []
-        self._heard = Frame(0, 0, commands.NO_PARAMS, b"")
+        self._request_reader = FrameReader(Direction.REQUEST)
+        self._reply_reader = FrameReader(Direction.REPLY)
+        self._pending: list[Frame] = []
+        self._request = Frame(0, 0, commands.NO_PARAMS, b"")
 
     async def receive(self) -> bytes:
-        """Return the next request, as the unit is to hear it."""
-        while not self._asked:
-            self._asked = self._requests.feed(await super().receive())
-        self._heard = self._asked.pop(0)
-        heard = self._kind.hear(self._heard)
-        return encode_request(heard.sub, heard.length, heard.params, heard.payload)
+        """Return the next request, as the behaviour changes it."""
+        while not self._pending:
+            self._pending = self._request_reader.feed(await super().receive())
+        self._request = self._pending.pop(0)
+        altered = self._behaviour.alter_request(self._request)
+        return encode_request(altered.sub, altered.length, altered.params, altered.payload)
 
     async def send(self, data: bytes) -> None:
-        """Tell the host what the kind makes of a reply, until that or the link ends."""
-        for reply in self._replies.feed(data):
-            told = self._kind.tell(Turn(self._heard, reply, next(self._numbers)))
-            first = next(told, b"")
-            following = next(told, b"")
-            await self._say(first)
-            if following != b"":
-                await self._go_on(following, told)
+        """Send what the behaviour makes of each reply, until it or the link ends."""
+        for reply in self._reply_reader.feed(data):
+            exchange = Exchange(self._request, reply, next(self._numbers))
+            pieces = self._behaviour.replies(exchange)
+            first = next(pieces, b"")
+            second = next(pieces, b"")
+            await self._send_piece(first)
+            if second != b"":
+                await self._send_series(second, pieces)
 
-    async def _go_on(self, piece: Piece, told: Iterator[Piece]) -> None:
-        """Tell a long series; a link that ends meanwhile is noticed also by who only speaks."""
-        hearing = asyncio.create_task(self._hear_the_end())
+    async def _send_series(self, piece: Piece, pieces: Iterator[Piece]) -> None:
+        """Send a long series; watch for the end of the link, which a sender does not notice."""
+        end = asyncio.create_task(self._wait_for_end())
         try:
-            while not hearing.done():
-                await self._say(piece)
+            while not end.done():
+                await self._send_piece(piece)
                 try:
-                    piece = next(told)
+                    piece = next(pieces)
                 except StopIteration:
                     return
             raise LinkClosedError(f"{self.name}: the far end closed the link")
         finally:
-            hearing.cancel()
-            await asyncio.wait((hearing,))
+            end.cancel()
+            await asyncio.wait((end,))
 
-    async def _hear_the_end(self) -> None:
+    async def _wait_for_end(self) -> None:
         with contextlib.suppress(LinkError):
             while True:
-                self._asked += self._requests.feed(await super().receive())
-                # Deaf, but for what the host says last.
-                del self._asked[:-1]
+                self._pending += self._request_reader.feed(await super().receive())
+                # Requests are ignored meanwhile, except for the host's last one.
+                del self._pending[:-1]
 
-    async def _say(self, piece: Piece) -> None:
-        if piece is HANG_UP:
+    async def _send_piece(self, piece: Piece) -> None:
+        if piece is DISCONNECT:
             await self.close()
-            raise LinkClosedError(f"{self.name}: hung up")
+            raise LinkClosedError(f"{self.name}: disconnected")
         if isinstance(piece, bytes):
             await super().send(piece)
             piece = len(piece) / BYTES_PER_S
         await asyncio.sleep(piece)
 
 
-def hostile_link(kind: str) -> LinkFactory:
+def hostile_link(name: str) -> LinkFactory:
     """
-    Return the road that makes a simulated unit hostile.
+    Return the link factory that makes a simulated unit hostile.
 
     Args:
-        kind: a name from ``KINDS``.
+        name: a name from ``BEHAVIOURS``.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: there is no such behaviour.
     """
-    if kind not in KINDS:
-        raise ValueError(f"no hostile kind is named {kind!r}; there are {', '.join(KINDS)}")
+    if name not in BEHAVIOURS:
+        raise ValueError(
+            f"no hostile behaviour is named {name!r}; there are {', '.join(BEHAVIOURS)}"
+        )
     numbers = count()
-    return lambda inner: HostileLink(inner, KINDS[kind], numbers)
+    return lambda inner: HostileLink(inner, BEHAVIOURS[name], numbers)
 
 
 # --- floods -------------------------------------------------------------------------------------
 
 
-def endless_frames(turn: Turn) -> Iterator[Piece]:
-    """Says its right answer again and again, for ever."""
+def endless_frames(exchange: Exchange) -> Iterator[Piece]:
+    """Repeats its correct reply for ever."""
     while True:
-        yield turn.wire
+        yield exchange.wire
 
 
-def other_commands(turn: Turn) -> Iterator[Piece]:
-    """Says well-formed answers to a command that nobody gave, for ever."""
+def other_commands(exchange: Exchange) -> Iterator[Piece]:
+    """Sends well-formed replies to a command that was not sent, for ever."""
     while True:
-        yield _wire(turn.reply._replace(sub=turn.reply.sub ^ 0x55))
+        yield _wire(exchange.reply._replace(sub=exchange.reply.sub ^ 0x55))
 
 
-def repeated_replies(turn: Turn) -> Iterator[Piece]:
-    """Wakes up, and then gives each answer twice, in one piece."""
-    yield turn.wire if _is_poll(turn) else turn.wire + turn.wire
+def repeated_replies(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up, and then sends each reply twice, in one chunk."""
+    yield exchange.wire if _is_poll(exchange) else exchange.wire + exchange.wire
 
 
-def late_repeats(turn: Turn) -> Iterator[Piece]:
-    """Wakes up, and then gives each answer again when the host has asked for the next."""
-    yield turn.wire
-    if not _is_poll(turn):
-        yield A_MOMENT_S
-        yield turn.wire
+def late_repeats(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up, and then repeats each reply after the host's next request."""
+    yield exchange.wire
+    if not _is_poll(exchange):
+        yield NEXT_REQUEST_S
+        yield exchange.wire
 
 
-def stale_chunks(turn: Turn) -> Iterator[Piece]:
-    """Echoes no address when its memory is read, and gives each chunk again a moment later."""
-    if not turn.fetches(commands.BULK_READ):
-        yield turn.wire
+def stale_chunks(exchange: Exchange) -> Iterator[Piece]:
+    """Echoes no address when its memory is read, and repeats each chunk shortly afterwards."""
+    if not exchange.fetches(commands.BULK_READ):
+        yield exchange.wire
         return
-    chunk = _wire(turn.reply._replace(params=commands.NO_PARAMS))
+    chunk = _wire(exchange.reply._replace(params=commands.NO_PARAMS))
     yield chunk
-    yield A_MOMENT_S
+    yield NEXT_REQUEST_S
     yield chunk
 
 
-def stray_replies(turn: Turn) -> Iterator[Piece]:
-    """Wakes up, and then gives behind each answer one to a command of another program."""
-    yield turn.wire if _is_poll(turn) else turn.wire + _of_another_program(turn)
+def stray_replies(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up, and then sends after each reply one to another program's command."""
+    yield exchange.wire if _is_poll(exchange) else exchange.wire + _of_another_program(exchange)
 
 
-def strays_first(turn: Turn) -> Iterator[Piece]:
-    """Wakes up, and then gives before each answer one to a command of another program."""
-    yield turn.wire if _is_poll(turn) else _of_another_program(turn) + turn.wire
+def strays_first(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up, and then sends before each reply one to another program's command."""
+    yield exchange.wire if _is_poll(exchange) else _of_another_program(exchange) + exchange.wire
 
 
-def endless_bytes(_turn: Turn) -> Iterator[Piece]:
-    """Says bytes that belong to no frame, for ever."""
+def endless_bytes(_exchange: Exchange) -> Iterator[Piece]:
+    """Sends bytes that belong to no frame, for ever."""
     while True:
         yield bytes(PIECE_BYTES)
 
 
-def endless_frame(turn: Turn) -> Iterator[Piece]:
-    """Begins an answer and never ends it."""
-    yield turn.wire[:20]
+def endless_frame(exchange: Exchange) -> Iterator[Piece]:
+    """Begins a reply and never ends it."""
+    yield exchange.wire[:20]
     while True:
         yield b"\x55" * PIECE_BYTES
 
 
-def endless_starts(_turn: Turn) -> Iterator[Piece]:
-    """Begins one answer after the other and ends none."""
+def endless_starts(_exchange: Exchange) -> Iterator[Piece]:
+    """Begins one reply after another and ends none."""
     while True:
         yield Direction.REPLY.value * 100
 
 
-def endless_wrong_sums(turn: Turn) -> Iterator[Piece]:
-    """Says answers with a wrong checksum, for ever."""
+def endless_wrong_sums(exchange: Exchange) -> Iterator[Piece]:
+    """Sends replies with a wrong checksum, for ever."""
     while True:
-        yield _with_wrong_sum(turn.reply) * 20
+        yield _with_wrong_sum(exchange.reply) * 20
 
 
-def terabyte(turn: Turn) -> Iterator[Piece]:
-    """Says a terabyte of rubbish in place of each chunk of a waveform."""
-    if not turn.fetches(commands.BULK_READ):
-        yield turn.wire
+def terabyte(exchange: Exchange) -> Iterator[Piece]:
+    """Sends a terabyte of random bytes in place of each chunk of a waveform."""
+    if not exchange.fetches(commands.BULK_READ):
+        yield exchange.wire
         return
-    rubbish = random.Random(turn.number)
+    rubbish = random.Random(exchange.number)
     for _ in range(TERABYTE // PIECE_BYTES):
         yield rubbish.randbytes(PIECE_BYTES)
 
@@ -251,140 +306,140 @@ def terabyte(turn: Turn) -> Iterator[Piece]:
 # --- slow and silent ----------------------------------------------------------------------------
 
 
-def silent(_turn: Turn) -> Iterator[Piece]:
-    """Takes the call and never says anything."""
+def silent(_exchange: Exchange) -> Iterator[Piece]:
+    """Accepts the connection and never replies."""
     return iter(())
 
 
-def silent_once_awake(turn: Turn) -> Iterator[Piece]:
-    """Wakes up and then never says anything."""
-    if turn.asked.sub == commands.POLL.sub:
-        yield turn.wire
+def silent_once_awake(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up and then never replies."""
+    if exchange.request.sub == commands.POLL.sub:
+        yield exchange.wire
 
 
-def byte_a_minute(turn: Turn) -> Iterator[Piece]:
-    """Says one byte of its answer a minute."""
-    for value in turn.wire:
+def byte_a_minute(exchange: Exchange) -> Iterator[Piece]:
+    """Sends one byte of its reply a minute."""
+    for value in exchange.wire:
         yield bytes((value,))
         yield 60.0
 
 
-def just_in_time(turn: Turn) -> Iterator[Piece]:
-    """Takes nine seconds for each answer: just within the usual deadline of one."""
+def just_in_time(exchange: Exchange) -> Iterator[Piece]:
+    """Takes nine seconds for each reply: just within the usual reply deadline."""
     yield 9.0
-    yield turn.wire
+    yield exchange.wire
 
 
-def hangs_up(turn: Turn) -> Iterator[Piece]:
-    """Hangs up in the middle of each answer."""
-    yield turn.wire[: len(turn.wire) // 2]
-    yield HANG_UP
+def hangs_up(exchange: Exchange) -> Iterator[Piece]:
+    """Disconnects in the middle of each reply."""
+    yield exchange.wire[: len(exchange.wire) // 2]
+    yield DISCONNECT
 
 
-def hangs_up_once_awake(turn: Turn) -> Iterator[Piece]:
-    """Wakes up, and hangs up in the middle of the next answer."""
-    if turn.asked.sub == commands.POLL.sub:
-        yield turn.wire
+def hangs_up_once_awake(exchange: Exchange) -> Iterator[Piece]:
+    """Wakes up, and disconnects in the middle of the next reply."""
+    if exchange.request.sub == commands.POLL.sub:
+        yield exchange.wire
     else:
-        yield turn.wire[:12]
-        yield HANG_UP
+        yield exchange.wire[:12]
+        yield DISCONNECT
 
 
 # --- frames that are wrong ----------------------------------------------------------------------
 
 
-def wrong_sum(turn: Turn) -> Iterator[Piece]:
-    """Gives every answer a wrong checksum."""
-    yield _with_wrong_sum(turn.reply)
+def wrong_sum(exchange: Exchange) -> Iterator[Piece]:
+    """Gives every reply a wrong checksum."""
+    yield _with_wrong_sum(exchange.reply)
 
 
-def short(turn: Turn) -> Iterator[Piece]:
+def short(exchange: Exchange) -> Iterator[Piece]:
     """Leaves out the last byte of every payload."""
-    yield _wire(turn.reply._replace(payload=turn.reply.payload[:-1]))
+    yield _wire(exchange.reply._replace(payload=exchange.reply.payload[:-1]))
 
 
-def long(turn: Turn) -> Iterator[Piece]:
-    """Says three thousand bytes too many in every payload."""
-    yield _wire(turn.reply._replace(payload=turn.reply.payload + bytes(3000)))
+def long(exchange: Exchange) -> Iterator[Piece]:
+    """Adds three thousand bytes to every payload."""
+    yield _wire(exchange.reply._replace(payload=exchange.reply.payload + bytes(3000)))
 
 
-def other_key(turn: Turn) -> Iterator[Piece]:
-    """Answers about another record than it was asked about."""
-    reply = turn.reply
-    if turn.asked.sub in _OF_A_RECORD:
+def other_key(exchange: Exchange) -> Iterator[Piece]:
+    """Replies about another record than the one requested."""
+    reply = exchange.reply
+    if exchange.request.sub in _OF_A_RECORD:
         key = bytes(byte ^ 0x20 for byte in reply.params[4:8])
         reply = reply._replace(params=reply.params[:4] + key + reply.params[8:])
     yield _wire(reply)
 
 
-# --- lies ---------------------------------------------------------------------------------------
+# --- false content ------------------------------------------------------------------------------
 
 
-def huge_count(turn: Turn) -> Iterator[Piece]:
-    """Says it has recorded four thousand million events."""
-    yield _wire(_with(turn, commands.EVENT_COUNTER, *_COUNT, 0xFFFFFFFF))
+def huge_count(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that it has recorded four thousand million events."""
+    yield _wire(_with(exchange, commands.EVENT_COUNTER, *_COUNT, 0xFFFFFFFF))
 
 
-def restless(turn: Turn) -> Iterator[Piece]:
-    """Says another lifetime count each time it is asked, as if it never stopped recording."""
-    yield _wire(_with(turn, commands.EVENT_COUNTER, *_COUNT, turn.number))
+def restless(exchange: Exchange) -> Iterator[Piece]:
+    """Reports another lifetime count on every read, as if it recorded continuously."""
+    yield _wire(_with(exchange, commands.EVENT_COUNTER, *_COUNT, exchange.number))
 
 
-def last_key_nowhere(turn: Turn) -> Iterator[Piece]:
-    """Says a last key that its chain of keys never comes to."""
+def last_key_nowhere(exchange: Exchange) -> Iterator[Piece]:
+    """Reports a last key that its chain of keys never reaches."""
     key = bytes.fromhex("0f112233")
-    yield _wire(_with(turn, commands.STORAGE_RANGE, layouts.STORAGE_RANGE, "last_key", key))
+    yield _wire(_with(exchange, commands.STORAGE_RANGE, layouts.STORAGE_RANGE, "last_key", key))
 
 
-def chain_loops(turn: Turn) -> Iterator[Piece]:
-    """Says that the first record follows every record."""
-    yield _wire(_with(turn, commands.NEXT_EVENT, layouts.KEY, "key", FIRST_KEY))
+def chain_loops(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that the first record follows every record."""
+    yield _wire(_with(exchange, commands.NEXT_EVENT, layouts.KEY, "key", FIRST_KEY))
 
 
-def chain_endless(turn: Turn) -> Iterator[Piece]:
-    """Has a further record behind every record, each of them the first one again."""
-    key = int.from_bytes(FIRST_KEY, "big") + 0x400 * turn.number
-    reply = _with(turn, commands.NEXT_EVENT, layouts.KEY, "key", key.to_bytes(4, "big"))
-    if turn.asked.sub in _OF_A_RECORD:
-        reply = reply._replace(params=reply.params[:4] + turn.asked.params[4:])
+def chain_endless(exchange: Exchange) -> Iterator[Piece]:
+    """Has another record after every record, each of them a copy of the first."""
+    key = int.from_bytes(FIRST_KEY, "big") + 0x400 * exchange.number
+    reply = _with(exchange, commands.NEXT_EVENT, layouts.KEY, "key", key.to_bytes(4, "big"))
+    if exchange.request.sub in _OF_A_RECORD:
+        reply = reply._replace(params=reply.params[:4] + exchange.request.params[4:])
     yield _wire(reply)
 
 
-def hear_of_the_first_record(request: Frame) -> Frame:
-    """Return a request about any record as one about the first."""
+def redirect_to_first_record(request: Frame) -> Frame:
+    """Return a request for any record as one for the first."""
     if request.sub in _OF_A_RECORD:
         return request._replace(params=commands.key_params(FIRST_KEY))
     return request
 
 
-def header_length(turn: Turn) -> Iterator[Piece]:
-    """Says that each record's header has 255 bytes."""
-    reply = turn.reply
-    if turn.asked.sub == commands.RECORD_HEADER.sub and not turn.asked.length:
+def header_length(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that each record's header has 255 bytes."""
+    reply = exchange.reply
+    if exchange.request.sub == commands.RECORD_HEADER.sub and not exchange.request.length:
         reply = reply._replace(params=bytes((0, 0, 0, 0xFF)) + reply.params[4:])
     yield _wire(reply)
 
 
-def huge_event(turn: Turn) -> Iterator[Piece]:
-    """Says that each event ends four gigabytes on."""
-    yield _wire(_with_start(turn, "end_address", 0xFFFFFFFF))
+def huge_event(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that each event ends four gigabytes later."""
+    yield _wire(_with_start(exchange, "end_address", 0xFFFFFFFF))
 
 
-def long_event(turn: Turn) -> Iterator[Piece]:
-    """Says that each event is a whole memory long, and holds zeros."""
-    base = int.from_bytes(turn.asked.params[:4], "big")
-    yield _wire(_with_start(turn, "end_address", base + (1 << 20)))
+def long_event(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that each event fills the whole memory, with zeros."""
+    base = int.from_bytes(exchange.request.params[:4], "big")
+    yield _wire(_with_start(exchange, "end_address", base + (1 << 20)))
 
 
-def huge_samples(turn: Turn) -> Iterator[Piece]:
-    """Says that each event has 65,535 samples a channel."""
-    yield _wire(_with_start(turn, "samples", 0xFFFF))
+def huge_samples(exchange: Exchange) -> Iterator[Piece]:
+    """Reports that each event has 65,535 samples per channel."""
+    yield _wire(_with_start(exchange, "samples", 0xFFFF))
 
 
-def not_numbers(turn: Turn) -> Iterator[Piece]:
-    """Says peaks that are no numbers, and dates that are no dates."""
-    reply = turn.reply
-    if turn.fetches(commands.WAVEFORM_RECORD):
+def not_numbers(exchange: Exchange) -> Iterator[Piece]:
+    """Reports peaks that are not numbers and invalid dates."""
+    reply = exchange.reply
+    if exchange.fetches(commands.WAVEFORM_RECORD):
         payload = bytearray(b"\xff" * layouts.STAMP_BYTES + reply.payload[layouts.STAMP_BYTES :])
         for label in CHANNELS:
             at = reply.payload.index(label.encode()) + layouts.PEAK_AFTER_LABEL
@@ -393,35 +448,35 @@ def not_numbers(turn: Turn) -> Iterator[Piece]:
     yield _wire(reply)
 
 
-def control_characters(turn: Turn) -> Iterator[Piece]:
-    """Says texts that would clear a terminal, begin a new line and are no ASCII."""
+def control_characters(exchange: Exchange) -> Iterator[Piece]:
+    """Sends texts that would clear a terminal, begin a new line and are not ASCII."""
     text = b"\x1b[2J\r\n\xe9\x07%s"
-    # In the middle of each text that stands behind a label, so that no field moves.
+    # In the middle of each text after a label, so that no field moves.
     pattern = rb"((?:Project|Client|User Name|Seis Loc):\0*[ -~]{3}).{%d}" % len(text)
-    payload = re.sub(pattern, lambda m: m.group(1) + text, turn.reply.payload, flags=re.DOTALL)
-    yield _wire(turn.reply._replace(payload=payload))
+    payload = re.sub(pattern, lambda m: m.group(1) + text, exchange.reply.payload, flags=re.DOTALL)
+    yield _wire(exchange.reply._replace(payload=payload))
 
 
-def path_serial(turn: Turn) -> Iterator[Piece]:
-    """Says a serial number that leads out of a folder."""
-    yield _wire(_with(turn, commands.SERIAL, *_SERIAL, "../../e"))
+def path_serial(exchange: Exchange) -> Iterator[Piece]:
+    """Reports a serial number that is a path out of a folder."""
+    yield _wire(_with(exchange, commands.SERIAL, *_SERIAL, "../../e"))
 
 
-def control_serial(turn: Turn) -> Iterator[Piece]:
-    """Says a serial number that begins a new line of a log or a header."""
-    yield _wire(_with(turn, commands.SERIAL, *_SERIAL, "A\r\nX: 1"))
+def control_serial(exchange: Exchange) -> Iterator[Piece]:
+    """Reports a serial number that begins a new line of a log or a header."""
+    yield _wire(_with(exchange, commands.SERIAL, *_SERIAL, "A\r\nX: 1"))
 
 
-def many_serials(turn: Turn) -> Iterator[Piece]:
-    """Says another serial number each time it is asked."""
-    yield _wire(_with(turn, commands.SERIAL, *_SERIAL, f"HST{turn.number % 10_000:04d}"))
+def many_serials(exchange: Exchange) -> Iterator[Piece]:
+    """Reports another serial number on every read."""
+    yield _wire(_with(exchange, commands.SERIAL, *_SERIAL, f"HST{exchange.number % 10_000:04d}"))
 
 
 _OF_A_RECORD = (commands.RECORD_HEADER.sub, commands.WAVEFORM_RECORD.sub)
 _COUNT = (layouts.EVENT_COUNTER, "lifetime_count")
 _SERIAL = (layouts.SERIAL, "serial")
 
-_ONLY_TELL: tuple[Lie, ...] = (
+_REPLIES_ONLY: tuple[Replies, ...] = (
     endless_frames,
     other_commands,
     repeated_replies,
@@ -459,25 +514,25 @@ _ONLY_TELL: tuple[Lie, ...] = (
     many_serials,
 )
 
-KINDS: dict[str, Kind] = {
-    **{tell.__name__.replace("_", "-"): Kind(tell) for tell in _ONLY_TELL},
-    "chain-endless": Kind(chain_endless, hear_of_the_first_record),
+BEHAVIOURS: dict[str, Behaviour] = {
+    **{replies.__name__.replace("_", "-"): Behaviour(replies) for replies in _REPLIES_ONLY},
+    "chain-endless": Behaviour(chain_endless, redirect_to_first_record),
 }
-"""Every kind by its name on the command line."""
+"""Every behaviour by its name on the command line."""
 
 
 def _wire(reply: Frame) -> bytes:
     return encode_reply(reply.sub, reply.length, reply.params, reply.payload)
 
 
-def _is_poll(turn: Turn) -> bool:
-    return turn.asked.sub == commands.POLL.sub
+def _is_poll(exchange: Exchange) -> bool:
+    return exchange.request.sub == commands.POLL.sub
 
 
-def _of_another_program(turn: Turn) -> bytes:
-    """Return a reply to a probe of the monitor status or, if that was asked, of the serial."""
-    asked = turn.asked.sub == commands.MONITOR_STATUS.sub
-    command = commands.SERIAL if asked else commands.MONITOR_STATUS
+def _of_another_program(exchange: Exchange) -> bytes:
+    """Return a reply to a probe of the monitor status; of the serial number if that was open."""
+    is_open = exchange.request.sub == commands.MONITOR_STATUS.sub
+    command = commands.SERIAL if is_open else commands.MONITOR_STATUS
     return encode_reply(reply_sub(command.sub))
 
 
@@ -489,19 +544,24 @@ def _with_wrong_sum(reply: Frame) -> bytes:
 
 
 def _with(
-    turn: Turn, command: Command, layout: layouts.Layout, field: str, value: object, start: int = 0
+    exchange: Exchange,
+    command: Command,
+    layout: layouts.Layout,
+    field: str,
+    value: object,
+    start: int = 0,
 ) -> Frame:
-    """Return the reply with another value in a field of ``layout``, if it is of ``command``."""
-    reply = turn.reply
-    if not turn.fetches(command):
+    """Return the reply with another value in a field of ``layout``, if it answers ``command``."""
+    reply = exchange.reply
+    if not exchange.fetches(command):
         return reply
     at, raw = layout.encode(field, value)
     at += start
     return reply._replace(payload=reply.payload[:at] + raw + reply.payload[at + len(raw) :])
 
 
-def _with_start(turn: Turn, field: str, value: int) -> Frame:
-    """Return the reply with another value in the STRT record, if it holds one."""
-    if not turn.reply.payload.startswith(layouts.IMAGE_TAG + b"STRT"):
-        return turn.reply
-    return _with(turn, commands.BULK_READ, layouts.STRT, field, value, layouts.STRT_OFFSET)
+def _with_start(exchange: Exchange, field: str, value: int) -> Frame:
+    """Return the reply with another value in the STRT record, if it contains one."""
+    if not exchange.reply.payload.startswith(layouts.IMAGE_TAG + b"STRT"):
+        return exchange.reply
+    return _with(exchange, commands.BULK_READ, layouts.STRT, field, value, layouts.STRT_OFFSET)

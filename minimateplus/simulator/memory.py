@@ -15,6 +15,13 @@ from datetime import datetime
 from minimateplus.model import FIRST_KEY, Event
 from minimateplus.wire import commands
 
+__all__ = [
+    "FIRST_ADDRESS",
+    "GAP_BYTES",
+    "EventMemory",
+    "StoredEvent",
+]
+
 GAP_BYTES = 0x46
 """What lies between the end of an event's image and the next event's key. [I]"""
 FIRST_ADDRESS = int.from_bytes(FIRST_KEY, "big")

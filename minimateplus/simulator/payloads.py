@@ -14,6 +14,33 @@ from minimateplus.model import CHANNELS, Peaks, RecordingSetup
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.layouts import build_text
 
+__all__ = [
+    "CHANNEL_BLOCKS_AT",
+    "CHANNEL_STEP",
+    "IDENTITY_SLOTS",
+    "LABEL_BYTES",
+    "MIC_LOW_THRESHOLD_PSI",
+    "POLL_TEXT",
+    "PROJECT_AT",
+    "SETUP_NAME_AT",
+    "SIMULATED_SLOT",
+    "TEXTS_AT",
+    "TRAN_AT",
+    "UNIT_TEXT_AFTER_LABEL",
+    "VALUE_BYTES",
+    "VECTOR_SUM_AT",
+    "call_home_block",
+    "footer",
+    "header_payload",
+    "identity_payload",
+    "poll_payload",
+    "record_payload",
+    "serial_payload",
+    "setup_block",
+    "texts_trailer",
+    "unknown_block",
+]
+
 POLL_TEXT = b"Instantel\0MiniMate Plus\0"
 """What POLL's answer holds is unknown; ours names maker and model."""
 
@@ -173,17 +200,3 @@ def texts_trailer(setup: RecordingSetup) -> bytes:
 def footer(start: datetime, stop: datetime) -> bytes:
     """Return the 26 bytes that end an event's image."""
     return layouts.FOOTER.build({"magic": b"\x0e\x08", "start": start, "stop": stop})
-
-
-__all__ = [
-    "call_home_block",
-    "footer",
-    "header_payload",
-    "identity_payload",
-    "poll_payload",
-    "record_payload",
-    "serial_payload",
-    "setup_block",
-    "texts_trailer",
-    "unknown_block",
-]

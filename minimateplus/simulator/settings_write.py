@@ -11,6 +11,13 @@ from __future__ import annotations
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.framing import Frame
 
+__all__ = [
+    "CALL_HOME_ORDER",
+    "SETUP_ORDER",
+    "SIZES",
+    "SettingsWrite",
+]
+
 SETUP_ORDER = (0x68, 0x73, 0x71, 0x71, 0x71, 0x72, 0x82, 0x83, 0x69, 0x74, 0x72)
 """SUBs of a setup write. [C: frames 102 to 112 of the capture of 2026-03-11]"""
 CALL_HOME_ORDER = (0x7E, 0x7F)

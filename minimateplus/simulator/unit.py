@@ -41,6 +41,19 @@ from minimateplus.wire.framing import Frame, encode_reply, reply_sub
 from minimateplus.wire.protocol_state import TOKEN_PLACE, ProtocolState
 from minimateplus.wire.samples import encode_body
 
+__all__ = [
+    "BATTERY_EMPTY_V",
+    "BATTERY_FULL_V",
+    "DEFAULT_SETUP",
+    "DRAIN_V_PER_HOUR",
+    "EXTENDED_MEMORY_BYTES",
+    "MEMORY_BYTES",
+    "NEVER_SET_DEVICE_TIME",
+    "SENSOR_CHECK_S",
+    "SimulatedUnit",
+    "peaks_of",
+]
+
 SENSOR_CHECK_S = 40.0
 """From start of monitoring until the status shows it. [C: about 40 s]"""
 MEMORY_BYTES = 983_026

@@ -1,1 +1,7 @@
-"""Bytes to facts and back. Pure: no socket, no clock, no thread, so all of it runs at a prompt."""
+"""
+The wire protocol of a MiniMate Plus, pure: bytes to facts and back.
+
+No module here uses a socket, a clock or a thread. Callers import the modules themselves.
+"""
+
+__all__: list[str] = []

@@ -36,6 +36,7 @@ __all__ = [
     "GEO_RANGES_IN_S",
     "MIC_DB_OF_ONE_COUNT",
     "MIC_PSI_PER_COUNT",
+    "REFERENCE_PSI",
     "db_from_psi",
     "fits_peak",
     "in_s_per_count",

@@ -25,7 +25,18 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["Direction", "Frame", "FrameReader", "encode_reply", "encode_request", "reply_sub"]
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_WIRE_BYTES",
+    "PARAMS_BYTES",
+    "RUBBISH_KEPT_BYTES",
+    "Direction",
+    "Frame",
+    "FrameReader",
+    "encode_reply",
+    "encode_request",
+    "reply_sub",
+]
 
 HEADER_BYTES = 16
 PARAMS_BYTES = 10

@@ -42,7 +42,16 @@ if TYPE_CHECKING:
 
     from minimateplus.model import Event, Peaks
 
-__all__ = ["DECODER", "rates_possible", "read_image"]
+__all__ = [
+    "CLOCK_STEP",
+    "DECODER",
+    "HISTOGRAM_MARK",
+    "HISTOGRAM_TAIL",
+    "MAX_SAMPLES",
+    "SHORTEST_RECORD_S",
+    "rates_possible",
+    "read_image",
+]
 
 DECODER = 2
 """Version of this reading; 1 is that of programs which kept no version."""

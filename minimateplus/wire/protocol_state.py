@@ -40,6 +40,15 @@ from minimateplus.wire import commands
 from minimateplus.wire.commands import ARM
 from minimateplus.wire.framing import Frame
 
+__all__ = [
+    "TOKEN_PLACE",
+    "TRANSITIONS",
+    "Input",
+    "ProtocolState",
+    "State",
+    "input_of",
+]
+
 TOKEN_PLACE = 7
 
 

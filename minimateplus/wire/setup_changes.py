@@ -25,6 +25,19 @@ from minimateplus.wire import layouts
 from minimateplus.wire.commands import Mark
 from minimateplus.wire.conversions import GEO_RANGES_IN_S
 
+__all__ = [
+    "DIAL",
+    "GEO_CHANNELS",
+    "LIMITS",
+    "MAX_DIAL_LETTERS",
+    "TEXT",
+    "TIME",
+    "Limit",
+    "Spans",
+    "change_call_home",
+    "change_setup",
+]
+
 Spans = dict[int, bytes]
 """New bytes by their offset in a block."""
 
@@ -306,15 +319,3 @@ def _call_home_spans(_: bytes, name: str, value: Any) -> Spans | None:
     if name == "dial" and len(value) > MAX_DIAL_LETTERS:
         raise SettingError(name, f"expected at most {MAX_DIAL_LETTERS} letters, got {len(value)}")
     return {offset: raw}
-
-
-__all__ = [
-    "DIAL",
-    "LIMITS",
-    "MAX_DIAL_LETTERS",
-    "TEXT",
-    "TIME",
-    "Limit",
-    "change_call_home",
-    "change_setup",
-]

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from minimateplus.link.address import DEFAULT_TCP_PORT
-from minimateplus.simulator import SimulatedUnit, serve_pty, serve_tcp
+from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.faulty_links import FaultyLink
-from minimateplus.simulator.hostile import KINDS, hostile_link
+from minimateplus.simulator.hostile import BEHAVIOURS, hostile_link
 from minimateplus.simulator.serve import Pace
 from sfm.access.principal import is_loopback
 from sfm.api.app import build_app
@@ -117,7 +117,7 @@ def _archive_sentence(store: dict[str, Any]) -> str:
 
 
 HOSTILE_HELP = "Misbehave on purpose, in one of these ways: " + " ".join(
-    f"{name}: {kind.sentence}" for name, kind in KINDS.items()
+    f"{name}: {one.description}" for name, one in BEHAVIOURS.items()
 )
 
 
@@ -158,7 +158,7 @@ def simulate(
     """
     try:
         unit = SimulatedUnit(serial, seed=seed)
-        road = FaultyLink if hostile is None else hostile_link(hostile)
+        wrap_link = FaultyLink if hostile is None else hostile_link(hostile)
     except ValueError as error:
         err.print(said(str(error)), soft_wrap=True)
         raise SystemExit(MISUSED) from error
@@ -167,11 +167,16 @@ def simulate(
 
     async def run() -> None:
         if pty:
-            async with serve_pty(unit, road=road, pace=pace) as terminal:
+            # POSIX only, so imported only here.
+            from minimateplus.simulator.pty import serve_pty
+
+            async with serve_pty(unit, wrap_link=wrap_link, pace=pace) as terminal:
                 await stand(terminal.path)
         else:
             try:
-                async with serve_tcp(unit, host, tcp_port, road=road, pace=pace) as served:
+                async with serve_tcp(
+                    unit, host, tcp_port, wrap_link=wrap_link, pace=pace
+                ) as served:
                     await stand(served.url)
             except OSError as error:
                 raise CommandError(f"cannot listen on {host}:{tcp_port}: {error}") from error
@@ -180,7 +185,7 @@ def simulate(
         with asked_to_stop() as stop:
             out.print(f"Simulated unit {unit.serial} with {events} events answers at {address}")
             if hostile is not None:
-                out.print(f"HOSTILE ({hostile}): {KINDS[hostile].sentence}")
+                out.print(f"HOSTILE ({hostile}): {BEHAVIOURS[hostile].description}")
             while not stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(every_s):

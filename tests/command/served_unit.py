@@ -28,7 +28,7 @@ def served(unit: SimulatedUnit, road: LinkFactory = FaultyLink) -> Iterator[Serv
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with serve_tcp(unit, road=road) as server:
+        async with serve_tcp(unit, wrap_link=road) as server:
             found.append(Served(unit, server.url, server.port))
             ready.set()
             await stop.wait()

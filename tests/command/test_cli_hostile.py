@@ -15,7 +15,7 @@ from served_unit import served
 from test_cli import call
 
 from minimateplus.simulator import SimulatedUnit
-from minimateplus.simulator.hostile import KINDS, hostile_link
+from minimateplus.simulator.hostile import BEHAVIOURS, hostile_link
 from sfm.cli import views
 from sfm.logs import configure_logs
 
@@ -34,9 +34,9 @@ def test_simulate_knows_every_hostile_kind_and_refuses_others(
 ) -> None:
     _, out, _ = call(capsys, "simulate", "--help")
     words = set(out.replace("│", " ").split())
-    assert {f"{kind}:" for kind in KINDS} <= words
+    assert {f"{kind}:" for kind in BEHAVIOURS} <= words
     status, _, err = call(capsys, "simulate", "--hostile", "nice")
-    assert (status, "no hostile kind is named 'nice'" in err) == (2, True)
+    assert (status, "no hostile behaviour is named 'nice'" in err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["path-serial", "other-commands", "endless-bytes"])

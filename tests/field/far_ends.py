@@ -16,8 +16,9 @@ from pathlib import Path
 from peers import lack
 
 from minimateplus.link import Link
-from minimateplus.simulator import SimulatedUnit, serve_pty
+from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.faulty_links import FaultyLink
+from minimateplus.simulator.pty import serve_pty
 
 OPENS_WITHIN_S = 20.0
 """A bound for a machine that is busy; nothing is judged by it."""

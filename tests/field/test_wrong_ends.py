@@ -26,7 +26,8 @@ from unit_thread import UnitThread
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
-from minimateplus.simulator import SimulatedUnit, serve_pty
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.pty import serve_pty
 
 COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
 PATIENCE_S = 60.0
@@ -102,7 +103,7 @@ def _behind_socat(_: Path, *options: str) -> Iterator[int]:
 @contextmanager
 def _altered(_: Path, alter: Callable[[bytes], bytes]) -> Iterator[int]:
     road = partial(far_ends.AlteringRoad, alter=alter)
-    unit = UnitThread(recorded(), road=road)
+    unit = UnitThread(recorded(), wrap_link=road)
     try:
         yield unit.port
     finally:

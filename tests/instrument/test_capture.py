@@ -57,7 +57,7 @@ CHUNK = '{"t_s": 0.5, "from": "host", "hex": "41"}\n'
 async def _record(path: Path, road: LinkFactory = FaultyLink, *, reads: bool = True) -> None:
     unit = build_unit()
     with path.open("w", encoding="utf-8") as sink:
-        async with connect_memory(unit, road=road) as link:
+        async with connect_memory(unit, wrap_link=road) as link:
             started_at = datetime(2026, 11, 23, 20, 45, tzinfo=UTC)
             captured = CaptureLink(
                 link, sink, clock=virtual_time.now_s, started_at=started_at, note="a test"

@@ -127,7 +127,7 @@ class WatchedUnit(SimulatedUnit):
 async def talking_to(
     unit: SimulatedUnit, road: LinkFactory = FaultyLink, deadlines: Deadlines | None = None
 ) -> AsyncIterator[MiniMate]:
-    async with connect_memory(unit, road=road) as link:
+    async with connect_memory(unit, wrap_link=road) as link:
         async with MiniMate.connect(link, deadlines=deadlines) as host:
             yield host
         with pytest.raises(LinkClosedError):
@@ -917,7 +917,7 @@ def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
     async def main() -> None:
         unit = WatchedUnit().fill(1)
         road: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
-        async with connect_memory(unit, road=road) as link:
+        async with connect_memory(unit, wrap_link=road) as link:
 
             async def run() -> None:
                 async with MiniMate.connect(link) as host:

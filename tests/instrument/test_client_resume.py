@@ -85,7 +85,7 @@ def run(
     """Return what ``verb`` brings from ``unit`` in a conversation of its own."""
 
     async def main() -> Any:
-        async with connect_memory(unit, road=road) as link, MiniMate.connect(link) as host:
+        async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
             return await verb(host)
 
     return virtual_time.run(main())

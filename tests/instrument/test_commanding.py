@@ -81,7 +81,7 @@ def told(unit: CutUnit, verb: Verb, road: LinkFactory = FaultyLink) -> Any:
     """Return what ``verb`` brings; the start-up is not counted among what the unit was asked."""
 
     async def main() -> Any:
-        async with connect_memory(unit, road=road) as link:
+        async with connect_memory(unit, wrap_link=road) as link:
             at, unit.at = unit.at, -1
             host = await MiniMate.open(link, deadlines=DEADLINES)
             unit.asked.clear()

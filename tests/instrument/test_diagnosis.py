@@ -111,7 +111,7 @@ def test_damage_without_a_pattern_keeps_the_general_sentence() -> None:
     async def main() -> None:
         unit = SimulatedUnit()
         rng = random.Random(4)
-        async with serve_tcp(unit, road=lambda inner: LossyLink(inner, rng, 0.1)) as served:
+        async with serve_tcp(unit, wrap_link=lambda inner: LossyLink(inner, rng, 0.1)) as served:
             with pytest.raises((RemoteProtocolError, TimeoutError)) as caught:
                 async with MiniMate.connect(served.url, deadlines=Deadlines(reply_s=1)) as found:
                     await found.read_info()

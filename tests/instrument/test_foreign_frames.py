@@ -115,7 +115,7 @@ def run(
 
     async def main() -> tuple[str, str | None, dict[str, Any], str]:
         step = "waking"
-        async with connect_memory(unit or build_unit(), road=road) as link:
+        async with connect_memory(unit or build_unit(), wrap_link=road) as link:
             try:
                 host = await MiniMate.open(link)
             except MiniMateError as error:

@@ -19,7 +19,7 @@ from minimateplus.errors import DeadlineError, MiniMateError, RemoteProtocolErro
 from minimateplus.link import Deadlines
 from minimateplus.simulator import connect_memory, serve_tcp
 from minimateplus.simulator.faulty_links import FaultyLink
-from minimateplus.simulator.hostile import KINDS, PIECE_BYTES, hostile_link
+from minimateplus.simulator.hostile import BEHAVIOURS, PIECE_BYTES, hostile_link
 from minimateplus.wire.framing import MAX_WIRE_BYTES, RUBBISH_KEPT_BYTES
 
 MAX_KEYS = 40
@@ -119,7 +119,7 @@ class Met:
 
 
 async def _meet(kind: str, verb: str, deadlines: Deadlines) -> Met:
-    async with connect_memory(build_unit(), road=hostile_link(kind)) as ours:
+    async with connect_memory(build_unit(), wrap_link=hostile_link(kind)) as ours:
         link = PulledLink(ours)
         met = Met(link.name)
         started_s = virtual_time.now_s()
@@ -146,11 +146,11 @@ def meet(kind: str, verb: str, *, operation_s: float = OPERATION_S) -> Met:
 
 
 def test_every_kind_has_its_row() -> None:
-    assert set(ENDS) == set(KINDS)
-    assert all(kind.sentence.endswith(".") for kind in KINDS.values())
+    assert set(ENDS) == set(BEHAVIOURS)
+    assert all(kind.description.endswith(".") for kind in BEHAVIOURS.values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BEHAVIOURS)
 def test_every_limit_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reads, "MAX_KEYS", MAX_KEYS)
     for verb in VERBS:
@@ -233,14 +233,14 @@ def test_a_count_of_four_thousand_million_makes_no_longer_walk() -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no hostile kind is named 'x'; there are endless-frames"):
+    with pytest.raises(ValueError, match="no hostile behaviour is named 'x'; there are endless"):
         hostile_link("x")
 
 
 @pytest.mark.parametrize("kind", ["endless-bytes", "endless-frames", "hangs-up"])
 def test_a_hostile_unit_on_a_real_socket_ends_when_its_host_leaves(kind: str) -> None:
     async def main() -> None:
-        async with serve_tcp(build_unit(), road=hostile_link(kind)) as served:
+        async with serve_tcp(build_unit(), wrap_link=hostile_link(kind)) as served:
             for _ in range(2):
                 with pytest.raises(MiniMateError):
                     async with MiniMate.connect(served.url) as host:

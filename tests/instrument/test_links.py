@@ -31,7 +31,7 @@ from minimateplus.link.ports import SerialPort, list_ports
 from minimateplus.link.stream import StreamLink
 from minimateplus.simulator import ServedTcp, connect_memory, serve_tcp
 from minimateplus.simulator.faulty_links import FaultyLink
-from minimateplus.simulator.serve import PtyLink
+from minimateplus.simulator.pty import PtyLink
 
 TINY = Deadlines(connect_s=2.0, reply_s=0.05, operation_s=2.0)
 
@@ -495,7 +495,7 @@ def test_an_rfc2217_address_carries_every_byte() -> None:
         unit = build_unit()
         # Bytes of 255 are doubled on this road, and must be in what it carries.
         assert unit._memory.stored[0].image.count(b"\xff") > 2
-        async with serve_tcp(unit, road=Rfc2217Road) as served:
+        async with serve_tcp(unit, wrap_link=Rfc2217Road) as served:
             await check_truth(unit, served.url.replace("tcp", "rfc2217"))
 
     run(main())

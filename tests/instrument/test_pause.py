@@ -77,7 +77,7 @@ def run(
 
     async def main() -> Any:
         async with (
-            connect_memory(unit, road=road) as link,
+            connect_memory(unit, wrap_link=road) as link,
             MiniMate.connect(link, deadlines=deadlines) as host,
         ):
             return await verb(host)

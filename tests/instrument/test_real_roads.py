@@ -22,8 +22,9 @@ from peers import lack
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError
 from minimateplus.link import Deadlines
-from minimateplus.simulator import serve_pty, serve_tcp
+from minimateplus.simulator import serve_tcp
 from minimateplus.simulator.faulty_links import LinkFactory, StalledLink, StrayAckLink
+from minimateplus.simulator.pty import serve_pty
 
 pytestmark = pytest.mark.road
 
@@ -120,7 +121,7 @@ def test_a_unit_on_a_terminal_that_falls_silent_is_a_reply_timeout() -> None:
     async def main() -> None:
         unit = build_unit()
         road: LinkFactory = lambda inner: StalledLink(inner, 500)  # noqa: E731
-        async with serve_pty(unit, road=road) as served:
+        async with serve_pty(unit, wrap_link=road) as served:
             with pytest.raises(ReplyTimeoutError):
                 await check_truth(unit, served.path, Deadlines(reply_s=0.1))
 
@@ -131,7 +132,7 @@ def test_a_unit_behind_ser2net_answers_over_raw_tcp(tmp_path: Path) -> None:
     async def main() -> None:
         unit = build_unit()
         async with (
-            serve_pty(unit, road=StrayAckLink) as served,
+            serve_pty(unit, wrap_link=StrayAckLink) as served,
             _ser2net(tmp_path, "tcp", served.path) as port,
         ):
             await check_truth(unit, f"tcp://127.0.0.1:{port}", PATIENT)

@@ -80,7 +80,7 @@ async def _talk(road: LinkFactory) -> str | None:
     unit = build_unit()
     started_s = virtual_time.now_s()
     ended = None
-    async with connect_memory(unit, road=road) as link:
+    async with connect_memory(unit, wrap_link=road) as link:
         try:
             await check_truth(unit, link)
         except MiniMateError as error:

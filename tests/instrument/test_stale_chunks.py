@@ -125,7 +125,7 @@ def read(chunks: int, road: LinkFactory, kept: WriteResult) -> Waveform | MiniMa
     unit, event = unit_with(chunks)
 
     async def main() -> Waveform:
-        async with connect_memory(unit, road=road) as link, MiniMate.connect(link) as host:
+        async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
             return await host.read_waveform(event, begun=kept.image, on_image=kept)
 
     try:
@@ -196,7 +196,7 @@ def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
         road = lambda inner, place=place: StaleRoad(inner, 5, 5, place, None)  # noqa: E731
 
         async def main(road: LinkFactory = road, kept: WriteResult = kept) -> Waveform:
-            async with connect_memory(unit, road=road) as link, MiniMate.connect(link) as host:
+            async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
                 first = await host.read_waveform(event)
                 check_never_wrong(6, first)
                 return await host.read_waveform(other, on_image=kept)

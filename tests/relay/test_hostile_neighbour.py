@@ -17,7 +17,7 @@ from minimateplus.client import reads
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Address, Link
 from minimateplus.simulator.faulty_links import FaultyLink, LateLink
-from minimateplus.simulator.hostile import KINDS, hostile_link
+from minimateplus.simulator.hostile import BEHAVIOURS, hostile_link
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
 from sfm.devices.answer import Answer
@@ -149,7 +149,7 @@ def test_the_honest_unit_takes_its_time_so_that_a_delay_would_show(alone: Lived)
     assert all(took_s >= HONEST_DELAY_S for _, _, took_s in alone.honest)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BEHAVIOURS)
 def test_readers_of_an_honest_unit_notice_nothing_of_a_hostile_one(
     kind: str, alone: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,8 @@ from playwright.sync_api import Page, expect
 from relay_process import relay
 from unit_thread import PATIENCE_S, UnitThread
 
-from minimateplus.simulator import SimulatedUnit, serve_pty
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.pty import serve_pty
 from minimateplus.wire.layouts import BODY_OFFSET, RANGE_AFTER_SENSITIVITY, SENSITIVITY
 
 pytest_plugins = ["web_world"]

@@ -312,7 +312,7 @@ class Brake(FaultyLink):
 
 
 def test_a_long_download_tells_its_progress_and_can_be_left(new_unit: NewUnit, visit: Open) -> None:
-    unit = new_unit("SIM0106", events=0, unit=long_unit(), road=Brake)
+    unit = new_unit("SIM0106", events=0, unit=long_unit(), wrap_link=Brake)
     seen = visit(at(unit, "event/0"))
     page = seen.page
     expect(page.get_by_text("chunks,")).to_be_visible()

@@ -37,13 +37,13 @@ def new_unit() -> Iterator[NewUnit]:
     with ExitStack() as stack:
 
         def make(
-            serial: str, *, events: int = 3, unit: SimulatedUnit | None = None, **road: Any
+            serial: str, *, events: int = 3, unit: SimulatedUnit | None = None, **link_options: Any
         ) -> UnitThread:
             simulated = unit or SimulatedUnit(serial, seed=len(serial) + events)
             first = simulated.now_device_time - timedelta(hours=events)
             for number in range(events):
                 simulated.record_event(at_device_time=first + timedelta(hours=number), seed=number)
-            served = UnitThread(simulated, **road)
+            served = UnitThread(simulated, **link_options)
             stack.callback(served.close)
             return served
 

@@ -13,8 +13,9 @@ from plain_decoding import decode_plain
 
 from minimateplus.errors import SampleDecodeError, SampleRangeError
 from minimateplus.model import CHANNELS
-from minimateplus.wire import samples as samples_module
 from minimateplus.wire.samples import BodyReading, decode_body, encode_body, read_body
+from minimateplus.wire.samples import decode as decode_module
+from minimateplus.wire.samples import encode as encode_module
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -499,6 +500,7 @@ def test_what_is_no_number_of_the_instrument_is_refused(counts: Any) -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    results = doctest.testmod(samples_module)
-    assert results.attempted
-    assert not results.failed
+    for module in (decode_module, encode_module):
+        results = doctest.testmod(module)
+        assert results.attempted
+        assert not results.failed
