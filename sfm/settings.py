@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="Device requests of one token that may be under way at once."),
     ] = 32
-    forced_per_minute: Annotated[
+    max_forced_per_minute: Annotated[
         int, Field(ge=1, description="Forced reads that one token may ask for in a minute.")
     ] = 30
     tls_cert: Annotated[

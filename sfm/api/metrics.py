@@ -1,8 +1,8 @@
 """
-What the gateway counts, in the Prometheus text format (version 0.0.4, which every scraper reads).
+The gateway's counters, in the Prometheus text format (version 0.0.4, which every scraper reads).
 
 Written unit by unit, with a pause between, so that a thread that writes it for a thousand units
-never keeps the event loop waiting; the reference client writes all of it in one breath.
+never blocks the event loop; the reference client writes everything without a pause.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ Facts: TypeAlias = Mapping[str, Any]
 Kind = Literal["counter", "gauge", "histogram"]
 
 _COUNTERS = (
-    ("hits", "hits", "Answers from what is held, nothing read."),
-    ("reads", "reads", "Reads that got the line."),
-    ("joined_readers", "joined_readers", "Readers who shared another's read."),
-    ("rejected_readers", "readers_turned_away", "Readers told that the device is busy."),
-    ("sessions", "sessions", "Start-ups of a conversation with the unit."),
+    ("hits", "hits", "Answers served from the cache without a read."),
+    ("reads", "reads", "Reads that got the connection."),
+    ("joined_readers", "joined_readers", "Readers that shared another reader's read."),
+    ("rejected_readers", "rejected_readers", "Readers rejected because the unit was busy."),
+    ("sessions", "sessions", "Sessions started with the unit."),
     ("exchanges", "exchanges", "Requests sent to the unit."),
 )
 _GAUGES = (
-    ("readers", "readers", "Readers who wait for a read now."),
-    ("waiting_readers", "waiting_readers", "Of these, those whose read has not begun."),
+    ("readers", "readers", "Readers that wait for a read now."),
+    ("waiting_readers", "waiting_readers", "Of these, readers whose read has not begun."),
     ("failures_in_a_row", "failures_in_a_row", "Reads that failed since the last success."),
 )
 _SPLIT = (
-    ("misses", "reason", "Answers that took a read, by reason."),
-    ("verdicts", "verdict", "What probes said of lists."),
+    ("misses", "reason", "Answers that needed a read, by reason."),
+    ("verdicts", "verdict", "Results of probes of event lists, by verdict."),
 )
-_PLACES = (
-    ("open", "open_conversations", "Conversations with units that are open now."),
-    ("waiting", "waiting_conversations", "Units that wait for a place to be talked with."),
+_SESSION_GAUGES = (
+    ("open", "open_sessions", "Sessions with units that are open now."),
+    ("waiting", "waiting_sessions", "Units that wait for a free session."),
     (
         "longest_wait_s",
-        "longest_conversation_wait_seconds",
-        "The longest wait for such a place since the start, s.",
+        "longest_session_wait_seconds",
+        "The longest wait for a free session since the start, s.",
     ),
 )
 _CACHE_GAUGES = (
-    ("bytes", "Encoded bytes held."),
-    ("waveforms", "Waveforms held."),
-    ("devices", "Devices of which anything was ever held."),
+    ("bytes", "Encoded bytes cached."),
+    ("waveforms", "Waveforms cached."),
+    ("devices", "Devices for which anything was ever cached."),
 )
 _CACHE_COUNTERS = (
-    ("evicted_waveforms", "Waveforms that left for lack of room."),
-    ("evicted_memos", "Encoded answers that left for lack of room."),
-    ("refused_late_fills", "Reads that came back after an invalidation and were not kept."),
+    ("evicted_waveforms", "Waveforms evicted to stay within the limit."),
+    ("evicted_memos", "Encoded answers evicted to stay within the limit."),
+    ("refused_late_fills", "Reads discarded because the value was invalidated while it was read."),
 )
 _STORE_GAUGES = (
     ("waiting_records", "Records that wait for the database."),
-    ("waiting_bytes", "Bytes of these."),
+    ("waiting_bytes", "Bytes of the waiting records."),
 )
 _STORE_COUNTERS = (
     ("writes", "Writes that were durable."),
-    ("failures", "Verbs that failed by the database's fault."),
-    ("not_archived", "Records that could not wait for the database any longer."),
-    ("damaged", "Reads of stored records that were not what their hash says."),
+    ("failures", "Store operations that failed."),
+    ("not_archived", "Records dropped from the backlog without being archived."),
+    ("damaged", "Reads of stored records that did not match their hash."),
 )
 
 
@@ -126,13 +126,13 @@ def exposition(
         _add_unit(families, unit)
         if number % UNITS_IN_ONE_GO == 0:
             pause()
-    for kind, places in totals["sessions"].items():
-        for name, metric, text in _PLACES:
-            families.of(metric, "gauge", text).add(places[name], f'kind="{kind}"')
+    for kind, figures in totals["sessions"].items():
+        for name, metric, text in _SESSION_GAUGES:
+            families.of(metric, "gauge", text).add(figures[name], f'kind="{kind}"')
     _add_all(families, "cache_", totals["cache"], _CACHE_GAUGES, _CACHE_COUNTERS)
     store = totals["store"]
     up = families.of(
-        "store_up", "gauge", "1: the database works; 0: it fails; absent: there is none."
+        "store_up", "gauge", "1: the database works; 0: it fails; absent: none is configured."
     )
     if store["state"] != "none":
         up.add(store["state"] == "ok")
@@ -154,12 +154,12 @@ def _add_unit(families: _Families, unit: Facts) -> None:
         _add_read_times(families, label, device["read_times"])
     if unit["epoch"] is not None:
         families.of(
-            "epoch", "gauge", "Which memory of the unit is known; rises with each erase noticed."
+            "epoch", "gauge", "Number of the unit's present epoch; rises with each detected erase."
         ).add(unit["epoch"], label)
 
 
 def _add_read_times(families: _Families, label: str, times: Facts) -> None:
-    family = families.of("read_seconds", "histogram", "How long the line was used for a read, s.")
+    family = families.of("read_seconds", "histogram", "How long a read used the connection, s.")
     total = 0
     for bound, count in zip([*times["bounds_s"], math.inf], times["counts"], strict=True):
         total += count

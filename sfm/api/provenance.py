@@ -133,7 +133,7 @@ def meaning_of_counts(payload: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], 
     scales = payloads.scales_of(payload)
     meaning = {
         "X-Samples": payload["samples"],
-        "X-Vouched": ",".join(map(str, payload["valid_samples"])),
+        "X-Valid-Samples": ",".join(map(str, payload["valid_samples"])),
         "X-Sample-Rate-Hz": payload["sample_rate_hz"],
         "X-Pretrigger-Samples": payload["pretrigger_samples"],
         "X-In-S-Per-Count": scales["Tran"][1],

@@ -50,7 +50,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/ports"): O,
     ("GET", "/cache/stats"): V,
     ("DELETE", "/cache/device"): A,
-    ("GET", "/archive/devices"): V,
+    ("GET", "/archive/units"): V,
     ("GET", "/archive/events"): V,
     ("GET", "/archive/recordings/{id}"): V,
     ("GET", "/archive/recordings/{id}/waveform"): V,

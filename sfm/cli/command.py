@@ -51,16 +51,19 @@ def start(unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json
 
 
 @app.command
-def stop(unit: Unit, *, unheard: Yes = False, relay: Relay = None, as_json: Json = False) -> None:
+def stop(
+    unit: Unit, *, wait_for_reply: bool = True, relay: Relay = None, as_json: Json = False
+) -> None:
     """
     Stop monitoring.
 
     Parameters
     ----------
-    unheard
-        For a unit that is too busy to answer: say it and wait for nothing.
+    wait_for_reply
+        With --no-wait-for-reply: send the command and return, for a unit that is too busy to
+        reply. Whether the unit stopped is then unknown (exit status 5).
     """
-    query = {"unheard": _word(unheard)}
+    query = {"wait_for_reply": _word(wait_for_reply)}
     _run(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
 
 

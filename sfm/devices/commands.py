@@ -43,6 +43,7 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange, Written
+from sfm.access.principal import Principal
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
 from sfm.devices.device import Device
@@ -57,7 +58,7 @@ from sfm.store import EraseCheck, StoreError
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import NoStoreError
 
-__all__ = ["By", "CommandConflictError", "Commands", "Done", "NotMonitoringError", "Outcome"]
+__all__ = ["CommandConflictError", "Commands", "Done", "NotMonitoringError", "Outcome"]
 
 T = TypeVar("T")
 
@@ -82,15 +83,6 @@ class CommandConflictError(SfmError):
         super().__init__(message)
         self.reason = reason
         self.facts = facts
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who gives a command, and from where, for the audit log."""
-
-    name: str
-    role: str
-    origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +122,7 @@ class _Attempt:
     """One command under way: what was asked, whom it reached, whether anything went out."""
 
     command: str
-    by: By
+    principal: Principal
     asked: Mapping[str, Any]
     unit: MiniMate | None = None
     sent_before: int = 0
@@ -183,14 +175,19 @@ class Commands:
     # --- monitoring -----------------------------------------------------------------------------
 
     async def start_monitoring(
-        self, address: Address, by: By, *, follow: bool = True, report: Report | None = None
+        self,
+        address: Address,
+        principal: Principal,
+        *,
+        follow: bool = True,
+        report: Report | None = None,
     ) -> Done:
         """
         Start monitoring; follow the sensor check of about 40 s, as steps of progress.
 
         Args:
             address: of the unit.
-            by: who wants it.
+            principal: who gives the command, for the audit log.
             follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
             report: is given each step, besides those who follow the unit's progress.
 
@@ -200,7 +197,7 @@ class Commands:
 
         reached: list[tuple[Device, _Attempt]] = []
         act = partial(self._start, reached)
-        done = await self._run_alone(address, by, "monitor_start", {}, act)
+        done = await self._run_alone(address, principal, "monitor_start", {}, act)
         if not follow:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
@@ -228,24 +225,30 @@ class Commands:
         return "done", {}
 
     async def stop_monitoring(
-        self, address: Address, by: By, *, follow: bool = True, unheard: bool = False
+        self,
+        address: Address,
+        principal: Principal,
+        *,
+        follow: bool = True,
+        wait_for_reply: bool = True,
     ) -> Done:
         """
-        Stop monitoring, and look whether it has.
+        Stop monitoring, and read the monitor status afterwards.
 
         Args:
             address: of the unit.
-            by: who wants it.
-            follow: look at the status afterwards.
-            unheard: for a busy unit: say it and wait for no answer; the outcome is ``unknown``.
+            principal: who gives the command, for the audit log.
+            follow: read the monitor status afterwards.
+            wait_for_reply: False for a busy unit: send the command only; the outcome is
+                ``unknown``.
         """
 
-        if unheard:
-            asked = {"unheard": True}
+        if not wait_for_reply:
+            asked = {"wait_for_reply": False}
             return await self._run_alone(
-                address, by, "monitor_stop", asked, self._stop_without_reply
+                address, principal, "monitor_stop", asked, self._stop_without_reply
             )
-        done = await self._run_alone(address, by, "monitor_stop", {}, self._stop)
+        done = await self._run_alone(address, principal, "monitor_stop", {}, self._stop)
         return await self._followed(address, done, self._poll_once) if follow else done
 
     async def _stop(self, device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
@@ -327,7 +330,7 @@ class Commands:
     async def change_setup(
         self,
         address: Address,
-        by: By,
+        principal: Principal,
         change: SetupChange,
         *,
         serial: str | None = None,
@@ -338,7 +341,7 @@ class Commands:
 
         Args:
             address: of the unit.
-            by: who wants it.
+            principal: who gives the command, for the audit log.
             change: what is to be otherwise.
             serial: whose; refused when another unit answers.
             trial: only say what would change, to the byte.
@@ -351,12 +354,12 @@ class Commands:
 
         write = partial(_write_setup, change, dry_run)
         asked = _given(change, dry_run=dry_run, serial=serial)
-        return await self._change(address, by, "config", asked, write)
+        return await self._change(address, principal, "config", asked, write)
 
     async def change_call_home(
         self,
         address: Address,
-        by: By,
+        principal: Principal,
         change: CallHomeChange,
         *,
         serial: str | None = None,
@@ -365,17 +368,19 @@ class Commands:
         """Change the given call-home settings; as ``change_setup``."""
         write = partial(_write_call_home, change, dry_run)
         asked = _given(change, dry_run=dry_run, serial=serial)
-        return await self._change(address, by, "call_home", asked, write)
+        return await self._change(address, principal, "call_home", asked, write)
 
     async def _change(
         self,
         address: Address,
-        by: By,
+        principal: Principal,
         command: str,
         asked: Payload,
         write: Write,
     ) -> Done:
-        return await self._run_alone(address, by, command, asked, partial(self._write, write))
+        return await self._run_alone(
+            address, principal, command, asked, partial(self._write, write)
+        )
 
     async def _write(
         self, write: Write, device: Device, attempt: _Attempt, report: Report
@@ -425,7 +430,7 @@ class Commands:
     async def erase(
         self,
         address: Address,
-        by: By,
+        principal: Principal,
         *,
         serial: str,
         count: int,
@@ -436,7 +441,7 @@ class Commands:
 
         Args:
             address: of the unit.
-            by: who wants it.
+            principal: who gives the command, for the audit log.
             serial: whose.
             count: how many events it holds. The memory is walked again, keys and records, and that
                 and the serial are compared; the lifetime counter once more just before the erase,
@@ -449,7 +454,7 @@ class Commands:
         """
 
         asked = {"serial": serial, "count": count, "discard_unarchived": discard_unarchived}
-        return await self._run_alone(address, by, "erase", asked, self._walk_and_erase)
+        return await self._run_alone(address, principal, "erase", asked, self._walk_and_erase)
 
     async def _walk_and_erase(
         self, device: Device, attempt: _Attempt, report: Report
@@ -510,11 +515,13 @@ class Commands:
         # 4. Erase.
         report("events erased", 0, count)
         erase = partial(unit.erase_proven, serial=serial, proven=proven)
-        await self._erase(device, unit, attempt.by, erase)
+        await self._erase(device, unit, attempt.principal, erase)
         report("events erased", count, count)
         return "done", {"erased": count, "not_archived": lost, "contradicted": contradicted}
 
-    async def rescue(self, address: Address, by: By, *, serial: str, erase: bool = False) -> Done:
+    async def rescue(
+        self, address: Address, principal: Principal, *, serial: str, erase: bool = False
+    ) -> Done:
         """
         Free a unit that dials home without end: identify, switch call-home off, erase if wanted.
 
@@ -524,7 +531,7 @@ class Commands:
         """
 
         asked = {"serial": serial, "erase": erase}
-        return await self._run_alone(address, by, "rescue", asked, self._rescue)
+        return await self._run_alone(address, principal, "rescue", asked, self._rescue)
 
     async def _rescue(
         self, device: Device, attempt: _Attempt, _: Report
@@ -553,14 +560,18 @@ class Commands:
         written = await self._invalidating(device, attempt, writing)
         if erases:
             erase = partial(unit.erase_without_walk, serial=serial)
-            await self._erase(device, unit, attempt.by, erase)
+            await self._erase(device, unit, attempt.principal, erase)
         outcome: Outcome = "done" if written.is_written or erases else "unchanged"
         return outcome, payloads.written_payload(written) | {"erased": erases}
 
     async def _erase(
-        self, device: Device, unit: MiniMate, by: By, erase: Callable[[], Awaitable[None]]
+        self,
+        device: Device,
+        unit: MiniMate,
+        principal: Principal,
+        erase: Callable[[], Awaitable[None]],
     ) -> None:
-        reason = f"erased through this relay, by {by.name}"
+        reason = f"erased through this relay, by {principal.name}"
         await device.durable.drop(device.durable.generation, reason)
         # The walk took its time: what was archived may be in a file that is not there any more.
         self._gateway.store_service.check_file()
@@ -599,9 +610,14 @@ class Commands:
     # --- one command ----------------------------------------------------------------------------
 
     async def _run_alone(
-        self, address: Address, by: By, command: str, asked: Mapping[str, Any], act: Act
+        self,
+        address: Address,
+        principal: Principal,
+        command: str,
+        asked: Mapping[str, Any],
+        act: Act,
     ) -> Done:
-        attempt = _Attempt(command, by, asked)
+        attempt = _Attempt(command, principal, asked)
         return await self._gateway.run_alone(
             address, command, partial(self._recorded, attempt, act)
         )
@@ -665,7 +681,7 @@ class Commands:
         outcome: Literal["begun", "done", "refused", "failed", "unknown"],
         detail: Mapping[str, Any],
     ) -> int | None:
-        by = attempt.by
+        principal = attempt.principal
         log.info(
             "command",
             command=attempt.command,
@@ -673,15 +689,15 @@ class Commands:
             outcome=outcome,
             unit=device.conn_key,
             serial=device.serial,
-            by=by.name,
-            origin=by.origin,
+            by=principal.name,
+            origin=principal.origin,
         )
         return await self._gateway.store_service.note(
             AuditEntry(
                 at=self._wall(),
-                actor=by.name,
-                role=by.role,
-                origin=by.origin,
+                actor=principal.name,
+                role=principal.role.value,
+                origin=principal.origin,
                 unit=device.conn_key,
                 serial=device.serial,
                 command=attempt.command,

@@ -731,7 +731,7 @@ def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
 
 def test_a_token_forces_so_many_reads_in_a_minute() -> None:
     async def main() -> list[int]:
-        async with door(forced_per_minute=3) as found:
+        async with door(max_forced_per_minute=3) as found:
             one, other = found.token("a", Role.OPERATOR), found.token("b", Role.OPERATOR)
             target = f"/device/info?{UNIT}&force=true"
             seen = [(await found.ask("GET", target, secret=one)).status_code for _ in range(4)]

@@ -27,10 +27,10 @@ from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
 from virtual_time import VirtualTimeLoop
 
+from sfm.access.principal import LOCAL as LOCAL_PRINCIPAL
 from sfm.access.principal import Role
 from sfm.api.app import build_app
 from sfm.api.rules import RULES
-from sfm.devices.commands import By
 from sfm.devices.gateway import Gateway
 from sfm.settings import Settings
 from sfm.store import Wanted
@@ -176,13 +176,13 @@ class Scanned:
 def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
     async def start(stack: AsyncExitStack) -> tuple[Door, FieldUnit]:
         world = await stack.enter_async_context(World())
-        disk = await world.with_disk(egress=["any"], forced_per_minute=10**6)
+        disk = await world.with_disk(egress=["any"], max_forced_per_minute=10**6)
         unit = world.plug(FieldUnit().record(2))
         opened = door_of(world.gateway, world.settings, disk, real=True)
         # Something is in the cache, the archive and the audit log, in whatever order tests run.
         for index in (0, 1):
             await world.gateway.waveform(HERE, index)
-        await opened.app.state.commands.stop_monitoring(HERE, By("me", "admin", "127.0.0.1"))
+        await opened.app.state.commands.stop_monitoring(HERE, LOCAL_PRINCIPAL)
         return opened, unit
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:

@@ -87,7 +87,8 @@ def test_every_query_parameter_has_its_row_with_its_default() -> None:
 def test_no_parameter_is_described_that_no_route_takes(title: str) -> None:
     taken = {name for model in TABLES[title] for name in model.model_fields}
     of_unit = set(reading.DeviceQuery.model_fields) if title != UNIT else set()
-    assert set(rows(title)) - set(get_args(Outcome)) == taken - of_unit
+    outcomes = set(get_args(Outcome)) - taken  # dry_run is an outcome and a parameter
+    assert set(rows(title)) - outcomes == taken - of_unit
 
 
 def test_every_outcome_of_a_command_has_its_row() -> None:
@@ -155,3 +156,17 @@ def test_every_diagnosis_has_its_row_with_its_sentence_and_advice() -> None:
     assert told == {
         name: f"{found.sentence} | {found.advice}" for name, found in SIGNATURES.items()
     }
+
+
+def test_the_web_app_advises_only_on_problems_that_exist() -> None:
+    words = (ROOT / "webapp" / "src" / "words.ts").read_text()
+    advice = words.split("    next: {\n")[1].split("\n    }")[0]
+    named = set(re.findall(r'^      "?([\w-]+)"?:', advice, re.MULTILINE))
+    assert len(named) > 20
+    assert named - {"relay-gone"} <= {problem.kind for problem in KNOWN}
+
+
+def test_the_web_app_has_words_for_every_outcome_of_a_command() -> None:
+    words = (ROOT / "webapp" / "src" / "words.ts").read_text()
+    outcomes = words.split("    outcomes: {\n")[1].split("\n    }")[0]
+    assert set(re.findall(r"^      (\w+):", outcomes, re.MULTILINE)) == set(get_args(Outcome))

@@ -80,7 +80,7 @@ LIMITS = {
     "seconds for a request": server.REQUEST_S,
     "wrong tokens from one address": authentication.MAX_FAILURES,
     "device requests of one token": Settings().max_requests_per_client,
-    "forced reads of one token": Settings().forced_per_minute,
+    "forced reads of one token": Settings().max_forced_per_minute,
     "conversations with units": Settings().max_sessions,
     "beside these, with unknown addresses": Settings().max_unknown_sessions,
     "HTTP connections": None,

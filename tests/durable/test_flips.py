@@ -65,7 +65,7 @@ class Asked:
         ):
             if before is not None:
                 await before(client)
-            for path in ("/health", "/archive/devices", "/archive/events", "/tokens", "/audit"):
+            for path in ("/health", "/archive/units", "/archive/events", "/tokens", "/audit"):
                 self.answers[path] = await client.get(path)
             self.answers[OPERATION] = await client.get(OPERATION)
             for name in ids:
@@ -178,7 +178,7 @@ def rows_of(path: str, answer: httpx.Response) -> list[Any]:
     if path.startswith("/device/"):
         body.pop("provenance")
         return [body]
-    for name in ("devices", "events", "tokens", "entries", "findings", "history"):
+    for name in ("units", "events", "tokens", "entries", "findings", "history"):
         if isinstance(body, dict) and name in body:
             return list(body[name])
     return [body]
@@ -228,7 +228,7 @@ def judged(
         true_rows, rows = rows_of(path, truth[path]), rows_of(path, answer)
         for row in rows:
             is_new = path == "/archive/findings" and row["kind"] in NEW_FINDINGS
-            is_fewer = path == "/archive/devices" and any(
+            is_fewer = path == "/archive/units" and any(
                 row["serial"] == t["serial"] and row["recordings"] <= t["recordings"]
                 for t in true_rows
             )

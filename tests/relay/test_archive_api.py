@@ -47,7 +47,7 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 ONE = "/archive/recordings/00000001"
 """Its id stands for that of row 1; see ``named``."""
 FACTS = [ONE, f"{ONE}/waveform", f"{ONE}/image"]
-LISTS = ["/archive/devices", "/archive/events", "/archive/findings", f"{ONE}/review"]
+LISTS = ["/archive/units", "/archive/events", "/archive/findings", f"{ONE}/review"]
 EVERY_GET = FACTS + LISTS
 SAID = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
 
@@ -179,9 +179,7 @@ async def test_the_devices_are_told_with_what_is_there_of_each(world: World) -> 
     other = world.plug(FieldUnit("SIM0002").record(1, never_set=True), ELSEWHERE)
     await world.gateway.events(ELSEWHERE)
     other.record(1)
-    first, second = assert_declared(await ask(world, "/archive/devices"), "/archive/devices")[
-        "devices"
-    ]
+    first, second = assert_declared(await ask(world, "/archive/units"), "/archive/units")["devices"]
     times = [e.device_time.isoformat() for e in world.units[HERE].events if e.device_time]
     assert first == {
         "serial": "SIM0001",
@@ -599,7 +597,7 @@ BAD_INPUT: list[tuple[str, dict[str, Any], str]] = [
     ("/archive/events", {"serial": "S\x00"}, "serial"),
     ("/archive/events", {"serial": "S" * 65}, "serial"),
     ("/archive/events", {"serail": "SIM0001"}, "serail"),
-    ("/archive/devices", {"serial": "SIM0001"}, "serial"),
+    ("/archive/units", {"serial": "SIM0001"}, "serial"),
     ("/archive/findings", {"limit": 0}, "limit"),
     ("/archive/findings", {"cursor": "x"}, "cursor"),
     ("/archive/recordings/1", {}, "id"),
@@ -970,7 +968,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     ever = {"200", "404", "422", "500", "503", *map(str, AUTHENTICATION_PROBLEMS)}
     named = ever | {"409"}
     assert found == {
-        "GET /archive/devices": ever,
+        "GET /archive/units": ever,
         "GET /archive/events": ever,
         "GET /archive/findings": ever,
         "GET /archive/recordings/{id}": named | {"304"},

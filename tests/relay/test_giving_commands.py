@@ -29,16 +29,17 @@ from minimateplus.model import CallHomeChange, SetupChange
 from minimateplus.simulator import serve_link
 from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.wire.commands import COMMANDS
+from sfm.access.principal import Principal, Role
 from sfm.api.app import build_app
 from sfm.api.problems import problem_of
 from sfm.cache.freshness import FORCED, Freshness
-from sfm.devices.commands import By, CommandConflictError, Commands, Done, NotMonitoringError
+from sfm.devices.commands import CommandConflictError, Commands, Done, NotMonitoringError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.settings import Settings
 from sfm.store import schema
 from sfm.store.errors import StoreFullError
 
-ME = By("me", "admin", "127.0.0.1")
+ME = Principal("me", Role.ADMIN, "127.0.0.1")
 Order = Callable[[Commands, Address], Coroutine[Any, Any, Done]]
 
 ORDERS: dict[str, Order] = {
@@ -83,7 +84,7 @@ async def test_a_start_is_followed_until_the_unit_monitors(world: World) -> None
     steps = [entry.data for entry in log._entries if entry.kind == "step"]
     assert [step["done"] for step in steps][-2:] == [35.0, 40.0]
     assert {step["total"] for step in steps} == {40.0}
-    last = [entry.kind for entry in log._entries if entry.data["thing"] == "monitor_start"][-1]
+    last = [entry.kind for entry in log._entries if entry.data["resource"] == "monitor_start"][-1]
     assert last == "done"  # else who follows waits for the next step for ever
 
 
@@ -134,7 +135,7 @@ async def test_a_stop_unheard_waits_for_nothing_and_says_that_it_does_not_know(
         return await MiniMate.open(ours, wake=False)
 
     world.gateway.registry.connect_without_wake = connect_without_wake
-    done = await commands_of(world).stop_monitoring(HERE, ME, unheard=True)
+    done = await commands_of(world).stop_monitoring(HERE, ME, wait_for_reply=False)
     assert done.outcome == "unknown"
     await world.pause(1)
     assert changed(unit) == [0x97]

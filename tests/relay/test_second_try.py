@@ -13,11 +13,12 @@ from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, MiniMateError
 from minimateplus.link import Address, Link
 from minimateplus.simulator.faulty_links import FaultyLink
+from sfm.access.principal import Principal, Role
 from sfm.cache.freshness import FORCED
-from sfm.devices.commands import By, Commands
+from sfm.devices.commands import Commands
 from sfm.devices.gateway import Gateway
 
-BY = By("test", "admin", "here")
+PRINCIPAL = Principal("test", Role.ADMIN, "here")
 
 
 class ForgottenRoad(FaultyLink):
@@ -90,7 +91,7 @@ async def test_a_command_over_a_half_open_line_is_not_tried_again(world: World) 
     await world.gateway.info(HERE)
     forget_open_links()
     commands = Commands(world.gateway, wall=world.wall, clock=now_s)
-    assert await outcome(commands.start_monitoring(HERE, BY)) == "ReplyTimeoutError"
+    assert await outcome(commands.start_monitoring(HERE, PRINCIPAL)) == "ReplyTimeoutError"
     assert (world.called, unit.heard.count(0x96)) == (1, 0)
 
 
@@ -171,7 +172,7 @@ async def test_a_command_that_is_refused_is_not_tried_again(world: World) -> Non
     await gateway.info(HERE)
     await asyncio.sleep(6)
     commands = Commands(gateway, wall=world.wall, clock=now_s)
-    assert await outcome(commands.start_monitoring(HERE, BY)) == "ConnectError"
+    assert await outcome(commands.start_monitoring(HERE, PRINCIPAL)) == "ConnectError"
     assert modem.refused == 1
     await gateway.close()
 

@@ -41,7 +41,7 @@ async def test_the_steps_of_a_read_are_told_as_they_happen(world: World) -> None
     kinds = [kind for _, kind, _ in told]
     assert kinds == ["begun", "step", "step", "step", "done", "end"]
     assert '"what":"events","done":3' in told[3][2]
-    assert '"thing":"events"' in told[0][2]
+    assert '"resource":"events"' in told[0][2]
 
 
 @in_virtual_time
@@ -53,7 +53,7 @@ async def test_a_waveform_s_steps_say_how_many_bytes_of_how_many(world: World) -
     world.gateway.end_streams()
     steps = [data for _, kind, data in await following if kind == "step" and '"bytes"' in data]
     assert steps
-    assert '"thing":"waveform 0"' in steps[-1]
+    assert '"resource":"waveform 0"' in steps[-1]
     assert '"total":null' not in steps[-1]
 
 

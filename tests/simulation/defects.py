@@ -130,7 +130,7 @@ class Life:
 async def live(seed: int) -> Life:
     """Return one life, lived to its end."""
     async with World() as world:
-        await world.with_disk(forced_per_minute=10**6)
+        await world.with_disk(max_forced_per_minute=10**6)
         life = Life(world, world.plug(FieldUnit()), random.Random(seed))
         for _ in range(STEPS):
             await world.pause(120)

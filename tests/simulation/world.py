@@ -38,10 +38,11 @@ from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
+from sfm.access.principal import Principal, Role
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
 from sfm.devices.answer import Answer, Provenance
-from sfm.devices.commands import By, Commands, Done
+from sfm.devices.commands import Commands, Done
 from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import Gateway
 from sfm.devices.single_flight import BusyError, ShuttingDownError
@@ -1131,14 +1132,15 @@ class World:
                 await self.gateway.waveform(address, index)
 
     async def _command(self, order: Order, address: Address) -> Done:
-        give, asked, by = self.commands, order.asked, By(order.actor, "admin", "local")
+        give, asked = self.commands, order.asked
+        by = Principal(order.actor, Role.ADMIN, "local")
         match order.command:
             case "start":
                 return await give.start_monitoring(address, by, follow=asked["follow"])
             case "stop":
                 return await give.stop_monitoring(address, by, follow=asked["follow"])
             case "unheard":
-                return await give.stop_monitoring(address, by, unheard=True)
+                return await give.stop_monitoring(address, by, wait_for_reply=False)
             case "config":
                 change = SetupChange(notes=str(asked["value"]))
                 return await give.change_setup(

@@ -104,7 +104,7 @@ def paths_of(base: str) -> list[str]:
     named = [f"/archive/recordings/{row['id']}{tail}" for row in rows for tail in ("", "/waveform")]
     short = [f"/archive/recordings/{row['id'][:8]}" for row in rows]
     old = [f"/archive/events/{number}{t}" for number in (1, 2) for t in ("", "/waveform")]
-    return [*named, *short, *old, "/archive/events", "/archive/devices"]
+    return [*named, *short, *old, "/archive/events", "/archive/units"]
 
 
 def agree(get: Client, base: str, paths: list[str]) -> dict[str, tuple[int, Any]]:

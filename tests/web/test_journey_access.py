@@ -151,7 +151,7 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
 
     page.get_by_role("link", name="Cache").click()
     expect(page.get_by_role("row", name=guarded.unit.key).first).to_be_visible()
-    drop = page.get_by_role("button", name=f"Drop what is held of {guarded.unit.key}")
+    drop = page.get_by_role("button", name=f"Drop cached data for {guarded.unit.key}")
     expect(drop).to_have_count(int(rank == 2))
 
     seen.go("#/archive?serial=SIM0401")
@@ -160,7 +160,7 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
     expect(page.get_by_role("heading", name="Review")).to_be_visible()
     expect(page.get_by_role("button", name="Save review")).to_have_count(int(rank >= 1))
     if rank == 0:
-        expect(page.get_by_text("Who has the role operator may review.")).to_be_visible()
+        expect(page.get_by_text("Reviewing needs the role operator.")).to_be_visible()
     seen.look(f"recording-as-{role}")
 
 
@@ -181,7 +181,7 @@ def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visi
     page.get_by_role("link", name="Events").click()
     expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     seen.go(at(guarded.other))
-    expect(page.get_by_role("alert").first).to_contain_text("Your token is not good for this.")
+    expect(page.get_by_role("alert").first).to_contain_text("Your token does not permit this.")
     expect(page.get_by_text("SIM0402")).to_have_count(0)
     seen.look("not-my-unit")
     page.get_by_role("link", name="Archive").click()
@@ -207,7 +207,7 @@ def test_a_session_that_is_over_meanwhile_is_asked_for_again(guarded: Guarded, v
     expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     page.context.clear_cookies()
     seen.step(15)
-    expect(page.get_by_role("dialog", name="A token is needed")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
     seen.look("session-over")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)

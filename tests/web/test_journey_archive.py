@@ -47,7 +47,7 @@ def test_recordings_are_found_by_unit_and_time_in_pages(new_unit: NewUnit, visit
     page.get_by_role("button", name="Older recordings").click()
     expect(page.get_by_text(f"{PAGE + 20} recordings shown")).to_be_visible()
     expect(page.get_by_text("These are all.")).to_be_visible()
-    expect(page.get_by_text("Recordings so marked come from a simulation.")).to_be_visible()
+    expect(page.get_by_text("Marked recordings are simulated.")).to_be_visible()
     seen.look("archive")
 
     page.get_by_label("Since (unit time)").fill("2026-03-02T00:00:00")
@@ -98,7 +98,7 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
         row[TIME_OF_PEAK] = "unknown"
     assert table_of(archived) == shown, "else as it was on the unit"
     expect(page.get_by_text("2026-03-01 07:00:00 unit time").first).to_be_visible()
-    expect(page.get_by_text("Nothing was noticed about this recording.")).to_be_visible()
+    expect(page.get_by_text("No findings for this recording.")).to_be_visible()
     expect(page.get_by_text("Nobody has reviewed this recording.")).to_be_visible()
     seen.look("recording")
     page.get_by_role("button", name="Zoom in").click()

@@ -111,14 +111,14 @@ def test_the_banner_of_an_erase_leads_to_the_archived_records_and_can_be_put_awa
     unit.do(unit.unit.erase)
     seen.step(POLL_S)
     expect(page.get_by_text("The unit's memory was erased.")).to_be_visible()
-    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+    expect(page.get_by_text("The unit's memory is empty.")).to_be_visible()
     assert listed(page) == []
     seen.look("events-erased-empty")
     page.get_by_role("link", name="Archived records of SIM0202").click()
     expect(page.get_by_text("3 recordings shown")).to_be_visible()
     seen.look("archive-of-one-unit")
     page.go_back()
-    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+    expect(page.get_by_text("The unit's memory is empty.")).to_be_visible()
 
 
 def test_a_clock_that_was_never_set_makes_nobody_take_the_new_for_the_old(
@@ -159,15 +159,15 @@ def test_a_waveform_that_is_open_says_that_its_slot_holds_another_event(
     [new, *_] = erase_and_record_as_many(unit) and truth(unit)
     seen.step(LOOK_S)
     expect(
-        page.get_by_text("This slot of the unit's memory holds another event now.")
+        page.get_by_text("This slot of the unit's memory contains another event now.")
     ).to_be_visible()
     assert page.locator(".stamp").inner_text() == stamp, "the old one, under its own date"
     seen.look("waveform-replaced")
-    page.get_by_role("button", name="Show what the slot holds now").click()
+    page.get_by_role("button", name="Show the present event").click()
     expect(page.locator(".stamp")).to_contain_text(new[2])
     row = page.locator("table.peaks").get_by_role("row", name="Tran")
     expect(row.get_by_role("cell").first).to_have_text(new[3])
-    expect(page.get_by_text("holds another event now")).to_have_count(0)
+    expect(page.get_by_text("contains another event now")).to_have_count(0)
 
 
 def test_a_row_chosen_before_an_erase_opens_with_a_word_of_warning(

@@ -47,7 +47,7 @@ def test_a_start_is_followed_through_the_sensor_check_and_a_stop_is_seen(
     expect(block(seen, "State now").get_by_text("not monitoring")).to_be_visible()
     seen.look("commands")
     monitoring.get_by_role("button", name="Start monitoring").click()
-    expect(monitoring.get_by_text("Under way: sensor check")).to_be_visible()
+    expect(monitoring.get_by_text("In progress: sensor check")).to_be_visible()
     expect(monitoring.get_by_role("button", name="Stop monitoring")).to_be_disabled()
     seen.look("commands-sensor-check")
     unit.do(lambda: setattr(clock, "ahead_s", 41.0))
@@ -74,7 +74,7 @@ def test_a_start_outlasts_a_proxy_that_loses_patience(
         seen.fails = True
         monitoring = block(seen, "Monitoring")
         monitoring.get_by_role("button", name="Start monitoring").click()
-        expect(monitoring.get_by_text("Under way: sensor check")).to_be_visible()
+        expect(monitoring.get_by_text("In progress: sensor check")).to_be_visible()
         # What answers at once has answered; what waits for the sensor check never gets to.
         proxy.wait_answered("/device/monitor/start", 10)
         proxy.drop(3)
@@ -98,15 +98,15 @@ def test_a_command_whose_answer_did_not_come_is_shown_as_unknown_and_not_given_a
     seen.fails = True
     monitoring = block(seen, "Monitoring")
     monitoring.get_by_role("button", name="Stop monitoring", exact=True).click()
-    expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
+    expect(monitoring.get_by_text("Outcome unknown:")).to_be_visible()
     expect(monitoring.get_by_text("no answer to stop monitoring (97) within 4 s")).to_be_visible()
     seen.look("commands-unknown")
     monitoring.get_by_role("button", name="Read the unit now").click()
     expect(block(seen, "State now").get_by_text("from unit,")).to_be_visible()
     assert len(seen.requests("/device/monitor/stop")) == 1
 
-    monitoring.get_by_role("button", name="Stop, without waiting").click()
-    expect(monitoring.get_by_text("Outcome unknown.")).to_be_visible()
+    monitoring.get_by_role("button", name="Stop without waiting").click()
+    expect(monitoring.get_by_text("Outcome unknown:")).to_be_visible()
     assert len(seen.requests("/device/monitor/stop")) == 2
 
 
@@ -190,11 +190,11 @@ def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_seri
     expect(confirm).to_be_disabled()
     serial = dialog.get_by_label("Type the serial number of the unit")
     serial.fill("SIM0306")
-    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_text("Also erase what is not archived.").click()
     expect(confirm).to_be_disabled()
     seen.look("erase-dialog")
     serial.fill("SIM0305")
-    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_text("Also erase what is not archived.").click()
     expect(confirm).to_be_disabled()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
@@ -217,7 +217,7 @@ def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_seri
     expect(dialog.get_by_text("Its memory is empty.")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Events").click()
-    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+    expect(page.get_by_text("The unit's memory is empty.")).to_be_visible()
 
 
 def test_an_erase_counts_histogram_broken_off_contradicted_and_clean_events_each_as_it_is(
@@ -265,7 +265,7 @@ def test_what_is_not_archived_is_erased_only_by_who_says_so(new_unit: NewUnit, v
     page.get_by_role("button", name="Erase the unit's memory").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("3 of them are not in the archive")).to_be_visible()
-    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_text("Also erase what is not archived.").click()
     dialog.get_by_label("Type the serial number of the unit").fill("SIM0307")
     dialog.get_by_role("button", name="Erase 3 events").click()
     expect(block(seen, "Erase").get_by_text("3 events were erased")).to_be_visible()
@@ -281,10 +281,10 @@ def test_an_event_that_came_after_the_count_stops_the_erase(new_unit: NewUnit, v
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("holds 3 events.")).to_be_visible()
     unit.do(lambda: unit.unit.record_event(seed=44))
-    dialog.get_by_text("Erase also what is not archived.").click()
+    dialog.get_by_text("Also erase what is not archived.").click()
     dialog.get_by_label("Type the serial number of the unit").fill("SIM0308")
     dialog.get_by_role("button", name="Erase 3 events").click()
-    expect(block(seen, "Erase").get_by_text("Refused. The unit is as it was.")).to_be_visible()
+    expect(block(seen, "Erase").get_by_text("Refused. The unit is unchanged.")).to_be_visible()
     assert len(unit.do(lambda: unit.unit.events)) == 4
     seen.look("erase-refused")
 
@@ -321,14 +321,14 @@ def test_a_unit_is_dropped_from_the_cache_and_read_anew(new_unit: NewUnit, visit
     row = page.get_by_role("row", name=re.compile(unit.key))
     expect(row).to_contain_text("the unit's memory is not the one that the list was read from")
     seen.look("cache")
-    page.get_by_role("button", name=f"Drop what is held of {unit.key}").click()
+    page.get_by_role("button", name=f"Drop cached data for {unit.key}").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("The archive is not touched.")).to_be_visible()
+    expect(dialog.get_by_text("The archive is not changed.")).to_be_visible()
     seen.look("cache-drop")
     dialog.get_by_role("button", name="Drop", exact=True).click()
-    expect(page.get_by_text(f"Nothing is held of {unit.key} any more.")).to_be_visible()
+    expect(page.get_by_text(f"Cached data for {unit.key} dropped.")).to_be_visible()
     expect(row.get_by_text("no event list")).to_be_visible()
     exchanges = unit.do(lambda: unit.unit.exchanges)
     seen.go(at(unit, "events"))
-    expect(page.get_by_text("The unit's memory holds no event.")).to_be_visible()
+    expect(page.get_by_text("The unit's memory is empty.")).to_be_visible()
     assert unit.do(lambda: unit.unit.exchanges) > exchanges

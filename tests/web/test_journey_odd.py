@@ -159,7 +159,7 @@ def test_samples_that_nobody_vouches_for_are_left_out_and_counted(
     unit.do(damage)
     seen = visit(at(unit, "event/0"))
     page = seen.page
-    expect(page.get_by_text("samples could not be vouched for and are left out.")).to_be_visible()
+    expect(page.get_by_text("samples are not valid and are left out.")).to_be_visible()
     expect(page.get_by_text("not good, for the reasons below").first).to_be_visible()
     expect(page.get_by_role("img")).to_have_count(4)
     seen.look("waveform-partial")

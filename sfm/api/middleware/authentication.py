@@ -190,7 +190,7 @@ class Authentication:
         self._clock = clock
         self._proxies = [ipaddress.ip_network(one) for one in settings.trusted_proxies]
         self._failures = TokenBucket(MAX_FAILURES, FAILURES_PER_S, clock)
-        self._forced = TokenBucket(settings.forced_per_minute, 60.0, clock)
+        self._forced = TokenBucket(settings.max_forced_per_minute, 60.0, clock)
         self._concurrency_limit = ConcurrencyLimit(settings.max_requests_per_client)
         self._tokens: dict[int, tuple[float, Token | None]] = {}
         self._local: dict[tuple[object, object, bytes], bool] = {}

@@ -86,12 +86,12 @@ class _Fact:
         return cls(body, etag, is_simulated, headers)
 
 
-@archive.get("/devices", response_model=reading.ArchivedDevices, responses=LIST_PROBLEMS)
-async def get_archived_devices(request: Request, _: Nothing) -> Response:
+@archive.get("/units", response_model=reading.ArchivedUnits, responses=LIST_PROBLEMS)
+async def get_archived_units(request: Request, _: Nothing) -> Response:
     """Every unit of the archive: how many recordings, from when to when, last read."""
-    devices = await gateway_of(request).store_service.ask(lambda store: store.devices())
-    actor = principal_of(request)
-    return _changing({"devices": [d for d in devices if actor.may_use(d["serial"])]})
+    units = await gateway_of(request).store_service.ask(Store.devices)
+    principal = principal_of(request)
+    return _changing({"units": [unit for unit in units if principal.may_use(unit["serial"])]})
 
 
 @archive.get("/events", response_model=reading.ArchivePage, responses=LIST_PROBLEMS)

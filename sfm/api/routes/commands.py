@@ -24,7 +24,7 @@ from sfm.api.schemas import commands as schemas
 from sfm.api.schemas.bodies import body_of, described_body
 from sfm.api.schemas.commands import CommandQuery, StartQuery, StopQuery, WriteQuery
 from sfm.api.schemas.reading import ReadQuery
-from sfm.devices.commands import By, Done
+from sfm.devices.commands import Done
 from sfm.devices.gateway import Report
 from sfm.records.payloads import Payload
 
@@ -37,13 +37,7 @@ Write = Annotated[WriteQuery, Query()]
 commands = APIRouter(prefix="/device", tags=["commands"])
 
 
-def by_of(request: Request) -> By:
-    """Return who asks, for the audit log."""
-    actor = principal_of(request)
-    return By(actor.name, actor.role.value, actor.origin)
-
-
-NOT_SEEN: Payload = dict.fromkeys(("monitoring", "waited_s", "poll_failed", "told"))
+NOT_SEEN: Payload = dict.fromkeys(("monitoring", "waited_s", "poll_failed", "reported"))
 """What a start or stop says of the unit afterwards, where it did not look."""
 
 
@@ -71,7 +65,11 @@ async def _change(
 ) -> Response:
     wanted = await body_of(request, model)
     done = await order(
-        query.address, by_of(request), wanted.change, serial=wanted.serial, dry_run=query.dry_run
+        query.address,
+        principal_of(request),
+        wanted.change,
+        serial=wanted.serial,
+        dry_run=query.dry_run,
     )
     return _answer(done)
 
@@ -95,7 +93,7 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
     operation, for callers behind a proxy that does not wait so long.
     """
-    order, by = commands_of(request).start_monitoring, by_of(request)
+    order, by = commands_of(request).start_monitoring, principal_of(request)
     if not prefers_async(request.headers.getlist("prefer")):
         return _answer(await order(query.address, by, follow=query.follow), seen=NOT_SEEN)
 
@@ -117,15 +115,23 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     "/monitor/stop",
     response_model=schemas.MonitorOut,
     responses={
-        202: {"description": "Sent, effect unknown (unheard)", "model": schemas.MonitorOut},
+        202: {
+            "description": "Sent, effect unknown (wait_for_reply=false)",
+            "model": schemas.MonitorOut,
+        },
         **SWITCH_PROBLEMS,
     },
 )
 async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]) -> Response:
-    """Stop monitoring; ``unheard`` waits for no answer, for a unit that is busy."""
+    """Stop monitoring; for a busy unit, ``wait_for_reply=false`` does not wait for its reply."""
     order = commands_of(request).stop_monitoring
-    done = await order(query.address, by_of(request), follow=query.follow, unheard=query.unheard)
-    return _answer(done, 202 if query.unheard else 200, NOT_SEEN)
+    done = await order(
+        query.address,
+        principal_of(request),
+        follow=query.follow,
+        wait_for_reply=query.wait_for_reply,
+    )
+    return _answer(done, 200 if query.wait_for_reply else 202, NOT_SEEN)
 
 
 @commands.post(
@@ -150,7 +156,7 @@ async def erase_events(request: Request, query: Which) -> Response:
     wanted = await body_of(request, schemas.EraseIn)
     done = await commands_of(request).erase(
         query.address,
-        by_of(request),
+        principal_of(request),
         serial=wanted.serial,
         count=wanted.count,
         discard_unarchived=wanted.discard_unarchived,
@@ -191,6 +197,6 @@ async def rescue(request: Request, query: Which) -> Response:
     """Free a unit that dials home without end, in one short conversation."""
     wanted = await body_of(request, schemas.RescueIn)
     done = await commands_of(request).rescue(
-        query.address, by_of(request), serial=wanted.serial, erase=wanted.erase
+        query.address, principal_of(request), serial=wanted.serial, erase=wanted.erase
     )
     return _answer(done)

@@ -59,11 +59,14 @@ class StartQuery(DeviceQuery):
 class StopQuery(DeviceQuery):
     """Which unit, and what to wait for."""
 
-    follow: Annotated[bool, Field(description="Look at the status afterwards.")] = True
-    unheard: Annotated[
+    follow: Annotated[bool, Field(description="Read the monitor status afterwards.")] = True
+    wait_for_reply: Annotated[
         bool,
-        Field(description="For a busy unit: say it, wait for no answer; the outcome is unknown."),
-    ] = False
+        Field(
+            description="false: send the command and do not wait for the unit's reply, for a busy "
+            "unit; the outcome is then unknown."
+        ),
+    ] = True
 
 
 class WriteQuery(DeviceQuery):
@@ -190,8 +193,8 @@ class CommandOut(BaseModel):
 
     command: str
     outcome: Literal["done", "unchanged", "dry_run", "unknown"] = Field(
-        description="unchanged: it was so already. trial: nothing was sent. unknown: it was sent, "
-        "and whether the unit followed it is not known."
+        description="unchanged: it was so already. dry_run: nothing was sent. unknown: it was "
+        "sent, and whether the unit followed it is not known."
     )
     conn_key: str
     serial: str | None
@@ -208,7 +211,9 @@ class MonitorOut(CommandOut):
     monitoring: bool | None = Field(None, description="Seen afterwards; null: not seen.")
     waited_s: float | None = Field(None, description="How long the sensor check was followed.")
     poll_failed: str | None = None
-    told: str | None = None
+    reported: str | None = Field(
+        None, description="Of a stop without waiting for the reply: that its effect is unknown."
+    )
 
 
 class OperationOut(BaseModel):

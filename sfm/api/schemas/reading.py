@@ -673,7 +673,7 @@ class ArchivedWaveformOut(SamplesBase, EventBase):
     decoder: int | None = Field(description="Version of the decoder; null: not known.")
 
 
-class ArchivedDevice(BaseModel):
+class ArchivedUnit(BaseModel):
     """One unit of the archive."""
 
     serial: str
@@ -687,10 +687,10 @@ class ArchivedDevice(BaseModel):
     last_route: str
 
 
-class ArchivedDevices(BaseModel):
+class ArchivedUnits(BaseModel):
     """Every unit of the archive."""
 
-    devices: list[ArchivedDevice]
+    units: list[ArchivedUnit]
 
 
 class ReviewsOut(BaseModel):

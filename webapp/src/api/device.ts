@@ -99,7 +99,7 @@ async function noted<T>(unit: Unit, asking: () => Promise<Answer<T>>): Promise<A
 export interface Step {
   kind: "begun" | "step" | "done" | "failed";
   /** What is read, by the relay's name for it. */
-  thing: string;
+  resource: string;
   /** What is counted. */
   what?: string;
   done?: number;

@@ -324,7 +324,7 @@ export interface paths {
         put?: never;
         /**
          * Stop Monitoring
-         * @description Stop monitoring; ``unheard`` waits for no answer, for a unit that is busy.
+         * @description Stop monitoring; for a busy unit, ``wait_for_reply=false`` does not wait for its reply.
          */
         post: operations["stop_monitoring_device_monitor_stop_post"];
         delete?: never;
@@ -457,7 +457,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/archive/devices": {
+    "/archive/units": {
         parameters: {
             query?: never;
             header?: never;
@@ -465,10 +465,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Archived Devices
+         * Get Archived Units
          * @description Every unit of the archive: how many recordings, from when to when, last read.
          */
-        get: operations["get_archived_devices_archive_devices_get"];
+        get: operations["get_archived_units_archive_units_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -722,40 +722,6 @@ export interface components {
             damaged: string[];
         };
         /**
-         * ArchivedDevice
-         * @description One unit of the archive.
-         */
-        ArchivedDevice: {
-            /** Serial */
-            serial: string;
-            /** Recordings */
-            recordings: number;
-            /**
-             * First Timestamp
-             * @description Unit time; null: no recording has one.
-             */
-            first_timestamp: string | null;
-            /** Last Timestamp */
-            last_timestamp: string | null;
-            /** Simulated */
-            simulated: boolean;
-            /**
-             * Last Read At
-             * @description When its last new recording was read, UTC; null: the clock was never set.
-             */
-            last_read_at: string | null;
-            /** Last Route */
-            last_route: string;
-        };
-        /**
-         * ArchivedDevices
-         * @description Every unit of the archive.
-         */
-        ArchivedDevices: {
-            /** Devices */
-            devices: components["schemas"]["ArchivedDevice"][];
-        };
-        /**
          * ArchivedOut
          * @description An event in the archive, with the unit's own record of it.
          */
@@ -913,6 +879,40 @@ export interface components {
             samples: ("decoded" | "partial" | "undecoded") | null;
         };
         /**
+         * ArchivedUnit
+         * @description One unit of the archive.
+         */
+        ArchivedUnit: {
+            /** Serial */
+            serial: string;
+            /** Recordings */
+            recordings: number;
+            /**
+             * First Timestamp
+             * @description Unit time; null: no recording has one.
+             */
+            first_timestamp: string | null;
+            /** Last Timestamp */
+            last_timestamp: string | null;
+            /** Simulated */
+            simulated: boolean;
+            /**
+             * Last Read At
+             * @description When its last new recording was read, UTC; null: the clock was never set.
+             */
+            last_read_at: string | null;
+            /** Last Route */
+            last_route: string;
+        };
+        /**
+         * ArchivedUnits
+         * @description Every unit of the archive.
+         */
+        ArchivedUnits: {
+            /** Units */
+            units: components["schemas"]["ArchivedUnit"][];
+        };
+        /**
          * ArchivedWaveformOut
          * @description An archived event's samples in physical units.
          */
@@ -939,7 +939,7 @@ export interface components {
              * @description Samples per channel that the event's own start record announces, in 16 bits.
              */
             announced_samples: number | null;
-            /** Vouched */
+            /** Valid Samples */
             valid_samples: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
@@ -1160,7 +1160,7 @@ export interface components {
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1376,7 +1376,7 @@ export interface components {
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1410,10 +1410,13 @@ export interface components {
              * @description How long the sensor check was followed.
              */
             waited_s?: number | null;
-            /** Look Failed */
+            /** Poll Failed */
             poll_failed?: string | null;
-            /** Told */
-            told?: string | null;
+            /**
+             * Reported
+             * @description Of a stop without waiting for the reply: that its effect is unknown.
+             */
+            reported?: string | null;
         };
         /**
          * NewTokenOut
@@ -1674,7 +1677,7 @@ export interface components {
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1850,7 +1853,7 @@ export interface components {
             /** Monitoring */
             monitoring: boolean;
             /**
-             * Clock Unit
+             * Clock Device Time
              * @description The unit's own clock, no zone.
              */
             clock_device_time: string | null;
@@ -2055,7 +2058,7 @@ export interface components {
              * @description Samples per channel that the event's own start record announces, in 16 bits.
              */
             announced_samples: number | null;
-            /** Vouched */
+            /** Valid Samples */
             valid_samples: number[];
             /** Sample Rate Hz */
             sample_rate_hz: number | null;
@@ -2107,7 +2110,7 @@ export interface components {
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. trial: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -4264,10 +4267,10 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Look at the status afterwards. */
+                /** @description Read the monitor status afterwards. */
                 follow?: boolean;
-                /** @description For a busy unit: say it, wait for no answer; the outcome is unknown. */
-                unheard?: boolean;
+                /** @description false: send the command and do not wait for the unit's reply, for a busy unit; the outcome is then unknown. */
+                wait_for_reply?: boolean;
             };
             header?: never;
             path?: never;
@@ -4284,7 +4287,7 @@ export interface operations {
                     "application/json": components["schemas"]["MonitorOut"];
                 };
             };
-            /** @description Sent, effect unknown (unheard) */
+            /** @description Sent, effect unknown (wait_for_reply=false) */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5541,7 +5544,7 @@ export interface operations {
             };
         };
     };
-    get_archived_devices_archive_devices_get: {
+    get_archived_units_archive_units_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -5556,7 +5559,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ArchivedDevices"];
+                    "application/json": components["schemas"]["ArchivedUnits"];
                 };
             };
             /** @description This is no HTTP request, or it gives its length twice */

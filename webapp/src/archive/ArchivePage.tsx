@@ -17,7 +17,7 @@ const text = words.archive;
 export function ArchivePage() {
   const [hash, setHash] = useState(location.hash);
   const wanted = useMemo(() => wantedOf(hash), [hash]);
-  const devices = useAsked<Schemas["ArchivedDevices"]>("/archive/devices");
+  const archived = useAsked<Schemas["ArchivedUnits"]>("/archive/units");
   const { held, problem, isAsking, older } = usePages(wanted);
   const velocity = unitsOf.value;
   const columns = useMemo(() => columnsOf(velocity), [velocity]);
@@ -31,10 +31,10 @@ export function ArchivePage() {
     <article class="archive-page">
       <h1>{text.title}</h1>
       {rows.some((row) => row.simulated) && <Simulated why={text.someSimulated} />}
-      {devices.problem && <Trouble problem={devices.problem} retry={devices.again} />}
+      {archived.problem && <Trouble problem={archived.problem} retry={archived.again} />}
       <WantedForm
         wanted={wanted}
-        devices={devices.body?.devices ?? []}
+        units={archived.body?.units ?? []}
         onWanted={(next) => {
           history.replaceState(null, "", fragmentOf(next));
           setHash(location.hash);

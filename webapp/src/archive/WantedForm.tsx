@@ -12,11 +12,11 @@ const { events } = words;
 
 interface Wish {
   wanted: Wanted;
-  devices: Schemas["ArchivedDevice"][];
+  units: Schemas["ArchivedUnit"][];
   onWanted: (wanted: Wanted) => void;
 }
 
-export function WantedForm({ wanted, devices, onWanted }: Wish) {
+export function WantedForm({ wanted, units, onWanted }: Wish) {
   const factor = factorTo("in/s", unitsOf.value);
   const [typed, setTyped] = useState(wanted);
   const [pvs, setPvs] = useState("");
@@ -27,7 +27,7 @@ export function WantedForm({ wanted, devices, onWanted }: Wish) {
   }, [wanted, factor]);
   const set = (more: Partial<Wanted>) => setTyped({ ...typed, ...more });
   // A unit that the archive does not list may still be asked for: a link may name it.
-  const isListed = typed.serial === "" || devices.some((device) => device.serial === typed.serial);
+  const isListed = typed.serial === "" || units.some((unit) => unit.serial === typed.serial);
   return (
     <form
       class="filters"
@@ -44,7 +44,7 @@ export function WantedForm({ wanted, devices, onWanted }: Wish) {
         <select value={typed.serial} onChange={(event) => set({ serial: event.currentTarget.value })}>
           <option value="">{text.allUnits}</option>
           {!isListed && <option value={typed.serial}>{typed.serial}</option>}
-          {devices.map(({ serial, recordings, simulated }) => (
+          {units.map(({ serial, recordings, simulated }) => (
             <option key={serial} value={serial}>{text.unitOption(serial, recordings, simulated)}</option>
           ))}
         </select>

@@ -31,10 +31,10 @@ export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schem
         <button
           type="button"
           disabled={giving.isGoing}
-          title={text.unheardWhy}
-          onClick={() => void give(() => command(unit, "/device/monitor/stop", undefined, { unheard: true }))}
+          title={text.noReplyWhy}
+          onClick={() => void give(() => command(unit, "/device/monitor/stop", undefined, { wait_for_reply: false }))}
         >
-          {text.unheard}
+          {text.noReply}
         </button>
       </p>
       <Progress unit={unit} only="monitor_start" />
@@ -46,7 +46,7 @@ export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schem
               {done.waited_s !== null && done.waited_s !== undefined && text.waited(measured(done.waited_s, "s", 0))}
             </p>
             {done.poll_failed && <p class="detail">{done.poll_failed}</p>}
-            {done.told && <p class="detail">{done.told}</p>}
+            {done.reported && <p class="detail">{done.reported}</p>}
           </>
         )}
       </OutcomeBox>

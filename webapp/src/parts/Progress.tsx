@@ -18,13 +18,13 @@ export function Progress({ unit, only }: { unit: Unit; only?: string }) {
       stop();
     };
   }, [keyOf(unit)]);
-  const shown = underWay.filter((one) => only === undefined || one.thing === only);
+  const shown = underWay.filter((one) => only === undefined || one.resource === only);
   return (
     <ul class="progress" aria-label={words.unit.progress} hidden={shown.length === 0}>
       {shown.map((one) => (
-        <li key={one.thing}>
+        <li key={one.resource}>
           <progress
-            aria-label={nameOf(one.thing)}
+            aria-label={nameOf(one.resource)}
             {...(one.total === null ? {} : { value: Math.min(one.done, one.total), max: one.total })}
           />
           <span>{sentence(one)}</span>
@@ -34,16 +34,16 @@ export function Progress({ unit, only }: { unit: Unit; only?: string }) {
   );
 }
 
-function nameOf(thing: string): string {
-  const [kind = "", index] = thing.split(" ");
-  const name = words.unit.things[kind] ?? kind;
+function nameOf(resource: string): string {
+  const [kind = "", index] = resource.split(" ");
+  const name = words.unit.resources[kind] ?? kind;
   return index === undefined ? name : `${name} ${index}`;
 }
 
-function sentence({ thing, what, done, total }: UnderWay): string {
-  if (what === null) return words.unit.begun(nameOf(thing));
+function sentence({ resource, what, done, total }: UnderWay): string {
+  if (what === null) return words.unit.begun(nameOf(resource));
   const told = wholeText(done);
   return total === null
-    ? words.unit.stepOpen(nameOf(thing), told, what)
-    : words.unit.step(nameOf(thing), told, wholeText(total), what);
+    ? words.unit.stepOpen(nameOf(resource), told, what)
+    : words.unit.step(nameOf(resource), told, wholeText(total), what);
 }

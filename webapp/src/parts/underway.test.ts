@@ -5,22 +5,22 @@ import { afterStep, type UnderWay } from "./underway";
 const after = (...steps: Step[]) => steps.reduce<readonly UnderWay[]>(afterStep, []);
 
 it("holds what has begun and not ended", () => {
-  expect(after({ kind: "begun", thing: "events" })).toEqual([{ thing: "events", what: null, done: 0, total: null }]);
+  expect(after({ kind: "begun", resource: "events" })).toEqual([{ resource: "events", what: null, done: 0, total: null }]);
   expect(
     after(
-      { kind: "begun", thing: "events" },
-      { kind: "begun", thing: "waveform 3" },
-      { kind: "step", thing: "events", what: "events", done: 2, total: null },
+      { kind: "begun", resource: "events" },
+      { kind: "begun", resource: "waveform 3" },
+      { kind: "step", resource: "events", what: "events", done: 2, total: null },
     ),
   ).toEqual([
-    { thing: "waveform 3", what: null, done: 0, total: null },
-    { thing: "events", what: "events", done: 2, total: null },
+    { resource: "waveform 3", what: null, done: 0, total: null },
+    { resource: "events", what: "events", done: 2, total: null },
   ]);
   for (const kind of ["done", "failed"] as const) {
-    expect(after({ kind: "begun", thing: "info" }, { kind, thing: "info" })).toEqual([]);
+    expect(after({ kind: "begun", resource: "info" }, { kind, resource: "info" })).toEqual([]);
   }
 });
 
 it("takes a step whose beginning was told before anybody followed", () => {
-  expect(after({ kind: "step", thing: "waveform 0", what: "chunks", done: 3, total: 9 })).toHaveLength(1);
+  expect(after({ kind: "step", resource: "waveform 0", what: "chunks", done: 3, total: 9 })).toHaveLength(1);
 });

@@ -2,7 +2,7 @@
 import type { Step } from "../api/device";
 
 export interface UnderWay {
-  thing: string;
+  resource: string;
   what: string | null;
   done: number;
   total: number | null;
@@ -10,8 +10,8 @@ export interface UnderWay {
 
 /** What is under way after one more step. */
 export function afterStep(before: readonly UnderWay[], step: Step): readonly UnderWay[] {
-  const others = before.filter((one) => one.thing !== step.thing);
+  const others = before.filter((one) => one.resource !== step.resource);
   if (step.kind === "done" || step.kind === "failed") return others;
-  if (step.kind === "begun") return [...others, { thing: step.thing, what: null, done: 0, total: null }];
-  return [...others, { thing: step.thing, what: step.what ?? null, done: step.done ?? 0, total: step.total ?? null }];
+  if (step.kind === "begun") return [...others, { resource: step.resource, what: null, done: 0, total: null }];
+  return [...others, { resource: step.resource, what: step.what ?? null, done: step.done ?? 0, total: step.total ?? null }];
 }

@@ -18,7 +18,7 @@ export function Identity({ info }: { info: Schemas["InfoOut"] }) {
         [text.dsp, info.dsp_firmware],
         [text.calibrated, info.calibrated_on ?? text.dueUnknown],
         [text.due, due ? <WhenDue due={due} /> : text.dueUnknown],
-        [text.road, info.provenance.conn_key],
+        [text.address, info.provenance.conn_key],
       ]}
     />
   );

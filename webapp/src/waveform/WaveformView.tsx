@@ -104,7 +104,7 @@ export function labelOf(serial: string | null, form: Pick<WaveformForm, "timesta
 }
 
 function partialText(recording: ReturnType<typeof decoded>): string {
-  const each = recording.channels.map(({ name }, i) => text.valid_samples(name, recording.valid_samples[i] ?? 0, recording.samples));
+  const each = recording.channels.map(({ name }, i) => text.validSamples(name, recording.validSamples[i] ?? 0, recording.samples));
   return text.partial(missing(recording), each.join(", "));
 }
 

@@ -20,7 +20,7 @@ describe("a saved table", () => {
   });
 
   it("leaves empty what nobody vouches for", () => {
-    const lines = csvOf(decoded(madeWaveform({ samples: 4, valid_samples: [4, 2, 0, 4] })), "in/s", "psi").split("\r\n");
+    const lines = csvOf(decoded(madeWaveform({ samples: 4, validSamples: [4, 2, 0, 4] })), "in/s", "psi").split("\r\n");
     const holes = lines.slice(1, 5).map((line) => line.split(",").map((cell) => (cell === "" ? "-" : "x")).join(""));
     expect(holes).toEqual(["xxx-x", "xxx-x", "xx--x", "xx--x"]);
     expect(lines.join()).not.toContain("NaN");

@@ -1,4 +1,4 @@
-// A waveform as comma-separated values: units in the head, a cell left empty where no sample is valid_samples for.
+// A waveform as comma-separated values: units in the head, a cell left empty where a sample is not valid.
 import { words } from "../words";
 import { factorTo, sampleUnit, type Air, type Velocity } from "./convert";
 import type { Recording, WaveformForm } from "./decode";

@@ -37,8 +37,8 @@ describe("a decoded waveform", () => {
     expect(mic!.peak).not.toBeNull();
   });
 
-  it("keeps to what is valid_samples for, and says how much is missing", () => {
-    const recording = decoded(madeWaveform({ samples: 100, valid_samples: [100, 90, 0, 100] }));
+  it("keeps only valid samples, and counts the missing ones", () => {
+    const recording = decoded(madeWaveform({ samples: 100, validSamples: [100, 90, 0, 100] }));
     expect(recording.channels.map((channel) => channel.values.length)).toEqual([100, 90, 0, 100]);
     expect(recording.channels[2]!.peakIndex).toBeNull();
     expect(missing(recording)).toBe(110);

@@ -33,7 +33,7 @@ export interface Recording {
   at: Float64Array;
   atUnit: "s" | "samples";
   samples: number;
-  valid_samples: number[];
+  validSamples: number[];
 }
 
 /** Return a waveform of the API as arrays. */
@@ -52,7 +52,7 @@ export function decoded(form: WaveformForm): Recording {
     at: isTimed ? positions(longest, start, step) : positions(longest, -form.pretrigger_samples, 1),
     atUnit: isTimed ? "s" : "samples",
     samples: form.samples,
-    valid_samples: form.valid_samples,
+    validSamples: form.valid_samples,
   };
 }
 
@@ -91,7 +91,7 @@ export function largest(values: Float64Array): number | null {
   return found;
 }
 
-/** Return how many samples of how many are not valid_samples for, over all channels; 0 of a whole record. */
+/** Return how many samples are not valid, over all channels; 0 for a complete record. */
 export function missing(recording: Recording): number {
-  return recording.valid_samples.reduce((sum, valid_samples) => sum + (recording.samples - valid_samples), 0);
+  return recording.validSamples.reduce((sum, valid) => sum + (recording.samples - valid), 0);
 }

@@ -7,14 +7,14 @@ interface Wish {
   samples?: number;
   rateHz?: number | null;
   pretrigger?: number;
-  valid_samples?: number[];
+  validSamples?: number[];
   unit?: "in/s" | "counts";
   bound?: ">" | null;
 }
 
 /** Return a waveform whose channel `c` holds `(c + 1) * sin(i / 10)`, rounded as the server does. */
-export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, valid_samples, unit = "in/s", bound = null }: Wish = {}): WaveformForm {
-  const lengths = valid_samples ?? [samples, samples, samples, samples];
+export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, validSamples, unit = "in/s", bound = null }: Wish = {}): WaveformForm {
+  const lengths = validSamples ?? [samples, samples, samples, samples];
   const channels: WaveformForm["channels"] = {};
   ["Tran", "Vert", "Long", "MicL"].forEach((name, c) => {
     const values = Array.from({ length: lengths[c]! }, (_, i) => Number(((c + 1) * Math.sin(i / 10)).toFixed(6)));

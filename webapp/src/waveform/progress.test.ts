@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { after, leftS, NOTHING, rateOf, type Step } from "./progress";
 
-const bytes = (done: number, total: number | null = 5120): Step => ({ kind: "step", thing: "waveform 3", what: "bytes", done, total });
+const bytes = (done: number, total: number | null = 5120): Step => ({ kind: "step", resource: "waveform 3", what: "bytes", done, total });
 
 function told(steps: [Step, number][]) {
   return steps.reduce((progress, [step, ms]) => after(progress, step, 3, ms), NOTHING);
@@ -10,7 +10,7 @@ function told(steps: [Step, number][]) {
 describe("progress of a download", () => {
   it("takes the rate from what came since the first chunk", () => {
     const progress = told([
-      [{ kind: "begun", thing: "waveform 3" }, 0],
+      [{ kind: "begun", resource: "waveform 3" }, 0],
       [bytes(1024), 4000],
       [bytes(2048), 5000],
       [bytes(3072), 6000],
@@ -26,12 +26,12 @@ describe("progress of a download", () => {
   });
 
   it("is not moved by another read of the same unit", () => {
-    const progress = told([[bytes(1024), 1000], [{ ...bytes(9), thing: "waveform 4" }, 2000]]);
+    const progress = told([[bytes(1024), 1000], [{ ...bytes(9), resource: "waveform 4" }, 2000]]);
     expect([progress.chunks, progress.doneBytes]).toEqual([1, 1024]);
   });
 
   it("starts anew with a new read", () => {
-    const progress = told([[bytes(1024), 1000], [{ kind: "begun", thing: "waveform 3" }, 2000]]);
+    const progress = told([[bytes(1024), 1000], [{ kind: "begun", resource: "waveform 3" }, 2000]]);
     expect([progress.chunks, progress.phase]).toEqual([0, "waiting"]);
   });
 
@@ -42,10 +42,10 @@ describe("progress of a download", () => {
   });
 
   it("says that the list is read first, and forgets an earlier read that ended", () => {
-    const list: Step = { kind: "step", thing: "events", what: "events", done: 7, total: null };
+    const list: Step = { kind: "step", resource: "events", what: "events", done: 7, total: null };
     expect(told([[list, 10]])).toMatchObject({ phase: "list", events: 7 });
-    expect(told([[{ ...list, thing: "waveform 3" }, 10]])).toMatchObject({ phase: "list", events: 7 });
-    expect(told([[bytes(1024), 1], [{ ...list, thing: "waveform 3" }, 2]])).toMatchObject({ phase: "samples", chunks: 1 });
-    expect(told([[bytes(1024), 1], [{ kind: "done", thing: "waveform 3" }, 2]])).toMatchObject({ phase: "waiting", chunks: 0 });
+    expect(told([[{ ...list, resource: "waveform 3" }, 10]])).toMatchObject({ phase: "list", events: 7 });
+    expect(told([[bytes(1024), 1], [{ ...list, resource: "waveform 3" }, 2]])).toMatchObject({ phase: "samples", chunks: 1 });
+    expect(told([[bytes(1024), 1], [{ kind: "done", resource: "waveform 3" }, 2]])).toMatchObject({ phase: "waiting", chunks: 0 });
   });
 });

@@ -3,7 +3,7 @@
 /** As the relay tells it, of any read of the unit; a stream begins with what was told before. */
 export interface Step {
   kind: string;
-  thing?: string;
+  resource?: string;
   what?: string;
   done?: number;
   total?: number | null;
@@ -35,7 +35,7 @@ export const NOTHING: Progress = {
 
 /** Return the progress after a step; steps of other reads of the same unit change nothing. */
 export function after(progress: Progress, step: Step, index: number, nowMs: number): Progress {
-  const isOwn = step.thing === `waveform ${index}`;
+  const isOwn = step.resource === `waveform ${index}`;
   if (isOwn && step.kind !== "step") {
     // An end may be that of an earlier read, told again; that of this one comes with its answer.
     return { ...NOTHING, lastMs: nowMs };

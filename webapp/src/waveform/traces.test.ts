@@ -36,7 +36,7 @@ describe("what is drawn", () => {
 
   it("spans the longest of several records", () => {
     expect(wholeOf([...of({ rateHz: 100, pretrigger: 10, samples: 50 }), ...of({ rateHz: 100, pretrigger: 20, samples: 30 })])).toEqual({ min: -0.2, max: 0.39 });
-    expect(wholeOf(of({ valid_samples: [0, 0, 0, 0] }))).toBeNull();
+    expect(wholeOf(of({ validSamples: [0, 0, 0, 0] }))).toBeNull();
   });
 
   it("puts each peak on its own sample", () => {
