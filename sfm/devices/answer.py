@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from sfm.devices.reading import Reading, Source, Why, event_at
 from sfm.live_cache import Memo
 from sfm.records import payloads
 from sfm.records.payloads import Payload
+from sfm.records.site_time import is_credible
 
 __all__ = ["Answer", "Provenance", "Quality", "answer_of", "event_answer"]
 
@@ -42,8 +44,8 @@ class Provenance:
     source: Source
     why: Why
     quality: Quality
-    read_at: str
-    """When the device read began, UTC, by the relay's clock."""
+    read_at: str | None
+    """When the device read began, UTC, by the host's clock; ``None``: that was never set."""
     age_s: float
     """Seconds since then, by the monotonic clock; ``inf``: unknown, the machine started since."""
     checked_age_s: float | None
@@ -54,6 +56,8 @@ class Provenance:
     """How long the connection was used for it."""
     stored: bool
     """Whether what was read is now stored."""
+    store_problem: str | None
+    """What is wrong with the database now, in a word; ``None``: nothing."""
     ttl_s: float | None
     """Seconds for which it may be served again without asking the unit; ``None``: no such time."""
     shared: bool
@@ -98,6 +102,7 @@ def answer_of(
     now_mono: float,
     wall: Callable[[], datetime],
     *,
+    store_problem: str | None = None,
     shared: bool = False,
     quality: Quality | None = None,
     ttl_s: float | None = None,
@@ -110,15 +115,16 @@ def answer_of(
         conn_key: the device's key.
         now_mono: the monotonic clock.
         wall: the time of day, UTC; asked once for each reading.
+        store_problem: what is wrong with the database now.
         shared: whether another reader's read brought it.
         quality: by the reading's own reasons, if not given.
         ttl_s: for how long it may be served again.
     """
     age_s = max(0.0, now_mono - reading.read_began_mono)
     checked, memo = reading.checked_mono, reading.memo
-    if "read_at" not in memo:
+    if memo.get("read_at") is None:
         # What was loaded from disk brings its own.
-        memo["read_at"] = (wall() - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
+        memo["read_at"] = _read_at(age_s, wall)
     reasons = _reasons(reading)
     provenance = Provenance(
         conn_key=conn_key,
@@ -133,6 +139,7 @@ def answer_of(
         exchanges=reading.exchanges,
         took_s=round(reading.took_s, 3),
         stored=reading.stored,
+        store_problem=store_problem,
         ttl_s=ttl_s,
         shared=shared,
         simulated=reading.simulated,
@@ -154,6 +161,14 @@ def event_answer(answer: Answer, index: int, unit: str) -> Answer:
         picked = event_at(answer.value, index, unit)
         answer.memo.save(part + "picked", picked, PICKED_BYTES)
     return Answer(answer.provenance, lambda: picked, answer.memo, part)
+
+
+def _read_at(age_s: float, wall: Callable[[], datetime]) -> str | None:
+    """Return when a value of that age was read, unless the host's clock cannot be right."""
+    if not math.isfinite(age_s):
+        return None
+    began = wall() - timedelta(seconds=age_s)
+    return began.isoformat(timespec="milliseconds") if is_credible(began) else None
 
 
 def _reasons(reading: Reading) -> list[Payload]:

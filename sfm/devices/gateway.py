@@ -564,6 +564,7 @@ class Gateway:
             device.conn_key,
             self._clock(),
             self._wall,
+            store_problem=self.store_service.problem_kind,
             shared=shared,
             quality=quality,
             ttl_s=ttl_s,

@@ -35,10 +35,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 from stepping import Portrait, SteppingLoop
 
 import sfm.devices.device
+import sfm.devices.durable_cache
+import sfm.devices.event_list
 import sfm.devices.single_flight
 from minimateplus.errors import KeyChainError, MemoryChangedError, ReplyTimeoutError
 from minimateplus.link import Address
@@ -611,13 +614,17 @@ def state_of(place: object) -> dict[str, object]:
 
 
 class Quiet:
-    """While it holds, flights are watched and nothing is logged."""
+    """While it holds, reads are watched and nothing is logged."""
+
+    _LOGGING = (sfm.devices.device, sfm.devices.durable_cache, sfm.devices.event_list)
 
     def __enter__(self) -> None:
-        self._log, self._flight = sfm.devices.device.log, sfm.devices.single_flight.SharedRead
-        sfm.devices.device.log = Silent()
-        sfm.devices.single_flight.SharedRead = WatchedFlight  # type: ignore[misc]  # notes who boards
+        self._stack = contextlib.ExitStack()
+        for module in self._LOGGING:
+            self._stack.enter_context(mock.patch.object(module, "log", Silent()))
+        self._stack.enter_context(
+            mock.patch.object(sfm.devices.single_flight, "SharedRead", WatchedFlight)
+        )
 
     def __exit__(self, *args: object) -> None:
-        sfm.devices.device.log = self._log
-        sfm.devices.single_flight.SharedRead = self._flight  # type: ignore[misc]
+        self._stack.close()

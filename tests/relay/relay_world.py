@@ -249,6 +249,12 @@ class World:
         self._start()
         return self.disk
 
+    async def with_settings(self, **settings: Any) -> None:
+        """Start the relay anew, with other settings."""
+        await self.gateway.close()
+        self.settings = Settings(**{**self.settings.model_dump(), **settings})
+        self._start()
+
     async def restart(self, *, boot: str = "this boot") -> None:
         """Stop the relay and start it again, on the same disk; with ``boot``, its machine too."""
         await self.gateway.close()

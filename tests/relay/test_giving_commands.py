@@ -346,7 +346,7 @@ async def test_settings_for_another_unit_are_refused(world: World) -> None:
 @in_virtual_time
 async def test_a_command_whose_caller_waited_too_long_is_never_given(world: World) -> None:
     unit = world.plug(FieldUnit().record(2))
-    world.gateway.settings = world.settings.model_copy(update={"queue_s": 5.0})
+    await world.with_settings(queue_s=5.0)
     await world.gateway.info(HERE)
     await world.gateway.registry.devices[KEY].connection.lock.acquire()
     world.gateway.registry.devices[KEY].single_flight._queue_s = 5.0
