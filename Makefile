@@ -34,20 +34,20 @@ types: $(VENV)/.run ## Make the web app's types anew from the API's own page
 	@webapp/types.sh $(BIN) webapp/src/api
 
 bench: $(VENV)/.bench ## Run what is in benchmarks/ and print its tables
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests:tests/relay:tests/field $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
 
 SECONDS ?= 600
 FUZZ_TARGETS := frames samples captures payloads
 
 fuzz: $(VENV)/.fuzz ## Fuzz what reads foreign bytes, SECONDS=600 for each target
 	@for target in $(FUZZ_TARGETS); do \
-		PYTHONPATH=tests:tests/wire $(BIN)/python tests/fuzz/fuzz.py $$target --seconds $(SECONDS) || exit 1; done
+		PYTHONPATH=tests $(BIN)/python tests/proofs/fuzz/fuzz.py $$target --seconds $(SECONDS) || exit 1; done
 
 soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on where it stopped
-	@PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK)
+	@PYTHONPATH=tests $(BIN)/python tests/proofs/simulation/soak.py $(SOAK)
 
 soak-kill: $(VENV)/.dev ## Kill the relay a thousand times while it downloads
-	@PYTHONPATH=tests $(BIN)/python tests/durable/killing.py $(SOAK)
+	@PYTHONPATH=tests $(BIN)/python tests/proofs/kills/killing.py $(SOAK)
 
 format: $(VENV)/.dev ## Bring the code into its form
 	$(BIN)/ruff format

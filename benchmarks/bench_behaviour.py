@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from kit.virtual_time import now_s, run
 from rivals import QUICK, library, print_head
-from virtual_time import now_s, run
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from virtual_time import now_s, run
+from kit.virtual_time import now_s, run
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address

@@ -36,8 +36,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.unit_thread import UnitThread
 from rivals import QUICK, percentile
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 
 import httpx
-from relay_process import relay
+from kit.relay_process import relay
 from rivals import QUICK
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp

@@ -7,7 +7,7 @@ second: a unit at 38,400 baud that records while its list is read.
 
 The unit is the raw one of the tests, which shares no code with the product; the relay is production
 with a database in memory, asked over HTTP. Time is virtual, so the seconds are exact.
-``tests/field/test_walk_figures.py`` asserts the bounds. Under 60 s.
+``tests/sfm/devices/test_walk_figures.py`` asserts the bounds. Under 60 s.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import httpx
-from raw_world import PROBLEM, RawWorld, round_trip_of_replies, serial_line
-from virtual_time import now_s, run
+from kit.raw_world import PROBLEM, RawWorld, round_trip_of_replies, serial_line
+from kit.virtual_time import now_s, run
 
 QUICK = os.environ.get("SFM_BENCH_QUICK") == "1"
 EVENTS = 300

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from chromium import ARGUMENTS, CHROMIUM
+from kit.chromium import ARGUMENTS, CHROMIUM
 from rivals import QUICK, library, print_head
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp

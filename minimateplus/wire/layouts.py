@@ -3,7 +3,7 @@ Where each field lies in each payload, with the mark of its evidence.
 
 The tables are the facts; the functions below them only apply the tables. A simulated unit builds
 its payloads from the same tables, so it cannot judge them: captured bytes do
-(tests/wire/test_layouts.py).
+(tests/minimateplus/wire/test_layouts.py).
 
 Marks: C captured live, D derived from captured bytes and arithmetic, I inferred, U unknown. What is
 marked U stays unknown in code as well: it is skipped, or kept as raw bytes, never named hopefully.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from browser import MAX_TRANSFER_BYTES, ROOT, WIDE, NewUnit, at
+from kit.browser import MAX_TRANSFER_BYTES, ROOT, WIDE, NewUnit, at
 from playwright.sync_api import Browser, Page
 
 from minimateplus.simulator import SimulatedUnit
@@ -20,7 +20,7 @@ from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 pytestmark = pytest.mark.alone
 
 WATCHING = ROOT / "benchmarks" / "watching.js"

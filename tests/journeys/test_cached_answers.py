@@ -21,11 +21,11 @@ import orjson
 import pytest
 import requests
 from cachecontrol import CacheControl
-from chromium import ARGUMENTS, CHROMIUM
-from peers import lack
+from kit.chromium import ARGUMENTS, CHROMIUM
+from kit.peers import lack
+from kit.relay_process import relay
+from kit.unit_thread import UnitThread
 from playwright.sync_api import sync_playwright
-from relay_process import relay
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.store import Store
@@ -181,7 +181,7 @@ def test_after_a_backup_was_put_back_each_address_is_its_own_recording(
 def test_a_corrected_zone_or_scale_is_what_every_client_gets(
     get: Client, start: Start, tmp_path: Path
 ) -> None:
-    from stored_rows import write_row  # an earlier program has no such hashes
+    from kit.stored_rows import write_row  # an earlier program has no such hashes
 
     unit = UnitThread(unit_of("BE11529", 1, datetime(2026, 3, 1, 10)))
     try:

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from secrets import token_bytes
 
 import pytest
-from browser import BRISK, Open, Watched, at
+from kit.browser import BRISK, Open, Watched, at
+from kit.relay_process import relay
+from kit.unit_thread import UnitThread
 from playwright.sync_api import expect
-from relay_process import relay
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.access.principal import Role
 from sfm.store import Store
 from sfm.store.tokens import RoleName
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 

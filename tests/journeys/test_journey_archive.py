@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from browser import NewUnit, Open, Watched, at, ground
+from kit.browser import NewUnit, Open, Watched, at, ground
+from kit.relay_process import relay
+from kit.unit_thread import UnitThread
 from playwright.sync_api import expect
-from relay_process import relay
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 PAGE = 200
 """Recordings that the page asks for at once."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from browser import NewUnit, Open, Watched, at, ground, rows
+from kit.browser import NewUnit, Open, Watched, at, ground, rows
+from kit.unit_thread import UnitThread
 from playwright.sync_api import Page, expect
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 POLL_S, LOOK_S = 15, 30
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import time
 
-from browser import NewUnit, Open, Watched, at
-from cutting_proxy import cutting_proxy
-from field_memory import alter, cut_samples, histogram_body
+from kit.browser import NewUnit, Open, Watched, at
+from kit.cutting_proxy import cutting_proxy
+from kit.field_memory import alter, cut_samples, histogram_body
+from kit.unit_thread import UnitThread
 from playwright.sync_api import Locator, expect
-from unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.wire import commands
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 
 class AheadClock:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from browser import PATIENCE_MS, NewUnit
+from kit.browser import PATIENCE_MS, NewUnit
 from playwright.sync_api import Browser, Page
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 WAYS = {
     "image": "new Image().src = url",

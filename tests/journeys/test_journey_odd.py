@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from browser import BRISK, NARROW, NewUnit, Open, at
+from kit.browser import BRISK, NARROW, NewUnit, Open, at
+from kit.relay_process import relay
+from kit.unit_thread import PATIENCE_S, UnitThread
 from playwright.sync_api import Page, expect
-from relay_process import relay
-from unit_thread import PATIENCE_S, UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.pty import serve_pty
 from minimateplus.wire.layouts import BODY_OFFSET, RANGE_AFTER_SENSITIVITY, SENSITIVITY
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 
 def tab_to(page: Page, name: str, *, most: int = 40) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from browser import NewUnit, Open, Watched, at, rows
+from kit.browser import NewUnit, Open, Watched, at, rows
 from playwright.sync_api import Page, expect
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.simulator.unit import DEFAULT_SETUP
 
-pytest_plugins = ["web_world"]
+pytest_plugins = ["kit.web_world"]
 
 POLL_S = 15
 LONGEST = 13 * 4096

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from browser import MAX_TRANSFER_BYTES
-from peers import lack
+from kit.browser import MAX_TRANSFER_BYTES
+from kit.peers import lack
 
 from sfm.api.routes.web import WebFile, WebFiles
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from relay_world import at_once
 from starlette.types import ASGIApp, Message
-from virtual_time import now_s
 
+from kit.relay_world import at_once
+from kit.virtual_time import now_s
 from sfm.access.principal import Role
 from sfm.access.sessions import Sessions
 from sfm.api.app import Application, build_app

@@ -19,9 +19,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from chromium import ARGUMENTS, CHROMIUM
 from numpy.typing import NDArray
-from peers import lack
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
@@ -32,7 +30,10 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-from unit_thread import UnitThread
+
+from kit.chromium import ARGUMENTS, CHROMIUM
+from kit.peers import lack
+from kit.unit_thread import UnitThread
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "sfm" / "web" / "index.html"

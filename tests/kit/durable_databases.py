@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from durable_world import open_store
-from peers import lack
 from sqlalchemy import Engine, create_engine, text
 
+from kit.durable_world import open_store
+from kit.peers import lack
 from sfm.store import Store
 
 

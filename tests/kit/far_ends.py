@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from peers import lack
-
+from kit.peers import lack
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.faulty_links import FaultyLink

@@ -86,3 +86,36 @@ def long_counts(samples: int, late: int = 400) -> NDArray[np.int16]:
     counts = rng.normal(0, 1.2, (4, samples)).round().astype(np.int16)
     counts[0, int(samples * 0.9)] = late
     return counts
+
+
+def damage(unit: SimulatedUnit, kind: str) -> None:
+    """Contradict the last event of a unit in one way."""
+    began = unit.events[-1].device_time
+    assert began is not None
+    match kind:
+        case "broken off":
+            cut_samples(unit, 5120, 1024)
+        case "cut within":
+            body = encode_body(unit.counts_of(len(unit.events) - 1))
+            alter(unit, body=body[: len(body) // 2] + b"Project:\0North face")
+        case "fewer announced":
+            alter(unit, start={"samples": 1277})
+        case "peaks":
+            alter(unit, peaks=1.5)
+        case "footer of another date":
+            alter(unit, footer=footer_of(began + timedelta(days=31)))
+        case "footer far too long":
+            alter(unit, footer=footer_of(began, seconds=300))
+        case "no footer":
+            alter(unit, footer=bytes(26))
+
+
+KINDS = {
+    "broken off": "samples-missing",
+    "cut within": "samples-missing",
+    "fewer announced": "count-differs",
+    "peaks": "peaks-differ",
+    "footer of another date": "footer-differs",
+    "footer far too long": "duration-differs",
+    "no footer": "footer-missing",
+}

@@ -10,7 +10,7 @@ Decoded = tuple[list[list[int]], int]
 
 
 def _plain_decoder() -> Callable[..., Decoded]:
-    path = Path(__file__).parents[1] / "benchmarks" / "plain_decoder.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "plain_decoder.py"
     spec = importlib.util.spec_from_file_location("plain_decoder", path)
     assert spec is not None
     assert spec.loader is not None

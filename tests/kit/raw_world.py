@@ -18,10 +18,10 @@ from typing import Any, Concatenate, ParamSpec, Self
 import httpx
 import pytest
 from fastapi import FastAPI
-from raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_delay, request
-from relay_world import World
-from virtual_time import now_s, run
 
+from kit.raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_delay, request
+from kit.relay_world import World
+from kit.virtual_time import now_s, run
 from minimateplus.client import MiniMate
 from minimateplus.errors import LinkError
 from minimateplus.link import Address

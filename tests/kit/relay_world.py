@@ -20,8 +20,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from virtual_time import now_s, run
 
+from kit.virtual_time import now_s, run
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address, Deadlines

@@ -8,7 +8,7 @@ asks for keys, or walks on.
 
 The test suite runs 20 lists. For more::
 
-    PYTHONPATH=tests python tests/field/shared_line.py --lists 300
+    PYTHONPATH=tests python tests/kit/shared_line.py --lists 300
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from raw_unit import REPLY_START, RawEvent, RawTerminal, RawUnit, Scanner, request
-from relay_process import relay
+
+from kit.raw_unit import REPLY_START, RawEvent, RawTerminal, RawUnit, Scanner, request
+from kit.relay_process import relay
 
 EVENTS = 8
 ARCHIVED = 2

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import BRISK, NewUnit, Open, Watched, chromium
 from playwright.sync_api import Browser
-from relay_process import relay
-from unit_thread import UnitThread
 
+from kit.browser import BRISK, NewUnit, Open, Watched, chromium
+from kit.relay_process import relay
+from kit.unit_thread import UnitThread
 from minimateplus.simulator import SimulatedUnit
 
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import serialx
-import virtual_time
-from end_to_end import START_UNIT, build_unit, counts_of
+from kit import virtual_time
+from kit.end_to_end import START_UNIT, build_unit, counts_of
 
 from minimateplus.client import MiniMate, reads
 from minimateplus.errors import (
@@ -633,24 +633,26 @@ def test_a_unit_that_knows_neither_still_says_whether_it_is_empty() -> None:
 class FetchLostRoad(FaultyLink):
     """Loses the answers of one SUB: those to fetches whole, or all but their head."""
 
-    def __init__(self, inner: Link, sub: int, save: int) -> None:
+    def __init__(self, inner: Link, sub: int, delivered_bytes: int) -> None:
         super().__init__(inner)
         self.sub = sub
-        self.save = save
+        self.delivered_bytes = delivered_bytes
 
     async def send(self, data: bytes) -> None:
         lost = data[5] == self.sub and len(data) > 40
-        await super().send(data[: self.save] if lost else data)
+        await super().send(data[: self.delivered_bytes] if lost else data)
 
 
-@pytest.mark.parametrize("keep", [0, 30])
+@pytest.mark.parametrize("delivered_bytes", [0, 30])
 @pytest.mark.parametrize("sub", [0xF9, 0xF7])
 def test_an_answer_that_was_lost_is_not_taken_for_a_part_that_a_unit_does_not_know(
-    sub: int, save: int
+    sub: int, delivered_bytes: int
 ) -> None:
     unit = WatchedUnit().fill(2)
     with pytest.raises(ReplyTimeoutError):
-        asked(unit, lambda h: h.read_probe(), lambda inner: FetchLostRoad(inner, sub, save))
+        asked(
+            unit, lambda h: h.read_probe(), lambda inner: FetchLostRoad(inner, sub, delivered_bytes)
+        )
 
 
 class HeldBackRoad(FaultyLink):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import virtual_time
-from end_to_end import START_UNIT, counts_of
+from kit import virtual_time
+from kit.end_to_end import START_UNIT, counts_of
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
@@ -102,15 +102,15 @@ def unit_with(chunks: int) -> tuple[NotingUnit, Event, Waveform]:
     return unit, event, waveform
 
 
-def asked_from(entry: int, size: int) -> list[tuple[int, int]]:
+def asked_from(cached: int, size: int) -> list[tuple[int, int]]:
     """
-    Return the bulk reads of a download whose first ``entry`` bytes are known.
+    Return the bulk reads of a download whose first ``cached`` bytes are known.
 
     They are the first chunk, the last one held (it may be a stale answer in place of the true one
     where 5A echoes no address), and all that follow.
     """
-    last_held = list(range(CHUNK, entry, CHUNK))[-1:]
-    offsets = [0, *last_held, *range(entry or CHUNK, size, CHUNK)]
+    last_held = list(range(CHUNK, cached, CHUNK))[-1:]
+    offsets = [0, *last_held, *range(cached or CHUNK, size, CHUNK)]
     return [(at, CHUNK if at == 0 else min(CHUNK, size - at)) for at in offsets]
 
 
@@ -265,17 +265,17 @@ def test_an_error_of_who_takes_the_chunks_passes_and_ends_the_conversation() -> 
 
 
 @pytest.mark.parametrize(
-    ("chunks", "held"), [(chunks, entry) for chunks in SAMPLES for entry in range(chunks + 1)]
+    ("chunks", "cached"), [(chunks, cached) for chunks in SAMPLES for cached in range(chunks + 1)]
 )
-def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, entry: int) -> None:
+def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, cached: int) -> None:
     unit, event, whole = unit_with(chunks)
     size = len(whole.image)
-    begun = whole.image[: entry * CHUNK]
+    begun = whole.image[: cached * CHUNK]
     store_service = StoreService(begun)
     waveform, exchanges, steps = go_on(unit, event, begun, store_service)
     assert facts(waveform) == facts(whole)
     # The first chunk is always read, and of the others that are held the last.
-    assert exchanges == BESIDES + chunks - max(0, entry - 2)
+    assert exchanges == BESIDES + chunks - max(0, cached - 2)
     assert unit.bulk == asked_from(len(begun), size)
     assert store_service.kept == whole.image
     assert store_service.offsets == [*range(len(begun), size, CHUNK)]
@@ -314,15 +314,15 @@ def test_a_read_cut_at_any_byte_goes_on_with_what_was_kept(after_bytes: int) -> 
     assert exchanges == BESIDES + 9 - max(0, chunks_kept - 2)
 
 
-@pytest.mark.parametrize("held", [0, 1, 2, 3])
+@pytest.mark.parametrize("cached", [0, 1, 2, 3])
 @pytest.mark.parametrize("tail", [1, 7, 511, 1023])
-def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(entry: int, tail: int) -> None:
+def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(cached: int, tail: int) -> None:
     unit, event, whole = unit_with(6)
-    for piece in (whole.image[entry * CHUNK :][:tail], b"\xee" * tail):
-        store_service = StoreService(whole.image[: entry * CHUNK])
+    for piece in (whole.image[cached * CHUNK :][:tail], b"\xee" * tail):
+        store_service = StoreService(whole.image[: cached * CHUNK])
         waveform, _, _ = go_on(unit, event, store_service.kept + piece, store_service)
         assert facts(waveform) == facts(whole)
-        assert unit.bulk == asked_from(entry * CHUNK, len(whole.image))
+        assert unit.bulk == asked_from(cached * CHUNK, len(whole.image))
         assert store_service.kept == whole.image
 
 
@@ -349,11 +349,11 @@ def check_everything_is_read(
     assert steps[0].done == min(CHUNK, len(whole.image))
 
 
-@pytest.mark.parametrize("held", [1, 2, 4])
+@pytest.mark.parametrize("cached", [1, 2, 4])
 @pytest.mark.parametrize("at", [0, 12, 512, CHUNK - 1])
-def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, entry: int) -> None:
+def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, cached: int) -> None:
     unit, event, whole = unit_with(4)
-    begun = bytearray(whole.image[: entry * CHUNK])
+    begun = bytearray(whole.image[: cached * CHUNK])
     begun[at] ^= 1
     check_everything_is_read(unit, event, bytes(begun), whole, 4)
 
@@ -391,13 +391,13 @@ def test_what_is_held_of_an_event_that_is_another_now_is_not_gone_on_with() -> N
     assert store_service.offsets == []
 
 
-@pytest.mark.parametrize("held", [0, 1, 2, 4])
+@pytest.mark.parametrize("cached", [0, 1, 2, 4])
 @pytest.mark.parametrize("then", ["erased", "recorded anew"])
 def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
-    entry: int, then: str
+    cached: int, then: str
 ) -> None:
     unit, event, whole = unit_with(4)
-    reads = len(asked_from(min(entry * CHUNK, len(whole.image)), len(whole.image)))
+    reads = len(asked_from(min(cached * CHUNK, len(whole.image)), len(whole.image)))
 
     def change(request: Frame) -> bytes | None:
         if len(unit.bulk) < reads:
@@ -413,15 +413,15 @@ def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
 
     unit.on_bulk = change
     with pytest.raises(MemoryChangedError):
-        go_on(unit, event, whole.image[: entry * CHUNK])
+        go_on(unit, event, whole.image[: cached * CHUNK])
     assert len(unit.bulk) == reads
 
 
 # --- a unit that does not answer behind the gap ---------------------------------------------------
 
 
-@pytest.mark.parametrize("held", [1, 2, 3])
-def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(entry: int) -> None:
+@pytest.mark.parametrize("cached", [1, 2, 3])
+def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(cached: int) -> None:
     unit, event, whole = unit_with(4)
     store_service = StoreService()
 
@@ -431,8 +431,8 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(entry: in
 
     unit.on_bulk = first_alone
     with pytest.raises(ReplyTimeoutError, match="5A"):
-        go_on(unit, event, whole.image[: entry * CHUNK], store_service)
-    assert unit.bulk == asked_from(entry * CHUNK, len(whole.image))[:2]
+        go_on(unit, event, whole.image[: cached * CHUNK], store_service)
+    assert unit.bulk == asked_from(cached * CHUNK, len(whole.image))[:2]
     assert store_service.offsets == []
     # Whoever then begins anew gets everything.
     unit.ignores.clear()

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import virtual_time
-from end_to_end import build_unit
+from kit import virtual_time
+from kit.end_to_end import build_unit
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import MiniMateError

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from raw_unit import Counter, falling, honest, jumping, standing_still, unanswered
-from raw_world import (
+from kit.raw_unit import Counter, falling, honest, jumping, standing_still, unanswered
+from kit.raw_world import (
     RawWorld,
     in_raw_world,
     listed,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from raw_unit import Scanner
-from raw_world import (
+from kit.raw_unit import Scanner
+from kit.raw_world import (
     RawWorld,
     in_raw_world,
     listed,

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from peers import lack
-from shared_line import find_ser2net, share_the_line
+from kit.peers import lack
+from kit.shared_line import find_ser2net, share_the_line
 
 LISTS = 20
 SEED = 11

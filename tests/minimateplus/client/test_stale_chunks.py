@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-import virtual_time
-from end_to_end import START_UNIT, counts_of
+from kit import virtual_time
+from kit.end_to_end import START_UNIT, counts_of
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import virtual_time
-from end_to_end import build_unit, check_truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kit import virtual_time
+from kit.end_to_end import build_unit, check_truth
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
@@ -48,7 +48,7 @@ from minimateplus.simulator.faulty_links import (
 )
 from minimateplus.wire.framing import encode_reply, encode_request
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "capture-format.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "capture-format.md"
 HEADER = '{"format": "seismo-relay-capture", "version": 1}\n'
 POLL = encode_request(0x5B)
 CHUNK = '{"t_s": 0.5, "from": "host", "hex": "41"}\n'

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-import virtual_time
+from kit import virtual_time
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import RemoteProtocolError

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import serialx
-import virtual_time
-from end_to_end import build_unit, check_truth
+from kit import virtual_time
+from kit.end_to_end import build_unit, check_truth
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end import build_unit, check_truth
-from peers import lack
+from kit.end_to_end import build_unit, check_truth
+from kit.peers import lack
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import far_ends
 import pytest
-from unit_thread import UnitThread
+from kit import far_ends
+from kit.unit_thread import UnitThread
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 
 import pytest
-import virtual_time
-from end_to_end import build_unit, check_truth
+from kit import virtual_time
+from kit.end_to_end import build_unit, check_truth
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import virtual_time
-from end_to_end import build_unit
+from kit import virtual_time
+from kit.end_to_end import build_unit
 
 from minimateplus.client import reads
 from minimateplus.client.reads import MAX_IMAGE_BYTES, MiniMate

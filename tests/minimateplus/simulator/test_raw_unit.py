@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import raw_unit
-from raw_unit import (
+from kit import raw_unit
+from kit.raw_unit import (
     NEVER_SET,
     REPLY_START,
     RawServer,

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-import virtual_time
-from end_to_end import START_UNIT, counts_of
+from kit import virtual_time
+from kit.end_to_end import START_UNIT, counts_of
 from numpy.typing import NDArray
 
 from minimateplus.client import MiniMate

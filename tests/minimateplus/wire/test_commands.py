@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from vectors import BY_NAME, ESCAPED_PIECES, HOST, VECTORS
+from kit.vectors import BY_NAME, ESCAPED_PIECES, HOST, VECTORS
 
 from minimateplus.wire import commands
 from minimateplus.wire.commands import (

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from vectors import (
+from kit.vectors import (
     BOOT_TEXT,
     BY_NAME,
     ESCAPED_PIECES,

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors import BY_NAME, ESCAPED_PIECES, FILE_HEADER, STRT_HEAD
+from kit.vectors import BY_NAME, ESCAPED_PIECES, FILE_HEADER, STRT_HEAD
 
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.model import CHANNELS, FIRST_KEY, Peaks, RecordingSetup, RecordMode

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from unit_thread import UnitThread
+from kit.unit_thread import UnitThread
 
 from minimateplus.errors import NotWritableError
 from minimateplus.model import SetupChange

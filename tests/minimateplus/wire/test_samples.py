@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from plain_decoding import decode_plain
+from kit.plain_decoding import decode_plain
 
 from minimateplus.errors import SampleDecodeError, SampleRangeError
 from minimateplus.model import CHANNELS

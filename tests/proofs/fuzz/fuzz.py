@@ -3,8 +3,8 @@ Drives one target of ``targets`` with atheris, and keeps what took it to new pla
 
 ``make fuzz`` runs all of them. By hand::
 
-    PYTHONPATH=tests:tests/wire python tests/fuzz/fuzz.py frames --seconds 600
-    PYTHONPATH=tests:tests/wire python tests/fuzz/fuzz.py frames --keep
+    PYTHONPATH=tests python tests/proofs/fuzz/fuzz.py frames --seconds 600
+    PYTHONPATH=tests python tests/proofs/fuzz/fuzz.py frames --keep
 
 What is found is put into ``.fuzz``. ``--keep`` chooses from it, from the corpus and from the seeds
 the smallest files that reach everything that all of them reach, and makes these the corpus.
@@ -27,7 +27,7 @@ from targets import TARGETS
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
-WORK = HERE.parents[1] / ".fuzz"
+WORK = HERE.parents[2] / ".fuzz"
 
 RSS_LIMIT_MB = 1024
 """Growth beyond this ends the run as a failure; a run starts at some 200."""

@@ -1,15 +1,15 @@
 """
 What the fuzzer starts from: captured frames and what a simulated unit says, one list a target.
 
-Needs ``tests`` and ``tests/wire`` on the path, as ``make fuzz`` puts them.
+Needs ``tests`` on the path, as ``make fuzz`` puts it.
 """
 
 from __future__ import annotations
 
 import json
 
+from kit.vectors import BOOT_TEXT, MODEM_TEXT, VECTORS
 from targets import PARSERS
-from vectors import BOOT_TEXT, MODEM_TEXT, VECTORS
 
 from minimateplus.link.capture import FORMAT, VERSION
 from minimateplus.simulator import SimulatedUnit

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from plain_decoding import decode_plain
+from kit.plain_decoding import decode_plain
 
 from minimateplus.errors import (
     CaptureError,

@@ -1,8 +1,8 @@
 """
 Walk every interleaving of a small world, and print how many there are.
 
-    python tests/exhaustive/walk.py            the scopes of the test run
-    python tests/exhaustive/walk.py --large    larger ones, for minutes
+    python tests/proofs/interleavings/walk.py            the scopes of the test run
+    python tests/proofs/interleavings/walk.py --large    larger ones, for minutes
 
 The walk is depth first. A state that was met before is not walked again: what can follow is the
 same, and was or will be seen. A state is all that the future depends on (``SmallWorld.portrait``).
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from small_world import Quiet, Scope, SmallWorld
 

@@ -1,9 +1,9 @@
 """
 Kill the relay with SIGKILL while it downloads, start it again, and look what is left.
 
-``python tests/durable/killing.py --kills 1000`` is the soak; the test run kills fifty times. The
-relay is the real one, in a process of its own; the unit is simulated, slow enough that most kills
-fall into a download. Times are drawn from the seed, but processes are not ours to order: a seed
+``make soak-kill SOAK='--kills 1000'`` is the soak; the test run kills fewer times. The relay is the
+real one, in a process of its own; the unit is simulated, slow enough that most kills fall into a
+download. Times are drawn from the seed, but processes are not ours to order: a seed
 makes a run alike, not equal.
 
 What a kill cannot show is a power cut: the operating system keeps what the process wrote.
@@ -26,7 +26,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from unit_thread import UnitThread
+from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace

@@ -12,10 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from field_memory import alter, histogram_body
-from relay_world import HERE, FieldUnit, World
-from test_archive_api import ask
-from test_never_better import KINDS, damage
+from kit.field_memory import KINDS, alter, damage, histogram_body
+from kit.http_requests import ask
+from kit.relay_world import HERE, FieldUnit, World
 
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
 STEPS = 14

@@ -5,7 +5,7 @@ The rule: a checker that catches nothing proves nothing. Each mutation is a cont
 breaks one thing and puts it back; ``MUTATIONS`` says at which grain its breakage shows, and in
 which world. When the worlds have changed, find those anew (an hour, or some by name):
 
-    PYTHONPATH=tests .venv/bin/python tests/simulation/soak.py --catch [FAULT ...]
+    PYTHONPATH=tests .venv/bin/python tests/proofs/simulation/soak.py --catch [FAULT ...]
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ The long run: a million worlds at the grain of records and ten thousand at that 
 ``make soak`` runs it over all cores. Where it stopped stands in ``.soak/``, so it goes on from
 there; it ends at the first broken promise, and says how that world is lived through again:
 
-    PYTHONPATH=tests .venv/bin/python tests/simulation/soak.py --replay GRAIN SEED
+    PYTHONPATH=tests .venv/bin/python tests/proofs/simulation/soak.py --replay GRAIN SEED
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from mutations import MUTATIONS, Mutation, planted
 from world import GRAINS, World, story_hash
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STATE = ROOT / ".soak" / "state.json"
 BATCH = {"record": 200, "byte": 20, "kept": 20, "field": 200, "lines": 20}
 SAY_EVERY_S = 10.0
@@ -34,7 +34,9 @@ Broken = tuple[int, list[str]]
 
 def command_to_replay(grain: str, seed: int) -> str:
     """Return the command that lives through one world again, and tells its story."""
-    return f"PYTHONPATH=tests .venv/bin/python tests/simulation/soak.py --replay {grain} {seed}"
+    return (
+        f"PYTHONPATH=tests .venv/bin/python tests/proofs/simulation/soak.py --replay {grain} {seed}"
+    )
 
 
 def first_broken(grain: str, seeds: range) -> Broken | None:

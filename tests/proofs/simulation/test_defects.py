@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from defects import live
-from virtual_time import run
+from kit.virtual_time import run
 
 from minimateplus.wire import image
 from sfm.store import EraseCheck, decodings

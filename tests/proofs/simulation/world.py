@@ -8,8 +8,8 @@ same world to the last tick, on any host.
 Two grains. ``record``: the unit is ``record_unit.RecordUnit``, and a read is a handful of waits.
 ``byte``: client, framing, links and the simulated unit are those of production too. A third kind of
 world, ``kept``, is of records, and its relay has a database that outlives restarts and crashes
-(``tests/simulation/disk.py``). To the auditor all its lives are one: nothing may be fresher, and no
-epoch name another memory, because the relay was started anew.
+(``disk.py``). To the auditor all its lives are one: nothing may be fresher, and no epoch name
+another memory, because the relay was restarted.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ import structlog
 from auditor import Auditor, Contact, Request
 from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
 from disk import Disk
+from kit.virtual_time import DeadlockError, VirtualTimeLoop
 from orders import ERASE, Order, Slot
 from record_unit import RecordUnit, Wire
-from virtual_time import DeadlockError, VirtualTimeLoop
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError

@@ -7,8 +7,9 @@ from typing import Any, get_type_hints
 import httpx
 import pytest
 from fastapi import FastAPI
+from kit.http_requests import app_of, assert_problem
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 from pydantic import BaseModel
-from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 
 from minimateplus import errors
 from minimateplus.client import MiniMate
@@ -18,7 +19,7 @@ from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire import commands
 from sfm.api.app import build_app
 from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS
-from sfm.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, problem_of
+from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
 from sfm.api.rules import RULES
 from sfm.api.schemas import reading
 from sfm.devices.answer import Provenance
@@ -49,10 +50,6 @@ RELAY_ROUTES = ["/health", "/units", "/ports", "/cache/stats"]
 EVERY_ROUTE = DEVICE_ROUTES + RELAY_ROUTES
 
 
-def app_of(world: World) -> FastAPI:
-    return build_app(world.settings, world.gateway)
-
-
 async def get(world: World, path: str, /, method: str = "GET", **params: Any) -> httpx.Response:
     transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -64,18 +61,6 @@ def model_of(app: FastAPI, path: str) -> type[BaseModel]:
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     found: type[BaseModel] = getattr(reading, schema.rpartition("/")[2])
     return found
-
-
-def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["Content-Type"] == MEDIA_TYPE
-    assert response.headers["Cache-Control"] == "no-store"
-    body: dict[str, Any] = response.json()
-    reading.ProblemOut.model_validate(body, extra="forbid")
-    assert body["type"] == TYPE_PREFIX + kind
-    assert body["status"] == status
-    assert body["detail"]
-    return body
 
 
 # ---- answers

@@ -15,11 +15,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from kit.http_requests import app_of, ask, assert_problem, named
+from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
+from kit.stored_rows import hash_of, public_id, write_row
 from pydantic import BaseModel
-from relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
 from sqlalchemy import func, insert, select, update
-from stored_rows import hash_of, public_id, write_row
-from test_api import app_of, assert_problem, public_errors
+from test_api import public_errors
 
 from minimateplus.errors import MiniMateError
 from sfm.api.app import build_app
@@ -50,32 +51,6 @@ FACTS = [ONE, f"{ONE}/waveform", f"{ONE}/image"]
 LISTS = ["/archive/units", "/archive/events", "/archive/findings", f"{ONE}/review"]
 EVERY_GET = FACTS + LISTS
 SAID = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
-
-
-def named(world: World, path: str) -> str:
-    """Put a recording's id in the place of its row's number, of eight digits."""
-    found = re.search("/recordings/(0[0-9]{7})(?![0-9a-f])", path)
-    name = None if found is None or world.disk is None else public_id(world.disk, int(found[1]))
-    return path if found is None or name is None else path.replace(found[1], name)
-
-
-async def ask(
-    world: World, path: str, /, method: str = "GET", *, headers: Any = None, **more: Any
-) -> httpx.Response:
-    """Ask; ``more`` are parameters, or the content or JSON of a body."""
-    path = named(world, path)
-    transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
-    body: dict[str, Any] = {}
-    if "content_" in more:
-        body["content"] = more.pop("content_")
-    if "json" in more:
-        body["json"] = more.pop("json")
-    # Whoever says nothing of codings takes none.
-    headers = {"accept-encoding": "identity", **(headers or {})}
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        return await client.request(
-            method, path, params=more or None, headers=headers, timeout=None, **body
-        )
 
 
 async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, bytes]:

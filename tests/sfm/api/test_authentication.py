@@ -6,13 +6,24 @@ from typing import Any
 
 import httpx
 import pytest
-from door_world import HERE, KEY, LOCAL, NETWORK, PEER, UNIT, Door, door, door_of, ended_operation
-from relay_world import HERE as UNIT_HERE
-from relay_world import FieldUnit, World
+from kit.access_world import (
+    HERE,
+    KEY,
+    LOCAL,
+    NETWORK,
+    PEER,
+    UNIT,
+    Door,
+    door,
+    door_of,
+    ended_operation,
+)
+from kit.relay_world import HERE as UNIT_HERE
+from kit.relay_world import FieldUnit, World
+from kit.stored_rows import public_id
+from kit.virtual_time import run
 from starlette.routing import Route
-from stored_rows import public_id
 from structlog.testing import capture_logs
-from virtual_time import run
 
 from minimateplus.link.ports import SerialPort
 from sfm.access.principal import Role

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from kit.virtual_time import run
 from test_server import HEAD, _Wire
 from uvicorn import Config
 from uvicorn.server import ServerState
-from virtual_time import run
 
 from sfm import server
 from sfm.api.middleware.connection_limit import ConnectionLimit, max_connections

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import httpx
-from virtual_time import run
+from kit.virtual_time import run
 
 from sfm.api.app import build_app
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.errors import ConnectError
 from minimateplus.simulator.faulty_links import LateLink

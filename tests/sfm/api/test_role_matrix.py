@@ -13,8 +13,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from door_world import HERE, NETWORK, PEER, UNIT, Door, door
-from virtual_time import run
+from kit.access_world import HERE, NETWORK, PEER, UNIT, Door, door
+from kit.virtual_time import run
 
 from sfm.access.principal import Role
 from sfm.api.middleware import authentication

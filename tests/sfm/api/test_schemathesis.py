@@ -19,13 +19,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 import schemathesis
-from door_world import LOCAL, Door, answer_of, door_of, ended_operation
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from relay_world import HERE, FieldUnit, World
+from kit.access_world import LOCAL, Door, answer_of, door_of, ended_operation
+from kit.relay_world import HERE, FieldUnit, World
+from kit.virtual_time import VirtualTimeLoop
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
-from virtual_time import VirtualTimeLoop
 
 from sfm.access.principal import LOCAL as LOCAL_PRINCIPAL
 from sfm.access.principal import Role

@@ -17,8 +17,8 @@ from typing import Any, cast
 import httpx
 import pytest
 import trustme
-from door_world import LOCAL, door_of
-from relay_process import (
+from kit.access_world import LOCAL, door_of
+from kit.relay_process import (
     PATIENCE_S,
     Relay,
     bearer,
@@ -27,9 +27,9 @@ from relay_process import (
     relay,
     relay_with_files,
 )
+from kit.virtual_time import now_s, run
 from uvicorn import Config
 from uvicorn.server import ServerState
-from virtual_time import now_s, run
 
 from sfm import server
 from sfm.access.egress import EgressPolicy

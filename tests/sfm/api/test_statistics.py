@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from kit.relay_world import FieldUnit, World
 from prometheus_client.parser import text_string_to_metric_families
-from relay_world import FieldUnit, World
 
 from minimateplus.link import Address
 from sfm.api.app import build_app

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from relay_process import PATIENCE_S, environment, relay_to_stop
+from kit.relay_process import PATIENCE_S, environment, relay_to_stop
 
 from sfm.api.middleware.authentication import SECURITY
 from sfm.api.problems import MEDIA_TYPE, TYPE_PREFIX

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.simulator.faulty_links import LateLink
 from sfm.api.streams import event_stream

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from door_world import LOCAL, door
-from virtual_time import run
+from kit.access_world import LOCAL, door
+from kit.virtual_time import run
 
 from sfm.api.routes.web import NEVER_BUILT, WebFiles, takes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = "let unit = 1;\n" * 200
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from relay_world import FieldUnit, World, in_virtual_time
+from kit.relay_world import FieldUnit, World, in_virtual_time
 
 from sfm.api.app import build_app
 from sfm.live_cache import LiveCache

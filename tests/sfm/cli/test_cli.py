@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served_unit import Served, served
+from kit.served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.cli import app, views

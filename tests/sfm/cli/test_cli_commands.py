@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_unit import Served, served
+from kit.served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.cli import app

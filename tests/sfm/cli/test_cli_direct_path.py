@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from relay_process import PATIENCE_S, RUN, environment, relay
+from kit.relay_process import PATIENCE_S, RUN, environment, relay
 
 SIMULATOR = [*RUN, "simulate", "--pty", "--serial", "SIM0701", "--events", "1"]
 

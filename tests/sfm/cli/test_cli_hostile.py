@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import structlog
+from kit.served_unit import served
 from rich.console import Console
-from served_unit import served
 from test_cli import call
 
 from minimateplus.simulator import SimulatedUnit

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cutting_proxy import CuttingProxy, cutting_proxy
-from relay_process import PATIENCE_S, RUN, environment, relay
-from unit_thread import UnitThread
+from kit.cutting_proxy import CuttingProxy, cutting_proxy
+from kit.relay_process import PATIENCE_S, RUN, environment, relay
+from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-from command_line import Call, caller
-from relay_process import PATIENCE_S, environment, relay
+from kit.command_line import Call, caller
+from kit.relay_process import PATIENCE_S, environment, relay
+from kit.served_unit import Served, served
 from rich.console import Console
-from served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.cli import application

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.stored_rows import write_row
 from sqlalchemy import select
-from stored_rows import write_row
 
 from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair

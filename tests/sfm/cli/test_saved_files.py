@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Call, caller
-from served_unit import Served, served
+from kit.command_line import Call, caller
+from kit.served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from raw_unit import unanswered
-from raw_world import (
+from kit.raw_unit import unanswered
+from kit.raw_world import (
     RawWorld,
     in_raw_world,
     listed,
@@ -20,7 +20,7 @@ from raw_world import (
     round_trip_of_replies,
     stamps,
 )
-from virtual_time import now_s
+from kit.virtual_time import now_s
 
 EVENTS = 40
 CUT_EVERY = 150

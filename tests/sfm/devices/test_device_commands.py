@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.virtual_time import now_s
 from sqlalchemy import update
-from virtual_time import now_s
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (

@@ -7,8 +7,8 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from raw_unit import standing_still
-from raw_world import SERIAL, RawWorld, in_raw_world, problem_of, refusal_of, visit
+from kit.raw_unit import standing_still
+from kit.raw_world import SERIAL, RawWorld, in_raw_world, problem_of, refusal_of, visit
 
 from minimateplus.client import MiniMate
 from minimateplus.link import parse_address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from sfm.api.app import build_app
 

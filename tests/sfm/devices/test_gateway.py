@@ -6,8 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from relay_world import ELSEWHERE, HERE, KEY, T0, FieldUnit, World, ground, in_virtual_time, told
-from virtual_time import now_s, run
+from kit.relay_world import (
+    ELSEWHERE,
+    HERE,
+    KEY,
+    T0,
+    FieldUnit,
+    World,
+    ground,
+    in_virtual_time,
+    told,
+)
+from kit.virtual_time import now_s, run
 
 from minimateplus.errors import (
     ConnectError,

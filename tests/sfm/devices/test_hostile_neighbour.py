@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
-from virtual_time import now_s
+from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
+from kit.virtual_time import now_s
 
 from minimateplus.client import reads
 from minimateplus.errors import MiniMateError

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_world import RawWorld, round_trip_of_replies
-from virtual_time import now_s, run
+from kit.raw_world import RawWorld, round_trip_of_replies
+from kit.virtual_time import now_s, run
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address
 from sfm.settings import Settings
 
-SOURCE = Path(__file__).parents[2] / "webapp" / "src"
+SOURCE = Path(__file__).parents[3] / "webapp" / "src"
 HOUR_S = 3600.0
 MAX_SHARE = 0.15
 

@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from field_memory import alter, cut_samples, footer_of, histogram_body, long_counts
-from relay_world import HERE, FieldUnit, World, in_virtual_time
-from test_archive_api import ask
+from kit.field_memory import (
+    KINDS,
+    alter,
+    cut_samples,
+    damage,
+    histogram_body,
+    long_counts,
+)
+from kit.http_requests import ask
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.model import RecordMode
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import layouts
-from minimateplus.wire.samples import encode_body
 from sfm.cli import views
 
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
@@ -37,39 +43,6 @@ async def quality(world: World, index: int = 0) -> tuple[str, list[str]]:
     """Ask for a waveform; return its quality and the codes of the reasons."""
     provenance = (await waveform(world, index)).json()["provenance"]
     return provenance["quality"], [reason["code"] for reason in provenance.get("reasons", [])]
-
-
-def damage(unit: FieldUnit, kind: str) -> None:
-    """Contradict the last event of a unit in one way."""
-    began = unit.events[-1].device_time
-    assert began is not None
-    match kind:
-        case "broken off":
-            cut_samples(unit, 5120, 1024)
-        case "cut within":
-            body = encode_body(unit.counts_of(len(unit.events) - 1))
-            alter(unit, body=body[: len(body) // 2] + b"Project:\0North face")
-        case "fewer announced":
-            alter(unit, start={"samples": 1277})
-        case "peaks":
-            alter(unit, peaks=1.5)
-        case "footer of another date":
-            alter(unit, footer=footer_of(began + timedelta(days=31)))
-        case "footer far too long":
-            alter(unit, footer=footer_of(began, seconds=300))
-        case "no footer":
-            alter(unit, footer=bytes(26))
-
-
-KINDS = {
-    "broken off": "samples-missing",
-    "cut within": "samples-missing",
-    "fewer announced": "count-differs",
-    "peaks": "peaks-differ",
-    "footer of another date": "footer-differs",
-    "footer far too long": "duration-differs",
-    "no footer": "footer-missing",
-}
 
 
 # --- what cannot be decoded is archived all the same

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from relay_world import World, at_once, in_virtual_time
-from virtual_time import now_s
+from kit.relay_world import World, at_once, in_virtual_time
+from kit.virtual_time import now_s
 
 from sfm.devices.operations import MAX_RUNNING, Operation, Operations
 from sfm.devices.single_flight import BusyError, ShuttingDownError

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from raw_world import (
+from kit.raw_world import (
     RawWorld,
     in_raw_world,
     listed,
@@ -19,7 +19,7 @@ from raw_world import (
     samples_match,
     stamps,
 )
-from virtual_time import now_s
+from kit.virtual_time import now_s
 
 REPLY_S = 0.25
 SOON_S = 40 * REPLY_S

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from raw_unit import unanswered
-from raw_world import (
+from kit.raw_unit import unanswered
+from kit.raw_world import (
     RawWorld,
     in_raw_world,
     listed,
@@ -22,7 +22,7 @@ from raw_world import (
     serial_line,
     stamps,
 )
-from virtual_time import run
+from kit.virtual_time import run
 
 BAUD = 38_400
 

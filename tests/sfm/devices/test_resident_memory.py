@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from relay_process import PATIENCE_S, relay
-from unit_thread import UnitThread
+from kit.relay_process import PATIENCE_S, relay
+from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.unit import DEFAULT_SETUP

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
-from virtual_time import now_s
+from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.virtual_time import now_s
 
 from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
 from sfm.back_off import BackingOffError

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from raw_unit import RawUnit
-from raw_world import (
+from kit.raw_unit import RawUnit
+from kit.raw_world import (
     WALK_FROM_THE_START,
     WALK_ON,
     RawWorld,
@@ -23,7 +23,7 @@ from raw_world import (
     stamps,
     visit,
 )
-from virtual_time import run
+from kit.virtual_time import run
 
 EVENTS = 5
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
-from virtual_time import now_s
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
+from kit.virtual_time import now_s
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, MiniMateError

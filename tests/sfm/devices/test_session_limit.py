@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from relay_world import FieldUnit, World
-from virtual_time import now_s, run
+from kit.relay_world import FieldUnit, World
+from kit.virtual_time import now_s, run
 
 from minimateplus.link import Address
 from minimateplus.simulator.faulty_links import LateLink, StalledLink

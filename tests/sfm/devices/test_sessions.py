@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
-from virtual_time import now_s, run
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.virtual_time import now_s, run
 
 from sfm.devices.session_limit import MAX_WAITING, SessionLimit
 from sfm.devices.single_flight import BusyError

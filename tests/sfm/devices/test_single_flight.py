@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from relay_world import World, in_virtual_time
+from kit.relay_world import World, in_virtual_time
 
 from minimateplus.model import Progress
 from sfm.devices.connection_lock import ConnectionLock

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
-from virtual_time import now_s
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.virtual_time import now_s
 
 from sfm.api.app import Application, build_app
 from sfm.devices.commands import Commands

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from virtual_time import run
+from kit.virtual_time import run
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 MAX_OVERHEAD = 25
 """
 Exchanges a contact that read no new event. First: 2 to wake the unit, 8 for identity and setup, 8

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from sfm.cache.freshness import FORCED

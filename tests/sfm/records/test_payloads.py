@@ -11,7 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.model import CHANNELS, Event, Peaks, RecordMode, Waveform
 from minimateplus.wire.conversions import MIC_PSI_PER_COUNT

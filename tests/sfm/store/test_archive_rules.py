@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from durable_world import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kit.durable_world import (
     NOW,
     PEAKS,
     all_rows,
@@ -27,10 +29,8 @@ from durable_world import (
     shifted,
     waveform,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from kit.stored_rows import public_id
 from sqlalchemy import func, select
-from stored_rows import public_id
 
 from minimateplus.model import Event, Peaks
 from sfm.records.payloads import event_payload
@@ -38,7 +38,7 @@ from sfm.store import Store, Wanted, WriteResult, schema
 from sfm.store.archive import save_events
 from sfm.store.errors import NoSerialError, NoSuchRecordError
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 NOTHING = Peaks(tran_in_s=None, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None)
 

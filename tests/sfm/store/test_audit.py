@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 import pytest
-from durable_world import (
+from kit.durable_world import (
     NOW,
     events,
     only_sqlite,
@@ -30,7 +30,7 @@ from sfm.store.audit import BEFORE_THE_FIRST, hash_of
 from sfm.store.errors import StoreBusyError, StoreFullError
 from sfm.store.service import StoreService
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 A = "tcp://unit-a:1"
 

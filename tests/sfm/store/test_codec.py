@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from durable_world import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kit.durable_world import (
     event,
     events,
     kinds,
@@ -21,16 +23,14 @@ from durable_world import (
     version_of,
     waveform,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from kit.stored_rows import public_id
 from sqlalchemy import update
-from stored_rows import public_id
 
 from sfm.store import Store, schema
 from sfm.store.codec import MAX_BYTES, digest, pack, unpack
 from sfm.store.errors import DamagedRecordError, StoreError
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from durable_world import (
+from kit.durable_world import (
     NOW,
     event,
     events,
@@ -40,7 +40,7 @@ from sfm.store import Store, migrations, schema
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 MIGRATIONS = Path(sfm.store.__file__).parent / "migrations"
 TIME = "2026-04-01T00:28:12"

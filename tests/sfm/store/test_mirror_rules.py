@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from durable_world import (
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from kit.durable_world import (
     ARCHIVE,
     MIRROR,
     NOW,
@@ -29,17 +31,15 @@ from durable_world import (
     version_of,
     waveform,
 )
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from kit.stored_rows import write_row
 from sqlalchemy import delete, update
-from stored_rows import write_row
 
 from minimateplus.model import Event
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 from sfm.records.payloads import event_payload
 from sfm.store import Fenced, Origin, ReadTime, Store, mirror, schema
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 A, B = "tcp://unit-a:1", "tcp://unit-b:1"
 INFO = {"serial": "BE18189", "model": "MiniMate Plus", "setup": {"project": "Süd ×"}}

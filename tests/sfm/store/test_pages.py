@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from durable_world import FIRST, PEAKS, event, origin, record_of, rows, save_list, save_waveform
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from kit.durable_world import FIRST, PEAKS, event, origin, record_of, rows, save_list, save_waveform
 
 from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted
 from sfm.store.cursors import Cursor
 from sfm.store.errors import BadCursorError
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 
 def fill(store: Store) -> list[dict[str, Any]]:

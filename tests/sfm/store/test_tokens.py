@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from durable_world import NOW, all_rows, only_postgresql, open_store, rows
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.durable_world import NOW, all_rows, only_postgresql, open_store, rows
 
 from sfm.api.problems import problem_of
 from sfm.store import AuditEntry, Store, StoreError, Token
@@ -19,7 +19,7 @@ from sfm.store import tokens as token_module
 from sfm.store.errors import NoSuchTokenError, TokenNameTakenError
 from sfm.store.tokens import RoleName, number_of
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 LATER = NOW + timedelta(days=1)
 RANDOM = bytes(range(32))

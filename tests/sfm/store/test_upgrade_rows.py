@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durable_world import (
+from kit.durable_world import (
     NOW,
     all_rows,
     event,
@@ -36,7 +36,7 @@ from sfm.store.errors import DamagedRecordError
 from sfm.store.maintenance import check
 from sfm.store.row_hashes import row_hash
 
-pytest_plugins = ["durable_databases"]
+pytest_plugins = ["kit.durable_databases"]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: simulated units, relays, links and people to put around them."""
