@@ -1,34 +1,35 @@
 """
-Everything that can go wrong with a unit, and who is to blame.
+Every exception of this package, as one tree; each class names the party at fault.
 
 ::
 
     MiniMateError
-    ├── LinkError                 the road
-    │   ├── ConnectError          nobody there, or refused
-    │   ├── ConnectTimeoutError   no answer to the knock within the deadline
-    │   └── LinkClosedError       the far end hung up, or the road was cut
-    ├── UnitError                 the far end
-    │   ├── ReplyTimeoutError     it was silent for longer than the deadline
-    │   ├── DeadlineError         the whole operation took longer than it was given
-    │   ├── RemoteProtocolError   it said something that the wire facts do not allow
-    │   │   ├── KeyChainError     its chain of event keys loops, jumps or breaks
-    │   │   ├── SampleDecodeError an event body could not be read
-    │   │   ├── DuplicateReplyError  a reply that was received before came again, unasked
-    │   │   └── LineSharedError   a reply came that we did not ask for: another program is there
-    │   ├── NoSuchEventError      it holds no event of that index or key
-    │   ├── MemoryChangedError    its memory changed while we read it
-    │   │   └── RecordDiffersError  only bytes of unknown meaning differ: nothing is proven
-    │   ├── NotWritableError      it does not show where that setting lies; nothing was written
-    │   └── OutcomeUnknownError   a command was sent, and what became of it is not known
-    │       └── ReadBackError     it acknowledged a command, and then shows something else
-    ├── LocalProtocolError        us: we were about to say what the wire does not allow now
-    ├── SettingError              us: a setting that a unit cannot take; names the field
-    ├── SampleRangeError          us: samples that the event body has no form for
-    └── CaptureError              a capture file that is none, or does not fit what was asked
+    ├── LinkError                    the link
+    │   ├── ConnectError             refused, unknown host, no such serial port
+    │   │   └── ConnectTimeoutError  no connection within ``Deadlines.connect_s``
+    │   └── LinkClosedError          the far end disconnected, or the link broke
+    │       └── CaptureEndedError    a replay: the capture ends here (``link.capture``)
+    ├── UnitError                    the far end
+    │   ├── ReplyTimeoutError        no reply within ``Deadlines.reply_s``
+    │   ├── DeadlineError            no progress within ``Deadlines.operation_s``
+    │   ├── RemoteProtocolError      it sent something that the protocol does not allow
+    │   │   ├── KeyChainError        its chain of event keys loops, jumps or breaks
+    │   │   ├── SampleDecodeError    an event body could not be decoded
+    │   │   ├── DuplicateReplyError  an earlier reply was received again, unrequested
+    │   │   └── LineSharedError      an unrequested reply: another program uses the line
+    │   ├── NoSuchEventError         it has no event with that index or key
+    │   ├── MemoryChangedError       its memory changed during the read
+    │   │   └── RecordDiffersError   only bytes of unknown meaning differ: nothing is proven
+    │   ├── NotWritableError         the setting's place is not known; nothing was written
+    │   └── OutcomeUnknownError      a command was sent, and its outcome is not known
+    │       └── ReadBackError        it acknowledged a write, and reads back otherwise
+    ├── LocalProtocolError           the caller: a request that the protocol forbids now
+    ├── SettingError                 the caller: an invalid setting; names the field
+    ├── SampleRangeError             the caller: samples that an event body cannot encode
+    └── CaptureError                 the capture file: unreadable, or it does not match
 
-Nothing else leaves this package for a reason that lies with the unit or the road: foreign
-exceptions (``OSError``, serialx, ``TimeoutError``) are translated where they arise.
+No other exception leaves this package because of a unit or a link: foreign exceptions
+(``OSError``, serialx, ``TimeoutError``) are translated where they are raised.
 """
 
 from __future__ import annotations
@@ -67,17 +68,17 @@ __all__ = [
 
 class MiniMateError(Exception):
     """
-    Anything that went wrong with a unit, the road to it, or our own use of them.
+    The root of the tree: a failure of a unit, of its link, or of their use.
 
-    ``diagnosis`` is the name of the cause, where the bytes prove one (``minimateplus.link.
-    diagnosis``).
+    ``diagnosis`` names the cause where the received bytes prove one
+    (``minimateplus.link.diagnosis``).
     """
 
     diagnosis: str | None = None
 
 
 class LinkError(MiniMateError):
-    """The road to the unit failed."""
+    """The link to the unit failed."""
 
 
 class ConnectError(LinkError):
@@ -85,77 +86,77 @@ class ConnectError(LinkError):
 
 
 class ConnectTimeoutError(ConnectError):
-    """Nobody answered the attempt to connect within ``Deadlines.connect_s``."""
+    """The far end did not accept the connection within ``Deadlines.connect_s``."""
 
 
 class LinkClosedError(LinkError):
-    """The link ended in the middle of a conversation."""
+    """The link ended during a session."""
 
 
 class UnitError(MiniMateError):
-    """The link is there; what came over it, or did not, is the trouble."""
+    """The link works, but the far end's reply is missing, wrong or unusable."""
 
 
 class ReplyTimeoutError(UnitError):
-    """The unit did not answer a request within ``Deadlines.reply_s``."""
+    """The unit did not reply to a request within ``Deadlines.reply_s``."""
 
 
 class DeadlineError(UnitError):
-    """The whole operation took longer than ``Deadlines.operation_s``."""
+    """The operation made no progress for ``Deadlines.operation_s``."""
 
 
 class RemoteProtocolError(UnitError):
-    """The far end answered, but not as a MiniMate Plus does."""
+    """The far end replied, but not as a MiniMate Plus does."""
 
 
 class KeyChainError(RemoteProtocolError):
-    """The chain of event keys repeats itself, is endless or breaks off: read nothing from it."""
+    """The chain of event keys loops, is endless or breaks off: none of it can be used."""
 
 
 class SampleDecodeError(RemoteProtocolError):
     """
-    An event body holds no samples that this decoder can vouch for.
+    An event body has no valid samples.
 
-    ``waveform`` holds the event and its image, without samples, when the whole image was read:
-    the bytes are worth keeping whether or not they can be decoded.
+    ``waveform`` is the event with its image and without samples, if the whole image was read. Keep
+    its bytes: a later version may decode them.
     """
 
     waveform: Waveform | None = None
     recording_id: str | None = None
-    """Under which id the archive keeps the image; ``None``: it does not."""
+    """The id of the image in the archive; ``None``: it was not archived."""
 
 
 class DuplicateReplyError(RemoteProtocolError):
     """
-    A reply arrived again that was received before in this session, and no request was open for it.
+    A reply that was received earlier in this session arrived again, with no request open for it.
 
-    The session is over: the next such reply could be taken for another request's. A read may be
-    tried once more in a new session.
+    The session ends, because the next such reply could be mistaken for another request's. A read
+    may be repeated once in a new session.
     """
 
 
 class LineSharedError(RemoteProtocolError):
     """
-    A reply arrived that answers no request of ours: another program is using the unit's line.
+    A reply to a request that we did not send arrived: another program is using the unit's line.
 
-    A unit has one record cursor, and a reply to 1F carries no key, so nothing read in this session
-    proves anything.
+    A unit has one record cursor, and a reply to 1F has no key in it, so nothing that was read in
+    this session is proven.
     """
 
 
 class NoSuchEventError(UnitError):
-    """The unit holds no event of that index or key."""
+    """The unit has no event with that index or key."""
 
 
 class MemoryChangedError(UnitError):
-    """The unit's memory changed during the read; what was read is thrown away."""
+    """The unit's memory changed during the read; the result is discarded."""
 
 
 class RecordDiffersError(MemoryChangedError):
     """
-    A record has the time, peaks and project that it had, and other bytes of unknown meaning.
+    A record has the same time, peaks and project as before, but bytes of unknown meaning differ.
 
-    ``offsets`` are the places that differ. Whether the event is another one is not known.
+    ``offsets`` are the offsets of these bytes. Whether it is another event is not known.
     """
 
     def __init__(self, message: str, offsets: frozenset[int] = frozenset()) -> None:
@@ -164,30 +165,30 @@ class RecordDiffersError(MemoryChangedError):
 
 
 class NotWritableError(UnitError):
-    """The unit does not show where a setting lies, or its blocks: nothing was written."""
+    """The unit's blocks do not show where a setting is stored; nothing was written."""
 
 
 class OutcomeUnknownError(UnitError):
     """
-    A command went out, and whether the unit followed it is not known. It is never repeated.
+    A command was sent, and whether the unit executed it is not known. It is never repeated.
 
-    ``__cause__`` says what went wrong. Read the unit before you give the command again.
+    ``__cause__`` is the failure. Read the unit's state before you send the command again.
     """
 
 
 class ReadBackError(OutcomeUnknownError):
-    """The unit acknowledged a command, and shows something else when it is read afterwards."""
+    """The unit acknowledged a write, but other values are read back afterwards."""
 
 
 class LocalProtocolError(MiniMateError):
-    """A request was about to be sent that the unit would ignore or answer wrongly now."""
+    """A request that the unit would ignore or answer wrongly in its present state; not sent."""
 
 
 class SettingError(MiniMateError, ValueError):
     """
-    A setting that a unit cannot take. Nothing was sent.
+    A setting with a value that a unit cannot store. Nothing was sent.
 
-    ``field`` is the name of it, ``reason`` what it may be.
+    ``field`` is its name, ``reason`` the values that it may have.
     """
 
     def __init__(self, field: str, reason: str = "a unit cannot take it") -> None:
@@ -197,8 +198,8 @@ class SettingError(MiniMateError, ValueError):
 
 
 class SampleRangeError(MiniMateError, ValueError):
-    """Samples that the event body has no form for: a step beyond 12 bits, or no int16."""
+    """Samples that an event body cannot encode: a delta beyond 12 bits, or not an int16."""
 
 
 class CaptureError(MiniMateError):
-    """A capture file that cannot be read, or a replay asked for something it does not hold."""
+    """A capture file that cannot be read, or a replay whose host sends other bytes."""

@@ -1,15 +1,15 @@
 """
-The verbs that change a unit: start, stop, erase, settings.
+The operations that change a unit: start, stop, erase, settings.
 
-The rule: whatever can be known beforehand is read first; then each command goes out once, and is
-never said again. If anything goes wrong after the first byte of a command, the outcome is unknown
-(``OutcomeUnknownError``), whatever the reason was, and the conversation is over. What was written
-is read back and compared.
+The rule: everything that can be checked is read first; then each command is sent once and never
+repeated. If anything fails after the first byte of a command, the outcome is unknown
+(``OutcomeUnknownError``) whatever the cause, and the session ends. Written settings are read back
+and compared.
 
 Evidence: start, stop and the six exchanges of an erase are captured [C]; so are the blocks of a
 setup write, their order and their acknowledgements [C], but not the parameters of the three chunks
-of 71 nor the read form of block 82, which are inferred [I]. A unit that does not say 22 or 09 gets
-no new settings: a block is only ever written back to the unit that said it.
+of 71 nor the read form of block 82, which are inferred [I]. A unit that does not answer 22 or 09
+gets no new settings, because a block is only ever written back to the unit it was read from.
 """
 
 from __future__ import annotations
@@ -47,39 +47,39 @@ __all__ = [
 _T = TypeVar("_T")
 
 Before = Callable[[], Awaitable[None]]
-"""Awaited just before the first byte of a command goes out; what it raises stops the command."""
+"""Awaited just before a command's first byte is sent; an exception prevents the command."""
 OnStep = Callable[[int, int], None]
-"""Takes how many commands of a write were acknowledged, and how many there are."""
+"""Called with the number of acknowledged commands of a write, and their total."""
 
 
 class CommandSession(Session):
-    """A conversation in which a unit can be changed."""
+    """A session with the operations that change a unit."""
 
     async def start_monitoring(self) -> None:
         """
-        Let the unit start monitoring; it checks its sensors for about 40 s before it does [C].
+        Start monitoring. The unit first checks its sensors, for about 40 s [C].
 
         Raises:
-            OutcomeUnknownError: the command went out and was not acknowledged.
+            OutcomeUnknownError: the command was sent and not acknowledged.
         """
-        async with self._sending_command("starting to monitor"):
+        async with self._sending_command("starting monitoring"):
             await self._command(commands.START_MONITORING)
 
     async def stop_monitoring(self) -> None:
-        """Let the unit stop monitoring; errors as with ``start_monitoring``."""
-        async with self._sending_command("stopping to monitor"):
+        """Stop monitoring; errors as with ``start_monitoring``."""
+        async with self._sending_command("stopping monitoring"):
             await self._command(commands.STOP_MONITORING)
 
     async def stop_monitoring_without_reply(self) -> None:
         """
-        Say POLL and stop to a unit that is too busy to answer, and wait for nothing [C v0.17.0].
+        Send POLL and stop to a unit that is too busy to reply, and do not wait [C v0.17.0].
 
-        Whether it heard is not known; this conversation is over.
+        Whether the unit received them is not known; this session is over.
 
         Raises:
-            LinkError: not even the link took it.
+            LinkError: the link did not accept them.
         """
-        async with self._operation("stopping to monitor, unheard"):
+        async with self._operation("stopping monitoring without waiting for a reply"):
             self.is_usable = False
             await self._send_without_reply(commands.POLL)
             await self._send_without_reply(commands.STOP_MONITORING)
@@ -92,13 +92,13 @@ class CommandSession(Session):
         others call ``MiniMate.erase_all``.
 
         Args:
-            serial: whose memory.
-            proven: the probe that closed the walk. The unit's lifetime counter is compared with it
-                once more before A3 (2 exchanges more), and its last event's key in between.
+            serial: the unit whose memory is to be erased.
+            proven: the probe after the walk. The unit's lifetime counter is compared with it once
+                more before A3 (2 exchanges more), and its last event's key between A3 and A2.
 
         Raises:
-            MemoryChangedError: something differs. A2 did not go out, so nothing was erased as far
-                as any capture shows.
+            MemoryChangedError: something differs. A2 was not sent, so by every capture nothing was
+                erased.
             OutcomeUnknownError: something failed after the first byte of A3.
         """
         if proven.serial != serial:
@@ -107,7 +107,7 @@ class CommandSession(Session):
                 "nothing was sent"
             )
         async with self._sending_command("erasing all events"):
-            # A key alone is no proof: what is recorded after an erase may end at the same one.
+            # The last key alone proves nothing: events recorded after an erase may end at the same.
             counted = proven.lifetime_count
             if counted is not None and (now := await self._read_lifetime_count()) != counted:
                 raise MemoryChangedError(
@@ -118,10 +118,10 @@ class CommandSession(Session):
 
     async def erase_without_walk(self, *, serial: str) -> None:
         """
-        Erase every event of the unit ``serial`` without looking at them.
+        Erase every event of the unit ``serial`` without a walk.
 
-        For a unit whose chain of events is damaged, so that no walk ends [C: BE9558]. Only the
-        serial number guards it; errors as with ``erase_proven``.
+        For a unit whose chain of keys is damaged, so that no walk ends [C: BE9558]. Only the serial
+        number is checked; errors as with ``erase_proven``.
         """
         async with self._sending_command("erasing all events"):
             found = await self._read_serial()
@@ -133,7 +133,7 @@ class CommandSession(Session):
             await self._erase(None)
 
     async def _erase(self, last_key: bytes | None) -> None:
-        """Send the six captured exchanges; the last event's key is compared between them."""
+        """Send the six captured exchanges, and compare the last event's key between them."""
         token = commands.token_params(commands.ARM)
         await self._command(commands.ERASE_BEGIN, params=token)
         await self._fetch(commands.MONITOR_STATUS)
@@ -148,7 +148,7 @@ class CommandSession(Session):
         await self._command(commands.ERASE_CONFIRM, params=token)
 
     async def read_call_home(self) -> CallHome:
-        """Return when and whom the unit calls by itself (2 exchanges)."""
+        """Return the unit's call-home settings: when it calls, and which number (2 exchanges)."""
         async with self._operation("reading the call-home settings"):
             return layouts.parse_call_home(await self._fetch(commands.CALL_HOME))
 
@@ -159,25 +159,25 @@ class CommandSession(Session):
         Change the given call-home settings, read them back and compare.
 
         Args:
-            change: what is to be otherwise.
-            trial: only say what would change.
+            change: the new values.
+            dry_run: return the changes, and write nothing.
             before: see ``Before``.
 
         Raises:
-            SettingError: a value that a unit cannot take; nothing was sent.
+            SettingError: a value that a unit cannot store; nothing was sent.
             OutcomeUnknownError: something failed after the first byte of the write.
-            ReadBackError: the unit acknowledged, and then said something else.
+            ReadBackError: the unit acknowledged, but other values were read back.
         """
         async with self._sending_command("writing the call-home settings"):
             block = await self._fetch(commands.CALL_HOME)
-            new, told = setup_changes.change_call_home(block, change, unit=self.name)
-            if dry_run or not told:
-                return Written(changes=told, is_written=False)
+            new, changes = setup_changes.change_call_home(block, change, unit=self.name)
+            if dry_run or not changes:
+                return Written(changes=changes, is_written=False)
             if before is not None:
                 await before()
             await self._command(commands.WRITE_CALL_HOME, new + commands.CALL_HOME_TAIL)
             await self._command(commands.CONFIRM_CALL_HOME)
-            return self._compared(new, await self._fetch(commands.CALL_HOME), told)
+            return self._compared(new, await self._fetch(commands.CALL_HOME), changes)
 
     async def write_setup(
         self,
@@ -191,24 +191,24 @@ class CommandSession(Session):
         Change the given recording settings in the captured order, read them back and compare.
 
         Args:
-            change: what is to be otherwise.
-            trial: only say what would change.
+            change: the new values.
+            dry_run: return the changes, and write nothing.
             before: see ``Before``.
             on_step: called after each acknowledgement.
 
         Raises:
-            SettingError: a value that a unit cannot take; nothing was sent.
-            NotWritableError: the unit does not show where a field lies, or not all the blocks that
-                belong to a write; nothing was sent.
+            SettingError: a value that a unit cannot store; nothing was sent.
+            NotWritableError: the unit does not show where a field is stored, or does not answer all
+                the blocks that belong to a write; nothing was sent.
             OutcomeUnknownError: something failed after the first byte of the write.
-            ReadBackError: the unit acknowledged, and then said something else.
+            ReadBackError: the unit acknowledged, but other values were read back.
         """
         async with self._sending_command("writing the recording setup"):
-            new, told = setup_changes.change_setup(
+            new, changes = setup_changes.change_setup(
                 await self._read_setup_block(), change, unit=self.name
             )
-            if dry_run or not told:
-                return Written(changes=told, is_written=False)
+            if dry_run or not changes:
+                return Written(changes=changes, is_written=False)
             steps = await self._setup_write(new)
             if before is not None:
                 await before()
@@ -216,15 +216,15 @@ class CommandSession(Session):
                 await self._command(command, data, params=params)
                 if on_step is not None:
                     on_step(number, len(steps))
-            return self._compared(new, await self._read_setup_block(), told)
+            return self._compared(new, await self._read_setup_block(), changes)
 
-    # --- inside ---------------------------------------------------------------------------------
+    # --- steps of an operation ------------------------------------------------------------------
 
     async def _setup_write(self, setup: bytes) -> list[tuple[Command, bytes, bytes]]:
-        """Return what is said to write ``setup``, in the captured order [C]."""
+        """Return the commands that write ``setup``, in the captured order [C]."""
         trigger = await self._block(commands.TRIGGER_BLOCK)
         unknown = await self._block(commands.UNKNOWN_BLOCK)
-        # Last: what the unit counts in it must not be older than it need be when it is written.
+        # Read last, so that the event counter in it is as recent as possible when written back.
         counter = await self._block(commands.EVENT_COUNTER)
         chunks = [
             (
@@ -250,32 +250,32 @@ class CommandSession(Session):
         block = await self._if_answered(command, lambda: self._fetch(command))
         if block is None:
             raise NotWritableError(
-                f"{self.name}: the unit does not say its {command.name} ({command.sub:02X}), which "
+                f"{self.name}: the unit does not answer {command.name} ({command.sub:02X}), which "
                 "is written together with the setup; nothing was written"
             )
         return block
 
-    def _compared(self, sent: bytes, now: bytes, told: tuple[FieldChange, ...]) -> Written:
-        """Compare what the unit says now with what was sent to it."""
-        given: set[int] = set()
-        for change in told:
+    def _compared(self, sent: bytes, now: bytes, changes: tuple[FieldChange, ...]) -> Written:
+        """Compare the block that was read back with the one that was sent."""
+        expected: set[int] = set()
+        for change in changes:
             for at, _, new in change.spans:
                 size = len(new) // 2
-                given.update(range(at, at + size))
+                expected.update(range(at, at + size))
                 if now[at : at + size] != sent[at : at + size]:
                     raise ReadBackError(
                         f"{self.name}: the unit acknowledged {change.field} = {change.after!r} and "
-                        f"says {now[at : at + size].hex()} where {new} was written; read its "
+                        f"returns {now[at : at + size].hex()} where {new} was written; read its "
                         "settings before you change them again"
                     )
         pairs = enumerate(zip(sent, now, strict=True))
-        elsewhere = sum(one != other for at, (one, other) in pairs if at not in given)
-        return Written(changes=told, is_written=True, elsewhere_bytes=elsewhere)
+        elsewhere = sum(one != other for at, (one, other) in pairs if at not in expected)
+        return Written(changes=changes, is_written=True, elsewhere_bytes=elsewhere)
 
     async def _command(
         self, command: Command, data: bytes = b"", *, params: bytes = NO_PARAMS
     ) -> None:
-        """Send a command that changes the unit, once, and hear its acknowledgement."""
+        """Send a command that changes the unit, once, and wait for its acknowledgement."""
         assert command.changes, command.name
         self.commands_sent += 1
         await self._exchange(command, length=len(data), params=params, data=data)
@@ -287,7 +287,7 @@ class CommandSession(Session):
 
     @asynccontextmanager
     async def _sending_command(self, doing: str) -> AsyncIterator[None]:
-        """One verb that changes the unit: what fails after a command's first byte is unknown."""
+        """Run an operation that changes the unit; once a command was sent, a failure is unknown."""
         before = self.commands_sent
         try:
             async with self._operation(doing):
@@ -299,6 +299,6 @@ class CommandSession(Session):
                 raise
             self.is_usable = False
             raise OutcomeUnknownError(
-                f"{self.name}: {doing}: a command went out, and whether the unit followed it is "
-                f"not known: {error}; read the unit before you give it again"
+                f"{self.name}: {doing}: a command was sent, and whether the unit executed it is "
+                f"not known: {error}; read the unit's state before you send it again"
             ) from error

@@ -1,12 +1,12 @@
 """
-``MiniMate``: the verbs a caller wants of a unit, over any link.
+``MiniMate``: every operation on a unit, over any link.
 
-Those that read stand here, those that change something in ``commanding``; how a conversation goes,
-and what is not promised of it, in ``run``.
+This module contains the reads, ``commands`` the operations that change a unit, and ``session`` the
+exchange of frames below them and what it does not guarantee.
 
-Each verb has a deadline for its progress (``Deadlines.operation_s``, from one event or chunk to the
-next) and each exchange its own (``Deadlines.reply_s``). Every walk over the unit's memory is
-bounded, since a corrupted chain of keys has been seen in the field (BE9558) [C].
+Each operation has a deadline for its progress (``Deadlines.operation_s``, from one event or chunk
+to the next) and each exchange its own (``Deadlines.reply_s``). Every walk over the unit's memory is
+bounded, because a corrupted chain of keys has been seen in the field (BE9558) [C].
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ __all__ = [
 ]
 
 MAX_KEYS = 20_000
-"""Records that one walk may visit: several times what the largest memory can hold."""
+"""Records that one walk may visit: several times the capacity of the largest memory."""
 MAX_IMAGE_BYTES = 1 << 20
-"""The longest event image believed: the whole event memory is 983,026 bytes [C]."""
+"""The longest event image accepted: the whole event memory is 983,026 bytes [C]."""
 POLLS_BEFORE_BULK = 3
 """POLLs sent directly before each bulk read, as captured [C]."""
 
 OnProgress = Callable[[Progress], None]
 OnEvent = Callable[[Event], None]
-"""Takes an event of a walk as soon as its record was read."""
+"""Called with each event of a walk as soon as its record was read."""
 OnImage = Callable[[int, bytes, int], None]
-"""Takes a chunk of an event's image: its offset, its bytes, the size of the image in bytes."""
+"""Called with a chunk of an event's image: its offset, its bytes, the image's size in bytes."""
 
 
 class RecordHeader(NamedTuple):
-    """A record met on the key walk: an event (length 46) or a monitor-log entry (2C)."""
+    """A record of the key chain: an event (length 46) or a monitor-log entry (2C)."""
 
     key: bytes
     length: int
@@ -82,16 +82,16 @@ class RecordHeader(NamedTuple):
 
 class MiniMate(CommandSession):
     """
-    One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
+    One session with one unit. Lives from ``open`` to ``close``; owns its link.
 
-    Not for two callers at once: a verb called while another runs is a ``LocalProtocolError``.
+    One operation at a time: a second one called meanwhile raises ``LocalProtocolError``.
 
     >>> async def serial_of(address: str) -> str:
     ...     async with MiniMate.connect(address) as unit:
     ...         return (await unit.read_info()).serial
     """
 
-    # --- verbs ----------------------------------------------------------------------------------
+    # --- operations -----------------------------------------------------------------------------
 
     async def read_serial(self) -> str:
         """Return the unit's serial number (2 exchanges)."""
@@ -99,7 +99,7 @@ class MiniMate(CommandSession):
             return await self._read_serial()
 
     async def read_info(self) -> UnitInfo:
-        """Return who the unit is and how it is set up to record (8 exchanges)."""
+        """Return the unit's identity and its recording setup (8 exchanges)."""
         async with self._operation("reading identity and setup"):
             serial = await self._read_serial()
             identity = layouts.parse_identity(await self._fetch(commands.IDENTITY))
@@ -129,17 +129,17 @@ class MiniMate(CommandSession):
         self, *, serial: str | None = None, newest: Event | None = None
     ) -> MemoryProbe:
         """
-        Return what the event memory looks like, in 10 exchanges however much it holds.
+        Return the state of the event memory, in 10 exchanges whatever its size.
 
-        Where the storage range cannot tell an empty memory from one event, the first key is asked
-        for as well: 12 exchanges with one event stored, 8 with none. A part that the unit does not
+        Where the storage range is the same for an empty memory and for one event, the first key is
+        read as well: 12 exchanges with one event stored, 8 with none. A part that the unit does not
         answer is ``None``.
 
         Args:
-            serial: the serial number that this session has just read; it is then not asked for
-                again (2 exchanges fewer).
+            serial: the serial number that this session has just read; it is not read again (2
+                exchanges fewer).
             newest: the event whose record this session has just read. If it is the last stored one,
-                that reading counts as the probe's (4 exchanges fewer).
+                that record counts as the probe's (4 exchanges fewer).
         """
         async with self._operation("probing the event memory"):
             if serial is None:
@@ -147,6 +147,7 @@ class MiniMate(CommandSession):
             stored = await self._if_answered(commands.STORAGE_RANGE, self._read_storage_range)
             first = None if stored is None else stored.first_key
             last = None if stored is None else stored.last_key
+            # After an erase both keys are the first key, and so they are with a single event (06).
             if stored is None or (first == FIRST_KEY == last):
                 is_empty = await self._read_key(commands.FIRST_EVENT) is None
             else:
@@ -156,7 +157,7 @@ class MiniMate(CommandSession):
             elif newest is None or newest.key != last or not newest.record:
                 await self._read_header(last)
                 newest = await self._read_event(last, 0)
-            # Last, so that a recording during the probe cannot leave its counter as it was.
+            # The counter comes last, so that a recording during the probe shows in it.
             counted = await self._if_answered(commands.EVENT_COUNTER, self._read_lifetime_count)
             return MemoryProbe(
                 serial=serial,
@@ -171,7 +172,7 @@ class MiniMate(CommandSession):
             )
 
     async def count_events(self) -> int:
-        """Return how many events are stored, by walking the keys: four exchanges a record."""
+        """Return how many events are stored, by walking the keys (4 exchanges a record)."""
         async with self._operation("counting events"):
             return sum([1 async for header in self._walk() if header.is_event])
 
@@ -185,19 +186,19 @@ class MiniMate(CommandSession):
         pause: Pause | None = None,
     ) -> list[Event]:
         """
-        Return the stored events in the order of memory: all, or only those that follow one.
+        Return the stored events in memory order: all of them, or only those after ``after``.
 
         Args:
-            after: an event known from before; read only what follows it. It is read again first.
-            until_key: the key of the last event, where the walk may stop (storage range).
+            after: a known event; only later ones are returned. Its record is read again first.
+            until_key: the last event's key (storage range), where the walk may stop.
             on_progress: called after each event.
-            on_event: called with each event before the next is asked for.
+            on_event: called with each event before the next one is requested.
             pause: awaited after each event but the last. If others used the session meanwhile, the
-                event is visited and compared again before the walk goes on, because it is not known
-                which commands move the unit's one record cursor.
+                event is visited and compared again before the walk continues, because it is not
+                known which commands move the unit's one record cursor.
 
         Raises:
-            MemoryChangedError: ``after``, or an event before a pause, is no longer what it was.
+            MemoryChangedError: ``after``, or an event before a pause, has changed.
             KeyChainError: the chain of keys loops, is endless, or ends before ``until_key``.
         """
         async with self._operation("reading the event list"):
@@ -220,7 +221,7 @@ class MiniMate(CommandSession):
             return events
 
     async def read_monitor_log(self) -> list[MonitorLogEntry]:
-        """Return the monitor-log entries that lie between the events, in the order of memory."""
+        """Return the monitor-log entries, which are stored between the events, in memory order."""
         async with self._operation("reading the monitor log"), aclosing(self._walk()) as walk:
             return [
                 layouts.parse_monitor_log(header.key, header.payload)
@@ -229,11 +230,11 @@ class MiniMate(CommandSession):
             ]
 
     async def read_event(self, key: bytes, index: int) -> Event:
-        """Return the event of that key (4 exchanges); ``index`` is only written into it."""
+        """Return the event with that key (4 exchanges); ``index`` only becomes its ``index``."""
         async with self._operation("reading an event"):
             header = await self._read_header(key)
             if not header.is_event:
-                raise NoSuchEventError(f"{self.name}: the record at {key.hex()} is no event")
+                raise NoSuchEventError(f"{self.name}: the record at {key.hex()} is not an event")
             return await self._read_event(key, index)
 
     async def read_waveform(
@@ -248,59 +249,59 @@ class MiniMate(CommandSession):
         """
         Return the samples of one event.
 
-        The event's record is read before and after the download, and must both times be that of
-        ``event``; else the whole download is thrown away.
+        The event's record is read before and after the download, and must be that of ``event`` both
+        times; otherwise the whole download is discarded.
 
-        A read that was cut can be gone on with: see ``begun``. The record is checked and the unit
-        armed as always, and the first chunk is read again, and so is the last one held: a unit that
-        echoes no address may have sent an earlier chunk in its place. Then reading goes on behind
-        what is held. That a unit answers a read that leaps over a part is likely, since each 5A
-        names its own address, but no capture shows it [I]. Should the first read behind the gap
-        fail, its error is raised like any other: begin the next read without ``begun``.
+        An interrupted read can be resumed with ``begun``. The record is checked and the unit armed
+        as always; the first chunk and the last chunk of ``begun`` are read again, because a unit
+        that echoes no address may have sent an earlier chunk in place of the last. Then the read
+        continues after ``begun``. A unit probably answers a read that skips a part, because each 5A
+        contains its own address, but no capture shows it [I]. If the first read after the skipped
+        part fails, its error is raised like any other: begin the next read without ``begun``.
 
         Args:
             event: one from ``read_events``, or an index, found by walking the keys.
-            on_progress: called after each chunk, in bytes; what ``begun`` holds counts as done.
-            begun: what an earlier read of this same event brought of its image, from its first
-                byte on. Bytes behind the last whole chunk (``commands.BULK_CHUNK_BYTES``, or what
-                is left at the image's end) are not used. All is thrown away when it is longer than
-                the image, or when its first or last chunk is not as read now.
-            on_image: called with each chunk of the image that is new, in order. The first call is
-                for offset 0 unless ``begun`` was used: whoever keeps chunks then drops what he
-                had. No chunk is vouched for until this verb returns; after ``MemoryChangedError``
-                they may be of two events.
+            on_progress: called after each chunk, in bytes; ``begun`` counts as done.
+            begun: the start of this event's image, from an earlier read. Bytes after the last whole
+                chunk (``commands.BULK_CHUNK_BYTES``, or the image's shorter last one) are not used.
+                All of it is discarded if it is longer than the image, or if its first or last chunk
+                differs from the one read now.
+            on_image: called with each new chunk of the image, in order. The first call is for
+                offset 0 unless ``begun`` was used; then discard the chunks of earlier reads. No
+                chunk is proven until this operation returns; after ``MemoryChangedError`` they may
+                belong to two events.
             pause: awaited after each chunk but the last. If others used the session meanwhile, the
-                record is compared and the unit armed again: whether a read of memory goes on behind
-                another command is not known.
+                record is compared and the unit armed again, because it is not known whether a
+                memory read continues after another command.
 
         Raises:
-            MemoryChangedError: the slot holds another event than it did.
+            MemoryChangedError: another event is stored at this key now.
             NoSuchEventError: there is no such index.
-            SampleDecodeError: the body holds no valid samples. Its ``waveform`` has the image.
+            SampleDecodeError: the body has no valid samples. Its ``waveform`` has the image.
         """
         async with self._operation("reading a waveform"):
             if isinstance(event, int):
                 event = await self._find_event(event)
             await self._arm(event)
             image = await self._read_image(event, begun, on_progress, on_image, pause)
-            # Of the two readings of the record the one behind the samples is kept. It is nearer to
-            # them (4 exchanges after the last, the other 9 before the first), so if another event
-            # with the same stamp came in between, it is the likelier one to be that of the samples.
+            # The record read after the samples is returned. It is nearer to them (4 exchanges after
+            # the last; the other is 9 before the first), so if another event with the same stamp
+            # was recorded in between, it is more likely to belong to the samples.
             record = await self._check_record(event)
-        # Outside of the operation: bytes that cannot be decoded end no conversation.
+        # Outside the operation, because bytes that cannot be decoded do not end the session.
         return read_image(replace(event, record=record), image)
 
     async def erase_all(self, *, serial: str, count: int) -> None:
         """
-        Erase every event of the unit ``serial``, which must hold ``count`` events now.
+        Erase every event of the unit ``serial``, which must have ``count`` events now.
 
-        The memory is walked first, by its keys, between two equal probes (4 exchanges a record):
-        no list from before is relied on. Then ``erase_proven``, with its errors.
+        The memory is walked first, by its keys, between two equal probes (4 exchanges a record), so
+        that the erase does not rely on an earlier list. Then ``erase_proven``, with its errors.
 
         Raises:
-            MemoryChangedError: another unit answers, it holds another number of events, or its
-                memory changed meanwhile; nothing was sent, or nothing was confirmed.
-            LineSharedError: another program is heard on the line; nothing was sent.
+            MemoryChangedError: another unit answers, it has another number of events, or its memory
+                changed meanwhile; nothing was sent, or nothing was confirmed.
+            LineSharedError: another program uses the line; nothing was sent.
             OutcomeUnknownError: something failed after the first byte of the erase.
         """
         proven = await self.read_probe()
@@ -319,20 +320,20 @@ class MiniMate(CommandSession):
         await self.erase_proven(serial=serial, proven=proven)
 
     async def read_monitor_status(self) -> MonitorStatus:
-        """Return what the unit does now: monitoring, clock, battery, memory (2 exchanges)."""
+        """Return the unit's monitoring state, clock, battery and memory (2 exchanges)."""
         async with self._operation("reading the monitor status"):
             return layouts.parse_monitor_status(await self._fetch(commands.MONITOR_STATUS))
 
     # --- reads inside an operation --------------------------------------------------------------
 
     async def _read_key(self, command: Command, token: int = 0) -> bytes | None:
-        """Return a key from 1E or 1F; ``None`` for the null key."""
+        """Return the key that 1E or 1F reports; ``None`` for the null key."""
         payload = await self._fetch(command, commands.token_params(token) if token else NO_PARAMS)
         key: bytes = layouts.KEY.parse(payload)["key"]
         return None if key == layouts.NULL_KEY else key
 
     async def _read_header(self, key: bytes) -> RecordHeader:
-        """Visit a record: its probe's reply tells its length, in the byte before the key [C]."""
+        """Visit a record. The probe's reply has its length in the byte before the key [C]."""
         params = commands.key_params(key)
         probe = await self._exchange(commands.RECORD_HEADER, params=params)
         length = probe.params[3]
@@ -362,11 +363,13 @@ class MiniMate(CommandSession):
     async def _walk(
         self, after: Event | None = None, until_key: bytes | None = None
     ) -> AsyncGenerator[RecordHeader, None]:
-        """Yield every record of the chain, or every one behind ``after``; bounded."""
+        """Yield every record of the chain, or every one after ``after``; bounded."""
+        # A damaged chain loops or is endless, so every key is remembered and their number limited.
         seen: set[bytes] = set()
         if after is None:
             key = await self._read_key(commands.FIRST_EVENT)
         else:
+            # 1F follows the record visited last, so ``after`` is visited, and proven, first [C].
             await self._check_record(after)
             seen.add(after.key)
             key = None if after.key == until_key else await self._read_key(commands.NEXT_EVENT)
@@ -374,8 +377,9 @@ class MiniMate(CommandSession):
             if key in seen:
                 raise KeyChainError(f"{self.name}: the chain of keys returns to {key.hex()}")
             if len(seen) >= MAX_KEYS:
-                raise KeyChainError(f"{self.name}: the chain of keys goes on after {MAX_KEYS}")
+                raise KeyChainError(f"{self.name}: the chain of keys is longer than {MAX_KEYS}")
             seen.add(key)
+            # 0A moves the record cursor here, and 1F then reports the key after it.
             header = await self._read_header(key)
             self._progressed()
             yield header
@@ -395,28 +399,28 @@ class MiniMate(CommandSession):
                     if header.is_event and at == index:
                         return await self._read_event(header.key, index)
                     at += header.is_event
-        raise NoSuchEventError(f"{self.name}: the unit holds no event {index}")
+        raise NoSuchEventError(f"{self.name}: the unit has no event {index}")
 
     async def _check_record(self, event: Event, *, arm: bool = False) -> bytes:
         """
         Visit ``event`` and read its record (0C) again; return it.
 
-        Time, peaks and project must be what they were: under a clock that was never set the time
-        alone is the same for every event. Where the record of before is known, so must be its other
-        bytes, except at ``volatile_offsets``.
+        Time, peaks and project must be unchanged; the time alone does not suffice, because under a
+        clock that was never set it is the same for every event. If ``event`` has its record, its
+        other bytes must be unchanged too, except at ``volatile_offsets``.
 
         Raises:
-            MemoryChangedError: the record is gone, or is of another event.
+            MemoryChangedError: the record is gone, or belongs to another event.
             RecordDiffersError: only bytes of unknown meaning differ.
         """
         try:
             header = await self._read_header(event.key)
         except KeyChainError as error:
-            # The key was good before, so it is the memory that has changed, not the chain.
+            # The key was valid before, so the memory has changed; the chain is not damaged.
             raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone: {error}") from error
         if not header.is_event:
             raise MemoryChangedError(
-                f"{self.name}: the record at {event.key.hex()} is no event now"
+                f"{self.name}: the record at {event.key.hex()} is not an event any more"
             )
         if arm:
             await self._read_key(commands.FIRST_EVENT, commands.ARM)
@@ -436,7 +440,7 @@ class MiniMate(CommandSession):
         return now.record
 
     async def _arm(self, event: Event) -> None:
-        """Bring the unit to answer 5A, in the captured order, comparing the record as well [C]."""
+        """Prepare the unit for 5A, in the captured order, and compare the record [C]."""
         await self._check_record(event, arm=True)
         await self._read_key(commands.NEXT_EVENT, commands.ARM)
         for _ in range(POLLS_BEFORE_BULK):
@@ -450,7 +454,9 @@ class MiniMate(CommandSession):
         on_image: OnImage | None,
         pause: Pause | None,
     ) -> bytes:
-        """Read an event's memory from its key to the end that its STRT record tells."""
+        """Read an event's memory, from its key to the end given by its STRT record."""
+        # 1. The key is the image's address. The first chunk begins with the STRT record, which has
+        #    the image's end; a size beyond the whole memory is not believed.
         base = int.from_bytes(event.key, "big")
         first = await self._read_memory(base, commands.BULK_CHUNK_BYTES)
         start = layouts.parse_start_record(first)
@@ -458,11 +464,12 @@ class MiniMate(CommandSession):
         shortest = layouts.BODY_OFFSET + layouts.FOOTER.size
         if start.start_address != base or not shortest <= size <= MAX_IMAGE_BYTES:
             raise RemoteProtocolError(
-                f"{self.name}: the event at {event.key.hex()} says it lies from "
+                f"{self.name}: the event at {event.key.hex()} reports that it is stored from "
                 f"{start.start_address:08x} to {start.end_address:08x}"
             )
         first = first[:size]
-        image = _usable(begun, first, size)
+        # 2. Use what was read before only if its first and last chunks are the same now.
+        image = _resumable(begun, first, size)
         if len(image) > len(first):
             at = (len(image) - 1) // commands.BULK_CHUNK_BYTES * commands.BULK_CHUNK_BYTES
             if await self._read_memory(base + at, len(image) - at) != image[at:]:
@@ -471,6 +478,7 @@ class MiniMate(CommandSession):
             image = first
             if on_image is not None:
                 on_image(0, first, size)
+        # 3. Read the rest. After a pause in which others used the session the unit is armed again.
         while len(image) < size:
             if on_progress is not None:
                 on_progress(Progress(what="bytes", done=len(image), total=size))
@@ -491,12 +499,12 @@ class MiniMate(CommandSession):
         return (await self._exchange(commands.BULK_READ, length=length, params=params)).payload
 
 
-def _usable(begun: bytes, first: bytes, size: int) -> bytes:
-    """Return the whole chunks of ``begun``; none unless it can be of this image."""
+def _resumable(begun: bytes, first: bytes, size: int) -> bytes:
+    """Return the whole chunks of ``begun``; none unless it can belong to this image."""
     if len(begun) > size:
         return b""
     if len(begun) < size:
-        # Where a cut read ended within a chunk, nobody vouches for the piece.
+        # An interrupted read may end within a chunk; the incomplete piece is not proven.
         begun = begun[: len(begun) - len(begun) % commands.BULK_CHUNK_BYTES]
     return begun if begun.startswith(first) else b""
 

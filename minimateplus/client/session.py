@@ -1,19 +1,19 @@
 """
-One conversation with one unit: a request, its reply, and the deadline of each.
+A session with one unit: one exchange (a request and its reply) at a time, each with a deadline.
 
-The rule: one conversation, nothing said twice. Only the first POLL is repeated, once, because a
-cold unit may sleep through it [C]. Whatever else fails is an error that says whose side it lies on,
-and a conversation that has failed once is over: a late answer could be taken for another's. The
-exception is a unit that does not answer one part of the memory probe, which some may not know.
+The rule: no request is sent twice. Only the first POLL is repeated, once, because a unit that is
+asleep may lose it [C]. Any other failure is an error that names the party at fault, and it ends the
+session: a late reply could be mistaken for another request's. The only exception is a part of the
+memory probe that a unit leaves unanswered, because some units may not support it.
 
 Foreign frames: a unit has one record cursor, 1F echoes no key, and a serial server with several
-clients passes every reply to all of them [I, and the safe assumption]. Frames that arrive before
-the unit has answered the start-up POLL are leftovers and are dropped. From then on a frame that
-answers no open request, or a second answer to one, ends the conversation: ``DuplicateReplyError``
-if the same bytes were received before, else ``LineSharedError``.
+clients sends every reply to all of them [I, and the safe assumption]. Frames that arrive before the
+unit has answered the start-up POLL are leftovers and are dropped. After that, a frame that answers
+no open request, or answers one a second time, ends the session: ``DuplicateReplyError`` if the same
+bytes were received before, else ``LineSharedError``.
 
-What is **not** promised: a frame's only guard is an 8-bit sum [C] and its length, so damage in two
-places of one frame may pass for truth. Damage in one place cannot.
+**Not** guaranteed: a frame is protected only by an 8-bit sum [C] and its length, so damage in two
+places of one frame may go unnoticed. Damage in one place is always noticed.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ __all__ = [
 ]
 
 MAX_RUBBISH_BYTES = 1 << 16
-"""Bytes that belong to no frame after which an exchange is given up at once."""
+"""An exchange fails at once after this many bytes that belong to no frame."""
 MAX_LEFTOVER_FRAMES = 32
-"""Frames of earlier sessions that one exchange of the start-up skips before it is given up."""
+"""An exchange of the start-up fails after this many frames of earlier sessions."""
 
 _T = TypeVar("_T")
 
 Pause = Callable[[], Awaitable[None]]
 """
-Awaited between two records of a walk or two chunks of a download: the session may be used by others
-meanwhile, with whole verbs of their own.
+Awaited between two records of a walk or two chunks of a download. Others may use the session
+meanwhile, for complete operations of their own.
 """
 
 
 class Session:
     """
-    One conversation with one unit. Lives from ``open`` to ``close``; owns its link.
+    One session with one unit. Lives from ``open`` to ``close``; owns its link.
 
-    Not for two callers at once: a verb called while another runs is a ``LocalProtocolError``.
+    One operation at a time: a second one called meanwhile raises ``LocalProtocolError``.
     """
 
     def __init__(self, link: Link, deadlines: Deadlines | None = None) -> None:
@@ -81,31 +81,32 @@ class Session:
         self._deadlines = deadlines or Deadlines()
         self._reader = FrameReader(Direction.REPLY)
         self._frames: list[Frame] = []
-        self._held_before = b""
-        self._conversation = ProtocolState()
+        self._pending_before = b""
+        """The start of a frame that had arrived before the present request was sent."""
+        self._protocol = ProtocolState()
         self._busy = False
         self._is_awake = False
-        """Whether the unit has answered our start-up POLL, so that no leftover can follow."""
+        """Whether the unit has answered the start-up POLL, after which no leftover can arrive."""
         self._polls_unanswered = 0
-        """POLLs of the start-up whose answers may still arrive late."""
+        """Start-up POLLs whose replies may still arrive late."""
         self._received: set[bytes] = set()
-        """A digest of each reply of this conversation."""
+        """A digest of each reply of this session."""
         self._deadline: asyncio.Timeout | None = None
         self._unanswered: set[int] = set()
         self._late: set[int] = set()
-        """SUBs of the replies to requests that were given up: each may still arrive once."""
+        """SUBs of replies that were not waited for any longer; each may still arrive once."""
         self.exchanges = 0
-        """Requests sent so far; a two-step read is two."""
+        """Requests sent so far; a probe and its fetch count as two."""
         self.serial: str | None = None
-        """The serial number last read in this conversation; ``None`` until then."""
+        """The serial number last read in this session; ``None`` before."""
         self.answers = 0
         """Replies received so far."""
         self.commands_sent = 0
-        """Frames whose first byte may have gone out and that change the unit."""
+        """Frames that change the unit and whose first byte may have been sent."""
         self.volatile_offsets: frozenset[int] = frozenset()
-        """Bytes of a record that change although the event is the same: known to the caller."""
+        """Offsets of record bytes that change although the event is the same; set by the caller."""
         self.is_usable = True
-        """False once something failed: close this conversation and start another."""
+        """False once something failed: close this session and open another."""
 
     @classmethod
     @asynccontextmanager
@@ -116,12 +117,12 @@ class Session:
         Open a link, wake the unit, and close the link on every path.
 
         Args:
-            address: an address that ``minimateplus.link`` can read, or an open link.
-            deadlines: how long each thing may take.
+            address: an address that ``minimateplus.link`` can parse, or an open link.
+            deadlines: for connecting, for each reply, and for each operation's progress.
 
         Raises:
             ConnectError: no link could be opened.
-            ReplyTimeoutError: something answered the knock, but no unit answered POLL.
+            ReplyTimeoutError: the connection was accepted, but no unit answered POLL.
         """
         unit = await cls.open(address, deadlines=deadlines)
         try:
@@ -134,9 +135,9 @@ class Session:
         cls, address: str | Link, *, deadlines: Deadlines | None = None, wake: bool = True
     ) -> Self:
         """
-        Return a unit that has answered POLL. Whoever calls this calls ``close``.
+        Return a session whose unit has answered POLL. The caller must call ``close``.
 
-        With ``wake`` false nothing is said: for a unit that may be too busy to answer.
+        With ``wake`` false nothing is sent: for a unit that may be too busy to reply.
         """
         link = await open_link(address, deadlines) if isinstance(address, str) else address
         unit = cls(link, deadlines)
@@ -151,7 +152,7 @@ class Session:
         return unit
 
     async def close(self) -> None:
-        """End the conversation and its link. Never fails, and may be called twice."""
+        """End the session and close its link. Never fails, and may be called twice."""
         self.is_usable = False
         await self._link.close()
 
@@ -164,13 +165,13 @@ class Session:
         try:
             await self._exchange(commands.POLL)
         except ReplyTimeoutError:
-            # A cold unit may lose the first POLL [C]; nothing else is ever repeated.
+            # A unit that is asleep may lose the first POLL [C]; nothing else is ever repeated.
             self._polls_unanswered += 1
             await self._exchange(commands.POLL)
         await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
         self._is_awake = True
 
-    # --- what reads and commands stand on --------------------------------------------------------
+    # --- shared by reads and commands -------------------------------------------------------------
 
     async def _read_serial(self) -> str:
         self.serial = layouts.parse_serial(await self._fetch(commands.SERIAL))
@@ -206,14 +207,14 @@ class Session:
         return (await self._exchange(command, length=command.fetch_bytes, params=params)).payload
 
     async def _if_answered(self, command: Command, read: Callable[[], Awaitable[_T]]) -> _T | None:
-        """Return what ``read`` brings, ``None`` from a unit that does not know the command."""
+        """Return the result of ``read``; ``None`` if the unit does not support the command."""
         if command.sub in self._unanswered:
             return None
         asked_before = self.answers
         try:
             return await read()
         except ReplyTimeoutError:
-            # Half an answer, or one to the probe alone, comes from a unit that knows the command.
+            # Part of a reply, or a reply to the probe alone, proves that the unit supports it.
             if self.answers > asked_before or self._reader.pending:
                 raise
             self._unanswered.add(command.sub)
@@ -228,20 +229,25 @@ class Session:
         params: bytes = NO_PARAMS,
         data: bytes = b"",
     ) -> Frame:
-        """Send one request, with ``data`` if it writes; return its reply, checked against it."""
+        """Send one request, with ``data`` if it writes; return its checked reply."""
+        # 1. Reject a request that the unit would ignore or answer wrongly in its present state.
         request = Frame(command.sub, length, params, data)
-        self._conversation.accept(request)
-        # Let the event loop take in what the system holds for us: 5A may echo no address, and then
-        # only the moment of its arrival tells a stale reply from the one that is asked for.
+        self._protocol.accept(request)
+        # 2. Receive what has arrived already, before sending: a reply to 5A may echo no address,
+        #    and then only its time of arrival separates a stale reply from the requested one. Two
+        #    turns of the event loop move it from the operating system into the link's buffer.
         for _ in range(2):
             await asyncio.sleep(0)
-        # Counted from here on, so that a far end that speaks first (a banner) is named for it.
+        #    What belongs to no frame counts from here on, so that a far end that sends first (a
+        #    banner) is recognised by its text.
         self._reader.start_counting()
-        self._held_before = _without_start(self._reader.pending)
+        self._pending_before = _without_start(self._reader.pending)
         self._refuse_unasked_frames()
         broken_before = self._reader.broken_frames
-        # A frame whose beginning is here already cannot answer what was not asked yet.
+        #    A frame that has begun to arrive cannot answer a request that is not sent yet.
         began_before = self._reader.pending.startswith(Direction.REPLY.value)
+        # 3. Send, and wait for the frame with the reply's SUB. Any other frame ends the session,
+        #    except for leftovers during the start-up.
         self.exchanges += 1
         try:
             async with asyncio.timeout(self._deadlines.reply_s):
@@ -263,8 +269,9 @@ class Session:
                             f"{self.name}: {command.name} ({command.sub:02X}) was answered by "
                             f"{leftovers} frames of other commands, the last {reply.sub:02X}"
                         )
+        # 4. No reply: find the cause in the bytes that arrived instead.
         except TimeoutError as error:
-            raise self._why_no_reply(request, command) from error
+            raise self._no_reply_error(request, command) from error
         except LinkClosedError as error:
             found = diagnosis.diagnose_text(self._text_so_far())
             if found is None and not self.answers and not isinstance(error, CaptureEndedError):
@@ -272,27 +279,29 @@ class Session:
             if found is None:
                 raise
             raise self._diagnosed(command, found) from error
+        # 5. Check the reply. If its bytes were received before, a mismatch is a duplicate, not a
+        #    reply to another program.
         self.answers += 1
-        came_before = _digest(reply) in self._received
-        if came_before and not self._is_awake:
-            # It may be a leftover, and the unit's answer to this POLL still on its way.
+        is_repeated = _digest(reply) in self._received
+        if is_repeated and not self._is_awake:
+            # It may be a leftover, with the unit's reply to this POLL still to come.
             self._polls_unanswered += 1
         self._received.add(_digest(reply))
         try:
             self._check_reply(request, reply)
         except RemoteProtocolError as error:
-            if came_before:
+            if is_repeated:
                 raise self._duplicate(reply, f"while {command.sub:02X} was open") from error
             raise
         return reply
 
     def _refuse_unasked_frames(self) -> None:
         """
-        Take in what has arrived while no request was open, without waiting for more.
+        Read what has arrived while no request was open, without waiting for more.
 
         Raises:
-            DuplicateReplyError: there is a frame, and its bytes were received before.
-            LineSharedError: there is another one.
+            DuplicateReplyError: a frame has arrived whose bytes were received before.
+            LineSharedError: another frame has arrived.
         """
         while (chunk := _arrived(self._link)) is not None:
             self._frames += self._reader.feed(chunk)
@@ -301,7 +310,7 @@ class Session:
             self._refuse_frame(self._frames.pop(0), "while no request was open")
 
     def _refuse_frame(self, frame: Frame, when: str) -> None:
-        """End the conversation for a frame that answers no open request; a leftover is dropped."""
+        """End the session because of a frame that answers no open request; drop a leftover."""
         if not self._is_awake:
             return
         if frame.sub == reply_sub(commands.POLL.sub) and self._polls_unanswered:
@@ -309,7 +318,7 @@ class Session:
             return
         if frame.sub in self._late:
             self._late.remove(frame.sub)
-            return  # the late answer to a request of our own that was given up
+            return  # the late reply to our own request that was no longer waited for
         self.is_usable = False
         if _digest(frame) in self._received:
             raise self._duplicate(frame, when)
@@ -321,7 +330,7 @@ class Session:
     def _duplicate(self, frame: Frame, when: str) -> DuplicateReplyError:
         return DuplicateReplyError(
             f"{self.name}: a reply ({frame.sub:02X}) arrived twice, the second time {when}, so "
-            "the next could be taken for another; try again"
+            "the next could be mistaken for another; try again"
         )
 
     async def _next_frame(self) -> Frame:
@@ -334,14 +343,15 @@ class Session:
         if self._reader.skipped_bytes > MAX_RUBBISH_BYTES:
             raise RemoteProtocolError(
                 f"{self.name}: {self._reader.skipped_bytes} bytes came and no frame; "
-                "what answers there is no MiniMate Plus"
+                "the far end is not a MiniMate Plus"
             )
 
-    def _why_no_reply(self, request: Frame, command: Command) -> MiniMateError:
-        """Tell silence from rubbish: after the deadline only what came in between can say it."""
-        asked = f"{command.name} ({command.sub:02X})"
+    def _no_reply_error(self, request: Frame, command: Command) -> MiniMateError:
+        """Return the error for a missing reply: silence, damaged frames, or another far end."""
+        requested = f"{command.name} ({command.sub:02X})"
         waited = f"{self._deadlines.reply_s:g} s"
         reader = self._reader
+        # Frames arrived with wrong sums: try the known kinds of damage.
         if reader.broken_frames:
             length = None if command.sub == commands.POLL.sub else request.length
             if request.payload:
@@ -352,27 +362,28 @@ class Session:
             if found is not None:
                 return self._diagnosed(command, found)
             return RemoteProtocolError(
-                f"{self.name}: {asked} was answered only by broken frames for {waited}; "
+                f"{self.name}: {requested} was answered only by broken frames for {waited}; "
                 "is another program on the line, or the baud rate wrong?"
             )
+        # Bytes arrived and no frame: a modem's or another server's text, or our own echo.
         came = self._text_so_far()
         sent = encode_request(command.sub, request.length, request.params, request.payload)
         if (found := diagnosis.diagnose_text(came, sent)) is not None:
             return self._diagnosed(command, found)
         if rubbish := diagnosis.without_modem_text(came):
             return RemoteProtocolError(
-                f"{self.name}: {asked} was answered by {rubbish[:24]!r} and no frame in {waited}; "
-                "what answers there is no MiniMate Plus"
+                f"{self.name}: {requested} was answered by {rubbish[:24]!r} and no frame in "
+                f"{waited}; the far end is not a MiniMate Plus"
             )
-        return ReplyTimeoutError(f"{self.name}: no answer to {asked} within {waited}")
+        return ReplyTimeoutError(f"{self.name}: no answer to {requested} within {waited}")
 
     def _text_so_far(self) -> bytes:
-        """Return the first bytes that came since the request and belong to no frame."""
+        """Return the first bytes that arrived since the request and belong to no frame."""
         came = self._reader.rubbish + _without_start(self._reader.pending)
-        return came.removeprefix(self._held_before)
+        return came.removeprefix(self._pending_before)
 
     def _diagnosed(self, command: Command, found: Diagnosis) -> MiniMateError:
-        """Return the error of a cause that the bytes prove: who is to blame decides its class."""
+        """Return the error for a proven cause; the party at fault decides its class."""
         classes = {"refused": ConnectError, "lost": LinkClosedError}
         class_ = classes.get(found.class_, RemoteProtocolError)
         came = self._text_so_far().replace(b"\r\n", b"")[:24]
@@ -382,8 +393,8 @@ class Session:
         return error
 
     def _check_reply(self, request: Frame, reply: Frame) -> None:
-        """Hold a reply against its request: echoes, and as many bytes as were asked for."""
-        # A 0A probe's reply carries the record's length among its parameters; its key is the echo.
+        """Compare a reply with its request: the echoed parameters, and the requested length."""
+        # A reply to a 0A probe has the record's length among its parameters; the key is the echo.
         part = slice(4, 8) if request.sub == commands.RECORD_HEADER.sub else slice(None)
         echo, asked = reply.params[part], request.params[part]
         wanted = 0 if request.payload else request.length
@@ -397,25 +408,25 @@ class Session:
                 f"again. (Asked {request.sub:02X} with {asked.hex()}, was answered with "
                 f"{echo.hex()}.)"
             )
-        # What POLL's answer holds is unknown, its length included.
+        # The content of a reply to POLL is unknown, and so is its length.
         if request.sub != commands.POLL.sub and len(reply.payload) != wanted:
             raise RemoteProtocolError(
                 f"{self.name}: asked {request.sub:02X} for {wanted} bytes, got {len(reply.payload)}"
             )
 
     def _name_unit(self, error: BaseException) -> None:
-        """Let an error say which unit it is of; the layouts of the wire do not know it."""
+        """Put the unit's name into an error; the layouts of the wire do not know it."""
         is_ours = isinstance(error, UnitError | LocalProtocolError)
         if is_ours and self.name not in str(error):
             error.args = (f"{self.name}: {error}",)
 
     @asynccontextmanager
     async def _operation(self, doing: str) -> AsyncIterator[None]:
-        """One verb: alone in the conversation, within its deadline; a failure ends both."""
+        """Run one operation, alone and within its deadline; a failure ends the session."""
         if self._busy:
-            raise LocalProtocolError(f"{self.name}: {doing} while another verb runs")
+            raise LocalProtocolError(f"{self.name}: {doing} while another operation runs")
         if not self.is_usable:
-            raise LocalProtocolError(f"{self.name}: this conversation is over; start another")
+            raise LocalProtocolError(f"{self.name}: this session is over; open another")
         self._busy = True
         try:
             async with asyncio.timeout(self._deadlines.operation_s) as self._deadline:
@@ -428,7 +439,7 @@ class Session:
                 f"{self.name}: {doing} made no progress for {self._deadlines.operation_s:g} s"
             ) from error
         except BaseException as error:
-            # After these every answer was heard to its end, so the conversation can go on.
+            # With these errors every reply was received completely, so the session can go on.
             if not isinstance(error, KeyChainError | MemoryChangedError | NoSuchEventError):
                 self.is_usable = False
             self._name_unit(error)
@@ -437,13 +448,13 @@ class Session:
             self._busy = False
 
     def _progressed(self) -> None:
-        """Start the operation's deadline again: it bounds progress, not the length of a walk."""
+        """Restart the operation's deadline: it bounds progress, not the length of a walk."""
         if self._deadline is not None:
             loop = asyncio.get_running_loop()
             self._deadline.reschedule(loop.time() + self._deadlines.operation_s)
 
     async def _paused(self, pause: Pause) -> bool:
-        """Let others use this conversation between two exchanges; return whether they did."""
+        """Let others use this session between two exchanges; return whether they did."""
         deadline, spent = self._deadline, self.exchanges
         self._busy = False
         if deadline is not None:
@@ -466,10 +477,11 @@ def _digest(frame: Frame) -> bytes:
 
 def _arrived(link: Link) -> bytes | None:
     """
-    Return a chunk that has arrived already, ``None`` where nothing has; never waits.
+    Return a chunk that has arrived already, or ``None``; never waits.
 
-    ``Link.receive`` is stepped once: it ends at once if it has a chunk. Else it is cancelled where
-    it would wait, which loses no byte (see there). A link that has ended says so at the next use.
+    ``Link.receive`` is stepped once: it returns at once if it has a chunk. Otherwise it is
+    cancelled where it would wait, which loses no byte (see there). A link that has ended raises at
+    its next use.
     """
     receiving = link.receive()
     try:
@@ -484,7 +496,7 @@ def _arrived(link: Link) -> bytes | None:
 
 
 def _without_start(pending: bytes) -> bytes:
-    """Return what was held back, without the start of a reply that it ends with, however short."""
+    """Return the pending bytes without the start of a reply at their end, however short."""
     start = Direction.REPLY.value
     if pending.startswith(start):
         return b""

@@ -233,9 +233,9 @@ def _setup_spans(block: bytes, name: str, value: Any) -> Spans | None:
     """Return the bytes of one setting at each of its places; ``None`` where they are not shown."""
     if name in layouts.SETUP_TEXTS:
         return _text_span(block, name, value)
-    if name in ("mode", "sample_rate_hz", "histogram_interval_s", "record_time_s"):
+    if any(field.name == name for field in layouts.SETUP_HEAD.fields):
         return _head_span(block, name, value)
-    if name in ("mic_trigger_psi", "mic_alarm_psi"):
+    if LIMITS[name].unit == "psi":
         return _mic_span(block, name, value)
     return _geo_spans(block, name, value)
 

@@ -61,7 +61,7 @@ class NotingUnit(SimulatedUnit):
         return self.on_bulk(request) or super().answer(conversation, request)
 
 
-class StoreService:
+class ReceivedChunks:
     """Keeps chunks as a caller would: offset 0 drops what there was."""
 
     def __init__(self, begun: bytes = b"") -> None:
@@ -102,15 +102,15 @@ def unit_with(chunks: int) -> tuple[NotingUnit, Event, Waveform]:
     return unit, event, waveform
 
 
-def asked_from(cached: int, size: int) -> list[tuple[int, int]]:
+def asked_from(loaded: int, size: int) -> list[tuple[int, int]]:
     """
-    Return the bulk reads of a download whose first ``cached`` bytes are known.
+    Return the bulk reads of a download whose first ``loaded`` bytes are known.
 
     They are the first chunk, the last one held (it may be a stale answer in place of the true one
     where 5A echoes no address), and all that follow.
     """
-    last_held = list(range(CHUNK, cached, CHUNK))[-1:]
-    offsets = [0, *last_held, *range(cached or CHUNK, size, CHUNK)]
+    last_loaded = list(range(CHUNK, loaded, CHUNK))[-1:]
+    offsets = [0, *last_loaded, *range(loaded or CHUNK, size, CHUNK)]
     return [(at, CHUNK if at == 0 else min(CHUNK, size - at)) for at in offsets]
 
 
@@ -121,7 +121,7 @@ def facts(waveform: Waveform) -> dict[str, Any]:
 
 
 def go_on(
-    unit: NotingUnit, event: Event, begun: bytes, store_service: StoreService | None = None
+    unit: NotingUnit, event: Event, begun: bytes, received: ReceivedChunks | None = None
 ) -> tuple[Waveform, int, list[Progress]]:
     """Return waveform, exchanges and progress of a read that goes on behind ``begun``."""
     steps: list[Progress] = []
@@ -129,7 +129,7 @@ def go_on(
     async def verb(host: MiniMate) -> tuple[Waveform, int, list[Progress]]:
         before = host.exchanges
         waveform = await host.read_waveform(
-            event, begun=begun, on_image=store_service, on_progress=steps.append
+            event, begun=begun, on_image=received, on_progress=steps.append
         )
         return waveform, host.exchanges - before, steps
 
@@ -221,25 +221,25 @@ def test_another_event_of_the_same_stamp_that_came_before_the_samples_is_thrown_
 @pytest.mark.parametrize("chunks", SAMPLES)
 def test_the_chunks_handed_out_tile_the_image(chunks: int) -> None:
     unit, event, whole = unit_with(chunks)
-    store_service = StoreService()
-    waveform, exchanges, _ = go_on(unit, event, b"", store_service)
+    received = ReceivedChunks()
+    waveform, exchanges, _ = go_on(unit, event, b"", received)
     assert exchanges == BESIDES + chunks
-    assert store_service.kept == waveform.image == whole.image
-    assert store_service.totals == {len(whole.image)}
-    assert store_service.offsets == list(range(0, len(whole.image), CHUNK))
+    assert received.kept == waveform.image == whole.image
+    assert received.totals == {len(whole.image)}
+    assert received.offsets == list(range(0, len(whole.image), CHUNK))
 
 
 def test_a_chunk_is_handed_out_before_it_is_told_as_done() -> None:
     unit, event, whole = unit_with(4)
-    store_service = StoreService()
+    received = ReceivedChunks()
     ahead: list[int] = []
 
     def on_progress(step: Progress) -> None:
-        ahead.append(len(store_service.kept) - step.done)
+        ahead.append(len(received.kept) - step.done)
 
-    run(unit, lambda h: h.read_waveform(event, on_image=store_service, on_progress=on_progress))
+    run(unit, lambda h: h.read_waveform(event, on_image=received, on_progress=on_progress))
     assert ahead == [0, 0, 0, 0]
-    assert store_service.kept == whole.image
+    assert received.kept == whole.image
 
 
 class _OurOwnError(Exception):
@@ -265,20 +265,20 @@ def test_an_error_of_who_takes_the_chunks_passes_and_ends_the_conversation() -> 
 
 
 @pytest.mark.parametrize(
-    ("chunks", "cached"), [(chunks, cached) for chunks in SAMPLES for cached in range(chunks + 1)]
+    ("chunks", "loaded"), [(chunks, loaded) for chunks in SAMPLES for loaded in range(chunks + 1)]
 )
-def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, cached: int) -> None:
+def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, loaded: int) -> None:
     unit, event, whole = unit_with(chunks)
     size = len(whole.image)
-    begun = whole.image[: cached * CHUNK]
-    store_service = StoreService(begun)
-    waveform, exchanges, steps = go_on(unit, event, begun, store_service)
+    begun = whole.image[: loaded * CHUNK]
+    received = ReceivedChunks(begun)
+    waveform, exchanges, steps = go_on(unit, event, begun, received)
     assert facts(waveform) == facts(whole)
     # The first chunk is always read, and of the others that are held the last.
-    assert exchanges == BESIDES + chunks - max(0, cached - 2)
+    assert exchanges == BESIDES + chunks - max(0, loaded - 2)
     assert unit.bulk == asked_from(len(begun), size)
-    assert store_service.kept == whole.image
-    assert store_service.offsets == [*range(len(begun), size, CHUNK)]
+    assert received.kept == whole.image
+    assert received.offsets == [*range(len(begun), size, CHUNK)]
     assert [step.done for step in steps] == [*range(len(begun) or CHUNK, size, CHUNK), size]
     assert {step.total for step in steps} == {size}
 
@@ -286,44 +286,44 @@ def test_a_read_goes_on_behind_what_is_held_and_brings_the_same(chunks: int, cac
 def test_an_image_that_is_held_to_its_last_byte_costs_its_first_and_last_chunk() -> None:
     for chunks in (4, 6):
         unit, event, whole = unit_with(chunks)
-        store_service = StoreService(whole.image)
-        waveform, exchanges, steps = go_on(unit, event, whole.image, store_service)
+        received = ReceivedChunks(whole.image)
+        waveform, exchanges, steps = go_on(unit, event, whole.image, received)
         assert facts(waveform) == facts(whole)
         last = (chunks - 1) * CHUNK, len(whole.image) - (chunks - 1) * CHUNK
         assert (exchanges, unit.bulk) == (BESIDES + 2, [(0, CHUNK), last])
-        assert store_service.offsets == []
+        assert received.offsets == []
         assert [step.done for step in steps] == [len(whole.image)]
 
 
 @pytest.mark.parametrize("after_bytes", range(600, 10_200, 397))
 def test_a_read_cut_at_any_byte_goes_on_with_what_was_kept(after_bytes: int) -> None:
     unit, event, whole = unit_with(9)
-    store_service = StoreService()
+    received = ReceivedChunks()
     with pytest.raises(LinkClosedError):
         run(
             unit,
-            lambda host: host.read_waveform(event, on_image=store_service),
+            lambda host: host.read_waveform(event, on_image=received),
             lambda inner: CutLink(inner, after_bytes),
         )
-    kept = len(store_service.kept)
-    assert whole.image.startswith(store_service.kept)
-    waveform, exchanges, _ = go_on(unit, event, store_service.kept, store_service)
+    kept = len(received.kept)
+    assert whole.image.startswith(received.kept)
+    waveform, exchanges, _ = go_on(unit, event, received.kept, received)
     assert facts(waveform) == facts(whole)
-    assert store_service.kept == whole.image
+    assert received.kept == whole.image
     chunks_kept = -(-kept // CHUNK)
     assert exchanges == BESIDES + 9 - max(0, chunks_kept - 2)
 
 
-@pytest.mark.parametrize("cached", [0, 1, 2, 3])
+@pytest.mark.parametrize("loaded", [0, 1, 2, 3])
 @pytest.mark.parametrize("tail", [1, 7, 511, 1023])
-def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(cached: int, tail: int) -> None:
+def test_what_lies_behind_the_last_whole_chunk_held_is_not_used(loaded: int, tail: int) -> None:
     unit, event, whole = unit_with(6)
-    for piece in (whole.image[cached * CHUNK :][:tail], b"\xee" * tail):
-        store_service = StoreService(whole.image[: cached * CHUNK])
-        waveform, _, _ = go_on(unit, event, store_service.kept + piece, store_service)
+    for piece in (whole.image[loaded * CHUNK :][:tail], b"\xee" * tail):
+        received = ReceivedChunks(whole.image[: loaded * CHUNK])
+        waveform, _, _ = go_on(unit, event, received.kept + piece, received)
         assert facts(waveform) == facts(whole)
-        assert unit.bulk == asked_from(cached * CHUNK, len(whole.image))
-        assert store_service.kept == whole.image
+        assert unit.bulk == asked_from(loaded * CHUNK, len(whole.image))
+        assert received.kept == whole.image
 
 
 def test_a_last_chunk_that_is_held_but_for_a_byte_is_read_again() -> None:
@@ -339,21 +339,21 @@ def test_a_last_chunk_that_is_held_but_for_a_byte_is_read_again() -> None:
 def check_everything_is_read(
     unit: NotingUnit, event: Event, begun: bytes, whole: Waveform, chunks: int
 ) -> None:
-    store_service = StoreService(begun)
-    waveform, exchanges, steps = go_on(unit, event, begun, store_service)
+    received = ReceivedChunks(begun)
+    waveform, exchanges, steps = go_on(unit, event, begun, received)
     assert facts(waveform) == facts(whole)
     assert exchanges == BESIDES + chunks
     assert unit.bulk == asked_from(0, len(whole.image))
-    assert store_service.offsets == list(range(0, len(whole.image), CHUNK))
-    assert store_service.kept == whole.image
+    assert received.offsets == list(range(0, len(whole.image), CHUNK))
+    assert received.kept == whole.image
     assert steps[0].done == min(CHUNK, len(whole.image))
 
 
-@pytest.mark.parametrize("cached", [1, 2, 4])
+@pytest.mark.parametrize("loaded", [1, 2, 4])
 @pytest.mark.parametrize("at", [0, 12, 512, CHUNK - 1])
-def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, cached: int) -> None:
+def test_what_does_not_begin_with_the_first_chunk_is_thrown_away(at: int, loaded: int) -> None:
     unit, event, whole = unit_with(4)
-    begun = bytearray(whole.image[: cached * CHUNK])
+    begun = bytearray(whole.image[: loaded * CHUNK])
     begun[at] ^= 1
     check_everything_is_read(unit, event, bytes(begun), whole, 4)
 
@@ -384,20 +384,20 @@ def test_what_is_held_of_an_event_that_is_another_now_is_not_gone_on_with() -> N
     unit.erase()
     unit.set_clock(datetime(2026, 4, 2))
     unit.record_event(counts=counts_of(SAMPLES[4]))
-    store_service = StoreService(whole.image[:CHUNK])
+    received = ReceivedChunks(whole.image[:CHUNK])
     with pytest.raises(MemoryChangedError, match="2026-04-02"):
-        go_on(unit, event, whole.image[:CHUNK], store_service)
+        go_on(unit, event, whole.image[:CHUNK], received)
     assert unit.bulk == []
-    assert store_service.offsets == []
+    assert received.offsets == []
 
 
-@pytest.mark.parametrize("cached", [0, 1, 2, 4])
+@pytest.mark.parametrize("loaded", [0, 1, 2, 4])
 @pytest.mark.parametrize("then", ["erased", "recorded anew"])
 def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
-    cached: int, then: str
+    loaded: int, then: str
 ) -> None:
     unit, event, whole = unit_with(4)
-    reads = len(asked_from(min(cached * CHUNK, len(whole.image)), len(whole.image)))
+    reads = len(asked_from(min(loaded * CHUNK, len(whole.image)), len(whole.image)))
 
     def change(request: Frame) -> bytes | None:
         if len(unit.bulk) < reads:
@@ -413,17 +413,17 @@ def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
 
     unit.on_bulk = change
     with pytest.raises(MemoryChangedError):
-        go_on(unit, event, whole.image[: cached * CHUNK])
+        go_on(unit, event, whole.image[: loaded * CHUNK])
     assert len(unit.bulk) == reads
 
 
 # --- a unit that does not answer behind the gap ---------------------------------------------------
 
 
-@pytest.mark.parametrize("cached", [1, 2, 3])
-def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(cached: int) -> None:
+@pytest.mark.parametrize("loaded", [1, 2, 3])
+def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(loaded: int) -> None:
     unit, event, whole = unit_with(4)
-    store_service = StoreService()
+    received = ReceivedChunks()
 
     def first_alone(_: Frame) -> None:
         if len(unit.bulk) > 1:
@@ -431,9 +431,9 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(cached: i
 
     unit.on_bulk = first_alone
     with pytest.raises(ReplyTimeoutError, match="5A"):
-        go_on(unit, event, whole.image[: cached * CHUNK], store_service)
-    assert unit.bulk == asked_from(cached * CHUNK, len(whole.image))[:2]
-    assert store_service.offsets == []
+        go_on(unit, event, whole.image[: loaded * CHUNK], received)
+    assert unit.bulk == asked_from(loaded * CHUNK, len(whole.image))[:2]
+    assert received.offsets == []
     # Whoever then begins anew gets everything.
     unit.ignores.clear()
     unit.on_bulk = lambda _: None
@@ -442,7 +442,7 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(cached: i
 
 def test_a_wrong_answer_behind_the_gap_is_an_error_like_any_other() -> None:
     unit, event, whole = unit_with(4)
-    store_service = StoreService()
+    received = ReceivedChunks()
 
     def short(request: Frame) -> bytes | None:
         if len(unit.bulk) == 1:
@@ -451,6 +451,6 @@ def test_a_wrong_answer_behind_the_gap_is_an_error_like_any_other() -> None:
 
     unit.on_bulk = short
     with pytest.raises(RemoteProtocolError, match="got 1023"):
-        go_on(unit, event, whole.image[: 2 * CHUNK], store_service)
+        go_on(unit, event, whole.image[: 2 * CHUNK], received)
     assert len(unit.bulk) == 2
-    assert store_service.offsets == []
+    assert received.offsets == []

@@ -329,7 +329,7 @@ def test_outside_its_pauses_a_long_verb_is_alone(name: str) -> None:
     async def verb(host: MiniMate) -> None:
         async def refused() -> None:
             await asyncio.sleep(0.5)
-            with pytest.raises(LocalProtocolError, match="while another verb runs"):
+            with pytest.raises(LocalProtocolError, match="while another operation runs"):
                 await host.read_serial()
 
         async with asyncio.TaskGroup() as tasks:

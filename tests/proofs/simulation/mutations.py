@@ -600,7 +600,7 @@ def stale_chunks_are_not_drained() -> Any:
     refuse_unasked, refuse = Session._refuse_unasked_frames, Session._refuse_frame
 
     def undrained(self: Any) -> None:
-        if self._conversation.state is not State.READING:
+        if self._protocol.state is not State.READING:
             refuse_unasked(self)
 
     def refuse_other(self: Any, frame: Any, when: str) -> None:

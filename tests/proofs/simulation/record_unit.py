@@ -443,10 +443,10 @@ class RecordTalk(CommandSession):
         wire = self._wire
         if self._busy:
             wire.auditor.complain(f"{wire.address}: two speak at once in one conversation")
-            raise LocalProtocolError("while another verb runs")
+            raise LocalProtocolError("while another operation runs")
         if not self.is_usable:
             wire.auditor.complain(f"{wire.address}: spoken to after the conversation was over")
-            raise LocalProtocolError("this conversation is over")
+            raise LocalProtocolError("this session is over")
         wire.on_contact(wire.address)
         self._busy = True
         try:
