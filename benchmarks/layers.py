@@ -1,0 +1,103 @@
+"""
+Draw the layers of both packages, as the import contract in ``pyproject.toml`` has them.
+
+    python benchmarks/layers.py            # write docs/explanation/layers.svg
+    python benchmarks/layers.py --check    # exit status 1 if that picture is not the contract's
+
+The sentence beside each layer is the first of its module's docstring.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import tomllib
+from html import escape
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "explanation" / "layers.svg"
+PACKAGES = ("sfm", "minimateplus")
+"""From top to bottom: the relay stands on the instrument library."""
+WIDTH, ROW, MARGIN = 960, 26, 12
+MAX_LETTERS = 96
+
+
+def layers_of(contract: dict[str, Any], package: str) -> list[list[str]]:
+    """Return the modules of each layer of a package, the top layer first."""
+    for one in contract["contracts"]:
+        if one["type"] == "layers" and one["containers"] == [package]:
+            return [[name.strip() for name in row.split("|")] for row in one["layers"]]
+    raise ValueError(f"pyproject.toml: no contract of layers for {package}")
+
+
+def sentence_of(root: Path, package: str, module: str) -> str:
+    """Return the first sentence of a module's docstring, on one line."""
+    folder = root / package / module
+    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    words = " ".join(text.split("\n\n", maxsplit=1)[0].split()).replace("``", "")
+    sentence = words.split(". ", maxsplit=1)[0].removesuffix(".")
+    return sentence if len(sentence) <= MAX_LETTERS else sentence[: MAX_LETTERS - 1] + "…"
+
+
+def draw(root: Path) -> str:
+    """Return the picture of the contract of that tree, as SVG."""
+    with (root / "pyproject.toml").open("rb") as file:
+        contract = tomllib.load(file)["tool"]["importlinter"]
+    rows, y = [], MARGIN
+    for package in PACKAGES:
+        rows.append(f'<text x="{MARGIN}" y="{y + 16}" class="package">{package}</text>')
+        y += ROW
+        for number, layer in enumerate(layers_of(contract, package)):
+            height = ROW * len(layer)
+            rows.append(
+                f'<rect x="{MARGIN}" y="{y}" width="{WIDTH - 2 * MARGIN}" height="{height}" '
+                f'class="{"even" if number % 2 else "odd"}"/>'
+            )
+            for module in layer:
+                sentence = escape(sentence_of(root, package, module))
+                rows.append(f'<text x="{MARGIN + 8}" y="{y + 17}">{package}.{module}</text>')
+                rows.append(f'<text x="{MARGIN + 170}" y="{y + 17}" class="why">{sentence}</text>')
+                y += ROW
+        y += MARGIN
+    style = (
+        "text{font:13px sans-serif;fill:#1b1f24}.package{font-weight:bold;font-size:15px}"
+        ".why{fill:#4a525c}rect{stroke:#8a94a0}.odd{fill:#eef2f6}.even{fill:#dfe7ee}"
+    )
+    title = "Layers of seismo-relay: each may import those below it, and none above"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" role="img">',
+            f"<title>{title}</title>",
+            f"<style>{style}</style>",
+            f'<rect width="{WIDTH}" height="{y}" style="fill:#fff;stroke:none"/>',
+            *rows,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """Write the picture, or compare it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree whose contract is meant")
+    given = parser.parse_args()
+    picture = draw(given.root)
+    path = given.root / PICTURE.relative_to(ROOT)
+    if given.check:
+        is_same = path.read_text(encoding="utf-8") == picture
+        if not is_same:
+            print(f"{path}: differs from pyproject.toml; run python benchmarks/layers.py")
+        return not is_same
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(picture, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
