@@ -4,16 +4,14 @@ Draw the layers of both packages, as the import contract in ``pyproject.toml`` h
     python benchmarks/layers.py            # write docs/explanation/layers.svg
     python benchmarks/layers.py --check    # exit status 1 if that picture is not the contract's
 
-The sentence beside each layer is the first of its module's docstring.
+Modules side by side are one layer: none of them imports another.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 import tomllib
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,7 @@ ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "explanation" / "layers.svg"
 PACKAGES = ("sfm", "minimateplus")
 """From top to bottom: the relay stands on the instrument library."""
-WIDTH, ROW, MARGIN = 960, 26, 12
-MAX_LETTERS = 96
+WIDTH, ROW, MARGIN, GAP = 640, 30, 12, 6
 
 
 def layers_of(contract: dict[str, Any], package: str) -> list[list[str]]:
@@ -31,16 +28,6 @@ def layers_of(contract: dict[str, Any], package: str) -> list[list[str]]:
         if one["type"] == "layers" and one["containers"] == [package]:
             return [[name.strip() for name in row.split("|")] for row in one["layers"]]
     raise ValueError(f"pyproject.toml: no contract of layers for {package}")
-
-
-def sentence_of(root: Path, package: str, module: str) -> str:
-    """Return the first sentence of a module's docstring, on one line."""
-    folder = root / package / module
-    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    words = " ".join(text.split("\n\n", maxsplit=1)[0].split()).replace("``", "")
-    sentence = words.split(". ", maxsplit=1)[0].removesuffix(".")
-    return sentence if len(sentence) <= MAX_LETTERS else sentence[: MAX_LETTERS - 1] + "…"
 
 
 def draw(root: Path) -> str:
@@ -52,20 +39,19 @@ def draw(root: Path) -> str:
         rows.append(f'<text x="{MARGIN}" y="{y + 16}" class="package">{package}</text>')
         y += ROW
         for number, layer in enumerate(layers_of(contract, package)):
-            height = ROW * len(layer)
-            rows.append(
-                f'<rect x="{MARGIN}" y="{y}" width="{WIDTH - 2 * MARGIN}" height="{height}" '
-                f'class="{"even" if number % 2 else "odd"}"/>'
-            )
-            for module in layer:
-                sentence = escape(sentence_of(root, package, module))
-                rows.append(f'<text x="{MARGIN + 8}" y="{y + 17}">{package}.{module}</text>')
-                rows.append(f'<text x="{MARGIN + 170}" y="{y + 17}" class="why">{sentence}</text>')
-                y += ROW
+            width = (WIDTH - 2 * MARGIN - GAP * (len(layer) - 1)) / len(layer)
+            for place, module in enumerate(layer):
+                x = MARGIN + place * (width + GAP)
+                rows.append(
+                    f'<rect x="{x:g}" y="{y}" width="{width:g}" height="{ROW - GAP}" '
+                    f'class="{"even" if number % 2 else "odd"}"/>'
+                )
+                rows.append(f'<text x="{x + 8:g}" y="{y + 17}">{module}</text>')
+            y += ROW
         y += MARGIN
     style = (
         "text{font:13px sans-serif;fill:#1b1f24}.package{font-weight:bold;font-size:15px}"
-        ".why{fill:#4a525c}rect{stroke:#8a94a0}.odd{fill:#eef2f6}.even{fill:#dfe7ee}"
+        "rect{stroke:#8a94a0}.odd{fill:#eef2f6}.even{fill:#dfe7ee}"
     )
     title = "Layers of seismo-relay: each may import those below it, and none above"
     return "\n".join(

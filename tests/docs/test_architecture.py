@@ -5,10 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-from kit.traced_walks import Call, traced_walks
+from traced_walks import Call, traced_walks
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
@@ -57,7 +58,13 @@ def test_a_walk_in_the_wrong_order_or_with_a_wrong_name_is_found(
 
 
 def check_picture(root: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "layers.py"), "--check", "--root", root]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "layers.py"),
+        "--check",
+        "--root",
+        str(root),
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -79,3 +86,13 @@ def test_a_picture_of_another_contract_is_found(tmp_path: Path) -> None:
 def test_every_file_that_the_page_names_is_there() -> None:
     for name in re.findall(r"`((?:sfm|minimateplus|benchmarks)/[\w/]+\.py)`", PAGE):
         assert (ROOT / name).exists(), name
+
+
+def test_the_page_describes_every_layer() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    for one in contracts:
+        for package in set(one.get("containers", ())) & {"sfm", "minimateplus"}:
+            for module in re.findall(r"\w+", " ".join(one["layers"])):
+                described = rf"^\| .*`(?:{package}/)?{module}(?:\.py)?`.* \| .+ \|$"
+                assert re.search(described, PAGE, re.MULTILINE), f"{package}.{module}"
