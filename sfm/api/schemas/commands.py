@@ -7,9 +7,9 @@ it is a command that was refused, and the audit log has it. The web app's form i
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
 from minimateplus.wire.setup_changes import DIAL, LIMITS, MAX_DIAL_LETTERS, TEXT, TIME
@@ -77,26 +77,25 @@ class WriteQuery(DeviceQuery):
     ] = False
 
 
-class ConfigIn(BaseModel):
+def _setting(name: str, hint: Any) -> tuple[Any, Any]:
+    """Return type and default of one recording setting, with its limits as JSON Schema."""
+    if name in LIMITS:
+        return Annotated[hint, _number(name)], None
+    return (Mode | None if name == "mode" else Text), None
+
+
+_settings: Any = {name: _setting(name, hint) for name, hint in get_type_hints(SetupChange).items()}
+_SettingsIn: Any = create_model(
+    "_SettingsIn",
+    __config__=ConfigDict(extra="forbid", allow_inf_nan=False),
+    serial=(Serial | None, Field(None, description="Whose; 409 when another unit answers.")),
+    **_settings,
+)
+"""The fields of ``SetupChange``, which is the one table of the recording settings."""
+
+
+class ConfigIn(_SettingsIn):  # type: ignore[misc]  # its fields are those of SetupChange
     """New recording settings. What is absent keeps its value; what is unknown is refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    serial: Serial | None = Field(None, description="Whose; 409 when another unit answers.")
-    mode: Mode | None = None
-    sample_rate_hz: Annotated[int | None, _number("sample_rate_hz")] = None
-    histogram_interval_s: Annotated[int | None, _number("histogram_interval_s")] = None
-    record_time_s: Annotated[float | None, _number("record_time_s")] = None
-    geo_range_in_s: Annotated[float | None, _number("geo_range_in_s")] = None
-    trigger_level_in_s: Annotated[float | None, _number("trigger_level_in_s")] = None
-    alarm_level_in_s: Annotated[float | None, _number("alarm_level_in_s")] = None
-    mic_trigger_psi: Annotated[float | None, _number("mic_trigger_psi")] = None
-    mic_alarm_psi: Annotated[float | None, _number("mic_alarm_psi")] = None
-    project: Text = None
-    client: Text = None
-    operator: Text = None
-    location: Text = None
-    notes: Text = None
 
     @property
     def change(self) -> SetupChange:

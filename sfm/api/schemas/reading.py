@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
 
 from minimateplus.link import Address
+from minimateplus.model import RecordingSetup
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
 from sfm.records.site_time import Unknown
 from sfm.store import Wanted
@@ -319,25 +320,18 @@ class ProvenanceOut(BaseModel):
     )
 
 
-class SetupOut(BaseModel):
+_settings: Any = {name: (hint, ...) for name, hint in get_type_hints(RecordingSetup).items()}
+_settings["mode"] = (
+    Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None,
+    ...,
+)
+_SettingsOut: Any = create_model("_SettingsOut", **_settings)
+"""The fields of ``RecordingSetup``, which is the one table of what a setup has."""
+
+
+class SetupOut(_SettingsOut):  # type: ignore[misc]  # its fields are those of RecordingSetup
     """How the unit records. ``null`` is unknown."""
 
-    mode: Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None
-    sample_rate_hz: int | None
-    histogram_interval_s: int | None
-    pretrigger_s: float | None
-    record_time_s: float | None
-    geo_range_in_s: float | None
-    trigger_level_in_s: float | None
-    alarm_level_in_s: float | None
-    mic_trigger_psi: float | None
-    mic_alarm_psi: float | None
-    setup_name: str | None
-    project: str | None
-    client: str | None
-    operator: str | None
-    location: str | None
-    notes: str | None
     note_titles: dict[str, str] | None = Field(
         None,
         description="Titles that were edited on the unit, by the text they precede; unknown: "
