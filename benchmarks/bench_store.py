@@ -30,7 +30,7 @@ from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link, serve_tcp
 from sfm.records import payloads
-from sfm.store import Origin, Store, Wanted
+from sfm.store import Origin, Store, Wanted, archive, unit_data
 from sfm.store.cursors import Cursor
 from sfm.store.engine import SQLITE
 
@@ -130,7 +130,9 @@ def bench_commits(folder: Path) -> None:
     several = [payloads.event_payload(event) for event in listed]
     with Store.open(f"sqlite:///{folder / 'commits.sqlite'}") as store:
         began = time.perf_counter()
-        seen: Any = store.save_list(origin(), None, probe, several[:-1], listed[:-1]).mirror
+        seen: Any = store.write(
+            unit_data.save_list, origin(), None, probe, several[:-1], listed[:-1]
+        ).mirror
         say(
             f"first list of {len(listed) - 1} events",
             f"{(time.perf_counter() - began) * 1e3:.1f} ms",
@@ -150,7 +152,7 @@ def bench_commits(folder: Path) -> None:
                 record=number.to_bytes(210, "big"),
             )
             grown.append(payloads.event_payload(event))
-            seen = store.save_list(origin(), seen, probe, grown, [event]).mirror
+            seen = store.write(unit_data.save_list, origin(), seen, probe, grown, [event]).mirror
 
         ours = timed(append, COMMITS)
         waiting = iter(waveforms * 10)
@@ -159,7 +161,9 @@ def bench_commits(folder: Path) -> None:
             nonlocal seen
             waveform = next(waiting)
             payload = payloads.waveform_payload(waveform, None)
-            kept = store.save_waveform(origin(), seen, waveform.event, payload, waveform.image)
+            kept = store.write(
+                unit_data.save_waveform, origin(), seen, waveform.event, payload, waveform.image
+            )
             seen = kept.mirror
 
         samples = timed(save, min(COMMITS, len(waveforms)))
@@ -203,7 +207,7 @@ def bench_pages(folder: Path) -> Path:
                 "a time range": Wanted(since="2020-01-01T00:00:00"),
             }
             for name, wanted in wishes.items():
-                median, p90 = timed(partial(store.page, wanted, cursor, 100), 20)
+                median, p90 = timed(partial(store.read, archive.load_page, wanted, cursor, 100), 20)
                 met = "met" if median <= 5 else "NOT met"
                 say(
                     f"page of 100 at {depth:.1%}, {name}",
@@ -224,9 +228,9 @@ def bench_pages(folder: Path) -> Path:
             "project, half of them": Wanted(project="north"),
             "project, none": Wanted(project="nowhere"),
         }.items():
-            median, _ = timed(partial(store.page, wanted, None, 100), 3)
+            median, _ = timed(partial(store.read, archive.load_page, wanted, None, 100), 3)
             say(f"first page, {name}", f"{median:.1f} ms", "no target")
-        median, _ = timed(store.devices, 3)
+        median, _ = timed(partial(store.read, archive.load_devices), 3)
         say("every unit with its counts", f"{median:.1f} ms", "no target")
     return path
 
@@ -293,20 +297,24 @@ def bench_room(folder: Path) -> None:
     path = folder / "room.sqlite"
     with Store.open(f"sqlite:///{path}") as store:
         several = [payloads.event_payload(event) for event in listed]
-        seen: Any = store.save_list(origin(), None, probe, several, listed).mirror
+        seen: Any = store.write(unit_data.save_list, origin(), None, probe, several, listed).mirror
         for waveform in waveforms:
             payload = payloads.waveform_payload(waveform, None)
-            kept = store.save_waveform(origin(), seen, waveform.event, payload, waveform.image)
+            kept = store.write(
+                unit_data.save_waveform, origin(), seen, waveform.event, payload, waveform.image
+            )
             seen = kept.mirror
         version = seen
-        median, p90 = timed(lambda: store.load_waveform("tcp:bench:1", 3, 0, version), 100)
+        median, p90 = timed(
+            lambda: unit_data.load_waveform(store, "tcp:bench:1", 3, 0, version), 100
+        )
         met = "met" if median <= 1 else "NOT met"
         say(
             "waveform from disk, hash verified",
             f"{median:.2f} ms, p90 {p90:.2f}",
             f"target 1 ms: {met}",
         )
-        median, _ = timed(lambda: store.samples(3).counts(), 100)
+        median, _ = timed(lambda: store.read(archive.load_samples, 3).counts(), 100)
         say("  its stored frame alone, hash verified", f"{median:.2f} ms")
     raw = sum(w.counts.nbytes for w in waveforms) / len(waveforms)
     image = sum(len(w.image) for w in waveforms) / len(waveforms)

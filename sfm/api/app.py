@@ -70,13 +70,12 @@ class Application(FastAPI):
 
 
 def build_store_service(settings: Settings) -> StoreService:
-    """Return the keeper of the database that the settings name; nothing is opened yet."""
+    """Return the service for the database that the settings name; nothing is opened yet."""
     url = settings.database_url or default_url()
 
     def open_store() -> Store:
         return Store.open(
             url,
-            zones=settings.zones,
             on_upgrade=lambda told: log.warning("store_upgraded", what=told),
         )
 
@@ -85,6 +84,7 @@ def build_store_service(settings: Settings) -> StoreService:
         clock=time.monotonic,
         wall=lambda: datetime.now(UTC),
         boot=boot_id(),
+        zones=settings.zones,
     )
 
 

@@ -40,7 +40,8 @@ from sfm.cli.application import (
 from sfm.cli.database import Database, database_url, opened
 from sfm.cli.views import said
 from sfm.devices.gateway import Gateway
-from sfm.store import AuditEntry, AuditVerdict, Store, Token
+from sfm.store import AuditEntry, AuditVerdict, Store, Token, tokens
+from sfm.store import audit as audit_log
 from sfm.store.errors import StoreInUseError
 from sfm.store.tokens import TokenCommand, token_entry
 
@@ -122,7 +123,7 @@ def list_tokens(
             body = _ask(relay, admin, "GET", "/tokens")
         else:
             with opened(database) as store:
-                body = {"tokens": [one.payload() for one in store.tokens()]}
+                body = {"tokens": [one.payload() for one in store.read(tokens.load_all)]}
         _print(body, _tokens_view, as_json)
 
     run_blocking(run)
@@ -151,8 +152,8 @@ def revoke(
             revoked = _revoke_through(relay, admin, name_or_id)
         else:
             with _to_change(database) as store:
-                revoked = store.revoke_token(
-                    name_or_id, _now(), audited=partial(_entry, "token_revoke")
+                revoked = store.write(
+                    tokens.revoke, name_or_id, _now(), audited=partial(_entry, "token_revoke")
                 ).payload()
         if as_json:
             _print_json(revoked)
@@ -191,7 +192,7 @@ def list_entries(
             body = _ask(relay, admin, "GET", "/audit", params=query)
         else:
             with opened(database) as store:
-                body = {"entries": store.audit(limit, before)}
+                body = {"entries": store.read(audit_log.load_latest, limit, before)}
         _print(body, views.audit_view, as_json)
 
     run_blocking(run)
@@ -213,7 +214,7 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
     def run() -> None:
         noted = None if expect is None else _read_time_of(expect)
         with opened(database) as store:
-            verdict = store.verify_audit(noted)
+            verdict = store.read(audit_log.verify, noted)
         if as_json:
             _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
         else:
@@ -230,7 +231,8 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
 def _create(name: str, role: RoleName, units: list[str], database: str | None) -> dict[str, Any]:
     try:
         with _to_change(database) as store:
-            made, secret = store.add_token(
+            made, secret = store.write(
+                tokens.create,
                 name,
                 role,
                 units,

@@ -21,7 +21,17 @@ from sfm.cli.database import Bar, Database, database_url, opened
 from sfm.cli.views import peak, said
 from sfm.records import payloads
 from sfm.records.site_time import Unknown
+from sfm.settings import Settings
 from sfm.store import Store
+from sfm.store.archive import (
+    load_archived,
+    load_image,
+    load_page,
+    load_recording,
+    load_reviews,
+    load_samples,
+)
+from sfm.store.decoding_runs import decode_outdated
 from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
 
 archive = App(name="archive", help="Look at everything ever read.")
@@ -89,7 +99,9 @@ def list_(
             cursor=cursor,
         )
         with opened(database) as store:
-            page = store.page(query.wanted, query.cursor, query.limit)
+            page = store.read(
+                load_page, query.wanted, query.cursor, query.limit, zones=Settings().zones
+            )
         body = {
             "events": [payloads.event_view(row) for row in page.rows],
             "next_cursor": page.next_cursor,
@@ -111,15 +123,15 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
 
     def run() -> None:
         with opened(database) as store:
-            body = store.recording(recording)
-            body["reviews"] = store.reviews(recording)
+            body = store.read(load_recording, recording, zones=Settings().zones)
+            body["reviews"] = store.read(load_reviews, recording)
             try:
-                samples = store.samples(recording)
+                samples = store.read(load_samples, recording)
                 body["waveform"] = payloads.waveform_view(samples.payload())
                 body["waveform"]["content_hash"] = samples.content_hash.hex()
             except (NoSuchRecordError, UndecodedSamplesError):
                 body["waveform"] = None
-            body["archived"] = store.archived(recording)
+            body["archived"] = store.read(load_archived, recording)
             body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"])
         if as_json:
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -140,7 +152,7 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
     def run() -> None:
         url = database_url(database)
         with Store.open(url, reads_again=False) as store, Bar("reading images again") as told:
-            done = store.decode(datetime.now(UTC), told)
+            done = decode_outdated(store.engines, datetime.now(UTC), told)
         if as_json:
             body = {"decoder": DECODER, "images": done}
             sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -172,12 +184,12 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
 
     def run() -> None:
         with opened(database) as store:
-            event = store.recording(recording)
+            event = store.read(load_recording, recording, zones=Settings().zones)
             parts = {"record.bin": bytes.fromhex(event["record"])}
             note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
             try:
-                samples = store.samples(recording)
-                parts["image.bin"] = store.image(samples.waveform_id)
+                samples = store.read(load_samples, recording)
+                parts["image.bin"] = store.read(load_image, samples.waveform_id)
                 note["image_hash"] = samples.content_hash.hex()
                 note["codec"] = samples.codec
             except NoSuchRecordError:

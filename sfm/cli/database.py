@@ -148,8 +148,8 @@ def vacuum(*, database: Database = None) -> None:
 
 
 def opened(database: str | None) -> Store:
-    """Return the database, to look only; beside a relay as well."""
-    return Store.open(database_url(database), zones=Settings().zones, read_only=True)
+    """Return the database, opened read-only; a relay may use it at the same time."""
+    return Store.open(database_url(database), read_only=True)
 
 
 class Bar:

@@ -23,7 +23,7 @@ from sfm.cli.views import said
 from sfm.logs import configure_logs
 from sfm.server import Terms, asked_to_stop, listening
 from sfm.settings import Settings
-from sfm.store import StoreError
+from sfm.store import StoreError, tokens
 from sfm.store.service import StoreService
 
 
@@ -93,13 +93,13 @@ def serve(
 async def _need_token(store_service: StoreService, address: str) -> None:
     """Raise unless somebody could be let in."""
     try:
-        tokens = await store_service.ask(lambda store: store.tokens())
+        known = await store_service.read(tokens.load_all)
     except (StoreError, BackingOffError) as error:
         raise CommandError(
             f"listening on {address} needs tokens, and they cannot be read: {error}; listen on "
             "127.0.0.1, or say --insecure to let everybody do everything"
         ) from error
-    if not any(token.revoked_at is None for token in tokens):
+    if not any(token.revoked_at is None for token in known):
         raise CommandError(
             f"listening on {address} needs a token, and there is none; make one first:\n"
             "  seismo-relay token create NAME --role admin\n"

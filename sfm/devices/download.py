@@ -133,7 +133,7 @@ class Downloads:
             waveform, payload, generation, began, is_decoded=undecoded is None
         )
         if undecoded is not None:
-            await self._store_service.forget_chunks(self._durable.conn_key, event)
+            await self._store_service.chunks.forget(self._durable.conn_key, event)
             raise self._undecoded(undecoded, event, outcome)
         why: Why = "request" if shared_read.forced else "miss"
         reading = self._durable.new_reading(payload, why, began, stored=stored)
@@ -152,7 +152,7 @@ class Downloads:
         """
         cut, conn_key = self._cut, self._durable.conn_key
         if cut is None or cut.event != event or cut.epoch != epoch:
-            image = await self._store_service.load_chunks(conn_key, epoch, event)
+            image = await self._store_service.chunks.load(conn_key, epoch, event)
             cut = _CutImage(epoch, event, bytearray(image))
         self._cut = cut
         bytes_before, cut.chunks = len(cut.image), 0
@@ -170,10 +170,10 @@ class Downloads:
                 self._cut = None  # it is whole: the chunks stay until it is archived
             elif not is_cut or (bytes_before and not cut.chunks):
                 self._cut = None
-                await self._store_service.forget_chunks(conn_key, event)
+                await self._store_service.chunks.forget(conn_key, event)
             raise
         finally:
-            await asyncio.shield(self._store_service.settle(conn_key))
+            await asyncio.shield(self._store_service.chunks.settle(conn_key))
         self._cut = None
         return waveform
 
@@ -182,7 +182,7 @@ class Downloads:
         cut.chunks += 1
         del cut.image[start:]
         cut.image.extend(chunk)
-        self._store_service.save_chunk(self._durable.conn_key, cut.epoch, cut.event, start, chunk)
+        self._store_service.chunks.save(self._durable.conn_key, cut.epoch, cut.event, start, chunk)
 
     def _undecoded(
         self, error: SampleDecodeError, event: Event, outcome: Outcome

@@ -422,7 +422,7 @@ class EventList:
         finally:
             if shared_read is not None:
                 shared_read.can_join_late = joins_closed
-            settled = self._store_service.settle_walk(self._durable.conn_key, is_cut=part is None)
+            settled = self._store_service.walks.settle(self._durable.conn_key, is_cut=part is None)
             await asyncio.shield(settled)
 
     async def _close_walk(
@@ -507,7 +507,7 @@ class EventList:
     def _save_walked(self, walk: Walk, origin: Origin, event: Event) -> None:
         """Add an event to the walk, and archive it soon."""
         walk.events.append(event)
-        self._store_service.save_walked_event(origin, walk, event)
+        self._store_service.walks.save_event(origin, walk, event)
 
     def _misses_known_events(
         self, unit: MiniMate, entry: CacheEntry | None, listed: list[Payload], part: ProvenPart
@@ -554,7 +554,7 @@ class EventList:
         cut = self.walk
         if before is not None and before is not cut and before.count > (cut.count if cut else 0):
             self.walk = before
-            await self._store_service.save_walk(self._durable.origin(before.began_mono), before)
+            await self._store_service.walks.save(self._durable.origin(before.began_mono), before)
 
     async def _save_rest_of_walk(self, walk: Walk, listed: list[Payload], part: ProvenPart) -> None:
         """
@@ -576,14 +576,14 @@ class EventList:
                 began_mono=walk.began_mono,
                 session_events=len(rest),
             )
-            await self._store_service.save_walk(self._durable.origin(walk.began_mono), self.walk)
+            await self._store_service.walks.save(self._durable.origin(walk.began_mono), self.walk)
 
     async def _forget_walk(self) -> None:
         """Forget the walk that was cut; its events stay in the archive."""
         walk, self.walk = self._present_walk(), None
         if walk is not None:
             # (Of another epoch, it went with the mirror.)
-            await self._store_service.forget_walk(self._durable.conn_key)
+            await self._store_service.walks.forget(self._durable.conn_key)
 
     async def _compare_last_record(self, entry: CacheEntry | None, read: list[Event]) -> None:
         """Note what changed in the record of the cached list's last event, which is still there."""

@@ -22,7 +22,7 @@ from sfm.back_off import BackingOffError
 from sfm.devices.progress import ProgressLog
 from sfm.devices.single_flight import RETRY_AFTER_S, BusyError, ShuttingDownError
 from sfm.records.payloads import Payload
-from sfm.store import StoreError
+from sfm.store import StoreError, operations
 from sfm.store.errors import NoStoreError
 from sfm.store.service import StoreService
 
@@ -72,7 +72,7 @@ class Operations:
     The operations of this relay. Lives as long as its gateway; ``close`` before that.
 
     Args:
-        keeper: what is kept over a restart.
+        store_service: saves operations, so that they survive a restart.
         wall: the time of day, UTC.
         new_id: makes an id that nobody can guess.
         describe: makes a problem document of an error.
@@ -127,7 +127,7 @@ class Operations:
         if id_ in self._known:
             return self._known[id_]
         try:
-            found = await self._store_service.ask(lambda store: store.operation(id_))
+            found = await self._store_service.read(operations.load, id_)
         except NoStoreError:
             return None
         if found is None or found["begun_at"] < _text(self._wall() - KEPT):
@@ -186,7 +186,7 @@ class Operations:
         """Write an operation down, if there is a database; it goes on in memory without."""
         payload, oldest = operation.payload(), _text(self._wall() - KEPT)
         try:
-            await self._store_service.change(lambda store: store.save_operation(payload, oldest))
+            await self._store_service.write(operations.save, payload, oldest)
         except NoStoreError:
             pass
         except (StoreError, BackingOffError) as error:

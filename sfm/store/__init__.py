@@ -1,16 +1,17 @@
 """
-The durable tier: an archive of everything ever read, a mirror of what units hold now, and who may
-command them and did.
+The durable tier: an archive of everything that was ever read, a mirror of what each unit has in its
+memory now, the access tokens and the audit log.
 """
 
 from sfm.store.archive import Origin, Page, Samples, Wanted
 from sfm.store.audit import AuditEntry, AuditVerdict
-from sfm.store.database import Store, WriteResult
+from sfm.store.database import Store
 from sfm.store.decodings import EraseCheck
 from sfm.store.engine import NO_DATABASE, default_url
 from sfm.store.errors import StoreError
 from sfm.store.mirror import Fenced, LoadedDevice, LoadedWaveform, ReadTime
 from sfm.store.tokens import Token
+from sfm.store.unit_data import WriteResult
 
 __all__ = [
     "NO_DATABASE",

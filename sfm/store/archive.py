@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from math import isnan
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,7 +45,7 @@ from sfm.records.payloads import Payload
 from sfm.records.site_time import instant_of, zone_of
 from sfm.store import decodings, schema
 from sfm.store.codec import CODEC, digest, has_digest, pack, unpack
-from sfm.store.cursors import Cursor
+from sfm.store.cursors import Cursor, check_page_size
 from sfm.store.errors import (
     AmbiguousIdError,
     DamagedRecordError,
@@ -69,6 +70,7 @@ AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 
 Zones = Mapping[str, ZoneInfo]
+NO_ZONES: Zones = MappingProxyType({})
 """Of which zone each unit's clock is, by serial number; see ``sfm.records.site_time``."""
 
 # Said at every new event, so put together once.
@@ -400,7 +402,7 @@ def _mend(connection: Connection, origin: Origin, number: int, now: Payload) -> 
     else:
         mended = {}
         try:
-            image(connection, number)
+            load_image(connection, number)
         except DamagedRecordError:
             mended["image"] = now["image"]
         if now["counts_hash"] == entry.counts_hash and not _counts_are_sound(entry):
@@ -441,17 +443,16 @@ def note(
     connection.execute(insert(schema.findings), [with_hash("findings", row)])
 
 
-def save_damage_finding(
-    connection: Connection, at: datetime, recording_id: int, detail: str
-) -> None:
+def save_damage_finding(connection: Connection, name: int | str, detail: str, at: datetime) -> None:
     """
-    Write down that something stored of a recording is not what its hash says.
+    Save a finding: something that is stored for a recording does not match its hash.
 
-    Once: what was said already is not said again, unless it was mended in between.
+    A finding that is there already is not repeated, unless the damage was mended in between.
 
     Raises:
         NoSuchRecordError: there is no such recording.
     """
+    recording_id = find(connection, name)
     f = schema.findings.c
     mine = select(func.max(f.id)).where(f.recording_id == recording_id)
     mended = connection.execute(mine.where(f.kind == "mended")).scalar() or 0
@@ -464,9 +465,9 @@ def save_damage_finding(
         note(connection, at, "damaged", serial, recording_id, detail)
 
 
-def review(
+def save_review(
     connection: Connection,
-    recording_id: int,
+    name: int | str,
     *,
     at: datetime,
     reviewer: str,
@@ -474,11 +475,12 @@ def review(
     note: str | None,
 ) -> Payload:
     """
-    Write down what a person says of a recording; return it.
+    Save a person's review of a recording; return it.
 
     Raises:
         NoSuchRecordError: there is no such recording.
     """
+    recording_id = find(connection, name)
     row = {
         "recording_id": recording_id,
         "at": utc_text(at),
@@ -487,7 +489,7 @@ def review(
         "note": note,
     }
     connection.execute(insert(schema.reviews), [with_hash("reviews", row)])
-    return reviews_of(connection, recording_id)[0]
+    return _reviews(connection, recording_id)[0]
 
 
 # --- out -----------------------------------------------------------------------------------------
@@ -532,7 +534,19 @@ def find(connection: Connection, name: int | str) -> int:
     return number
 
 
-def event(connection: Connection, number: int, zones: Zones) -> Payload:
+def load_recording(connection: Connection, name: int | str, *, zones: Zones = NO_ZONES) -> Payload:
+    """
+    Return one recording by its name; see ``recording_numbered``.
+
+    Raises:
+        NoSuchRecordError: there is none of that name.
+        AmbiguousIdError: several recordings' ids begin with these letters.
+        DamagedRecordError: its row or its record does not match its hash.
+    """
+    return recording_numbered(connection, find(connection, name), zones=zones)
+
+
+def recording_numbered(connection: Connection, number: int, *, zones: Zones = NO_ZONES) -> Payload:
     """
     Return one recording: the event's form with hash, origin and the unit's own record in hex.
 
@@ -584,7 +598,21 @@ def short(name: str) -> str:
     return name[:12]
 
 
-def samples(
+def load_samples(
+    connection: Connection, name: int | str, content_hash: bytes | None = None
+) -> Samples:
+    """
+    Return a recording's samples: the first ones read, or those with that content hash.
+
+    Raises:
+        NoSuchRecordError: there is no such recording, or its waveform was never downloaded.
+        AmbiguousIdError, DamagedRecordError: as with ``load_recording``.
+    """
+    number = find(connection, name)
+    return samples_numbered(connection, recording_id=number, content_hash=content_hash)
+
+
+def samples_numbered(
     connection: Connection,
     *,
     waveform_id: int | None = None,
@@ -711,7 +739,7 @@ def _as_read_last(connection: Connection, entered: Samples) -> Samples:
     )
 
 
-def image(connection: Connection, waveform_id: int) -> bytes:
+def load_image(connection: Connection, waveform_id: int) -> bytes:
     """
     Return the unit's own memory of an event, from the file-type tag to the footer.
 
@@ -735,7 +763,7 @@ def image(connection: Connection, waveform_id: int) -> bytes:
     raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
 
 
-def devices(connection: Connection) -> list[Payload]:
+def load_devices(connection: Connection) -> list[Payload]:
     """
     Return every unit of the archive with what is there of it.
 
@@ -799,15 +827,26 @@ def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[P
     return told
 
 
-def page(
-    connection: Connection, wanted: Wanted, after: Cursor | None, limit: int, zones: Zones
+def load_page(
+    connection: Connection,
+    wanted: Wanted,
+    cursor: str | None = None,
+    limit: int = 100,
+    *,
+    zones: Zones = NO_ZONES,
 ) -> Page:
     """
     Return a page of recordings: newest unit time first, unknown times last, then latest entered.
 
-    Rows that were there when the first page was read are each met exactly once, whatever enters
-    meanwhile. A damaged row is named beside the page and takes nobody's place in it.
+    Each row that was there when the first page was read appears exactly once, whatever is saved
+    meanwhile. A damaged row is named beside the page and takes no other row's place.
+
+    Raises:
+        BadCursorError: no page returned that cursor.
+        ValueError: ``limit`` is not 1 to 1000.
     """
+    check_page_size(limit)
+    after = None if cursor is None else Cursor.read(cursor)
     r = recordings.c
     query = select(recordings).order_by(r.event_timestamp.desc(), r.id.desc())
     if wanted.serial is not None:
@@ -826,8 +865,8 @@ def page(
     found = [recording_payload(row, zones) for row in rows]
     damaged += _add_what_changes(connection, rows, found)
     last = rows[-1] if has_more else None
-    cursor = None if last is None else Cursor(last["event_timestamp"], last["id"]).text()
-    return Page(found, cursor, damaged)
+    following = None if last is None else Cursor(last["event_timestamp"], last["id"]).text()
+    return Page(found, following, damaged)
 
 
 def _sound_rows(
@@ -909,8 +948,9 @@ def _contents(
     return contents, damaged
 
 
-def archived(connection: Connection, number: int) -> Payload:
-    """Return what is here of a recording: record, image, samples; errors of ``event``."""
+def load_archived(connection: Connection, name: int | str) -> Payload:
+    """Return what is archived: record, image, samples; raises as ``load_recording`` does."""
+    number = find(connection, name)
     names = {number: str(_recording_row(connection, number)["public_id"])}
     told, _ = decodings.states(connection, names, _contents(connection, names)[0])
     return told[number]
@@ -938,19 +978,23 @@ def _is_sound_mark(row: RowMapping) -> bool:
     return is_sound("unproven_recordings", mark, recording=str(row["public_id"]))
 
 
-def reviews_of(connection: Connection, recording_id: int) -> list[Payload]:
+def load_reviews(connection: Connection, name: int | str) -> list[Payload]:
     """
-    Return what people said of a recording, the latest first.
+    Return people's reviews of a recording, the latest first.
 
     Raises:
         NoSuchRecordError: there is no such recording.
     """
+    return _reviews(connection, find(connection, name))
+
+
+def _reviews(connection: Connection, recording_id: int) -> list[Payload]:
     v = schema.reviews
     query = select(v).where(v.c.recording_id == recording_id).order_by(v.c.id.desc())
     return [_review_payload(row) for _, row in read_rows(connection, v, query)]
 
 
-def findings(connection: Connection, limit: int = 100) -> list[Payload]:
+def load_findings(connection: Connection, limit: int = 100) -> list[Payload]:
     """Return what was noticed, the latest first; a damaged one is named as such."""
     f, r = schema.findings, recordings.c
     query = select(f).order_by(f.c.id.desc()).limit(limit)

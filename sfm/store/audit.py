@@ -38,6 +38,7 @@ from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.archive import utc_text
 from sfm.store.codec import digest
+from sfm.store.cursors import check_page_size
 from sfm.store.row_hashes import read_rows
 
 table = schema.audit
@@ -96,11 +97,11 @@ class AuditVerdict:
         return self.broken is None
 
 
-def note(connection: Connection, entry: AuditEntry) -> int:
+def append(connection: Connection, entry: AuditEntry) -> int:
     """
     Add an entry; return its number.
 
-    Two writers stand in line: by SQLite's write lock, or by an advisory lock of PostgreSQL.
+    Writers are serialised by SQLite's write lock, or by an advisory lock of PostgreSQL.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
@@ -127,8 +128,14 @@ def note(connection: Connection, entry: AuditEntry) -> int:
     return number
 
 
-def latest(connection: Connection, limit: int, before: int | None = None) -> list[Payload]:
-    """Return entries, newest first: at most ``limit``, of those numbered below ``before``."""
+def load_latest(connection: Connection, limit: int, before: int | None = None) -> list[Payload]:
+    """
+    Return entries, newest first: at most ``limit``, of those numbered below ``before``.
+
+    Raises:
+        ValueError: ``limit`` is not 1 to 1000.
+    """
+    check_page_size(limit)
     query = select(table).order_by(table.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(table.c.number < before)
@@ -144,7 +151,8 @@ def verify(connection: Connection, expect: tuple[int, bytes] | None = None) -> A
     """
     Go through the whole chain, a piece at a time, up to the first entry that is broken.
 
-    Entries cut off at the end leave a sound chain, and so does a log that was written anew.
+    A log whose end was cut off, or that was rewritten as a whole, has a sound chain: that is seen
+    only against ``expect``, which was noted elsewhere (``AuditVerdict.count``, ``head_hash``).
 
     Args:
         connection: one consistent look.

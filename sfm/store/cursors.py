@@ -9,6 +9,22 @@ from typing import NamedTuple
 
 from sfm.store.errors import BadCursorError
 
+__all__ = ["MAX_PAGE_SIZE", "Cursor", "check_page_size"]
+
+MAX_PAGE_SIZE = 1000
+"""Rows on a page."""
+
+
+def check_page_size(limit: int) -> None:
+    """
+    Return if a page may have ``limit`` rows.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not 1 <= limit <= MAX_PAGE_SIZE:
+        raise ValueError(f"limit: expected 1 to {MAX_PAGE_SIZE}, got {limit}")
+
 
 class Cursor(NamedTuple):
     """The last row of a page: its unit time, as text, and its number."""
@@ -17,16 +33,16 @@ class Cursor(NamedTuple):
     number: int
 
     def text(self) -> str:
-        """Return it as it goes out: letters, digits, ``-`` and ``_``."""
+        """Return its encoded form: letters, digits, ``-`` and ``_``."""
         return base64.urlsafe_b64encode(f"{self.number} {self.timestamp}".encode()).decode("ascii")
 
     @classmethod
     def read(cls, text: str) -> Cursor:
         """
-        Return the cursor that a reader brings back.
+        Return the cursor that a reader sends back.
 
         Raises:
-            BadCursorError: no page of ours gave it.
+            BadCursorError: no page of this archive returned it.
         """
         try:
             number, _, timestamp = (

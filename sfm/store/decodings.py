@@ -450,7 +450,7 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Payloa
     event = replace(payloads.event_of(entered.event), record=record)
     setup = facts_before.get("setup") or _setup_of(connection, entered.serial)
     try:
-        payload = _read(event, archive.image(connection, waveform_id), setup)
+        payload = _read(event, archive.load_image(connection, waveform_id), setup)
     except DamagedRecordError:
         payload = None
     told = {

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, select
+from sqlalchemy import Column, Connection, Table, delete, func, select
 
 from sfm.store import archive, audit, migrations, mirror, schema
 from sfm.store.codec import has_digest
@@ -78,7 +78,7 @@ def check(url: str, on_progress: OnProgress = lambda _done, _total: None) -> Che
         for done, number in enumerate(numbers):
             with engines.read() as connection:
                 try:
-                    archive.event(connection, number, {})
+                    archive.recording_numbered(connection, number)
                 except DamagedRecordError as error:
                     faults.append(f"{error}; restore a backup that has it")
                 except NoSuchRecordError:
@@ -316,7 +316,7 @@ def _audit_faults(connection: Connection) -> list[str]:
 
 def _sample_faults(connection: Connection, number: int) -> list[str]:
     try:
-        entry = archive.samples(connection, waveform_id=number)
+        entry = archive.samples_numbered(connection, waveform_id=number)
         entered, _ = archive.entered_waveform(connection, number)
     except NoSuchRecordError:
         return [f"waveform {number} belongs to no recording; restore a backup"]
@@ -330,7 +330,7 @@ def _sample_faults(connection: Connection, number: int) -> list[str]:
     except DamagedRecordError as error:
         faults.append(f"{error}; {advice}")
     try:
-        archive.image(connection, number)
+        archive.load_image(connection, number)
     except DamagedRecordError:
         faults.append(f"{entry.what}: the unit's memory is not what its hash says; {advice}")
     return faults
@@ -345,3 +345,11 @@ def _sound_revision(path: Path) -> str:
     if list(said) != ["ok"] or not found:
         raise StoreDamagedError(f"{path} is no sound backup: {'; '.join(map(str, said[:3]))}")
     return found
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    return {
+        name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for name, table in schema.metadata.tables.items()
+    }

@@ -291,7 +291,7 @@ def _volatile_offsets(
     return frozenset()
 
 
-def write_walk(
+def save_walk(
     connection: Connection,
     origin: Origin,
     seen: int | None,
@@ -382,7 +382,7 @@ def load_waveform(
             raise DamagedRecordError(damage)
         if (row["conn_key"], row["index"]) != (conn_key, index):
             raise DamagedRecordError(damage)
-        samples = archive.samples(connection, waveform_id=row["waveform_id"])
+        samples = archive.samples_numbered(connection, waveform_id=row["waveform_id"])
         entry = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
         # As they stand, and not by the rule: both were written from one event.
         if entry != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
@@ -398,7 +398,7 @@ def load_waveform(
     return None
 
 
-def write_info(
+def save_info(
     connection: Connection, origin: Origin, seen: int | None, info: Payload
 ) -> int | Fenced:
     """Write down who the unit is; return the version that is now to be seen."""
@@ -416,7 +416,7 @@ def write_info(
     return taken
 
 
-def write_list(
+def save_list(
     connection: Connection,
     origin: Origin,
     seen: int | None,
@@ -483,7 +483,7 @@ def write_list(
     return taken
 
 
-def write_waveform(
+def save_waveform(
     connection: Connection, origin: Origin, seen: int | None, event: Event, waveform_id: int
 ) -> int | Fenced:
     """Write down which recorded waveform is in the event's slot; return the version to be seen."""

@@ -20,8 +20,13 @@ from sfm.store.row_hashes import is_sound, read_rows, with_hash
 table = schema.operations
 
 
-def save(connection: Connection, operation: Mapping[str, Any]) -> None:
-    """Write an operation as it is now; ``id``, ``begun_at`` and ``unit`` name and order it."""
+def save(connection: Connection, operation: Mapping[str, Any], oldest: str) -> None:
+    """
+    Save an operation's state; remove the operations that began before ``oldest``.
+
+    ``id``, ``begun_at`` and ``unit`` of the operation name and order its row.
+    """
+    connection.execute(delete(table).where(table.c.begun_at < oldest))
     connection.execute(delete(table).where(table.c.id == operation["id"]))
     row = {
         "id": operation["id"],
@@ -47,8 +52,3 @@ def load(connection: Connection, id_: str) -> Payload | None:
             )
         return dict(json.loads(row["state_json"]))
     return None
-
-
-def remove_begun_before(connection: Connection, begun_at: str) -> None:
-    """Remove the operations that began earlier."""
-    connection.execute(delete(table).where(table.c.begun_at < begun_at))

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sfm.records.payloads import Payload
-from sfm.store import schema
+from sfm.store import audit, schema
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.codec import digest
@@ -99,16 +99,27 @@ def number_of(secret: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def add(
+def create(
     connection: Connection,
     name: str,
     role: RoleName,
     units: Sequence[str],
     at: datetime,
     secret_bytes: Callable[[int], bytes],
+    *,
+    audited: Callable[[Token], AuditEntry] | None = None,
 ) -> tuple[Token, str]:
     """
-    Enter a token; return it and its secret, which nobody can be told again.
+    Create a token; return it and its secret, which is stored nowhere.
+
+    Args:
+        connection: a transaction that may write.
+        name: 1 to 64 printable letters; no other token in use may have it.
+        role: ``viewer``, ``operator`` or ``admin``.
+        units: connection keys or serial numbers; none: every unit.
+        at: the time of day, UTC.
+        secret_bytes: the source of the secret; ``secrets.token_bytes``.
+        audited: returns the audit entry, which is saved in the same transaction.
 
     Raises:
         TokenNameTakenError: another token that is not revoked has that name.
@@ -134,12 +145,14 @@ def add(
     secret = f"sfm_{number}_{base64.urlsafe_b64encode(chance).decode('ascii').rstrip('=')}"
     row["digest"] = digest(secret.encode())
     connection.execute(update(table).where(table.c.id == number).values(with_hash("tokens", row)))
-    found = get(connection, number)
+    found = load(connection, number)
     assert found is not None
+    if audited is not None:
+        audit.append(connection, audited(found))
     return found, secret
 
 
-def every(connection: Connection) -> list[Token]:
+def load_all(connection: Connection) -> list[Token]:
     """Return all tokens, the revoked ones too, in the order in which they were made."""
     query = select(table).order_by(table.c.id)
     return [
@@ -147,7 +160,7 @@ def every(connection: Connection) -> list[Token]:
     ]
 
 
-def get(connection: Connection, number: int) -> Token | None:
+def load(connection: Connection, number: int) -> Token | None:
     """
     Return a token, revoked or not.
 
@@ -164,9 +177,15 @@ def get(connection: Connection, number: int) -> Token | None:
     return None
 
 
-def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token:
+def revoke(
+    connection: Connection,
+    name_or_id: str | int,
+    at: datetime,
+    *,
+    audited: Callable[[Token], AuditEntry] | None = None,
+) -> Token:
     """
-    Revoke a token; return it.
+    Revoke a token; return it. ``audited`` as with ``create``.
 
     Text is a name; if no token in use has that name, digits are a number.
 
@@ -195,8 +214,10 @@ def revoke(connection: Connection, name_or_id: str | int, at: datetime) -> Token
     connection.execute(
         update(table).where(table.c.id == found.id).values(with_hash("tokens", values))
     )
-    revoked = get(connection, found.id)
+    revoked = load(connection, found.id)
     assert revoked is not None
+    if audited is not None:
+        audit.append(connection, audited(revoked))
     return revoked
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from minimateplus.simulator import SimulatedUnit
 from sfm.access.principal import Role
 from sfm.store import Store
+from sfm.store import tokens as store_tokens
 from sfm.store.tokens import RoleName
 
 pytest_plugins = ["kit.web_world"]
@@ -53,7 +54,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         settings = {"SFM_REQUIRE_TOKENS": "true", **BRISK}
         with Store.open(f"sqlite:///{database}") as store:
             tokens = {
-                name: store.add_token(name, role, of, datetime.now(UTC), token_bytes)[1]
+                name: store.write(
+                    store_tokens.create, name, role, of, datetime.now(UTC), token_bytes
+                )[1]
                 for name, role, of in kinds
             }
         named = json.dumps({unit.unit.serial: unit.url for unit in units})

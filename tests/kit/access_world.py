@@ -25,7 +25,7 @@ from sfm.devices.operations import Operation, Operations, Report
 from sfm.live_cache import LiveCache
 from sfm.records.payloads import Payload
 from sfm.settings import Settings
-from sfm.store import Store
+from sfm.store import Store, tokens
 from sfm.store.service import StoreService
 
 UNIT = "host=10.9.9.9&tcp_port=12345"
@@ -95,8 +95,13 @@ class Door:
     passed: list[Any] = field(default_factory=list)
 
     def token(self, name: str, role: Role, *units: str) -> str:
-        _, secret = self.store.add_token(
-            name, role.value, units, datetime.now(UTC), lambda n: bytes([len(self.secrets)]) * n
+        _, secret = self.store.write(
+            tokens.create,
+            name,
+            role.value,
+            units,
+            datetime.now(UTC),
+            lambda n: bytes([len(self.secrets)]) * n,
         )
         self.secrets[name] = secret
         return secret

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from sqlalchemy import select
 from minimateplus.model import Event, MemoryProbe, Peaks, RecordMode, Waveform
 from minimateplus.wire import layouts
 from sfm.records.payloads import Payload, event_payload, waveform_payload
-from sfm.store import Fenced, Origin, Store, WriteResult, schema
+from sfm.store import Fenced, Origin, Store, WriteResult, archive, schema, unit_data
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=UTC)
 FIRST = datetime(2026, 4, 1, 0, 28, 12)
@@ -32,8 +31,8 @@ PEAKS = Peaks(
 )
 
 
-def open_store(url: str, zones: Mapping[str, ZoneInfo] | None = None) -> Store:
-    return Store.open(url, zones=zones, now=lambda: NOW)
+def open_store(url: str) -> Store:
+    return Store.open(url, now=lambda: NOW)
 
 
 def origin(
@@ -100,7 +99,9 @@ def save_list(
 ) -> WriteResult:
     at = at or origin()
     payloads = [event_payload(one) for one in listed]
-    return store.save_list(at, seen, probe_of(listed, at.serial), payloads, listed[first_new:])
+    return store.write(
+        unit_data.save_list, at, seen, probe_of(listed, at.serial), payloads, listed[first_new:]
+    )
 
 
 def image_of(of: Event, body: bytes) -> bytes:
@@ -136,17 +137,19 @@ def save_waveform(
     salt: int = 0,
 ) -> WriteResult:
     payload, image = waveform(of, salt)
-    return store.save_waveform(at or origin(), seen, of, payload, image)
+    return store.write(unit_data.save_waveform, at or origin(), seen, of, payload, image)
 
 
-def version_of(kept: WriteResult) -> int:
-    assert isinstance(kept.mirror, int), kept
-    return kept.mirror
+def version_of(written: WriteResult | int | Fenced) -> int:
+    mirrored = written.mirror if isinstance(written, WriteResult) else written
+    assert isinstance(mirrored, int), written
+    return mirrored
 
 
-def fence_of(kept: WriteResult) -> Fenced:
-    assert isinstance(kept.mirror, Fenced), kept
-    return kept.mirror
+def fence_of(written: WriteResult | int | Fenced) -> Fenced:
+    mirrored = written.mirror if isinstance(written, WriteResult) else written
+    assert isinstance(mirrored, Fenced), written
+    return mirrored
 
 
 def rows(store: Store, name: str) -> list[dict[str, Any]]:
@@ -170,7 +173,7 @@ def mirrored(store: Store, conn_key: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def kinds(store: Store) -> list[str]:
-    return [finding["kind"] for finding in store.findings()]
+    return [finding["kind"] for finding in store.read(archive.load_findings)]
 
 
 def all_rows(store: Store) -> dict[str, list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from sfm.access.principal import Role
-from sfm.store import Store
+from sfm.store import Store, tokens
 
 RUN = [sys.executable, "-c", "from sfm.cli import main; main()"]
 PATIENCE_S = 60.0
@@ -136,7 +136,9 @@ def refused(*words: str, database: Path | None = None, **settings: str) -> str:
 
 def new_token(database: Path, role: Role) -> str:
     with Store.open(f"sqlite:///{database}") as store:
-        return store.add_token(role.value, role.value, (), datetime.now(UTC), token_bytes)[1]
+        return store.write(
+            tokens.create, role.value, role.value, (), datetime.now(UTC), token_bytes
+        )[1]
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -63,7 +63,7 @@ from sfm.devices.gateway import Gateway
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.logs import ClientLog
 from sfm.settings import Settings
-from sfm.store import StoreError
+from sfm.store import StoreError, tokens
 from sfm.store.tokens import Token, number_of
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -377,7 +377,7 @@ class Authentication:
         if known is not None and now - known[0] < TOKEN_KEPT_S:
             return known[1]
         try:
-            found = await self._gateway.store_service.ask(lambda store: store.token(number))
+            found = await self._gateway.store_service.read(tokens.load, number)
         except StoreError:
             if known is None:
                 raise RequestRejectedError(

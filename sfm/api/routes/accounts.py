@@ -17,6 +17,7 @@ from sfm.access.sessions import COOKIE, SESSION_S, Session, Sessions
 from sfm.api.middleware.authentication import Authentication, principal_of
 from sfm.api.routes.dependencies import Nothing, described_problems, gateway_of
 from sfm.api.schemas.bodies import body_of, described_body
+from sfm.store import audit, tokens
 from sfm.store.audit import AuditEntry
 from sfm.store.tokens import LONGEST_NAME, LONGEST_UNIT, Token, TokenCommand, token_entry
 
@@ -216,8 +217,8 @@ async def delete_session(request: Request, _: Nothing) -> Response:
 @accounts.get("/tokens", response_model=TokensOut, responses=described_problems(404, 422, 500, 503))
 async def get_tokens(request: Request, _: Nothing) -> Response:
     """Every token, revoked ones too; never a secret."""
-    tokens = await gateway_of(request).store_service.ask(lambda store: store.tokens())
-    return _send({"tokens": [token.payload() for token in tokens]})
+    found = await gateway_of(request).store_service.read(tokens.load_all)
+    return _send({"tokens": [token.payload() for token in found]})
 
 
 @accounts.post(
@@ -231,10 +232,14 @@ async def post_token(request: Request, _: Nothing) -> Response:
     """Make a token; its secret is told once."""
     wanted = await body_of(request, TokenIn)
     now, entry = datetime.now(UTC), partial(_entry, request, "token_create")
-    token, secret = await gateway_of(request).store_service.change(
-        lambda store: store.add_token(
-            wanted.name, wanted.role, wanted.units, now, secrets.token_bytes, audited=entry
-        )
+    token, secret = await gateway_of(request).store_service.write(
+        tokens.create,
+        wanted.name,
+        wanted.role,
+        wanted.units,
+        now,
+        secrets.token_bytes,
+        audited=entry,
     )
     return _send(token.payload() | {"secret": secret}, 201)
 
@@ -247,9 +252,7 @@ async def delete_token(
 ) -> Response:
     """Revoke a token; its sessions end at once."""
     now, entry = datetime.now(UTC), partial(_entry, request, "token_revoke")
-    token = await gateway_of(request).store_service.change(
-        lambda store: store.revoke_token(number, now, audited=entry)
-    )
+    token = await gateway_of(request).store_service.write(tokens.revoke, number, now, audited=entry)
     authentication_of(request).forget_token(token.id)
     return _send(token.payload())
 
@@ -258,7 +261,7 @@ async def delete_token(
 async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Response:
     """Who gave which command to which unit, and how it ended, the latest first."""
     store_service = gateway_of(request).store_service
-    entries = await store_service.ask(lambda store: store.audit(query.limit, query.before))
+    entries = await store_service.read(audit.load_latest, query.limit, query.before)
     return _send({"entries": entries})
 
 

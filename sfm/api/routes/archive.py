@@ -5,8 +5,7 @@ The rules: no route here asks a unit. A recording is named by its public id, whi
 every database; numbers of rows never go out. What goes out was compared with its hash. Only the
 unit's own bytes, asked for by their own hash, may be kept for good: every JSON answer has derived
 values in it (a zone or a scale may be corrected), so a reader's copy is compared by its tag each
-time. Looking, checking and encoding are done beside the event loop, where ``StoreService.ask`` runs
-them.
+time. Loading, checking and encoding run in the store's threads, not on the event loop.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import orjson
 import structlog
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
+from sqlalchemy import Connection
 
 from sfm.access.principal import ForbiddenUnitError
 from sfm.api import provenance
@@ -33,7 +33,18 @@ from sfm.api.schemas import reading
 from sfm.api.schemas.bodies import body_of, described_body
 from sfm.api.schemas.reading import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
 from sfm.records import payloads
-from sfm.store import Samples, Store, StoreError
+from sfm.store import Samples, StoreError
+from sfm.store.archive import (
+    load_devices,
+    load_findings,
+    load_image,
+    load_page,
+    load_recording,
+    load_reviews,
+    load_samples,
+    save_damage_finding,
+    save_review,
+)
 from sfm.store.codec import CODEC
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 
@@ -89,7 +100,7 @@ class _Fact:
 @archive.get("/units", response_model=reading.ArchivedUnits, responses=LIST_PROBLEMS)
 async def get_archived_units(request: Request, _: Nothing) -> Response:
     """Every unit of the archive: how many recordings, from when to when, last read."""
-    units = await gateway_of(request).store_service.ask(Store.devices)
+    units = await gateway_of(request).store_service.read(load_devices)
     principal = principal_of(request)
     return _changing({"units": [unit for unit in units if principal.may_use(unit["serial"])]})
 
@@ -103,8 +114,9 @@ async def get_archived_events(request: Request, query: Which) -> Response:
     """
     if not principal_of(request).may_use(query.serial):
         raise ForbiddenUnitError("your token is for some units: give serial, and one of those")
-    page = await gateway_of(request).store_service.ask(
-        lambda store: store.page(query.wanted, query.cursor, query.limit)
+    store_service = gateway_of(request).store_service
+    page = await store_service.read(
+        load_page, query.wanted, query.cursor, query.limit, zones=store_service.zones
     )
     return _changing(
         {
@@ -118,11 +130,11 @@ async def get_archived_events(request: Request, query: Which) -> Response:
 @archive.get("/recordings/{id}", response_model=reading.ArchivedOut, responses=FACT_PROBLEMS)
 async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response:
     """One recording: facts of the instrument, and its own record of them."""
-
     may_see = _seen_by(request)
+    zones = gateway_of(request).store_service.zones
 
-    def look(store: Store) -> _Fact:
-        payload = store.recording(name)
+    def look(connection: Connection) -> _Fact:
+        payload = load_recording(connection, name, zones=zones)
         may_see(name, payload["serial"])
         body, content_hash = orjson.dumps(payloads.event_view(payload)), payload["content_hash"]
         return _Fact.of(body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE))
@@ -149,8 +161,8 @@ async def get_archived_waveform(request: Request, name: Id, query: Content) -> R
     takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
     may_see = _seen_by(request)
 
-    def look(store: Store) -> _Fact:
-        samples = store.samples(name, query.content_hash)
+    def look(connection: Connection) -> _Fact:
+        samples = load_samples(connection, name, query.content_hash)
         may_see(name, samples.serial)
         # Unpacked and held against the hash in any case, also where the frame itself goes out.
         payload = samples.payload()
@@ -184,10 +196,10 @@ async def get_archived_image(request: Request, name: Id, query: Content) -> Resp
     await _check_seen(request, name)
     may_see = _seen_by(request)
 
-    def look(store: Store) -> _Fact:
-        samples = store.samples(name, query.content_hash)
+    def look(connection: Connection) -> _Fact:
+        samples = load_samples(connection, name, query.content_hash)
         may_see(name, samples.serial)
-        image = store.image(samples.waveform_id)
+        image = load_image(connection, samples.waveform_id)
         content_hash = samples.content_hash.hex()
         headers = ((b"content-type", COUNTS_TYPE), (b"x-content-hash", content_hash.encode()))
         fact = _Fact.of(image, content_hash, samples.simulated, *headers)
@@ -200,7 +212,7 @@ async def get_archived_image(request: Request, name: Id, query: Content) -> Resp
 async def get_review(request: Request, name: Id, _: Nothing) -> Response:
     """What people said of a recording: the latest, and all of it."""
     await _check_seen(request, name)
-    history = await gateway_of(request).store_service.ask(lambda store: store.reviews(name))
+    history = await gateway_of(request).store_service.read(load_reviews, name)
     return _changing({"current": history[0] if history else None, "history": history})
 
 
@@ -214,14 +226,13 @@ async def put_review(request: Request, name: Id, _: Nothing) -> Response:
     """Say what you make of a recording; what was said before is kept. Nothing else changes."""
     said = await body_of(request, ReviewIn)
     await _check_seen(request, name)
-    stored = await gateway_of(request).store_service.change(
-        lambda store: store.review(
-            name,
-            at=datetime.now(UTC),
-            reviewer=said.reviewer,
-            false_trigger=said.false_trigger,
-            note=said.note,
-        )
+    stored = await gateway_of(request).store_service.write(
+        save_review,
+        name,
+        at=datetime.now(UTC),
+        reviewer=said.reviewer,
+        false_trigger=said.false_trigger,
+        note=said.note,
     )
     return _changing(stored)
 
@@ -229,7 +240,7 @@ async def put_review(request: Request, name: Id, _: Nothing) -> Response:
 @archive.get("/findings", response_model=reading.FindingsOut, responses=LIST_PROBLEMS)
 async def get_findings(request: Request, query: Some) -> Response:
     """What was noticed, the latest first: two contents under one stamp, damage, repair."""
-    found = await gateway_of(request).store_service.ask(lambda store: store.findings(query.limit))
+    found = await gateway_of(request).store_service.read(load_findings, query.limit)
     return _changing({"findings": found})
 
 
@@ -260,7 +271,7 @@ def _seen_by(request: Request) -> Callable[[str, str], None]:
 
 async def _check_seen(request: Request, name: str) -> None:
     if principal_of(request).is_limited:
-        payload = await gateway_of(request).store_service.ask(lambda store: store.recording(name))
+        payload = await gateway_of(request).store_service.read(load_recording, name)
         _seen_by(request)(name, payload["serial"])
 
 
@@ -311,7 +322,7 @@ def _changing(body: payloads.Payload) -> Response:
     return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=CHANGING)
 
 
-async def _answered(request: Request, name: str, look: Callable[[Store], _Fact]) -> Response:
+async def _answered(request: Request, name: str, look: Callable[[Connection], _Fact]) -> Response:
     """
     Return something of a recording, or 304 to a reader who has just this.
 
@@ -321,14 +332,14 @@ async def _answered(request: Request, name: str, look: Callable[[Store], _Fact])
     """
     store_service = gateway_of(request).store_service
     try:
-        fact = await store_service.ask(look)
+        fact = await store_service.read(look)
     except DamagedRecordError as error:
         detail = str(error)
         store_service.damaged += 1
         log.error("archived_record_damaged", recording=name, error=detail)
         # What cannot be written down now must not hide the damage.
         with suppress(StoreError):
-            await store_service.change(lambda store: store.save_damage_finding(name, detail))
+            await store_service.write(save_damage_finding, name, detail, datetime.now(UTC))
         raise
     kept_for = FOR_GOOD if fact.is_for_good else COMPARED_FIRST
     more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", kept_for)]

@@ -14,8 +14,7 @@ from minimateplus.model import RecordingSetup
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
 from sfm.records.site_time import Unknown
 from sfm.store import Wanted
-from sfm.store.cursors import Cursor
-from sfm.store.database import MAX_ON_A_PAGE
+from sfm.store.cursors import MAX_PAGE_SIZE, Cursor
 from sfm.store.errors import BadCursorError
 
 _NO_NAME = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -128,7 +127,7 @@ class EventsQuery(ReadQuery):
 PAGE_LIMIT = 100
 
 Limit = Annotated[
-    int, Field(ge=1, le=MAX_ON_A_PAGE, description="How many at most, the newest first.")
+    int, Field(ge=1, le=MAX_PAGE_SIZE, description="How many at most, the newest first.")
 ]
 
 

@@ -32,7 +32,7 @@ from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 from sfm.records.payloads import COUNTS_DTYPE
-from sfm.store import Store, Wanted, mirror
+from sfm.store import Store, Wanted, archive, maintenance, mirror
 from sfm.store.codec import digest
 
 SERIAL = "SIM0001"
@@ -251,7 +251,7 @@ class Run:
     def _verify(self) -> None:
         """Hold the database against what was acknowledged, and against itself."""
         with Store.open(self._url, read_only=True) as store:
-            counts = store.counts()
+            counts = store.read(maintenance.count_rows)
             self.figures.resumable += counts["download_chunks"] > 0
             with store.engines.read() as connection:
                 for sentence in mirror.contradictions(connection):
@@ -268,11 +268,11 @@ class Run:
         identities: set[tuple[str, str, str]] = set()
         cursor: str | None = None
         while True:
-            page = store.page(Wanted(), cursor, 1000)
+            page = store.read(archive.load_page, Wanted(), cursor, 1000)
             for row in page.rows:
                 key, at = row["waveform_key"], row["timestamp"] or ""
                 found[key, at] = found.get((key, at), 0) + 1
-                recording = store.recording(row["id"])
+                recording = store.read(archive.load_recording, row["id"])
                 if recording["id"] != row["id"]:
                     self._complain(f"recording {row['id']} is not what its hash says")
                 identity = (key, at, recording["content_hash"])
@@ -280,8 +280,11 @@ class Run:
                     self._complain(f"{identity} is there twice")
                 identities.add(identity)
                 for content in row["contents"]:
-                    entry = store.samples(row["id"], bytes.fromhex(content))
-                    sound = digest(store.image(entry.waveform_id)) == entry.content_hash
+                    entry = store.read(archive.load_samples, row["id"], bytes.fromhex(content))
+                    sound = (
+                        digest(store.read(archive.load_image, entry.waveform_id))
+                        == entry.content_hash
+                    )
                     counts = digest(entry.counts())
                     if not sound:
                         self._complain(f"the image of recording {row['id']} is torn")

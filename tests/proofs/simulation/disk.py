@@ -18,7 +18,7 @@ from orders import Order
 
 from sfm.devices.answer import Answer
 from sfm.records.payloads import Payload
-from sfm.store import Store, Wanted, mirror
+from sfm.store import Store, Wanted, archive, audit, maintenance, mirror
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import StoreLostError
 
@@ -44,7 +44,7 @@ class _Life(Store):
 
 def _waveforms_of(store: Store, row: Payload) -> Iterator[tuple[str, str, str | None, bytes]]:
     for content in row["contents"]:
-        counts = store.samples(row["id"], bytes.fromhex(content)).counts()
+        counts = store.read(archive.load_samples, row["id"], bytes.fromhex(content)).counts()
         yield row["serial"], row["waveform_key"], row["timestamp"], counts
 
 
@@ -98,21 +98,21 @@ class Disk:
     def archived_waveforms(self) -> set[tuple[str, str, str | None, bytes]]:
         """Return what the archive holds now: serial, key, timestamp, counts."""
         store = _Life(self._engines)
-        rows = store.page(Wanted(), limit=1000).rows
+        rows = store.read(archive.load_page, Wanted(), limit=1000).rows
         return {waveform for row in rows for waveform in _waveforms_of(store, row)}
 
     def has_begun(self, actor: str) -> bool:
         """Whether the audit log tells now that somebody's command begins."""
-        entries = _Life(self._engines).audit(1000)
+        entries = _Life(self._engines).read(audit.load_latest, 1000)
         return any(e["actor"] == actor and e["phase"] == "begun" for e in entries)
 
     def hold_orders(self, orders: Iterable[Order], complain: Callable[[str], None]) -> None:
         """Complain of what the audit log does not tell, or tells otherwise; note what it tells."""
         store = _Life(self._engines)
-        verdict = store.verify_audit()
+        verdict = store.read(audit.verify)
         if not verdict.is_sound:
             complain(f"the audit log: {verdict.why}")
-        entries = store.audit(1000)
+        entries = store.read(audit.load_latest, 1000)
         for order in orders:
             told = {
                 phase: [e for e in entries if (e["actor"], e["phase"]) == (order.actor, phase)]
@@ -160,7 +160,7 @@ class Disk:
         with self._engines.read() as connection:
             for sentence in mirror.contradictions(connection):
                 complain(f"the mirror: {sentence}")
-        counts = store.counts()
+        counts = store.read(maintenance.count_rows)
         rows = counts["recordings"], counts["recording_waveforms"]
         if rows[0] < self._rows[0] or rows[1] < self._rows[1]:
             complain(f"records went: {self._rows} before, {rows} now")
@@ -168,10 +168,12 @@ class Disk:
         events: set[Any] = set()
         waveforms: set[Any] = set()
         identities: list[Any] = []
-        for row in store.page(Wanted(), limit=1000).rows:
+        for row in store.read(archive.load_page, Wanted(), limit=1000).rows:
             stamp = (row["serial"], row["waveform_key"], row["timestamp"])
             events.add(stamp)
-            identities.append((*stamp, store.recording(row["id"])["content_hash"]))
+            identities.append(
+                (*stamp, store.read(archive.load_recording, row["id"])["content_hash"])
+            )
             waveforms.update(_waveforms_of(store, row))
         if len(set(identities)) < len(identities):
             complain("a recording is there twice")

@@ -50,6 +50,7 @@ from sfm.live_cache import LiveCache
 from sfm.records.walk import ProvenPart, Walk
 from sfm.store import EraseCheck, mirror
 from sfm.store.service import Outcome, StoreService
+from sfm.store.unit_writer import UnitWriter
 
 
 def no_generation_check() -> Any:
@@ -367,7 +368,7 @@ def stored_before_it_is_written() -> Any:
     async def save(self: Any, *args: Any, **kw: Any) -> Outcome:
         return Outcome(True)
 
-    return patch.object(StoreService, "_save", save)
+    return patch.object(UnitWriter, "save", save)
 
 
 def mirror_keeps_the_old_memory() -> Any:

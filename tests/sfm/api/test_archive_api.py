@@ -34,6 +34,7 @@ from sfm.cache.freshness import FORCED
 from sfm.records.payloads import event_view
 from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
+from sfm.store import archive as store_archive
 from sfm.store import errors as store_errors
 from sfm.store.errors import NoStoreError
 
@@ -107,7 +108,7 @@ def stored(world: World, column: str) -> Any:
 
 
 def kinds(world: World) -> list[str]:
-    return [finding["kind"] for finding in disk_of(world).findings()]
+    return [finding["kind"] for finding in disk_of(world).read(store_archive.load_findings)]
 
 
 def assert_declared(response: httpx.Response, path: str, method: str = "get") -> dict[str, Any]:
@@ -598,7 +599,7 @@ async def test_bad_input_is_refused_and_the_field_is_named(
     body = assert_problem(await ask(world, path, **params), 422, "invalid-parameter")
     assert [error["field"] for error in body["errors"]] == [field]
     assert all(error["message"] for error in body["errors"])
-    assert disk_of(world).findings() == []
+    assert disk_of(world).read(store_archive.load_findings) == []
     assert world.gateway.store_service.state()["state"] == "ok"
 
 
@@ -705,7 +706,7 @@ async def test_a_bad_review_is_refused_and_the_field_is_named(
     response = await ask(world, f"{ONE}/review", "PUT", content_=body)
     told = assert_problem(response, 422, "invalid-parameter")
     assert [error["field"] for error in told["errors"]] == [field]
-    assert disk_of(world).reviews(1) == []
+    assert disk_of(world).read(store_archive.load_reviews, 1) == []
 
 
 @in_virtual_time
@@ -715,7 +716,7 @@ async def test_a_review_of_nothing_is_404_and_an_unknown_parameter_422(world: Wo
     assert_problem(response, 404, "no-such-record")
     response = await ask(world, f"{ONE}/review", "PUT", json=SAID, force="true")
     assert_problem(response, 422, "invalid-parameter")
-    assert disk_of(world).reviews(1) == []
+    assert disk_of(world).read(store_archive.load_reviews, 1) == []
 
 
 @in_virtual_time
@@ -815,7 +816,7 @@ async def test_damage_is_told_also_where_it_cannot_be_written_down(
     def full(*_: object) -> None:
         raise store_errors.StoreFullError("no room")
 
-    monkeypatch.setattr(disk_of(world), "save_damage_finding", full)
+    monkeypatch.setattr("sfm.api.routes.archive.save_damage_finding", full)
     assert_problem(await ask(world, f"{ONE}/image"), 503, "damaged-record")
     assert kinds(world) == []
 

@@ -37,6 +37,7 @@ from sfm.api.middleware.authentication import (
 )
 from sfm.api.rules import OF_ALL_UNITS, RULES
 from sfm.settings import Settings
+from sfm.store import tokens
 from sfm.store.errors import StoreFullError
 
 ROLES: tuple[Role | None, ...] = (None, *Role)
@@ -79,7 +80,7 @@ def test_exactly_the_allowed_ones_pass(
             if role is not None:
                 secret = found.token("t", role)
                 if state == "revoked":
-                    found.store.revoke_token("t", datetime.now(UTC))
+                    found.store.write(tokens.revoke, "t", datetime.now(UTC))
                 if state == "wrong":
                     secret = secret[:-1] + ("A" if secret[-1] != "A" else "B")
             return await found.passes(rule[0], concrete(rule[1]), secret=secret)
@@ -425,7 +426,7 @@ def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
         async with door() as found:
             secret = found.token("t", Role.VIEWER)
             seen = [await found.passes(secret=secret)]
-            found.store.revoke_token("t", datetime.now(UTC))
+            found.store.write(tokens.revoke, "t", datetime.now(UTC))
             await asyncio.sleep(TOKEN_KEPT_S + 0.1)
             return [*seen, await found.passes(secret=secret)]
 

@@ -33,7 +33,7 @@ from sfm.api.app import build_app
 from sfm.api.rules import RULES
 from sfm.devices.gateway import Gateway
 from sfm.settings import Settings
-from sfm.store import Wanted
+from sfm.store import Wanted, archive, tokens
 from sfm.store.tokens import number_of
 
 Case = schemathesis.Case[Any]
@@ -137,7 +137,7 @@ class Scanned:
             case.query = {**kept, **UNIT}
         first: dict[str, Any] = dict(FIRST)
         if case.path.startswith("/archive/recordings"):
-            rows = self.door.store.page(Wanted(), limit=1).rows
+            rows = self.door.store.read(archive.load_page, Wanted(), limit=1).rows
             first["id"] = rows[0]["id"][:12] if rows else "0" * 8
         if "/operations/" in case.path:
             first["id"] = self.operation_id
@@ -162,7 +162,7 @@ class Scanned:
         """A token of the role; another one when an admin has revoked his own."""
         assert isinstance(self.who, Role)
         known = number_of(self.secret) if self.secret else None
-        token = None if known is None else self.door.store.token(known)
+        token = None if known is None else self.door.store.read(tokens.load, known)
         if token is None or token.revoked_at is not None:
             self.made += 1
             self.secret = self.door.token(f"the scan's {self.made}", self.who)

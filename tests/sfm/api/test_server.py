@@ -40,7 +40,7 @@ from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
 from sfm.server import MAX_HEADER_BYTES, REQUEST_S
 from sfm.settings import Settings
-from sfm.store import Store
+from sfm.store import Store, tokens
 
 PROXY = "127.0.0.2"
 """Of this machine too, so that a proxy has another address than who comes by himself."""
@@ -86,7 +86,7 @@ def test_with_a_token_it_starts_and_asks_for_it(tmp_path: Path) -> None:
 def test_a_revoked_token_is_none(tmp_path: Path) -> None:
     new_token(tmp_path / "db", Role.ADMIN)
     with Store.open(f"sqlite:///{tmp_path / 'db'}") as store:
-        store.revoke_token("admin", datetime.now(UTC))
+        store.write(tokens.revoke, "admin", datetime.now(UTC))
     assert "needs a token" in refused("--host", "0.0.0.0", database=tmp_path / "db")
 
 

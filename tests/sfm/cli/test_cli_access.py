@@ -16,7 +16,7 @@ import pytest
 from cyclopts.exceptions import CoercionError, CycloptsError
 
 from sfm.cli import app
-from sfm.store import Store
+from sfm.store import Store, tokens
 from sfm.store.engine import SQLITE
 
 Say = Callable[..., tuple[int, str, str]]
@@ -67,12 +67,12 @@ def test_the_secret_alone_is_on_standard_output_and_opens_the_token(
     assert told.count("\n") == 1
     assert "Token 1 (lab, operator, every unit)" in aside
     with look(database) as store:
-        [made] = store.tokens()
+        [made] = store.read(tokens.load_all)
     assert made.is_of(told.strip())
     assert told.strip() not in aside
     secret = json.loads(say("token", "create", "two", "--role", "viewer", "--json")[1])["secret"]
     with look(database) as store:
-        assert store.tokens()[1].is_of(secret)
+        assert store.read(tokens.load_all)[1].is_of(secret)
 
 
 def test_a_unit_is_an_address_or_a_serial_number(say: Say) -> None:

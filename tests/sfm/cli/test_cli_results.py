@@ -23,7 +23,7 @@ from minimateplus.simulator import SimulatedUnit
 from sfm.cli import application
 from sfm.cli import unit as unit_commands
 from sfm.devices.progress import ProgressLog
-from sfm.store import Store
+from sfm.store import Store, tokens
 
 COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
 
@@ -83,7 +83,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def limited_token(database: Path, unit: Served) -> str:
     with Store.open(f"sqlite:///{database}") as store:
         units = (f"tcp:127.0.0.1:{unit.port}", unit.unit.serial)
-        return store.add_token("limited", "admin", units, datetime.now(UTC), token_bytes)[1]
+        return store.write(
+            tokens.create, "limited", "admin", units, datetime.now(UTC), token_bytes
+        )[1]
 
 
 def test_an_erase_with_a_token_for_one_unit_ends_in_its_result(

@@ -21,7 +21,8 @@ from minimateplus.model import Event, MemoryProbe, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link
 from sfm.cli import app
 from sfm.records import payloads
-from sfm.store import Origin, Store, Wanted, maintenance, schema
+from sfm.store import Origin, Store, Wanted, archive, maintenance, mirror, schema, unit_data
+from sfm.store.decoding_runs import decode_outdated
 from sfm.store.engine import SQLITE
 from sfm.store.errors import StoreInUseError
 
@@ -67,11 +68,13 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     probe, events, waveforms = read_a_unit()
     with Store.open(f"sqlite:///{path}") as store:
         listed = [payloads.event_payload(event) for event in events]
-        version = store.save_list(ORIGIN, None, probe, listed, events).mirror
+        version = store.write(unit_data.save_list, ORIGIN, None, probe, listed, events).mirror
         for waveform in waveforms:
             assert isinstance(version, int)
             payload = payloads.waveform_payload(waveform, None)
-            kept = store.save_waveform(ORIGIN, version, waveform.event, payload, waveform.image)
+            kept = store.write(
+                unit_data.save_waveform, ORIGIN, version, waveform.event, payload, waveform.image
+            )
             version = kept.mirror
     return path
 
@@ -95,8 +98,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 def rows(path: Path) -> list[Any]:
     """Everything that the archive holds, hashes included."""
     with Store.open(f"sqlite:///{path}", read_only=True) as store:
-        page = store.page(Wanted(), limit=1000).rows
-        return [(store.recording(row["id"]), row["contents"]) for row in page]
+        page = store.read(archive.load_page, Wanted(), limit=1000).rows
+        return [(store.read(archive.load_recording, row["id"]), row["contents"]) for row in page]
 
 
 def change_facts(path: Path, table: str, facts: dict[str, Any], **values: Any) -> None:
@@ -169,7 +172,9 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
 
         def write() -> None:
             while not stop.is_set():
-                store.review(1, at=READ_AT, reviewer="R", false_trigger=None, note="n")
+                store.write(
+                    archive.save_review, 1, at=READ_AT, reviewer="R", false_trigger=None, note="n"
+                )
 
         writer = threading.Thread(target=write)
         writer.start()
@@ -189,7 +194,7 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
     assert status == 0, told
     assert rows(database) == before
     with Store.open(f"sqlite:///{database}") as store:
-        assert store.load(ORIGIN.conn_key) is None
+        assert store.read(mirror.load, ORIGIN.conn_key) is None
     [kept] = database.parent.glob("*.replaced.*")
     assert rows(kept) != before
 
@@ -350,7 +355,7 @@ def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say:
     assert json.loads(told)["waveform"]["samples"] == 1280
     assert rows(database) == before  # record and image are what they were
     with Store.open(f"sqlite:///{database}", read_only=True) as store:
-        [found] = [f for f in store.findings() if f["kind"] == "superseded"]
+        [found] = [f for f in store.read(archive.load_findings) if f["kind"] == "superseded"]
     assert (found["recording_id"], "is now" in found["detail"]) == (image["id"], True)
 
 
@@ -358,7 +363,7 @@ def test_a_start_with_a_newer_decoder_reads_images_again_by_itself(database: Pat
     spoil(database, "UPDATE recording_decodings SET decoder = 1")
     told: list[str] = []
     with Store.open(f"sqlite:///{database}", on_upgrade=told.append) as store:
-        assert store.decode(datetime.now(UTC)) == []
+        assert decode_outdated(store.engines, datetime.now(UTC)) == []
     assert ["2 images were read again" in sentence for sentence in told] == [True]
 
 
@@ -367,7 +372,9 @@ def test_what_was_archived_before_readings_were_kept_is_read_again(database: Pat
     wrong = {"sample_rate_hz": 2048, "sample_rate_source": "event"}
     change_facts(database, "recording_waveforms", wrong)
     with Store.open(f"sqlite:///{database}") as store:
-        samples = store.samples(1)
+        samples = store.read(archive.load_samples, 1)
         assert samples.facts["sample_rate_hz"] == 1024
-        details = [f["detail"] for f in store.findings() if f["kind"] == "superseded"]
+        details = [
+            f["detail"] for f in store.read(archive.load_findings) if f["kind"] == "superseded"
+        ]
     assert any("sample_rate_hz 2048 is now 1024" in detail for detail in details)

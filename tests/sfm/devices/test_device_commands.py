@@ -36,7 +36,8 @@ from sfm.cache.freshness import FORCED, Freshness
 from sfm.devices.commands import CommandConflictError, Commands, Done, NotMonitoringError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.settings import Settings
-from sfm.store import schema
+from sfm.store import audit as store_audit
+from sfm.store import maintenance, mirror, schema
 from sfm.store.errors import StoreFullError
 
 ME = Principal("me", Role.ADMIN, "127.0.0.1")
@@ -61,7 +62,7 @@ def changed(unit: FieldUnit) -> list[int]:
 
 
 async def audit(world: World) -> list[dict[str, Any]]:
-    entries = await world.gateway.store_service.ask(lambda store: store.audit(1000))
+    entries = await world.gateway.store_service.read(store_audit.load_latest, 1000)
     return list(reversed(entries))
 
 
@@ -183,7 +184,7 @@ async def test_an_erase_shows_an_empty_list_and_the_archive_keeps_everything(wor
     assert unit.events == []
     after = await world.gateway.events(HERE)
     assert (after.value, after.provenance.epoch > epoch) == ([], True)
-    assert disk.counts()["recording_waveforms"] == 2
+    assert disk.read(maintenance.count_rows)["recording_waveforms"] == 2
 
 
 @in_virtual_time
@@ -464,7 +465,7 @@ async def test_settings_are_forgotten_on_disk_before_the_first_byte_goes_out(wor
     seen: list[object] = []
 
     def look() -> None:
-        found = disk.load(KEY)
+        found = disk.read(mirror.load, KEY)
         seen.append(found.info if found else "no row")
 
     unit.at_next(0x68, look)
@@ -542,7 +543,7 @@ async def test_each_command_leaves_two_entries_that_say_who_what_and_how_it_ende
     }
     config = next(e for e in entries if e["command"] == "config" and e["phase"] == "ended")
     assert config["detail"]["changes"][0]["field"] == "record_time_s"
-    verdict = await world.gateway.store_service.ask(lambda store: store.verify_audit(None))
+    verdict = await world.gateway.store_service.read(store_audit.verify)
     assert (verdict.is_sound, verdict.count) == (True, 10)
 
 
@@ -569,7 +570,7 @@ async def test_a_relay_that_is_stopped_notes_what_it_does_not_know(world: World)
     with pytest.raises(Exception, match="shutting down"):
         await asking
     await stopping[0]
-    entries = disk.audit(10)
+    entries = disk.read(store_audit.load_latest, 10)
     assert [e["outcome"] for e in entries] == ["unknown", "begun"]
 
 
@@ -585,13 +586,13 @@ async def test_a_relay_that_is_stopped_while_it_notes_a_beginning_notes_an_end(
         await world.pause(1)
         return verb()
 
-    world.gateway.store_service._run = slowly
+    world.gateway.store_service.executor.run = slowly
     asking = asyncio.create_task(ORDERS["config"](commands_of(world), HERE))
     await world.pause(0.5)
     await world.gateway.close()
     with pytest.raises(ShuttingDownError):
         await asking
-    assert [e["outcome"] for e in disk.audit(10)] == ["failed", "begun"]
+    assert [e["outcome"] for e in disk.read(store_audit.load_latest, 10)] == ["failed", "begun"]
     assert changed(unit) == []
 
 
@@ -607,11 +608,11 @@ async def test_a_relay_that_is_stopped_while_it_notes_an_end_notes_it(world: Wor
         return verb()
 
     stopping: list[asyncio.Task[None]] = []
-    world.gateway.store_service._run = slowly
+    world.gateway.store_service.executor.run = slowly
     with pytest.raises(ShuttingDownError):
         await ORDERS["stop"](commands_of(world), HERE)
     await asyncio.gather(*stopping)
-    assert [e["outcome"] for e in disk.audit(10)] == ["done", "begun"]
+    assert [e["outcome"] for e in disk.read(store_audit.load_latest, 10)] == ["done", "begun"]
 
 
 @in_virtual_time

@@ -7,11 +7,12 @@ import pytest
 from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from sfm.api.app import build_app
+from sfm.store import maintenance
 
 
 def rows(world: World) -> int:
     assert world.disk is not None
-    return world.disk.opened().counts()["cached_devices"]
+    return world.disk.opened().read(maintenance.count_rows)["cached_devices"]
 
 
 async def forget(world: World, host: str) -> int:

@@ -25,6 +25,7 @@ from minimateplus.simulator.blast import Blast
 from minimateplus.simulator.unit import DEFAULT_SETUP
 from minimateplus.wire import layouts
 from sfm.cli import views
+from sfm.store import archive
 
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
 CONTRADICTED = {"samples-missing", "count-differs", "peaks-differ", "footer-differs"}
@@ -296,7 +297,7 @@ async def test_a_setup_changed_at_the_keypad_proves_nothing(world: World) -> Non
     assert body["geo_range_source"] == "setup"
     assert body["channels"]["Tran"]["flags"] == ["scale_unconfirmed"]
     number = (await ask(world, "/archive/events")).json()["events"][0]["id"]
-    facts = disk.samples(number).facts
+    facts = disk.read(archive.load_samples, number).facts
     assert (facts["geo_range_in_s"], facts["sample_rate_hz"]) == (None, None)
     archived = (await ask(world, f"/archive/recordings/{number}/waveform")).json()
     assert (archived["quality"], archived["channels"]["Tran"]["unit"]) == ("partial", "counts")

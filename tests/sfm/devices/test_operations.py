@@ -14,6 +14,7 @@ from kit.virtual_time import now_s
 from sfm.devices.operations import MAX_RUNNING, Operation, Operations
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.store import Store
+from sfm.store import operations as store_operations
 from sfm.store.service import StoreService
 
 
@@ -77,7 +78,7 @@ async def test_an_ended_operation_is_there_after_a_restart_and_gone_after_a_day(
         # The next one that is written down removes its row.
         await after.begin("test", "tcp:a:1", ends_after(1.0))
         await asyncio.sleep(2)
-        assert store.operation(operation.id) is None
+        assert store.read(store_operations.load, operation.id) is None
 
 
 @in_virtual_time

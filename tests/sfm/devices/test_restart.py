@@ -17,7 +17,7 @@ from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED, Freshness
 from sfm.devices.answer import Answer
 from sfm.devices.gateway import NotCachedError
-from sfm.store import Wanted
+from sfm.store import Wanted, archive, maintenance
 from sfm.store.errors import StoreFullError, StoreLostError
 
 UNASKED = Freshness(only_if_cached=True)
@@ -25,7 +25,7 @@ UNASKED = Freshness(only_if_cached=True)
 
 def archived(world: World) -> list[dict[str, Any]]:
     assert world.disk is not None
-    return world.disk.page(Wanted()).rows
+    return world.disk.read(archive.load_page, Wanted()).rows
 
 
 @in_virtual_time
@@ -242,7 +242,7 @@ async def test_a_download_that_was_cut_goes_on_after_a_restart(world: World) -> 
     # The first chunk and the last one held again, as evidence; then the one that was missing.
     assert unit.heard.count(0x5A) == 3
     assert world.disk is not None
-    assert world.disk.counts()["download_chunks"] == 0
+    assert world.disk.read(maintenance.count_rows)["download_chunks"] == 0
 
 
 @in_virtual_time
@@ -284,7 +284,10 @@ async def test_a_failing_database_degrades_and_recovers_and_nothing_is_lost(worl
     state = world.gateway.store_service.state()
     assert (state["state"], state["waiting_records"]) == ("ok", 0)
     assert len(archived(world)) == 2
-    assert disk.samples(archived(world)[1]["id"]).payload()["counts"] == waveform.value["counts"]
+    assert (
+        disk.read(archive.load_samples, archived(world)[1]["id"]).payload()["counts"]
+        == waveform.value["counts"]
+    )
     # The mirror was not written meanwhile: the next restart walks, and believes nothing else.
     await world.restart()
     assert told((await world.gateway.events(HERE)).value) == unit.truth()
@@ -323,7 +326,7 @@ async def test_dropping_a_device_drops_its_mirror_and_no_recording(world: World)
     world.plug(FieldUnit().record(3))
     await world.gateway.waveform(HERE, 0)
     await world.gateway.drop(HERE, "asked to")
-    counts = disk.counts()
+    counts = disk.read(maintenance.count_rows)
     assert (counts["cached_events"], counts["cached_waveforms"]) == (0, 0)
     assert (counts["recordings"], counts["recording_waveforms"]) == (3, 1)
     await world.restart()
@@ -344,7 +347,7 @@ async def test_a_flipped_byte_on_disk_is_found_told_and_read_again(world: World)
     assert answer.value == whole.value
     assert answer.provenance.source == "device"
     assert world.gateway.store_service.state()["damaged"] == 1
-    kinds = [finding["kind"] for finding in disk.findings()]
+    kinds = [finding["kind"] for finding in disk.read(archive.load_findings)]
     assert kinds == ["mended", "damaged"]
     await world.restart()
     assert (await world.gateway.waveform(HERE, 0)).provenance.source == "disk"

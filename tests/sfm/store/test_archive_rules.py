@@ -34,7 +34,7 @@ from sqlalchemy import func, select
 
 from minimateplus.model import Event, Peaks
 from sfm.records.payloads import event_payload
-from sfm.store import Store, Wanted, WriteResult, schema
+from sfm.store import Store, Wanted, WriteResult, archive, maintenance, mirror, schema, unit_data
 from sfm.store.archive import save_events
 from sfm.store.errors import NoSerialError, NoSuchRecordError
 
@@ -63,7 +63,7 @@ def test_the_same_event_over_another_route_in_another_epoch_is_the_same(store: S
     save_list(store, events(3))
     before = rows(store, "recordings")
     save_list(store, events(3), at=origin(conn_key="tcp://other:2", epoch=9))
-    store.save_events(origin(epoch=7), [replace(event(1), index=42)])
+    store.write(archive.save_events, origin(epoch=7), [replace(event(1), index=42)])
     assert rows(store, "recordings") == before
 
 
@@ -123,14 +123,14 @@ def test_another_content_under_one_stamp_is_kept_beside_the_first_and_told(
     else:
         [one], [two] = kept_ids(store, [first]), kept_ids(store, [other])
     assert one != two
-    [finding] = store.findings()
+    [finding] = store.read(archive.load_findings)
     assert finding["kind"] == "other_content"
     assert (finding["serial"], finding["recording_id"]) == ("BE18189", public_id(store, two))
     assert first.key.hex() in finding["detail"]
     kept_ids(store, [other, first])
     assert kinds(store) == ["other_content"]
-    assert store.recording(one)["record"] == first.record.hex()
-    assert store.recording(two)["record"] == other.record.hex()
+    assert store.read(archive.load_recording, one)["record"] == first.record.hex()
+    assert store.read(archive.load_recording, two)["record"] == other.record.hex()
 
 
 def test_other_samples_of_one_recording_are_kept_beside_the_first_and_told(store: Store) -> None:
@@ -139,10 +139,13 @@ def test_other_samples_of_one_recording_are_kept_beside_the_first_and_told(store
     [recording] = rows(store, "recordings")
     one, two = rows(store, "recording_waveforms")
     assert kinds(store) == ["other_waveform"]
-    assert store.samples(recording["id"]).waveform_id == one["id"]
-    assert store.samples(recording["id"], bytes(two["content_hash"])).waveform_id == two["id"]
+    assert store.read(archive.load_samples, recording["id"]).waveform_id == one["id"]
+    assert (
+        store.read(archive.load_samples, recording["id"], bytes(two["content_hash"])).waveform_id
+        == two["id"]
+    )
     for number, salt in ((one["id"], 0), (two["id"], 1)):
-        assert store.image(number) == waveform(event(0), salt)[1]
+        assert store.read(archive.load_image, number) == waveform(event(0), salt)[1]
     save_waveform(store, event(0), 2, salt=0)
     assert kinds(store) == ["other_waveform"]
 
@@ -154,9 +157,9 @@ def test_what_says_of_no_unit_where_it_is_from_is_refused_whole(store: Store, se
     at = origin(serial, conn_key="tcp://mute:1")
     listed = [event_payload(one) for one in events(2)]
     with pytest.raises(NoSerialError, match="tcp://mute:1"):
-        store.save_list(at, None, probe_of(events(2)), listed, events(2))
+        store.write(unit_data.save_list, at, None, probe_of(events(2)), listed, events(2))
     with pytest.raises(NoSerialError):
-        store.save_events(at, events(2))
+        store.write(archive.save_events, at, events(2))
     with pytest.raises(NoSerialError):
         save_waveform(store, event(0), at=at)
     assert all_rows(store) == before
@@ -165,7 +168,7 @@ def test_what_says_of_no_unit_where_it_is_from_is_refused_whole(store: Store, se
 def test_what_a_unit_said_comes_back_to_the_byte(store: Store) -> None:
     entry = event(3, record=bytes(range(210)))
     [number] = kept_ids(store, [entry])
-    found = store.recording(number)
+    found = store.read(archive.load_recording, number)
     assert found["record"] == bytes(range(210)).hex()
     live = event_payload(entry)
     assert {name: found[name] for name in live} == live
@@ -179,12 +182,12 @@ def test_a_waveform_comes_back_as_its_live_form_and_image(store: Store) -> None:
     live, image = waveform(entry)
     [number] = kept_ids(store, [replace(entry, index=0)])
     save_waveform(store, entry)
-    samples = store.samples(number)
+    samples = store.read(archive.load_samples, number)
     payload = samples.payload()
     assert payload == {**live, "index": 0}
     assert list(payload) == list(live)
     assert payload["counts"] == live["counts"]
-    assert store.image(samples.waveform_id) == image
+    assert store.read(archive.load_image, samples.waveform_id) == image
 
 
 wire_floats = st.none() | st.floats(width=32, allow_nan=False)
@@ -206,7 +209,7 @@ def test_any_peaks_come_back_as_their_live_form(
         for at, values in enumerate(given_peaks)
     ]
     for number, one in zip(kept_ids(store, entry), entry, strict=True):
-        assert store.recording(number)["peaks"] == event_payload(one)["peaks"]
+        assert store.read(archive.load_recording, number)["peaks"] == event_payload(one)["peaks"]
 
 
 def test_decibels_do_not_round_the_other_way_after_a_stay_in_the_archive(store: Store) -> None:
@@ -218,7 +221,7 @@ def test_decibels_do_not_round_the_other_way_after_a_stay_in_the_archive(store: 
         event(at, peaks=replace(PEAKS, mic_psi=float(psi[where]))) for at, where in enumerate(near)
     ]
     for number, one in zip(kept_ids(store, entry), entry, strict=True):
-        assert store.recording(number)["peaks"] == event_payload(one)["peaks"]
+        assert store.read(archive.load_recording, number)["peaks"] == event_payload(one)["peaks"]
 
 
 def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) -> None:
@@ -226,10 +229,10 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
     weird = Peaks(tran_in_s=nan, vert_in_s=nan, long_in_s=nan, mic_psi=nan, vector_sum_in_s=nan)
     numbers = kept_ids(store, [event(0, peaks=NOTHING), event(1, peaks=weird), event(2)])
     for number in numbers[:2]:
-        assert store.recording(number)["peaks"] == {
+        assert store.read(archive.load_recording, number)["peaks"] == {
             **event_payload(event(0, peaks=NOTHING))["peaks"]
         }
-    page = store.page(Wanted(min_pvs_in_s=0.0))
+    page = store.read(archive.load_page, Wanted(min_pvs_in_s=0.0))
     assert [row["id"] for row in page.rows] == [public_id(store, numbers[2])]
 
 
@@ -254,10 +257,12 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
 def test_the_instant_is_told_where_there_is_exactly_one(
     database_url: str, unit_time: datetime | None, utc: str | None
 ) -> None:
-    with open_store(database_url, {"BE18189": ZoneInfo("Europe/Berlin")}) as store:
+    zones = {"BE18189": ZoneInfo("Europe/Berlin")}
+    with open_store(database_url) as store:
         read_at = datetime(2026, 12, 1, tzinfo=UTC)
-        store.save_events(origin(read_at=read_at), [event(0, device_time=unit_time)])
-        assert store.page(Wanted()).rows[0]["utc"] == utc
+        store.write(archive.save_events, origin(read_at=read_at), [event(0, device_time=unit_time)])
+        [row] = store.read(archive.load_page, Wanted(), zones=zones).rows
+        assert row["utc"] == utc
 
 
 def test_a_unit_of_no_known_zone_has_no_instant_unless_there_is_one_for_all(
@@ -265,15 +270,18 @@ def test_a_unit_of_no_known_zone_has_no_instant_unless_there_is_one_for_all(
 ) -> None:
     noon = [event(0, device_time=datetime(2026, 1, 15, 12))]
     zones = {"BE18189": ZoneInfo("Europe/Berlin")}
-    with open_store(database_url, zones) as store:
-        store.save_events(origin("BE2"), noon)
-        store.save_events(origin(" BE18189 "), noon)
-        found = {row["serial"]: row["utc"] for row in store.page(Wanted()).rows}
+    with open_store(database_url) as store:
+        store.write(archive.save_events, origin("BE2"), noon)
+        store.write(archive.save_events, origin(" BE18189 "), noon)
+        page = store.read(archive.load_page, Wanted(), zones=zones)
+        found = {row["serial"]: row["utc"] for row in page.rows}
         assert found == {"BE2": None, "BE18189": "2026-01-15T11:00:00.000+00:00"}
-    with open_store(database_url, {**zones, "*": ZoneInfo("America/Denver")}) as store:
-        store.save_events(origin("BE3"), noon)
-        store.save_events(origin("BE2"), noon)
-        found = {row["serial"]: row["utc"] for row in store.page(Wanted()).rows}
+    everywhere = {**zones, "*": ZoneInfo("America/Denver")}
+    with open_store(database_url) as store:
+        store.write(archive.save_events, origin("BE3"), noon)
+        store.write(archive.save_events, origin("BE2"), noon)
+        page = store.read(archive.load_page, Wanted(), zones=everywhere)
+        found = {row["serial"]: row["utc"] for row in page.rows}
     assert found == {
         "BE2": "2026-01-15T19:00:00.000+00:00",
         "BE18189": "2026-01-15T11:00:00.000+00:00",
@@ -288,15 +296,15 @@ def test_a_unit_of_no_known_zone_has_no_instant_unless_there_is_one_for_all(
 )
 def test_project_texts_come_back_as_they_are(store: Store, project: str | None) -> None:
     [number] = kept_ids(store, [event(0, project=project)])
-    assert store.recording(number)["project"] == project
+    assert store.read(archive.load_recording, number)["project"] == project
 
 
 def test_a_list_of_fifteen_hundred_is_one_write(store: Store) -> None:
     listed = events(1500)
     save_list(store, listed)
     save_list(store, listed, 1)
-    assert store.counts()["recordings"] == 1500
-    loaded = store.load("tcp://unit-a:1")
+    assert store.read(maintenance.count_rows)["recordings"] == 1500
+    loaded = store.read(mirror.load, "tcp://unit-a:1")
     assert loaded is not None
     assert loaded.events == [event_payload(one) for one in listed]
 
@@ -326,19 +334,26 @@ def test_eight_writers_of_the_same_events_leave_one_row_each(
         thread.join(60)
     assert failed == []
     assert len(kept) == 16
-    assert store.counts()["recordings"] == 40
-    assert store.counts()["recording_waveforms"] == 1
+    assert store.read(maintenance.count_rows)["recordings"] == 40
+    assert store.read(maintenance.count_rows)["recording_waveforms"] == 1
     assert kinds(store) == []
 
 
 def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
     one, two = kept_ids(store, events(2))
     before = rows(store, "recordings")
-    assert store.reviews(one) == []
+    assert store.read(archive.load_reviews, one) == []
     said = [
-        store.review(one, at=NOW, reviewer="Ada", false_trigger=True, note="a truck"),
-        store.review(
-            one, at=NOW - timedelta(days=1), reviewer="Bob", false_trigger=None, note=None
+        store.write(
+            archive.save_review, one, at=NOW, reviewer="Ada", false_trigger=True, note="a truck"
+        ),
+        store.write(
+            archive.save_review,
+            one,
+            at=NOW - timedelta(days=1),
+            reviewer="Bob",
+            false_trigger=None,
+            note=None,
         ),
     ]
     assert said[0] == {
@@ -347,12 +362,12 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
         "false_trigger": True,
         "note": "a truck",
     }
-    assert store.reviews(one) == said[::-1]
+    assert store.read(archive.load_reviews, one) == said[::-1]
     save_list(store, events(2))
-    store.drop("tcp://unit-a:1", 5, "erased")
-    assert store.reviews(one) == said[::-1]
+    store.write(mirror.drop, "tcp://unit-a:1", 5, "erased")
+    assert store.read(archive.load_reviews, one) == said[::-1]
     assert rows(store, "recordings") == before
-    latest = {row["id"]: row["review"] for row in store.page(Wanted()).rows}
+    latest = {row["id"]: row["review"] for row in store.read(archive.load_page, Wanted()).rows}
     assert latest == {public_id(store, one): said[1], public_id(store, two): None}
 
 
@@ -360,25 +375,29 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
 def test_what_is_not_there_is_said_so(store: Store, number: int) -> None:
     save_list(store, events(2))
     for look in (
-        lambda: store.recording(number),
-        lambda: store.samples(number),
-        lambda: store.image(number),
-        lambda: store.reviews(number),
-        lambda: store.review(number, at=NOW, reviewer="", false_trigger=None, note=None),
+        lambda: store.read(archive.load_recording, number),
+        lambda: store.read(archive.load_samples, number),
+        lambda: store.read(archive.load_image, number),
+        lambda: store.read(archive.load_reviews, number),
+        lambda: store.write(
+            archive.save_review, number, at=NOW, reviewer="", false_trigger=None, note=None
+        ),
     ):
         with pytest.raises(NoSuchRecordError):
             look()
     with pytest.raises(NoSuchRecordError, match="never downloaded"):
-        store.samples(rows(store, "recordings")[0]["id"])
+        store.read(archive.load_samples, rows(store, "recordings")[0]["id"])
     assert rows(store, "reviews") == []
 
 
 def test_the_units_of_the_archive_tell_when_they_were_read_last(store: Store) -> None:
-    store.save_events(origin(conn_key="old"), [shifted(event(0), days=9000), event(1)])
+    store.write(
+        archive.save_events, origin(conn_key="old"), [shifted(event(0), days=9000), event(1)]
+    )
     later = origin(conn_key="new", read_at=NOW + timedelta(days=3), simulated=True)
-    store.save_events(later, [event(2), event(3, device_time=None)])
-    store.save_events(origin("A1"), [event(4, device_time=None)])
-    timeless, unit = store.devices()
+    store.write(archive.save_events, later, [event(2), event(3, device_time=None)])
+    store.write(archive.save_events, origin("A1"), [event(4, device_time=None)])
+    timeless, unit = store.read(archive.load_devices)
     assert unit == {
         "serial": "BE18189",
         "recordings": 4,
@@ -403,4 +422,4 @@ def test_one_look_sees_one_state_though_others_write(store: Store, second_store:
         assert connection.execute(count).scalar_one() == 2
         save_list(second_store, events(5), 1, first_new=2)
         assert connection.execute(count).scalar_one() == 2
-    assert store.counts()["cached_events"] == 5
+    assert store.read(maintenance.count_rows)["cached_events"] == 5

@@ -25,7 +25,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from sfm.store import AuditEntry, Store, StoreError, audit, maintenance
+from sfm.store import AuditEntry, Store, StoreError, audit, maintenance, unit_data
 from sfm.store.audit import BEFORE_THE_FIRST, hash_of
 from sfm.store.errors import StoreBusyError, StoreFullError
 from sfm.store.service import StoreService
@@ -50,7 +50,9 @@ def entry(**more: Any) -> AuditEntry:
 def fill(store: Store, count: int) -> None:
     for number in range(count):
         at = NOW + timedelta(seconds=number)
-        store.note(entry(at=at, serial=f"BE{number}", detail={"n": number, "x": [1.5, None]}))
+        store.write(
+            audit.append, entry(at=at, serial=f"BE{number}", detail={"n": number, "x": [1.5, None]})
+        )
 
 
 def tamper(store: Store, *statements: str, **values: Any) -> None:
@@ -66,20 +68,21 @@ def tamper(store: Store, *statements: str, **values: Any) -> None:
 
 
 def head(store: Store) -> tuple[int, bytes]:
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert verdict.is_sound
     return verdict.count, bytes.fromhex(verdict.head_hash)
 
 
 def test_an_entry_comes_back_as_it_was_noted(store: Store) -> None:
-    begun = store.note(
+    begun = store.write(
+        audit.append,
         entry(
             unit=A, serial="BE1", phase="begun", outcome="begun", detail={"b": [1, "Süd"], "a": {}}
-        )
+        ),
     )
-    ended = store.note(entry(phase="ended", of=begun, outcome="unknown"))
+    ended = store.write(audit.append, entry(phase="ended", of=begun, outcome="unknown"))
     assert (begun, ended) == (1, 2)
-    last, first = store.audit(10)
+    last, first = store.read(audit.load_latest, 10)
     assert (last["number"], last["of"], last["outcome"], last["detail"]) == (2, 1, "unknown", {})
     assert (last["unit"], last["serial"]) == (None, None)
     assert last["previous_hash"] == first["hash"]
@@ -103,7 +106,9 @@ def test_an_entry_comes_back_as_it_was_noted(store: Store) -> None:
 
 
 def test_the_hash_is_what_the_page_says_made_by_hand(store: Store) -> None:
-    store.note(entry(actor='Süd "\U0001f9e8"', detail={"b": 1.5, "a": "岩\n"}, unit=A))
+    store.write(
+        audit.append, entry(actor='Süd "\U0001f9e8"', detail={"b": 1.5, "a": "岩\n"}, unit=A)
+    )
     said = (
         r'{"actor":"S\u00fcd \"\ud83e\udde8\"","at":"2026-05-01T12:00:00.250+00:00",'
         r'"command":"erase","detail":"{\"a\":\"\\u5ca9\\n\",\"b\":1.5}","number":1,"of":null,'
@@ -113,26 +118,28 @@ def test_the_hash_is_what_the_page_says_made_by_hand(store: Store) -> None:
     expected = blake2b(bytes(32) + said.encode("ascii"), digest_size=32).hexdigest()
     [row] = rows(store, "audit")
     assert bytes(row["hash"]).hex() == expected
-    assert store.verify_audit().head_hash == expected
+    assert store.read(audit.verify).head_hash == expected
 
 
 def test_entries_come_newest_first_and_page_by_page(store: Store) -> None:
     fill(store, 5)
-    assert [row["number"] for row in store.audit(2)] == [5, 4]
-    assert [row["number"] for row in store.audit(1000, before=4)] == [3, 2, 1]
-    assert store.audit(5, before=1) == []
+    assert [row["number"] for row in store.read(audit.load_latest, 2)] == [5, 4]
+    assert [row["number"] for row in store.read(audit.load_latest, 1000, before=4)] == [3, 2, 1]
+    assert store.read(audit.load_latest, 5, before=1) == []
     for limit in (0, 1001):
         with pytest.raises(ValueError, match="limit"):
-            store.audit(limit)
+            store.read(audit.load_latest, limit)
 
 
 def test_other_peoples_words_are_written_so_that_they_print(store: Store) -> None:
-    store.note(entry(actor="a\0b\x1b[2J\ud800", command="x\ny", detail={"said": "\0\ud800"}))
-    [row] = store.audit(1)
+    store.write(
+        audit.append, entry(actor="a\0b\x1b[2J\ud800", command="x\ny", detail={"said": "\0\ud800"})
+    )
+    [row] = store.read(audit.load_latest, 1)
     assert row["actor"] == r"a\x00b\x1b[2J\ud800"
     assert row["command"] == r"x\ny"
     assert row["detail"] == {"said": "\0\ud800"}
-    assert store.verify_audit().is_sound
+    assert store.read(audit.verify).is_sound
 
 
 def test_what_cannot_be_told_later_is_refused_before(store: Store) -> None:
@@ -140,8 +147,8 @@ def test_what_cannot_be_told_later_is_refused_before(store: Store) -> None:
         entry(at=datetime(2026, 5, 1))
     for detail in ({"x": float("nan")}, {"x": b"bytes"}):
         with pytest.raises((ValueError, TypeError)):
-            store.note(entry(detail=detail))
-    assert store.audit(1) == []
+            store.write(audit.append, entry(detail=detail))
+    assert store.read(audit.load_latest, 1) == []
 
 
 # --- guards --------------------------------------------------------------------------------------
@@ -161,7 +168,7 @@ def test_the_database_lets_nobody_change_or_remove_an_entry(store: Store, statem
     with pytest.raises(IntegrityError, match="append-only"), store.engines.write() as connection:
         connection.execute(text(statement))
     assert rows(store, "audit") == before
-    store.note(entry())
+    store.write(audit.append, entry())
 
 
 def test_the_log_cannot_be_emptied_or_a_row_of_it_replaced(store: Store, engine_name: str) -> None:
@@ -176,19 +183,19 @@ def test_the_log_cannot_be_emptied_or_a_row_of_it_replaced(store: Store, engine_
         statement = "TRUNCATE audit"
     with pytest.raises(IntegrityError, match="append-only"), store.engines.write() as connection:
         connection.execute(text(statement))
-    assert store.verify_audit().count == 3
+    assert store.read(audit.verify).count == 3
 
 
 # --- the chain -----------------------------------------------------------------------------------
 
 
 def test_an_empty_log_and_a_whole_one_are_sound(store: Store) -> None:
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert (verdict.count, verdict.head_hash, verdict.is_sound) == (0, "00" * 32, True)
     fill(store, 7)
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert (verdict.count, verdict.broken, verdict.why) == (7, None, None)
-    assert verdict.head_hash == store.audit(1)[0]["hash"]
+    assert verdict.head_hash == store.read(audit.load_latest, 1)[0]["hash"]
 
 
 CHANGES = {
@@ -218,7 +225,7 @@ def test_a_changed_field_is_found_and_its_entry_named(
     sound = rows(store, "audit")
     for change in CHANGES[column]:
         tamper(store, f"UPDATE audit SET {change} WHERE number = {number}")
-        verdict = store.verify_audit()
+        verdict = store.read(audit.verify)
         if column == "number" and number == 5:
             assert verdict.why == "entry 5 is missing; behind 4 comes 99"
         assert (verdict.broken, verdict.count) == (number, number - 1), change
@@ -247,7 +254,7 @@ def rehashed(row: dict[str, Any], previous: bytes) -> dict[str, Any]:
 def test_a_row_removed_from_the_middle_is_found(store: Store) -> None:
     fill(store, 5)
     tamper(store, "DELETE FROM audit WHERE number = 3")
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert (verdict.broken, verdict.why) == (3, "entry 3 is missing; behind 2 comes 4")
 
 
@@ -256,7 +263,7 @@ def test_a_removed_row_is_found_though_the_rest_was_renumbered(store: Store) -> 
     rewritten(
         store, lambda present: [{**row, "number": n + 1} for n, row in enumerate(present[1:])]
     )
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert (verdict.broken, verdict.count) == (1, 0)
     assert "does not follow" in (verdict.why or "")
 
@@ -269,7 +276,7 @@ def test_two_rows_that_changed_places_are_found(store: Store) -> None:
         return present
 
     rewritten(store, swap)
-    assert store.verify_audit().broken == 3
+    assert store.read(audit.verify).broken == 3
 
 
 def test_a_row_hashed_anew_is_found_at_the_next(store: Store) -> None:
@@ -280,7 +287,7 @@ def test_a_row_hashed_anew_is_found_at_the_next(store: Store) -> None:
         return present
 
     rewritten(store, forge)
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert (verdict.broken, verdict.count) == (4, 3)
     assert "does not follow" in (verdict.why or "")
 
@@ -294,7 +301,7 @@ def test_a_forked_chain_is_found(store: Store) -> None:
         return present
 
     rewritten(store, fork)
-    verdict = store.verify_audit()
+    verdict = store.read(audit.verify)
     assert verdict.broken == 4
     assert "forked" in (verdict.why or "")
 
@@ -307,13 +314,13 @@ def test_rubbish_of_any_type_is_a_broken_entry_and_no_crash(
 ) -> None:
     fill(store, 3)
     tamper(store, f"UPDATE audit SET {column} = {value} WHERE number = 2")
-    assert store.verify_audit().broken == 2
+    assert store.read(audit.verify).broken == 2
 
 
 def test_a_detail_that_is_no_json_any_more_is_shown_as_it_is(store: Store) -> None:
     fill(store, 1)
     tamper(store, "UPDATE audit SET detail_json = 'rubbish'")
-    shown = store.audit(1)[0]["detail"]
+    shown = store.read(audit.load_latest, 1)[0]["detail"]
     assert shown["was"] == {"unreadable": "rubbish"}
     assert "run db check" in shown["damaged"]
 
@@ -323,17 +330,17 @@ def test_an_end_cut_off_is_seen_only_against_what_was_noted(store: Store) -> Non
     third = head(store)
     fill(store, 2)
     fifth = head(store)
-    assert store.verify_audit(third).is_sound
-    assert store.verify_audit(fifth).is_sound
+    assert store.read(audit.verify, third).is_sound
+    assert store.read(audit.verify, fifth).is_sound
     tamper(store, "DELETE FROM audit WHERE number > 3")
-    assert store.verify_audit().is_sound
-    assert store.verify_audit(third).is_sound
-    verdict = store.verify_audit(fifth)
+    assert store.read(audit.verify).is_sound
+    assert store.read(audit.verify, third).is_sound
+    verdict = store.read(audit.verify, fifth)
     assert (verdict.broken, verdict.count) == (4, 3)
     assert "the log ends at 3, but entry 5 was noted" in (verdict.why or "")
     fill(store, 2)  # grown again over the cut
     tamper(store, "UPDATE audit SET actor = actor")
-    assert store.verify_audit(fifth).is_sound  # the same words in the same places
+    assert store.read(audit.verify, fifth).is_sound  # the same words in the same places
 
 
 def test_a_log_written_anew_is_seen_only_against_what_was_noted(store: Store) -> None:
@@ -348,8 +355,8 @@ def test_a_log_written_anew_is_seen_only_against_what_was_noted(store: Store) ->
         return present
 
     rewritten(store, forge)
-    assert store.verify_audit().is_sound
-    verdict = store.verify_audit(noted)
+    assert store.read(audit.verify).is_sound
+    verdict = store.read(audit.verify, noted)
     assert (verdict.broken, verdict.count) == (4, 3)
     assert "written anew" in (verdict.why or "")
 
@@ -377,7 +384,7 @@ def test_the_whole_log_is_read_a_piece_at_a_time(
 
     monkeypatch.setattr(audit, "_rows", counted)
     sqlalchemy_event.listen(store.engines.reading, "before_cursor_execute", told)
-    assert store.verify_audit().broken == 2
+    assert store.read(audit.verify).broken == 2
     assert fetched == [1, 2]
     assert sizes == [3]
 
@@ -400,7 +407,7 @@ def test_writers_at_once_make_one_chain(
     def write(mine: Store) -> None:
         start.wait(10)
         try:
-            numbers.extend(mine.note(entry()) for _ in range(10))
+            numbers.extend(mine.write(audit.append, entry()) for _ in range(10))
         except BaseException as error:
             failed.append(error)
 
@@ -411,7 +418,7 @@ def test_writers_at_once_make_one_chain(
         thread.join(60)
     assert failed == []
     assert sorted(numbers) == list(range(1, 81))
-    assert store.verify_audit().count == 80
+    assert store.read(audit.verify).count == 80
 
 
 # --- through the keeper --------------------------------------------------------------------------
@@ -434,7 +441,7 @@ def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
         store_service = build_store_service(open_it)
         assert await store_service.note(entry()) == 1
         assert await store_service.note(entry()) == 2
-        assert await store_service.ask(lambda store: len(store.audit(9))) == 2
+        assert len(await store_service.read(audit.load_latest, 9)) == 2
         await store_service.close()
 
         Failing.error = StoreFullError("no room")
@@ -463,7 +470,7 @@ def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_ur
         listed = events(3)
         save_list(store, listed)
         save_waveform(store, listed[1], 1)
-        store.save_info(origin(), 2, {"serial": "BE18189"})
+        store.write(unit_data.save_info, origin(), 2, {"serial": "BE18189"})
 
     async def run() -> None:
         store_service = build_store_service(lambda: open_store(database_url))

@@ -26,7 +26,7 @@ from kit.durable_world import (
 from kit.stored_rows import public_id
 from sqlalchemy import update
 
-from sfm.store import Store, schema
+from sfm.store import Store, archive, schema, unit_data
 from sfm.store.codec import MAX_BYTES, digest, pack, unpack
 from sfm.store.errors import DamagedRecordError, StoreError
 
@@ -140,18 +140,18 @@ def test_damaged_samples_are_told_and_mended_in_place_by_the_true_ones(
     name = str(public_id(store, sound["recording_id"]))
     do_damage(store, damage, "counts")
     with pytest.raises(DamagedRecordError, match=f"recording {name[:12]} "):
-        store.load_waveform("tcp://unit-a:1", 1, 1, version)
-    [finding] = store.findings()
+        unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
+    [finding] = store.read(archive.load_findings)
     assert (finding["kind"], finding["serial"]) == ("damaged", "BE18189")
     assert finding["recording_id"] == name
     with pytest.raises(DamagedRecordError):
-        store.samples(sound["recording_id"]).counts()
+        store.read(archive.load_samples, sound["recording_id"]).counts()
 
     version = version_of(save_waveform(store, event(1), version))
     assert kinds(store) == ["mended", "damaged"]
-    assert "counts" in store.findings()[0]["detail"]
+    assert "counts" in store.read(archive.load_findings)[0]["detail"]
     assert rows(store, "recording_waveforms") == [sound]
-    found = store.load_waveform("tcp://unit-a:1", 1, 1, version)
+    found = unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
     assert found is not None
     assert found[1] == waveform(event(1))[0]
     save_waveform(store, event(1), version)
@@ -166,11 +166,11 @@ def test_a_damaged_image_is_mended_in_place_by_the_true_one(
     [sound] = rows(store, "recording_waveforms")
     do_damage(store, damage, "image")
     with pytest.raises(DamagedRecordError):
-        store.image(sound["id"])
+        store.read(archive.load_image, sound["id"])
     save_waveform(store, event(1), 1)
-    assert store.image(sound["id"]) == waveform(event(1))[1]
+    assert store.read(archive.load_image, sound["id"]) == waveform(event(1))[1]
     assert rows(store, "recording_waveforms") == [sound]
-    [finding] = store.findings()
+    [finding] = store.read(archive.load_findings)
     assert finding["kind"] == "mended"
     assert "image" in finding["detail"]
     assert "counts" not in finding["detail"]
@@ -191,7 +191,7 @@ def test_samples_of_another_hash_mend_nothing(store: Store) -> None:
     before = rows(store, "recording_waveforms")
     payload, image = waveform(event(1))
     other = {**payload, "counts": bytes(len(payload["counts"]))}
-    store.save_waveform(origin(), 1, event(1), other, image)
+    store.write(unit_data.save_waveform, origin(), 1, event(1), other, image)
     assert rows(store, "recording_waveforms") == before
     assert kinds(store) == []
 
@@ -200,17 +200,19 @@ def test_what_is_sound_is_never_changed_by_other_samples_under_its_image(store: 
     save_waveform(store, event(1))
     before = rows(store, "recording_waveforms")
     payload, image = waveform(event(1))
-    store.save_waveform(origin(), 1, event(1), {**payload, "counts": b"\0" * 8}, image)
+    store.write(
+        unit_data.save_waveform, origin(), 1, event(1), {**payload, "counts": b"\0" * 8}, image
+    )
     assert rows(store, "recording_waveforms") == before
 
 
 def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
-    store.save_events(origin(), [event(0)])
+    store.write(archive.save_events, origin(), [event(0)])
     with store.engines.write() as connection:
         connection.execute(update(schema.recordings).values(record=b"x"))
     number = rows(store, "recordings")[0]["id"]
     with pytest.raises(DamagedRecordError, match="not what"):
-        store.recording(number)
+        store.read(archive.load_recording, number)
 
 
 def test_damage_is_told_also_where_nothing_can_be_written_down(
@@ -223,9 +225,9 @@ def test_damage_is_told_also_where_nothing_can_be_written_down(
         def full(*_: object) -> None:
             raise StoreError("no room")
 
-        monkeypatch.setattr(store, "save_damage_finding", full)
+        monkeypatch.setattr(archive, "save_damage_finding", full)
         with pytest.raises(DamagedRecordError):
-            store.load_waveform("tcp://unit-a:1", 1, 1, version)
+            unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
 
 
 def test_a_waveform_of_another_slot_mends_the_same_row(store: Store) -> None:
@@ -234,5 +236,5 @@ def test_a_waveform_of_another_slot_mends_the_same_row(store: Store) -> None:
     do_damage(store, flipped, "counts")
     payload, image = waveform(event(1))
     moved = replace(event(1), index=4)
-    store.save_waveform(origin(), 1, moved, {**payload, "index": 4}, image)
+    store.write(unit_data.save_waveform, origin(), 1, moved, {**payload, "index": 4}, image)
     assert rows(store, "recording_waveforms") == [sound]

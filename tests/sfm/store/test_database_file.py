@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sfm.store import Store
+from sfm.store import Store, maintenance
 from sfm.store.database_file import DatabaseFile
 from sfm.store.errors import StoreInUseError, StoreReplacedError
 from sfm.store.maintenance import restore, vacuum
@@ -18,14 +18,14 @@ from sfm.store.maintenance import restore, vacuum
 def test_what_was_read_meanwhile_is_archived_once_the_file_is_back(tmp_path: Path) -> None:
     path = tmp_path / "relay.sqlite"
     with Store.open(f"sqlite:///{path}") as store:
-        store.counts()
+        store.read(maintenance.count_rows)
         path.rename(tmp_path / "elsewhere")
         with pytest.raises(StoreReplacedError, match="Move the database file back"):
-            store.counts()
+            store.read(maintenance.count_rows)
         with pytest.raises(StoreReplacedError), store.engines.write():
             pass
         (tmp_path / "elsewhere").rename(path)
-        store.counts()
+        store.read(maintenance.count_rows)
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
@@ -54,7 +54,7 @@ def test_a_new_archive_has_its_name_only_when_it_is_whole(tmp_path: Path) -> Non
     # Left by a process that was killed.
     (tmp_path / "relay.sqlite.creating").write_bytes(b"half of it")
     with Store.open(f"sqlite:///{path}") as store:
-        assert store.counts()["recordings"] == 0
+        assert store.read(maintenance.count_rows)["recordings"] == 0
     assert [one.name for one in tmp_path.iterdir()] == ["relay.sqlite"]
 
 
@@ -79,4 +79,4 @@ def test_a_restore_and_a_vacuum_through_a_link_change_the_file_it_names(tmp_path
     restore(f"sqlite:///{link}", tmp_path / "backup", datetime(2026, 5, 1, tzinfo=UTC))
     assert link.is_symlink()
     with Store.open(f"sqlite:///{path}") as store:
-        assert store.counts()["recordings"] == 0
+        assert store.read(maintenance.count_rows)["recordings"] == 0

@@ -30,7 +30,18 @@ from sfm.api.app import build_app
 from sfm.devices.operations import Operation
 from sfm.records.walk import Walk
 from sfm.settings import Settings
-from sfm.store import Origin, Store, StoreError, Wanted, schema
+from sfm.store import (
+    Origin,
+    Store,
+    StoreError,
+    Wanted,
+    archive,
+    maintenance,
+    mirror,
+    operations,
+    schema,
+    unit_data,
+)
 from sfm.store.maintenance import check
 
 FLIPS = int(os.environ.get("SFM_TEST_FLIPS", "20"))
@@ -107,9 +118,9 @@ async def fill(path: Path, ports: tuple[int, int], units: list[SimulatedUnit]) -
     await asked.everything([], before=before)
     fill_what_no_read_leaves(path, ports, units)
     with Store.open(f"sqlite:///{path}") as store:
-        empty = [name for name, count in store.counts().items() if not count]
+        empty = [name for name, count in store.read(maintenance.count_rows).items() if not count]
         assert empty == [], empty
-        ids = [row["id"] for row in store.page(Wanted()).rows]
+        ids = [row["id"] for row in store.read(archive.load_page, Wanted()).rows]
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return ids
@@ -128,7 +139,7 @@ def fill_what_no_read_leaves(
         return Origin(conn_key=conn_key, serial=unit.serial, epoch=epoch, read_at=now, **more)
 
     with Store.open(f"sqlite:///{path}") as store:
-        store.save_damage_finding(1, "said for the test")
+        store.write(archive.save_damage_finding, 1, "said for the test", now)
         operation = Operation(
             id=OPERATION.rpartition("/")[2],
             kind="monitor_start",
@@ -137,27 +148,29 @@ def fill_what_no_read_leaves(
             state="done",
             result={"outcome": "done"},
         )
-        store.save_operation(operation.payload(), "")
-        found = store.load(conn_key)
+        store.write(operations.save, operation.payload(), "")
+        found = store.read(mirror.load, conn_key)
         assert found is not None
         assert found.probe is not None
         firmware = (found.info or {})["firmware"]
-        store.save_volatile_offsets(unit.serial, firmware, [200])
+        store.write(mirror.save_volatile_offsets, unit.serial, firmware, [200])
         event = unit.events[1]
         address = int.from_bytes(event.key, "big")
         parts = [(0, unit.read_memory(address, 1024))]
-        assert store.save_chunks(conn_key, found.epoch, found.version, event, parts)
+        assert store.write(mirror.save_chunks, conn_key, found.epoch, found.version, event, parts)
         walk = Walk(found.epoch, events=[unit.events[0]], probes=[found.probe])
-        kept = store.save_walk(origin(conn_key, found.epoch), found.version, walk, 0, walk.events)
+        kept = store.write(
+            unit_data.save_walk, origin(conn_key, found.epoch), found.version, walk, 0, walk.events
+        )
         assert isinstance(kept.mirror, int)
         # Of a unit that nobody asks for again: an unproven recording, and the start of an image.
         late = replace(event, index=7, record=bytes(reversed(event.record)))
         walk = Walk(1, events=[late], probes=[found.probe])
-        kept = store.save_walk(origin(other, 1), None, walk, 0, [late])
+        kept = store.write(unit_data.save_walk, origin(other, 1), None, walk, 0, [late])
         assert isinstance(kept.mirror, int)
-        assert store.save_chunks(other, 1, kept.mirror, late, parts)
-        store.drop(other, 2, "another unit")
-        store.save_walk(origin(other, 2), kept.mirror + 1, Walk(2), 0, [])
+        assert store.write(mirror.save_chunks, other, 1, kept.mirror, late, parts)
+        store.write(mirror.drop, other, 2, "another unit")
+        store.write(unit_data.save_walk, origin(other, 2), kept.mirror + 1, Walk(2), 0, [])
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from sqlalchemy import URL, Connection, inspect, text
 import sfm.store
 from sfm.cache.identity import Stamp, stamp_of
 from sfm.records.payloads import event_payload
-from sfm.store import Store, migrations, schema
+from sfm.store import Store, maintenance, migrations, mirror, schema, unit_data
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
@@ -264,9 +264,9 @@ def test_legacy_rows_are_kept_if_they_say_which_event_they_are(
     assert differences(engines) == []
     engines.close()
     with open_store(bare_url) as store:
-        assert store.load("tcp://süd:1") is None
-        assert store.load("tcp://other:1") is None
-        assert store.load_waveform("tcp://süd:1", 0, 1, 1) is None
+        assert store.read(mirror.load, "tcp://süd:1") is None
+        assert store.read(mirror.load, "tcp://other:1") is None
+        assert unit_data.load_waveform(store, "tcp://süd:1", 0, 1, 1) is None
 
 
 @pytest.mark.parametrize("verb", ["info", "list", "append", "waveform"])
@@ -281,13 +281,13 @@ def test_legacy_rows_are_served_to_nobody_after_the_unit_was_read(
     engines.close()
     with open_store(bare_url) as store:
         if verb == "info":
-            store.save_info(origin(), None, {"serial": "BE18189"})
+            store.write(unit_data.save_info, origin(), None, {"serial": "BE18189"})
         elif verb == "waveform":
             save_waveform(store, listed[1])
         else:
             # An append whose first part was never written: the old rows are no part of it.
             save_list(store, listed, first_new=3 if verb == "append" else 0)
-        found = store.load("tcp://unit-a:1")
+        found = store.read(mirror.load, "tcp://unit-a:1")
         assert found is not None
         if verb in ("list", "append"):
             assert found.events == [event_payload(one) for one in listed]
@@ -381,7 +381,7 @@ def test_rows_of_an_earlier_revision_come_along(
     assert differences(engines) == []
     engines.close()
     with open_store(bare_url) as store:
-        assert store.load("a") is None
+        assert store.read(mirror.load, "a") is None
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -390,10 +390,10 @@ def test_rows_of_an_earlier_revision_come_along(
 def test_an_empty_database_is_filled_by_whoever_opens_it(bare_url: str) -> None:
     told: list[str] = []
     with Store.open(bare_url, on_upgrade=told.append) as store:
-        assert set(store.counts().values()) == {0}
+        assert set(store.read(maintenance.count_rows).values()) == {0}
         save_list(store, events(2))
     with Store.open(bare_url, on_upgrade=told.append) as store:
-        assert store.counts()["recordings"] == 2
+        assert store.read(maintenance.count_rows)["recordings"] == 2
     assert told == []
 
 

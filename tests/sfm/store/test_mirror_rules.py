@@ -37,7 +37,7 @@ from sqlalchemy import delete, update
 from minimateplus.model import Event
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 from sfm.records.payloads import event_payload
-from sfm.store import Fenced, Origin, ReadTime, Store, mirror, schema
+from sfm.store import Fenced, Origin, ReadTime, Store, maintenance, mirror, schema, unit_data
 
 pytest_plugins = ["kit.durable_databases"]
 
@@ -52,7 +52,7 @@ def contradictions(store: Store) -> list[str]:
 
 
 def is_there(store: Store, index: int, epoch: int, version: int) -> bool:
-    return store.load_waveform(A, index, epoch, version) is not None
+    return unit_data.load_waveform(store, A, index, epoch, version) is not None
 
 
 def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
@@ -60,15 +60,15 @@ def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
 
 
 def test_what_nobody_wrote_is_not_there(store: Store) -> None:
-    assert store.load(A) is None
-    assert store.load_waveform(A, 0, 1, 1) is None
-    assert store.load_chunks(A, 1, None, event(0)) == b""
+    assert store.read(mirror.load, A) is None
+    assert unit_data.load_waveform(store, A, 0, 1, 1) is None
+    assert store.read(mirror.load_chunks, A, 1, None, event(0)) == b""
 
 
 def test_a_list_comes_back_as_it_was_written(store: Store) -> None:
     listed = [*events(3), event(3, device_time=None, project="Süd × 岩")]
     version = version_of(save_list(store, listed))
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.version, found.epoch, found.serial) == (version, 1, "BE18189")
     assert found.events == [event_payload(one) for one in listed]
@@ -80,9 +80,9 @@ def test_a_list_comes_back_as_it_was_written(store: Store) -> None:
 
 def test_who_the_unit_is_comes_back_beside_its_list(store: Store) -> None:
     later = origin(read_at=NOW, began_mono=99.25, boot_id=None)
-    version = version_of(store.save_info(later, None, INFO))
+    version = version_of(store.write(unit_data.save_info, later, None, INFO))
     version = version_of(save_list(store, events(2), version))
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.version, found.info) == (version, INFO)
     assert found.info_read_time == ReadTime(read_at=NOTED.read_at, began_mono=99.25, boot_id=None)
@@ -90,10 +90,10 @@ def test_who_the_unit_is_comes_back_beside_its_list(store: Store) -> None:
 
 
 def test_an_empty_memory_is_a_list_of_none_and_not_unknown(store: Store) -> None:
-    version = version_of(store.save_info(origin(), None, INFO))
-    unknown = store.load(A)
+    version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
+    unknown = store.read(mirror.load, A)
     save_list(store, [], version)
-    known = store.load(A)
+    known = store.read(mirror.load, A)
     assert unknown is not None
     assert known is not None
     assert (unknown.events, known.events) == (None, [])
@@ -110,7 +110,7 @@ def test_an_append_writes_the_new_rows_and_leaves_the_old(store: Store) -> None:
     assert after["cached_events"][:3] == before["cached_events"]
     assert [row["index"] for row in after["cached_events"]] == [0, 1, 2, 3, 4]
     assert after["cached_waveforms"] == before["cached_waveforms"]
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert found.events == [event_payload(one) for one in events(5)]
     assert found.events_read_time == replace(NOTED, began_mono=77.0)
@@ -121,7 +121,7 @@ def test_an_append_writes_the_new_rows_and_leaves_the_old(store: Store) -> None:
 def test_an_append_to_rows_that_are_not_there_writes_the_whole_list(store: Store) -> None:
     version = version_of(save_list(store, events(2)))
     save_list(store, events(6), version, first_new=4)
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert found.events == [event_payload(one) for one in events(6)]
 
@@ -140,7 +140,7 @@ def test_a_list_with_a_hole_is_as_good_as_none(store: Store) -> None:
     e = schema.cached_events
     with store.engines.write() as connection:
         connection.execute(delete(e).where(e.c["index"] == 1))
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert found.events is None
 
@@ -149,7 +149,7 @@ def test_a_waveform_comes_back_with_its_slot_and_stamp(store: Store) -> None:
     moved = event(2)
     save_list(store, [replace(moved, index=0)])
     version = version_of(save_waveform(store, moved, 1, at=origin(began_mono=40.0)))
-    found = store.load_waveform(A, 2, 1, version)
+    found = unit_data.load_waveform(store, A, 2, 1, version)
     assert found is not None
     entry, payload = found
     live, _ = waveform(moved)
@@ -172,16 +172,16 @@ conflicting = pytest.mark.parametrize("other", [pytest.param(e, id=n) for n, e i
 def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
     store: Store, held_as: str, comes_as: str, other: Event
 ) -> None:
-    version = version_of(store.save_info(origin(), None, INFO))
+    version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
     if held_as == "list":
         version = version_of(save_list(store, events(3), version))
     else:
         version = version_of(save_waveform(store, event(1), version))
     version = version_of(save_waveform(store, event(2), version))
-    assert store.save_chunks(A, 1, version, event(0), [(0, b"part")])
+    assert store.write(mirror.save_chunks, A, 1, version, event(0), [(0, b"part")])
     save_list(store, events(3), at=origin("BE2", conn_key=B))
     save_waveform(store, event(1), 1, at=origin("BE2", conn_key=B))
-    store.save_chunks(B, 1, 2, event(0), [(0, b"part")])
+    store.write(mirror.save_chunks, B, 1, 2, event(0), [(0, b"part")])
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
 
     if comes_as == "list":
@@ -194,7 +194,7 @@ def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
 
     assert {name: slots(store, name) for name in left} == left
     assert mirrored(store, A)["download_chunks"] == []
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.info, found.version) == (None, new_version)
     assert (found.events is None, found.probe is None) == ((comes_as == "waveform",) * 2)
@@ -212,7 +212,7 @@ def test_an_unknown_half_decides_nothing(
 ) -> None:
     timeless = event(1, device_time=None)
     entry, new = (timeless, event(1)) if unknown_side == "held" else (event(1), timeless)
-    version = version_of(store.save_info(origin(), None, INFO))
+    version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
     if held_as == "list":
         version = version_of(save_list(store, [event(0), entry], version))
     else:
@@ -221,7 +221,7 @@ def test_an_unknown_half_decides_nothing(
         save_list(store, [event(0), new], version)
     else:
         save_waveform(store, new, version)
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert found.info == INFO
     assert slots(store, "cached_events") == ([0, 1] if "list" in (held_as, comes_as) else [])
@@ -238,17 +238,17 @@ def test_an_unknown_half_decides_nothing(
 )
 @pytest.mark.parametrize("verb", ["info", "list", "waveform"])
 def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: Origin) -> None:
-    version = version_of(store.save_info(origin(), None, {"old": True}))
+    version = version_of(store.write(unit_data.save_info, origin(), None, {"old": True}))
     version = version_of(save_list(store, events(3), version))
     version = version_of(save_waveform(store, event(1), version))
-    store.save_chunks(A, 1, version, event(0), [(0, b"part")])
+    store.write(mirror.save_chunks, A, 1, version, event(0), [(0, b"part")])
     if verb == "info":
-        store.save_info(at, version, INFO)
+        store.write(unit_data.save_info, at, version, INFO)
     elif verb == "list":
         save_list(store, events(1), version, at=at)
     else:
         save_waveform(store, event(2), version, at=at)
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.epoch, found.serial, found.version) == (at.epoch, at.serial, version + 1)
     assert found.info == (INFO if verb == "info" else None)
@@ -268,17 +268,17 @@ def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
     new = [event(0, record=record_of(0, "new")), event(1, record=record_of(1, "new"))]
     assert fence_of(save_list(store, new, stale)) == fence
     assert fence_of(save_waveform(store, new[0], stale)) == fence
-    assert fence_of(store.save_info(origin(), stale, INFO)) == fence
-    assert store.save_chunks(A, 4, stale, event(0), [(0, b"part")]) is False
+    assert fence_of(store.write(unit_data.save_info, origin(), stale, INFO)) == fence
+    assert store.write(mirror.save_chunks, A, 4, stale, event(0), [(0, b"part")]) is False
     assert snapshot(store, "cached_devices", *MIRROR) == before
-    assert store.counts()["recordings"] == 4
-    assert store.counts()["recording_waveforms"] == 2
+    assert store.read(maintenance.count_rows)["recordings"] == 4
+    assert store.read(maintenance.count_rows)["recording_waveforms"] == 2
 
 
 def test_rows_that_are_gone_fence_whoever_knew_them(store: Store) -> None:
     assert fence_of(save_list(store, events(1), 7)) == Fenced(1, 0)
-    assert store.load(A) is None
-    assert store.counts()["recordings"] == 1
+    assert store.read(mirror.load, A) is None
+    assert store.read(maintenance.count_rows)["recordings"] == 1
 
 
 def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
@@ -294,10 +294,10 @@ def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
     assert fence == Fenced(2, second)
     version_of(save_list(store, events(2), fence.version, at=replace(mine, epoch=3)))
     for one in (store, second_store):
-        found = one.load(A)
+        found = one.read(mirror.load, A)
         assert found is not None
         assert (found.epoch, len(found.events or ())) == (3, 2)
-    assert store.counts()["recordings"] == 3
+    assert store.read(maintenance.count_rows)["recordings"] == 3
 
 
 def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Store) -> None:
@@ -319,7 +319,7 @@ def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Stor
         thread.join(60)
     [winner] = [one for one in told if not isinstance(one, Fenced)]
     assert winner == 1
-    found = store.load(A)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert {one for one in told if isinstance(one, Fenced)} == {Fenced(found.epoch, 1)}
     assert len(found.events or ()) == found.epoch
@@ -332,9 +332,11 @@ def test_a_writer_that_begins_while_another_does_is_fenced(
     """The second one's look comes before the first one's commit, its row after it."""
     done: list[Any] = []
     with store.engines.write() as connection:
-        assert mirror.write_info(connection, origin(epoch=5), None, INFO) == 1
+        assert mirror.save_info(connection, origin(epoch=5), None, INFO) == 1
         late = threading.Thread(
-            target=lambda: done.append(second_store.save_info(origin(), None, {}).mirror)
+            target=lambda: done.append(
+                second_store.write(unit_data.save_info, origin(), None, {}).mirror
+            )
         )
         late.start()
         late.join(0.3)
@@ -362,11 +364,11 @@ def test_a_drop_takes_all_and_leads_beyond_whatever_was(
     at = origin(epoch=7)
     version = version_of(save_list(store, events(2), at=at))
     version = version_of(save_waveform(store, event(1), version, at=at))
-    store.save_chunks(A, 7, version, event(0), [(0, b"part")])
+    store.write(mirror.save_chunks, A, 7, version, event(0), [(0, b"part")])
     save_list(store, events(1), at=origin("BE2", conn_key=B))
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
-    assert store.drop(A, asked, "erased") == (given_epoch, version + 1)
-    found = store.load(A)
+    assert store.write(mirror.drop, A, asked, "erased") == (given_epoch, version + 1)
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.epoch, found.version) == (given_epoch, version + 1)
     assert (found.epoch_reason, found.serial) == ("erased", None)
@@ -378,7 +380,7 @@ def test_a_drop_takes_all_and_leads_beyond_whatever_was(
 
 
 def test_a_drop_of_what_was_never_written_is_remembered(store: Store) -> None:
-    epoch, version = store.drop(A, 3, "asked for")
+    epoch, version = store.write(mirror.drop, A, 3, "asked for")
     assert (epoch, version) == (3, 1)
     assert isinstance(save_list(store, events(1)).mirror, Fenced)
     version_of(save_list(store, events(1), version, at=origin(epoch=3)))
@@ -388,13 +390,13 @@ def test_a_drop_of_what_was_never_written_is_remembered(store: Store) -> None:
 
 
 def test_written_settings_are_forgotten_and_nothing_else(store: Store) -> None:
-    version = version_of(store.save_info(origin(), None, INFO))
+    version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
     version = version_of(save_list(store, events(3), version))
     version = version_of(save_waveform(store, event(1), version))
-    store.save_info(origin("BE2", conn_key=B), None, INFO)
+    store.write(unit_data.save_info, origin("BE2", conn_key=B), None, INFO)
     bystander, before = mirrored(store, B), mirrored(store, A)
-    assert version_of(store.forget_info(A, version)) == version + 1
-    found = store.load(A)
+    assert version_of(store.write(mirror.forget_info, A, version)) == version + 1
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.info, found.info_read_time, found.version) == (None, None, version + 1)
     assert (found.epoch, found.serial) == (1, "BE18189")
@@ -402,42 +404,44 @@ def test_written_settings_are_forgotten_and_nothing_else(store: Store) -> None:
     after = mirrored(store, A)
     assert {name: after[name] for name in MIRROR} == {name: before[name] for name in MIRROR}
     assert mirrored(store, B) == bystander
-    assert fence_of(store.save_info(origin(), version, INFO)) == Fenced(1, version + 1)
+    assert fence_of(store.write(unit_data.save_info, origin(), version, INFO)) == Fenced(
+        1, version + 1
+    )
 
 
 @pytest.mark.parametrize("stale", [None, 0, 1, 99])
 def test_who_did_not_see_the_last_write_forgets_nothing(store: Store, stale: int | None) -> None:
-    store.save_info(origin(epoch=4), None, INFO)
-    version = version_of(store.save_info(origin(epoch=4), 1, INFO))
+    store.write(unit_data.save_info, origin(epoch=4), None, INFO)
+    version = version_of(store.write(unit_data.save_info, origin(epoch=4), 1, INFO))
     before = snapshot(store, "cached_devices")
-    assert fence_of(store.forget_info(A, stale)) == Fenced(4, version)
+    assert fence_of(store.write(mirror.forget_info, A, stale)) == Fenced(4, version)
     assert snapshot(store, "cached_devices") == before
 
 
 def test_settings_of_a_unit_never_written_of_are_remembered_to_be_old(store: Store) -> None:
-    version = version_of(store.forget_info(A, None))
-    found = store.load(A)
+    version = version_of(store.write(mirror.forget_info, A, None))
+    found = store.read(mirror.load, A)
     assert found is not None
     assert (found.epoch, found.version, found.info) == (0, version, None)
     # Another relay that read the settings of before comes too late.
-    assert isinstance(store.save_info(origin(), None, INFO).mirror, Fenced)
-    version_of(store.save_info(origin(epoch=0), version, INFO))
-    assert isinstance(store.forget_info(B, 7).mirror, Fenced)
-    assert store.load(B) is None
+    assert isinstance(store.write(unit_data.save_info, origin(), None, INFO).mirror, Fenced)
+    version_of(store.write(unit_data.save_info, origin(epoch=0), version, INFO))
+    assert isinstance(store.write(mirror.forget_info, B, 7), Fenced)
+    assert store.read(mirror.load, B) is None
 
 
 def test_events_without_samples_are_named_by_their_slots(store: Store) -> None:
     version = version_of(save_list(store, events(4)))
-    assert store.erase_check(A, version, 4).unarchived == [0, 1, 2, 3]
+    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 1, 2, 3]
     version = version_of(save_waveform(store, event(1), version))
     version = version_of(save_waveform(store, event(3), version))
-    assert store.erase_check(A, version, 4).unarchived == [0, 2]
+    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 2]
     # What was downloaded stays archived when the slot's waveform is no longer mirrored.
     with store.engines.write() as connection:
         connection.execute(delete(schema.cached_waveforms))
-    assert store.erase_check(A, version, 4).unarchived == [0, 2]
+    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 2]
     version = version_of(save_list(store, [], version))
-    assert store.erase_check(A, version, 0).unarchived == []
+    assert store.read(mirror.erase_check, A, version, 0).unarchived == []
 
 
 def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> None:
@@ -445,7 +449,7 @@ def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> Non
     version = version_of(save_waveform(store, event(1), version))
     again = [event(0), shifted(event(1), hours=5)]
     version = version_of(save_list(store, again, version))
-    assert store.erase_check(A, version, 2).unarchived == [0, 1]
+    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
 
 
 def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(store: Store) -> None:
@@ -453,25 +457,25 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
     version = version_of(save_list(store, listed))
     for one in listed:
         version = version_of(save_waveform(store, one, version))
-    assert store.erase_check(A, version, 2).unarchived == []
+    assert store.read(mirror.erase_check, A, version, 2).unarchived == []
     for other in (None, version - 1, version + 1):
-        assert store.erase_check(A, other, 2).unarchived == [0, 1]
-    assert store.erase_check(A, version, 3).unarchived == [0, 1, 2]
-    assert store.erase_check(A, version, 1).unarchived == [0]
-    assert store.erase_check(B, version, 2).unarchived == [0, 1]
+        assert store.read(mirror.erase_check, A, other, 2).unarchived == [0, 1]
+    assert store.read(mirror.erase_check, A, version, 3).unarchived == [0, 1, 2]
+    assert store.read(mirror.erase_check, A, version, 1).unarchived == [0]
+    assert store.read(mirror.erase_check, B, version, 2).unarchived == [0, 1]
     read_at = rows(store, "cached_devices")[0]["list_read_at"]
     write_row(store, "cached_devices", {}, list_read_at=None)  # told, and too late
-    assert store.erase_check(A, version, 2).unarchived == [0, 1]
+    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
     write_row(store, "cached_devices", {}, list_read_at=read_at)
-    assert store.erase_check(A, version, 2).unarchived == []
+    assert store.read(mirror.erase_check, A, version, 2).unarchived == []
     of_another = rows(store, "cached_events")[0]["recording_id"]
     for recording_id in (None, of_another):
         write_row(store, "cached_events", {"index": 1}, recording_id=recording_id)
-        assert store.erase_check(A, version, 2).unarchived == [1]
+        assert store.read(mirror.erase_check, A, version, 2).unarchived == [1]
     e = schema.cached_events
     with store.engines.write() as connection:
         connection.execute(delete(e).where(e.c["index"] == 1))
-    assert store.erase_check(A, version, 2).unarchived == [0, 1]
+    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
 
 
 # --- images under way ----------------------------------------------------------------------------
@@ -484,58 +488,58 @@ def begun(store: Store) -> int:
 
 
 def test_parts_come_back_up_to_the_first_gap(store: Store, begun: int) -> None:
-    assert store.save_chunks(A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
-    assert store.save_chunks(A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
-    assert store.save_chunks(A, 1, begun, event(2), [(0, b"other")])
-    assert store.load_chunks(A, 1, begun, event(1)) == b"abcdef"
-    assert store.load_chunks(A, 1, begun, event(2)) == b"other"
-    assert store.load_chunks(A, 1, begun, event(0)) == b""
-    store.save_chunks(A, 1, begun, event(1), [(6, b"ghi")])
-    assert store.load_chunks(A, 1, begun, event(1)) == b"abcdefghiz"
+    assert store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
+    assert store.write(mirror.save_chunks, A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
+    assert store.write(mirror.save_chunks, A, 1, begun, event(2), [(0, b"other")])
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"abcdef"
+    assert store.read(mirror.load_chunks, A, 1, begun, event(2)) == b"other"
+    assert store.read(mirror.load_chunks, A, 1, begun, event(0)) == b""
+    store.write(mirror.save_chunks, A, 1, begun, event(1), [(6, b"ghi")])
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"abcdefghiz"
 
 
 def test_a_part_at_0_begins_anew(store: Store, begun: int) -> None:
-    store.save_chunks(A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
-    store.save_chunks(A, 1, begun, event(2), [(0, b"kept")])
-    store.save_chunks(A, 1, begun, event(1), [(0, b"ne")])
-    assert store.load_chunks(A, 1, begun, event(1)) == b"ne"
-    store.save_chunks(A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
-    assert store.load_chunks(A, 1, begun, event(1)) == b"again!"
-    assert store.load_chunks(A, 1, begun, event(2)) == b"kept"
+    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
+    store.write(mirror.save_chunks, A, 1, begun, event(2), [(0, b"kept")])
+    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"ne")])
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"ne"
+    store.write(mirror.save_chunks, A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"again!"
+    assert store.read(mirror.load_chunks, A, 1, begun, event(2)) == b"kept"
 
 
 def test_parts_are_of_one_time_epoch_and_version(store: Store, begun: int) -> None:
-    store.save_chunks(A, 1, begun, event(1), [(0, b"abc")])
-    assert store.load_chunks(A, 1, begun, shifted(event(1), seconds=1)) == b""
-    assert store.load_chunks(A, 1, begun, event(1, device_time=None)) == b""
-    assert store.load_chunks(A, 2, begun, event(1)) == b""
-    assert store.load_chunks(A, 1, begun + 1, event(1)) == b""
-    assert store.load_chunks(A, 1, None, event(1)) == b""
-    assert store.load_chunks(B, 1, begun, event(1)) == b""
-    version = version_of(store.save_info(origin(), begun, INFO))
-    assert store.load_chunks(A, 1, version, event(1)) == b"abc"
-    assert store.save_chunks(A, 2, version, event(1), [(3, b"d")]) is False
-    assert store.save_chunks(B, 1, version, event(1), [(0, b"d")]) is False
-    version = version_of(store.save_info(origin(epoch=2), version, INFO))
-    assert store.load_chunks(A, 2, version, event(1)) == b""
+    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"abc")])
+    assert store.read(mirror.load_chunks, A, 1, begun, shifted(event(1), seconds=1)) == b""
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1, device_time=None)) == b""
+    assert store.read(mirror.load_chunks, A, 2, begun, event(1)) == b""
+    assert store.read(mirror.load_chunks, A, 1, begun + 1, event(1)) == b""
+    assert store.read(mirror.load_chunks, A, 1, None, event(1)) == b""
+    assert store.read(mirror.load_chunks, B, 1, begun, event(1)) == b""
+    version = version_of(store.write(unit_data.save_info, origin(), begun, INFO))
+    assert store.read(mirror.load_chunks, A, 1, version, event(1)) == b"abc"
+    assert store.write(mirror.save_chunks, A, 2, version, event(1), [(3, b"d")]) is False
+    assert store.write(mirror.save_chunks, B, 1, version, event(1), [(0, b"d")]) is False
+    version = version_of(store.write(unit_data.save_info, origin(epoch=2), version, INFO))
+    assert store.read(mirror.load_chunks, A, 2, version, event(1)) == b""
     assert rows(store, "download_chunks") == []
 
 
 def test_a_whole_waveform_ends_its_parts_and_no_others(store: Store, begun: int) -> None:
     for index in (1, 2):
-        store.save_chunks(A, 1, begun, event(index), [(0, b"abc")])
+        store.write(mirror.save_chunks, A, 1, begun, event(index), [(0, b"abc")])
     version = version_of(save_waveform(store, event(1), begun))
-    assert store.load_chunks(A, 1, version, event(1)) == b""
-    assert store.load_chunks(A, 1, version, event(2)) == b"abc"
-    store.forget_chunks(A, event(2))
+    assert store.read(mirror.load_chunks, A, 1, version, event(1)) == b""
+    assert store.read(mirror.load_chunks, A, 1, version, event(2)) == b"abc"
+    store.write(mirror.forget_chunks, A, event(2))
     assert rows(store, "download_chunks") == []
 
 
 def test_parts_with_no_known_time_come_back_to_it(store: Store, begun: int) -> None:
     timeless = event(1, device_time=None)
-    store.save_chunks(A, 1, begun, timeless, [(0, b"abc")])
-    assert store.load_chunks(A, 1, begun, timeless) == b"abc"
-    assert store.load_chunks(A, 1, begun, event(1)) == b""
+    store.write(mirror.save_chunks, A, 1, begun, timeless, [(0, b"abc")])
+    assert store.read(mirror.load_chunks, A, 1, begun, timeless) == b"abc"
+    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b""
 
 
 def test_a_row_that_points_at_another_recording_is_told(store: Store) -> None:
@@ -650,7 +654,10 @@ def live_through(store: Store, steps: list[Any]) -> None:
             seen = None if seen_word == "none" else model.version + 1
         at = origin(serial, epoch=epoch)
         if verb == "drop":
-            assert store.drop(A, what, "drop") == (max(what, model.epoch + 1), model.version + 1)
+            assert store.write(mirror.drop, A, what, "drop") == (
+                max(what, model.epoch + 1),
+                model.version + 1,
+            )
             model.clear()
             model.epoch, model.serial = max(what, model.epoch + 1), None
             model.version, model.is_there = model.version + 1, True
@@ -687,7 +694,7 @@ def check(store: Store, model: Model) -> None:
             row["index"]: Stamp(row["waveform_key"], row["event_timestamp"]) for row in entry[name]
         }
         assert found == wanted, name
-    loaded = store.load(A)
+    loaded = store.read(mirror.load, A)
     assert (loaded is not None) is model.is_there
     if loaded is not None:
         assert (loaded.version, loaded.epoch, loaded.serial) == (
@@ -707,7 +714,7 @@ def test_a_mirror_that_did_not_take_the_list_just_walked_proves_nothing(store: S
     for one in listed:
         version = version_of(save_waveform(store, one, version))
     walked = [event_payload(one) for one in listed]
-    assert store.erase_check(A, version, 2, walked).unarchived == []
+    assert store.read(mirror.erase_check, A, version, 2, walked).unarchived == []
     # As many events, recorded after an erase whose list the database never took.
     anew = [event_payload(event(0)), event_payload(shifted(event(1), hours=5))]
-    assert store.erase_check(A, version, 2, anew).unarchived == [0, 1]
+    assert store.read(mirror.erase_check, A, version, 2, anew).unarchived == [0, 1]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kit.durable_world import FIRST, PEAKS, event, origin, record_of, rows, save_list, save_waveform
 
 from sfm.records.payloads import Payload
-from sfm.store import Store, Wanted
+from sfm.store import Store, Wanted, archive
 from sfm.store.cursors import Cursor
 from sfm.store.errors import BadCursorError
 
@@ -25,7 +25,8 @@ def fill(store: Store) -> list[dict[str, Any]]:
     """Enter events of two units, with equal and with unknown times; return their rows, ordered."""
     rng = random.Random(7)
     for serial in ("BE18189", "BE2"):
-        store.save_events(
+        store.write(
+            archive.save_events,
             origin(serial),
             [
                 event(
@@ -58,7 +59,7 @@ def walk(store: Store, wanted: Wanted, limit: int) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     while True:
-        page = store.page(wanted, cursor, limit)
+        page = store.read(archive.load_page, wanted, cursor, limit)
         found += ids(page.rows)
         if page.next_cursor is None:
             return found
@@ -68,7 +69,7 @@ def walk(store: Store, wanted: Wanted, limit: int) -> list[str]:
 
 def test_the_newest_unit_time_comes_first_and_the_unknown_last(store: Store) -> None:
     wanted = fill(store)
-    page = store.page(Wanted(), limit=1000)
+    page = store.read(archive.load_page, Wanted(), limit=1000)
     assert ids(page.rows) == ids(wanted)
     assert page.next_cursor is None
     assert page.rows[0]["timestamp"] is not None
@@ -76,14 +77,14 @@ def test_the_newest_unit_time_comes_first_and_the_unknown_last(store: Store) -> 
 
 
 def test_an_archive_of_nothing_is_one_empty_page(store: Store) -> None:
-    page = store.page(Wanted())
+    page = store.read(archive.load_page, Wanted())
     assert (page.rows, page.next_cursor) == ([], None)
 
 
 def test_pages_of_any_length_join_to_the_whole(store: Store) -> None:
     wanted = ids(fill(store))
     for limit in range(1, len(wanted) + 2):
-        first = store.page(Wanted(), limit=limit)
+        first = store.read(archive.load_page, Wanted(), limit=limit)
         assert ids(first.rows) == wanted[:limit]
         assert (first.next_cursor is None) == (limit >= len(wanted))
     for limit in (1, 2, 3, 7, 20, 39, 40, 41):
@@ -96,7 +97,7 @@ def test_what_enters_between_pages_loses_and_doubles_nothing(store: Store, limit
     met: list[str] = []
     cursor: str | None = None
     for at in range(100):
-        page = store.page(Wanted(), cursor, limit)
+        page = store.read(archive.load_page, Wanted(), cursor, limit)
         met += ids(page.rows)
         cursor = page.next_cursor
         if cursor is None:
@@ -106,7 +107,7 @@ def test_what_enters_between_pages_loses_and_doubles_nothing(store: Store, limit
             event(100 + at, device_time=when)
             for when in (None, FIRST, FIRST + timedelta(hours=2), FIRST + timedelta(hours=99))
         ]
-        store.save_events(origin(), new)
+        store.write(archive.save_events, origin(), new)
     assert cursor is None or limit == 1
     assert len(met) == len(set(met))
     if cursor is None:
@@ -140,12 +141,13 @@ def test_filters_take_what_they_say(store: Store, wanted: Wanted) -> None:
 
     expected = ids([row for row in fill(store) if fits(row)])
     assert walk(store, wanted, 3) == expected
-    assert ids(store.page(wanted, limit=1000).rows) == expected
+    assert ids(store.read(archive.load_page, wanted, limit=1000).rows) == expected
 
 
 def test_a_vector_sum_is_taken_from_its_very_value_on(store: Store) -> None:
     sums = [0.1, 0.25, 0.3, None, 1.0]
-    store.save_events(
+    store.write(
+        archive.save_events,
         origin(),
         [
             event(index, peaks=replace(PEAKS, vector_sum_in_s=value))
@@ -154,7 +156,9 @@ def test_a_vector_sum_is_taken_from_its_very_value_on(store: Store) -> None:
     )
 
     def slots(least: float) -> list[int]:
-        return [row["index"] for row in store.page(Wanted(min_pvs_in_s=least)).rows]
+        return [
+            row["index"] for row in store.read(archive.load_page, Wanted(min_pvs_in_s=least)).rows
+        ]
 
     assert slots(0.0) == [4, 2, 1, 0]
     assert slots(0.25) == [4, 2, 1]
@@ -187,8 +191,10 @@ PROJECTS = ["Quarry North", "quarry_south", "100% done", "100 done", "a/b\\c", "
 def test_a_project_is_found_by_any_part_in_any_case(
     store: Store, text: str, found: list[str]
 ) -> None:
-    store.save_events(origin(), [event(at, project=text) for at, text in enumerate(PROJECTS)])
-    page = store.page(Wanted(project=text))
+    store.write(
+        archive.save_events, origin(), [event(at, project=text) for at, text in enumerate(PROJECTS)]
+    )
+    page = store.read(archive.load_page, Wanted(project=text))
     assert [row["project"] for row in page.rows] == found[::-1]
 
 
@@ -196,7 +202,9 @@ def test_a_row_tells_how_many_waveforms_are_there(store: Store) -> None:
     save_list(store, [event(0), event(1)])
     save_waveform(store, event(1), 1, salt=0)
     save_waveform(store, event(1), 2, salt=1)
-    assert [(row["index"], row["waveforms"]) for row in store.page(Wanted()).rows] == [
+    assert [
+        (row["index"], row["waveforms"]) for row in store.read(archive.load_page, Wanted()).rows
+    ] == [
         (1, 2),
         (0, 0),
     ]
@@ -204,13 +212,13 @@ def test_a_row_tells_how_many_waveforms_are_there(store: Store) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 999, 1000])
 def test_a_limit_in_bounds_is_taken(store: Store, limit: int) -> None:
-    assert store.page(Wanted(), limit=limit).rows == []
+    assert store.read(archive.load_page, Wanted(), limit=limit).rows == []
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, 10**30])
 def test_a_limit_out_of_bounds_is_refused(store: Store, limit: int) -> None:
     with pytest.raises(ValueError, match="1 to 1000"):
-        store.page(Wanted(), limit=limit)
+        store.read(archive.load_page, Wanted(), limit=limit)
 
 
 def coded(text: str | bytes) -> str:
@@ -262,7 +270,7 @@ def test_a_cursor_that_no_page_gave_is_none(cursor: str) -> None:
 def test_cursors_that_no_page_gave_are_refused(store: Store) -> None:
     for cursor in BAD:
         with pytest.raises(BadCursorError):
-            store.page(Wanted(), cursor)
+            store.read(archive.load_page, Wanted(), cursor)
 
 
 @settings(
@@ -272,7 +280,7 @@ def test_cursors_that_no_page_gave_are_refused(store: Store) -> None:
 @example(coded("1 0001-01-01T00:00:00"))
 def test_any_text_is_a_cursor_or_refused_as_one(store: Store, text: str) -> None:
     try:
-        page = store.page(Wanted(), text)
+        page = store.read(archive.load_page, Wanted(), text)
     except BadCursorError:
         return
     assert page.rows == []
@@ -280,19 +288,21 @@ def test_any_text_is_a_cursor_or_refused_as_one(store: Store, text: str) -> None
 
 def test_a_cursor_with_any_letter_changed_is_refused_or_a_place(store: Store) -> None:
     fill(store)
-    cursor = store.page(Wanted(), limit=3).next_cursor
+    cursor = store.read(archive.load_page, Wanted(), limit=3).next_cursor
     assert cursor is not None
     for at in range(len(cursor)):
         for letter in "A_-=z0+/\n":
             try:
-                store.page(Wanted(), cursor[:at] + letter + cursor[at + 1 :], limit=2)
+                store.read(
+                    archive.load_page, Wanted(), cursor[:at] + letter + cursor[at + 1 :], limit=2
+                )
             except BadCursorError:
                 continue
 
 
 def test_a_cursor_tells_a_reader_nothing_at_sight_and_is_safe_in_a_url(store: Store) -> None:
     fill(store)
-    cursor = store.page(Wanted(), limit=3).next_cursor
+    cursor = store.read(archive.load_page, Wanted(), limit=3).next_cursor
     assert cursor is not None
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=")
     assert "2026" not in cursor
@@ -307,5 +317,5 @@ def test_a_cursor_comes_back_as_the_place_it_was(at: datetime | None, number: in
 def test_every_place_between_rows_is_a_cursor(store: Store) -> None:
     wanted = ids(fill(store))
     for at in range(1, len(wanted)):
-        cursor = store.page(Wanted(), limit=at).next_cursor
-        assert ids(store.page(Wanted(), cursor, 1000).rows) == wanted[at:]
+        cursor = store.read(archive.load_page, Wanted(), limit=at).next_cursor
+        assert ids(store.read(archive.load_page, Wanted(), cursor, 1000).rows) == wanted[at:]

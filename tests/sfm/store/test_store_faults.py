@@ -15,7 +15,17 @@ from sqlalchemy import event as sqlalchemy_event
 
 from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.records import payloads
-from sfm.store import Origin, Store, Wanted, engine, migrations, mirror
+from sfm.store import (
+    Origin,
+    Store,
+    Wanted,
+    archive,
+    engine,
+    maintenance,
+    migrations,
+    mirror,
+    unit_data,
+)
 from sfm.store.codec import digest
 from sfm.store.engine import SQLITE, Engines, read_url
 from sfm.store.errors import (
@@ -85,23 +95,27 @@ def grow(store: Store, count: int, seen: Any) -> Any:
     events = [an_event(index) for index in range(count)]
     listed = [payloads.event_payload(event) for event in events]
     new = events if seen is None else events[-1:]
-    seen = store.save_list(ORIGIN, seen, a_probe(count), listed, new).mirror
-    return store.save_waveform(ORIGIN, seen, events[-1], *a_waveform(events[-1])).mirror
+    seen = store.write(unit_data.save_list, ORIGIN, seen, a_probe(count), listed, new).mirror
+    return store.write(
+        unit_data.save_waveform, ORIGIN, seen, events[-1], *a_waveform(events[-1])
+    ).mirror
 
 
 def state(store: Store) -> tuple[int, int, int, int]:
     """Recordings, waveforms, mirrored events and waveforms; everything held against its hash."""
-    for row in store.page(Wanted(), limit=1000).rows:
-        assert store.recording(row["id"])["id"] == row["id"]  # raises where it is damaged
+    for row in store.read(archive.load_page, Wanted(), limit=1000).rows:
+        assert (
+            store.read(archive.load_recording, row["id"])["id"] == row["id"]
+        )  # raises where it is damaged
         for content in row["contents"]:
-            entry = store.samples(row["id"], bytes.fromhex(content))
+            entry = store.read(archive.load_samples, row["id"], bytes.fromhex(content))
             assert entry.counts()
-            assert digest(store.image(entry.waveform_id)) == entry.content_hash
+            assert digest(store.read(archive.load_image, entry.waveform_id)) == entry.content_hash
     with store.engines.read() as connection:
         assert mirror.contradictions(connection) == []
         if store.engines.is_sqlite:
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-    counts = store.counts()
+    counts = store.read(maintenance.count_rows)
     names = ("recordings", "recording_waveforms", "cached_events", "cached_waveforms")
     a, b, c, d = (counts[name] for name in names)
     return a, b, c, d
@@ -179,8 +193,8 @@ def test_a_write_that_breaks_at_any_statement_leaves_nothing_behind(
 
     def write() -> Any:
         if what == "list":
-            return store.save_list(ORIGIN, seen, a_probe(2), listed, events[1:])
-        return store.save_waveform(ORIGIN, seen, events[1], *a_waveform(events[1]))
+            return store.write(unit_data.save_list, ORIGIN, seen, a_probe(2), listed, events[1:])
+        return store.write(unit_data.save_waveform, ORIGIN, seen, events[1], *a_waveform(events[1]))
 
     left = 0
 

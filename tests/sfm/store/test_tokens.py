@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kit.durable_world import NOW, all_rows, only_postgresql, open_store, rows
 
 from sfm.api.problems import problem_of
-from sfm.store import AuditEntry, Store, StoreError, Token
+from sfm.store import AuditEntry, Store, StoreError, Token, audit, tokens
 from sfm.store import tokens as token_module
 from sfm.store.errors import NoSuchTokenError, TokenNameTakenError
 from sfm.store.tokens import RoleName, number_of
@@ -27,7 +27,8 @@ RANDOM = bytes(range(32))
 
 def add(store: Store, name: str = "lab", role: RoleName = "viewer", **more: Any) -> Any:
     given: dict[str, Any] = {"units": (), "at": NOW, "secret_bytes": secrets.token_bytes, **more}
-    return store.add_token(
+    return store.write(
+        tokens.create,
         name,
         role,
         given["units"],
@@ -49,12 +50,12 @@ def test_a_token_comes_back_as_it_was_made(store: Store, database_url: str) -> N
     made, secret = add(store, "Süd × 岩", "operator", units=units)
     assert (made.name, made.role, made.units) == ("Süd × 岩", "operator", units)
     assert (made.created_at, made.revoked_at) == (NOW, None)
-    assert store.token(made.id) == made
-    assert store.tokens() == [made]
+    assert store.read(tokens.load, made.id) == made
+    assert store.read(tokens.load_all) == [made]
     assert made.is_of(secret)
     assert made.payload()["created_at"] == "2026-05-01T12:00:00.250+00:00"
     assert "digest" not in made.payload()
-    assert store.token(made.id + 1) is None
+    assert store.read(tokens.load, made.id + 1) is None
 
 
 def test_a_secret_says_whose_it_is_and_is_random(store: Store) -> None:
@@ -63,7 +64,7 @@ def test_a_secret_says_whose_it_is_and_is_random(store: Store) -> None:
     assert number_of(secret) == made.id
     with pytest.raises(ValueError, match="32 random bytes, got 8"):
         add(store, "x", secret_bytes=lambda _: bytes(8))
-    assert [one.name for one in store.tokens()] == ["lab"]
+    assert [one.name for one in store.read(tokens.load_all)] == ["lab"]
 
 
 def test_nothing_of_the_secret_is_in_the_database(store: Store) -> None:
@@ -91,9 +92,9 @@ def test_only_its_own_secret_opens_a_token(store: Store) -> None:
 
 def test_a_revoked_token_is_opened_by_nothing(store: Store) -> None:
     made, secret = add(store)
-    revoked = store.revoke_token(made.id, LATER)
+    revoked = store.write(tokens.revoke, made.id, LATER)
     assert revoked.revoked_at == LATER
-    assert store.token(made.id) == revoked
+    assert store.read(tokens.load, made.id) == revoked
     assert not revoked.is_of(secret)
 
 
@@ -133,14 +134,14 @@ def test_a_name_is_one_tokens_until_that_is_revoked(store: Store) -> None:
     made, _ = add(store)
     with pytest.raises(TokenNameTakenError, match="'lab' is there already"):
         add(store, audited=entry_of)
-    assert store.tokens() == [made]
-    assert store.audit(10) == []
-    store.revoke_token("lab", LATER)
+    assert store.read(tokens.load_all) == [made]
+    assert store.read(audit.load_latest, 10) == []
+    store.write(tokens.revoke, "lab", LATER)
     again, _ = add(store)
     assert again.id != made.id
-    store.revoke_token("lab", LATER)
+    store.write(tokens.revoke, "lab", LATER)
     add(store)
-    assert [one.revoked_at is None for one in store.tokens()] == [False, False, True]
+    assert [one.revoked_at is None for one in store.read(tokens.load_all)] == [False, False, True]
 
 
 @only_postgresql
@@ -185,34 +186,34 @@ def test_what_cannot_be_a_token_is_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{word}: "):
         add(store, name, role, units=units)
-    assert store.tokens() == []
+    assert store.read(tokens.load_all) == []
     add(store, "n" * 64, "admin", units=("u" * 255,))
 
 
 def test_a_token_is_revoked_by_name_or_number_and_once(store: Store) -> None:
     ids = {name: add(store, name)[0].id for name in ("one", "two", "three")}
-    assert store.revoke_token(ids["one"], LATER).name == "one"
-    assert store.revoke_token(str(ids["two"]), LATER).name == "two"
-    assert store.revoke_token("three", LATER).id == ids["three"]
+    assert store.write(tokens.revoke, ids["one"], LATER).name == "one"
+    assert store.write(tokens.revoke, str(ids["two"]), LATER).name == "two"
+    assert store.write(tokens.revoke, "three", LATER).id == ids["three"]
     for again in (*ids, *ids.values(), "four", "", "\0", "\ud800", 0, -1, 10**30, "9" * 30, "٣"):
         with pytest.raises(NoSuchTokenError):
-            store.revoke_token(again, LATER + timedelta(days=1))
-    assert {one.revoked_at for one in store.tokens()} == {LATER}
+            store.write(tokens.revoke, again, LATER + timedelta(days=1))
+    assert {one.revoked_at for one in store.read(tokens.load_all)} == {LATER}
 
 
 def test_text_is_a_name_before_it_is_a_number(store: Store) -> None:
     first, _ = add(store, "first")
     named, _ = add(store, str(first.id))
-    assert store.revoke_token(str(first.id), LATER).id == named.id
-    assert store.revoke_token(str(first.id), LATER).id == first.id
+    assert store.write(tokens.revoke, str(first.id), LATER).id == named.id
+    assert store.write(tokens.revoke, str(first.id), LATER).id == first.id
 
 
 def test_token_and_audit_entry_are_both_there_or_neither(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, _ = add(store, audited=entry_of)
-    store.revoke_token(made.id, LATER, audited=entry_of)
-    assert [entry["detail"] for entry in store.audit(9)] == [{"id": made.id}] * 2
+    store.write(tokens.revoke, made.id, LATER, audited=entry_of)
+    assert [entry["detail"] for entry in store.read(audit.load_latest, 9)] == [{"id": made.id}] * 2
 
     def refuse(_: Token) -> AuditEntry:
         raise RuntimeError("no entry")
@@ -222,7 +223,7 @@ def test_token_and_audit_entry_are_both_there_or_neither(
     with pytest.raises(RuntimeError):
         add(store, "unaudited", audited=refuse)
     with pytest.raises(RuntimeError):
-        store.revoke_token(kept.id, LATER, audited=refuse)
+        store.write(tokens.revoke, kept.id, LATER, audited=refuse)
     assert all_rows(store) == before
 
 

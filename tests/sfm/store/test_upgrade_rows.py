@@ -29,7 +29,17 @@ from minimateplus.model import Event, Peaks
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.layouts import parse_waveform_record
 from sfm.records.walk import Walk
-from sfm.store import Store, migrations, schema
+from sfm.store import (
+    Store,
+    archive,
+    audit,
+    migrations,
+    mirror,
+    operations,
+    schema,
+    tokens,
+    unit_data,
+)
 from sfm.store.audit import AuditEntry
 from sfm.store.engine import Engines, read_url
 from sfm.store.errors import DamagedRecordError
@@ -85,21 +95,23 @@ def fill(store: Store) -> None:
     version = version_of(save_waveform(store, listed[1], version, salt=1))  # and a finding
     again = origin(read_at=NOW + timedelta(hours=1))
     version = version_of(save_waveform(store, listed[1], version, at=again))  # a download more
-    store.review(1, at=NOW, reviewer="Ada", false_trigger=True, note="a lorry")
-    assert store.save_chunks(UNIT, 1, version, event(2), [(0, b"begun")])
+    store.write(archive.save_review, 1, at=NOW, reviewer="Ada", false_trigger=True, note="a lorry")
+    assert store.write(mirror.save_chunks, UNIT, 1, version, event(2), [(0, b"begun")])
     walked = [replace(event(i), index=at) for at, i in enumerate((3, 4))]
     walk = Walk(2, events=walked, probes=[probe_of(walked)])
-    store.save_walk(origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
-    store.save_volatile_offsets("BE18189", "S337", [3, 7])
+    store.write(unit_data.save_walk, origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
+    store.write(mirror.save_volatile_offsets, "BE18189", "S337", [3, 7])
     left = version_of(save_list(store, listed, at=origin(conn_key=LEFT)))
-    assert store.save_chunks(LEFT, 1, left, event(0), [(0, b"what came before a cut")])
-    store.drop(LEFT, 2, "erased")
-    store.add_token("lab", "viewer", ["BE18189"], NOW, lambda count: b"\1" * count)
+    assert store.write(
+        mirror.save_chunks, LEFT, 1, left, event(0), [(0, b"what came before a cut")]
+    )
+    store.write(mirror.drop, LEFT, 2, "erased")
+    store.write(tokens.create, "lab", "viewer", ["BE18189"], NOW, lambda count: b"\1" * count)
     entry = AuditEntry(
         at=NOW, actor="lab", role="admin", origin="here", command="erase", outcome="done"
     )
-    store.note(entry)
-    store.save_operation({"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
+    store.write(audit.append, entry)
+    store.write(operations.save, {"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
 
 
 def copy_into(engines: Engines, present: dict[str, list[dict[str, Any]]], **more: Any) -> None:
@@ -159,18 +171,18 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
     bare.close()
     with Store.open(bare_url, reads_again=False) as upgraded:
         assert all_rows(upgraded) == expected_after(start, present)
-        assert upgraded.verify_audit().is_sound
+        assert upgraded.read(audit.verify).is_sound
         if start >= "0003":
-            found = upgraded.load(UNIT)
+            found = upgraded.read(mirror.load, UNIT)
             assert found is not None
             assert len(found.events or []) == 3
         if start >= "0005":
-            found = upgraded.load(SECOND_ROUTE)
+            found = upgraded.read(mirror.load, SECOND_ROUTE)
             assert found is not None
             assert found.walk is not None
             assert [one.record for one in found.walk.events] == [event(i).record for i in (3, 4)]
         if start >= "0004":
-            [token] = upgraded.tokens()
+            [token] = upgraded.read(tokens.load_all)
             assert token.units == ("BE18189",)
             assert not token.is_damaged
     with open_store(bare_url) as upgraded:  # which reads images again that nothing has read yet
@@ -208,7 +220,7 @@ def test_a_row_that_its_record_contradicts_is_named_and_not_believed(
     store: Store, bare: Engines, bare_url: str, changed: dict[str, Any]
 ) -> None:
     read = real_event()
-    store.save_events(origin(), [read])
+    store.write(archive.save_events, origin(), [read])
     present = {name: [dict(row) for row in found] for name, found in all_rows(store).items()}
     present["recordings"][0] |= changed
     migrations.upgrade(bare, "0004")
@@ -216,17 +228,19 @@ def test_a_row_that_its_record_contradicts_is_named_and_not_believed(
     migrations.upgrade(bare)
     bare.close()
     with open_store(bare_url) as upgraded:
-        findings = upgraded.findings()
+        findings = upgraded.read(archive.load_findings)
         if not changed:
             assert findings == []
             assert rows(upgraded, "recordings") == rows(store, "recordings")
             return
         assert [finding["kind"] for finding in findings] == ["damaged"]
         with pytest.raises(DamagedRecordError):
-            upgraded.recording(1)
+            upgraded.read(archive.load_recording, 1)
         if "record" in changed or "event_timestamp" in changed:
             return
         # Read again, it is mended.
-        upgraded.save_events(origin(), [replace(read, index=0)])
-        assert upgraded.findings()[0]["kind"] == "mended"
-        assert upgraded.recording(1)["peaks"]["tran_in_s"] == pytest.approx(read.peaks.tran_in_s)
+        upgraded.write(archive.save_events, origin(), [replace(read, index=0)])
+        assert upgraded.read(archive.load_findings)[0]["kind"] == "mended"
+        assert upgraded.read(archive.load_recording, 1)["peaks"]["tran_in_s"] == pytest.approx(
+            read.peaks.tran_in_s
+        )
