@@ -146,7 +146,7 @@ def build_app(
     application.state.list_ports = list_ports
     application.state.statistics = Statistics(gateway)
     application.state.started_mono = time.monotonic()
-    client_log = application.state.client_log = ClientLog()
+    client_log = ClientLog()
     problems.install(application, client_log)
     sessions = Sessions(time.monotonic, partial(secrets.token_urlsafe, 32))
     hits = HitLayer(application.framework, gateway)

@@ -32,8 +32,8 @@ from sfm.cli.application import (
     Json,
     app,
     err,
+    handles_errors,
     out,
-    run_blocking,
     shown_token,
     where,
 )
@@ -67,6 +67,7 @@ RoleName = Literal["viewer", "operator", "admin"]
 
 
 @token.command
+@handles_errors
 def create(
     name: str,
     *,
@@ -89,26 +90,23 @@ def create(
     unit
         Only this one: an address, or a serial number. May be given more than once.
     """
-
-    def run() -> None:
-        units = [_unit(one) for one in unit or ()]
-        if relay is not None:
-            body = {"name": name, "role": role, "units": units}
-            made = _ask(relay, admin, "POST", "/tokens", json=body)
-        else:
-            made = _create(name, role, units, database)
-        if as_json:
-            _print_json(made)
-        else:
-            _last_returned(
-                f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:"
-            )
-            sys.stdout.write(f"{made['secret']}\n")
-
-    run_blocking(run)
+    units = [_unit(one) for one in unit or ()]
+    if relay is not None:
+        body = {"name": name, "role": role, "units": units}
+        made = _ask(relay, admin, "POST", "/tokens", json=body)
+    else:
+        made = _create(name, role, units, database)
+    if as_json:
+        _print_json(made)
+    else:
+        _last_returned(
+            f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:"
+        )
+        sys.stdout.write(f"{made['secret']}\n")
 
 
 @token.command(name="list")
+@handles_errors
 def list_tokens(
     *,
     relay: ThisRelay = None,
@@ -117,19 +115,16 @@ def list_tokens(
     as_json: Json = False,
 ) -> None:
     """List tokens, those that were revoked too."""
-
-    def run() -> None:
-        if relay is not None:
-            body = _ask(relay, admin, "GET", "/tokens")
-        else:
-            with opened(database) as store:
-                body = {"tokens": [one.payload() for one in store.read(tokens.load_all)]}
-        _print(body, _tokens_view, as_json)
-
-    run_blocking(run)
+    if relay is not None:
+        body = _ask(relay, admin, "GET", "/tokens")
+    else:
+        with opened(database) as store:
+            body = {"tokens": [one.payload() for one in store.read(tokens.load_all)]}
+    _print(body, _tokens_view, as_json)
 
 
 @token.command
+@handles_errors
 def revoke(
     name_or_id: str,
     *,
@@ -146,26 +141,21 @@ def revoke(
     name_or_id
         Its name; or its number, if no token in use has that for a name.
     """
-
-    def run() -> None:
-        if relay is not None:
-            revoked = _revoke_through(relay, admin, name_or_id)
-        else:
-            with _to_change(database) as store:
-                revoked = store.write(
-                    tokens.revoke, name_or_id, _now(), audited=partial(_entry, "token_revoke")
-                ).payload()
-        if as_json:
-            _print_json(revoked)
-        else:
-            _last_returned(
-                f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked."
-            )
-
-    run_blocking(run)
+    if relay is not None:
+        revoked = _revoke_through(relay, admin, name_or_id)
+    else:
+        with _to_change(database) as store:
+            revoked = store.write(
+                tokens.revoke, name_or_id, _now(), audited=partial(_entry, "token_revoke")
+            ).payload()
+    if as_json:
+        _print_json(revoked)
+    else:
+        _last_returned(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
 
 
 @audit.command(name="list")
+@handles_errors
 def list_entries(
     *,
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
@@ -185,20 +175,17 @@ def list_entries(
     before
         Entries with a lower number only.
     """
-
-    def run() -> None:
-        if relay is not None:
-            query = {"limit": limit, **({} if before is None else {"before": before})}
-            body = _ask(relay, admin, "GET", "/audit", params=query)
-        else:
-            with opened(database) as store:
-                body = {"entries": store.read(audit_log.load_latest, limit, before)}
-        _print(body, views.audit_view, as_json)
-
-    run_blocking(run)
+    if relay is not None:
+        query = {"limit": limit, **({} if before is None else {"before": before})}
+        body = _ask(relay, admin, "GET", "/audit", params=query)
+    else:
+        with opened(database) as store:
+            body = {"entries": store.read(audit_log.load_latest, limit, before)}
+    _print(body, views.audit_view, as_json)
 
 
 @audit.command
+@handles_errors
 def verify(*, expect: str | None = None, database: Database = None, as_json: Json = False) -> None:
     """
     Go through the chain of the log; exit with 1 if an entry is not as it was written.
@@ -210,19 +197,15 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
     expect
         NUMBER:HASH of an entry, as an earlier verify told it.
     """
-
-    def run() -> None:
-        noted = None if expect is None else _read_time_of(expect)
-        with opened(database) as store:
-            verdict = store.read(audit_log.verify, noted)
-        if as_json:
-            _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
-        else:
-            out.print(said(_verdict_sentence(verdict)), soft_wrap=True)
-        if not verdict.is_sound:
-            raise SystemExit(FAILED)
-
-    run_blocking(run)
+    noted = None if expect is None else _read_time_of(expect)
+    with opened(database) as store:
+        verdict = store.read(audit_log.verify, noted)
+    if as_json:
+        _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
+    else:
+        out.print(said(_verdict_sentence(verdict)), soft_wrap=True)
+    if not verdict.is_sound:
+        raise SystemExit(FAILED)
 
 
 # --- in the database -----------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import httpx
 from cyclopts import App, Parameter
@@ -31,6 +32,8 @@ DEFAULT_RELAY = "http://127.0.0.1:8200"
 FAILED, MISUSED, UNKNOWN, PARTIAL, INTERRUPTED = 1, 2, 5, 7, 130
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
 """Environment variables with the token that is shown to a relay, or with the file that has it."""
+
+P = ParamSpec("P")
 
 app = App(
     name="seismo-relay",
@@ -143,28 +146,41 @@ def print_body(body: dict[str, Any], view: Callable[[Any], RenderableType], as_j
         views.show(out, view(body), body)
 
 
-def run_command(main: Coroutine[Any, Any, None]) -> None:
-    """Run a command; turn what can go wrong into a sentence and an exit status."""
+def handles_errors(body: Callable[P, Coroutine[Any, Any, None] | None]) -> Callable[P, None]:
+    """
+    Return ``body`` as a command: every expected error becomes a message and an exit status.
+
+    A coroutine function runs in an event loop of its own. A plain function does too, so that Ctrl-C
+    has the same effect on both.
+    """
+
+    @functools.wraps(body)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        _run(_awaited(body, *args, **kwargs))
+
+    return command
+
+
+async def _awaited(
+    body: Callable[P, Coroutine[Any, Any, None] | None], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    running = body(*args, **kwargs)
+    if running is not None:
+        await running
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(main)
     except CommandError as error:
-        told = error.message
-        err.print(said(told) if isinstance(told, str) else told, soft_wrap=True)
+        message = error.message
+        err.print(said(message) if isinstance(message, str) else message, soft_wrap=True)
         raise SystemExit(error.status) from error
     except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
         err.print(said(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-
-
-def run_blocking(main: Callable[[], None]) -> None:
-    """Run a command that waits for nothing but the disk; the same sentences and statuses."""
-
-    async def run() -> None:
-        main()
-
-    run_command(run())
 
 
 def main() -> None:

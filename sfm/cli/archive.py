@@ -16,7 +16,7 @@ from rich.table import Table
 
 from minimateplus.wire.image import DECODER
 from sfm.api.schemas.reading import ArchiveQuery
-from sfm.cli.application import MISUSED, CommandError, Json, app, err, out, run_blocking
+from sfm.cli.application import MISUSED, CommandError, Json, app, err, handles_errors, out
 from sfm.cli.database import Bar, Database, database_url, opened
 from sfm.cli.views import peak, said
 from sfm.records import payloads
@@ -54,6 +54,7 @@ Id = Annotated[str, Parameter(help="The recording's id, or the first 8 letters o
 
 
 @archive.command(name="list")
+@handles_errors
 def list_(
     *,
     serial: str | None = None,
@@ -87,91 +88,82 @@ def list_(
     cursor
         Where the page before ended, as it said.
     """
-
-    def run() -> None:
-        query = _query(
-            serial=serial,
-            since=since,
-            until=until,
-            min_pvs=min_pvs,
-            project=project,
-            limit=limit,
-            cursor=cursor,
+    query = _query(
+        serial=serial,
+        since=since,
+        until=until,
+        min_pvs=min_pvs,
+        project=project,
+        limit=limit,
+        cursor=cursor,
+    )
+    with opened(database) as store:
+        page = store.read(
+            load_page, query.wanted, query.cursor, query.limit, zones=Settings().zones
         )
-        with opened(database) as store:
-            page = store.read(
-                load_page, query.wanted, query.cursor, query.limit, zones=Settings().zones
-            )
-        body = {
-            "events": [payloads.event_view(row) for row in page.rows],
-            "next_cursor": page.next_cursor,
-            "damaged": page.damaged,
-        }
-        if as_json:
-            sys.stdout.write(json.dumps(body, indent=2) + "\n")
-        else:
-            out.print(_list_view(body))
-            for damage in page.damaged:
-                err.print(said(damage), soft_wrap=True)
-
-    run_blocking(run)
+    body = {
+        "events": [payloads.event_view(row) for row in page.rows],
+        "next_cursor": page.next_cursor,
+        "damaged": page.damaged,
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        out.print(_list_view(body))
+        for damage in page.damaged:
+            err.print(said(damage), soft_wrap=True)
 
 
 @archive.command
+@handles_errors
 def show(recording: Id, *, database: Database = None, as_json: Json = False) -> None:
     """Show one recording: what the unit said, where it was read, what people say of it."""
-
-    def run() -> None:
-        with opened(database) as store:
-            body = store.read(load_recording, recording, zones=Settings().zones)
-            body["reviews"] = store.read(load_reviews, recording)
-            try:
-                samples = store.read(load_samples, recording)
-                body["waveform"] = payloads.waveform_view(samples.payload())
-                body["waveform"]["content_hash"] = samples.content_hash.hex()
-            except (NoSuchRecordError, UndecodedSamplesError):
-                body["waveform"] = None
-            body["archived"] = store.read(load_archived, recording)
-            body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"])
-        if as_json:
-            sys.stdout.write(json.dumps(body, indent=2) + "\n")
-        else:
-            out.print(_show_view(body))
-
-    run_blocking(run)
+    with opened(database) as store:
+        body = store.read(load_recording, recording, zones=Settings().zones)
+        body["reviews"] = store.read(load_reviews, recording)
+        try:
+            samples = store.read(load_samples, recording)
+            body["waveform"] = payloads.waveform_view(samples.payload())
+            body["waveform"]["content_hash"] = samples.content_hash.hex()
+        except (NoSuchRecordError, UndecodedSamplesError):
+            body["waveform"] = None
+        body["archived"] = store.read(load_archived, recording)
+        body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"])
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        out.print(_show_view(body))
 
 
 @archive.command
+@handles_errors
 def decode(*, database: Database = None, as_json: Json = False) -> None:
     """
     Read every image again that an older decoder read, and say what became of each.
 
     A relay does so by itself when it starts with a new decoder.
     """
-
-    def run() -> None:
-        url = database_url(database)
-        with Store.open(url, reads_again=False) as store, Bar("reading images again") as told:
-            done = decode_outdated(store.engines, datetime.now(UTC), told)
-        if as_json:
-            body = {"decoder": DECODER, "images": done}
-            sys.stdout.write(json.dumps(body, indent=2) + "\n")
-            return
-        for image in done:
-            change = f"; {image['change']}" if image["change"] else ""
-            out.print(
-                said(
-                    f"recording {image['id'][:12]} ({image['serial']}): samples "
-                    f"{image['before'] or 'of an older program'} -> {image['now']}{change}"
-                ),
-                soft_wrap=True,
-            )
-        out.print(f"{len(done)} images read again by decoder {DECODER}")
-
-    run_blocking(run)
+    url = database_url(database)
+    with Store.open(url, reads_again=False) as store, Bar("reading images again") as told:
+        done = decode_outdated(store.engines, datetime.now(UTC), told)
+    if as_json:
+        body = {"decoder": DECODER, "images": done}
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+        return
+    for image in done:
+        change = f"; {image['change']}" if image["change"] else ""
+        out.print(
+            said(
+                f"recording {image['id'][:12]} ({image['serial']}): samples "
+                f"{image['before'] or 'of an older program'} -> {image['now']}{change}"
+            ),
+            soft_wrap=True,
+        )
+    out.print(f"{len(done)} images read again by decoder {DECODER}")
 
 
 @archive.command(name="export-raw")
+@handles_errors
 def export_raw(recording: Id, folder: Path, *, database: Database = None) -> None:
     """
     Write the unit's own bytes of a recording as plain files, with a note of where they are from.
@@ -181,36 +173,32 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
     folder
         Where to; made if it is not there. Nothing is overwritten.
     """
-
-    def run() -> None:
-        with opened(database) as store:
-            event = store.read(load_recording, recording, zones=Settings().zones)
-            parts = {"record.bin": bytes.fromhex(event["record"])}
-            note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
-            try:
-                samples = store.read(load_samples, recording)
-                parts["image.bin"] = store.read(load_image, samples.waveform_id)
-                note["image_hash"] = samples.content_hash.hex()
-                note["codec"] = samples.codec
-            except NoSuchRecordError:
-                note["image_hash"] = None
-        parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
-        at = (event["timestamp"] or "unknown-time").replace(":", "")
-        # What stands in the archive was once said by a unit, and not always held to any form.
-        parts_of_name = (event["serial"], event["waveform_key"], at, event["id"][:12])
-        name = _UNSAFE.sub("_", ".".join(parts_of_name))
+    with opened(database) as store:
+        event = store.read(load_recording, recording, zones=Settings().zones)
+        parts = {"record.bin": bytes.fromhex(event["record"])}
+        note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for kind, data in parts.items():
-                with (folder / f"{name}.{kind}").open("xb") as file:
-                    file.write(data)
-                out.print(said(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
-        except FileExistsError as error:
-            raise CommandError(f"{error.filename} is there already; name another folder") from error
-        except OSError as error:
-            raise CommandError(f"cannot write to {folder}: {error.strerror}") from error
-
-    run_blocking(run)
+            samples = store.read(load_samples, recording)
+            parts["image.bin"] = store.read(load_image, samples.waveform_id)
+            note["image_hash"] = samples.content_hash.hex()
+            note["codec"] = samples.codec
+        except NoSuchRecordError:
+            note["image_hash"] = None
+    parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
+    at = (event["timestamp"] or "unknown-time").replace(":", "")
+    # What stands in the archive was once said by a unit, and not always held to any form.
+    parts_of_name = (event["serial"], event["waveform_key"], at, event["id"][:12])
+    name = _UNSAFE.sub("_", ".".join(parts_of_name))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, data in parts.items():
+            with (folder / f"{name}.{kind}").open("xb") as file:
+                file.write(data)
+            out.print(said(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
+    except FileExistsError as error:
+        raise CommandError(f"{error.filename} is there already; name another folder") from error
+    except OSError as error:
+        raise CommandError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def _query(**given: Any) -> ArchiveQuery:

@@ -24,9 +24,9 @@ from sfm.cli.application import (
     advance,
     app,
     err,
+    handles_errors,
     out,
     progress_bar,
-    run_command,
     where,
 )
 from sfm.cli.views import said
@@ -60,7 +60,8 @@ async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], Non
 
 
 @app.command
-def capture(
+@handles_errors
+async def capture(
     unit: Unit, file: Path, *, waveforms: Annotated[bool, Parameter(negative=())] = False
 ) -> None:
     """
@@ -73,32 +74,29 @@ def capture(
     waveforms
         Download every waveform too.
     """
-
-    async def run() -> None:
-        relay, address = where(unit, None)
-        if relay is not None:
-            address = Address("tcp", address.target, address.number)
-        note = SURVEY_WITH_WAVEFORMS if waveforms else SURVEY
-        link = await open_link(address, Settings().deadlines)
-        try:
-            sink = file.open("x", encoding="utf-8")
-        except OSError as error:
-            await link.close()
-            raise CommandError(f"cannot write {file}: {error.strerror}") from error
-        with sink, progress_bar() as bar:
-            task = bar.add_task(f"reading {address}", total=None)
-            recording = CaptureLink(link, sink, note=note)
-            async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
-                lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
-        for line in lines:
-            out.print(said(line))
-        err.print(said(f"written to {file}"))
-
-    run_command(run())
+    relay, address = where(unit, None)
+    if relay is not None:
+        address = Address("tcp", address.target, address.number)
+    note = SURVEY_WITH_WAVEFORMS if waveforms else SURVEY
+    link = await open_link(address, Settings().deadlines)
+    try:
+        sink = file.open("x", encoding="utf-8")
+    except OSError as error:
+        await link.close()
+        raise CommandError(f"cannot write {file}: {error.strerror}") from error
+    with sink, progress_bar() as bar:
+        task = bar.add_task(f"reading {address}", total=None)
+        recording = CaptureLink(link, sink, note=note)
+        async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
+            lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
+    for line in lines:
+        out.print(said(line))
+    err.print(said(f"written to {file}"))
 
 
 @app.command
-def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = False) -> None:
+@handles_errors
+async def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = False) -> None:
     """
     Read a capture as if it were the unit, or list what crossed the wire.
 
@@ -109,19 +107,15 @@ def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] = Fals
     frames
         List the frames with their times instead.
     """
-
-    async def run() -> None:
-        entry = load_capture(file)
-        if frames:
-            _list_frames(file)
-            return
-        if entry.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
-            raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
-        async with MiniMate.connect(ReplayLink(entry)) as unit:
-            for line in await _survey(unit, entry.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
-                out.print(said(line))
-
-    run_command(run())
+    entry = load_capture(file)
+    if frames:
+        _list_frames(file)
+        return
+    if entry.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
+        raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
+    async with MiniMate.connect(ReplayLink(entry)) as unit:
+        for line in await _survey(unit, entry.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
+            out.print(said(line))
 
 
 def _list_frames(file: Path) -> None:

@@ -23,8 +23,8 @@ from sfm.cli.application import (
     Unit,
     app,
     err,
+    handles_errors,
     print_body,
-    run_command,
 )
 from sfm.cli.unit import ask
 from sfm.cli.views import said
@@ -34,7 +34,10 @@ Switch = Annotated[bool | None, Parameter(negative=())]
 
 
 @app.command
-def start(unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json = False) -> None:
+@handles_errors
+async def start(
+    unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json = False
+) -> None:
     """
     Start monitoring, and follow the sensor check of about 40 s.
 
@@ -47,11 +50,12 @@ def start(unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json
     """
     query = {"follow": _word(follow)}
     starting = ask(unit, "/device/monitor/start", relay, method="POST", query=query, is_long=True)
-    _run(starting, as_json)
+    await _show(starting, as_json)
 
 
 @app.command
-def stop(
+@handles_errors
+async def stop(
     unit: Unit, *, wait_for_reply: bool = True, relay: Relay = None, as_json: Json = False
 ) -> None:
     """
@@ -64,11 +68,12 @@ def stop(
         reply. Whether the unit stopped is then unknown (exit status 5).
     """
     query = {"wait_for_reply": _word(wait_for_reply)}
-    _run(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
+    await _show(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
 
 
 @app.command
-def configure(
+@handles_errors
+async def configure(
     unit: Unit,
     *,
     mode: Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None = None,
@@ -144,11 +149,12 @@ def configure(
         "location": location,
         "notes": notes,
     }
-    _write(unit, "/device/config", given, serial, dry_run, relay, as_json)
+    await _write(unit, "/device/config", given, serial, dry_run, relay, as_json)
 
 
 @app.command(name="call-home")
-def call_home(
+@handles_errors
+async def call_home(
     unit: Unit,
     *,
     enabled: bool | None = None,
@@ -217,18 +223,15 @@ def call_home(
         "warm_up_s": warm_up_s,
     }
     if any(value is not None for value in given.values()):
-        _write(unit, "/device/call_home", given, serial, dry_run, relay, as_json)
+        await _write(unit, "/device/call_home", given, serial, dry_run, relay, as_json)
         return
-
-    async def run() -> None:
-        body = await ask(unit, "/device/call_home", relay)
-        print_body(body, views.call_home_view, as_json)
-
-    run_command(run())
+    body = await ask(unit, "/device/call_home", relay)
+    print_body(body, views.call_home_view, as_json)
 
 
 @app.command
-def erase(
+@handles_errors
+async def erase(
     unit: Unit,
     *,
     serial: str | None = None,
@@ -249,16 +252,12 @@ def erase(
     discard_unarchived
         Erase also events whose samples are not in the archive.
     """
-
-    async def run() -> None:
-        typed, entry = serial, count
-        if typed is None or entry is None:
-            typed, entry = await _agreed(unit, relay, typed)
-        body = {"serial": typed, "count": entry, "discard_unarchived": discard_unarchived}
-        done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
-        print_body(done, views.command_view, as_json)
-
-    run_command(run())
+    typed, entry = serial, count
+    if typed is None or entry is None:
+        typed, entry = await _agreed(unit, relay, typed)
+    body = {"serial": typed, "count": entry, "discard_unarchived": discard_unarchived}
+    done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
+    print_body(done, views.command_view, as_json)
 
 
 async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str, int]:
@@ -279,7 +278,8 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
 
 
 @app.command
-def rescue(
+@handles_errors
+async def rescue(
     unit: Unit, *, serial: str, erase: Yes = False, relay: Relay = None, as_json: Json = False
 ) -> None:
     """
@@ -293,10 +293,10 @@ def rescue(
         Erase its memory as well, archived or not.
     """
     body = {"serial": serial, "erase": erase}
-    _run(ask(unit, "/device/rescue", relay, method="POST", body=body), as_json)
+    await _show(ask(unit, "/device/rescue", relay, method="POST", body=body), as_json)
 
 
-def _write(
+async def _write(
     unit: str,
     path: str,
     given: dict[str, Any],
@@ -311,14 +311,11 @@ def _write(
         raise SystemExit(MISUSED)
     body = settings if serial is None else {**settings, "serial": serial}
     query = {"dry_run": _word(dry_run)}
-    _run(ask(unit, path, relay, method="POST", query=query, body=body), as_json)
+    await _show(ask(unit, path, relay, method="POST", query=query, body=body), as_json)
 
 
-def _run(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
-    async def run() -> None:
-        print_body(await asked, views.command_view, as_json)
-
-    run_command(run())
+async def _show(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
+    print_body(await asked, views.command_view, as_json)
 
 
 def _word(value: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from sfm.cli.application import FAILED, Json, app, err, out, progress_bar, run_blocking
+from sfm.cli.application import FAILED, Json, app, err, handles_errors, out, progress_bar
 from sfm.cli.views import said
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, StoreError, default_url
@@ -33,64 +33,59 @@ def database_url(given: str | None) -> str:
 
 
 @db.command
+@handles_errors
 def upgrade(*, database: Database = None) -> None:
     """Bring the database to this program's revision, after a copy was made beside it (SQLite)."""
+    from sfm.store import migrations
+    from sfm.store.engine import Engines, read_url
 
-    def run() -> None:
-        from sfm.store import migrations
-        from sfm.store.engine import Engines, read_url
-
-        engines = Engines(read_url(database_url(database)))
-        try:
-            with engines.write() as connection:
-                found = migrations.revision_of(connection)
-            if found == migrations.HEAD:
-                out.print(said(f"{engines.where} is of revision {found} already"))
-                return
-            copy = None
-            if engines.is_sqlite and found != migrations.EMPTY:
-                copy = migrations.copy_before_upgrade(engines, found, datetime.now(UTC))
-            migrations.upgrade(engines)
-            out.print(
-                said(
-                    f"{engines.where}: revision {found or 'none'} to {migrations.HEAD}"
-                    + (f"; a copy of before is {copy}" if copy else "")
-                )
+    engines = Engines(read_url(database_url(database)))
+    try:
+        with engines.write() as connection:
+            found = migrations.revision_of(connection)
+        if found == migrations.HEAD:
+            out.print(said(f"{engines.where} is of revision {found} already"))
+            return
+        copy = None
+        if engines.is_sqlite and found != migrations.EMPTY:
+            copy = migrations.copy_before_upgrade(engines, found, datetime.now(UTC))
+        migrations.upgrade(engines)
+        out.print(
+            said(
+                f"{engines.where}: revision {found or 'none'} to {migrations.HEAD}"
+                + (f"; a copy of before is {copy}" if copy else "")
             )
-        finally:
-            engines.close()
-
-    run_blocking(run)
+        )
+    finally:
+        engines.close()
 
 
 @db.command
+@handles_errors
 def check(*, database: Database = None, as_json: Json = False) -> None:
     """Look at every byte that has a hash, and at what must agree; changes nothing."""
+    from sfm.store import maintenance
 
-    def run() -> None:
-        from sfm.store import maintenance
-
-        with Bar("checking") as told:
-            checked = maintenance.check(database_url(database), told)
-        if as_json:
-            facts = {name: getattr(checked, name) for name in checked.__slots__}
-            sys.stdout.write(json.dumps(facts, indent=2) + "\n")
-        else:
-            for fault in checked.faults:
-                out.print(said(fault), soft_wrap=True)
-            out.print(
-                said(
-                    f"revision {checked.revision}: {checked.recordings:,} recordings and "
-                    f"{checked.waveforms:,} waveforms looked at, {len(checked.faults)} faults"
-                )
+    with Bar("checking") as told:
+        checked = maintenance.check(database_url(database), told)
+    if as_json:
+        facts = {name: getattr(checked, name) for name in checked.__slots__}
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+    else:
+        for fault in checked.faults:
+            out.print(said(fault), soft_wrap=True)
+        out.print(
+            said(
+                f"revision {checked.revision}: {checked.recordings:,} recordings and "
+                f"{checked.waveforms:,} waveforms looked at, {len(checked.faults)} faults"
             )
-        if checked.faults:
-            raise SystemExit(FAILED)
-
-    run_blocking(run)
+        )
+    if checked.faults:
+        raise SystemExit(FAILED)
 
 
 @db.command
+@handles_errors
 def backup(file: Path, *, database: Database = None) -> None:
     """
     Copy the database to a file, as of one instant, while the relay goes on.
@@ -100,18 +95,15 @@ def backup(file: Path, *, database: Database = None) -> None:
     file
         Where to; must not be there yet.
     """
+    from sfm.store import maintenance
 
-    def run() -> None:
-        from sfm.store import maintenance
-
-        with Bar("copying") as told:
-            size = maintenance.backup(database_url(database), file, told)
-        out.print(said(f"{file}: {size:,} bytes, read again and sound"))
-
-    run_blocking(run)
+    with Bar("copying") as told:
+        size = maintenance.backup(database_url(database), file, told)
+    out.print(said(f"{file}: {size:,} bytes, read again and sound"))
 
 
 @db.command
+@handles_errors
 def restore(file: Path, *, database: Database = None) -> None:
     """
     Put a backup in the place of the database, which is kept beside it. Stop the relay first.
@@ -121,30 +113,23 @@ def restore(file: Path, *, database: Database = None) -> None:
     file
         A backup.
     """
+    from sfm.store import maintenance
 
-    def run() -> None:
-        from sfm.store import maintenance
-
-        url = database_url(database)
-        kept = maintenance.restore(url, file, datetime.now(UTC))
-        out.print(said(f"restored from {file}; every unit is read again at its next request"))
-        if kept is not None:
-            out.print(said(f"what was there before is {kept}"))
-
-    run_blocking(run)
+    url = database_url(database)
+    kept = maintenance.restore(url, file, datetime.now(UTC))
+    out.print(said(f"restored from {file}; every unit is read again at its next request"))
+    if kept is not None:
+        out.print(said(f"what was there before is {kept}"))
 
 
 @db.command
+@handles_errors
 def vacuum(*, database: Database = None) -> None:
     """Give back the room of what is gone. Stop the relay first."""
+    from sfm.store import maintenance
 
-    def run() -> None:
-        from sfm.store import maintenance
-
-        before, after = maintenance.vacuum(database_url(database))
-        out.print(said(f"{before:,} bytes before, {after:,} bytes now"))
-
-    run_blocking(run)
+    before, after = maintenance.vacuum(database_url(database))
+    out.print(said(f"{before:,} bytes before, {after:,} bytes now"))
 
 
 def opened(database: str | None) -> Store:

@@ -20,7 +20,7 @@ import httpx
 from rich.table import Table
 
 from minimateplus.link.ports import list_ports
-from sfm.cli.application import FAILED, Json, app, out, run_blocking
+from sfm.cli.application import FAILED, Json, app, handles_errors, out
 from sfm.cli.database import database_url
 from sfm.cli.views import said
 from sfm.settings import Settings
@@ -46,19 +46,16 @@ class Finding:
 
 
 @app.command
+@handles_errors
 def doctor(*, as_json: Json = False) -> None:
     """Look at versions, database, disk, permissions, serial ports and clock; change nothing."""
-
-    def run() -> None:
-        found = list(_examine())
-        if as_json:
-            sys.stdout.write(json.dumps([asdict(finding) for finding in found], indent=2) + "\n")
-        else:
-            out.print(_view(found))
-        if any(finding.state == "failed" for finding in found):
-            raise SystemExit(FAILED)
-
-    run_blocking(run)
+    found = list(_examine())
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in found], indent=2) + "\n")
+    else:
+        out.print(_view(found))
+    if any(finding.state == "failed" for finding in found):
+        raise SystemExit(FAILED)
 
 
 def _examine() -> Iterator[Finding]:

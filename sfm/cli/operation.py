@@ -24,9 +24,9 @@ from sfm.cli.application import (
     app,
     err,
     failure,
+    handles_errors,
     print_body,
     relay_client,
-    run_command,
 )
 from sfm.cli.views import said
 
@@ -103,26 +103,23 @@ def _how_to_look(id_: str) -> str:
 
 
 @app.command
-def operation(
+@handles_errors
+async def operation(
     id_: Annotated[str, Parameter(name="ID", help="As the command printed it.")],
     *,
     relay: Relay = None,
     as_json: Json = False,
 ) -> None:
     """Show how far a long command is that a relay carries out, or how it ended; kept for 24 h."""
-
-    async def run() -> None:
-        base = relay or DEFAULT_RELAY
-        async with relay_client(base) as client:
-            try:
-                response = await client.get(f"/operations/{id_}")
-                body = response.json()
-            except httpx.TransportError as error:
-                raise CommandError(f"no relay answers at {base} ({error})") from error
-            except ValueError as error:
-                raise CommandError(f"{base} answers, but not as a relay does") from error
-        if response.is_error:
-            raise failure(body)
-        print_body(body, views.operation_view, as_json)
-
-    run_command(run())
+    base = relay or DEFAULT_RELAY
+    async with relay_client(base) as client:
+        try:
+            response = await client.get(f"/operations/{id_}")
+            body = response.json()
+        except httpx.TransportError as error:
+            raise CommandError(f"no relay answers at {base} ({error})") from error
+        except ValueError as error:
+            raise CommandError(f"{base} answers, but not as a relay does") from error
+    if response.is_error:
+        raise failure(body)
+    print_body(body, views.operation_view, as_json)

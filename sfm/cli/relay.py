@@ -18,7 +18,7 @@ from sfm.access.principal import is_loopback
 from sfm.api.app import build_app
 from sfm.back_off import BackingOffError
 from sfm.cli import demonstration
-from sfm.cli.application import MISUSED, CommandError, PortNumber, app, err, out, run_command
+from sfm.cli.application import MISUSED, CommandError, PortNumber, app, err, handles_errors, out
 from sfm.cli.views import said
 from sfm.logs import configure_logs
 from sfm.server import Terms, asked_to_stop, listening
@@ -28,7 +28,8 @@ from sfm.store.service import StoreService
 
 
 @app.command
-def serve(
+@handles_errors
+async def serve(
     *,
     host: str | None = None,
     http_port: PortNumber | None = None,
@@ -69,25 +70,21 @@ def serve(
         trusted_proxies=tuple(settings.trusted_proxies),
         max_connections=settings.max_connections,
     )
-
-    async def run() -> None:
-        store_service = application.state.gateway.store_service
-        await store_service.start()
-        if not settings.insecure and (settings.require_tokens or not is_loopback(address)):
-            try:
-                await _need_token(store_service, address)
-            except BaseException:
-                await application.state.gateway.close()
-                raise
-        async with listening(application, address, port, terms) as base:
-            with asked_to_stop() as stop:
-                err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
-                if settings.insecure:
-                    err.print("INSECURE: whoever reaches it may do everything, erase included.")
-                err.print(said(_archive_sentence(application.state.gateway.store_service.state())))
-                await stop.wait()
-
-    run_command(run())
+    store_service = application.state.gateway.store_service
+    await store_service.start()
+    if not settings.insecure and (settings.require_tokens or not is_loopback(address)):
+        try:
+            await _need_token(store_service, address)
+        except BaseException:
+            await application.state.gateway.close()
+            raise
+    async with listening(application, address, port, terms) as base:
+        with asked_to_stop() as stop:
+            err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
+            if settings.insecure:
+                err.print("INSECURE: whoever reaches it may do everything, erase included.")
+            err.print(said(_archive_sentence(application.state.gateway.store_service.state())))
+            await stop.wait()
 
 
 async def _need_token(store_service: StoreService, address: str) -> None:
@@ -122,7 +119,8 @@ HOSTILE_HELP = "Misbehave on purpose, in one of these ways: " + " ".join(
 
 
 @app.command
-def simulate(
+@handles_errors
+async def simulate(
     *,
     host: str = "127.0.0.1",
     tcp_port: PortNumber = DEFAULT_TCP_PORT,
@@ -164,41 +162,43 @@ def simulate(
         raise SystemExit(MISUSED) from error
     demonstration.record_past_events(unit, events)
     pace = None if baud is None else Pace(baud)
+    behaviour = "" if hostile is None else f"HOSTILE ({hostile}): {BEHAVIOURS[hostile].description}"
+    if pty:
+        # POSIX only, so imported only here.
+        from minimateplus.simulator.pty import serve_pty
 
-    async def run() -> None:
-        if pty:
-            # POSIX only, so imported only here.
-            from minimateplus.simulator.pty import serve_pty
+        async with serve_pty(unit, wrap_link=wrap_link, pace=pace) as terminal:
+            await _run_unit(unit, terminal.path, behaviour, every_s)
+        return
+    try:
+        async with serve_tcp(unit, host, tcp_port, wrap_link=wrap_link, pace=pace) as served:
+            await _run_unit(unit, served.url, behaviour, every_s)
+    except OSError as error:
+        raise CommandError(f"cannot listen on {host}:{tcp_port}: {error}") from error
 
-            async with serve_pty(unit, wrap_link=wrap_link, pace=pace) as terminal:
-                await stand(terminal.path)
-        else:
-            try:
-                async with serve_tcp(
-                    unit, host, tcp_port, wrap_link=wrap_link, pace=pace
-                ) as served:
-                    await stand(served.url)
-            except OSError as error:
-                raise CommandError(f"cannot listen on {host}:{tcp_port}: {error}") from error
 
-    async def stand(address: str) -> None:
-        with asked_to_stop() as stop:
-            out.print(f"Simulated unit {unit.serial} with {events} events answers at {address}")
-            if hostile is not None:
-                out.print(f"HOSTILE ({hostile}): {BEHAVIOURS[hostile].description}")
-            while not stop.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(every_s):
-                        await stop.wait()
-                if not stop.is_set():
-                    event = unit.record_event()
-                    out.print(f"recorded event {event.index}, key {event.key.hex()}")
-
-    run_command(run())
+async def _run_unit(
+    unit: SimulatedUnit, address: str, behaviour: str, every_s: float | None
+) -> None:
+    """Print where the unit answers, and record an event every ``every_s`` until Ctrl-C."""
+    with asked_to_stop() as stop:
+        out.print(
+            f"Simulated unit {unit.serial} with {len(unit.events)} events answers at {address}"
+        )
+        if behaviour:
+            out.print(behaviour)
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
+            if not stop.is_set():
+                event = unit.record_event()
+                out.print(f"recorded event {event.index}, key {event.key.hex()}")
 
 
 @app.command
-def demo(*, http_port: PortNumber | None = None, once: bool = False) -> None:
+@handles_errors
+async def demo(*, http_port: PortNumber | None = None, once: bool = False) -> None:
     """
     Start a simulated unit and the relay, read the one through the other, and stay up.
 
@@ -211,4 +211,4 @@ def demo(*, http_port: PortNumber | None = None, once: bool = False) -> None:
     """
     configure_logs()
     port = Settings().http_port if http_port is None else http_port
-    run_command(demonstration.run(out, port, once=once))
+    await demonstration.run(out, port, once=once)

@@ -29,10 +29,10 @@ from sfm.cli.application import (
     app,
     err,
     failure,
+    handles_errors,
     print_body,
     progress_bar,
     relay_client,
-    run_command,
     where,
 )
 from sfm.cli.views import said
@@ -180,34 +180,32 @@ async def _steps(client: httpx.AsyncClient, address: Address) -> list[Step]:
 
 
 @app.command
-def info(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False) -> None:
+@handles_errors
+async def info(
+    unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False
+) -> None:
     """Show identity, firmware, calibration and recording setup of a unit."""
-
-    async def run() -> None:
-        body = await _get(unit, "/device/info", relay, force=force)
-        print_body(body, views.info_view, as_json)
-
-    run_command(run())
+    body = await _get(unit, "/device/info", relay, force=force)
+    print_body(body, views.info_view, as_json)
 
 
 @app.command
-def events(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False) -> None:
+@handles_errors
+async def events(
+    unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False
+) -> None:
     """
     List the events that a unit has stored, newest first.
 
     A list that one contact cannot carry is read in several, for as long as each brings more. What
     was read of it when that ends is shown, and the exit status is 7.
     """
-
-    async def run() -> None:
-        body = await _list(unit, relay, force=force)
-        print_body(body, views.events_view, as_json)
-        if not body["complete"]:
-            raise CommandError(
-                "The list is not complete. What was read is kept: ask again to read on.", PARTIAL
-            )
-
-    run_command(run())
+    body = await _list(unit, relay, force=force)
+    print_body(body, views.events_view, as_json)
+    if not body["complete"]:
+        raise CommandError(
+            "The list is not complete. What was read is kept: ask again to read on.", PARTIAL
+        )
 
 
 async def _list(unit: str, relay: str | None, *, force: bool) -> dict[str, Any]:
@@ -229,7 +227,8 @@ async def _list(unit: str, relay: str | None, *, force: bool) -> dict[str, Any]:
 
 
 @app.command
-def waveform(
+@handles_errors
+async def waveform(
     unit: Unit,
     index: Annotated[int, Parameter(validator=Number(gte=0))],
     *,
@@ -251,28 +250,23 @@ def waveform(
         Write the samples to this file; to a folder (., or a name that ends in /), under a name
         made of serial number, unit time and key. No file is replaced without --force.
     """
-
-    async def run() -> None:
-        if csv is not None:
-            files.refuse_taken(csv, force=force)
-        body = await _get(unit, f"/device/event/{index}/waveform", relay, force=force)
-        if csv is not None:
-            name = files.file_name(body, "csv")
-            saved = files.save(csv, name, files.waveform_csv(body), force=force)
-            err.print(said(f"{body['samples']} samples per channel written to {saved}"))
-            for reason in body["reasons"]:
-                err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
-        print_body(body, views.waveform_view, as_json)
-
-    run_command(run())
+    if csv is not None:
+        files.refuse_taken(csv, force=force)
+    body = await _get(unit, f"/device/event/{index}/waveform", relay, force=force)
+    if csv is not None:
+        name = files.file_name(body, "csv")
+        saved = files.save(csv, name, files.waveform_csv(body), force=force)
+        err.print(said(f"{body['samples']} samples per channel written to {saved}"))
+        for reason in body["reasons"]:
+            err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
+    print_body(body, views.waveform_view, as_json)
 
 
 @app.command
-def status(unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False) -> None:
+@handles_errors
+async def status(
+    unit: Unit, *, relay: Relay = None, force: Force = False, as_json: Json = False
+) -> None:
     """Show whether a unit monitors, its clock, battery and memory."""
-
-    async def run() -> None:
-        body = await _get(unit, "/device/monitor/status", relay, force=force)
-        print_body(body, views.status_view, as_json)
-
-    run_command(run())
+    body = await _get(unit, "/device/monitor/status", relay, force=force)
+    print_body(body, views.status_view, as_json)

@@ -1,10 +1,10 @@
 """
-Operations: work that outlasts what proxies between caller and relay wait for.
+Operations: work that takes longer than a proxy between client and relay waits.
 
-A caller who prefers not to wait gets an id at once, and looks later, or follows the progress. The
-rule: an operation is written down before its work begins and again when it has ended, and is kept
-for a day, over a restart too. One that was running when the relay stopped has failed with an
-unknown outcome; nothing is ever begun again by itself.
+A client that prefers not to wait gets an id at once, and polls or follows the progress. The rule:
+an operation is saved before its work begins and again when it has ended, and is kept for 24 h, also
+over a restart. An operation that was running when the relay stopped has failed with an unknown
+outcome; nothing is ever restarted automatically.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sfm.store.service import StoreService
 
 __all__ = ["Operation", "Operations"]
 
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 MAX_RUNNING = 64
 MAX_ENDED = 1000
 """Ended operations in memory; older ones are read from the database."""
@@ -41,12 +41,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Operation:
-    """One piece of long work. ``steps`` lives as long as the operation is in memory."""
+    """One long-running command. ``steps`` lives as long as the operation is in memory."""
 
     id: str
     kind: str
     unit: str
-    """Connection key; a token that is limited to other units does not see it."""
+    """Connection key; a token limited to other units does not see the operation."""
     begun_at: str
     state: str = "running"
     """``running``, ``done`` or ``failed``."""
@@ -56,10 +56,15 @@ class Operation:
     total: float | None = None
     ended_at: str | None = None
     result: Payload | None = None
-    """What the work would have answered."""
+    """The body that the request would have answered."""
     problem: Payload | None = None
-    """The problem document that it would have answered."""
+    """The problem document that the request would have answered."""
     steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
+
+    def report(self, what: str, done: float, total: float | None) -> None:
+        """Note how far the work is, and send it to the followers."""
+        self.what, self.done, self.total = what, done, total
+        self.steps.add("step", what=what, done=done, total=total)
 
     def payload(self) -> Payload:
         """Return it as plain values."""
@@ -72,10 +77,10 @@ class Operations:
     The operations of this relay. Lives as long as its gateway; ``close`` before that.
 
     Args:
-        store_service: saves operations, so that they survive a restart.
+        store_service: saves operations over a restart.
         wall: the time of day, UTC.
-        new_id: makes an id that nobody can guess.
-        describe: makes a problem document of an error.
+        new_id: makes an unguessable id.
+        describe: makes the problem document of an error.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Operations:
         Begin ``work`` and return at once.
 
         Raises:
-            BusyError: as many as may be are running.
+            BusyError: the maximum number of operations is running.
             ShuttingDownError: the relay is shutting down.
         """
         if self._closed:
@@ -118,7 +123,7 @@ class Operations:
 
     async def find(self, id_: str) -> Operation | None:
         """
-        Return an operation; ``None``: there is none of that id, or it began a day ago.
+        Return an operation; ``None``: the id is unknown, or the operation began over 24 h ago.
 
         Raises:
             StoreError: the database could not be read.
@@ -130,7 +135,7 @@ class Operations:
             found = await self._store_service.read(operations.load, id_)
         except NoStoreError:
             return None
-        if found is None or found["begun_at"] < _text(self._wall() - KEPT):
+        if found is None or found["begun_at"] < _text(self._wall() - RETENTION):
             return None
         operation = Operation(**found)
         if operation.state == "running":
@@ -139,12 +144,12 @@ class Operations:
         return operation
 
     def end_streams(self) -> None:
-        """End everybody who follows an operation: the relay is about to stop."""
+        """End every stream that follows an operation: the relay is about to stop."""
         for operation in self._known.values():
             operation.steps.close()
 
     async def close(self) -> None:
-        """End what is running; a command that was begun ends by itself, and is in the audit log."""
+        """Cancel what is running; a command already sent completes and is in the audit log."""
         self._closed = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -154,18 +159,14 @@ class Operations:
     async def _run(
         self, operation: Operation, work: Callable[[Report], Awaitable[Payload]]
     ) -> None:
-        def report(what: str, done: float, total: float | None) -> None:
-            operation.what, operation.done, operation.total = what, done, total
-            operation.steps.add("step", what=what, done=done, total=total)
-
         try:
             await self._save(operation)
-            operation.result = await work(report)
+            operation.result = await work(operation.report)
             operation.state = "done"
         except asyncio.CancelledError:
             _interrupt(operation)
             operation.ended_at = _text(self._wall())
-            await self._to_its_end(self._save(operation))
+            await self._complete(self._save(operation))
             raise
         except Exception as error:
             operation.state, operation.problem = "failed", self._describe(error)
@@ -176,15 +177,15 @@ class Operations:
         operation.steps.close()
 
     @staticmethod
-    async def _to_its_end(saving: Coroutine[Any, Any, None]) -> None:
+    async def _complete(saving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(saving)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
         await asyncio.wait([task])
 
     async def _save(self, operation: Operation) -> None:
-        """Write an operation down, if there is a database; it goes on in memory without."""
-        payload, oldest = operation.payload(), _text(self._wall() - KEPT)
+        """Save an operation if there is a database; without one it stays in memory only."""
+        payload, oldest = operation.payload(), _text(self._wall() - RETENTION)
         try:
             await self._store_service.write(operations.save, payload, oldest)
         except NoStoreError:
@@ -193,7 +194,7 @@ class Operations:
             log.warning("operation_not_saved", id=operation.id, error=str(error))
 
     def _forget_old(self) -> None:
-        oldest = _text(self._wall() - KEPT)
+        oldest = _text(self._wall() - RETENTION)
         ended = [one for one in self._known.values() if one.id not in self._tasks]
         for number, one in enumerate(reversed(ended)):
             if one.begun_at < oldest or number >= MAX_ENDED:
@@ -204,10 +205,10 @@ def _interrupt(operation: Operation) -> None:
     operation.state = "failed"
     operation.problem = {
         "type": "urn:seismo-relay:problem:outcome-unknown",
-        "title": "Whether the unit followed the command is not known",
+        "title": "The command's outcome is unknown",
         "status": 502,
         "detail": f"{operation.unit}: the relay was stopped while this was running; the audit log "
-        "has what was sent. Read the unit before you give the command again.",
+        "shows what was sent. Read the unit before you repeat the command.",
         "outcome": "unknown",
     }
 

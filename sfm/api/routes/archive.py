@@ -1,21 +1,24 @@
 """
-The archive over HTTP: everything that units ever said, whether or not they still hold it.
+The archive over HTTP: every recording ever read, whether or not its unit still stores it.
 
-The rules: no route here asks a unit. A recording is named by its public id, which means the same in
-every database; numbers of rows never go out. What goes out was compared with its hash. Only the
-unit's own bytes, asked for by their own hash, may be kept for good: every JSON answer has derived
-values in it (a zone or a scale may be corrected), so a reader's copy is compared by its tag each
-time. Loading, checking and encoding run in the store's threads, not on the event loop.
+The rules: no route here reads a unit. A recording is identified by its public id, which is the same
+in every database; row numbers are never exposed. Every stored value is compared with its hash
+before it is sent. Only the unit's own bytes, requested by their hash, may be cached permanently:
+JSON answers contain derived values (a zone or a scale may be corrected), so a reader's copy is
+revalidated by its tag each time. Loading, checking and encoding run outside the event loop, in
+``StoreService.read``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import structlog
@@ -23,7 +26,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
-from sfm.access.principal import ForbiddenUnitError
+from sfm.access.principal import ForbiddenUnitError, Principal
 from sfm.api import provenance
 from sfm.api.middleware.authentication import principal_of
 from sfm.api.problems import GONE, problem_response
@@ -48,12 +51,14 @@ from sfm.store.archive import (
 from sfm.store.codec import CODEC
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 
-FOR_GOOD = b"private, max-age=31536000, immutable"
-COMPARED_FIRST = b"private, no-cache"
-CHANGING = {"Cache-Control": "no-store"}
+__all__ = ["archive", "takes_zstd"]
+
+IMMUTABLE = b"private, max-age=31536000, immutable"
+REVALIDATED = b"private, no-cache"
+NO_STORE = {"Cache-Control": "no-store"}
 JSON_TYPE = b"application/json"
-OF_A_BODY = (b"content-type", b"content-encoding")
-"""Headers that an answer without a body must not have."""
+BODY_HEADERS = (b"content-type", b"content-encoding")
+"""Headers that an answer without a body must not carry."""
 
 LIST_PROBLEMS = described_problems(404, 422, 500, 503)
 FACT_PROBLEMS = NOT_MODIFIED | described_problems(404, 409, 422, 500, 503)
@@ -78,47 +83,54 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fact:
-    """Something of a recording, checked and encoded."""
+class _Representation:
+    """One part of a recording, checked against its hash and encoded."""
 
     body: bytes
     etag: str
     """Without the quotes."""
     is_simulated: bool
     headers: Pairs
-    """Content type, and what else belongs to this fact alone."""
-    is_for_good: bool = False
-    """Whether the address that was asked can never mean other bytes."""
+    """Content type, and other headers of this part alone."""
+    is_immutable: bool = False
+    """Whether the requested URL can never return other bytes."""
 
     @classmethod
-    def of(cls, body: bytes, content_hash: str, is_simulated: bool, *headers: Pair) -> _Fact:
-        """Return a fact with its tag: two ways to say the same content have two."""
+    def of(
+        cls, body: bytes, content_hash: str, is_simulated: bool, *headers: Pair
+    ) -> _Representation:
+        """Return a part with its tag; two encodings of one content have two tags."""
         etag = f"{content_hash}.{hashlib.blake2b(body, digest_size=12).hexdigest()}"
         return cls(body, etag, is_simulated, headers)
 
 
 @archive.get("/units", response_model=reading.ArchivedUnits, responses=LIST_PROBLEMS)
 async def get_archived_units(request: Request, _: Nothing) -> Response:
-    """Every unit of the archive: how many recordings, from when to when, last read."""
+    """Every archived unit: number of recordings, first and last timestamp, last read."""
     units = await gateway_of(request).store_service.read(load_devices)
     principal = principal_of(request)
-    return _changing({"units": [unit for unit in units if principal.may_use(unit["serial"])]})
+    return _no_store_response(
+        {"units": [unit for unit in units if principal.may_use(unit["serial"])]}
+    )
 
 
 @archive.get("/events", response_model=reading.ArchivePage, responses=LIST_PROBLEMS)
 async def get_archived_events(request: Request, query: Which) -> Response:
     """
-    A page of recordings: newest unit time first, unknown times last, then the latest entered.
+    A page of recordings: newest unit time first, unknown times last, then the latest archived.
 
-    What was there when the first page was read is met exactly once, whatever enters meanwhile.
+    Every recording present when the first page was read is listed exactly once, whatever is added
+    meanwhile.
     """
     if not principal_of(request).may_use(query.serial):
-        raise ForbiddenUnitError("your token is for some units: give serial, and one of those")
+        raise ForbiddenUnitError(
+            "your token is limited to some units: give the serial number of one of them"
+        )
     store_service = gateway_of(request).store_service
     page = await store_service.read(
         load_page, query.wanted, query.cursor, query.limit, zones=store_service.zones
     )
-    return _changing(
+    return _no_store_response(
         {
             "events": [payloads.event_view(row) for row in page.rows],
             "next_cursor": page.next_cursor,
@@ -129,17 +141,21 @@ async def get_archived_events(request: Request, query: Which) -> Response:
 
 @archive.get("/recordings/{id}", response_model=reading.ArchivedOut, responses=FACT_PROBLEMS)
 async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response:
-    """One recording: facts of the instrument, and its own record of them."""
-    may_see = _seen_by(request)
+    """One recording: its decoded values, and the unit's own record."""
     zones = gateway_of(request).store_service.zones
+    load = partial(_load_event, name, principal_of(request), zones)
+    return await _respond(request, name, load)
 
-    def look(connection: Connection) -> _Fact:
-        payload = load_recording(connection, name, zones=zones)
-        may_see(name, payload["serial"])
-        body, content_hash = orjson.dumps(payloads.event_view(payload)), payload["content_hash"]
-        return _Fact.of(body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE))
 
-    return await _answered(request, name, look)
+def _load_event(
+    name: str, principal: Principal, zones: Mapping[str, ZoneInfo], connection: Connection
+) -> _Representation:
+    payload = load_recording(connection, name, zones=zones)
+    _check_permitted(principal, name, payload["serial"])
+    body, content_hash = orjson.dumps(payloads.event_view(payload)), payload["content_hash"]
+    return _Representation.of(
+        body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE)
+    )
 
 
 @archive.get(
@@ -154,32 +170,41 @@ async def get_archived_waveform(request: Request, name: Id, query: Content) -> R
     """
     Samples of a recording: in physical units, or as bare counts.
 
-    A reader who takes zstd gets the stored frame of the counts as it lies.
+    A reader that accepts zstd gets the stored frame of the counts unchanged.
     """
-    await _check_seen(request, name)
+    await _check_visible(request, name)
     wants_counts = takes_counts(request.headers.get("accept", ""))
-    takes_frame = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
-    may_see = _seen_by(request)
+    accepts_zstd = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
+    load = partial(
+        _load_waveform, name, query.content_hash, principal_of(request), wants_counts, accepts_zstd
+    )
+    return await _respond(request, name, load)
 
-    def look(connection: Connection) -> _Fact:
-        samples = load_samples(connection, name, query.content_hash)
-        may_see(name, samples.serial)
-        # Unpacked and held against the hash in any case, also where the frame itself goes out.
-        payload = samples.payload()
-        body, headers = payload["counts"], [(b"vary", b"accept, accept-encoding")]
-        content_hash = samples.content_hash.hex()
-        if not wants_counts:
-            body = _waveform_json(samples, payload)
-            headers.append((b"content-type", JSON_TYPE))
-        else:
-            headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(payload)]
-            headers.append((b"x-content-hash", content_hash.encode()))
-            if takes_frame and samples.codec == CODEC:
-                body = samples.frame
-                headers.append((b"content-encoding", b"zstd"))
-        return _Fact.of(body, content_hash, samples.simulated, *headers)
 
-    return await _answered(request, name, look)
+def _load_waveform(
+    name: str,
+    content: bytes | None,
+    principal: Principal,
+    wants_counts: bool,
+    accepts_zstd: bool,
+    connection: Connection,
+) -> _Representation:
+    samples = load_samples(connection, name, content)
+    _check_permitted(principal, name, samples.serial)
+    # Unpacked and compared with the hash in any case, also where the frame itself is sent.
+    payload = samples.payload()
+    body, headers = payload["counts"], [(b"vary", b"accept, accept-encoding")]
+    content_hash = samples.content_hash.hex()
+    if not wants_counts:
+        body = _waveform_json(samples, payload)
+        headers.append((b"content-type", JSON_TYPE))
+    else:
+        headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(payload)]
+        headers.append((b"x-content-hash", content_hash.encode()))
+        if accepts_zstd and samples.codec == CODEC:
+            body = samples.frame
+            headers.append((b"content-encoding", b"zstd"))
+    return _Representation.of(body, content_hash, samples.simulated, *headers)
 
 
 @archive.get(
@@ -189,31 +214,33 @@ async def get_archived_waveform(request: Request, name: Id, query: Content) -> R
 )
 async def get_archived_image(request: Request, name: Id, query: Content) -> Response:
     """
-    The unit's own memory of an event, byte for byte, from the file-type tag to the footer.
+    The unit's memory of an event, byte for byte, from the file-type tag to the footer.
 
-    Asked for by its content it may be kept for good.
+    Requested by its content hash, it may be cached permanently.
     """
-    await _check_seen(request, name)
-    may_see = _seen_by(request)
+    await _check_visible(request, name)
+    load = partial(_load_image, name, query.content_hash, principal_of(request))
+    return await _respond(request, name, load)
 
-    def look(connection: Connection) -> _Fact:
-        samples = load_samples(connection, name, query.content_hash)
-        may_see(name, samples.serial)
-        image = load_image(connection, samples.waveform_id)
-        content_hash = samples.content_hash.hex()
-        headers = ((b"content-type", COUNTS_TYPE), (b"x-content-hash", content_hash.encode()))
-        fact = _Fact.of(image, content_hash, samples.simulated, *headers)
-        return replace(fact, is_for_good=query.content_hash is not None)
 
-    return await _answered(request, name, look)
+def _load_image(
+    name: str, content: bytes | None, principal: Principal, connection: Connection
+) -> _Representation:
+    samples = load_samples(connection, name, content)
+    _check_permitted(principal, name, samples.serial)
+    image = load_image(connection, samples.waveform_id)
+    content_hash = samples.content_hash.hex()
+    headers = ((b"content-type", COUNTS_TYPE), (b"x-content-hash", content_hash.encode()))
+    part = _Representation.of(image, content_hash, samples.simulated, *headers)
+    return replace(part, is_immutable=content is not None)
 
 
 @archive.get("/recordings/{id}/review", response_model=reading.ReviewsOut, responses=ID_PROBLEMS)
 async def get_review(request: Request, name: Id, _: Nothing) -> Response:
-    """What people said of a recording: the latest, and all of it."""
-    await _check_seen(request, name)
+    """Reviews of a recording: the latest, and the history."""
+    await _check_visible(request, name)
     history = await gateway_of(request).store_service.read(load_reviews, name)
-    return _changing({"current": history[0] if history else None, "history": history})
+    return _no_store_response({"current": history[0] if history else None, "history": history})
 
 
 @archive.put(
@@ -223,25 +250,25 @@ async def get_review(request: Request, name: Id, _: Nothing) -> Response:
     openapi_extra=described_body(ReviewIn),
 )
 async def put_review(request: Request, name: Id, _: Nothing) -> Response:
-    """Say what you make of a recording; what was said before is kept. Nothing else changes."""
-    said = await body_of(request, ReviewIn)
-    await _check_seen(request, name)
+    """Add a review; earlier reviews are kept. Nothing else changes."""
+    review = await body_of(request, ReviewIn)
+    await _check_visible(request, name)
     stored = await gateway_of(request).store_service.write(
         save_review,
         name,
         at=datetime.now(UTC),
-        reviewer=said.reviewer,
-        false_trigger=said.false_trigger,
-        note=said.note,
+        reviewer=review.reviewer,
+        false_trigger=review.false_trigger,
+        note=review.note,
     )
-    return _changing(stored)
+    return _no_store_response(stored)
 
 
 @archive.get("/findings", response_model=reading.FindingsOut, responses=LIST_PROBLEMS)
 async def get_findings(request: Request, query: Some) -> Response:
-    """What was noticed, the latest first: two contents under one stamp, damage, repair."""
+    """Findings, the latest first: two contents under one stamp, damage, repair."""
     found = await gateway_of(request).store_service.read(load_findings, query.limit)
-    return _changing({"findings": found})
+    return _no_store_response({"findings": found})
 
 
 @archive.get("/events/{id}", include_in_schema=False)
@@ -250,29 +277,25 @@ async def get_findings(request: Request, query: Some) -> Response:
 @archive.get("/events/{id}/review", include_in_schema=False)
 @archive.put("/events/{id}/review", include_in_schema=False)
 async def refuse_row_number() -> Response:
-    """Refuse the paths of before, whose row numbers mean other recordings in other databases."""
+    """Reject the former paths, whose row numbers differ between databases."""
     return problem_response(
         GONE,
-        "recordings are named by their ids now, since a row number is another recording's in "
-        "another database; GET /archive/events lists them, and /archive/recordings/{id} has each",
+        "recordings are identified by their ids, because row numbers differ between databases; "
+        "GET /archive/events lists them, GET /archive/recordings/{id} returns one",
     )
 
 
-def _seen_by(request: Request) -> Callable[[str, str], None]:
-    """Return what raises, as for a recording that is not there, where a token is not for it."""
-    actor = principal_of(request)
-
-    def check(name: str, serial: str) -> None:
-        if not actor.may_use(serial):
-            raise NoSuchRecordError(f"the archive has no recording {name}")
-
-    return check
+def _check_permitted(principal: Principal, name: str, serial: str) -> None:
+    """Raise the error of a recording that does not exist where the token does not permit it."""
+    if not principal.may_use(serial):
+        raise NoSuchRecordError(f"the archive has no recording {name}")
 
 
-async def _check_seen(request: Request, name: str) -> None:
-    if principal_of(request).is_limited:
+async def _check_visible(request: Request, name: str) -> None:
+    principal = principal_of(request)
+    if principal.is_limited:
         payload = await gateway_of(request).store_service.read(load_recording, name)
-        _seen_by(request)(name, payload["serial"])
+        _check_permitted(principal, name, payload["serial"])
 
 
 def takes_zstd(accept_encoding: str) -> bool:
@@ -317,37 +340,39 @@ def _waveform_json(samples: Samples, payload: payloads.Payload) -> bytes:
     )
 
 
-def _changing(body: payloads.Payload) -> Response:
-    """Return an answer that the next one may contradict."""
-    return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=CHANGING)
+def _no_store_response(body: payloads.Payload) -> Response:
+    """Return an answer that must not be stored, because it may change at any time."""
+    return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=NO_STORE)
 
 
-async def _answered(request: Request, name: str, look: Callable[[Connection], _Fact]) -> Response:
+async def _respond(
+    request: Request, name: str, load: Callable[[Connection], _Representation]
+) -> Response:
     """
-    Return something of a recording, or 304 to a reader who has just this.
+    Return a part of a recording, or 304 to a reader that has this version.
 
     Raises:
-        DamagedRecordError: it is not what its hash says; written down as a finding.
-        StoreError: there is no such thing, or the database cannot be read.
+        DamagedRecordError: it does not match its hash; a finding is saved.
+        StoreError: there is no such part, or the database cannot be read.
     """
     store_service = gateway_of(request).store_service
     try:
-        fact = await store_service.read(look)
+        part = await store_service.read(load)
     except DamagedRecordError as error:
         detail = str(error)
         store_service.damaged += 1
         log.error("archived_record_damaged", recording=name, error=detail)
-        # What cannot be written down now must not hide the damage.
+        # A failure to save the finding must not hide the damage.
         with suppress(StoreError):
             await store_service.write(save_damage_finding, name, detail, datetime.now(UTC))
         raise
-    kept_for = FOR_GOOD if fact.is_for_good else COMPARED_FIRST
-    more = [(b"etag", f'"{fact.etag}"'.encode()), (b"cache-control", kept_for)]
-    if fact.is_simulated:
+    cache_control = IMMUTABLE if part.is_immutable else REVALIDATED
+    more = [(b"etag", f'"{part.etag}"'.encode()), (b"cache-control", cache_control)]
+    if part.is_simulated:
         more.append(provenance.SIMULATED)
     if_none_match = request.headers.get("if-none-match")
-    if if_none_match is not None and provenance.names(if_none_match, fact.etag):
-        kept = [pair for pair in fact.headers if pair[0] not in OF_A_BODY]
+    if if_none_match is not None and provenance.names(if_none_match, part.etag):
+        kept = [pair for pair in part.headers if pair[0] not in BODY_HEADERS]
         return Reply(304, [*kept, *more], b"").response()
-    length = (b"content-length", b"%d" % len(fact.body))
-    return Reply(200, [*fact.headers, *more, length], fact.body).response()
+    length = (b"content-length", b"%d" % len(part.body))
+    return Reply(200, [*part.headers, *more, length], part.body).response()

@@ -1,4 +1,4 @@
-"""What every router needs: the gateway, the refusal of unknown parameters, the described errors."""
+"""Shared by the routers: the gateway, an empty query model, and descriptions of errors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Described = dict[int | str, dict[str, Any]]
 """Answers of a route by status, as the OpenAPI page wants them."""
 
 _TEXT = {
-    400: "This is no HTTP request, or it gives its length twice",
-    401: "A token is needed, or the one shown is wrong",
-    403: "The token is not good for that, or the relay may not connect there",
-    304: "The reader has it already (If-None-Match)",
+    400: "Not a valid HTTP request, or its length is given twice",
+    401: "A token is required, or the given one is wrong",
+    403: "The token does not permit this, or the egress policy forbids the address",
+    304: "Not modified (If-None-Match)",
     404: "No such event or record",
-    409: "The unit is not as the command says (reason says how); or an id that several have",
-    412: "The slot holds another event now (If-Match)",
-    413: "The body is too large",
-    429: "Too often; Retry-After says when to ask again",
+    409: "The command does not match the unit (see reason), or the id is ambiguous",
+    412: "The slot now contains another event (If-Match)",
+    413: "The request body is too large",
+    429: "Too many requests; Retry-After gives the delay",
     414: "The query is too long",
     431: "The headers are too large",
-    422: "A parameter is wrong; errors names it",
-    500: "Our fault, or a stored record is damaged",
-    502: "The unit answered wrongly",
-    503: "Refused, busy or changing, or the database fails; Retry-After says when to ask again",
-    504: "The unit did not answer in time",
+    422: "A parameter is invalid; errors names it",
+    500: "Internal error, or a stored record is damaged",
+    502: "The unit's reply is invalid",
+    503: "Unreachable, busy or changing, or the database fails; Retry-After gives the delay",
+    504: "The unit did not reply in time",
 }
 
 Nothing = Annotated[NoQuery, Query()]

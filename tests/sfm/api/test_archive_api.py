@@ -155,7 +155,7 @@ async def test_the_devices_are_told_with_what_is_there_of_each(world: World) -> 
     other = world.plug(FieldUnit("SIM0002").record(1, never_set=True), ELSEWHERE)
     await world.gateway.events(ELSEWHERE)
     other.record(1)
-    first, second = assert_declared(await ask(world, "/archive/units"), "/archive/units")["devices"]
+    first, second = assert_declared(await ask(world, "/archive/units"), "/archive/units")["units"]
     times = [e.device_time.isoformat() for e in world.units[HERE].events if e.device_time]
     assert first == {
         "serial": "SIM0001",
