@@ -948,6 +948,21 @@ async def test_stats_count_how_readers_were_served(world: World) -> None:
     assert (stats["sessions"], stats["exchanges"]) == (1, len(unit.heard))
 
 
+@pytest.mark.parametrize(("count", "never_set"), [(3, False), (6, False), (6, True)])
+@in_virtual_time
+async def test_an_erase_at_the_keypad_counts_once_and_as_replaced(
+    world: World, count: int, never_set: bool
+) -> None:
+    unit = world.plug(FieldUnit().record(3, never_set=never_set))
+    await events(world)
+    unit.erase()
+    unit.record(count, axis=1, never_set=never_set)
+    assert (await events(world)).provenance.epoch == 1
+    verdicts = world.gateway.stats()["devices"][KEY]["verdicts"]
+    # Of the longer memory the probe alone looks like growth; what was read contradicts it.
+    assert verdicts == {"same": 0, "grew": 0, "replaced": 1, "unproven": 1}
+
+
 @in_virtual_time
 async def test_a_unit_whose_clock_steps_back_is_still_listed_in_the_order_of_its_memory(
     world: World,
