@@ -8,7 +8,7 @@ WEB := sfm/web/index.html
 WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check web types bench fuzz soak soak-kill format clean
+.PHONY: help run test proofs check web types bench fuzz soak soak-kill format clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,9 +16,16 @@ help: ## Say what there is
 run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one through the other, stay up
 	@$(BIN)/seismo-relay demo
 
+# Seconds for all simulated worlds of a test run; with planted faults, interleavings, kills and
+# corpora the proofs then take some three minutes.
+PROOF_S ?= 90
+
 test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they need
-	$(BIN)/pytest --numprocesses logical --dist loadfile -m "not alone"
+	SFM_PROOF_S=$(PROOF_S) $(BIN)/pytest --numprocesses logical --dist loadfile -m "not alone and not long_proof"
 	$(BIN)/pytest -m alone
+
+proofs: $(VENV)/.dev ## Run simulations, planted faults, interleavings and kills with their full counts
+	$(BIN)/pytest --numprocesses logical --dist load tests/proofs
 
 check: $(VENV)/.dev ## Format, lint, types, import floors, those of the web app
 	$(BIN)/ruff format --check

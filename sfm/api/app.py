@@ -39,7 +39,7 @@ from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
 from sfm.store.service import StoreService, boot_id
 
-__all__ = ["build_app", "build_store_service"]
+__all__ = ["Application", "build_app", "build_store_service"]
 
 ROUTERS = (
     device.health,

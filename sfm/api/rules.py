@@ -13,7 +13,7 @@ import re
 
 from sfm.access.principal import Role
 
-__all__ = ["FORCED", "OF_ALL_UNITS", "RULES", "rule_of"]
+__all__ = ["FORCED", "OF_ALL_UNITS", "RULES", "Rule", "rule_of"]
 
 Rule = Role | None
 

@@ -25,6 +25,7 @@ from sfm.live_cache import Memo
 from sfm.records.payloads import Payload
 
 __all__ = [
+    "ATTEMPTS_WHILE_CHANGING",
     "DISK",
     "ReadTimes",
     "Reading",

@@ -27,6 +27,7 @@ from types import (
     MappingProxyType,
     MethodType,
     ModuleType,
+    TracebackType,
 )
 from typing import Any, ClassVar
 
@@ -317,6 +318,7 @@ _ALIKE: list[tuple[Any, Draw]] = [
     ((set, frozenset), lambda portrait, things: tuple(sorted(map(portrait.of, things)))),
     ((type, ModuleType), lambda portrait, kind: kind.__name__),
     (BaseException, lambda portrait, error: (type(error).__name__, str(error))),
+    (TracebackType, lambda portrait, trace: "traceback"),  # nothing depends on where it was
     (Epoch, lambda portrait, epoch: epoch.number),
 ]
 """What is drawn by its value wherever it is met."""

@@ -25,7 +25,13 @@ code that remembers more has more states; code that waits elsewhere has other in
 """
 
 
-@pytest.mark.parametrize("name", SMALL)
+LONG = pytest.mark.long_proof
+IN_EVERY_RUN = {"a reader goes away", "two, callback by callback"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in IN_EVERY_RUN else LONG) for name in SMALL]
+)
 def test_the_promise_holds_in_every_interleaving(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

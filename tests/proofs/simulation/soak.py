@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mutations import MUTATIONS, Mutation, planted
@@ -39,7 +39,7 @@ def command_to_replay(grain: str, seed: int) -> str:
     )
 
 
-def first_broken(grain: str, seeds: range) -> Broken | None:
+def first_broken(grain: str, seeds: Iterable[int]) -> Broken | None:
     """Live through worlds; return seed and complaints of the first that breaks a promise."""
     for seed in seeds:
         if broken := World(grain, seed).live():
