@@ -166,6 +166,9 @@ _PLACES = (
 _SLEEPING = (asyncio.Timeout, asyncio.TimerHandle, contextvars.Context)
 """Time stands still: never due, all alike."""
 
+_STORE = ("StoreService", "StoreExecutor", "UnitWriter", "WalkLog", "ChunkLog")
+"""By name, since the classes beside ``StoreService`` are no part of what a store exports."""
+
 Draw = Callable[["Portrait", Any], Any]
 """Makes of a thing numbers, text, bytes, and tuples of these."""
 
@@ -246,8 +249,8 @@ def _how_to_draw(kind: type) -> Draw:
             portrait.of(resource.portrait_parts()),
         )
         return lambda portrait, resource: portrait.once(resource, parts)
-    if kind.__name__ == "StoreService":  # of no store: nothing in it ever changes
-        return lambda portrait, resource: "keeper"
+    if kind.__name__ in _STORE:  # without a database nothing in them ever changes
+        return lambda portrait, resource: "store"
     if kind.__name__ == "ProgressLog":  # said to whoever looks on; no read depends on it
         return lambda portrait, resource: "progress"
     if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
