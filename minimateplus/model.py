@@ -1,10 +1,11 @@
 """
-What a unit says, as frozen facts. The unit of measure ends the name.
+What a unit reports, as frozen facts. The unit of measure ends the name.
 
-Times ending in ``_unit`` are the unit's own naive clock: it steps back, it may never have been set
-(then it says 1995), and nobody knows its zone. Compare them for equality, never for order.
+Times ending in ``_device_time`` are by the unit's own naive clock: it may step back, it may never
+have been set (then it shows 1995), and its zone is unknown. Compare them for equality, never for
+order.
 
-``None`` means unknown: the unit gave nothing, or gave something that cannot be that quantity.
+``None`` means unknown: the unit reported nothing, or a value that this quantity cannot have.
 A missing reading is never zero.
 """
 
@@ -62,7 +63,7 @@ class RecordMode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSetup:
-    """How the unit is set up to record now; an older event may have been recorded otherwise."""
+    """The unit's present recording setup; older events may have been recorded under another."""
 
     mode: RecordMode | None
     sample_rate_hz: int | None
@@ -82,8 +83,8 @@ class RecordingSetup:
     notes: str | None
     note_titles: dict[str, str] | None = None
     """
-    Titles that were edited on the unit, by the name of the text they precede; ``None``: none. One
-    whose place the block does not show is under ``unknown``; the text behind it is not read.
+    Titles that were edited on the unit, by the name of the text they precede; ``None``: none. A
+    title that the block assigns to no text is under ``unknown``; the text after it is not read.
     """
 
 
@@ -109,11 +110,11 @@ class SetupChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallHome:
-    """When and whom a unit calls by itself, by its modem. Times of day are of the unit's clock."""
+    """When a unit calls by its modem, and which number. Times of day are by the unit's clock."""
 
     enabled: bool
     dial: str | None
-    """What the unit says to its modem, such as ``ATDT`` and a number or an address."""
+    """The dial command sent to the modem, such as ``ATDT`` and a number or an address."""
     after_event: bool
     at_times: bool
     first_enabled: bool
@@ -158,18 +159,18 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a write of settings did, or would do."""
+    """The result of a write of settings, or of a dry run."""
 
     changes: tuple[FieldChange, ...]
     is_written: bool
-    """False for a trial, and where nothing differed: then nothing was sent."""
+    """False for a dry run, and where nothing differed: then nothing was sent."""
     elsewhere_bytes: int = 0
-    """Bytes of the block that came back otherwise than written, outside the given fields."""
+    """Bytes outside the given fields that were read back with another value than written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitInfo:
-    """Who the unit is and how it is set up."""
+    """The unit's identity and its recording setup."""
 
     serial: str
     firmware: str | None
@@ -179,7 +180,7 @@ class UnitInfo:
     calibrated_on: date | None
     """Unknown on a real unit: the offset of the date is not known (wire notebook, identity)."""
     simulated: bool
-    """True when the unit says of itself that it is a simulation."""
+    """True when the unit identifies itself as simulated."""
     setup: RecordingSetup
 
 
@@ -194,10 +195,10 @@ class StorageRange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryProbe:
     """
-    What a unit's event memory looks like, in a number of exchanges that does not grow with it.
+    The state of a unit's event memory, read at a cost that does not grow with the memory.
 
     No part is trusted alone. A part that the unit did not answer is ``None``; a probe with such a
-    part proves nothing and compares as unlike every other (see ``is_complete``).
+    part proves nothing and equals no other (see ``is_complete``).
     """
 
     serial: str
@@ -208,7 +209,7 @@ class MemoryProbe:
     last_timestamp: str | None
     """ISO text of the newest event's own timestamp; ``None`` also when the memory is empty."""
     is_empty: bool
-    """The unit holds no event: its first-key answer was the null key."""
+    """The unit has no event: it reported the null key as its first key."""
     last_peaks: Peaks | None = None
     last_project: str | None = None
     last_record: bytes = field(default=b"", repr=False, compare=False)
@@ -216,17 +217,17 @@ class MemoryProbe:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every part was answered, so that the probe can prove something."""
+        """Whether every part was answered, so that the probe can be compared."""
         parts = (self.first_key, self.last_key, self.lifetime_count)
         return None not in parts and (self.is_empty or self.last_timestamp is not None)
 
     def differing_offsets(self, other: MemoryProbe) -> frozenset[int]:
-        """Return where the two newest records differ; nowhere while either is not known."""
+        """Return the offsets at which the newest records differ; empty while either is unknown."""
         return differing_offsets(self.last_record, other.last_record)
 
 
 def differing_offsets(before: bytes, now: bytes) -> frozenset[int]:
-    """Return where two records differ; nowhere while either is not known, that is empty."""
+    """Return the offsets at which two records differ; empty while either is unknown (empty)."""
     if not (before and now):
         return frozenset()
     pairs = enumerate(zip_longest(before, now))
@@ -247,7 +248,7 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One triggered event of the unit's list, as its waveform record (SUB 0C) tells it."""
+    """One triggered event of the unit's list, from its waveform record (SUB 0C)."""
 
     index: int
     key: bytes
@@ -270,7 +271,7 @@ class MonitorLogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorStatus:
-    """What the unit does now: monitoring, clock, battery, memory."""
+    """The unit's present state: monitoring, clock, battery, memory."""
 
     monitoring: bool
     clock_device_time: datetime | None
@@ -281,7 +282,7 @@ class MonitorStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why samples are less than they seem: a stable code, and a sentence for people."""
+    """Why samples are incomplete or suspect: a stable code, and a sentence for people."""
 
     code: str
     detail: str
@@ -295,11 +296,11 @@ class Waveform:
     The samples of one event, in converter counts, with what is needed to read them.
 
     ``counts`` has shape (4, n), int16, rows in the order of ``CHANNELS``. Of row ``c`` only the
-    first ``vouched[c]`` samples were decoded; the rest of the row is zero and is no measurement.
+    first ``valid_samples[c]`` samples were decoded; the rest of the row is zero, not a measurement.
     """
 
     event: Event
-    """As the caller gave it, with the ``record`` that was read with these samples."""
+    """The event, with the ``record`` that was read with these samples."""
     counts: NDArray[np.int16]
     valid_samples: tuple[int, int, int, int]
     sample_rate_hz: int | None
@@ -317,12 +318,12 @@ class Waveform:
     geo_ranges_possible: tuple[float, ...] = ()
     """Every range that the event's own peaks and counts allow, in in/s."""
     reasons: tuple[Reason, ...] = ()
-    """Why this is not all that was recorded, or may not be; empty: nothing speaks against it."""
+    """Why this may not be all that was recorded; empty: no contradiction was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a long read is: events or bytes, as ``what`` says."""
+    """Progress of a long read, in events or bytes (``what``)."""
 
     what: str
     done: int

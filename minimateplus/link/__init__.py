@@ -1,7 +1,7 @@
 """
-Links: opaque bytes over a road. Every one of them is a ``Link``; nothing above asks which.
+Links: streams of bytes to a unit. Each is a ``Link``; the client does not depend on which.
 
-``open_link`` makes one from an address as a person writes it:
+``open_link`` opens one from an address as a person writes it:
 
 ==============================  ===========================================================
 ``tcp://HOST[:PORT]``           the TCP port of a modem or a serial server; port 12345
@@ -9,10 +9,10 @@ Links: opaque bytes over a road. Every one of them is a ``Link``; nothing above 
 ``/dev/ttyUSB0``, ``COM3``      the same, at 38400 baud
 ``rfc2217://HOST:PORT``         a serial port behind an RFC 2217 server
 ``telnet://HOST:PORT``          the Telnet port of a serial server, with the server's own speed
-``replay:FILE``                 a recorded conversation (docs/capture-format.md)
+``replay:FILE``                 a recorded session (docs/capture-format.md)
 ==============================  ===========================================================
 
-A link lives from ``open_link`` to ``close``; whoever opened it closes it, on every path.
+A link lives from ``open_link`` to ``close``; the caller of ``open_link`` closes it, on every path.
 """
 
 from minimateplus.link.address import Address, parse_address

@@ -1,21 +1,21 @@
 """
-Record a conversation to a plain file, and replay it as a link.
+Record a session to a text file, and replay it as a link.
 
-The file is text, one JSON object a line (docs/capture-format.md). The first line says what it is::
+The file is text, one JSON object a line (docs/capture-format.md). The first line is a header::
 
     {"format": "seismo-relay-capture", "version": 1, "link": "tcp://10.0.0.5:12345",
      "started_at": "2026-11-23T20:45:00+00:00", "note": ""}
 
-Every further line is one chunk as the road cut it: seconds since the start, who sent it, its
+Every further line is one chunk as the link delivered it: seconds since the start, its sender, its
 bytes::
 
     {"t_s": 0.000, "from": "host", "hex": "41021010005b..."}
     {"t_s": 0.031, "from": "unit", "hex": "1002001010a4..."}
 
-Nothing is interpreted: a capture holds boot text, rubbish and broken frames as they came, so that
-it can judge the code that made it. Replayed, the host must say again what it said then; the unit's
-chunks come back in their order. A replay does not wait between chunks; where the unit was silent
-until the host spoke again, the replay is silent too.
+Nothing is interpreted: a capture contains boot text, unknown bytes and broken frames as they
+arrived, so that it can judge the code that wrote it. In a replay the host must send the recorded
+bytes again; the unit's chunks come back in their order. A replay does not wait between chunks;
+where the unit sent nothing until the host's next request, the replay sends nothing either.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Side = Literal["host", "unit"]
 
 @dataclass(frozen=True, slots=True)
 class CapturedChunk:
-    """One chunk as it crossed the road."""
+    """One chunk as the link delivered it."""
 
     t_s: float
     side: Side
@@ -72,10 +72,10 @@ class CapturedChunk:
 @dataclass(frozen=True, slots=True)
 class Capture:
     """
-    A recorded conversation.
+    A recorded session.
 
-    Whoever made the file chose the texts of its header, and they are shown to people: what cannot
-    be printed in them is escaped (a line end is ``\\n``).
+    The header's texts are chosen by the file's author and shown to people, so unprintable
+    characters in them are escaped (a line end is ``\\n``).
     """
 
     link: str
@@ -86,20 +86,20 @@ class Capture:
 
 class CaptureLink:
     """
-    A link that writes down what passes over another link. Closes that link, not the file.
+    A link that records what passes over another link. Closes that link, not the file.
 
-    Each line is flushed as it is written, so that a conversation that ends in a crash is kept up to
-    its last chunk.
+    Each line is flushed as it is written, so that after a crash the file is complete up to the last
+    chunk.
 
     Args:
         inner: the link to record.
         sink: a text file open for writing.
         clock: monotonic seconds.
         started_at: wall clock at the start, for the header; now if not given.
-        note: a sentence for whoever reads the file later, 500 characters at most.
+        note: a sentence for later readers of the file, 500 characters at most.
 
     Raises:
-        ValueError: the note is longer; nobody could read the file.
+        ValueError: the note is longer, and the file could not be read.
         CaptureError: the file cannot be written (also from ``send`` and ``receive``).
     """
 
@@ -135,14 +135,14 @@ class CaptureLink:
         return self._inner.name
 
     async def send(self, data: bytes) -> None:
-        """Write down and send; see ``Link.send``."""
-        # First, so that it stands before the answer, and is kept when the sending is cancelled.
+        """Record and send; see ``Link.send``."""
+        # Recorded first, so that it precedes the reply, and is kept if the sending is cancelled.
         if data:
             self._chunk("host", data)
         await self._inner.send(data)
 
     async def receive(self) -> bytes:
-        """Receive and write down; see ``Link.receive``."""
+        """Receive and record; see ``Link.receive``."""
         data = await self._inner.receive()
         self._chunk("unit", data)
         return data
@@ -164,16 +164,16 @@ class CaptureLink:
 
 
 class CaptureEndedError(LinkClosedError):
-    """The capture holds no more: whether the link was closed then is not known."""
+    """The capture ends here: whether the link was closed at this point is not known."""
 
 
 class ReplayLink:
     """
-    A recorded conversation as a link: says what the unit said, if it is asked what it was asked.
+    A recorded session as a link: it returns the unit's bytes if the host sends the same requests.
 
-    Raises ``CaptureError`` as soon as the host says another byte than it said in the capture, and
-    ``LinkClosedError`` where the capture ends. Where the unit said nothing until the host spoke
-    again, ``receive`` waits for ever, as it did then: the caller's deadline ends it.
+    Raises ``CaptureError`` as soon as the host sends another byte than in the capture, and
+    ``LinkClosedError`` where the capture ends. Where the unit sent nothing until the host's next
+    request, ``receive`` waits for ever, as it did then: the caller's deadline ends it.
     """
 
     def __init__(self, capture: Capture) -> None:
@@ -190,18 +190,18 @@ class ReplayLink:
         return f"replay of {self._capture.link}"
 
     async def send(self, data: bytes) -> None:
-        """Check ``data`` against what the host said then; see ``Link.send``."""
+        """Compare ``data`` with the recorded bytes of the host; see ``Link.send``."""
         while data:
             if self._next is None:
                 raise CaptureEndedError(f"{self.name}: the capture ends here")
             if self._next.side != "host":
-                # The unit spoke before; what it said is skipped if nobody wanted to hear it.
+                # The unit's chunk comes first in the capture; it is skipped if it was not received.
                 self._step()
                 continue
             due = self._next.data[self._sent :]
             part = data[: len(due)]
             if not due.startswith(part):
-                raise self._another_byte(due, part)
+                raise self._mismatch(due, part)
             data = data[len(part) :]
             self._sent += len(part)
             if self._sent == len(self._next.data):
@@ -224,12 +224,12 @@ class ReplayLink:
         self._next = None
         self._ended.set()
 
-    def _another_byte(self, due: bytes, said: bytes) -> CaptureError:
+    def _mismatch(self, due: bytes, sent: bytes) -> CaptureError:
         assert self._next is not None
-        at = next(n for n, (was, now) in enumerate(zip(due, said, strict=False)) if was != now)
+        at = next(n for n, (was, now) in enumerate(zip(due, sent, strict=False)) if was != now)
         return CaptureError(
             f"{self.name}: at {self._next.t_s:.3f} s, byte {self._sent + at} of the host: "
-            f"expected {due[at]:02x}, got {said[at]:02x}; a replay answers only what was asked "
+            f"expected {due[at]:02x}, got {sent[at]:02x}; a replay answers only what was asked "
             f"then ({due.hex(' ')})"
         )
 
@@ -278,7 +278,7 @@ def parse_capture(content: bytes, path: str | Path) -> Capture:
         with contextlib.suppress(CaptureError):
             chunks.append(_parse_chunk(path, len(lines) + 1, unended))
     link, started_at, note = (
-        _last_returned(path, header, name) for name in ("link", "started_at", "note")
+        _header_text(path, header, name) for name in ("link", "started_at", "note")
     )
     return Capture(link, started_at, note, tuple(chunks))
 
@@ -306,7 +306,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _last_returned(path: str | Path, header: dict[str, object], name: str) -> str:
+def _header_text(path: str | Path, header: dict[str, object], name: str) -> str:
     text = _printable(str(header.get(name, "")))
     if len(text) > MAX_HEADER_CHARS:
         raise CaptureError(f"{path}: line 1: {name}: longer than {MAX_HEADER_CHARS} characters")
@@ -325,5 +325,5 @@ def _parse_chunk(path: str | Path, number: int, line: bytes) -> CapturedChunk:
     except ValueError as error:
         raise CaptureError(f"{path}: line {number}: hex: {error}") from error
     if not data:
-        raise CaptureError(f"{path}: line {number}: a chunk holds at least one byte")
+        raise CaptureError(f"{path}: line {number}: a chunk has at least one byte")
     return CapturedChunk(float(t_s), "host" if side == "host" else "unit", data)

@@ -13,21 +13,21 @@ __all__ = [
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
     """
-    How long each thing may take, in seconds. Nothing waits for ever.
+    The deadlines of a session, in seconds. Every wait has one.
 
-    A reply deadline of 10 s is what field captures call safe over a cellular modem, which may hold
-    bytes back for a second (wire notebook, timing). A unit on a cable answers in well under one.
+    A reply deadline of 10 s is safe by field captures over a cellular modem, which may delay bytes
+    by a second (wire notebook, timing). A unit on a cable answers in well under one.
 
     >>> Deadlines(reply_s=2.0).connect_s
     10.0
     """
 
     connect_s: float = 10.0
-    """From the first knock to an open link."""
+    """From the start of the attempt to connect to an open link."""
     reply_s: float = 10.0
     """From a request's last byte to its reply's last byte."""
     operation_s: float = 900.0
-    """One verb of the client, from one event of a walk or chunk of a download to the next."""
+    """Progress of one operation: from one event of a walk, or chunk of a download, to the next."""
 
     def __post_init__(self) -> None:
         for name in ("connect_s", "reply_s", "operation_s"):

@@ -1,9 +1,9 @@
 """
-What went wrong on the way to a unit: one table of signatures, each with a sentence and an advice.
+Causes of a failed exchange: one table of signatures, each with a sentence and an advice.
 
 The rule: a signature names a cause only where the bytes prove it. A frame that arrived damaged is
 repaired as that cause would have damaged it, and only a repair that makes the frame's length and
-checksum right is believed. What nothing proves keeps the general sentence of the caller.
+checksum right is believed. Without proof the caller's general message remains.
 
 Pure: bytes and errors in, a ``Diagnosis`` or ``None`` out. The sentences of modems and serial
 servers are those of Hayes-compatible modems (ITU-T V.250, 5.7.1) and of ser2net.
@@ -37,9 +37,9 @@ class Diagnosis:
     """
     One cause: its stable name, what happened, and what to do next.
 
-    ``class_`` says who is to blame: ``refused`` (nothing was asked of a unit), ``lost`` (the link
-    ended), ``foreign`` (something else than a unit answered), ``damaged`` (a unit answered, and its
-    bytes were changed on the way).
+    ``class_`` names the party at fault: ``refused`` (no request reached a unit), ``lost`` (the link
+    ended), ``foreign`` (something other than a unit answered), ``damaged`` (a unit answered, and
+    its bytes were changed in transit).
     """
 
     name: str
@@ -290,7 +290,7 @@ SIGNATURES: dict[str, Diagnosis] = {
 """Every cause that is known by its signature, by name."""
 
 SLOT_TAKEN = frozenset({"refused", "reset", "hung-up", "port-in-use", "modem-busy"})
-"""What a modem with one slot answers while the slot of a caller who left is not free yet."""
+"""What a modem for one client answers while the last client's slot is not free yet."""
 
 
 # --- no connection ------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ _BY_PORT_ERRNO = {
 
 
 def diagnose_connect_error(error: BaseException) -> Diagnosis | None:
-    """Return why no TCP connection came about; ``None`` for an error that the table lacks."""
+    """Return why a TCP connection failed; ``None`` for an error that is not in the table."""
     if isinstance(error, socket.gaierror | UnicodeError):
         return SIGNATURES["unknown-host"]
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
@@ -335,7 +335,7 @@ def diagnose_connect_error(error: BaseException) -> Diagnosis | None:
 
 
 def diagnose_port_error(error: BaseException | None) -> Diagnosis | None:
-    """Return why a serial port did not open; ``None`` for an error that the table lacks."""
+    """Return why a serial port did not open; ``None`` for an error that is not in the table."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _BY_PORT_ERRNO:
             return SIGNATURES[_BY_PORT_ERRNO[error.errno]]
@@ -344,7 +344,7 @@ def diagnose_port_error(error: BaseException | None) -> Diagnosis | None:
 
 
 def diagnose_hang_up(error: BaseException | None) -> Diagnosis:
-    """Return why a link ended before anything was answered over it."""
+    """Return why a link ended before the first reply."""
     while error is not None:
         if isinstance(error, ConnectionResetError | BrokenPipeError):
             return SIGNATURES["reset"]
@@ -381,14 +381,14 @@ _HARMLESS_TEXT = re.compile(
     rb"|(?:(?<=[\r\n])|\A)RING(?=[\r\n]|\Z)"
     rb"|(?:(?<=[\r\n])|\A)CONNECT(?: ?[0-9][0-9A-Z/. ]*)?(?=[\r\n]|\Z)"
 )
-"""What units and modems send before a unit answers: no sign of a wrong far end."""
+"""Texts that units and modems send before a unit replies; they are no sign of a fault."""
 
 
 def without_modem_text(received: bytes) -> bytes:
     """
-    Return what is left of ``received`` without the texts and line ends that are no fault.
+    Return ``received`` without the texts and line ends that are harmless.
 
-    Bytes of a text that is not one of those stay as they came.
+    Bytes of any other text stay unchanged.
 
     >>> without_modem_text(b"\\r\\nRING\\r\\n\\r\\nCONNECT 38400/ARQ/V34\\r\\nA")
     b''
@@ -402,7 +402,7 @@ def without_modem_text(received: bytes) -> bytes:
 
 def diagnose_text(received: bytes, request: bytes = b"") -> Diagnosis | None:
     """
-    Return what the bytes that came instead of a frame say of the far end.
+    Return what bytes that arrived instead of a frame prove about the far end.
 
     Args:
         received: the bytes that belong to no frame.
@@ -450,11 +450,11 @@ class _Body:
 
 def diagnose_reply(raw: bytes, sub: int, length: int | None) -> Diagnosis | None:
     """
-    Return what damaged a reply on its way, if a repair proves it.
+    Return what damaged a reply in transit, if a repair proves it.
 
     Args:
         raw: the wire bytes of the broken reply, envelope included or not.
-        sub: the SUB that the answer should have.
+        sub: the SUB that the reply should have.
         length: how many bytes its payload should have; ``None`` where that is not known.
     """
     for name, repairs in _REPAIRS:

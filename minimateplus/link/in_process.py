@@ -1,4 +1,4 @@
-"""Two ends of a road that never leaves the process."""
+"""Two connected links within one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MemoryLink:
         return self._name
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` to the other end; see ``Link.send``."""
+        """Send ``data`` to the other end; see ``Link.send``."""
         if self._closed:
             raise LinkClosedError(f"{self._name}: the link is closed")
         if data:
@@ -48,7 +48,7 @@ class MemoryLink:
         return chunk
 
     async def close(self) -> None:
-        """End the road for both ends; what is under way to the other end still arrives."""
+        """End both links; data already sent to the other end still arrives."""
         if self._closed:
             return
         self._closed = True
@@ -57,7 +57,7 @@ class MemoryLink:
 
 
 def memory_pair(name: str = "memory") -> tuple[MemoryLink, MemoryLink]:
-    """Return the two ends of a new road: what one sends, the other receives."""
+    """Return two new links: what one sends, the other receives."""
     there: asyncio.Queue[bytes] = asyncio.Queue()
     back: asyncio.Queue[bytes] = asyncio.Queue()
     return MemoryLink(name, back, there), MemoryLink(name, there, back)

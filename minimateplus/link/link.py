@@ -1,4 +1,4 @@
-"""What every link can do, and no more."""
+"""The interface of every link."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = [
 
 @runtime_checkable
 class Link(Protocol):
-    """A two-way road for opaque bytes."""
+    """A two-way stream of bytes that it does not interpret."""
 
     @property
     def name(self) -> str:
@@ -19,21 +19,21 @@ class Link(Protocol):
 
     async def send(self, data: bytes) -> None:
         """
-        Hand ``data`` to the road.
+        Send all of ``data``.
 
         Raises:
-            LinkClosedError: the road has ended.
+            LinkClosedError: the link has ended.
         """
 
     async def receive(self) -> bytes:
         """
-        Return the next chunk, at least one byte, as the road cut it.
+        Return the next chunk, at least one byte, as the link delivers it.
 
-        Cancelling loses no byte: what had not been returned comes with the next call.
+        Cancelling loses no byte: the next call returns what was not returned.
 
         Raises:
-            LinkClosedError: the road has ended.
+            LinkClosedError: the link has ended.
         """
 
     async def close(self) -> None:
-        """End the road. Never fails, and may be called twice."""
+        """End the link. Never fails, and may be called twice."""

@@ -1,4 +1,4 @@
-"""From an address to an open link: the one place that knows which road an address means."""
+"""Open a link from an address; the only module that maps addresses to link types."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SerialPort:
-    """A serial port that is there. Whether it is free, and yours, only opening it tells."""
+    """A serial port of this machine. Only opening it shows whether it is free and accessible."""
 
     port: str
     description: str | None
-    """What its adapter says of itself; ``None``: nothing."""
+    """The adapter's description; ``None``: it has none."""
 
 
 def list_ports() -> list[SerialPort]:
@@ -26,7 +26,7 @@ def list_ports() -> list[SerialPort]:
     Return the serial ports of this machine, by name; none of them is opened.
 
     The name is the system's own (``/dev/ttyUSB0``), which settings are written with, and not the
-    longer one that is made of what the adapter says.
+    longer one that is derived from the adapter's description.
     """
     found = serialx.list_serial_ports()
     return sorted(

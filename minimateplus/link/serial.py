@@ -19,11 +19,11 @@ __all__ = [
 ]
 
 _open_here: dict[str, str] = {}
-"""The serial ports that this process has open: device file, and the address it was opened as."""
+"""The serial ports that this process has open: device file, and the address used to open it."""
 
 
 class SerialLink(StreamLink):
-    """A stream over a serial port; forgets the port when it closes."""
+    """A stream over a serial port; unregisters the port when it closes."""
 
     device: str | None = None
 
@@ -43,7 +43,7 @@ async def open_serial(address: Address, deadlines: Deadlines) -> StreamLink:
 
     Raises:
         ConnectTimeoutError: the port did not open within ``deadlines.connect_s``.
-        ConnectError: no such port, no permission, or another program holds it.
+        ConnectError: no such port, no permission, or another program has it open.
     """
     device = _device_of(address.target)
     try:
@@ -54,14 +54,14 @@ async def open_serial(address: Address, deadlines: Deadlines) -> StreamLink:
     except TimeoutError as error:
         within = f"within {deadlines.connect_s:g} s"
         if device is None:
-            told = (
+            message = (
                 f"{address}: the server did not acknowledge the settings of its port (RFC 2217) "
                 f"{within}; if its port is set to {address.number} baud, 8N1 already, use "
                 f"{address.target.replace('rfc2217', 'telnet', 1)}, which asks for no settings"
             )
         else:
-            told = f"{address}: the port did not open {within}"
-        raise ConnectTimeoutError(told) from error
+            message = f"{address}: the port did not open {within}"
+        raise ConnectTimeoutError(message) from error
     except (ValueError, *FOREIGN_ERRORS) as error:
         raise _refusal(address, device, error) from error
     link = SerialLink(str(address), reader, writer)
@@ -72,20 +72,20 @@ async def open_serial(address: Address, deadlines: Deadlines) -> StreamLink:
 
 
 def _device_of(target: str) -> str | None:
-    """Return the device file behind any name of a port; ``None`` for a port of a server."""
+    """Return the device file of a port, links resolved; ``None`` for a server's port."""
     return None if "://" in target else os.path.realpath(target)
 
 
 def _refusal(address: Address, device: str | None, error: Exception) -> ConnectError:
-    """Return why a port did not open, as an error for people."""
+    """Return the error for a port that did not open, with its cause and what to do next."""
     found = diagnose_port_error(error)
     if found is not None and found.name == "port-held-elsewhere" and device in _open_here:
         found = SIGNATURES["port-held-here"]
-        told = f"{address}: {found.sentence} ({_open_here[device]}). {found.advice}."
+        message = f"{address}: {found.sentence} ({_open_here[device]}). {found.advice}."
     elif found is not None:
-        told = f"{address}: {found}"
+        message = f"{address}: {found}"
     else:
-        told = f"{address}: {error}; is the port right, free, and yours to open?"
-    refusal = ConnectError(told)
+        message = f"{address}: {error}; is the port right, free, and yours to open?"
+    refusal = ConnectError(message)
     refusal.diagnosis = None if found is None else found.name
     return refusal

@@ -17,11 +17,11 @@ __all__ = [
 ]
 
 FOREIGN_ERRORS = (OSError, EOFError, serialx.SerialException)
-"""What a broken road raises underneath, ``TimeoutError`` being an ``OSError``; made ours here."""
+"""Exceptions of a broken stream (``TimeoutError`` is an ``OSError``); translated here."""
 
 CHUNK_BYTES = 4096
 CLOSE_S = 1.0
-"""How long a polite close may take before the road is torn down."""
+"""How long an orderly close may take before the connection is aborted."""
 
 
 class StreamLink:
@@ -61,7 +61,7 @@ class StreamLink:
         return chunk
 
     async def close(self) -> None:
-        """Close both directions, politely for ``CLOSE_S``, then at once."""
+        """Close both directions in an orderly way; abort after ``CLOSE_S``."""
         if self._closed:
             return
         self._closed = True

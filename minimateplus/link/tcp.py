@@ -30,7 +30,7 @@ async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
     Return an open link to ``address``.
 
     Raises:
-        ConnectTimeoutError: nobody answered within ``deadlines.connect_s``.
+        ConnectTimeoutError: no connection within ``deadlines.connect_s``.
         ConnectError: refused, unreachable, or a host name that does not resolve.
     """
     try:
@@ -57,7 +57,7 @@ async def open_tcp(address: Address, deadlines: Deadlines) -> StreamLink:
 
 
 def _refusal(address: Address, error: Exception) -> ConnectError:
-    """Return why no connection came about, as an error for people."""
+    """Return the error for a failed connection, with its cause and what to do next."""
     if (found := diagnose_connect_error(error)) is None:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return ConnectError(f"{address}: {reason}")
@@ -68,7 +68,7 @@ def _refusal(address: Address, error: Exception) -> ConnectError:
 
 
 def notice_half_open(writer: asyncio.StreamWriter) -> None:
-    """Let the kernel probe an idle link, so that a far end that vanished is noticed."""
+    """Enable TCP keepalive, so that a far end that disappeared is noticed."""
     sock = writer.get_extra_info("socket")
     if sock is None:
         return

@@ -2,7 +2,7 @@
 Telnet (RFC 854): a serial server whose port doubles FF, without asking it for port settings.
 
 The rule: the data is what the server's serial port sends, byte for byte. FF arrives doubled and is
-sent doubled; binary transmission (RFC 856) is offered and accepted, so that nobody adds a 00 behind
+sent doubled; binary transmission (RFC 856) is offered and accepted, so that no side adds a 00 after
 a 0D; every other option is declined. The port's speed is the server's own setting: for servers that
 do not acknowledge the settings of RFC 2217, such as ser2net over a pseudo-terminal.
 """
@@ -30,7 +30,7 @@ _SE, _SB, _WILL, _WONT, _DO, _DONT = 0xF0, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE
 BINARY = 0
 
 MAX_NEGOTIATION_BYTES = 4096
-"""A sub-negotiation longer than this is none: what was taken for one is dropped."""
+"""Bytes that look like a sub-negotiation and are longer than this are taken for data."""
 
 _TOKEN = re.compile(
     rb"(?P<data>[^\xff]+)"
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
 
 class TelnetDecoder:
     """
-    Takes what a Telnet server sends; gives its data, and what to answer. Pure.
+    Separates a Telnet server's data from its negotiation, and answers the latter. Pure.
 
     >>> decoder = TelnetDecoder()
     >>> decoder.feed(bytes.fromhex("fffd00 10ffff02"))
@@ -50,24 +50,26 @@ class TelnetDecoder:
     """
 
     def __init__(self) -> None:
-        self._held = b""
+        self._pending = b""
         self._agreed: set[bytes] = set()
-        """Answers given: each is given once, or two servers would agree for ever."""
+        """Answers already sent: each is sent once, so that negotiation ends."""
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the data that ``chunk`` completes, and the bytes to answer."""
-        self._held += chunk
+        self._pending += chunk
         data, answer, at = bytearray(), bytearray(), 0
-        while match := _TOKEN.match(self._held, at):
+        while match := _TOKEN.match(self._pending, at):
             at = match.end()
             data += match["data"] or match["ff"] or b""
             if match["verb"] is not None:
                 answer += self._answer(match["verb"][0], match["option"])
-        self._held = self._held[at:]
-        if len(self._held) > MAX_NEGOTIATION_BYTES or re.match(rb"\xff[\x00-\xef]", self._held):
-            # No command of Telnet begins so: the far end does not double FF.
-            data += self._held
-            self._held = b""
+        self._pending = self._pending[at:]
+        if len(self._pending) > MAX_NEGOTIATION_BYTES or re.match(
+            rb"\xff[\x00-\xef]", self._pending
+        ):
+            # No Telnet command begins like this: the far end does not double FF.
+            data += self._pending
+            self._pending = b""
         return bytes(data), bytes(answer)
 
     def _answer(self, verb: int, option: bytes) -> bytes:
@@ -117,12 +119,12 @@ async def open_telnet(address: Address, deadlines: Deadlines) -> TelnetLink:
     """
     Return an open link to the Telnet port of a serial server; errors as with ``open_tcp``.
 
-    Nothing is waited for: a server that negotiates does so beside the data.
+    Does not wait: a server negotiates alongside the data.
     """
     host, port = split_host_port(address.target.partition("://")[2].rstrip("/"))
     inner = await open_tcp(Address("tcp", host, port), deadlines)
     try:
-        # Both directions in binary, offered first: many servers wait for the client to ask.
+        # Offer binary transmission in both directions: many servers wait for the client to begin.
         await inner.send(bytes((IAC, _WILL, BINARY, IAC, _DO, BINARY)))
     except BaseException:
         await inner.close()

@@ -1,7 +1,7 @@
 """
-Synthetic blasts: plausible, seeded, and of nobody's quarry.
+Synthetic blasts: plausible, seeded, and not derived from any real record.
 
-Ground motion is built as a field record looks: noise, a small quick P arrival that trips the
+Ground motion is built like a field record: noise, a small quick P arrival that trips the
 trigger, a larger S, and the slow surface wave that carries the peak, each a decaying sine with a
 soft start.
 The airblast reaches the microphone later, by the distance over the speed of sound.
@@ -31,7 +31,7 @@ P_WAVE_FT_S = 15_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blast:
-    """What happens in the ground: how strong, how far, how long it is recorded."""
+    """The parameters of one blast: strength, distance, and how it is recorded."""
 
     peak_in_s: float = 0.6
     """About the largest velocity of any axis."""

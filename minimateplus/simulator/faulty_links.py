@@ -1,8 +1,8 @@
 """
-Bad roads, as classes: each wraps the unit's end of a link and is a link itself.
+Faulty links: each class wraps the unit's end of a link, adds one fault, and is a link itself.
 
-One end-to-end test drives all of them. A road never decides by itself when something happens: time
-comes from the running loop, chance from the generator that it is given.
+One end-to-end test uses all of them. They are deterministic: time comes from the running event
+loop, randomness from the generator passed in.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = [
 ]
 
 RING_CONNECT = b"\r\nRING\r\n\r\nCONNECT\r\n"
-"""What a cellular modem says to its caller before the first bytes of the unit. [C]"""
+"""What a cellular modem sends to its client before the first bytes of the unit. [C]"""
 BOOT_TEXT = b"Operating System"
-"""What a unit says when it wakes up. [C]"""
+"""What a unit sends when it wakes up. [C]"""
 
 LinkFactory = Callable[[Link], Link]
-"""Makes a road out of the unit's end of a link."""
+"""Wraps the unit's end of a link."""
 
 
 class FaultyLink:
-    """Changes nothing; the others change one thing each."""
+    """Passes everything unchanged; each subclass adds one fault."""
 
     def __init__(self, inner: Link) -> None:
         self.inner = inner
@@ -51,7 +51,7 @@ class FaultyLink:
         return self.inner.name
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` on; see ``Link.send``."""
+        """Pass ``data`` on; see ``Link.send``."""
         await self.inner.send(data)
 
     async def receive(self) -> bytes:
@@ -67,20 +67,20 @@ class OneByteLink(FaultyLink):
     """Delivers every byte in a chunk of its own."""
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` on byte by byte."""
+        """Pass ``data`` on byte by byte."""
         for value in data:
             await super().send(bytes((value,)))
 
 
 class LateLink(FaultyLink):
-    """Holds every chunk back, as a modem that waits for more to forward does [C: up to 1 s]."""
+    """Delays every chunk, as a modem does that waits for more to forward [C: up to 1 s]."""
 
     def __init__(self, inner: Link, delay_s: float = 1.0) -> None:
         super().__init__(inner)
         self.delay_s = delay_s
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` on after the delay."""
+        """Pass ``data`` on after the delay."""
         await asyncio.sleep(self.delay_s)
         await super().send(data)
 
@@ -94,7 +94,7 @@ class LossyLink(FaultyLink):
         self.share = share
 
     async def send(self, data: bytes) -> None:
-        """Hand on what is not lost."""
+        """Pass on the bytes that are not lost."""
         await super().send(bytes(b for b in data if self.rng.random() >= self.share))
 
 
@@ -102,7 +102,7 @@ class CorruptingLink(FaultyLink):
     """
     Flips single bits on the way to the host.
 
-    One flip in a frame is sure to be seen; two may cancel out in the frame's 8-bit sum.
+    One flip in a frame is always detected; two may cancel out in the frame's 8-bit sum.
     """
 
     def __init__(self, inner: Link, rng: random.Random, share: float = 0.002) -> None:
@@ -111,7 +111,7 @@ class CorruptingLink(FaultyLink):
         self.share = share
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` on with a few bits flipped."""
+        """Pass ``data`` on with a few bits flipped."""
         flipped = (
             b ^ (1 << self.rng.randrange(8)) if self.rng.random() < self.share else b for b in data
         )
@@ -119,43 +119,43 @@ class CorruptingLink(FaultyLink):
 
 
 class CutLink(FaultyLink):
-    """Is cut after so many bytes to the host, in the middle of whatever they are."""
+    """Breaks after ``after_bytes`` bytes to the host, also in the middle of a frame."""
 
     def __init__(self, inner: Link, after_bytes: int) -> None:
         super().__init__(inner)
         self.left = after_bytes
 
     async def send(self, data: bytes) -> None:
-        """Hand on what still passes, then end the road."""
+        """Pass on the remaining bytes, then end the link."""
         await super().send(data[: self.left])
         self.left -= len(data)
         if self.left < 0:
             await self.close()
-            raise LinkClosedError(f"{self.name}: the road was cut")
+            raise LinkClosedError(f"{self.name}: the link was cut")
 
 
 class StalledLink(FaultyLink):
-    """Passes so many bytes to the host and then nothing, without ending: a half-open link."""
+    """Passes ``after_bytes`` bytes to the host, then nothing, and stays open: a half-open link."""
 
     def __init__(self, inner: Link, after_bytes: int) -> None:
         super().__init__(inner)
         self.left = after_bytes
 
     async def send(self, data: bytes) -> None:
-        """Hand on what still passes; the rest is gone."""
+        """Pass on the remaining bytes; drop the rest."""
         await super().send(data[: max(0, self.left)])
         self.left -= len(data)
 
 
 class ModemTextLink(FaultyLink):
-    """A modem says RING and CONNECT to the caller before anything of the unit."""
+    """A modem sends RING and CONNECT to the client before the unit's first bytes."""
 
     def __init__(self, inner: Link, text: bytes = RING_CONNECT) -> None:
         super().__init__(inner)
         self._text = text
 
     async def receive(self) -> bytes:
-        """Speak first, once; then hand on."""
+        """Send the modem's text once; then pass everything on."""
         if self._text:
             text, self._text = self._text, b""
             await super().send(text)
@@ -163,14 +163,14 @@ class ModemTextLink(FaultyLink):
 
 
 class ColdLink(FaultyLink):
-    """The unit was asleep: it swallows the first request, and boots with its text."""
+    """The unit was asleep: it loses the first request, and sends its boot text."""
 
     def __init__(self, inner: Link) -> None:
         super().__init__(inner)
         self._asleep = True
 
     async def receive(self) -> bytes:
-        """Lose the first chunk and say the boot text; then hand on."""
+        """Drop the first chunk and send the boot text; then pass everything on."""
         if self._asleep:
             await super().receive()
             self._asleep = False
@@ -179,8 +179,8 @@ class ColdLink(FaultyLink):
 
 
 class StrayAckLink(FaultyLink):
-    """A stray 41 stands before every frame of the unit. [C: often seen]"""
+    """A stray 41 precedes every frame of the unit. [C: often seen]"""
 
     async def send(self, data: bytes) -> None:
-        """Hand ``data`` on behind a 41."""
+        """Pass ``data`` on after a 41."""
         await super().send(b"\x41" + data)

@@ -1,8 +1,8 @@
 """
-Histogram bodies: the one form whose blocks are captured (wire notebook, histogram body) [C].
+Histogram bodies: the one format whose blocks are captured (wire notebook, histogram body) [C].
 
 A block of 32 bytes for each interval: the largest magnitude of each channel in one byte, and half
-a period. Others exist, and nobody knows them whole; the client reads no samples from any.
+a period. Others exist and are not fully known; the client reads no samples from any.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BLOCKS_A_SEGMENT = 256
 HALF_PERIODS = (40, 30, 25, 9)
 """Samples of half a period of each channel; ours."""
 REMNANT = bytes(9)
-"""Behind the blocks 1 or 9 bytes remain [C]; what they hold is unknown."""
+"""After the blocks 1 or 9 bytes remain [C]; their content is unknown."""
 
 
 def histogram_of(counts: NDArray[np.int16]) -> NDArray[np.int16]:

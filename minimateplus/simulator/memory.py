@@ -1,9 +1,9 @@
 """
-A unit's event memory: addresses, keys that are addresses, and what lies at each.
+A unit's event memory: keys are addresses, and each is that of a record.
 
-Keys start at 01110000 after an erase and grow with what is stored. An event's image lies at its
-key; where it ends a monitor-log record lies, 0x46 bytes long, and the next event's key follows it
-(wire notebook, keys) [C values, D meaning].
+Keys start at 01110000 after an erase and grow with what is stored. An event's image is stored at
+its key; a monitor-log record of 0x46 bytes follows the image, and then the next event's key (wire
+notebook, keys) [C values, D meaning].
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = [
 ]
 
 GAP_BYTES = 0x46
-"""What lies between the end of an event's image and the next event's key. [I]"""
+"""Distance from the end of an event's image to the next event's key. [I]"""
 FIRST_ADDRESS = int.from_bytes(FIRST_KEY, "big")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event as it lies in memory."""
+    """One event as it is stored in memory."""
 
     event: Event
     device_time: datetime
@@ -39,17 +39,17 @@ class StoredEvent:
 
     @property
     def address(self) -> int:
-        """Where the image starts: the key as a number."""
+        """The start of the image: the key as a number."""
         return int.from_bytes(self.event.key, "big")
 
     @property
     def end_address(self) -> int:
-        """The first byte behind the image: where the monitor-log record lies."""
+        """The first byte after the image: the address of the monitor-log record."""
         return self.address + len(self.image)
 
     @property
     def log_key(self) -> bytes:
-        """The key of the monitor-log record behind the event."""
+        """The key of the monitor-log record after the event."""
         return self.end_address.to_bytes(4, "big")
 
 
@@ -69,7 +69,7 @@ class EventMemory:
 
     @property
     def free_bytes(self) -> int:
-        """What is left of the memory."""
+        """The free part of the memory."""
         return self.total_bytes - (self.next_address - FIRST_ADDRESS)
 
     @property
@@ -82,7 +82,7 @@ class EventMemory:
         Store an event at the next address.
 
         Raises:
-            MemoryError: it does not fit; what a real unit then does is unknown.
+            MemoryError: it does not fit; what a real unit does then is unknown.
         """
         if len(stored.image) + GAP_BYTES > self.free_bytes:
             raise MemoryError(
@@ -94,7 +94,7 @@ class EventMemory:
         self.stored.append(stored)
 
     def record_at(self, key: bytes) -> tuple[int, StoredEvent] | None:
-        """Return length and event of the record with that key; the length tells which it is."""
+        """Return length and event of the record with that key; the length is that of its type."""
         place = self._places.get(key)
         if place is None:
             return None
@@ -103,7 +103,7 @@ class EventMemory:
         return length, self.stored[number]
 
     def key_after(self, key: bytes) -> bytes | None:
-        """Return the key of the record behind that of ``key``; ``None`` at the end."""
+        """Return the key of the record after that of ``key``; ``None`` at the end."""
         number, is_log = divmod(self._places.get(key, 2 * len(self.stored)) + 1, 2)
         if number >= len(self.stored):
             return None

@@ -1,8 +1,8 @@
 """
-The payloads of a simulated unit: wire facts where they are known, and our own choices where not.
+The payloads of a simulated unit: wire facts where they are known, our own choices elsewhere.
 
-Every choice of ours is named here and nowhere else; the wire notebook lists them. A client must not
-lean on them: it finds texts by form or label.
+Every choice of ours is defined here and nowhere else; the wire notebook lists them. A client must
+not depend on them: it finds texts by format or label.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ __all__ = [
 ]
 
 POLL_TEXT = b"Instantel\0MiniMate Plus\0"
-"""What POLL's answer holds is unknown; ours names maker and model."""
+"""The content of a reply to POLL is unknown; ours has maker and model."""
 
 IDENTITY_SLOTS = {"serial": 0x00, "firmware": 0x10, "dsp": 0x20, "maker": 0x30, "model": 0x40}
 SIMULATED_SLOT = 0x70
 CHANNEL_BLOCKS_AT = 0x60
-"""Ours: where the channel blocks of 1A start; they lie ``CHANNEL_BLOCK_BYTES`` apart."""
+"""Ours: where the channel blocks of 1A start; they are ``CHANNEL_BLOCK_BYTES`` apart."""
 UNIT_TEXT_AFTER_LABEL = {"geo": 44, "mic": 50}
 TEXTS_AT = 0x200
 LABEL_BYTES = 22
@@ -65,18 +65,18 @@ MIC_LOW_THRESHOLD_PSI = 0.01
 
 
 def poll_payload() -> bytes:
-    """Return the answer to POLL's fetch."""
+    """Return the payload for POLL's fetch."""
     return POLL_TEXT.ljust(commands.POLL.fetch_bytes or 0, b"\0")
 
 
 def serial_payload(serial: str, firmware: str) -> bytes:
-    """Return the answer to 15."""
+    """Return the payload for 15."""
     minor = int(firmware.rpartition(".")[2] or 0)
     return layouts.SERIAL.build({"serial": serial, "unit_byte": 0x79, "firmware_minor": minor})
 
 
 def identity_payload(serial: str, firmware: str, dsp: str, calibrated_on: date | None) -> bytes:
-    """Return the answer to 01: texts in slots of ours, and the word that says we are simulated."""
+    """Return the payload for 01: texts in our own slots, and the mark of a simulation."""
     block = bytearray(commands.IDENTITY.fetch_bytes or 0)
     texts = {
         "serial": serial,
@@ -141,7 +141,7 @@ def call_home_block() -> bytes:
 
 
 def unknown_block(sub: int) -> bytes:
-    """Return a block of which only the length is known: its own length word, then zeros."""
+    """Return a block of which only the length is known: a length field, then zeros."""
     size = commands.COMMANDS[sub].fetch_bytes or 0
     return size.to_bytes(2, "big").ljust(size, b"\0")
 
@@ -169,14 +169,14 @@ def _channel_block(name: str, setup: RecordingSetup) -> bytes:
 
 
 def header_payload(length: int, serial: str, start: datetime, stop: datetime, geo: float) -> bytes:
-    """Return the answer to 0A: the 44-byte form as known, the 70-byte form filled up with zeros."""
+    """Return the payload for 0A: the 44-byte form as known, the 70-byte form padded with zeros."""
     text = build_text(serial, 9) + b"Geo: %.3f in/s" % geo
     fields = {"start": start, "stop": stop, "text": text.ljust(28, b"\0")}
     return layouts.RECORD_HEADER.build(fields).ljust(length, b"\0")
 
 
 def record_payload(timestamp: datetime, peaks: Peaks, project: str | None) -> bytes:
-    """Return the answer to 0C."""
+    """Return the payload for 0C."""
     block = bytearray(layouts.WAVEFORM_RECORD.build({"timestamp": timestamp}))
     struct.pack_into(">f", block, VECTOR_SUM_AT, peaks.vector_sum_in_s or 0.0)
     values = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s, peaks.mic_psi)
@@ -190,7 +190,7 @@ def record_payload(timestamp: datetime, peaks: Peaks, project: str | None) -> by
 
 
 def texts_trailer(setup: RecordingSetup) -> bytes:
-    """Return the texts behind an event's samples: those of the setup it was recorded under [C]."""
+    """Return the texts after an event's samples: those of the setup it was recorded under [C]."""
     return b"".join(
         label.ljust(LABEL_BYTES, b"\0") + build_text(getattr(setup, field) or "", VALUE_BYTES)
         for field, label in layouts.SETUP_TEXTS.items()

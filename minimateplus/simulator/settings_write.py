@@ -1,9 +1,9 @@
 """
-How a simulated unit takes new settings: whole, in the captured order, or not at all.
+How a simulated unit accepts new settings: complete, in the captured order, or not at all.
 
-The rule: each frame must be the one that follows in ``SETUP_ORDER`` or ``CALL_HOME_ORDER``;
-anything else gets no answer, and the write begins anew. What was written counts from the last
-confirming command on. What a real unit does with half a write is unknown [U]; ours forgets it.
+The rule: each frame must be the next one of ``SETUP_ORDER`` or ``CALL_HOME_ORDER``; any other gets
+no reply, and the write starts again. The new settings take effect with the last confirming command.
+What a real unit does with an incomplete write is unknown [U]; ours discards it.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ SIZES = {
 
 
 class SettingsWrite:
-    """One write under way in one conversation. Lives as long as the conversation."""
+    """One write in one session. Lives as long as the session."""
 
     def __init__(self) -> None:
-        self._begin_anew()
+        self._restart()
         self.setup: bytes | None = None
-        """A whole new setup block, once it came."""
+        """A complete new setup block, once it was received."""
         self.call_home: bytes | None = None
-        """A whole new call-home block, once it came."""
+        """A complete new call-home block, once it was received."""
 
-    def _begin_anew(self) -> None:
-        self._came: list[int] = []
+    def _restart(self) -> None:
+        self._received: list[int] = []
         self._pages: list[bytes] = []
         self._call_home = b""
 
     def takes(self, request: Frame) -> bool:
-        """Return whether ``request`` is what follows, with as many bytes as belong to it."""
-        came = [*self._came, request.sub]
+        """Return whether ``request`` is the next one of the order, with the right size."""
+        received = [*self._received, request.sub]
         orders = (SETUP_ORDER, CALL_HOME_ORDER)
-        order = next((o for o in orders if came == list(o[: len(came)])), None)
+        order = next((o for o in orders if received == list(o[: len(received)])), None)
         if order is None or not self._fits(request):
-            self._begin_anew()
+            self._restart()
             return False
-        self._came = came
+        self._received = received
         if request.sub == commands.WRITE_SETUP.sub:
             self._pages.append(request.payload)
         elif request.sub == commands.WRITE_CALL_HOME.sub:
             self._call_home = request.payload[: layouts.CALL_HOME.size]
-        if len(came) == len(order):
+        if len(received) == len(order):
             pages, call_home = b"".join(self._pages), self._call_home
-            self._begin_anew()
+            self._restart()
             self.setup, self.call_home = pages or None, call_home or None
         return True
 

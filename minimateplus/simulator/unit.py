@@ -1,20 +1,20 @@
 """
-``SimulatedUnit``: memory, clock, battery and manners of a MiniMate Plus, without the instrument.
+``SimulatedUnit``: memory, clock, battery and behaviour of a MiniMate Plus.
 
-What it does: answers every command of the wire table, those that change it included; keeps event
-memory with addresses, keys that advance with it, an erase that resets the keys but not the lifetime
-counter, and a monitor-log record behind each event; runs a clock that can be set back or was never
-set; checks its sensors for 40 s before it monitors. It is strict where real units are known to be:
-a bulk read that was not armed gets no answer, a frame with a wrong sum neither, an unknown command
-neither, and 1F without a visited record gives the null key. So it is with what changes it: an erase
-is confirmed only behind its beginning and a look at status and storage range, and settings are
-taken only when the whole write came in the captured order (``writing``).
+It answers every command of the wire table, including those that change it. Its event memory has
+addresses, keys that advance with them, an erase that resets the keys but not the lifetime counter,
+and a monitor-log record after each event. Its clock can be set back or never have been set, and it
+checks its sensors for 40 s before it monitors. It is strict where real units are known to be: a
+bulk read without arming, a frame with a wrong sum and an unknown command get no reply, and 1F
+without a visited record reports the null key. Commands that change it are checked as well: an erase
+is confirmed only after its first half and a read of status and storage range, and settings are
+accepted only when the complete write arrives in the captured order (``settings_write``).
 
-In histogram mode it stores bodies of the one form that is captured, of which nobody reads samples.
+In histogram mode it stores bodies of the one captured format, from which no samples are read.
 
 What it does **not** simulate: a histogram's other forms, dialling out, timers, alarms, filters and
-real sensors, what a full memory does, the true contents of payloads that nobody knows (docs/wire.md
-lists what is our choice), and the hours of a battery.
+real sensors, a full memory's behaviour, the real contents of unknown payloads (docs/wire.md lists
+our choices), and a real battery's life.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ DEFAULT_SETUP = RecordingSetup(
 
 class SimulatedUnit:
     """
-    One simulated MiniMate Plus. Lives as long as its caller wants; owns no link.
+    One simulated MiniMate Plus. Lives as long as its caller keeps it; owns no link.
 
     Args:
-        serial: what SUB 15 answers; seven characters at most.
-        setup: how it records.
-        clock: seconds that never go back; the unit's own clock and its sensor check follow it.
-        now_device_time: what the unit's own clock shows at the start; the computer's local time if
-            not given. ``NEVER_SET_DEVICE_TIME`` is that of a unit whose clock was never set.
+        serial: its serial number (SUB 15), seven characters at most.
+        setup: its recording setup.
+        clock: monotonic seconds; the unit's own clock and its sensor check follow it.
+        now_device_time: the unit's own clock at the start; the computer's local time if not given.
+            ``NEVER_SET_DEVICE_TIME`` is that of a unit whose clock was never set.
         seed: of everything random in its recordings.
         memory_bytes: size of the event memory.
     """
@@ -124,31 +124,31 @@ class SimulatedUnit:
         self.calibrated_on = calibrated_on
         self.lifetime_count = 0
         self.exchanges = 0
-        """Requests answered, over all conversations."""
+        """Requests answered, over all sessions."""
         self.ignores: set[int] = set()
-        """SUBs that this unit does not know, and leaves unanswered."""
+        """SUBs that this unit does not support and does not answer."""
         self.corrupt_next: dict[bytes, bytes] = {}
-        """Keys after which the chain goes wrong, and where it then leads (seen on BE9558)."""
+        """Keys after which the chain is damaged, and the wrong next keys (seen on BE9558)."""
         self._memory = EventMemory(memory_bytes)
         self._rng = np.random.default_rng(seed)
         self._clock = clock
         self._set_at = self._drained_at = clock()
         self._set_to = now_device_time or datetime.now().replace(microsecond=0)
-        self._busy_unit: tuple[datetime, datetime] | None = None
+        self._recording_device_times: tuple[datetime, datetime] | None = None
         """Start and end of the last recording; ``None`` once the clock was set."""
         self._erases: WeakKeyDictionary[ProtocolState, set[int]] = WeakKeyDictionary()
-        """What each conversation said since it began to erase."""
+        """SUBs that each session fetched since it began to erase."""
         self._writes: WeakKeyDictionary[ProtocolState, SettingsWrite] = WeakKeyDictionary()
         self._cursors: WeakKeyDictionary[ProtocolState, bytes] = WeakKeyDictionary()
-        """The key that each conversation visited last."""
+        """The key that each session visited last."""
         self._monitor_since: float | None = None
         self._battery_v = BATTERY_FULL_V
 
-    # --- what a person does at the unit ---------------------------------------------------------
+    # --- what a person does at the keypad -------------------------------------------------------
 
     @property
     def setup(self) -> RecordingSetup:
-        """How it records from now on."""
+        """The setup of events recorded from now on."""
         return self._setup
 
     @setup.setter
@@ -164,11 +164,11 @@ class SimulatedUnit:
     def set_clock(self, moment: datetime) -> None:
         """Set the unit's own clock, to any time, also back."""
         self._set_to, self._set_at = moment, self._clock()
-        self._busy_unit = None
+        self._recording_device_times = None
 
     @property
     def events(self) -> list[Event]:
-        """The stored events, oldest first: the truth that an answer can be held against."""
+        """The stored events, oldest first: the truth to compare an answer with."""
         return [stored.event for stored in self._memory.stored]
 
     def counts_of(self, index: int) -> NDArray[np.int16]:
@@ -179,7 +179,7 @@ class SimulatedUnit:
         return decode_body(image[layouts.BODY_OFFSET : -layouts.FOOTER.size])
 
     def read_memory(self, address: int, length: int) -> bytes:
-        """Return what lies in event memory, as a bulk read would."""
+        """Return bytes of event memory, as a bulk read would."""
         return self._memory.read(address, length)
 
     def record_event(
@@ -192,13 +192,13 @@ class SimulatedUnit:
         seed: int | None = None,
     ) -> Event:
         """
-        Record one event, as if the ground had moved, and return what the list will say of it.
+        Record one event, as if the ground had moved, and return it as a list would.
 
         Recording takes its own length: when the unit's clock would still be inside the previous
         recording, it steps on to that recording's end, so two events never share their start.
 
         Args:
-            blast: what happens; a blast of random strength under the unit's setup if not given.
+            blast: the blast; one of random strength under the unit's setup if not given.
             counts: exact samples, shape (4, n), instead of a synthetic blast.
             project: overrides the setup's project text.
             at_device_time: the trigger time by the unit's clock; now if not given.
@@ -240,7 +240,7 @@ class SimulatedUnit:
         level = setup.trigger_level_in_s or 0.0
         self._memory.add(StoredEvent(event, started, started + length, level, image))
         self.lifetime_count += 1
-        self._busy_unit = started, started + length
+        self._recording_device_times = started, started + length
         return event
 
     def erase(self) -> None:
@@ -270,26 +270,26 @@ class SimulatedUnit:
         self._drain()
         return self._battery_v
 
-    # --- what it says ---------------------------------------------------------------------------
+    # --- replies --------------------------------------------------------------------------------
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
-        """Return the wire bytes that answer ``request``, ``None`` where a unit stays silent."""
-        if request.sub in self.ignores or not conversation.allows(request):
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
+        """Return the wire bytes of the reply to ``request``; ``None`` where a unit sends none."""
+        if request.sub in self.ignores or not protocol.allows(request):
             lost = request.sub == commands.NEXT_EVENT.sub and request.sub not in self.ignores
             return self._reply(request, bytes(request.length)) if lost else None
-        conversation.accept(request)
+        protocol.accept(request)
         command = commands.COMMANDS.get(request.sub)
         if command is None:
             return None
-        self._note_erase(conversation, request)
+        self._note_erase(protocol, request)
         if command.changes:
             # The acknowledgement is a bare header; its length field is our choice [U].
-            return self._reply(request, b"", length=0) if self._do(conversation, request) else None
+            return self._reply(request, b"", length=0) if self._do(protocol, request) else None
         if request.sub in (commands.RECORD_HEADER.sub, commands.WAVEFORM_RECORD.sub):
-            self._cursors[conversation] = request.params[4:8]
+            self._cursors[protocol] = request.params[4:8]
         if request.sub == commands.RECORD_HEADER.sub and request.length == 0:
             return self._header_probe(request)
-        payload = self._payload(conversation, request)
+        payload = self._payload(protocol, request)
         return None if payload is None else self._reply(request, payload[: request.length])
 
     def _reply(
@@ -300,24 +300,24 @@ class SimulatedUnit:
         length: int | None = None,
     ) -> bytes:
         self.exchanges += 1
-        told = request.length if length is None else length
-        return encode_reply(reply_sub(request.sub), told, params or request.params, payload)
+        echoed = request.length if length is None else length
+        return encode_reply(reply_sub(request.sub), echoed, params or request.params, payload)
 
-    def _note_erase(self, conversation: ProtocolState, request: Frame) -> None:
-        """Remember what was looked at between the two halves of an erase."""
+    def _note_erase(self, protocol: ProtocolState, request: Frame) -> None:
+        """Note what is fetched between the two halves of an erase."""
         if request.sub == commands.ERASE_BEGIN.sub:
-            self._erases[conversation] = set()
-        elif request.length and conversation in self._erases:
-            self._erases[conversation].add(request.sub)
+            self._erases[protocol] = set()
+        elif request.length and protocol in self._erases:
+            self._erases[protocol].add(request.sub)
 
-    def _do(self, conversation: ProtocolState, request: Frame) -> bool:
-        """Follow a command that changes this unit; return whether it is acknowledged."""
-        followed = self._follow(conversation, request)
-        if followed:
+    def _do(self, protocol: ProtocolState, request: Frame) -> bool:
+        """Execute a command that changes this unit; return whether it is acknowledged."""
+        is_done = self._execute(protocol, request)
+        if is_done:
             self.changes_taken.append(request.sub)
-        return followed
+        return is_done
 
-    def _follow(self, conversation: ProtocolState, request: Frame) -> bool:
+    def _execute(self, protocol: ProtocolState, request: Frame) -> bool:
         match request.sub:
             case commands.START_MONITORING.sub:
                 self.start_monitoring()
@@ -326,13 +326,13 @@ class SimulatedUnit:
             case commands.ERASE_BEGIN.sub:
                 return request.params[TOKEN_PLACE] == ARM
             case commands.ERASE_CONFIRM.sub:
-                looked = self._erases.pop(conversation, set())
+                fetched = self._erases.pop(protocol, set())
                 wanted = {commands.MONITOR_STATUS.sub, commands.STORAGE_RANGE.sub}
-                if not wanted <= looked or request.params[TOKEN_PLACE] != ARM:
+                if not wanted <= fetched or request.params[TOKEN_PLACE] != ARM:
                     return False
                 self.erase()
             case _:
-                write = self._writes.setdefault(conversation, SettingsWrite())
+                write = self._writes.setdefault(protocol, SettingsWrite())
                 if not write.takes(request):
                     return False
                 self._take_settings(write)
@@ -352,7 +352,7 @@ class SimulatedUnit:
         params = bytes(3) + bytes((length,)) + request.params[4:]
         return self._reply(request, b"", params)
 
-    def _payload(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def _payload(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         """Return the whole payload of a command, of which a fetch takes the first bytes."""
         match request.sub:
             case commands.POLL.sub:
@@ -382,10 +382,10 @@ class SimulatedUnit:
                 address = int.from_bytes(request.params[:4], "big")
                 return self._memory.read(address, min(request.length, commands.BULK_CHUNK_BYTES))
             case _:
-                return self._record_payload(conversation, request)
+                return self._record_payload(protocol, request)
 
-    def _record_payload(self, conversation: ProtocolState, request: Frame) -> bytes | None:
-        """Return what speaks of the record under the cursor: 0A, 0C, 1E, 1F."""
+    def _record_payload(self, protocol: ProtocolState, request: Frame) -> bytes | None:
+        """Return the payload for the commands of the record cursor: 0A, 0C, 1E, 1F."""
         if request.sub == commands.FIRST_EVENT.sub:
             if request.params[TOKEN_PLACE] != ARM:
                 return layouts.KEY.build(
@@ -393,7 +393,7 @@ class SimulatedUnit:
                 )
             return layouts.KEY.build({"key": FIRST_KEY})
         if request.sub == commands.NEXT_EVENT.sub:
-            present = self._cursors.get(conversation, layouts.NULL_KEY)
+            present = self._cursors.get(protocol, layouts.NULL_KEY)
             following = self.corrupt_next.get(present) or self._memory.key_after(present)
             return layouts.KEY.build({"key": following or layouts.NULL_KEY})
         found = self._memory.record_at(request.params[4:8])
@@ -426,12 +426,12 @@ class SimulatedUnit:
             }
         )
 
-    # --- inside ---------------------------------------------------------------------------------
+    # --- clock, battery, images -----------------------------------------------------------------
 
     def _next_trigger_device_time(self) -> datetime:
         now = self.now_device_time
-        if self._busy_unit is not None:
-            started, stopped = self._busy_unit
+        if self._recording_device_times is not None:
+            started, stopped = self._recording_device_times
             if started <= now < stopped:
                 self._set_to, self._set_at = stopped, self._clock()
                 return stopped
@@ -447,7 +447,7 @@ class SimulatedUnit:
     def _image(
         self, counts: NDArray[np.int16], setup: RecordingSetup, started: datetime, stopped: datetime
     ) -> bytes:
-        """Return an event as it lies in memory: tag, STRT, samples, texts, footer."""
+        """Return an event as it is stored in memory: tag, STRT, samples, texts, footer."""
         single = setup.mode == RecordMode.SINGLE_SHOT
         if setup.mode is RecordMode.HISTOGRAM:
             body, pretrigger = histogram_body(counts), 0
@@ -463,7 +463,7 @@ class SimulatedUnit:
                 "recording": bytes.fromhex("fffe" if single else "fffd"),
                 "end_address": address + size,
                 "start_address": address,
-                # 16 bits: what a unit counts beyond them is unknown; ours wraps [U].
+                # 16 bits: how a unit counts beyond them is unknown; ours wraps around [U].
                 "samples": counts.shape[1] & 0xFFFF,
                 "pretrigger_samples": min(pretrigger, counts.shape[1]) & 0xFFFF,
                 "mode_byte": 0x46 if single else 0x0E,

@@ -1,14 +1,13 @@
 """
 The commands of the wire: one table, hexadecimal as on the wire.
 
-A read is asked twice: a *probe* with length 0000, answered by a bare header, then a *fetch* with
-the length that the table gives [C]. Three kinds differ. ``0A`` tells its length in the probe's
-reply; ``1A`` is fetched in pages; ``5A`` reads any stretch of event memory in one go, without a
-probe.
+A read takes two requests: a *probe* with length 0000, answered by a bare header, then a *fetch*
+with the length in the table [C]. Three differ: ``0A`` gets its length from the probe's reply,
+``1A`` is fetched in pages, and ``5A`` reads any stretch of event memory without a probe.
 
-What changes a unit is said once and acknowledged by a bare header. Blocks are written in the order
-of the capture of 2026-03-11, each closed by a confirming command; a write's SUB is its read's plus
-60.
+A command that changes a unit is sent once and acknowledged by a bare header. Blocks are written in
+the order of the capture of 2026-03-11, each followed by a confirming command; a write's SUB is its
+read's plus 60.
 
 Each row carries the mark of its evidence: C captured, D derived from captured bytes,
 I inferred, U unknown (docs/wire.md explains the marks).
@@ -74,16 +73,16 @@ Mark = Literal["C", "D", "I", "U"]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row: what is asked, how many bytes a fetch wants, how sure we are."""
+    """One row of the table: SUB, name, length of a fetch, and the mark of its evidence."""
 
     sub: int
     name: str
     fetch_bytes: int | None
-    """Bytes that a fetch asks for; ``None`` of what changes a unit, and of 0A, 1A and 5A."""
+    """Bytes that a fetch requests; ``None`` for 0A, 1A, 5A and commands that change a unit."""
     mark: Mark
     note: str
     changes: bool = False
-    """Whether the unit is another afterwards: such a command is never sent twice."""
+    """Whether it changes the unit: such a command is never sent twice."""
 
 
 EVENT_HEADER_BYTES = 0x46
@@ -169,7 +168,7 @@ COMMANDS: dict[int, Command] = {
 """Every command that this package sends or answers, by SUB."""
 
 BULK_CHUNK_BYTES = 0x0400
-"""Bytes asked in one 5A; 0400 and 0200 are both captured, the longer costs fewer turns. [C]"""
+"""Bytes requested by one 5A; 0400 and 0200 are captured, 0400 takes fewer exchanges. [C]"""
 
 SETUP_PAGES = ((0x0400, 0x0000), (0x0400, 0x0400), (0x002A, 0x0800))
 """

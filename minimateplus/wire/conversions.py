@@ -8,7 +8,7 @@ a quantity that has no value is ``None``.
 Where the factors come from:
 
 - Geo: 0.005 in/s a count at the 10.000 in/s range. The instrument's own ASCII export is met
-  byte for byte on that grid [C]. **The sources contradict themselves here**: they also say that a
+  byte for byte on that grid [C]. **The sources contradict each other here**: they also state that a
   count is 16 steps of a converter whose full scale, 32768, is 10.000 in/s, which would make
   16 x 10 / 32768 = 0.00488 in/s. The export wins, for it was compared on 72,972 samples.
 - Geo at the 1.250 in/s range: 0.005 x 1.25 / 10 = 0.000625 in/s, by the ratio of the ranges; no
@@ -52,7 +52,7 @@ GEO_RANGES_IN_S = (10.0, 1.25)
 
 FULL_SCALE_COUNTS = 2000
 """
-Where a channel ends: 10.000 in/s at 0.005 in/s a count [C], and of the microphone 148 dB(L), the
+Full scale of a channel: 10.000 in/s at 0.005 in/s a count [C], and of the microphone 148 dB(L), the
 end that printed reports give, which is 2000 counts by the dB formula [D]. What reads this much, or
 more, was at least this much.
 """
@@ -137,13 +137,13 @@ def range_from_peaks(counts: NDArray[np.int16], peaks: Peaks) -> float | None:
     """
     Return the geophone range in in/s at which the counts fit the unit's own peaks.
 
-    The body does not say at which range it was recorded, and today's setup may be another one; the
-    peak floats of the same event say it [C that they are in/s, D that the two must agree]. A peak
+    The body does not contain its range, and today's setup may have another one; the peak floats of
+    the same event show it [C that they are in/s, D that the two must agree]. A peak
     fits within half a count or 2 %. ``None`` when no range fits every known peak, or when both do,
     as on a silent record.
 
     Args:
-        counts: Tran, Vert, Long and MicL, shape (4, n); give only samples that are vouched for.
+        counts: Tran, Vert, Long and MicL, shape (4, n); give only samples that are valid.
         peaks: of the same event; an unknown peak is passed over.
     """
     possible = ranges_possible(counts, peaks) if counts.shape[1] else ()

@@ -1,5 +1,5 @@
 """
-Frames: escaping, checksum, envelopes, and a reader that takes bytes however the road cut them.
+Frames: escaping, checksum, envelopes, and a reader that accepts bytes in any chunks.
 
 The rule: on the wire every byte of body and checksum equal to 02, 03, 04 or 10 is preceded by a 10,
 in both directions. A bare 03 therefore ends a frame, and nothing else does. Lengths, offsets and
@@ -11,12 +11,13 @@ the checksum (8-bit sum of the body) refer to un-escaped bytes. [D, two captured
     unit to host   10 02 | 00 10 SUB' 00 | length(2) | params(10) | payload | sum | 03      [C]
 
 ``SUB'`` is ``FF - SUB`` [C]. Since the body's own 10 is escaped, every request starts with
-``41 02 10 10 00`` and every reply with ``10 02 00 10 10``: five bytes to hunt for. What stands
-before them is skipped, be it a stray 41, a modem's RING and CONNECT, or the text
-``Operating System`` of a unit that has just woken up.
+``41 02 10 10 00`` and every reply with ``10 02 00 10 10``: five bytes to search for. Bytes before
+them are skipped: a stray 41, a modem's RING and CONNECT, or the text ``Operating System`` of a unit
+that has just woken up.
 
-A frame that was cut off swallows the start of the next one, as ``10 02`` is also an escaped 02.
-So when a sum is wrong the reader looks for a later start inside what it would throw away.
+A truncated frame swallows the start of the next one, because ``10 02`` is also an escaped 02. When
+a checksum is wrong, the reader therefore searches for a later start inside the bytes it would
+drop.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _UP_TO_BARE_END = re.compile(rb"(?:[^\x03\x10]++|\x10[\x00-\xff])*+")
 
 
 class Direction(Enum):
-    """Which way a frame travels; the values are what it starts with on the wire."""
+    """The direction of a frame; the value is its first bytes on the wire."""
 
     REQUEST = _REQUEST_START
     REPLY = _REPLY_START
@@ -65,7 +66,7 @@ class Direction(Enum):
 
 class Frame(NamedTuple):
     """
-    One frame, un-escaped, its checksum right.
+    One frame, un-escaped, with a correct checksum.
 
     ``sub`` is the byte on the wire: of a reply that is ``FF`` minus the request's. ``length`` is
     the 16-bit field of a request, or its echo; it need not be the length of ``payload``
@@ -79,7 +80,7 @@ class Frame(NamedTuple):
 
 
 def reply_sub(sub: int) -> int:
-    """Return the SUB that answers a request's SUB: ``FF - SUB``, no exception known. [C]"""
+    """Return the reply's SUB for a request's: ``FF - SUB``, no exception known. [C]"""
     return 0xFF - sub
 
 
@@ -93,10 +94,10 @@ def encode_request(
         sub: the command, 0 to FF.
         length: 0 to probe; the bytes wanted to fetch; the bytes of ``data`` to write.
         params: exactly ten bytes.
-        data: of write commands only.
+        data: for write commands only.
 
     Raises:
-        ValueError: a field does not fit its place.
+        ValueError: a field is out of range.
 
     >>> encode_request(0x5B).hex(" ")
     '41 02 10 10 00 5b 00 00 00 00 00 00 00 00 00 00 00 00 00 6b 03'
@@ -111,7 +112,7 @@ def encode_reply(
     Return the wire bytes of a reply, unit to host. ``sub`` is the reply's own byte.
 
     Raises:
-        ValueError: a field does not fit its place.
+        ValueError: a field is out of range.
 
     >>> encode_reply(reply_sub(0x5B)).hex(" ")
     '10 02 00 10 10 a4 00 00 00 00 00 00 00 00 00 00 00 00 00 b4 03'
@@ -134,7 +135,7 @@ def _encode(
 
 
 def _decode(raw: bytes) -> Frame | None:
-    """Return the frame between envelope and end byte, or ``None`` when the sum is wrong."""
+    """Return the frame between envelope and end byte, or ``None`` if its checksum is wrong."""
     body = _ESCAPED.sub(rb"\1", raw)
     if len(body) <= HEADER_BYTES or sum(body[:-1]) & 0xFF != body[-1]:
         return None
@@ -145,13 +146,13 @@ def _decode(raw: bytes) -> Frame | None:
 
 class FrameReader:
     """
-    Turns chunks into frames: cut anywhere, several in one chunk, rubbish between.
+    Extracts frames from chunks of any size, with other bytes between the frames.
 
-    Lives as long as one link. Holds at most ``limit_bytes`` of an unfinished frame; what grows
-    beyond that without an end is dropped, and the hunt goes on behind its start.
+    Lives as long as one link. Buffers at most ``limit_bytes`` of an unfinished frame; a longer one
+    without an end is dropped, and the search continues after its start.
 
     Args:
-        direction: which frames to read; both when not given.
+        direction: the frames to read; both directions if not given.
         limit_bytes: the longest frame accepted, escapes and envelope included.
 
     >>> wire = encode_reply(0xA4)
@@ -164,20 +165,20 @@ class FrameReader:
         self, direction: Direction | None = None, *, limit_bytes: int = MAX_WIRE_BYTES
     ) -> None:
         starts = [d.value for d in (Direction if direction is None else (direction,))]
-        # Looked ahead, so that two starts may share a byte: one cut off after 10 02 00 10 does.
+        # A look-ahead, because two starts may share a byte: one truncated after 10 02 00 10 does.
         self._start = re.compile(b"(?=%s)" % b"|".join(re.escape(start) for start in starts))
         self._limit_bytes = limit_bytes
         self._buffer = b""
         self._scanned = 0
-        self._hunting = True
+        self._searching = True
         self.start_counting()
 
     def start_counting(self) -> None:
-        """Set the counters of what was no frame to nothing; what is held back stays."""
+        """Reset the counters of bytes outside frames; pending bytes stay."""
         self.skipped_bytes = 0
-        """Bytes that belonged to no frame, boot and modem text included."""
+        """Bytes outside any frame, including boot and modem texts."""
         self.rubbish = b""
-        """The first of those bytes, for a message that shows what came instead."""
+        """The first of those bytes, for a message that shows what arrived instead."""
         self.broken_frames = 0
         """Frames whose checksum was wrong or that had no end within the limit."""
         self.first_broken = b""
@@ -185,13 +186,13 @@ class FrameReader:
 
     @property
     def pending(self) -> bytes:
-        """The bytes held back because a frame may be in the making."""
+        """The buffered bytes, which may be the start of a frame."""
         return self._buffer
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """Return the frames that ``chunk`` completes, in the order of the wire."""
+        """Return the frames that ``chunk`` completes, in wire order."""
         frames: list[Frame] = []
-        # Piece by piece, so that a chunk of any size costs no more than its length.
+        # Piece by piece, so that the cost of a large chunk is linear in its length.
         for at in range(0, len(chunk), self._limit_bytes):
             self._buffer += chunk[at : at + self._limit_bytes]
             while (raw := self._next_raw()) is not None:
@@ -200,35 +201,40 @@ class FrameReader:
         return frames
 
     def _next_raw(self) -> bytes | None:
-        """Cut the next span from a start up to a bare 03 out of the buffer, envelope included."""
+        """Remove the next span from a start to a bare 03 from the buffer, and return it."""
         while True:
-            if self._hunting:
+            if self._searching:
+                # 1. Find a start. Without one, keep only the bytes that a start could begin with.
                 if (start := self._start.search(self._buffer)) is None:
                     self._drop(max(0, len(self._buffer) - len(_REPLY_START) + 1))
                     return None
                 self._drop(start.start())
-                self._hunting = False
-                # Behind 10 02 or 41 02 the next byte is never an escaped one, whether the scan met
-                # them as a start or inside a longer frame: what was scanned need not be again.
+                self._searching = False
+                # After 10 02 or 41 02 the next byte is never escaped, whether the scan met them as
+                # a start or inside a longer frame, so what was scanned is not scanned again.
                 self._scanned = max(self._scanned, _ENVELOPE_BYTES)
+            # 2. Scan on to the first 03 that is not escaped: only that ends a frame [D].
             match = _UP_TO_BARE_END.match(self._buffer, self._scanned)
             self._scanned = match.end() if match else self._scanned
             if self._scanned < min(len(self._buffer), self._limit_bytes) and (
                 self._buffer[self._scanned] == _END
             ):
                 raw, self._buffer = self._buffer[: self._scanned], self._buffer[self._scanned + 1 :]
-                self._scanned, self._hunting = 0, True
+                self._scanned, self._searching = 0, True
                 return raw
+            # 3. No end yet: wait for more, up to the limit; then drop this start and search again.
             if len(self._buffer) < self._limit_bytes:
                 return None
             self.broken_frames += 1
             self._drop(_ENVELOPE_BYTES)
-            self._hunting = True
+            self._searching = True
 
     def _salvage(self, raw: bytes) -> Frame | None:
-        """Decode ``raw``, or the last whole frame that a cut-off one has swallowed."""
+        """Decode ``raw``, or the last whole frame that a truncated one has swallowed."""
         if (frame := _decode(raw[_ENVELOPE_BYTES:])) is not None:
             return frame
+        # The checksum is wrong. A later start inside may be a whole frame that follows a truncated
+        # one; the last few are tried, so that the cost stays bounded.
         self.broken_frames += 1
         self.first_broken = self.first_broken or raw
         for start in list(self._start.finditer(raw, 1))[: -_MAX_RESCANS - 1 : -1]:

@@ -1,13 +1,13 @@
 """
-An event's image, read beside its record: samples, and everything that speaks against them.
+An event's image, read together with its record: samples, and every contradiction.
 
-The rule: nothing is better than it is. The record (0C), the STRT record, the samples and the footer
-say the same things twice; where two of them disagree, or one of them is missing, the reading
-carries a ``Reason``. A scale that the event does not carry is inferred only where the event's own
+The rule: never report better data than there is. The record (0C), the STRT record, the samples and
+the footer contain the same facts twice; where two of them disagree, or one is missing, the result
+has a ``Reason``. A scale that the event does not carry is inferred only where the event's own
 evidence allows exactly one: the range from its peaks beside its counts, the rate from start, stop
 and number of samples.
 
-What is known of start and stop [C that they stand in the footer; U what exactly they mark]: the
+What is known of start and stop [C that they are in the footer; U what exactly they mark]: the
 clock has steps of 1 s, start may be that of the record or the trigger, and stop the end of the
 samples. So a rate is possible when the whole seconds between them can come from a length between
 that behind the trigger and that of the whole record. No setting records less than 1 s [I], so
@@ -69,7 +69,7 @@ HISTOGRAM_TAIL = bytes.fromhex("1e0a0000")
 
 def read_image(event: Event, image: bytes) -> Waveform:
     """
-    Return the samples of an event's image, with every reason to doubt them.
+    Return the samples of an event's image, with every reason why they may be wrong.
 
     Args:
         event: of the list, with the record that belongs to the image.
@@ -77,7 +77,7 @@ def read_image(event: Event, image: bytes) -> Waveform:
 
     Raises:
         SampleDecodeError: no channel has a valid sample. Its ``waveform`` has the image.
-        RemoteProtocolError: no STRT record stands at its head.
+        RemoteProtocolError: it does not begin with an STRT record.
     """
     start = layouts.parse_start_record(image)
     body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]

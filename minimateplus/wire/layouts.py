@@ -1,5 +1,5 @@
 """
-Where each field lies in each payload, with the mark of its evidence.
+The place of each field in each payload, with the mark of its evidence.
 
 The tables are the facts; the functions below them only apply the tables. A simulated unit builds
 its payloads from the same tables, so it cannot judge them: captured bytes do
@@ -8,8 +8,8 @@ its payloads from the same tables, so it cannot judge them: captured bytes do
 Marks: C captured live, D derived from captured bytes and arithmetic, I inferred, U unknown. What is
 marked U stays unknown in code as well: it is skipped, or kept as raw bytes, never named hopefully.
 
-Fields with a fixed place stand in a ``Layout``. Texts and channel blocks have no proven place; they
-are found by the label that stands before them (0C, 1A) or by their own form (01).
+Fields with a fixed place are in a ``Layout``. Texts and channel blocks have no proven place; they
+are found by the label before them (0C, 1A) or by their own format (01).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ NULL_KEY = bytes(KEY_BYTES)
 
 def parse_stamp(raw: bytes) -> datetime | None:
     """
-    Return the unit's own naive date of eight bytes, or ``None`` when it is no date.
+    Return the unit's own naive date of eight bytes, or ``None`` for an invalid date.
 
     Day, month, year (2), 00, hour, minute, second [D]; captured where nothing is escaped [C].
 
@@ -161,7 +161,7 @@ def build_stamp(moment: datetime) -> bytes:
 
 def parse_text(raw: bytes) -> str | None:
     """
-    Return a null-padded text, ``None`` when nothing stands there.
+    Return a null-padded text; ``None`` when it is empty.
 
     >>> parse_text(b"S\\xe3o Jo\\x81o\\0\\0")
     'São Jo\ufffdo'
@@ -171,8 +171,8 @@ def parse_text(raw: bytes) -> str | None:
 
 TEXT_CODEC = "cp1252"
 """
-What texts hold beyond ASCII: sites in Portugal, Brazil, Norway and Germany [C for the texts of
-sibling models, I for this one].
+The encoding of texts beyond ASCII, from sites in Portugal, Brazil, Norway and Germany [C for the
+texts of sibling models, I for this one].
 """
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\xad]")
 _NO_BREAK_SPACE = "\xa0"
@@ -180,9 +180,9 @@ _NO_BREAK_SPACE = "\xa0"
 
 def decode_text(raw: bytes) -> str:
     """
-    Return the whole of a unit's text; each byte that stands for no letter becomes U+FFFD.
+    Return the whole of a unit's text; each byte that encodes no letter becomes U+FFFD.
 
-    So do control characters: what a unit says goes to terminals and logs.
+    So does each control character, because a unit's texts are shown in terminals and logs.
     """
     text = raw.decode(TEXT_CODEC, "replace").replace(_NO_BREAK_SPACE, " ")
     return _UNPRINTABLE.sub("\ufffd", text)
@@ -231,7 +231,7 @@ _WRITE: dict[Kind, Callable[[Any, int], bytes]] = {
 
 
 class Field(NamedTuple):
-    """One field: where it lies, what it is, how sure we are and why."""
+    """One field: its place, its type, the mark of its evidence, and the source."""
 
     name: str
     offset: int
@@ -278,10 +278,10 @@ class Layout:
 
     def build(self, values: Mapping[str, Any]) -> bytes:
         """
-        Return a payload that holds ``values``; fields not given are zero.
+        Return a payload with ``values``; fields not given are zero.
 
         Raises:
-            ValueError: a value has not the size of its field.
+            ValueError: a value does not have its field's size.
             OverflowError: a number is too large for it.
         """
         payload = bytearray(self.size)
@@ -450,27 +450,27 @@ LAYOUTS = (
 # --- found by label -----------------------------------------------------------------------------
 
 PEAK_AFTER_LABEL = 6
-"""A channel's peak float in 0C stands this far behind the start of its label. [C]"""
+"""Offset of a channel's peak float in 0C from the start of its label. [C]"""
 VECTOR_SUM_BEFORE_LABEL = 12
-"""The peak vector sum in 0C stands this far before the label Tran. [C; an older note has 87, X]"""
+"""How far before the label Tran the peak vector sum of 0C is. [C; an older note has 87, X]"""
 
 SETUP_ANCHOR = bytes.fromhex("be 80 00 00 00 00")
-"""Pre-trigger -0.25 s and two zeros: what the setup's head is found by. [C]"""
+"""Pre-trigger -0.25 s and two zeros, by which the setup's head is found. [C]"""
 SENSITIVITY_IN_S_PER_V = 6.206053
 SENSITIVITY = struct.pack(">f", SENSITIVITY_IN_S_PER_V)
 SENSITIVITY_AFTER_LABEL = 28
-"""The geophone constant in every geophone block of 1A: never written, tells the block. [C]"""
+"""The geophone constant in every geophone block of 1A: never written, marks the block. [C]"""
 SENSITIVITY_EARLIEST = 20
 """
-The notes counted some escapes as bytes, so in a true block the constant may stand a few bytes
-earlier than 28, and the range with it. It is looked for from here on. [I]
+The notes counted some escapes as bytes, so in a real block the constant may be a few bytes
+earlier than 28, and the range with it. The search starts here. [I]
 """
 RANGE_AFTER_LABEL = 33
 """00 = 10.000 in/s, 01 = 1.250 in/s. [C; an older note has +29 for the write form, X]"""
 RANGE_AFTER_SENSITIVITY = RANGE_AFTER_LABEL - SENSITIVITY_AFTER_LABEL
 GEO_RANGE_BYTES = dict(enumerate(GEO_RANGES_IN_S))
 CHANNEL_BLOCK_BYTES = 80
-"""How far behind a label its levels are looked for. [U: ours]"""
+"""How far after a label its levels are searched for. [U: ours]"""
 GEO_UNIT_TEXT = b"in./"
 MIC_UNIT_TEXT = b"psi\0"
 TRIGGER_BEFORE_GEO_TEXT = 4
@@ -488,7 +488,7 @@ SETUP_TEXTS = {
 }
 """Labels of the texts in 1A [C]; the widths of label and value are unknown [U]."""
 LABEL_FIELD_BYTES = 40
-"""A value that starts later than this behind its label's start is none. [U: ours; 22 is guessed]"""
+"""A value must start within this distance of its label's start. [U: ours; 22 is guessed]"""
 
 SAMPLE_RATES_HZ = (1024, 2048, 4096)
 HISTOGRAM_INTERVALS_S = (2, 5, 15, 60, 300, 900)
@@ -502,19 +502,19 @@ def _float_at(payload: bytes, offset: int) -> float | None:
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:
-    """Return ``value`` if it can be that quantity at all, else unknown. NaN is outside."""
+    """Return ``value`` if it is in range, else ``None`` (unknown). NaN is out of range."""
     return value if value is not None and low <= value <= high else None
 
 
 class Text(NamedTuple):
-    """A text of 0C or 1A, and where it starts."""
+    """A text of 0C or 1A, and its offset."""
 
     start: int
     text: str
 
 
 def find_text(payload: bytes, label: bytes) -> Text | None:
-    """Return the null-padded text behind ``label`` and the nulls that fill the label's field."""
+    """Return the null-padded text after ``label`` and the nulls that pad the label's field."""
     at = find_label(payload, label)
     if at is None:
         return None
@@ -523,27 +523,27 @@ def find_text(payload: bytes, label: bytes) -> Text | None:
         return None
     text = decode_text(match.group(1))
     for other in _LABEL_TEXTS:
-        # An empty value leaves nulls up to the next label, which is no value; a value that fills
-        # its field to the last byte runs on into that label.
+        # An empty value leaves nulls up to the next label, which is not its value; a value that
+        # fills its field to the last byte is followed by that label without a null.
         text = "" if text.startswith(other) else text.removesuffix(other)
     text = text.strip()
     return Text(match.start(1), text) if text else None
 
 
-# "Extended Notes" may have a colon, too.
+# "Extended Notes" may have a colon as well.
 _NULLS_THEN_TEXT = re.compile(rb":?+\0*([^\x00-\x1f\x7f][^\0]*)")
 _LABEL_TEXTS = tuple(label.decode("ascii") for label in SETUP_TEXTS.values())
 
 
 def find_label(payload: bytes, label: bytes) -> int | None:
     """
-    Return where ``label`` stands, rather than a value that happens to hold the same words.
+    Return the offset of ``label``, and not of a value that contains the same words.
 
-    A label starts a run of text. Only where the value before it fills its field does it not; then
-    the nulls behind it tell it.
+    A label starts a run of text, unless the value before it fills its field; then the nulls after
+    the label identify it.
     """
     quoted = re.escape(label)
-    # A letter beyond ASCII before it may be one of a text, or the last byte of a number.
+    # A byte beyond ASCII before it may belong to a text, or be the last byte of a number.
     starts = (
         rb"(?<![\x20-\x7e\x80-\xff])" + quoted,
         rb"(?<![\x20-\x7e])" + quoted,
@@ -555,14 +555,14 @@ def find_label(payload: bytes, label: bytes) -> int | None:
 
 
 class NoteField(NamedTuple):
-    """A text field of 1A: where its title stands, and the title as it is."""
+    """A text field of 1A: the offset of its title, and the title."""
 
     at: int
     title: bytes
 
 
 UNKNOWN_TITLE = "unknown"
-"""The name of a title whose text field the block does not show."""
+"""The name under which a title without a known text field is listed."""
 
 _RUN = re.compile(rb"[\x20-\x7e]+")
 _TITLE_BYTES = 22
@@ -573,8 +573,8 @@ def find_note_fields(block: bytes) -> dict[str, NoteField]:
     Return the text fields of 1A, those with titles that were edited on the unit included.
 
     Two known titles or more show the distance from one field to the next, if all agree on it; a
-    field between or beside them then starts at its own multiple of it. What stands there is its
-    title if it is a short text with nothing before it and a null behind. [I: equal distances]
+    field between or beside them then starts at its own multiple of it. The text
+    there is its title if it is short, with nothing before and a null after it. [I: equal distances]
     """
     names = list(SETUP_TEXTS)
     found = {
@@ -599,7 +599,7 @@ def find_note_fields(block: bytes) -> dict[str, NoteField]:
 
 
 def _title_at(block: bytes, at: int) -> bytes | None:
-    """Return the title that starts exactly there; a value that fills its field may end before."""
+    """Return the title that starts exactly at ``at``, also directly after a full value."""
     match = _RUN.match(block, at) if at > 0 else None
     is_title = (
         match is not None
@@ -614,7 +614,7 @@ def find_texts(block: bytes) -> dict[str, Text | None]:
     fields = find_note_fields(block)
     texts: dict[str, Text | None] = dict.fromkeys(SETUP_TEXTS)
     for name, one in fields.items():
-        # Up to the next field: a text that fills its own runs on into a title.
+        # Only up to the next field, because a text that fills its own runs into a title.
         end = min((other.at for other in fields.values() if other.at > one.at), default=None)
         found = find_text(block[one.at : end], one.title)
         texts[name] = None if found is None else Text(one.at + found.start, found.text)
@@ -644,7 +644,7 @@ def note_titles(block: bytes) -> dict[str, str] | None:
 
 def text_after(payload: bytes, label: bytes) -> str | None:
     """
-    Return the text that belongs to a label of 0C or 1A, ``None`` when it is empty or not there.
+    Return the text after a label of 0C or 1A; ``None`` when it is empty or missing.
 
     >>> text_after(b"Project:" + bytes(14) + b"Long Lake" + bytes(33) + b"Client:", b"Project:")
     'Long Lake'
@@ -660,19 +660,19 @@ def parse_serial(payload: bytes) -> str:
     """
     Return the serial number of a 15 payload.
 
-    It names files, headers and rows of whoever reads it, so what could not be one is refused:
-    letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit (BE18189) [I].
+    Readers use it in names of files, headers and rows, so it is checked: letters, digits, ``.``,
+    ``_`` and ``-``, the first a letter or digit (BE18189) [I].
 
     Raises:
-        RemoteProtocolError: there is none, or it could not be one.
+        RemoteProtocolError: it is missing or invalid.
     """
     serial: str | None = SERIAL.parse(payload)["serial"]
     if serial is None:
         raise RemoteProtocolError("the unit gives no serial number")
     if not _SERIAL_NUMBER.fullmatch(serial):
-        said = SERIAL.fields[0]
-        raw = payload[said.offset : said.offset + said.size]
-        raise RemoteProtocolError(f"the unit says {raw!r} where its serial number should be")
+        place = SERIAL.fields[0]
+        raw = payload[place.offset : place.offset + place.size]
+        raise RemoteProtocolError(f"the unit reports {raw!r} where its serial number should be")
     return serial
 
 
@@ -687,10 +687,10 @@ def parse_storage_range(payload: bytes) -> StorageRange:
 
 def parse_monitor_status(payload: bytes) -> MonitorStatus:
     """
-    Return the status of a 1C payload; a figure that cannot be is unknown.
+    Return the status of a 1C payload; an impossible figure is unknown.
 
-    Battery and memory were twice decoded from wrong places in earlier systems, so each is held
-    against what it can be: 0 to 20 V, and no more memory free than there is.
+    Battery and memory were twice decoded from wrong places in earlier systems, so each is checked:
+    0 to 20 V, and no more memory free than the total.
     """
     fields = MONITOR_STATUS.parse(payload)
     total, free = fields["memory_total_bytes"], fields["memory_free_bytes"]
@@ -707,7 +707,7 @@ def parse_monitor_status(payload: bytes) -> MonitorStatus:
 def parse_monitor_log(key: bytes, payload: bytes) -> MonitorLogEntry:
     """Return the monitor-log entry of a 44-byte 0A payload."""
     fields = RECORD_HEADER.parse(payload)
-    # The bytes between the texts are not known, and stand for nothing.
+    # The bytes between the texts are unknown, and are dropped.
     pieces = re.split(rb"[\x00-\x1f\x7f]+", fields["text"])
     text = " ".join(decode_text(piece) for piece in pieces).strip()
     return MonitorLogEntry(
@@ -719,7 +719,7 @@ def parse_monitor_log(key: bytes, payload: bytes) -> MonitorLogEntry:
 
 
 class WaveformRecord(NamedTuple):
-    """What a 0C payload tells of one event."""
+    """The contents of a 0C payload: one event's time, peaks and project."""
 
     device_time: datetime | None
     peaks: Peaks
@@ -731,7 +731,7 @@ def parse_waveform_record(payload: bytes) -> WaveformRecord:
     Return date, peaks and project of a 0C payload.
 
     Raises:
-        RemoteProtocolError: a channel label is missing, so nothing in it can be trusted.
+        RemoteProtocolError: a channel label is missing, so none of it can be trusted.
     """
     timestamp = WAVEFORM_RECORD.parse(payload)["timestamp"]
     readings = [_peaks_at(payload, places) for places in _channel_places(payload)]
@@ -739,7 +739,7 @@ def parse_waveform_record(payload: bytes) -> WaveformRecord:
         raise RemoteProtocolError(
             f"waveform record (0C): expected the labels {', '.join(CHANNELS)} in this order"
         )
-    # The project may hold such words too, and whether it stands before or behind is unknown.
+    # The project text may contain labels too, and whether it is before or after is unknown.
     peaks = max(readings, key=_plausibility)
     return WaveformRecord(
         timestamp, peaks, text_after(payload[STAMP_BYTES:], SETUP_TEXTS["project"])
@@ -747,7 +747,7 @@ def parse_waveform_record(payload: bytes) -> WaveformRecord:
 
 
 def _channel_places(payload: bytes) -> list[tuple[int, ...]]:
-    """Return every reading of where the four channel blocks of 0C could start, in their order."""
+    """Return every set of offsets at which the four channel blocks of 0C could start."""
     found = []
     for match in re.finditer(CHANNELS[0].encode(), payload):
         places = [match.start()]
@@ -775,7 +775,7 @@ def _peaks_at(payload: bytes, places: tuple[int, ...]) -> Peaks:
 
 
 def _plausibility(peaks: Peaks) -> int:
-    """Return how many of the five figures can be, and one more when the sum fits its parts."""
+    """Return how many of the five figures are possible, plus one if the sum fits its parts."""
     geo = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
     figures = (*geo, peaks.mic_psi, peaks.vector_sum_in_s)
     known = [part for part in geo if part is not None]
@@ -789,7 +789,7 @@ def _plausibility(peaks: Peaks) -> int:
 
 def parse_setup(block: bytes) -> RecordingSetup:
     """
-    Return the recording setup of the 2,090 bytes of 1A; what is not where it should be is unknown.
+    Return the recording setup from the 2,090 bytes of 1A; a field that is not found is unknown.
 
     Raises:
         RemoteProtocolError: the block is shorter than its head.
@@ -833,10 +833,10 @@ _SETUP_PRETRIGGER_OFFSET = 12
 
 def setup_head_at(block: bytes) -> int | None:
     """
-    Return where the head of 1A starts; ``None`` when nothing proves its place.
+    Return the offset of 1A's head; ``None`` when nothing proves it.
 
-    It is found by its anchor, which is there only while the pre-trigger is the usual 0.25 s; else
-    a sample rate where one should be proves that it starts at 0.
+    It is found by its anchor, which exists only while the pre-trigger is the usual 0.25 s.
+    Otherwise a valid sample rate at its place proves that the head starts at 0.
     """
     anchor = block.find(SETUP_ANCHOR, _SETUP_PRETRIGGER_OFFSET, 64)
     if anchor >= 0:
@@ -850,7 +850,7 @@ def _setup_head(block: bytes) -> dict[str, Any]:
 
 
 class GeoBlock(NamedTuple):
-    """A geophone's block of 1A: where its label and its range byte stand, and what that says."""
+    """A geophone's block of 1A: offsets of its label and its range byte, and the range."""
 
     label_at: int
     range_at: int
@@ -858,7 +858,7 @@ class GeoBlock(NamedTuple):
 
 
 def find_geo_block(block: bytes, channel: str) -> GeoBlock | None:
-    """Return a geophone's block: its label with the geophone constant behind it."""
+    """Return a geophone's block: its label with the geophone constant after it."""
     for match in re.finditer(channel.encode(), block):
         for after in range(SENSITIVITY_AFTER_LABEL, SENSITIVITY_EARLIEST - 1, -1):
             at = match.start() + after
@@ -883,7 +883,7 @@ _NO_LEVELS = _Levels(None, None)
 
 
 def unit_text_at(block: bytes, label_at: int, unit: bytes) -> int | None:
-    """Return where the unit text of a channel's block stands; the next label ends the block."""
+    """Return the offset of the unit text of a channel's block; the next label ends the block."""
     ends = [block.find(name.encode(), label_at + 4) for name in CHANNELS]
     end = min([label_at + CHANNEL_BLOCK_BYTES, *(at for at in ends if at >= 0)])
     at = block.find(unit, label_at, end)
@@ -891,7 +891,7 @@ def unit_text_at(block: bytes, label_at: int, unit: bytes) -> int | None:
 
 
 def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float) -> _Levels:
-    """Return the two levels round the unit text of a channel's block."""
+    """Return the two levels on either side of the unit text of a channel's block."""
     at = unit_text_at(block, label_at, unit)
     if at is None:
         return _NO_LEVELS
@@ -902,7 +902,7 @@ def _levels(block: bytes, label_at: int, unit: bytes, before: int, limit: float)
 
 
 def parse_call_home(block: bytes) -> CallHome:
-    """Return the call-home settings of a 2C payload; a time that is none is unknown."""
+    """Return the call-home settings of a 2C payload; an invalid time is unknown."""
     fields = CALL_HOME.parse(block)
 
     def time(name: str) -> str | None:
@@ -921,7 +921,7 @@ def parse_call_home(block: bytes) -> CallHome:
 
 
 class Identity(NamedTuple):
-    """What the texts of a 01 payload say."""
+    """The texts of a 01 payload."""
 
     firmware: str | None
     dsp_firmware: str | None
@@ -932,17 +932,17 @@ class Identity(NamedTuple):
 
 
 SIMULATED_TEXT = b"SIMULATED"
-"""Stands in the 01 block of a simulated unit, and in no real one: how it says what it is."""
+"""In the 01 block of a simulated unit, and of no real one: it identifies a simulation."""
 SIMULATED_CALIBRATION_OFFSET = 0x60
-"""Where a *simulated* unit keeps its calibration date: day, month, year (2). Ours."""
+"""Offset of a *simulated* unit's calibration date: day, month, year (2). Ours."""
 
 
 def parse_identity(payload: bytes) -> Identity:
     """
-    Return the texts of a 01 payload, found by their form, since no offset is known [U].
+    Return the texts of a 01 payload, found by their format, because no offset is known [U].
 
-    The calibration date is in the block too, but where is unknown: it stays ``None`` for a real
-    unit. A simulated unit says so and keeps its date at a place of our own.
+    The calibration date is in the block too, at an unknown offset: it stays ``None`` for a real
+    unit. A simulated unit identifies itself and stores its date at an offset of our own.
     """
 
     def find(pattern: bytes) -> str | None:
@@ -969,7 +969,7 @@ def parse_identity(payload: bytes) -> Identity:
 
 
 class StartRecord(NamedTuple):
-    """What the STRT record at the head of an event's image tells."""
+    """The STRT record at the head of an event's image."""
 
     end_address: int
     start_address: int
@@ -983,7 +983,7 @@ def parse_start_record(image: bytes) -> StartRecord:
     Return the STRT record from the first bytes of an event's memory image.
 
     Raises:
-        RemoteProtocolError: no STRT stands behind the file-type tag.
+        RemoteProtocolError: no STRT follows the file-type tag.
     """
     fields = STRT.parse(image[STRT_OFFSET:])
     if fields["magic"] != b"STRT":

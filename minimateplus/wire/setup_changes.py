@@ -1,13 +1,13 @@
 """
 New settings in a unit's own blocks: bytes of the given fields, and no others.
 
-The rule: what is written is what the unit said, with a few bytes changed. A field is changed only
-where the block itself shows its place, as ``layouts`` finds it for reading; else nothing is
-(``NotWritableError``). Constants of the instrument are never touched, and at the end the new block
-must read as the old one with the new values, or it is not given out.
+The rule: the written block is the one read from the unit, with a few bytes changed. A field is
+changed only where the block itself shows its place, as ``layouts`` finds it for reading; otherwise
+nothing is (``NotWritableError``). Constants of the instrument are never changed, and the new block
+must parse as the old one with the new values, or it is not returned.
 
-What a setting may be is said in ``LIMITS``. Where the marks say I, the figure is our own; a unit
-may be stricter, and is believed when it is read back.
+``LIMITS`` has the allowed values of each setting. Figures marked I are our own; a unit may be
+stricter, which shows when the setting is read back.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ Spans = dict[int, bytes]
 
 GEO_CHANNELS = CHANNELS[:3]
 DIAL = r"[\x20-\x7e]*"
-"""What a modem is given, whole: printable ASCII."""
+"""The characters of a dial command, as a whole match: printable ASCII."""
 _PAGE = bytes(range(0x80, 0xA0)).decode(layouts.TEXT_CODEC, "ignore")
 TEXT = rf"[\x20-\x7e\xa1-\xac\xae-\xff{_PAGE}]*"
-"""What a text may be, whole: every letter of the unit's code page (``layouts.TEXT_CODEC``)."""
+"""A text, as a whole match: every letter of the unit's code page (``layouts.TEXT_CODEC``)."""
 TIME = r"([01]\d|2[0-3]):([0-5]\d)"
-"""What a time of the unit's clock may be, whole."""
+"""A time of the unit's clock, as a whole match."""
 MAX_DIAL_LETTERS = len(layouts.CALL_HOME.encode("dial", "")[1]) - 1
-"""A null ends it. How long other texts may be, the unit's own block says."""
+"""A null ends it. The limits of other texts come from the unit's own block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a number may be: one of ``among``, or from ``low`` to ``high``."""
+    """The allowed values of a number: one of ``among``, or from ``low`` to ``high``."""
 
     unit: str
     mark: Mark
@@ -65,7 +65,7 @@ class Limit:
     among: tuple[float, ...] = ()
 
     def refusal(self, value: float) -> str | None:
-        """Return what is expected instead of ``value``; ``None`` if it will do."""
+        """Return why ``value`` is not allowed; ``None`` if it is."""
         unit = f" {self.unit}" if self.unit else ""
         if self.among:
             fits = value in self.among
@@ -90,7 +90,7 @@ LIMITS: dict[str, Limit] = {
     "connect_wait_s": Limit("s", "D", "one byte", 0, 255),
     "warm_up_s": Limit("s", "D", "one byte", 0, 255),
 }
-"""What each numeric setting may be."""
+"""The allowed values of each numeric setting."""
 
 
 def change_setup(
@@ -100,13 +100,13 @@ def change_setup(
     Return the setup block (1A, 2,090 bytes) with new settings, and what differs.
 
     Args:
-        block: as the unit said it, un-escaped.
-        change: what is to be otherwise.
-        unit: whom messages name.
+        block: as read from the unit, un-escaped.
+        change: the new values.
+        unit: the unit's name in messages.
 
     Raises:
-        SettingError: a value that a unit cannot take, alone or beside the others.
-        NotWritableError: the block does not show where the field lies.
+        SettingError: a value that a unit cannot store, alone or together with the others.
+        NotWritableError: the block does not show where the field is stored.
     """
     wanted = _given(change)
     _check_numbers(wanted)
@@ -149,10 +149,10 @@ def _check_numbers(wanted: Mapping[str, Any]) -> None:
 
 def _check_together(setup: RecordingSetup, wanted: Mapping[str, Any]) -> None:
     """
-    Hold the geophones' levels against the range, and against each other (BW manual p. 4-46).
+    Compare the geophones' levels with the range and with each other (BW manual p. 4-46).
 
-    Only where one of them is to change. The microphone's are not held: on a captured unit its alarm
-    lies below its trigger.
+    Only if one of them changes. The microphone's levels are not compared: on a captured unit its
+    alarm level is below its trigger level.
     """
     trigger, alarm, top = setup.trigger_level_in_s, setup.alarm_level_in_s, setup.geo_range_in_s
     levels = {"trigger_level_in_s": trigger, "alarm_level_in_s": alarm}
@@ -186,11 +186,13 @@ def _changed(
                 f"{unit}: its settings do not show where {name} lies{_met(now, name)}; nothing was "
                 "written"
             )
-        told = []
+        spans_changed = []
         for at, new in spans.items():
-            told.append((at, block[at : at + len(new)].hex(), new.hex()))
+            spans_changed.append((at, block[at : at + len(new)].hex(), new.hex()))
             out[at : at + len(new)] = new
-        changes.append(FieldChange(field=name, before=before, after=value, spans=tuple(told)))
+        changes.append(
+            FieldChange(field=name, before=before, after=value, spans=tuple(spans_changed))
+        )
     _check_reading(parse(bytes(out)), now, {c.field: c.after for c in changes}, unit)
     return bytes(out), tuple(changes)
 
@@ -226,7 +228,7 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-# --- where a field lies -------------------------------------------------------------------------
+# --- the place of a field -----------------------------------------------------------------------
 
 
 def _setup_spans(block: bytes, name: str, value: Any) -> Spans | None:

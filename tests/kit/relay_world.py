@@ -76,7 +76,7 @@ class FieldUnit(SimulatedUnit):
         """Let nobody act who has not yet."""
         self._due.clear()
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         self.heard.append(request.sub)
         for moment in (len(self.heard), -request.sub):
             if (act := self._due.pop(moment, None)) is not None:
@@ -87,7 +87,7 @@ class FieldUnit(SimulatedUnit):
             logs = {stored.log_key for stored in self._memory.stored}
             if request.params[4:8] not in known | logs:
                 return None
-        return super().answer(conversation, request)
+        return super().answer(protocol, request)
 
     def record(
         self,

@@ -110,11 +110,11 @@ class WatchedUnit(SimulatedUnit):
         self.asked: list[int] = []
         self.step_in: Callable[[Frame], bytes | None] = lambda _: None
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         self.asked.append(request.sub)
         assert len(self.asked) < MAX_REQUESTS, "this goes on for ever"
         instead = self.step_in(request)
-        answer = super().answer(conversation, request)
+        answer = super().answer(protocol, request)
         return answer if instead is None else instead
 
     def fill(self, events: int, samples: int = 300) -> WatchedUnit:

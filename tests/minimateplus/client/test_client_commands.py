@@ -56,7 +56,7 @@ class CutUnit(SimulatedUnit):
         self.link: FaultyLink | None = None
         self.step_in: Callable[[Frame], bytes | None] | None = None
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         number = len(self.asked)
         self.asked.append(request.sub)
         if self.step_in is not None and (instead := self.step_in(request)) is not None:
@@ -65,7 +65,7 @@ class CutUnit(SimulatedUnit):
             self.gone = True
             self._fall_out()
             return None
-        reply = super().answer(conversation, request)
+        reply = super().answer(protocol, request)
         if number == self.at:
             self.gone = True
             self._fall_out()
@@ -475,9 +475,9 @@ def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
 
 
 def said(unit: SimulatedUnit, *frames: Frame) -> list[bool]:
-    conversation = ProtocolState()
-    conversation.accept(Frame(0x5B, 0, bytes(10), b""))
-    return [unit.answer(conversation, frame) is not None for frame in frames]
+    protocol = ProtocolState()
+    protocol.accept(Frame(0x5B, 0, bytes(10), b""))
+    return [unit.answer(protocol, frame) is not None for frame in frames]
 
 
 def frame(sub: int, params: bytes = bytes(10), data: bytes = b"", length: int = 0) -> Frame:

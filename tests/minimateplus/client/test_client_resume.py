@@ -46,19 +46,19 @@ class NotingUnit(SimulatedUnit):
         """An offset in its records and the byte that it sends there."""
         self.on_bulk: Callable[[Frame], bytes | None] = lambda _: None
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         self.asked += 1
         if request.sub == 0x0C and request.length and self.record_change is not None:
-            answer = super().answer(conversation, request)
+            answer = super().answer(protocol, request)
             assert answer is not None
             (reply,) = FrameReader(Direction.REPLY).feed(answer)
             at, value = self.record_change
             payload = reply.payload[:at] + bytes((value,)) + reply.payload[at + 1 :]
             return encode_reply(reply.sub, reply.length, reply.params, payload)
         if request.sub != 0x5A:
-            return super().answer(conversation, request)
+            return super().answer(protocol, request)
         self.bulk.append((int.from_bytes(request.params[:4], "big") - 0x01110000, request.length))
-        return self.on_bulk(request) or super().answer(conversation, request)
+        return self.on_bulk(request) or super().answer(protocol, request)
 
 
 class ReceivedChunks:

@@ -50,16 +50,16 @@ class MovedUnit(SimulatedUnit):
         self.asked: list[int] = []
         self.disarmed = False
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         self.asked.append(request.sub)
         if request.sub in (0x1C, 0x15):
-            self._cursors[conversation] = FIRST_KEY
+            self._cursors[protocol] = FIRST_KEY
             self.disarmed = True
         if request.sub == 0x1E and request.params[7] == commands.ARM:
             self.disarmed = False
         if request.sub == 0x5A and self.disarmed:
             return None
-        return super().answer(conversation, request)
+        return super().answer(protocol, request)
 
     def fill(self, events: int, samples: int = 300) -> MovedUnit:
         for number in range(events):

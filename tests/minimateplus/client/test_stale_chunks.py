@@ -34,8 +34,8 @@ PLACES = ("in one piece", "behind", "cut in half", "after the request", "before 
 class UnechoingUnit(SimulatedUnit):
     """Answers 5A without the address; so may a real one [U]."""
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
-        answer = super().answer(conversation, request)
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
+        answer = super().answer(protocol, request)
         if request.sub != 0x5A or answer is None:
             return answer
         address = int.from_bytes(request.params[:4], "big")

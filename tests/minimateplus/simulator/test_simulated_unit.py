@@ -355,9 +355,9 @@ def test_two_conversations_do_not_share_their_cursor() -> None:
     keys = walk(unit)
     one, other = ProtocolState(), ProtocolState()
 
-    def say(conversation: ProtocolState, request: bytes) -> Frame:
+    def say(protocol: ProtocolState, request: bytes) -> Frame:
         (frame,) = FrameReader(Direction.REQUEST).feed(request)
-        answer = unit.answer(conversation, frame)
+        answer = unit.answer(protocol, frame)
         assert answer is not None
         return frame_of(answer)
 

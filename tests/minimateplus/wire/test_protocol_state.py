@@ -121,7 +121,7 @@ def test_the_captured_download_is_allowed_word_by_word() -> None:
 def test_a_later_0a_or_a_walk_started_again_disarms(state: State, word: str) -> None:
     run = standing(state)
     run.accept(request(word))
-    with pytest.raises(LocalProtocolError, match="5A may be said in ARMED, READING"):
+    with pytest.raises(LocalProtocolError, match="5A is allowed in ARMED, READING"):
         run.accept(request("5A"))
 
 

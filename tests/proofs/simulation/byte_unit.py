@@ -197,25 +197,25 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._auditor.samples[number] = sample
         return number
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         if request.sub == commands.IDENTITY.sub:
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
         if request.sub in LAST_WORDS and request.length:
             self.note_look(request.sub, self.slots)
-        if conversation is self._silenced:
+        if protocol is self._silenced:
             return None
-        reply = super().answer(conversation, request)
+        reply = super().answer(protocol, request)
         if request.sub == commands.BULK_READ.sub and reply is not None and not self._echoes:
             address = int.from_bytes(request.params[:4], "big")
             payload = self.read_memory(address, request.length)
             reply = encode_reply(reply_sub(request.sub), request.length, NO_PARAMS, payload)
-            reply = self._with_repetition(conversation, reply)
+            reply = self._with_repetition(protocol, reply)
         left, is_first = self._meddling
         if left and reply is not None:
             self._meddling = (left - 1, is_first)
             if left == 1 and self.events:
-                others = self._second_program(conversation)
+                others = self._second_program(protocol)
                 reply = others + reply if is_first else reply + others
         return reply
 
@@ -227,20 +227,20 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         """Let the reply to the 5A so many chunks from now come twice."""
         self._repeat = (chunks, place)
 
-    def _second_program(self, conversation: ProtocolState) -> bytes:
+    def _second_program(self, protocol: ProtocolState) -> bytes:
         """Move the one record cursor, as another program's reads do; return what it is answered."""
         self.on_trouble()
         key = self.events[len(self.events) // 2].key
         frame = Frame(commands.RECORD_HEADER.sub, 0x46, commands.key_params(key), b"")
-        return super().answer(conversation, frame) or b""
+        return super().answer(protocol, frame) or b""
 
-    def _with_repetition(self, conversation: ProtocolState, reply: bytes) -> bytes:
+    def _with_repetition(self, protocol: ProtocolState, reply: bytes) -> bytes:
         """Return a reply to 5A, with one from before beside it or in its place."""
         if self._due:
             due, self._due = self._due, b""
             self.on_trouble()
             if self._repeat[1] == "instead of the next":
-                self._silenced = conversation
+                self._silenced = protocol
                 return due
             return due + reply
         left, place = self._repeat
@@ -254,7 +254,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         self._due = reply
         return reply
 
-    def _follow(self, conversation: ProtocolState, request: Frame) -> bool:
+    def _execute(self, protocol: ProtocolState, request: Frame) -> bool:
         said = SAID.get()
         self._order = None
         # What was said before it and never heard is not waited for.
@@ -262,7 +262,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             self._order, sub = said.popleft()
             if sub == request.sub:
                 break
-        followed = super()._follow(conversation, request)
+        followed = super()._execute(protocol, request)
         what = {
             commands.START_MONITORING.sub: "start",
             commands.STOP_MONITORING.sub: "stop",
@@ -379,7 +379,7 @@ class ByteWire:
             self.auditor.note_trouble(self.address, self.now_s())
             raise ConnectError(f"{self.address}: connection refused")
         if self._talking:
-            self.auditor.complain(f"{self.address}: called while a conversation is open")
+            self.auditor.complain(f"{self.address}: called while a protocol is open")
         self._talking += 1
         ours, theirs = memory_pair(self.address)
         self._lines.append(theirs)
