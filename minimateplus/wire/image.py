@@ -79,9 +79,12 @@ def read_image(event: Event, image: bytes) -> Waveform:
         SampleDecodeError: no channel has a valid sample. Its ``waveform`` has the image.
         RemoteProtocolError: it does not begin with an STRT record.
     """
+    # 1. Image = file-type tag, STRT, body, footer. A footer that contradicts the record gives no
+    #    start and stop to compare the samples with.
     start = layouts.parse_start_record(image)
     body = image[layouts.BODY_OFFSET : len(image) - layouts.FOOTER.size]
     begun, stopped, footer_reasons = _footer(event, image, start)
+    # 2. Decode. The image goes with the error, because its bytes are archived in any case.
     try:
         reading, reasons = _samples(body, start.samples)
     except SampleDecodeError as error:
@@ -100,12 +103,14 @@ def read_image(event: Event, image: bytes) -> Waveform:
             reasons=(reason, *footer_reasons),
         )
         raise
-    samples = max(reading.holds, start.samples) if reading.goes_on else start.samples
+    # 3. STRT has 16 bits for the number of samples, so a longer body counts for itself.
+    samples = max(reading.body_samples, start.samples) if reading.continues else start.samples
     is_whole = min(reading.valid_samples) >= samples
     common = reading.counts[:, : min(reading.valid_samples)]
     if start.pretrigger_samples > samples:
         detail = f"the trigger is at sample {start.pretrigger_samples:,} of only {samples:,}"
         reasons.append(_contradiction("pretrigger-differs", detail))
+    # 4. The rate is not in the event: the clock's start and stop exclude those that do not fit.
     rates = rates_possible(samples, start.pretrigger_samples, begun, stopped)
     if not rates:
         detail = (
@@ -113,9 +118,10 @@ def read_image(event: Event, image: bytes) -> Waveform:
             "sample rate"
         )
         reasons.append(_contradiction("duration-differs", detail))
+    # 5. Nor is the range: it is the one at which the samples match the unit's own peaks.
     ranges = ranges_possible(common, event.peaks, is_whole=is_whole)
     if not is_whole and min(reading.valid_samples[:3]) >= samples:
-        # MicL alone lacks samples; the geophones can be compared all the same.
+        # Only MicL lacks samples, so the geophones can still be compared.
         ranges = ranges_possible(reading.counts, event.peaks)
     reasons += _peak_reasons(common, event.peaks, ranges, is_whole=is_whole)
     return Waveform(
@@ -194,13 +200,13 @@ def _samples(body: bytes, announced: int) -> tuple[BodyReading, list[Reason]]:
     if body[4:6] == HISTOGRAM_MARK and body[28:32] == HISTOGRAM_TAIL:
         raise SampleDecodeError("the body is that of a histogram, whose forms are not all known")
     reading = read_body(body, announced)
-    if reading.goes_on or reading.holds > padded(announced):
+    if reading.continues or reading.body_samples > padded(announced):
         reading = read_body(body, MAX_SAMPLES)
         detail = (
             f"the body goes on behind the {announced:,} samples per channel that STRT announces: "
-            f"it holds {reading.holds:,}; 16 bits cannot count more than 65,535"
+            f"it holds {reading.body_samples:,}; 16 bits cannot count more than 65,535"
         )
-        reading = dataclasses.replace(reading, goes_on=True)
+        reading = dataclasses.replace(reading, continues=True)
         return reading, [_contradiction("body-goes-on", detail)]
     if min(reading.valid_samples) < announced:
         valid = ", ".join(

@@ -82,11 +82,11 @@ class BodyReading:
     """Offset of the first byte after the samples, where the trailer begins."""
     stopped: str | None
     """Where and why samples are missing; ``None`` when all are present."""
-    holds: int
+    body_samples: int
     """Samples per channel in the body itself, as far as it was followed."""
     closing: int | None = None
     """Samples per channel that its closing tag gives; ``None`` without one [U: our own tag]."""
-    goes_on: bool = False
+    continues: bool = False
     """Whether another segment follows the rounds that ``samples`` allows."""
 
 
@@ -154,9 +154,9 @@ def read_body(body: bytes, samples: int | None = None) -> BodyReading:
         valid_samples=(tran, vert, long, mic),
         end=scan.end,
         stopped="; ".join(reasons) or None,
-        holds=scan.recorded,
+        body_samples=scan.recorded,
         closing=scan.closing,
-        goes_on=scan.goes_on,
+        continues=scan.continues,
     )
 
 
@@ -185,7 +185,7 @@ class _Scan:
     end: int
     stopped: str | None
     closing: int | None
-    goes_on: bool
+    continues: bool
 
     def decoded(self) -> Iterator[int]:
         """Yield the samples of each channel."""
@@ -213,7 +213,7 @@ def _scan(body: bytes, max_rounds: int | None) -> _Scan:
     at = PREAMBLE_BYTES
     start = rounds = base = left = 0
     stopped = None
-    goes_on = False
+    continues = False
     while stopped is None:
         rounds += 1
         # Deltas in the blocks of one segment. Only the last round has fewer: there Tran's segment
@@ -267,7 +267,7 @@ def _scan(body: bytes, max_rounds: int | None) -> _Scan:
             # MicL's segment ends a round. No further round follows a short one, the last one
             # wanted, or one without a header behind it.
             if channel == 3 and (deltas < MAX_DELTAS or rounds == max_rounds or not is_header):
-                goes_on = is_header
+                continues = is_header
                 break
             push(gap)
             headers.append(at)
@@ -303,7 +303,7 @@ def _scan(body: bytes, max_rounds: int | None) -> _Scan:
         at,
         stopped,
         closing,
-        goes_on,
+        continues,
     )
 
 
