@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from sfm.errors import SfmError
 
+__all__ = ["BackOff", "BackingOffError"]
+
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 60.0
 

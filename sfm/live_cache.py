@@ -53,6 +53,8 @@ from typing import Any, cast
 
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 
+__all__ = ["DEFAULT_BAUD", "DEFAULT_TCP_PORT", "CacheEntry", "Epoch", "LiveCache", "Memo"]
+
 DEFAULT_TCP_PORT = 12345
 DEFAULT_BAUD = 38_400
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024

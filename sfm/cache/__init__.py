@@ -1,1 +1,3 @@
 """What decides whether a value may be served: pure, standard library alone."""
+
+__all__: list[str] = []

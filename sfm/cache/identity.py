@@ -47,6 +47,18 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+__all__ = [
+    "Stamp",
+    "Verdict",
+    "compare_probes",
+    "confirms_append",
+    "counter_rise",
+    "last_stamp",
+    "looks_torn",
+    "stamp_of",
+    "stamps_conflict",
+]
+
 if TYPE_CHECKING:
     from minimateplus.model import MemoryProbe
 

@@ -39,6 +39,32 @@ from minimateplus.wire.conversions import (
 )
 from sfm.records.site_time import is_credible
 
+__all__ = [
+    "COUNTS_DTYPE",
+    "EVENT_FIELDS",
+    "SCALE_CODES",
+    "Payload",
+    "as_fact",
+    "call_home_payload",
+    "clock_drift",
+    "counts_of",
+    "event_of",
+    "event_payload",
+    "event_view",
+    "info_payload",
+    "peak_bounds",
+    "plain",
+    "reasons_of",
+    "scales_of",
+    "status_payload",
+    "storage_range_payload",
+    "waveform_arrays",
+    "waveform_payload",
+    "waveform_view",
+    "with_setup",
+    "written_payload",
+]
+
 Payload = dict[str, Any]
 
 EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")

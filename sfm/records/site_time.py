@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+__all__ = ["Unknown", "instant_of", "is_credible", "zone_of"]
+
 ANY_UNIT = "*"
 """Stands for every unit that has no zone of its own."""
 FIRST_YEAR = 2000

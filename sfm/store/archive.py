@@ -64,6 +64,35 @@ from sfm.store.row_hashes import (
 )
 from sfm.store.statements import insert_unless_there, json_text
 
+__all__ = [
+    "AT_ONCE",
+    "NO_ZONES",
+    "Origin",
+    "Page",
+    "Samples",
+    "Wanted",
+    "entered_waveform",
+    "load_archived",
+    "load_devices",
+    "load_findings",
+    "load_image",
+    "load_page",
+    "load_recording",
+    "load_reviews",
+    "load_samples",
+    "name_of",
+    "note",
+    "recording_numbered",
+    "samples_numbered",
+    "save_damage_finding",
+    "save_events",
+    "save_review",
+    "save_waveform",
+    "sound_record",
+    "timestamp_text",
+    "utc_text",
+]
+
 recordings, waveforms = schema.recordings, schema.recording_waveforms
 unproven = schema.unproven_recordings
 AT_ONCE = 400

@@ -41,6 +41,17 @@ from sfm.store.codec import digest
 from sfm.store.cursors import check_page_size
 from sfm.store.row_hashes import read_rows
 
+__all__ = [
+    "BEFORE_THE_FIRST",
+    "AuditEntry",
+    "AuditVerdict",
+    "append",
+    "hash_of",
+    "load_latest",
+    "table",
+    "verify",
+]
+
 table = schema.audit
 
 Phase = Literal["begun", "ended", "done"]

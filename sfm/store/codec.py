@@ -12,6 +12,8 @@ from hashlib import blake2b
 
 from sfm.store.errors import DamagedRecordError
 
+__all__ = ["CODEC", "MAX_BYTES", "digest", "has_digest", "pack", "unpack"]
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:

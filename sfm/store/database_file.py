@@ -19,6 +19,8 @@ from pathlib import Path
 
 from sfm.store.errors import StoreDamagedError, StoreInUseError, StoreLostError, StoreReplacedError
 
+__all__ = ["DatabaseFile", "is_locked", "not_an_archive", "sync_folder"]
+
 if sys.platform == "win32":
     import msvcrt
 

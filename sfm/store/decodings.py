@@ -33,6 +33,25 @@ from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNREADABLE, is_sound, read_rows, with_hash
 from sfm.store.statements import insert_unless_there, json_text
 
+__all__ = [
+    "LEGACY",
+    "SUPERSEDED",
+    "EraseCheck",
+    "State",
+    "change_between",
+    "counted",
+    "drop_damaged",
+    "erase_check",
+    "latest",
+    "outdated",
+    "read_again",
+    "save_decoding",
+    "save_download",
+    "save_partial_image",
+    "state_of",
+    "states",
+]
+
 recordings, waveforms = schema.recordings, schema.recording_waveforms
 decodings, downloads, partial = (
     schema.recording_decodings,

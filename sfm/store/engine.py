@@ -33,6 +33,16 @@ try:
 except ImportError:  # no wheel for this platform
     _sqlite = sqlite3
 
+__all__ = [
+    "NO_DATABASE",
+    "SQLITE",
+    "Engines",
+    "default_url",
+    "quoted",
+    "read_url",
+    "sqlite_is_safe",
+]
+
 SQLITE: ModuleType = _sqlite
 SAFE_SQLITE = (3, 51, 3)
 """From here on two connections may checkpoint at once (sqlite.org, release notes of 3.51.3)."""

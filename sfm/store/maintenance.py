@@ -33,6 +33,8 @@ from sfm.store.errors import (
 )
 from sfm.store.row_hashes import UNCOVERED, UNREADABLE, is_sound, raise_unless_unreadable, read_rows
 
+__all__ = ["backup", "check", "count_rows", "restore", "vacuum"]
+
 OnProgress = Callable[[int, int], None]
 """Told how much is done, of how much."""
 

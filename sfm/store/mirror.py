@@ -58,6 +58,30 @@ from sfm.store.row_hashes import (
 )
 from sfm.store.statements import insert_unless_there, json_text
 
+__all__ = [
+    "OF_A_DEVICE",
+    "Fenced",
+    "LoadedDevice",
+    "LoadedWaveform",
+    "ReadTime",
+    "contradictions",
+    "drop",
+    "drop_damaged",
+    "erase_check",
+    "forget_chunks",
+    "forget_info",
+    "forget_walk",
+    "load",
+    "load_chunks",
+    "load_waveform",
+    "save_chunks",
+    "save_info",
+    "save_list",
+    "save_volatile_offsets",
+    "save_walk",
+    "save_waveform",
+]
+
 devices, events = schema.cached_devices, schema.cached_events
 waveforms, chunks = schema.cached_waveforms, schema.download_chunks
 walks, walked_events = schema.walks, schema.walked_events

@@ -17,6 +17,8 @@ from sfm.store import schema
 from sfm.store.errors import DamagedRecordError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 
+__all__ = ["load", "save"]
+
 table = schema.operations
 
 

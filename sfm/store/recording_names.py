@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
+__all__ = ["ID", "public_id"]
+
 SHORTEST_PREFIX = 8
 ID = re.compile(r"[0-9a-f]{8,64}")
 """An id, or the beginning of one."""

@@ -18,6 +18,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, RowMapping, Select, Table
 from sqlalchemy.exc import OperationalError
 
+__all__ = [
+    "UNCOVERED",
+    "UNREADABLE",
+    "is_sound",
+    "raise_unless_unreadable",
+    "read_rows",
+    "row_hash",
+    "with_hash",
+]
+
 HASH = "row_hash"
 UNCOVERED: dict[str, frozenset[str]] = {
     # Samples are under counts_hash once unpacked, the unit's memory is under content_hash.

@@ -57,6 +57,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+__all__ = [
+    "audit",
+    "cached_devices",
+    "cached_events",
+    "cached_waveforms",
+    "download_chunks",
+    "findings",
+    "metadata",
+    "operations",
+    "partial_images",
+    "recording_decodings",
+    "recording_downloads",
+    "recording_waveforms",
+    "recordings",
+    "reviews",
+    "tokens",
+    "unproven_recordings",
+    "volatile_record_bytes",
+    "walked_events",
+    "walks",
+]
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -8,6 +8,8 @@ import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+__all__ = ["insert_unless_there", "json_text"]
+
 
 def insert_unless_there(connection: Connection, table: Table) -> Any:
     """Return an insert that passes over rows that are there already."""

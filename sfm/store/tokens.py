@@ -35,6 +35,21 @@ from sfm.store.errors import DamagedRecordError, NoSuchTokenError, TokenNameTake
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 from sfm.store.statements import json_text
 
+__all__ = [
+    "LONGEST_NAME",
+    "LONGEST_UNIT",
+    "ROLES",
+    "RoleName",
+    "Token",
+    "TokenCommand",
+    "create",
+    "load",
+    "load_all",
+    "number_of",
+    "revoke",
+    "token_entry",
+]
+
 table = schema.tokens
 
 RoleName = Literal["viewer", "operator", "admin"]
