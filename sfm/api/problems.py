@@ -51,8 +51,14 @@ from sfm.store import errors as store_errors
 from sfm.store.errors import NoStoreError
 
 __all__ = [
+    "GONE",
     "MEDIA_TYPE",
+    "NOT_ALLOWED",
+    "NOT_FOUND",
     "PROBLEMS",
+    "STORE_FAILED",
+    "TOO_LARGE",
+    "UNKNOWN",
     "OtherEventError",
     "Problem",
     "RequestRejectedError",
