@@ -1,10 +1,10 @@
 """
-When to leave a unit alone that fails: the one place with the constants of it.
+Back-off policy for failing units. All its constants live here.
 
 A unit that dials home, or whose modem lost power, fails each attempt after a long wait. The first
-failure costs nothing: it may have been a glitch. From the second in a row on, the unit is left
-alone for a while that doubles up to a minute; who asks meanwhile is told so at once. A forced read
-asks all the same. Other units are not concerned.
+failure causes no delay: it may have been a glitch. From the second consecutive failure on, the unit
+is not tried for a delay that doubles up to a minute, and requests fail at once. A forced read tries
+the unit anyway. Other units are not affected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_DELAY_S = 60.0
 
 
 class BackingOffError(SfmError):
-    """The unit failed several times and is left alone for a moment."""
+    """The unit failed repeatedly and is not tried until the delay is over."""
 
     def __init__(self, unit: str, failures: int, retry_after_s: float, cause: str) -> None:
         rest = f"left alone for {math.ceil(retry_after_s)} s"
@@ -33,7 +33,7 @@ class BackingOffError(SfmError):
 
 
 class BackOff:
-    """One unit's failures in a row. Lives as long as its owner."""
+    """One unit's consecutive failures. Lives as long as its device."""
 
     def __init__(self, unit: str, clock: Callable[[], float]) -> None:
         self._unit = unit
@@ -44,7 +44,7 @@ class BackOff:
         """Failures since the last success."""
 
     def failed(self, cause: Exception) -> None:
-        """Note a failure of the unit or of the road to it."""
+        """Note a failure of the unit or of its link."""
         self.failures += 1
         self._cause = str(cause)
         if self.failures > 1:
@@ -58,10 +58,10 @@ class BackOff:
 
     def check(self) -> None:
         """
-        Return if the unit may be asked now.
+        Return if the unit may be tried now.
 
         Raises:
-            BackingOffError: it is left alone; the error says for how long.
+            BackingOffError: it may not; the error has the remaining delay.
         """
         left_s = self._until_mono - self._clock()
         if left_s > 0:

@@ -1,5 +1,5 @@
 """
-What the relay remembers of each unit, until the unit gives reason to doubt it.
+The live cache: what was read from each unit, until evidence from the unit invalidates it.
 
 The rule. Nothing is served that an invalidation has touched, and nothing enters that was read
 before one. Where the evidence contradicts itself, everything of that device goes first.
@@ -28,7 +28,7 @@ the byte budget is exceeded              memos over their share, then waveforms;
                                          of both the oldest first
 =======================================  ======================================  =====  ==========
 
-There is one budget. What readers make of a value and keep beside it (its encoded form: ``Memo``)
+There is one budget. What readers derive from a value and store beside it (its encoding: ``Memo``)
 is counted with the values. A memo is made again in milliseconds and a waveform in minutes, so
 memos go first while they take more than ``MEMO_SHARE`` of the budget.
 
@@ -109,7 +109,7 @@ class Memo(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CacheEntry:
-    """A held value with where it comes from. Immutable; it outlives its own invalidation."""
+    """A cached value and its provenance. Immutable; it outlives its own invalidation."""
 
     value: Callable[[], Any] = field(repr=False)
     """Call it for a fresh copy of what was put in."""
@@ -120,7 +120,7 @@ class CacheEntry:
     """The device's generation once this value was in."""
     source: str
     size_bytes: int
-    """Size of the encoded form, not of the Python objects."""
+    """Size of the encoded value, not of the Python objects."""
     probe: object = None
     """Event lists only: what was given beside the list."""
     device_count: int | None = None
@@ -128,7 +128,7 @@ class CacheEntry:
     stamp: Stamp | None = None
     """Waveforms only."""
     memo: Memo = field(default_factory=Memo, repr=False)
-    """What its readers made of the value, such as its encoded form; goes with it."""
+    """What readers derived from the value, such as its encoding; dropped with it."""
 
     def age_s(self, now_mono: float) -> float:
         """
@@ -174,7 +174,7 @@ class _Device:
 
 
 _NO_WAVEFORMS: dict[int, CacheEntry] = cast(dict[int, CacheEntry], MappingProxyType({}))
-"""Of every device that is not known, so nobody may write to it."""
+"""Shared by all unknown devices, so it must never be written to."""
 
 
 class LiveCache:
@@ -220,7 +220,7 @@ class LiveCache:
       ``MAX_EPOCHS`` began stays known. That is a few hundred bytes, and at most a few thousand.
     - The budget evicts waveforms and memos. Info, lists and status stay even if they alone exceed
       it.
-    - Values are the serialised forms: dicts, lists, text, numbers, bytes. Others are pickled;
+    - Values are serialised: dicts, lists, text, numbers, bytes. Others are pickled;
       what pickle refuses is refused. A probe is kept as it is and must not be changed afterwards.
     """
 
@@ -263,7 +263,7 @@ class LiveCache:
         """
         Return ``tcp:HOST:PORT`` or ``serial:PORT:BAUD``; the host wins when both are given.
 
-        Host names know no case. An IPv6 address stands in brackets, as in a URL.
+        Host names ignore case. An IPv6 address is in brackets, as in a URL.
 
         >>> LiveCache.make_conn_key("FE80::1", None, "COM5", None)
         'tcp:[fe80::1]:12345'
@@ -290,7 +290,7 @@ class LiveCache:
     # ---- readers: one snapshot, no lock
 
     def get_device_info(self, conn_key: str) -> dict[str, Any] | None:
-        """Return the device info, unless none is held or the configuration is dirty."""
+        """Return the device info, unless none is cached or the configuration is dirty."""
         entry = self.info_entry(conn_key)
         return None if entry is None else entry.value()
 
@@ -300,7 +300,7 @@ class LiveCache:
         """
         Return the event list, if it was stored under this count and, if given, this probe.
 
-        A probe that says of itself that it is not complete (``is_complete``) matches nothing.
+        A probe that is not complete (``is_complete``) matches nothing.
         """
         entry = self.events_entry(conn_key)
         if entry is None or entry.device_count != device_count:
@@ -311,7 +311,7 @@ class LiveCache:
         return value
 
     def get_waveform(self, conn_key: str, index: int) -> dict[str, Any] | None:
-        """Return the waveform in that slot, if one is held."""
+        """Return the waveform in that slot, if one is cached."""
         entry = self.waveform_entry(conn_key, index)
         return None if entry is None else entry.value()
 
@@ -345,7 +345,7 @@ class LiveCache:
         return entry if 0.0 <= age_s < self._status_ttl_s else None
 
     def event_stamp(self, conn_key: str, index: int) -> Stamp | None:
-        """Return the stamp that the held list gives that index; None without, or while hidden."""
+        """Return that index's stamp in the cached list; None without one, or while it is hidden."""
         device = self._devices.get(conn_key)
         if device is None or device.dirty or device.events is None:
             return None
@@ -421,11 +421,11 @@ class LiveCache:
         proven: bool = True,
     ) -> bool:
         """
-        Store the list; a conflict with the held list or a held waveform drops all else first.
+        Store the list; a conflict with the cached list or a cached waveform drops all else first.
 
         An event without ``index`` takes its position in the list. A waveform of an index that this
         list does not have goes. While the configuration is dirty the list is stored, and hidden.
-        A list that was known before a restart is not ``proven`` until the unit has said so.
+        A list that was known before a restart is not ``proven`` until a probe proves it.
 
         Raises:
             ValueError: a negative index, or one index twice.
@@ -475,7 +475,7 @@ class LiveCache:
         source: str = "device",
     ) -> bool:
         """
-        Store the waveform; a conflict with the held list or waveform drops all else first.
+        Store the waveform; a conflict with the cached list or waveform drops all else first.
 
         Returns False also when it does not fit into the budget. Its slot is then empty: the older
         copy does not answer once there was a newer one.
@@ -546,7 +546,7 @@ class LiveCache:
 
     def validated(self, conn_key: str, probe: object, at_mono: float) -> bool:
         """
-        Record that the unit's memory was, at ``at_mono``, still what the held list says.
+        Record that at ``at_mono`` the unit's memory still matched the cached list.
 
         Returns whether it was recorded: not without a list, not when the list was stored under
         another probe, not for an instant that has not come yet. Earlier proofs do not count back.
@@ -591,9 +591,9 @@ class LiveCache:
 
     def begin_at(self, conn_key: str, epoch: int, reason: str) -> bool:
         """
-        Let a device of which nothing is held yet begin at an epoch from before a restart.
+        Let a device of which nothing is cached yet begin at an epoch from before a restart.
 
-        Returns whether it did; a device of which something is held, or was, stays as it is.
+        Returns whether it did; a device of which something is or was cached stays unchanged.
         """
         now = self._clock()
         with self._lock:
@@ -607,12 +607,12 @@ class LiveCache:
 
     @property
     def size_bytes(self) -> int:
-        """Encoded bytes of everything held, memos included."""
+        """Encoded bytes of everything cached, memos included."""
         with self._lock:
             return self._total_bytes
 
     def stats(self) -> dict[str, Any]:
-        """Return what is held of each device, hidden and expired values included, and totals."""
+        """Return what is cached for each device, hidden and expired values included, and totals."""
         now = self._clock()
         with self._lock:
             devices = dict(self._devices)
@@ -620,7 +620,7 @@ class LiveCache:
         return {**self.totals(), "by_device": by_device}
 
     def totals(self) -> dict[str, Any]:
-        """Return what is held of all devices together."""
+        """Return what is cached for all devices together."""
         with self._lock:
             return {
                 "devices": len(self._devices),
@@ -635,12 +635,12 @@ class LiveCache:
             }
 
     def device_stats(self, conn_key: str) -> dict[str, Any] | None:
-        """Return what is held of one device; ``None`` if nothing ever was."""
+        """Return what is cached for one device; ``None`` if nothing ever was."""
         device = self._devices.get(conn_key)
         return None if device is None else _describe(device, self._clock())
 
     def known_devices(self) -> list[str]:
-        """Return the keys of all devices of which anything was ever held."""
+        """Return the keys of all devices for which anything was ever cached."""
         with self._lock:
             return list(self._devices)
 
@@ -733,28 +733,28 @@ class LiveCache:
 
 
 def _conflict_of_list(device: _Device, stamps: Mapping[int, Stamp]) -> str | None:
-    """Return a sentence on the first conflict of a new list with what is held, or None."""
+    """Return a sentence on a new list's first conflict with the cache, or None."""
     for index, stamp in stamps.items():
         listed = device.event_stamps.get(index)
         if listed is not None and stamps_conflict(listed, stamp):
-            return _conflict_sentence(index, "the new list", stamp, "the held list", listed)
+            return _conflict_sentence(index, "the new list", stamp, "the cached list", listed)
         waveform = device.waveforms.get(index)
         if waveform and waveform.stamp and stamps_conflict(waveform.stamp, stamp):
             return _conflict_sentence(
-                index, "the new list", stamp, "the held waveform", waveform.stamp
+                index, "the new list", stamp, "the cached waveform", waveform.stamp
             )
     return None
 
 
 def _conflict_of_waveform(device: _Device, index: int, stamp: Stamp) -> str | None:
-    """Return a sentence on the conflict of a new waveform with what is held, or None."""
+    """Return a sentence on a new waveform's conflict with the cache, or None."""
     listed = device.event_stamps.get(index)
     if listed is not None and stamps_conflict(listed, stamp):
-        return _conflict_sentence(index, "the new waveform", stamp, "the held list", listed)
+        return _conflict_sentence(index, "the new waveform", stamp, "the cached list", listed)
     waveform = device.waveforms.get(index)
     if waveform and waveform.stamp and stamps_conflict(waveform.stamp, stamp):
         return _conflict_sentence(
-            index, "the new waveform", stamp, "the held waveform", waveform.stamp
+            index, "the new waveform", stamp, "the cached waveform", waveform.stamp
         )
     return None
 
@@ -847,7 +847,7 @@ def _freeze(value: object) -> tuple[Callable[[], Any], int]:
     A dict of atoms is its own best code: copying it is ten times faster than decoding. Marshal
     takes nested plain values; of others it would quietly make plain ones (a ``bytearray`` comes
     back as ``bytes``), so those go to pickle. No code leaves the process or enters it. Long bytes
-    in a dict (a waveform's counts) are not encoded: nobody can change them, so all copies share
+    in a dict (a waveform's counts) are not encoded: they are immutable, so all copies share
     them, and what is sent to readers is they.
     """
     if not _is_plain(value):

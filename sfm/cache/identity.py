@@ -3,7 +3,7 @@ The integrity rule, once: which physical event is this, and is the unit's memory
 
 The rule. An event's stamp is (waveform key, timestamp). Two stamps conflict when both keys are
 known and differ, or both timestamps are known and differ; an unknown half decides nothing. A
-conflict at one slot means that the memory was erased and recorded anew.
+conflict at one slot means that the memory was erased and re-recorded.
 
 The theory. An erase starts the key counter again at ``0x01110000``, and records of equal length
 rebuild equal keys; the unit's clock steps back and may never have been set. So a key proves
@@ -31,8 +31,8 @@ events that are equal in all compared bytes.
 Where two verdicts were arguable, the table takes the one that keeps less:
 
 - The counter rose and the keys are equal: erased and as many recorded again. Replaced, whatever
-  the timestamps say; with a clock that was never set they can be equal too.
-- The counter stands and another part differs, or the counter fell: nothing the manual describes.
+  the timestamps are; with a clock that was never set they can be equal too.
+- The counter is unchanged and another part differs, or it fell: nothing the manual describes.
 - Empty, then not empty: no old event exists that could confirm an append, and a unit may have been
   filled and erased any number of times in between. Nothing is gained by calling it an append
   either: the full read starts at the first event in both cases. Replaced can never be wrong.
@@ -68,7 +68,7 @@ class Stamp:
     """
     Which physical event a record is; ``None`` is an unknown half.
 
-    Both halves are in normal form (see ``stamp_of``), so that equal stamps compare equal. Equal is
+    Both halves are normalised (see ``stamp_of``), so that equal stamps compare equal. Equal is
     not the same as without conflict: for that ask ``stamps_conflict``, which is not transitive.
     """
 
@@ -77,7 +77,7 @@ class Stamp:
 
 
 class Verdict(Enum):
-    """What a new probe says of the list that was read under an old one."""
+    """Verdict of a new probe on the list that was read under an old one."""
 
     SAME = "same"
     """Equal in every part: the list is current."""
@@ -95,7 +95,7 @@ def stamp_of(record: Mapping[str, object]) -> Stamp:
 
     The key is under ``waveform_key`` or ``_waveform_key``, as bytes or as hex text of any case,
     with or without ``0x``. The timestamp is under ``timestamp``, as text or as a mapping with
-    ``iso`` (preferred) or ``string``. Text that parses as ISO 8601 is brought to one form, other
+    ``iso`` (preferred) or ``string``. Text that parses as ISO 8601 is normalised, other
     text is stripped and else left alone. Absent, ``None`` and empty are unknown.
 
     >>> stamp_of({"_waveform_key": b"\\x01\\x11\\x00\\x00", "timestamp": "2026-04-01 00:28:12"})
@@ -119,7 +119,7 @@ def compare_probes(
     old: MemoryProbe | None, new: MemoryProbe, volatile: frozenset[int] = frozenset()
 ) -> Verdict:
     """
-    Return what ``new`` says of the list read under ``old``: the table at the top, by rows.
+    Return the verdict of ``new`` on the list read under ``old``, by the table at the top.
 
     Args:
         old: the probe that the list was read under.

@@ -1,9 +1,9 @@
 """
-From facts of the instrument to the forms that the cache holds and the API returns.
+Payloads: the instrument's facts as the plain values that the cache stores and the API returns.
 
-A form is a dict of plain values. A waveform's form keeps the counts as bytes (int16, little-endian,
-channel after channel): a twentieth of their JSON. ``waveform_view`` makes the physical view of it,
-here and only here, so that nobody scales twice or with another constant.
+A payload is a dict of plain values. A waveform's payload has the counts as bytes (int16,
+little-endian, channel after channel): a twentieth of their JSON. ``waveform_view`` converts it to
+physical values; it is the only place that scales counts.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ __all__ = [
 Payload = dict[str, Any]
 
 EVENT_FIELDS = ("index", "waveform_key", "timestamp", "peaks", "project")
-"""The fields of an event's form, in their order; a waveform's form begins with them."""
+"""The fields of an event's payload, in order; a waveform's payload begins with them."""
 
 COUNTS_DTYPE = np.dtype("<i2")
 GEO_DIGITS = 6
@@ -86,7 +86,7 @@ def plain(value: object) -> Any:
         return value.hex()
     if isinstance(value, float):
         # The wire's floats have 32 bits: the shortest text that means the same one.
-        # What a person asks for may be larger than any of them, and is told as it was asked.
+        # A requested value may be larger than any of them, and is returned as requested.
         return float(str(np.float32(value))) if abs(value) <= GREATEST_FLOAT else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -94,7 +94,7 @@ def plain(value: object) -> Any:
 
 
 def info_payload(info: UnitInfo) -> Payload:
-    """Return identity and recording setup as a form."""
+    """Return identity and recording setup."""
     payload: Payload = plain(info)
     return payload
 
@@ -108,14 +108,14 @@ def status_payload(
     status: MonitorStatus, now: datetime | None = None, zone: ZoneInfo | None = None
 ) -> Payload:
     """
-    Return a monitor status as a form, with the drift of the unit's clock against ours.
+    Return a monitor status, with the drift of the unit's clock against ours.
 
     Args:
         status: as read.
         now: when it was read, by our clock; the drift is unknown without it.
         zone: of the unit's clock, where it is known.
 
-    The drift has the resolution of the unit's clock, 1 s, and holds the delay of the road. Without
+    The drift has the resolution of the unit's clock, 1 s, and includes the link's delay. Without
     a zone it is what is left beside whole quarters of an hour; a clock further from UTC than any
     zone is has its whole offset as drift.
     """
@@ -200,20 +200,20 @@ def _span(seconds: float) -> str:
         (60.0, "min"),
     )
     for length_s, name in spans:
-        # "90 min" rather than "1.5 h"; but 1.0 h is told as such.
+        # "90 min" rather than "1.5 h"; but 1.0 h stays 1.0 h.
         if seconds >= length_s * (2.0 if name in ("days", "min") else 0.95):
             return f"{seconds / length_s:.1f} {name}"
     return f"{seconds:.0f} s"
 
 
 def call_home_payload(call_home: CallHome) -> Payload:
-    """Return call-home settings as a form."""
+    """Return call-home settings."""
     payload: Payload = plain(call_home)
     return payload
 
 
 def written_payload(written: Written) -> Payload:
-    """Return what a write of settings did, or would do, as a form."""
+    """Return what a write of settings did, or would do."""
     return {
         "changes": [
             {
@@ -231,13 +231,13 @@ def written_payload(written: Written) -> Payload:
 
 
 def storage_range_payload(stored: StorageRange) -> Payload:
-    """Return a storage range as a form."""
+    """Return a storage range."""
     payload: Payload = plain(stored)
     return payload
 
 
 def event_payload(event: Event) -> Payload:
-    """Return one event of the list as a form: stamp, peaks, project."""
+    """Return one event of the list: stamp, peaks, project."""
     peaks: Payload = plain(event.peaks)
     mic_psi = event.peaks.mic_psi
     peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
@@ -251,7 +251,7 @@ def event_payload(event: Event) -> Payload:
 
 
 def event_of(payload: Mapping[str, Any]) -> Event:
-    """Return the event that a form was made of, its peaks again as the floats of the wire."""
+    """Return the event of a payload, its peaks again as the wire's floats."""
     timestamp = payload["timestamp"]
     peaks = {f.name: payload["peaks"][f.name] for f in dataclasses.fields(Peaks)}
     return Event(
@@ -264,7 +264,7 @@ def event_of(payload: Mapping[str, Any]) -> Event:
 
 
 def event_view(payload: Mapping[str, Any], geo_range_in_s: float | None = None) -> Payload:
-    """Return an event's form as it goes out: a peak at the end of the range is said to be one."""
+    """Return an event's payload for an answer: peaks at the end of the range are marked."""
     peaks = {**payload["peaks"], "bound": peak_bounds(payload["peaks"], geo_range_in_s)}
     return {**payload, "peaks": peaks}
 
@@ -273,10 +273,10 @@ def peak_bounds(
     peaks: Mapping[str, float | None], geo_range_in_s: float | None = None
 ) -> dict[str, str | None]:
     """
-    Return ``>`` for each peak that lies at the end of the range: the motion was at least that.
+    Return ``>`` for each peak at the end of the range: the motion was at least that.
 
     Args:
-        peaks: of a record, as in an event's form.
+        peaks: of a record, as in an event's payload.
         geo_range_in_s: at which it was recorded; ``None``: what the peaks themselves show of it.
     """
     geo_names = ("tran_in_s", "vert_in_s", "long_in_s")
@@ -298,7 +298,7 @@ def _range_shown_by(geo: Sequence[float | None]) -> float:
     """
     Return the range that peaks can end at; the largest one unless they prove a smaller.
 
-    They do where none lies beyond the smaller range and one lies between two steps of the larger.
+    They do where none is beyond the smaller range and one is between two steps of the larger.
     """
     largest, smallest = max(GEO_RANGES_IN_S), min(GEO_RANGES_IN_S)
     known = [value for value in geo if value is not None]
@@ -316,9 +316,9 @@ OVER_RANGE = "over_range"
 
 def waveform_payload(waveform: Waveform, setup: Mapping[str, Any] | None) -> Payload:
     """
-    Return a waveform as a form, with the scales that ``setup`` proposes (``with_setup``).
+    Return a waveform's payload, with the scales that ``setup`` proposes (``with_setup``).
 
-    ``sample_rate_source`` and ``geo_range_source`` say where each comes from: ``event``, or
+    ``sample_rate_source`` and ``geo_range_source`` name each value's source: ``event``, or
     ``setup``, which is today's and need not be that of the recording.
     """
     is_decoded = bool(waveform.counts.shape[1]) or not waveform.announced_samples
@@ -347,38 +347,38 @@ def waveform_payload(waveform: Waveform, setup: Mapping[str, Any] | None) -> Pay
 
 def with_setup(payload: Mapping[str, Any], setup: Mapping[str, Any] | None) -> Payload:
     """
-    Return a waveform's form with the scales that a setup proposes, as far as the event allows.
+    Return a waveform's payload with the scales that a setup proposes, as far as the event allows.
 
-    The setup says how the unit will record next, not how it recorded then. Its rate counts as the
+    The setup states how the unit will record next, not how it recorded then. Its rate counts as the
     event's own only where the event confirms all of it: as many samples as rate, record time and
     pre-trigger make, and the trigger where they put it. Any other scale of it is marked.
 
     Args:
-        form: of ``waveform_payload``; what an earlier setup proposed is dropped.
-        setup: as in an info's form; ``None``: nothing is proposed.
+        payload: of ``waveform_payload``; what an earlier setup proposed is dropped.
+        setup: as in an info's payload; ``None``: nothing is proposed.
     """
-    told = as_fact(payload)
+    found = as_fact(payload)
     if setup is not None:
-        told["setup"] = {name: setup[name] for name in SETUP_SCALES}
-    reasons = [reason for reason in told["reasons"] if reason["code"] not in SCALE_CODES]
+        found["setup"] = {name: setup[name] for name in SETUP_SCALES}
+    reasons = [reason for reason in found["reasons"] if reason["code"] not in SCALE_CODES]
     rate = None if setup is None else setup["sample_rate_hz"]
     if (
-        told["sample_rate_hz"] is None
+        found["sample_rate_hz"] is None
         and setup is not None
-        and rate in told["sample_rates_possible"]
+        and rate in found["sample_rates_possible"]
     ):
-        is_confirmed = _confirms_setup(told, setup)
-        told["sample_rate_hz"] = rate
-        told["sample_rate_source"] = "event" if is_confirmed else "setup"
+        is_confirmed = _confirms_setup(found, setup)
+        found["sample_rate_hz"] = rate
+        found["sample_rate_source"] = "event" if is_confirmed else "setup"
     geo = None if setup is None else setup["geo_range_in_s"]
-    if told["geo_range_in_s"] is None and geo in told["geo_ranges_possible"]:
-        told["geo_range_in_s"], told["geo_range_source"] = geo, "setup"
-    told["reasons"] = reasons + _scale_reasons(told)
-    return told
+    if found["geo_range_in_s"] is None and geo in found["geo_ranges_possible"]:
+        found["geo_range_in_s"], found["geo_range_source"] = geo, "setup"
+    found["reasons"] = reasons + _scale_reasons(found)
+    return found
 
 
 def as_fact(payload: Mapping[str, Any]) -> Payload:
-    """Return a waveform's form without what only a setup proposes: what may be archived."""
+    """Return a waveform's payload without what only a setup proposes: what may be archived."""
     facts = dict(payload)
     for name in ("sample_rate", "geo_range"):
         if facts[f"{name}_source"] != "event":
@@ -403,7 +403,7 @@ def _confirms_setup(payload: Mapping[str, Any], setup: Mapping[str, Any]) -> boo
 
 
 def _scale_reasons(payload: Mapping[str, Any]) -> list[Payload]:
-    """Return why the scales of a form are not certain."""
+    """Return why a payload's scales are not certain."""
     found = []
     for name, value, possible, unit in (
         ("rate", "sample_rate_hz", "sample_rates_possible", "Hz"),
@@ -429,7 +429,7 @@ def _scale_reasons(payload: Mapping[str, Any]) -> list[Payload]:
 
 
 def reasons_of(payload: Any) -> list[Payload]:
-    """Return why what a form holds is not all, or not certain; none of what is no waveform."""
+    """Return why a payload is incomplete or uncertain; nothing for what is no waveform."""
     if not isinstance(payload, dict) or "valid_samples" not in payload:
         return []
     reasons: list[Payload] = payload["reasons"]
@@ -437,7 +437,7 @@ def reasons_of(payload: Any) -> list[Payload]:
 
 
 def counts_of(payload: Mapping[str, Any]) -> NDArray[np.int16]:
-    """Return the counts of a waveform's form, shape (4, n)."""
+    """Return the counts of a waveform's payload, shape (4, n)."""
     return np.frombuffer(payload["counts"], dtype=COUNTS_DTYPE).reshape(len(CHANNELS), -1)
 
 
@@ -452,7 +452,7 @@ def scales_of(payload: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]
 
 def waveform_view(payload: Mapping[str, Any]) -> Payload:
     """
-    Return the physical view of a waveform's form: values in units, a time axis, peaks with times.
+    Return a waveform's physical view: values in units of measure, a time axis, peaks with times.
 
     Only valid samples are in it: a channel may be shorter than ``samples``. While the range is
     unknown a geophone channel's values are its counts, its unit says so, and it has no peak. A peak

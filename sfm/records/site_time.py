@@ -1,5 +1,5 @@
 """
-From the unit's clock to UTC, by the time zone that is in force when somebody asks.
+Conversion of the unit's clock to UTC, by the time zone that is configured at that moment.
 
 A unit has a clock without a zone. What is stored is that clock's time, so a zone that is set or
 corrected later is right for everything that was ever recorded. ``SFM_SITE_ZONES`` has the zones.

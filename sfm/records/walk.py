@@ -12,8 +12,8 @@ by the same comparison of probes; the last event known is read again, as proof, 
 A probe is not taken at one instant: its storage range comes first, its counter last. An event that
 is recorded in between leaves a *torn* probe, whose counter is ahead of its last key. A torn probe
 as the earlier one shows more events than its counter explains; an erase shows fewer, since
-recording the slots anew raises the counter as well. So a torn probe proves no list. The first of a
-session must not be torn (its storage range is asked for again), since later ones are compared with
+recording the slots again raises the counter as well. So a torn probe proves no list. The first of a
+session must not be torn (its storage range is read again), since later ones are compared with
 it.
 """
 
@@ -83,7 +83,7 @@ class Walk:
         return replace(payloads.event_of(self.known[-1]), record=self.anchor.last_record)
 
     def payloads(self, count: int | None = None) -> list[Payload]:
-        """Return the first ``count`` events, or all, as the cache holds them."""
+        """Return the first ``count`` events, or all, as the cache stores them."""
         every = self.known + [payloads.event_payload(event) for event in self.events]
         return every if count is None else every[:count]
 
@@ -106,9 +106,9 @@ class Walk:
         """
         Drop later probes of the session that was cut which ``now`` shows to have been torn.
 
-        Against a torn one ``now`` looks like another memory, and against the one before like growth
-        that the counts will confirm or not. An erase cannot pass for that: each slot that was
-        recorded anew has raised the counter as well.
+        Compared with a torn one, ``now`` seems to be another memory; compared with the one before,
+        growth that the counts confirm or not. An erase is never mistaken for that: each slot
+        that was recorded again has raised the counter as well.
         """
         while (
             self.anchor is None
@@ -119,7 +119,7 @@ class Walk:
             del self.probes[-1]
 
     def joins(self, probe: MemoryProbe, volatile: frozenset[int]) -> Verdict:
-        """Return what ``probe`` says of the memory that this walk has read so far."""
+        """Return the verdict of ``probe`` on the memory that this walk has read so far."""
         return identity.compare_probes(self.judge, probe, volatile)
 
     def proven_part(
@@ -168,7 +168,7 @@ class Walk:
         return verdict is Verdict.GREW and rise == counter_rise(before, now)
 
     def _leads_to(self, before: MemoryProbe, now: MemoryProbe, volatile: frozenset[int]) -> bool:
-        """Whether no erase lies between the two, though ``before`` may be torn; see the module."""
+        """Whether no erase came between the two, though ``before`` may be torn; see the module."""
         verdict = identity.compare_probes(before, now, volatile)
         if verdict is Verdict.GREW:
             rise = self._rise_in_walk(before, now)
@@ -182,7 +182,7 @@ class Walk:
     def _position(self, probe: MemoryProbe) -> int | None:
         """Return how many events lead to the probe's last one, if that was met unchanged."""
         if probe.last_key is None:
-            return self.count  # the unit does not say where its memory ends: the chain does
+            return self.count  # the unit does not report its memory's end: the chain of keys does
         key = probe.last_key.hex()
         for at in range(self.count - 1, -1, -1):
             if at < len(self.known):

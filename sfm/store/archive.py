@@ -5,10 +5,10 @@ The rule: an event is one by (serial, waveform key, timestamp, record), and the 
 is its public id (``sfm.store.recording_names``). So a missing timestamp lets no twin in, two
 triggers of one second stay two (their keys differ), and a second record under the same stamp is
 kept beside the first and reported as a finding. Nothing is changed later, except that a row that
-is not what its hash says is mended when its event is read again.
+does not match its hash is repaired when its event is read again.
 
-Nothing is returned of a row that is not what its hash says. Numbers of rows are of this database
-alone; who asks from outside names a recording by its public id.
+A row that does not match its hash is never returned. Numbers of rows are of this database
+alone; callers from outside name a recording by its public id.
 
 All functions take a connection inside a transaction of ``Store``.
 """
@@ -125,11 +125,11 @@ class Origin:
     began_mono: float
     """The same instant by the monotonic clock of ``boot_id``."""
     boot_id: str | None
-    """Which boot of which machine that clock belongs to; ``None``: nobody knows."""
+    """The boot to which that clock belongs; ``None``: unknown."""
 
     @property
     def read_at_text(self) -> str:
-        """``read_at`` as it stands in the tables: empty where it is unknown."""
+        """``read_at`` as stored: empty where it is unknown."""
         return "" if self.read_at is None else utc_text(self.read_at)
 
 
@@ -145,7 +145,7 @@ class Samples:
     simulated: bool
     event: Payload
     facts: Payload
-    """The waveform's form (``sfm.records.payloads``) without event fields and counts."""
+    """The waveform's payload (``sfm.records.payloads``) without event fields and counts."""
     codec: str
     frame: bytes | None
     counts_hash: bytes
@@ -169,13 +169,13 @@ class Samples:
         Return the counts.
 
         Raises:
-            DamagedRecordError: the stored bytes are not what their hash says.
+            DamagedRecordError: the stored bytes do not match their hash.
         """
         return unpack(self.frame, self.counts_hash, self.what)
 
     def payload(self) -> Payload:
         """
-        Return the waveform's form.
+        Return the waveform's payload.
 
         Raises:
             DamagedRecordError: as with ``counts``.
@@ -189,7 +189,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which recordings: every part that is given must hold."""
+    """Filter for recordings: every part that is given must match."""
 
     serial: str | None = None
     since: str | None = None
@@ -208,7 +208,7 @@ class Page:
     rows: list[Payload]
     next_cursor: str | None
     damaged: list[str]
-    """Rows of this page that are not what their hash says, as sentences."""
+    """Rows of this page that do not match their hash, as sentences."""
 
 
 # --- in ------------------------------------------------------------------------------------------
@@ -220,19 +220,19 @@ def save_events(
     """
     Enter events; return the number of each one's recording, new or known.
 
-    What is known and not what its hash says is mended with what was just read.
+    A known recording that does not match its hash is repaired with what was just read.
 
     ``is_proven``: they are of a proven list, so that the epoch they are written under is theirs;
     else it is only the one that was thought to be the unit's while a walk was under way.
 
     Raises:
-        NoSerialError: nothing says which unit they are of.
+        NoSerialError: the unit's serial number is unknown.
     """
     serial = origin.serial.strip()
     if not serial:
         raise NoSerialError(
             f"{origin.conn_key}: the unit gives no serial number; {len(events)} events are not "
-            "archived, since nobody could say later whose they are"
+            "archived, because their unit could not be identified later"
         )
     wanted = {name_of(serial, event): event for event in events}
     known = _known(connection, origin, serial, wanted)
@@ -328,7 +328,7 @@ def save_waveform(
     name = connection.execute(
         select(recordings.c.public_id).where(recordings.c.id == recording_id)
     ).scalar_one()
-    # What only the setup of today says is no fact of the recording.
+    # Values that only today's setup proposes are not facts of the recording.
     payload = payloads.as_fact(payload)
     counts: bytes = payload["counts"]
     facts = {k: v for k, v in payload.items() if k != "counts" and k not in payloads.EVENT_FIELDS}
@@ -419,7 +419,7 @@ def _number_of_content(
 
 
 def _mend(connection: Connection, origin: Origin, number: int, now: Payload) -> None:
-    """Replace what is not what its hash says; what is sound is never changed."""
+    """Replace what does not match its hash; sound rows are never changed."""
     row = _waveform_row(connection, number)
     try:
         if row is None:
@@ -461,7 +461,7 @@ def note(
     recording_id: int | None,
     detail: str,
 ) -> None:
-    """Write down a finding."""
+    """Save a finding."""
     row = {
         "at": "" if at is None else utc_text(at),
         "kind": kind,
@@ -485,8 +485,8 @@ def save_damage_finding(connection: Connection, name: int | str, detail: str, at
     f = schema.findings.c
     mine = select(func.max(f.id)).where(f.recording_id == recording_id)
     mended = connection.execute(mine.where(f.kind == "mended")).scalar() or 0
-    told = connection.execute(mine.where(f.kind == "damaged", f.detail == detail)).scalar() or 0
-    if told <= mended:
+    reported = connection.execute(mine.where(f.kind == "damaged", f.detail == detail)).scalar() or 0
+    if reported <= mended:
         [(_, row)] = read_rows(
             connection, recordings, select(recordings).where(recordings.c.id == recording_id)
         )
@@ -526,10 +526,10 @@ def save_review(
 
 def find(connection: Connection, name: int | str) -> int:
     """
-    Return the number in this database of a recording that is named by it, or by its public id.
+    Return the row number of the recording that has that number or public id.
 
     Raises:
-        NoSuchRecordError: there is none of that name.
+        NoSuchRecordError: there is no such recording.
         AmbiguousIdError: several recordings begin with these letters.
     """
     r = recordings.c
@@ -568,7 +568,7 @@ def load_recording(connection: Connection, name: int | str, *, zones: Zones = NO
     Return one recording by its name; see ``recording_numbered``.
 
     Raises:
-        NoSuchRecordError: there is none of that name.
+        NoSuchRecordError: there is no such recording.
         AmbiguousIdError: several recordings' ids begin with these letters.
         DamagedRecordError: its row or its record does not match its hash.
     """
@@ -577,18 +577,18 @@ def load_recording(connection: Connection, name: int | str, *, zones: Zones = NO
 
 def recording_numbered(connection: Connection, number: int, *, zones: Zones = NO_ZONES) -> Payload:
     """
-    Return one recording: the event's form with hash, origin and the unit's own record in hex.
+    Return one recording: the event's payload with hash, origin and the unit's own record in hex.
 
     Raises:
         NoSuchRecordError: there is none of that number.
-        DamagedRecordError: its row or its record is not what its hash says.
+        DamagedRecordError: its row or its record does not match its hash.
     """
     row = _recording_row(connection, number)
     record = bytes(row["record"])
     if not has_digest(record, row["content_hash"]):
         raise DamagedRecordError(
             f"recording {short(row['public_id'])} ({row['serial']}, {row['waveform_key']} of "
-            f"{row['event_timestamp']}): the stored record is not what its hash says"
+            f"{row['event_timestamp']}): the stored record does not match its hash"
         )
     return {
         **recording_payload(row, zones),
@@ -609,7 +609,7 @@ def _recording_row(connection: Connection, number: int) -> RowMapping:
 
 
 def sound_record(row: RowMapping) -> bytes | None:
-    """Return a recording's record, if row and record are what their hashes say."""
+    """Return a recording's record, if row and record match their hashes."""
     is_whole = is_sound("recordings", row) and has_digest(row["record"], row["content_hash"])
     return bytes(row["record"]) if is_whole else None
 
@@ -617,7 +617,7 @@ def sound_record(row: RowMapping) -> bytes | None:
 def _damage(number: int, row: RowMapping | None) -> str:
     name = f"number {number}" if row is None else f"{short(str(row['public_id']))}"
     return (
-        f"recording {name}: its stored facts are not what their hash says; they come back when "
+        f"recording {name}: its stored facts do not match their hash; they come back when "
         "its unit is read while it still has the event, or with a backup"
     )
 
@@ -653,7 +653,7 @@ def samples_numbered(
 
     Raises:
         NoSuchRecordError: there is none.
-        DamagedRecordError: it is not what its hash says.
+        DamagedRecordError: it does not match its hash.
     """
     w = waveforms.c
     if waveform_id is not None:
@@ -697,7 +697,7 @@ def _waveform_row(connection: Connection, number: int) -> RowMapping | None:
 
 
 def _samples_of(joined: RowMapping | None) -> Samples:
-    """Return a waveform as it was entered, if it and its recording are what their hashes say."""
+    """Return a waveform as it was entered, if it and its recording match their hashes."""
     if joined is None:
         raise DamagedRecordError("the facts of a stored waveform cannot be read")
     row = {name[2:]: value for name, value in joined.items() if name.startswith("r_")}
@@ -706,8 +706,7 @@ def _samples_of(joined: RowMapping | None) -> Samples:
         raise DamagedRecordError(_damage(row["id"], row))  # type: ignore[arg-type]
     if not is_sound("recording_waveforms", mine, recording=row["public_id"]):
         raise DamagedRecordError(
-            f"recording {short(row['public_id'])}: the facts of its samples are not what their "
-            "hash says"
+            f"recording {short(row['public_id'])}: the facts of its samples do not match their hash"
         )
     facts = orjson.loads(mine["facts_json"])
     return Samples(
@@ -739,13 +738,13 @@ def entered_waveform(connection: Connection, waveform_id: int) -> tuple[Samples,
 
     Raises:
         NoSuchRecordError: there is none of that number.
-        DamagedRecordError: it or its recording is not what its hash says.
+        DamagedRecordError: it or its recording does not match its hash.
     """
     joined = _waveform_row(connection, waveform_id)
     entered = _samples_of(joined)
     assert joined is not None
     if not has_digest(joined["r_record"], joined["r_content_hash"]):
-        raise DamagedRecordError(f"{entered.what}: the stored record is not what its hash says")
+        raise DamagedRecordError(f"{entered.what}: the stored record does not match its hash")
     return entered, bytes(joined["r_record"])
 
 
@@ -774,7 +773,7 @@ def load_image(connection: Connection, waveform_id: int) -> bytes:
 
     Raises:
         NoSuchRecordError: there is no such waveform.
-        DamagedRecordError: it is not what its hash says.
+        DamagedRecordError: it does not match its hash.
     """
     w = waveforms.c
     query = (
@@ -786,7 +785,7 @@ def load_image(connection: Connection, waveform_id: int) -> bytes:
         if row is None or not has_digest(row["image"], row["content_hash"]):
             of = "" if row is None else f" of recording {short(str(row['public_id']))}"
             raise DamagedRecordError(
-                f"the stored image{of} (number {waveform_id}) is not what its hash says"
+                f"the stored image{of} (number {waveform_id}) does not match its hash"
             )
         return bytes(row["image"])
     raise NoSuchRecordError(f"the archive has no waveform {waveform_id}")
@@ -815,7 +814,7 @@ def load_devices(connection: Connection) -> list[Payload]:
     except UNREADABLE as error:
         raise_unless_unreadable(error)
         return _devices_of_sound_rows(connection, select(recordings))
-    told = []
+    payloads_found: list[Payload] = []
     for row in found:
         ends = select(recordings).where(
             r.serial == row["serial"],
@@ -829,12 +828,12 @@ def load_devices(connection: Connection) -> list[Payload]:
         }
         met = connection.execute(ends.with_only_columns(func.count())).scalar_one()
         if len(sound) != met or row["last_id"] not in sound:
-            told += _devices_of_sound_rows(
+            payloads_found += _devices_of_sound_rows(
                 connection, select(recordings).where(r.serial == row["serial"])
             )
             continue
-        told.append(_device_payload(row, sound[row["last_id"]]))
-    return told
+        payloads_found.append(_device_payload(row, sound[row["last_id"]]))
+    return payloads_found
 
 
 def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[Payload]:
@@ -843,7 +842,7 @@ def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[P
     for _, row in read_rows(connection, recordings, query.order_by(recordings.c.id)):
         if row is not None and is_sound("recordings", row):
             met.setdefault(row["serial"], []).append(row)
-    told = []
+    payloads_found: list[Payload] = []
     for serial, rows in sorted(met.items()):
         times = [row["event_timestamp"] for row in rows if row["event_timestamp"]]
         counted = {
@@ -852,8 +851,8 @@ def _devices_of_sound_rows(connection: Connection, query: Select[Any]) -> list[P
             "first_timestamp": min(times, default=None),
             "last_timestamp": max(times, default=None),
         }
-        told.append(_device_payload(counted, rows[-1]))
-    return told
+        payloads_found.append(_device_payload(counted, rows[-1]))
+    return payloads_found
 
 
 def load_page(
@@ -933,8 +932,8 @@ def _add_what_changes(
     names = {row["id"]: row["public_id"] for row in rows}
     contents, damaged = _contents(connection, names)
     latest: dict[int, Payload] = {}
-    said = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
-    for (number,), one in read_rows(connection, schema.reviews, said):
+    query = select(schema.reviews).where(v.recording_id.in_(numbers)).order_by(v.id)
+    for (number,), one in read_rows(connection, schema.reviews, query):
         if one is None or one["recording_id"] not in names:
             damaged.append(f"review number {number} of a recording of this page cannot be read")
         else:
@@ -970,7 +969,7 @@ def _contents(
             damaged.append(f"waveform number {number}: its row cannot be read")
         elif not is_sound("recording_waveforms", row, recording=name):
             damaged.append(
-                f"recording {short(name)}: the facts of its samples are not what their hash says"
+                f"recording {short(name)}: the facts of its samples do not match their hash"
             )
         else:
             contents[row["recording_id"]].append(bytes(row["content_hash"]).hex())
@@ -981,15 +980,15 @@ def load_archived(connection: Connection, name: int | str) -> Payload:
     """Return what is archived: record, image, samples; raises as ``load_recording`` does."""
     number = find(connection, name)
     names = {number: str(_recording_row(connection, number)["public_id"])}
-    told, _ = decodings.states(connection, names, _contents(connection, names)[0])
-    return told[number]
+    states, _ = decodings.states(connection, names, _contents(connection, names)[0])
+    return states[number]
 
 
 def _unproven_among(connection: Connection, names: Mapping[int, str]) -> set[int]:
     """
     Return which of some recordings no proven walk has met.
 
-    Where a mark is damaged nobody knows whose it was: then none of them counts as proven.
+    If a mark is damaged, its recording is unknown: then none of them counts as proven.
     """
     r = recordings.c
     marks = select(unproven, r.public_id).outerjoin_from(unproven, recordings)
@@ -1030,7 +1029,7 @@ def load_findings(connection: Connection, limit: int = 100) -> list[Payload]:
     found = []
     for (number,), row in read_rows(connection, f, query):
         if row is None or not is_sound("findings", row):
-            detail = f"finding {number}: its row is not what its hash says"
+            detail = f"finding {number}: its row does not match its hash"
             payload = {"at": "", "kind": "damaged", "serial": "unknown", "detail": detail}
             found.append({"id": number, **payload, "recording_id": None})
             continue
@@ -1041,7 +1040,7 @@ def load_findings(connection: Connection, limit: int = 100) -> list[Payload]:
 
 
 def event_payload(row: Mapping[Any, Any]) -> Payload:
-    """Return the form of an archived event, as ``sfm.records.payloads`` makes it of a live one."""
+    """Return an archived event's payload, equal to a live one's (``sfm.records.payloads``)."""
     timestamp = row["event_timestamp"]
     return payloads.event_payload(
         Event(
@@ -1061,7 +1060,7 @@ def event_payload(row: Mapping[Any, Any]) -> Payload:
 
 
 def recording_payload(row: Mapping[Any, Any], zones: Zones) -> Payload:
-    """Return one recording as a form: whose, the event, when and over which route it was read."""
+    """Return one recording's payload: unit, event, when and by which route it was read."""
     timestamp, read_at = row["event_timestamp"], row["read_at"] or None
     instant = instant_of(
         datetime.fromisoformat(timestamp) if timestamp else None,
@@ -1081,7 +1080,7 @@ def recording_payload(row: Mapping[Any, Any], zones: Zones) -> Payload:
 
 
 def utc_text(at: datetime) -> str:
-    """Return an instant as it stands in the tables: ISO 8601, UTC, milliseconds."""
+    """Return an instant as stored: ISO 8601, UTC, milliseconds."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
@@ -1094,7 +1093,7 @@ def name_of(serial: str, event: Event) -> str:
 
 
 def timestamp_text(event: Event) -> str:
-    """Return the unit's time of an event as it stands in the archive; empty when unknown."""
+    """Return an event's unit time as stored; empty when unknown."""
     return "" if event.device_time is None else event.device_time.isoformat()
 
 
@@ -1159,8 +1158,8 @@ def _device_payload(counted: Mapping[Any, Any], last: Mapping[Any, Any]) -> Payl
 
 
 def _review_payload(row: RowMapping | None) -> Payload:
-    """Return a review; of one that is not what its hash says, that alone."""
+    """Return a review, or the note that it is damaged."""
     if row is None or not is_sound("reviews", row):
-        note = "this review is damaged: its row is not what its hash says; a backup may have it"
+        note = "this review is damaged: its row does not match its hash; a backup may have it"
         return {"at": "", "reviewer": "unknown", "false_trigger": None, "note": note}
     return {name: row[name] for name in ("at", "reviewer", "false_trigger", "note")}

@@ -1,5 +1,5 @@
 """
-The audit log: who commanded what, when, from where, at which unit, and what came of it.
+The audit log: who sent which command to which unit, when, from where, and its outcome.
 
 The rule: entries are added and never changed, and each is chained by hash to the one before, so
 that a change, a removal, an insertion or another order of what is inside is found and named.
@@ -8,15 +8,15 @@ The chain, exactly. Entries are numbered 1, 2, 3 without gaps. An entry's hash i
 digest of 32 bytes over ``previous_hash`` (the 32 bytes of the hash of the entry before; 32 zero
 bytes for the first) followed by the canonical JSON of these members: ``actor``, ``at``,
 ``command``, ``detail``, ``number``, ``of``, ``origin``, ``outcome``, ``phase``, ``role``,
-``serial``, ``unit``. All are texts as they stand in the table, but ``number`` and ``of``, which are
+``serial``, ``unit``. All are text as stored, except ``number`` and ``of``, which are
 integers; what is not given is ``null``. ``detail`` is the *text* of the detail's own canonical
-JSON, so that nothing depends on how somebody's program reads numbers. Canonical means (RFC 8259):
+JSON, so that no program's reading of numbers matters. Canonical means (RFC 8259):
 members in the order of their names, no space between tokens, ``"`` and ``\\`` behind a ``\\``, and
-what is not printable ASCII escaped as ``\\b \\f \\n \\r \\t`` where there is such a form, else as
+what is not printable ASCII escaped as ``\\b \\f \\n \\r \\t`` where such an escape exists, else as
 ``\\uXXXX`` in lower-case hex, with a surrogate pair beyond U+FFFF. It is what Python's
 ``json.dumps(members, sort_keys=True, separators=(",", ":"))`` writes.
 
-What it cannot show: the log's end cut off, or the whole of it written anew by somebody who can
+What it cannot show: the log's end cut off, or the whole of it rewritten by a person who can
 write to the database. That is seen only against a number and hash noted elsewhere, before.
 
 All functions take a connection inside a transaction of ``Store``.
@@ -60,7 +60,7 @@ BEFORE_THE_FIRST = bytes(32)
 AT_ONCE = 500
 """Rows fetched together where the whole log is read."""
 _WRITER_LOCK = 7110112
-"""Of PostgreSQL's advisory locks, the one that who adds an entry holds until its commit."""
+"""PostgreSQL's advisory lock for adding an entry; it is released by the commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class AuditEntry:
     serial: str | None = None
     command: str
     phase: Phase = "done"
-    """``begun`` before the first byte went out, ``ended`` after; ``done``: told in one entry."""
+    """``begun`` before the first byte went out, ``ended`` after; ``done``: one entry for both."""
     of: int | None = None
-    """Number of the entry that told of the beginning."""
+    """Number of the entry for the beginning."""
     outcome: OutcomeWord
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What was asked and what changed, as values that JSON has."""
@@ -92,12 +92,12 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """What a look at the whole chain found."""
+    """Result of verifying the whole chain."""
 
     count: int
     """Entries that are sound, from the first on."""
     head_hash: str
-    """Hash of the last of them, hex: with ``count`` the thing to note elsewhere."""
+    """Hash of the last of them, hex: note it elsewhere, together with ``count``."""
     broken: int | None = None
     """Number of the first entry that is not as it was written."""
     why: str | None = None
@@ -166,7 +166,7 @@ def verify(connection: Connection, expect: tuple[int, bytes] | None = None) -> A
     only against ``expect``, which was noted elsewhere (``AuditVerdict.count``, ``head_hash``).
 
     Args:
-        connection: one consistent look.
+        connection: one consistent view.
         expect: number and hash of an entry as noted elsewhere before; it must still be there.
     """
     count, previous = 0, BEFORE_THE_FIRST
@@ -208,7 +208,7 @@ def hash_of(row: Mapping[Any, Any], previous: bytes) -> bytes:
 
 
 def _rows(connection: Connection) -> Generator[RowMapping, None, None]:
-    # As the driver gives them: in SQLite a column may hold anything that somebody put there.
+    # As the driver returns them: a SQLite column may contain a value of any type.
     columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
     query = select(*columns).order_by(table.c.number)
     # Who stops in the middle closes the cursor of the database too.
@@ -225,9 +225,9 @@ def _fault(row: RowMapping, number: int, previous: bytes) -> str | None:
     try:
         expected = hash_of(row, previous)
     except (TypeError, ValueError):
-        return f"entry {number} holds what no entry was written with"
+        return f"entry {number} contains a value that no entry is written with"
     if row["hash"] != expected:
-        return f"entry {number} is not what its hash says: it was changed"
+        return f"entry {number} does not match its hash: it was changed"
     return None
 
 
@@ -236,7 +236,7 @@ def _unexpected(found: bytes, expect: tuple[int, bytes]) -> str | None:
         return None
     return (
         f"entry {expect[0]} has the hash {found.hex()}, but {expect[1].hex()} was noted: "
-        "the log was written anew"
+        "the log was rewritten"
     )
 
 
@@ -246,7 +246,7 @@ def _payload(row: Mapping[Any, Any]) -> Payload:
     except (TypeError, ValueError):
         detail = {"unreadable": str(row["detail_json"])}
     if not _is_itself(row):
-        detail = {"damaged": "this entry is not what its hash says; run db check", "was": detail}
+        detail = {"damaged": "this entry does not match its hash; run db check", "was": detail}
     return {
         **{str(c.name): row[c.name] for c in table.c if c.name != "detail_json"},
         "detail": detail,
@@ -256,7 +256,7 @@ def _payload(row: Mapping[Any, Any]) -> Payload:
 
 
 def _is_readable(row: Mapping[Any, Any]) -> bool:
-    """Whether every value is of its column's type; SQLite gives what stands there."""
+    """Whether every value has its column's type; SQLite returns whatever is stored."""
     for column in table.c:
         value, wanted = row[column.name], column.type.python_type
         if isinstance(value, memoryview):
@@ -277,13 +277,13 @@ def _unreadable(number: int) -> dict[str, Any]:
 
 
 def _is_itself(row: Mapping[Any, Any]) -> bool:
-    """Whether an entry is what its own hash says; its place in the chain is ``verify``'s."""
+    """Whether an entry matches its own hash; ``verify`` checks its place in the chain."""
     try:
         return bool(bytes(row["hash"]) == hash_of(row, bytes(row["previous_hash"])))
     except (TypeError, ValueError):
         return False
 
 
-def _printable(said: str) -> str:
-    """Return text that any database and terminal takes: other people's words stand in the log."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
+def _printable(text_in: str) -> str:
+    """Return text that every database and terminal accepts: the log contains foreign text."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text_in)

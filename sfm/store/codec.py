@@ -32,7 +32,7 @@ def digest(data: bytes) -> bytes:
 
 
 def has_digest(data: object, wanted: object) -> bool:
-    """Whether stored bytes, if they are bytes at all, are what their digest says."""
+    """Whether stored bytes, if they are bytes at all, match their digest."""
     if not (isinstance(data, bytes | memoryview) and isinstance(wanted, bytes | memoryview)):
         return False
     return digest(bytes(data)) == bytes(wanted)
@@ -45,13 +45,13 @@ def pack(counts: bytes) -> bytes:
 
 def unpack(frame: object, counts_hash: bytes, what: str) -> bytes:
     """
-    Return the counts of a frame, which may be whatever stood in its place.
+    Return a frame's counts; the frame may be any stored value.
 
     Raises:
-        DamagedRecordError: the frame cannot be read, or holds something else than was stored.
+        DamagedRecordError: the frame cannot be read, or its content is not what was stored.
     """
     if not isinstance(frame, bytes | memoryview):
-        raise DamagedRecordError(f"{what}: the stored samples are not what their hash says")
+        raise DamagedRecordError(f"{what}: the stored samples do not match their hash")
     try:
         unpacker = zstd.ZstdDecompressor()
         counts = unpacker.decompress(frame, MAX_BYTES)
@@ -60,5 +60,5 @@ def unpack(frame: object, counts_hash: bytes, what: str) -> bytes:
             f"{what}: the stored samples cannot be unpacked: {error}"
         ) from None
     if not unpacker.eof or unpacker.unused_data or digest(counts) != counts_hash:
-        raise DamagedRecordError(f"{what}: the stored samples are not what their hash says")
+        raise DamagedRecordError(f"{what}: the stored samples do not match their hash")
     return counts

@@ -99,10 +99,10 @@ class DatabaseFile:
 
     def publish(self) -> None:
         """
-        Give a new file, which nobody has open in SQLite now, its own name.
+        Give a new file, which is not open in SQLite now, its own name.
 
         Raises:
-            StoreInUseError: somebody else put a file there meanwhile.
+            StoreInUseError: another program put a file there meanwhile.
             StoreLostError: it cannot be put there.
         """
         assert self.is_new
@@ -138,7 +138,7 @@ class DatabaseFile:
 
     def _locked(self, path: Path, flags: int) -> int:
         while True:
-            # Records are for nobody else to read until the file's mode is changed by hand.
+            # Only this user may read records, until the file's mode is changed by hand.
             descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
             try:
                 _try_lock(descriptor)
@@ -175,7 +175,7 @@ def is_locked(path: Path) -> bool:
 
 
 def not_an_archive(path: Path) -> StoreDamagedError:
-    """Return the error for a file that is no archive and stands where one should be."""
+    """Return the error for a file that is no archive and has the archive's name."""
     what = "is empty (0 bytes)" if path.stat().st_size == 0 else "is a database of another program"
     return StoreDamagedError(
         f"{path} {what}. A new archive is made only where there is no file. Move it away "

@@ -2,7 +2,7 @@
 Readings of archived images: what a decoder made of each, and what an erase may count on.
 
 The rules: an image is archived when its bytes are, whatever the decoder makes of them. Each reading
-names the decoder's version and is kept; the latest counts, and one that says otherwise than the
+names the decoder's version and is kept; the latest counts, and one that differs from the
 reading before is noted as a finding. An event whose parts contradict one another may have been
 received wrongly, so it is counted for an erase only after a second, independent download produced
 the same bytes.
@@ -92,7 +92,7 @@ class EraseCheck:
 
 
 def state_of(payload: Mapping[str, Any]) -> State:
-    """Return what a waveform's form says of its samples; an unknown scale leaves them whole."""
+    """Return the state of a waveform's samples; an unknown scale leaves them whole."""
     codes = {reason["code"] for reason in payload["reasons"]} - payloads.SCALE_CODES
     return "undecoded" if UNDECODED in codes else "partial" if codes else "decoded"
 
@@ -113,7 +113,7 @@ def save_decoding(
         connection: inside a transaction.
         waveform_id: whose.
         content_hash: of the image.
-        form: facts, as ``payloads.as_fact`` makes them.
+        payload: facts, as from ``payloads.as_fact``.
         at: when, as in the tables.
         counts: its samples; ``None``: those that the waveform was entered with.
     """
@@ -144,7 +144,7 @@ def save_download(
     if read_at == first:
         return  # the same download, written again
     row = {"waveform_id": waveform_id, "read_at": read_at, "route": route}
-    # One of the same instant that is damaged says nothing: this one takes its place.
+    # A damaged reading of the same instant is replaced by this one.
     for (number,), present in read_rows(
         connection,
         downloads,
@@ -164,14 +164,14 @@ def _is_sound_download(row: Mapping[Any, Any], content_hash: bytes) -> bool:
 
 def change_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """Return how two readings of one image differ in what matters; ``None``: they do not."""
-    told = []
+    changes = []
     for name in FACTS_THAT_MATTER:
         if before.get(name) != after.get(name):
             was, now = (
                 "unknown" if facts.get(name) is None else facts[name] for facts in (before, after)
             )
-            told.append(f"{name} {was} is now {now}")
-    return "; ".join(told) or None
+            changes.append(f"{name} {was} is now {now}")
+    return "; ".join(changes) or None
 
 
 # --- out -----------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def latest(
     Return the reading of an image that counts; ``None``: it was entered before readings were.
 
     Raises:
-        DamagedRecordError: it is not what its hash says; an earlier one is no substitute.
+        DamagedRecordError: it does not match its hash; an earlier one is no substitute.
     """
     query = (
         select(decodings)
@@ -195,7 +195,7 @@ def latest(
     for _, row in read_rows(connection, decodings, query):
         if row is None or not is_sound("recording_decodings", row, image=content_hash.hex()):
             raise DamagedRecordError(
-                f"{what}: the last reading of its image is not what its hash says; stop the relay "
+                f"{what}: the last reading of its image does not match its hash; stop the relay "
                 "and run: seismo-relay archive decode"
             )
         return row
@@ -213,7 +213,7 @@ def states(
         names: public ids of the recordings, by their numbers.
         contents: of each, the contents whose rows are sound, hex.
     """
-    told: dict[int, Payload] = {
+    found: dict[int, Payload] = {
         number: {"record": True, "image": "none", "samples": None} for number in names
     }
     damaged = []
@@ -235,7 +235,7 @@ def states(
             damaged.append(f"recording {name}: the beginning of its image is damaged")
             continue
         text = f"first {row['length']} of {row['size_bytes']} bytes"
-        told[row["recording_id"]]["image"] = text
+        found[row["recording_id"]]["image"] = text
     newest = (
         select(decodings.c.waveform_id, func.max(decodings.c.id).label("id"))
         .group_by(decodings.c.waveform_id)
@@ -264,15 +264,15 @@ def states(
         if image not in contents.get(of, ()):
             continue  # the row of the waveform is damaged, and was named as such
         if row["reading_id"] is None:
-            told[of] |= {"image": "whole", "samples": "partial"}
+            found[of] |= {"image": "whole", "samples": "partial"}
         elif is_sound("recording_decodings", _reading_of(row), image=image):
-            told[of] |= {"image": "whole", "samples": row["state"]}
+            found[of] |= {"image": "whole", "samples": row["state"]}
         else:
             damaged.append(
-                f"recording {names[of][:12]}: the last reading of its image is not what its hash "
-                "says; stop the relay and run: seismo-relay archive decode"
+                f"recording {names[of][:12]}: the last reading of its image does not match its "
+                "hash; stop the relay and run: seismo-relay archive decode"
             )
-    return told, damaged
+    return found, damaged
 
 
 def _reading_of(joined: RowMapping) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def _reading_of(joined: RowMapping) -> dict[str, Any]:
 
 
 def is_sound_partial(row: RowMapping) -> bool:
-    """Whether the beginning of an image is what its hashes say."""
+    """Whether the beginning of an image matches its hashes."""
     return is_sound("partial_images", row) and has_digest(row["data"], row["data_hash"])
 
 
@@ -345,7 +345,7 @@ def erase_check_of_events(
 
 
 def _archived(connection: Connection, name: str | None) -> Archived:
-    """Return what the archive has of a recording, in rows that are what their hashes say."""
+    """Return what the archive has of a recording, in rows that match their hashes."""
     nothing = Archived(is_counted=False, is_contradicted=False)
     r, w = recordings.c, waveforms.c
     found = None
@@ -439,7 +439,7 @@ def drop_damaged(connection: Connection, at: datetime) -> None:
                 waveform_id = connection.execute(of).scalar_one()
                 entered, _ = archive.entered_waveform(connection, waveform_id)
             except (DamagedRecordError, NoSuchRecordError, *UNREADABLE):
-                continue  # nothing can be said of a reading of what is damaged itself
+                continue  # a damaged image's reading proves nothing
             connection.execute(delete(decodings).where(d.id == number))
             detail = f"{entered.what}: a reading of its image did not match the hash; read again"
             archive.note(connection, at, "mended", entered.serial, entered.recording_id, detail)
@@ -472,7 +472,7 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Payloa
         payload = _read(event, archive.load_image(connection, waveform_id), setup)
     except DamagedRecordError:
         payload = None
-    told = {
+    report = {
         "id": entered.public_id,
         "serial": entered.serial,
         "before": state_before,
@@ -482,18 +482,18 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Payloa
     if payload is None:
         payload = _kept_as_it_was(facts_before)
         save_decoding(connection, waveform_id, content_hash, payload, at_text)
-        return told | {"now": state_of(payload)}
+        return report | {"now": state_of(payload)}
     payload = payloads.as_fact(payload)
     save_decoding(connection, waveform_id, content_hash, payload, at_text, counts=payload["counts"])
     change = change_between(facts_before, payload)
     if change is not None:
         detail = f"{event.key.hex()} of {event.device_time}, read by decoder {DECODER}: {change}"
         archive.note(connection, at, SUPERSEDED, entered.serial, entered.recording_id, detail)
-    return told | {"now": state_of(payload), "change": change}
+    return report | {"now": state_of(payload), "change": change}
 
 
 def _read(event: Event, image: bytes, setup: Mapping[str, Any] | None) -> Payload | None:
-    """Return the form of an image; ``None`` where nothing says that it is one."""
+    """Return an image's payload; ``None`` where nothing proves that it is one."""
     try:
         return payloads.waveform_payload(read_image(event, image), setup)
     except SampleDecodeError as error:
@@ -555,7 +555,7 @@ def save_partial_image(
 
     Args:
         connection: inside a transaction.
-        serial: whose; without one nobody could say later whose they are.
+        serial: the unit's; without it the bytes could not be identified later.
         conn_key: the route.
         read_at: when the list was read that the downloads belong to.
         rows: chunks (``download_chunks``), in the order of their starts.

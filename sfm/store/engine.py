@@ -48,7 +48,7 @@ SAFE_SQLITE = (3, 51, 3)
 """From here on two connections may checkpoint at once (sqlite.org, release notes of 3.51.3)."""
 NO_DATABASE = "none"
 BUSY_S = 2.0
-"""How long a write waits for somebody else's lock."""
+"""How long a write waits for another program's lock."""
 FILE_NAME = "seismo-relay.sqlite"
 
 
@@ -88,11 +88,11 @@ def sqlite_is_safe() -> bool:
 
 class Engines:
     """
-    One door for writing and one for reading. Lives as long as its store; ``close`` shuts both.
+    Connections for writing and for reading. Lives as long as its store; ``close`` closes them.
 
     Args:
         url: of the database; see ``read_url``.
-        read_only: for whoever only looks: nothing is locked, created or written.
+        read_only: nothing is locked, created or written.
 
     Raises:
         StoreInUseError: another relay has the file.
@@ -113,7 +113,7 @@ class Engines:
                 url, pool_size=4, max_overflow=4, pool_pre_ping=True, pool_timeout=BUSY_S
             )
             self.writing = engine
-            # One consistent look: by default each statement would have its own.
+            # One consistent view: by default each statement would have its own.
             self.reading = engine.execution_options(isolation_level="REPEATABLE READ")
             return
         if self.path is None:
@@ -189,7 +189,7 @@ class Engines:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent look; raises ``StoreReplacedError`` as ``write`` does."""
+        """One consistent view; raises ``StoreReplacedError`` as ``write`` does."""
         self.check()
         with as_store_errors(self.where), self.reading.begin() as connection:
             yield connection
@@ -235,5 +235,5 @@ def _tuned(connection: Any, is_writer: bool) -> Any:
 
 
 def quoted(path: Path) -> str:
-    """Return a path as it stands in a SQLite URI."""
+    """Return a path, quoted for a SQLite URI."""
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

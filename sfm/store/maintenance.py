@@ -1,8 +1,8 @@
 """
-Upkeep of a database: check, backup, restore, vacuum. Blocking; for the command line.
+Maintenance of a database: check, backup, restore, vacuum. Blocking; for the command line.
 
-A backup is one SQLite file, copied as of one instant while the relay goes on. PostgreSQL brings its
-own tools for this, and the errors here name them.
+A backup is one SQLite file, copied as of one instant while the relay runs. PostgreSQL has tools of
+its own for this, and the errors here name them.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from sfm.store.row_hashes import UNCOVERED, UNREADABLE, is_sound, raise_unless_u
 __all__ = ["backup", "check", "count_rows", "restore", "vacuum"]
 
 OnProgress = Callable[[int, int], None]
-"""Told how much is done, of how much."""
+"""Receives how much is done, of how much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check has looked at, and every fault found, as sentences that say what to do."""
+    """What a check covered, and every fault that it found, each with what to do next."""
 
     revision: str
     recordings: int
@@ -116,8 +116,8 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
     """
     Put a backup in the place of the database; return where the present one is kept.
 
-    The backup is made ready under another name and takes its place in one step. What the units hold
-    now is not a thing of backups: the mirror of the restored one is emptied, and each unit is read
+    The backup is made ready under another name and takes its place in one step. What the units have
+    in memory now is not part of a backup: the restored mirror is emptied, and each unit is read
     again at the next request.
 
     Raises:
@@ -145,7 +145,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
             try:
                 migrations.copy_sqlite(path, kept)
             except StoreDamagedError:
-                # That is why somebody restores: keep it as it is.
+                # A damaged file is the usual reason to restore: keep it unchanged.
                 shutil.copy2(path, kept)
         _put_in_place(new, path)
     return kept
@@ -234,17 +234,15 @@ def _file_faults(engines: Engines) -> list[str]:
     if not engines.is_sqlite:
         return []
     with engines.read() as connection:
-        said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        result = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     faults = [
-        f"{engines.where}: {sentence}; restore a backup" for sentence in said if sentence != "ok"
+        f"{engines.where}: {sentence}; restore a backup" for sentence in result if sentence != "ok"
     ]
     return faults + [f"{engines.where}: row {row[1]} of {row[0]} points nowhere" for row in broken]
 
 
-READ_AGAIN = (
-    "it is read again when its unit is asked for it and still holds it; or restore a backup"
-)
+READ_AGAIN = "it is read again when it is requested and its unit still has it; or restore a backup"
 ADVICE = {
     "findings": "restore a backup that has it",
     "reviews": "restore a backup that has it",
@@ -259,7 +257,7 @@ ADVICE = {
     "recording_decodings": "stop the relay and run: seismo-relay archive decode",
     "recording_downloads": "download the event once more with force=true",
     "partial_images": "restore a backup that has it",
-    "operations": "look at the unit itself, and at the audit log",
+    "operations": "check the unit itself and the audit log",
     "tokens": "make a new token and revoke this one",
 }
 """Tables whose rows have a hash and nothing beyond it to check, and what to do about a fault."""
@@ -290,7 +288,7 @@ def _row_faults(connection: Connection, table: Table, advice: str) -> Iterator[s
             if is_sound(table.name, entry, **of):
                 continue
         named = " ".join(map(str, key))
-        yield f"{table.name} {named}: the row is not what its hash says; {advice}"
+        yield f"{table.name} {named}: the row does not match its hash; {advice}"
 
 
 def _plain(value: object) -> str:
@@ -334,7 +332,7 @@ def _sample_faults(connection: Connection, number: int) -> list[str]:
     try:
         archive.load_image(connection, number)
     except DamagedRecordError:
-        faults.append(f"{entry.what}: the unit's memory is not what its hash says; {advice}")
+        faults.append(f"{entry.what}: the unit's memory does not match its hash; {advice}")
     return faults
 
 
@@ -342,10 +340,10 @@ def _sound_revision(path: Path) -> str:
     """Return the revision of a backup that can be read to its end."""
     url = f"sqlite:///{path.absolute()}"
     with _opened(url, read_only=True) as engines, engines.read() as connection:
-        said = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+        result = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
         found = migrations.revision_of(connection)
-    if list(said) != ["ok"] or not found:
-        raise StoreDamagedError(f"{path} is no sound backup: {'; '.join(map(str, said[:3]))}")
+    if list(result) != ["ok"] or not found:
+        raise StoreDamagedError(f"{path} is no sound backup: {'; '.join(map(str, result[:3]))}")
     return found
 
 

@@ -1,18 +1,18 @@
 """
-The mirror: what each unit holds now, as the live cache knew it, for the next start of the relay.
+The mirror: each unit's memory as the live cache knew it, for the next start of the relay.
 
 There is one cache logic, and it is not here: the mirror writes down what ``LiveCache`` took, and
-gives it back. Three things it does by itself, inside the transaction that writes:
+returns it. Three rules it applies itself, in the transaction that writes:
 
 - **The rule** (``sfm.cache.identity``): where the stamp of a new row conflicts with that of the row
   in its slot, everything of the device goes before the new row enters.
 - **The epoch**: rows of one device are of one epoch; what is written under another drops the rest.
 - **The fence**: each write names the version of the device's rows that its writer last saw. If
-  somebody else wrote since (another relay, or an earlier life that this one never heard of),
+  another writer wrote since (another relay, or an earlier run of this one),
   nothing is written, and the writer learns which epoch it must begin beyond.
 
-A row that is not what its hash says proves nothing: everything of the device is dropped with its
-epoch, a finding says so, and the unit is read again. Of a damaged waveform's row that row alone is
+A row that does not match its hash proves nothing: everything of the device is dropped with its
+epoch, a finding is saved, and the unit is read again. Of a damaged waveform's row that row alone is
 passed over. Dropping the mirror never drops a recording.
 """
 
@@ -106,7 +106,7 @@ _SLOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """Nothing was written: somebody else wrote this device's rows. Begin beyond their epoch."""
+    """Nothing was written: another relay wrote this device's rows. Begin beyond their epoch."""
 
     epoch: int
     version: int
@@ -123,7 +123,7 @@ class ReadTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedDevice:
-    """What the mirror holds of a device."""
+    """What the mirror has of a device."""
 
     version: int
     epoch: int
@@ -153,10 +153,10 @@ class LoadedWaveform:
 
 def load(connection: Connection, conn_key: str) -> LoadedDevice | None:
     """
-    Return what is held of a device; ``None`` when nothing was ever written of it.
+    Return what the mirror has of a device; ``None``: nothing was ever written.
 
     Raises:
-        DamagedMirrorError: a row of it is not what its hash says; see ``drop_damaged``.
+        DamagedMirrorError: a row of it does not match its hash; see ``drop_damaged``.
     """
     row = _device(connection, conn_key)
     if row is None:
@@ -210,7 +210,7 @@ def _sound_events(connection: Connection, conn_key: str) -> list[RowMapping]:
 def _sound_row(table: Table, conn_key: str, row: RowMapping | None, what: str) -> RowMapping:
     if row is None or row["conn_key"] != conn_key or not is_sound(table.name, row):
         raise DamagedMirrorError(
-            f"{conn_key}: what the database holds of this unit is not what its hash says ({what})"
+            f"{conn_key}: this unit's rows in the database do not match their hash ({what})"
         )
     return row
 
@@ -250,7 +250,7 @@ def _load_walk(
     anchor: MemoryProbe | None,
 ) -> Walk | None:
     """
-    Return the walk that was cut, if all that it stands on is there; the errors of ``load``.
+    Return the walk that was cut, if all rows it depends on are there; raises as ``load``.
 
     Where a recording of it is damaged, there is no walk: read again, the recording is mended.
     """
@@ -292,7 +292,7 @@ def _load_walk(
 
 
 def _records(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
-    """Return the records of recordings that are what their hashes say."""
+    """Return the records of recordings that match their hashes."""
     r, found = schema.recordings, dict[int, bytes]()
     for at in range(0, len(numbers), archive.AT_ONCE):
         query = select(r).where(r.c.id.in_(numbers[at : at + archive.AT_ONCE]))
@@ -393,7 +393,7 @@ def load_waveform(
     Return the waveform of a slot, if the device's rows are those that the asker knows.
 
     Raises:
-        DamagedRecordError: it is not what its hash says, or belongs to another event.
+        DamagedRecordError: it does not match its hash, or belongs to another event.
         DamagedMirrorError: the device's row is not.
     """
     device = _device(connection, conn_key)
@@ -401,14 +401,14 @@ def load_waveform(
         return None
     query = select(waveforms).where(waveforms.c.conn_key == conn_key, waveforms.c["index"] == index)
     for _, row in read_rows(connection, waveforms, query):
-        damage = f"{conn_key}: the row of slot {index} is not what its hash says"
+        damage = f"{conn_key}: the row of slot {index} does not match its hash"
         if row is None or not is_sound("cached_waveforms", row):
             raise DamagedRecordError(damage)
         if (row["conn_key"], row["index"]) != (conn_key, index):
             raise DamagedRecordError(damage)
         samples = archive.samples_numbered(connection, waveform_id=row["waveform_id"])
         entry = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
-        # As they stand, and not by the rule: both were written from one event.
+        # Compared as stored, not by the stamp rule: both were written from one event.
         if entry != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
             raise DamagedRecordError(f"{conn_key}: slot {index} points at {samples.what}")
         read_time = _read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
@@ -425,7 +425,7 @@ def load_waveform(
 def save_info(
     connection: Connection, origin: Origin, seen: int | None, info: Payload
 ) -> int | Fenced:
-    """Write down who the unit is; return the version that is now to be seen."""
+    """Save a unit's identity and setup; return the new version, or the fence."""
     taken = _take(connection, origin, seen)
     if isinstance(taken, int):
         _set(
@@ -462,22 +462,22 @@ def save_list(
         listed: the whole list.
         first_new: the first index that was not in the list before.
         recording_ids: for each new index, its recording.
-        is_servable: False for a list that was told and came too late for the cache: after a restart
-            it is compared with, so that its epoch names no other memory, and shown to nobody.
+        is_servable: False for a list that was returned but came too late for the cache: after a
+            restart it is compared with, so that its epoch names no other memory, and never served.
     """
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
-    told = {payload["index"]: payload for payload in listed}
+    by_index = {payload["index"]: payload for payload in listed}
     known = _slots(connection, events, origin.conn_key)
     samples = _slots(connection, waveforms, origin.conn_key)
-    if _conflict(told, known) or _conflict(told, samples):
+    if _conflict(by_index, known) or _conflict(by_index, samples):
         _clear(connection, origin.conn_key)
         known, samples = [], []
     if [slot for slot, _ in known] != list(range(first_new)) or first_new > len(listed):
         _forget(connection, events, origin.conn_key, [slot for slot, _ in known])
         first_new = 0
-    gone = [slot for slot, _ in samples if slot not in told]
+    gone = [slot for slot, _ in samples if slot not in by_index]
     _forget(connection, waveforms, origin.conn_key, gone)
     rows = []
     for payload in listed[first_new:]:
@@ -514,10 +514,10 @@ def save_waveform(
     taken = _take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
-    told = {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
-    stamp = stamp_of(told)
+    found = {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
+    stamp = stamp_of(found)
     for table in (events, waveforms):
-        if _conflict({event.index: told}, _slots(connection, table, origin.conn_key, event.index)):
+        if _conflict({event.index: found}, _slots(connection, table, origin.conn_key, event.index)):
             _clear(connection, origin.conn_key)
     _forget(connection, waveforms, origin.conn_key, [event.index])
     row = {
@@ -537,7 +537,7 @@ def save_waveform(
 
 
 def drop(connection: Connection, conn_key: str, epoch: int, reason: str) -> tuple[int, int]:
-    """Drop everything of a device, whoever wrote it; return its epoch and version from now on."""
+    """Drop a device's mirror, also another relay's; return its new epoch and version."""
     try:
         row = _locked(connection, conn_key)
         beyond, version = row["epoch"] + 1, row["version"] + 1
@@ -577,7 +577,7 @@ def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[in
     row_now = {
         "conn_key": conn_key,
         "epoch": epoch,
-        "epoch_reason": "what the database held of the unit was damaged",
+        "epoch_reason": "the unit's rows in the database were damaged",
         "version": version,
     }
     connection.execute(insert(devices), [with_hash("cached_devices", row_now)])
@@ -589,7 +589,7 @@ def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[in
 
 def _rebuild_indexes(connection: Connection) -> None:
     """
-    Make the mirror's indexes anew from its rows, in SQLite.
+    Rebuild the mirror's indexes from its rows, in SQLite.
 
     A row whose key was damaged is not found by its key any more, and an index that still names it
     would bring it back for ever, whatever is deleted.
@@ -617,7 +617,7 @@ def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int 
         return Fenced(*drop_damaged(connection, conn_key, str(error)))
     if row is None:
         if seen is not None:
-            return Fenced(-1, 0)  # as with the other writes; of which epoch it was nobody knows
+            return Fenced(-1, 0)  # as with the other writes; its epoch is unknown
         row, seen = _locked(connection, conn_key), 0
     if row["version"] != seen:
         return Fenced(row["epoch"], row["version"])
@@ -650,7 +650,7 @@ def erase_check(
         return every
     if device is None or (device["version"], device["list_count"]) != (version, count):
         return every
-    # A list with no time of its own came too late: the unit may hold something else by now.
+    # A list with no time of its own came too late: the unit's memory may differ by now.
     if device["list_read_at"] is None or [row["index"] for row in rows] != every.unarchived:
         return every
     if walked is not None and [orjson.loads(row["event_json"]) for row in rows] != list(walked):
@@ -696,7 +696,7 @@ def save_chunks(
     """
     Keep parts of an image that is being read; return whether they were kept.
 
-    They belong to the device's epoch: what ends it drops them. A part at 0 begins anew.
+    They belong to the device's epoch and are dropped with it. A part at 0 starts over.
     """
     try:
         known = _device(connection, conn_key, locked=True)
@@ -817,7 +817,7 @@ def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fen
         return Fenced(*drop_damaged(connection, origin.conn_key, str(error)))
     if row is None:
         if seen is not None:
-            # The rows that the writer knows of are gone: another database, or somebody's cleaning.
+            # The rows that the writer knows of are gone: another database, or a manual cleanup.
             return Fenced(origin.epoch, 0)
         # Of two writers that both begin, the second one finds the first one's version here.
         row, seen = _locked(connection, origin.conn_key), 0
@@ -833,7 +833,7 @@ def _locked(connection: Connection, conn_key: str) -> RowMapping:
     Return the device's row, locked until the transaction ends; made if it was not there.
 
     Raises:
-        DamagedMirrorError: it is not what its hash says.
+        DamagedMirrorError: it does not match its hash.
     """
     empty = {"conn_key": conn_key, "epoch": -1, "epoch_reason": "", "version": 0}
     row = with_hash("cached_devices", empty)
@@ -844,7 +844,7 @@ def _locked(connection: Connection, conn_key: str) -> RowMapping:
 
 
 def _set(connection: Connection, origin: Origin, version: int, **values: Any) -> None:
-    """Write down whose rows these are now, at which version, and what else is said of them."""
+    """Save a device's serial number, epoch, version and other values."""
     values |= {
         "epoch": origin.epoch,
         "serial": origin.serial,
@@ -863,7 +863,7 @@ def _write_device(connection: Connection, conn_key: str, **values: Any) -> None:
 
 def _clear(connection: Connection, conn_key: str) -> None:
     """
-    Drop what is held of a device; its row stays, for its epoch and version.
+    Drop a device's rows, except the one with its epoch and version.
 
     What was received of images under way goes to the archive first.
     """
@@ -894,13 +894,13 @@ def _archive_chunks(connection: Connection, conn_key: str, device: RowMapping) -
 
 
 _Slot = tuple[int, tuple[str | None, str | None]]
-"""A slot, and the stamp that it has in a table: key and timestamp in normal form."""
+"""A slot and its stamp in a table: key and timestamp, normalised."""
 
 
 def _slots(
     connection: Connection, table: Table, conn_key: str, index: int | None = None
 ) -> list[_Slot]:
-    """Return the slots of a device that stand in that table, in order, or that one slot."""
+    """Return the slots of a device in that table, in order, or that one slot."""
     query = _SLOTS[table]
     if index is not None:
         query = query.where(table.c["index"] == index)
@@ -920,10 +920,10 @@ def _forget(connection: Connection, table: Table, conn_key: str, indices: Iterab
         )
 
 
-def _conflict(told: Mapping[int, Payload], entry: Iterable[_Slot]) -> bool:
+def _conflict(listed: Mapping[int, Payload], entry: Iterable[_Slot]) -> bool:
     for slot, stamp in entry:
-        payload = told.get(slot)
-        # What is told word for word as it is held needs no rule: most of a list, each time.
+        payload = listed.get(slot)
+        # An entry that is equal to the stored one needs no rule: most of a list, each time.
         if payload is None or (payload["waveform_key"], payload["timestamp"]) == stamp:
             continue
         if stamps_conflict(stamp_of(payload), Stamp(*stamp)):

@@ -1,7 +1,7 @@
 """
 Operations on disk: each is one row, rewritten when it ends, and removed a day after it began.
 
-All functions take a connection inside a transaction of ``Store``.
+All functions take a connection in a transaction of ``Store``.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def load(connection: Connection, id_: str) -> Payload | None:
     Return an operation; ``None``: there is none of that id, or it was removed.
 
     Raises:
-        DamagedRecordError: its row is not what its hash says.
+        DamagedRecordError: its row does not match its hash.
     """
     for _, row in read_rows(connection, table, select(table).where(table.c.id == id_)):
         if row is None or row["id"] != id_ or not is_sound("operations", row, key=id_):
             raise DamagedRecordError(
-                f"operation {id_}: its row is not what its hash says, so how it ended is not "
-                "known here; look at the unit itself, and at the audit log"
+                f"operation {id_}: its row does not match its hash, so how it ended is not "
+                "known here; check the unit itself and the audit log"
             )
         return dict(json.loads(row["state_json"]))
     return None

@@ -3,7 +3,7 @@ A hash over each row: what was stored is what is read, or the row is called dama
 
 The hash covers every column that is not NULL, by its name, except the row's number, the hash itself
 and bytes that have a hash of their own (``UNCOVERED``). A NULL is left out, so a later revision may
-add columns without hashing anew. Stored text is covered as it stands and never rewritten.
+add columns without new hashes. Stored text is hashed as stored and never rewritten.
 
 A database file has no checksum of its own: one flipped bit in a peak, a project or a review is a
 plausible value to SQLite and PostgreSQL alike.
@@ -79,7 +79,7 @@ def is_sound(table: str, row: Mapping[Any, Any], **belongs_to: str) -> bool:
 
 
 def _encoded(value: object) -> bytes:
-    """Return a value in one form, whichever database and driver it comes from."""
+    """Return a normalised value, whichever database and driver it comes from."""
     if isinstance(value, bytes | memoryview):
         return b"b" + bytes(value)
     if isinstance(value, str):

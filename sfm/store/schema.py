@@ -10,9 +10,9 @@ longer match their own hash may be replaced by samples that do.
 - ``recording_downloads``: further downloads that brought the same image.
 - ``partial_images``: what was received of an image whose download never reached its end.
 - ``findings``: what was noticed: two contents under one stamp, damage, repair.
-- ``reviews``: what people say of a recording. The last one counts; all are kept.
+- ``reviews``: people's comments on a recording. The last one counts; all are kept.
 
-Mirror: what each unit holds now, as far as it is known. May be dropped at any time.
+Mirror: each unit's memory now, as far as it is known. May be dropped at any time.
 
 - ``cached_devices``, ``cached_events``, ``cached_waveforms``, ``download_chunks``.
 - ``walks``, ``walked_events``: a walk over a unit's memory that has not ended.
@@ -24,8 +24,8 @@ About recordings, beside the archive, because they change:
 
 Access:
 
-- ``tokens``: who may ask and command; of a secret only its digest. Revoked ones stay.
-- ``audit``: who commanded what. Append-only, by the database's own guards (``AUDIT_GUARDS``).
+- ``tokens``: who may read and command; only a secret's digest. Revoked ones stay.
+- ``audit``: who sent which command. Append-only, by the database's own guards (``AUDIT_GUARDS``).
 
 Times ending in ``_at`` are of the relay, UTC, ISO 8601. ``event_timestamp`` is the unit's own
 clock, as it said it, ISO 8601 without zone; in the archive an unknown one is empty, since two NULLs
@@ -119,7 +119,7 @@ recordings = Table(
     Column("row_hash", LargeBinary),
     CheckConstraint("serial <> ''", name="serial_known"),
     UniqueConstraint("serial", "waveform_key", "event_timestamp", "content_hash"),
-    # The vector sum stands in both so that a filter on it reads the index alone.
+    # Both contain the vector sum so that a filter on it reads the index alone.
     Index("ix_recordings_by_time", "event_timestamp", "id", "vector_sum_in_s"),
     Index("ix_recordings_by_serial", "serial", "event_timestamp", "id", "vector_sum_in_s"),
     Index("ix_recordings_public_id", "public_id", unique=True),

@@ -1,4 +1,4 @@
-"""What SQLAlchemy says differently for the two databases, and JSON as it stands in the tables."""
+"""Statements that differ between the two databases, and JSON as stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-Tokens: who may ask the relay, and who may command units through it.
+Tokens: who may read through the relay, and who may command units.
 
-The rule: a secret is shown once, when its token is made, and is kept by nobody here; the store has
+The rule: a secret is shown once, when its token is made, and is not stored; the store has
 its BLAKE2b digest. A secret of 256 random bits needs no slow hash: there is nothing to guess.
 
 A secret reads ``sfm_<id>_<43 letters>``: the number of its token, so that one row is looked up and
@@ -77,13 +77,13 @@ class Token:
     digest: bytes
     """BLAKE2b of the whole secret, 32 bytes."""
     is_damaged: bool = False
-    """Whether its row is not what its hash says; then the rest is made up and opens nothing."""
+    """Whether its row does not match its hash; the other fields then grant nothing."""
 
     def is_of(self, secret: str) -> bool:
         """
         Whether the secret is this token's and the token is not revoked. Never raises.
 
-        The time that it takes does not tell how much of the secret is right.
+        Takes the same time however much of the secret is right.
         """
         if self.revoked_at is not None or number_of(secret) != self.id:
             return False
@@ -103,7 +103,7 @@ class Token:
 
 def number_of(secret: str) -> int | None:
     """
-    Return the number of the token that a secret says it is of; ``None`` for rubbish.
+    Return the token number in a secret; ``None`` if it is no secret.
 
     >>> number_of("sfm_7_" + "A" * 43)
     7
@@ -180,12 +180,12 @@ def load(connection: Connection, number: int) -> Token | None:
     Return a token, revoked or not.
 
     Raises:
-        DamagedRecordError: its row is not what its hash says: nobody knows what it may do.
+        DamagedRecordError: its row does not match its hash: its permissions are unknown.
     """
     for _, row in read_rows(connection, table, select(table).where(table.c.id == number)):
         if row is None or row["id"] != number or not is_sound("tokens", row):
             raise DamagedRecordError(
-                f"token {number}: its row is not what its hash says; make a new one and revoke "
+                f"token {number}: its row does not match its hash; make a new one and revoke "
                 f"this one: seismo-relay token revoke {number}"
             )
         return _token(row)
@@ -214,7 +214,7 @@ def revoke(
             "the list of tokens names those that are in use"
         )
     if found.is_damaged:
-        # What stood there is not known: what is left of it says that, and opens nothing.
+        # Its former content is unknown: the new row says so and grants nothing.
         values = {
             "name": found.name,
             "role": found.role,
@@ -306,7 +306,7 @@ TokenCommand = Literal["token_create", "token_revoke"]
 def token_entry(
     command: TokenCommand, token: Token, *, at: datetime, actor: str, role: str, origin: str
 ) -> AuditEntry:
-    """Return what the audit log is told of a token that was made or revoked, by whatever way."""
+    """Return the audit entry for a token that was created or revoked, from any interface."""
     about = {"id": token.id, "name": token.name, "role": token.role, "units": list(token.units)}
     return AuditEntry(
         at=at,

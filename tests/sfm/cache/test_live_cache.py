@@ -833,7 +833,7 @@ def test_each_epoch_tells_why_it_began_and_how_long_ago(cache: LiveCache, clock:
     clock.now += 40
     fill(cache)
     conflict = (
-        f"slot 0 holds another event: the new list says 00 of {T2}, the held list said 00 of {T1}"
+        f"slot 0 holds another event: the new list says 00 of {T2}, the cached list said 00 of {T1}"
     )
     assert epochs_of(cache) == [
         (8, "asked to", 40.0),

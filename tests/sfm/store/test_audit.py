@@ -358,7 +358,7 @@ def test_a_log_written_anew_is_seen_only_against_what_was_noted(store: Store) ->
     assert store.read(audit.verify).is_sound
     verdict = store.read(audit.verify, noted)
     assert (verdict.broken, verdict.count) == (4, 3)
-    assert "written anew" in (verdict.why or "")
+    assert "rewritten" in (verdict.why or "")
 
 
 def test_the_whole_log_is_read_a_piece_at_a_time(

@@ -211,7 +211,7 @@ def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
     with store.engines.write() as connection:
         connection.execute(update(schema.recordings).values(record=b"x"))
     number = rows(store, "recordings")[0]["id"]
-    with pytest.raises(DamagedRecordError, match="not what"):
+    with pytest.raises(DamagedRecordError, match="not match"):
         store.read(archive.load_recording, number)
 
 
