@@ -12,6 +12,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+__all__ = ["CLIENT_LINE_S", "ClientLog", "configure_logs"]
+
 CLIENT_LINE_S = 60.0
 MAX_CLIENTS = 10_000
 """Clients that are remembered at once; the one that caused a line longest ago goes first."""

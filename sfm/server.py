@@ -39,6 +39,18 @@ from sfm.errors import SfmError
 from sfm.heap import return_large_blocks_at_once
 from sfm.logs import ClientLog
 
+__all__ = [
+    "GRACE_S",
+    "MAX_HEADER_BYTES",
+    "REQUEST_S",
+    "TOO_MANY_CONNECTIONS",
+    "CertificateError",
+    "PortTakenError",
+    "Terms",
+    "asked_to_stop",
+    "listening",
+]
+
 GRACE_S = 2
 """How long an answer under way may take once the relay is asked to stop."""
 

@@ -1,4 +1,4 @@
-"""Settings of the relay: name, default, sentence. Each is read from ``SFM_<NAME>``, or given."""
+"""The relay's settings, each with default and description; read from ``SFM_<NAME>``."""
 
 from __future__ import annotations
 
@@ -12,134 +12,134 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from minimateplus.link import Address, Deadlines, parse_address
 from sfm.access.egress import EgressPolicy
 
+__all__ = ["Settings"]
+
 
 class Settings(BaseSettings):
-    """Everything that can be set; the unit of measure ends the name."""
+    """All settings; a name ends in its unit of measure."""
 
     model_config = SettingsConfigDict(env_prefix="SFM_", frozen=True, extra="ignore")
 
     host: Annotated[str, Field(description="Address the relay listens on.")] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535, description="Port of the HTTP API.")] = 8200
-    connect_s: Annotated[float, Field(gt=0, description="How long opening a link may take, s.")] = (
-        10.0
+    connect_s: Annotated[float, Field(gt=0, description="Timeout for opening a link, s.")] = 10.0
+    reply_s: Annotated[float, Field(gt=0, description="Timeout for one reply of a unit, s.")] = 10.0
+    operation_s: Annotated[float, Field(gt=0, description="Timeout for one complete read, s.")] = (
+        900.0
     )
-    reply_s: Annotated[
-        float, Field(gt=0, description="How long a unit may take to answer once, s.")
-    ] = 10.0
-    operation_s: Annotated[
-        float, Field(gt=0, description="How long one whole read may take, s.")
-    ] = 900.0
     keep_open_s: Annotated[
         float,
         Field(
             ge=0,
-            description="How long a link stays open after a read, so that a burst shares it, s.",
+            description="How long a link stays open after a read, for reuse by the next one, s.",
         ),
     ] = 5.0
     keep_open_s_by_address: Annotated[
         dict[str, Annotated[float, Field(ge=0)]],
         Field(
-            description="The same of single addresses, or of names of SFM_UNITS, as JSON: "
-            '{"tcp://10.0.0.5:12345": 60}. For a modem that frees its one line late.',
+            description="The same for single addresses, or names in SFM_UNITS, as JSON: "
+            '{"tcp://10.0.0.5:12345": 60}. For a modem that frees its only connection late.',
         ),
     ] = {}
     status_ttl_s: Annotated[
         float,
-        Field(gt=0, description="How long a monitor status is served, from its read's start, s."),
+        Field(
+            gt=0, description="How long a monitor status is served, from the start of its read, s."
+        ),
     ] = 30.0
     validated_s: Annotated[
         float,
         Field(
             ge=0,
-            description="How long a waveform is served without asking the unit, "
-            "from the last proof that its memory is unchanged, s; 0: never.",
+            description="How long a waveform is served without a probe, from the last proof "
+            "that the unit's memory is unchanged, s; 0: never.",
         ),
     ] = 30.0
     max_readers: Annotated[
-        int, Field(ge=1, description="Readers that may wait for one device at once.")
+        int, Field(ge=1, description="Maximum number of readers that wait for one unit.")
     ] = 5000
     queue_s: Annotated[
-        float, Field(gt=0, description="How long a reader waits for the device's line, s.")
+        float, Field(gt=0, description="How long a reader waits for the unit, s.")
     ] = 300.0
     cache_limit_bytes: Annotated[
         int,
-        Field(gt=0, description="What the live cache may hold, encoded answers included, bytes."),
+        Field(gt=0, description="Size limit of the live cache, including encoded answers, bytes."),
     ] = 256 * 1024 * 1024
 
     require_tokens: Annotated[
         bool,
-        Field(description="Ask for a token also from who sits at this machine."),
+        Field(description="Require a token from local clients too."),
     ] = False
     insecure: Annotated[
         bool,
-        Field(description="Let everybody do everything, without tokens, wherever he asks from."),
+        Field(description="Disable authentication for all clients."),
     ] = False
     units: Annotated[
         dict[str, str],
         Field(
-            description="The registered devices, name and address, as JSON: "
-            '{"north face": "tcp://10.0.0.5:12345"}. Over the network these alone are reached, '
-            "unless SFM_EGRESS says more.",
+            description="The registered units, name and address, as JSON: "
+            '{"north face": "tcp://10.0.0.5:12345"}. Remote clients reach only these, '
+            "unless SFM_EGRESS permits more.",
         ),
     ] = {}
     egress: Annotated[
         list[str] | None,
         Field(
-            description="What may be reached, as JSON: networks, addresses, HOST:PORT, serial "
+            description="Permitted destinations, as JSON: networks, addresses, HOST:PORT, serial "
             'ports by pattern, registered, any: ["registered", "10.1.0.0/16", "/dev/ttyUSB*"].',
         ),
     ] = None
     max_sessions: Annotated[
-        int, Field(ge=1, description="Conversations with units that may be open at once.")
+        int, Field(ge=1, description="Maximum number of open sessions with units.")
     ] = 64
     max_unknown_sessions: Annotated[
         int,
         Field(
             ge=1,
-            description="Of these beside them: with addresses that are not registered, and where "
-            "no unit has answered yet.",
+            description="Maximum number of additional sessions with addresses that are not "
+            "registered and where no unit has answered yet.",
         ),
     ] = 8
     max_connections: Annotated[
         int | None,
         Field(
             ge=1,
-            description="HTTP connections that may be open at once; without it, as many as the "
-            "process's limit of open files leaves, 10000 at most.",
+            description="Maximum number of open HTTP connections; default: as many as the "
+            "process's limit of open files permits, at most 10000.",
         ),
     ] = None
     max_requests_per_client: Annotated[
         int,
-        Field(ge=1, description="Device requests of one token that may be under way at once."),
+        Field(ge=1, description="Maximum number of concurrent device requests per token."),
     ] = 32
     max_forced_per_minute: Annotated[
-        int, Field(ge=1, description="Forced reads that one token may ask for in a minute.")
+        int, Field(ge=1, description="Maximum number of forced reads per token and minute.")
     ] = 30
-    tls_cert: Annotated[
-        str | None, Field(description="Certificate file (PEM), to answer over HTTPS.")
-    ] = None
-    tls_key: Annotated[str | None, Field(description="Its key file (PEM).")] = None
+    tls_cert: Annotated[str | None, Field(description="Certificate file (PEM); enables HTTPS.")] = (
+        None
+    )
+    tls_key: Annotated[str | None, Field(description="The certificate's key file (PEM).")] = None
     trusted_proxies: Annotated[
         list[str],
         Field(
-            description="Addresses or networks of reverse proxies that are believed whom they "
-            'forward for, as JSON: ["10.0.0.2"].',
+            description="Addresses or networks of reverse proxies whose X-Forwarded-For is "
+            'trusted, as JSON: ["10.0.0.2"].',
         ),
     ] = []
 
     database_url: Annotated[
         str | None,
         Field(
-            description="Where everything that was read is kept: sqlite:////path/to/file or "
-            "postgresql://user:password@host/name; none: nowhere. "
-            "Without it, a SQLite file in the user's data folder.",
+            description="Database URL: sqlite:////path/to/file or "
+            "postgresql://user:password@host/name; none: no database. "
+            "Default: a SQLite file in the user's data folder.",
         ),
     ] = None
     site_zones: Annotated[
         dict[str, str],
         Field(
             description="Time zone of each unit's clock, by serial number, as JSON: "
-            '{"BE12345": "Europe/Oslo", "*": "UTC"}; * is for all others.',
+            '{"BE12345": "Europe/Oslo", "*": "UTC"}; * applies to all other units.',
         ),
     ] = {}
 
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
             try:
                 ZoneInfo(name)
             except (ValueError, OSError) as error:
-                raise ValueError(f"{serial}: no time zone is named {name!r}") from error
+                raise ValueError(f"{serial}: unknown time zone {name!r}") from error
         return value
 
     @field_validator("units")
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     def _are_addresses(cls, value: dict[str, str]) -> dict[str, str]:
         for name, address in value.items():
             if parse_address(address).kind == "replay":
-                raise ValueError(f"{name}: a capture is no unit")
+                raise ValueError(f"{name}: a capture cannot be a unit's address")
         return value
 
     @field_validator("trusted_proxies")
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
                 ip_network(one)
             except ValueError:
                 raise ValueError(
-                    f"{one!r} is no IP address or network; a name or * is not believed"
+                    f"{one!r} is not an IP address or network; a name or * is not accepted"
                 ) from None
         return value
 
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         return self
 
     def keep_open_s_of(self, address: Address) -> float:
-        """How long the link to ``address`` stays open after a read, s."""
+        """Return how long the link to ``address`` stays open after a read, s."""
         for name, keep_open_s in self.keep_open_s_by_address.items():
             if parse_address(self.units.get(name, name)) == address:
                 return keep_open_s
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
 
     @property
     def deadlines(self) -> Deadlines:
-        """The three waits as the one value that links and clients take."""
+        """The three timeouts as the one value that links and clients take."""
         return Deadlines(
             connect_s=self.connect_s, reply_s=self.reply_s, operation_s=self.operation_s
         )

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
+__all__ = ["COOKIE", "MAX_SESSIONS", "SESSION_S", "Session", "Sessions"]
+
 COOKIE = "sfm_session"
 SESSION_S = 12 * 3600.0
 MAX_SESSIONS = 1000

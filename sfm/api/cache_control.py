@@ -16,6 +16,8 @@ from starlette.requests import Request
 from sfm.api.schemas.reading import ReadQuery
 from sfm.cache.freshness import Freshness
 
+__all__ = ["directives", "freshness", "wanted"]
+
 _DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*"?(\d{1,9})"?)?\s*', re.IGNORECASE)
 
 

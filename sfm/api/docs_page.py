@@ -12,6 +12,8 @@ import hashlib
 from html import escape
 from typing import Any
 
+__all__ = ["STYLE_HASH", "docs_page"]
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c2430; background: #fff; }

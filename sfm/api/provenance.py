@@ -21,6 +21,30 @@ from fastapi.responses import Response
 from sfm.devices.answer import Answer, Provenance
 from sfm.records import payloads
 
+__all__ = [
+    "COUNTS_TYPE",
+    "DIRECT",
+    "EVENT",
+    "EVENTS",
+    "INFO",
+    "LISTS",
+    "SIMULATED",
+    "STATUS",
+    "WAVEFORM",
+    "EncodedBody",
+    "Reply",
+    "View",
+    "encode_as_counts",
+    "meaning_of_counts",
+    "names",
+    "reply",
+    "said",
+    "still_matches",
+    "tag",
+    "takes_counts",
+    "waveform_tag",
+]
+
 CACHE_NAME = "seismo-relay"
 UNKNOWN_AGE_S = 2**31
 """What ``Age`` says of an age that nobody knows: more than can be (RFC 9111, 1.2.2)."""

@@ -22,6 +22,8 @@ from minimateplus.link import Address
 from sfm.devices.gateway import Gateway
 from sfm.devices.progress import Entry, ProgressLog
 
+__all__ = ["STREAM_HEADERS", "STREAM_TYPE", "ending_streams_first", "event_stream", "steps_stream"]
+
 STREAM_TYPE = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_S = 15.0

@@ -1,8 +1,8 @@
 """
-Commands for whoever says who may use the relay, and looks at who did.
+Commands that manage tokens and read the audit log.
 
-A token is made in the database, or by a relay that has it: a SQLite file is one program's to write.
-Through a relay (``--relay``) an admin's token is sent: from ``SFM_TOKEN`` or ``--token-file``.
+A token is created in the database, or through a relay that has opened it, because only one program
+may write a SQLite file. ``--relay`` needs an admin's token, from ``SFM_TOKEN`` or ``--token-file``.
 """
 
 from __future__ import annotations
@@ -45,16 +45,31 @@ from sfm.store import audit as audit_log
 from sfm.store.errors import StoreInUseError
 from sfm.store.tokens import TokenCommand, token_entry
 
+__all__ = [
+    "ANSWER_S",
+    "COMMAND_LINE",
+    "Admin",
+    "RoleName",
+    "ThisRelay",
+    "audit",
+    "create",
+    "list_entries",
+    "list_tokens",
+    "revoke",
+    "token",
+    "verify",
+]
+
 COMMAND_LINE = "command line"
 ANSWER_S = 30.0
 
-token = App(name="token", help="Say who may use the relay.")
-audit = App(name="audit", help="Look at who commanded what.")
+token = App(name="token", help="Create, list and revoke tokens.")
+audit = App(name="audit", help="Show and verify the audit log.")
 app.command(token)
 app.command(audit)
 
 ThisRelay = Annotated[
-    str | None, Parameter(help="Through this relay, which has the database: http://HOST:PORT.")
+    str | None, Parameter(help="Use the relay that has opened the database: http://HOST:PORT.")
 ]
 Admin = Annotated[
     Path | None,
@@ -79,16 +94,16 @@ def create(
     as_json: Json = False,
 ) -> None:
     """
-    Make a token and print its secret, alone on standard output, this once.
+    Create a token and print its secret, once, alone on standard output.
 
     Parameters
     ----------
     name
-        Whose, in 1 to 64 letters; no other token in use has it.
+        The owner's name, 1 to 64 characters; must not be that of another valid token.
     role
-        viewer reads; operator monitors, configures and forces reads too; admin may do everything.
+        viewer reads; operator also monitors, configures and forces reads; admin may do everything.
     unit
-        Only this one: an address, or a serial number. May be given more than once.
+        Limit the token to this address or serial number. May be repeated.
     """
     units = [_unit(one) for one in unit or ()]
     if relay is not None:
@@ -99,9 +114,7 @@ def create(
     if as_json:
         _print_json(made)
     else:
-        _last_returned(
-            f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:"
-        )
+        _print_note(f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:")
         sys.stdout.write(f"{made['secret']}\n")
 
 
@@ -114,7 +127,7 @@ def list_tokens(
     database: Database = None,
     as_json: Json = False,
 ) -> None:
-    """List tokens, those that were revoked too."""
+    """List all tokens, including revoked ones."""
     if relay is not None:
         body = _ask(relay, admin, "GET", "/tokens")
     else:
@@ -134,12 +147,12 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """
-    Revoke a token: from now on its secret opens nothing.
+    Revoke a token; its secret is rejected from now on.
 
     Parameters
     ----------
     name_or_id
-        Its name; or its number, if no token in use has that for a name.
+        Its name; or its number, if no valid token has that name.
     """
     if relay is not None:
         revoked = _revoke_through(relay, admin, name_or_id)
@@ -151,7 +164,7 @@ def revoke(
     if as_json:
         _print_json(revoked)
     else:
-        _last_returned(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
+        _print_note(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
 
 
 @audit.command(name="list")
@@ -166,14 +179,14 @@ def list_entries(
     as_json: Json = False,
 ) -> None:
     """
-    List who commanded what, newest first.
+    List the entries of the audit log, newest first.
 
     Parameters
     ----------
     limit
-        At most so many.
+        Maximum number of entries.
     before
-        Entries with a lower number only.
+        Only entries with a lower number.
     """
     if relay is not None:
         query = {"limit": limit, **({} if before is None else {"before": before})}
@@ -188,16 +201,16 @@ def list_entries(
 @handles_errors
 def verify(*, expect: str | None = None, database: Database = None, as_json: Json = False) -> None:
     """
-    Go through the chain of the log; exit with 1 if an entry is not as it was written.
+    Verify the hash chain of the log; exit with 1 if an entry was changed.
 
-    An end that was cut off is seen only with --expect.
+    Entries removed from the end are detected only with --expect.
 
     Parameters
     ----------
     expect
-        NUMBER:HASH of an entry, as an earlier verify told it.
+        NUMBER:HASH of an entry, as printed by an earlier verify.
     """
-    noted = None if expect is None else _read_time_of(expect)
+    noted = None if expect is None else _parse_expected(expect)
     with opened(database) as store:
         verdict = store.read(audit_log.verify, noted)
     if as_json:
@@ -230,20 +243,20 @@ def _create(name: str, role: RoleName, units: list[str], database: str | None) -
 
 @contextlib.contextmanager
 def _to_change(database: str | None) -> Iterator[Store]:
-    """Open the database to write; if a relay has the file, say how to go through that one."""
+    """Open the database for writing; if a relay has opened it, explain --relay."""
     try:
-        store = Store.open(database_url(database), on_upgrade=_last_returned)
+        store = Store.open(database_url(database), on_upgrade=_print_note)
     except StoreInUseError as error:
         raise CommandError(
             f"{error}. Through the relay, as an admin: --relay URL with SFM_TOKEN or --token-file; "
-            "the first token of all is made before the relay is started"
+            "create the first token before the relay is started"
         ) from error
     with store:
         yield store
 
 
 def _entry(command: TokenCommand, about: Token) -> AuditEntry:
-    # Whoever can write to the database may do everything.
+    # A person who can write to the database may do everything.
     return token_entry(
         command, about, at=_now(), actor=COMMAND_LINE, role="admin", origin=COMMAND_LINE
     )
@@ -294,7 +307,7 @@ def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str
     raise CommandError(f"{relay} has no token {name_or_id!r} in use; see: token list")
 
 
-# --- words ---------------------------------------------------------------------------------------
+# --- texts ---------------------------------------------------------------------------------------
 
 
 def _unit(said: str) -> str:
@@ -309,7 +322,7 @@ def _unit(said: str) -> str:
         raise CommandError(f"--unit {said}: {error}", MISUSED) from error
 
 
-def _read_time_of(said: str) -> tuple[int, bytes]:
+def _parse_expected(said: str) -> tuple[int, bytes]:
     number, _, digits = said.partition(":")
     try:
         if not (number.isascii() and number.isdigit() and len(digits) == 64):
@@ -321,7 +334,7 @@ def _read_time_of(said: str) -> tuple[int, bytes]:
         ) from None
 
 
-def _last_returned(sentence: str) -> None:
+def _print_note(sentence: str) -> None:
     err.print(said(sentence), soft_wrap=True)
 
 

@@ -28,6 +28,32 @@ from sfm.errors import SfmError
 from sfm.server import CertificateError, PortTakenError
 from sfm.store import StoreError
 
+__all__ = [
+    "DEFAULT_RELAY",
+    "FAILED",
+    "MISUSED",
+    "PARTIAL",
+    "UNKNOWN",
+    "CommandError",
+    "Force",
+    "Json",
+    "PortNumber",
+    "Relay",
+    "Unit",
+    "advance",
+    "app",
+    "err",
+    "failure",
+    "handles_errors",
+    "main",
+    "out",
+    "print_body",
+    "progress_bar",
+    "relay_client",
+    "shown_token",
+    "where",
+]
+
 DEFAULT_RELAY = "http://127.0.0.1:8200"
 FAILED, MISUSED, UNKNOWN, PARTIAL, INTERRUPTED = 1, 2, 5, 7, 130
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"

@@ -1,4 +1,4 @@
-"""Commands that look into the archive, without a relay or beside one."""
+"""Commands that read the archive, with or without a running relay."""
 
 from __future__ import annotations
 
@@ -34,21 +34,23 @@ from sfm.store.archive import (
 from sfm.store.decoding_runs import decode_outdated
 from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
 
-archive = App(name="archive", help="Look at everything ever read.")
+__all__ = ["Id", "archive", "decode", "list_", "show"]
+
+archive = App(name="archive", help="Show archived recordings.")
 app.command(archive)
 
 UTC_UNKNOWN: dict[Unknown, str] = {
-    "no-unit-time": "the unit did not say when",
+    "no-unit-time": "the unit reported no time",
     "no-zone": "SFM_SITE_ZONES names no zone for this unit",
     "before-2000": "the unit's clock was not set",
     "ambiguous-hour": "the zone's clocks showed this hour twice that day",
     "skipped-hour": "the zone's clocks skipped this hour that day",
-    "after-read": "it is more than 26 h after the read; check the unit's clock and its zone",
+    "after-read": "it is more than 26 h after the read; check the unit's clock and zone",
 }
 """Why a recording's instant is not known, for people."""
 
 _UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
-"""What a file's name is not given."""
+"""Characters that a file's name must not contain."""
 
 Id = Annotated[str, Parameter(help="The recording's id, or the first 8 letters of it or more.")]
 
@@ -73,20 +75,20 @@ def list_(
     Parameters
     ----------
     serial
-        Of this unit only.
+        Only of this unit.
     since
         Unit time, at or after: the unit's own clock, ISO 8601 without zone; a date alone is its
         midnight.
     until
         Unit time, before; written as with since.
     min_pvs
-        Peak vector sum of at least so many in/s.
+        Minimum peak vector sum, in/s.
     project
         Text that the project contains, in any case.
     limit
-        At most so many.
+        Maximum number of recordings.
     cursor
-        Where the page before ended, as it said.
+        The cursor printed by the previous page.
     """
     query = _query(
         serial=serial,
@@ -117,7 +119,7 @@ def list_(
 @archive.command
 @handles_errors
 def show(recording: Id, *, database: Database = None, as_json: Json = False) -> None:
-    """Show one recording: what the unit said, where it was read, what people say of it."""
+    """Show one recording: the unit's values, where it was read, and its reviews."""
     with opened(database) as store:
         body = store.read(load_recording, recording, zones=Settings().zones)
         body["reviews"] = store.read(load_reviews, recording)
@@ -139,13 +141,13 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
 @handles_errors
 def decode(*, database: Database = None, as_json: Json = False) -> None:
     """
-    Read every image again that an older decoder read, and say what became of each.
+    Decode images again that an older decoder read, and report each result.
 
-    A relay does so by itself when it starts with a new decoder.
+    A relay does this automatically when it starts with a new decoder.
     """
     url = database_url(database)
-    with Store.open(url, reads_again=False) as store, Bar("reading images again") as told:
-        done = decode_outdated(store.engines, datetime.now(UTC), told)
+    with Store.open(url, reads_again=False) as store, Bar("decoding images") as report:
+        done = decode_outdated(store.engines, datetime.now(UTC), report)
     if as_json:
         body = {"decoder": DECODER, "images": done}
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -159,19 +161,19 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
             ),
             soft_wrap=True,
         )
-    out.print(f"{len(done)} images read again by decoder {DECODER}")
+    out.print(f"{len(done)} images decoded again by decoder {DECODER}")
 
 
 @archive.command(name="export-raw")
 @handles_errors
 def export_raw(recording: Id, folder: Path, *, database: Database = None) -> None:
     """
-    Write the unit's own bytes of a recording as plain files, with a note of where they are from.
+    Write the unit's own bytes of a recording as plain files, with a note of their origin.
 
     Parameters
     ----------
     folder
-        Where to; made if it is not there. Nothing is overwritten.
+        Created if it does not exist. Nothing is overwritten.
     """
     with opened(database) as store:
         event = store.read(load_recording, recording, zones=Settings().zones)
@@ -196,7 +198,7 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
                 file.write(data)
             out.print(said(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
     except FileExistsError as error:
-        raise CommandError(f"{error.filename} is there already; name another folder") from error
+        raise CommandError(f"{error.filename} exists already; give another folder") from error
     except OSError as error:
         raise CommandError(f"cannot write to {folder}: {error.strerror}") from error
 

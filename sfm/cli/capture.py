@@ -33,6 +33,8 @@ from sfm.cli.views import said
 from sfm.records import payloads
 from sfm.settings import Settings
 
+__all__ = ["capture"]
+
 SURVEY, SURVEY_WITH_WAVEFORMS = "survey", "survey with waveforms"
 """What a capture of ours asked, written into its note, so that a replay can ask it again."""
 

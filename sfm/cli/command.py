@@ -29,6 +29,8 @@ from sfm.cli.application import (
 from sfm.cli.unit import ask
 from sfm.cli.views import said
 
+__all__ = ["call_home", "erase", "rescue", "start", "stop"]
+
 Yes = Annotated[bool, Parameter(negative=())]
 Switch = Annotated[bool | None, Parameter(negative=())]
 

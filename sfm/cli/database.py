@@ -1,4 +1,4 @@
-"""Commands for whoever keeps the database: upgrade, check, backup, restore, vacuum."""
+"""Commands that maintain the database: upgrade, check, backup, restore, vacuum."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
+from rich.progress import Progress, TaskID
 
 from sfm.cli.application import FAILED, Json, app, err, handles_errors, out, progress_bar
 from sfm.cli.views import said
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, StoreError, default_url
+
+__all__ = [
+    "Bar",
+    "Database",
+    "backup",
+    "check",
+    "database_url",
+    "db",
+    "opened",
+    "restore",
+    "upgrade",
+    "vacuum",
+]
 
 Database = Annotated[
     str | None,
@@ -25,17 +39,17 @@ app.command(db)
 
 
 def database_url(given: str | None) -> str:
-    """Return the database that is meant."""
+    """Return the URL of the given database, else that of the settings, else the default."""
     url = given or Settings().database_url or default_url()
     if url == NO_DATABASE:
-        raise StoreError("there is no database: SFM_DATABASE_URL is none; name one with --database")
+        raise StoreError("no database: SFM_DATABASE_URL is none; give one with --database")
     return url
 
 
 @db.command
 @handles_errors
 def upgrade(*, database: Database = None) -> None:
-    """Bring the database to this program's revision, after a copy was made beside it (SQLite)."""
+    """Upgrade the database to this program's revision; SQLite: after a copy beside it."""
     from sfm.store import migrations
     from sfm.store.engine import Engines, read_url
 
@@ -44,7 +58,7 @@ def upgrade(*, database: Database = None) -> None:
         with engines.write() as connection:
             found = migrations.revision_of(connection)
         if found == migrations.HEAD:
-            out.print(said(f"{engines.where} is of revision {found} already"))
+            out.print(said(f"{engines.where} already has revision {found}"))
             return
         copy = None
         if engines.is_sqlite and found != migrations.EMPTY:
@@ -53,7 +67,7 @@ def upgrade(*, database: Database = None) -> None:
         out.print(
             said(
                 f"{engines.where}: revision {found or 'none'} to {migrations.HEAD}"
-                + (f"; a copy of before is {copy}" if copy else "")
+                + (f"; the copy from before is {copy}" if copy else "")
             )
         )
     finally:
@@ -63,11 +77,11 @@ def upgrade(*, database: Database = None) -> None:
 @db.command
 @handles_errors
 def check(*, database: Database = None, as_json: Json = False) -> None:
-    """Look at every byte that has a hash, and at what must agree; changes nothing."""
+    """Verify every hash and every consistency rule; change nothing."""
     from sfm.store import maintenance
 
-    with Bar("checking") as told:
-        checked = maintenance.check(database_url(database), told)
+    with Bar("checking") as report:
+        checked = maintenance.check(database_url(database), report)
     if as_json:
         facts = {name: getattr(checked, name) for name in checked.__slots__}
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
@@ -77,7 +91,7 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
         out.print(
             said(
                 f"revision {checked.revision}: {checked.recordings:,} recordings and "
-                f"{checked.waveforms:,} waveforms looked at, {len(checked.faults)} faults"
+                f"{checked.waveforms:,} waveforms checked, {len(checked.faults)} faults"
             )
         )
     if checked.faults:
@@ -88,44 +102,44 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
 @handles_errors
 def backup(file: Path, *, database: Database = None) -> None:
     """
-    Copy the database to a file, as of one instant, while the relay goes on.
+    Copy the database to a file, as of one instant, while the relay runs.
 
     Parameters
     ----------
     file
-        Where to; must not be there yet.
+        The new file; must not exist yet.
     """
     from sfm.store import maintenance
 
-    with Bar("copying") as told:
-        size = maintenance.backup(database_url(database), file, told)
-    out.print(said(f"{file}: {size:,} bytes, read again and sound"))
+    with Bar("copying") as report:
+        size = maintenance.backup(database_url(database), file, report)
+    out.print(said(f"{file}: {size:,} bytes, verified"))
 
 
 @db.command
 @handles_errors
 def restore(file: Path, *, database: Database = None) -> None:
     """
-    Put a backup in the place of the database, which is kept beside it. Stop the relay first.
+    Replace the database by a backup; the old one is kept beside it. Stop the relay first.
 
     Parameters
     ----------
     file
-        A backup.
+        The backup.
     """
     from sfm.store import maintenance
 
     url = database_url(database)
     kept = maintenance.restore(url, file, datetime.now(UTC))
-    out.print(said(f"restored from {file}; every unit is read again at its next request"))
+    out.print(said(f"restored from {file}; each unit is read again at its next request"))
     if kept is not None:
-        out.print(said(f"what was there before is {kept}"))
+        out.print(said(f"the database from before is {kept}"))
 
 
 @db.command
 @handles_errors
 def vacuum(*, database: Database = None) -> None:
-    """Give back the room of what is gone. Stop the relay first."""
+    """Return the space of deleted data to the disk. Stop the relay first."""
     from sfm.store import maintenance
 
     before, after = maintenance.vacuum(database_url(database))
@@ -138,24 +152,25 @@ def opened(database: str | None) -> Store:
 
 
 class Bar:
-    """A progress bar, where somebody looks."""
+    """A progress bar, on a terminal only. As a context manager it is the function to report to."""
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self._bar: Any = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
 
-    def __enter__(self) -> Any:
-        if not err.is_terminal:
-            return lambda _done, _total: None
-        self._bar = progress_bar()
-        self._bar.start()
-        task = self._bar.add_task(self._doing, total=None)
+    def __enter__(self) -> Bar:
+        if err.is_terminal:
+            self._bar = progress_bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self._doing, total=None)
+        return self
 
-        def told(done: int, total: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are done."""
+        if self._bar is not None and self._task is not None:
             figure = f"{done:,} of {total:,}"
-            self._bar.update(task, completed=done, total=total, figure=figure)
-
-        return told
+            self._bar.update(self._task, completed=done, total=total, figure=figure)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -18,6 +18,8 @@ from sfm.cli import views
 from sfm.server import asked_to_stop, listening
 from sfm.settings import Settings
 
+__all__ = ["record_past_events", "run"]
+
 EVENTS = 6
 BAUD = 38400
 RELAY_HOST = "127.0.0.1"

@@ -29,6 +29,8 @@ from sfm.store.database_file import is_locked
 from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
 from sfm.store.service import boot_id
 
+__all__ = ["doctor"]
+
 ENOUGH_BYTES = 1 << 30
 YEAR_OF_RELEASE = 2026
 RELAY_ANSWERS_S = 1.0

@@ -11,6 +11,8 @@ from typing import Any
 
 from sfm.cli.application import CommandError
 
+__all__ = ["file_name", "refuse_taken", "save", "waveform_csv"]
+
 _UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
 """What a file's name is not given."""
 _DELIMITERS = re.compile(r'[,;"\t]')

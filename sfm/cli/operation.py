@@ -30,6 +30,8 @@ from sfm.cli.application import (
 )
 from sfm.cli.views import said
 
+__all__ = ["PREFER", "finished", "location_of", "operation"]
+
 PREFER = {"Prefer": "respond-async"}
 POLL_S = 2.0
 MAX_LOST_POLLS = 60

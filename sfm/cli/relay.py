@@ -1,4 +1,4 @@
-"""What stays up until Ctrl-C: the relay, a simulated unit, and both of them together."""
+"""Commands that run until Ctrl-C: the relay, a simulated unit, and both together."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from sfm.settings import Settings
 from sfm.store import StoreError, tokens
 from sfm.store.service import StoreService
 
+__all__ = ["demo", "serve", "simulate"]
+
 
 @app.command
 @handles_errors
@@ -40,8 +42,8 @@ async def serve(
     """
     Run the relay until Ctrl-C.
 
-    On an address of this machine alone everything is allowed. On any other it asks for tokens, and
-    does not start before there is one.
+    On a loopback address local clients need no token. On any other address every client needs one,
+    and the relay does not start before a token exists.
 
     Parameters
     ----------
@@ -50,11 +52,11 @@ async def serve(
     http_port
         Port to listen on; SFM_HTTP_PORT or 8200.
     insecure
-        Let everybody who reaches it do everything, without tokens.
+        Disable authentication for all clients.
     tls_cert
-        Certificate file (PEM), to answer over HTTPS; SFM_TLS_CERT.
+        Certificate file (PEM); enables HTTPS; SFM_TLS_CERT.
     tls_key
-        Its key file (PEM); SFM_TLS_KEY.
+        The certificate's key file (PEM); SFM_TLS_KEY.
     """
     given: dict[str, Any] = {"insecure": insecure or None, "tls_cert": tls_cert, "tls_key": tls_key}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -82,38 +84,40 @@ async def serve(
         with asked_to_stop() as stop:
             err.print(f"The relay answers at {base}; every route at {base}/docs. Ctrl-C stops.")
             if settings.insecure:
-                err.print("INSECURE: whoever reaches it may do everything, erase included.")
+                err.print(
+                    "INSECURE: authentication is disabled; any client may do anything, also erase."
+                )
             err.print(said(_archive_sentence(application.state.gateway.store_service.state())))
             await stop.wait()
 
 
 async def _need_token(store_service: StoreService, address: str) -> None:
-    """Raise unless somebody could be let in."""
+    """Raise unless a valid token exists."""
     try:
         known = await store_service.read(tokens.load_all)
     except (StoreError, BackingOffError) as error:
         raise CommandError(
             f"listening on {address} needs tokens, and they cannot be read: {error}; listen on "
-            "127.0.0.1, or say --insecure to let everybody do everything"
+            "127.0.0.1, or disable authentication with --insecure"
         ) from error
     if not any(token.revoked_at is None for token in known):
         raise CommandError(
-            f"listening on {address} needs a token, and there is none; make one first:\n"
+            f"listening on {address} needs a token, and none exists; create one first:\n"
             "  seismo-relay token create NAME --role admin\n"
-            "or listen on 127.0.0.1, or say --insecure to let everybody do everything"
+            "or listen on 127.0.0.1, or disable authentication with --insecure"
         )
 
 
 def _archive_sentence(store: dict[str, Any]) -> str:
-    """Say where what is read is kept."""
+    """Return one sentence on where recordings are archived."""
     if store["state"] == "none":
-        return "Nothing that is read is kept: SFM_DATABASE_URL is none."
+        return "Nothing is archived: SFM_DATABASE_URL is none."
     if store["state"] == "degraded":
-        return f"The archive cannot be used now, and is tried again: {store['detail']}"
-    return f"Everything that is read is kept in {store['where']}"
+        return f"The archive is not available and will be retried: {store['detail']}"
+    return f"Recordings are archived in {store['where']}"
 
 
-HOSTILE_HELP = "Misbehave on purpose, in one of these ways: " + " ".join(
+HOSTILE_HELP = "Misbehave in one of these ways: " + " ".join(
     f"{name}: {one.description}" for name, one in BEHAVIOURS.items()
 )
 
@@ -146,9 +150,9 @@ async def simulate(
     events
         Events in its memory at the start.
     every_s
-        Record a further event every so many seconds.
+        Interval at which it records further events, s.
     baud
-        Answer at this line speed instead of at once.
+        Answer at this line speed instead of immediately.
     serial
         Its serial number, at most seven characters.
     seed
@@ -200,14 +204,14 @@ async def _run_unit(
 @handles_errors
 async def demo(*, http_port: PortNumber | None = None, once: bool = False) -> None:
     """
-    Start a simulated unit and the relay, read the one through the other, and stay up.
+    Start a simulated unit and the relay, read the unit through the relay, and keep running.
 
     Parameters
     ----------
     http_port
         Port of the relay; SFM_HTTP_PORT or 8200.
     once
-        Stop after the reading.
+        Stop after the reads.
     """
     configure_logs()
     port = Settings().http_port if http_port is None else http_port

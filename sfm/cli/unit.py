@@ -41,6 +41,8 @@ from sfm.logs import configure_logs
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
 
+__all__ = ["OPEN", "POLL_PROGRESS_S", "ask", "events", "info", "status", "waveform"]
+
 POLL_PROGRESS_S = 0.3
 OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "egress": None}
 """Of a relay that nobody else can reach, whatever the settings of this machine's real one."""

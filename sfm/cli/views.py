@@ -11,6 +11,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+__all__ = [
+    "UNKNOWN",
+    "audit_view",
+    "call_home_view",
+    "command_view",
+    "events_view",
+    "info_view",
+    "number",
+    "operation_view",
+    "peak",
+    "plain",
+    "problem_view",
+    "said",
+    "show",
+    "sparkline",
+    "status_view",
+    "text",
+    "waveform_view",
+]
+
 Body = Mapping[str, Any]
 
 UNKNOWN = "unknown"

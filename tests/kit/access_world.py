@@ -170,7 +170,7 @@ def door_of(gateway: Gateway, settings: Settings, store: Store, *, real: bool) -
     hits = HitLayer(app.framework, gateway)
 
     async def behind(scope: Any, receive: Any, send: Any) -> None:
-        found.passed.append(scope["sfm.actor"])
+        found.passed.append(scope["sfm.principal"])
         if real:
             await hits(scope, receive, send)
             return

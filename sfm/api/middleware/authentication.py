@@ -1,16 +1,16 @@
 """
-The door: who asks, whether he may, and what every answer is sent with.
+Authentication and authorisation of every request, and the security headers of every answer.
 
-The rule: this layer stands before all others, the cache's hits included. A connection is open to
-everything without a token only when all of it is of this machine: the address that was connected
-to, the one it came from, and the name that was asked for (so that a web page cannot reach in by a
-name of its own), and nobody says that he forwards for another. So it does not matter how the server
-was started. Everything else needs a token of the role in ``sfm.api.rules``, shown as a bearer or by
-a session of ``sfm.access.sessions``. What changes something, or may use a unit's line, must come
-from our own pages if it comes from a browser: a page of another site cannot see an answer, but
-could otherwise open ports and keep units busy. Programs, which name no page, are not asked for one.
+The rule: this middleware runs before all others, cache hits included. A request needs no token only
+when it is entirely local: the address connected to, the client's address and the Host header are of
+this machine (so that a web page cannot reach the relay under its own name), and no header names a
+proxy. So it does not matter how the server was started. Every other request needs a token with the
+role in ``sfm.api.rules``, sent as a bearer or through a session (``sfm.access.sessions``). A
+browser's request that changes something, or may use a unit's connection, must come from the relay's
+own pages: a page of another site cannot read the answer, but could otherwise open ports and keep
+units busy. Programs send no Origin or Referer and are not restricted.
 
-HEAD is answered as GET is, without the body.
+HEAD is answered like GET, without the body.
 """
 
 from __future__ import annotations
@@ -66,20 +66,38 @@ from sfm.settings import Settings
 from sfm.store import StoreError, tokens
 from sfm.store.tokens import Token, number_of
 
+__all__ = [
+    "AUTHENTICATION_PROBLEMS",
+    "BAD_REQUEST",
+    "FAILURES_PER_S",
+    "FORCED_AGE_S",
+    "MAX_FAILURES",
+    "MAX_HEADER_BYTES",
+    "MAX_QUERY_BYTES",
+    "REFUSALS",
+    "SAFE",
+    "SECURITY",
+    "TOKEN_KEPT_S",
+    "TOO_MANY_HEADERS",
+    "Authentication",
+    "principal_of",
+    "security_headers",
+]
+
 MAX_HEADER_BYTES = 16 * 1024
 MAX_QUERY_BYTES = 4 * 1024
 MAX_FAILURES = 10
 FAILURES_PER_S = 60.0
-"""An address may show so many wrong tokens at once, and regains them all in a minute."""
+"""An address may send this many wrong tokens at once; the allowance refills in a minute."""
 TOKEN_KEPT_S = 5.0
-"""How long a token is believed without asking the database again."""
+"""How long a token is trusted before it is loaded from the database again."""
 FORCED_AGE_S = 1.0
-"""A greatest age below this asks for a device read."""
+"""A ``max_age`` below this counts as a forced read."""
 MAX_KNOWN_TOKENS = 1000
 
 SAFE = frozenset(("GET", "HEAD"))
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.]+))(?::\d{1,5})?")
-"""A Host header as it may name this machine (RFC 9110, 7.2); all else is somewhere else."""
+"""The forms of a Host header (RFC 9110, 7.2) that can name this machine."""
 FORWARDED = frozenset(
     (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 )
@@ -102,14 +120,14 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 def security_headers(*, is_secure: bool) -> tuple[tuple[bytes, bytes], ...]:
-    """Return what every answer is sent with, over TLS or not."""
+    """Return the security headers of every answer, over TLS or not."""
     return (*SECURITY, HSTS) if is_secure else SECURITY
 
 
-BAD_REQUEST = Problem("bad-request", 400, "This is no HTTP request")
-NO_TOKEN = Problem("token-required", 401, "A token is needed")
-CROSS_SITE = Problem("cross-site", 403, "Another site's page asked for this")
-RATE_LIMITED = Problem("rate-limited", 429, "Too often", 60)
+BAD_REQUEST = Problem("bad-request", 400, "Not a valid HTTP request")
+NO_TOKEN = Problem("token-required", 401, "A token is required")
+CROSS_SITE = Problem("cross-site", 403, "Cross-site request")
+RATE_LIMITED = Problem("rate-limited", 429, "Too many requests", 60)
 TOO_LONG_QUERY = Problem("query-too-long", 414, "The query is too long")
 TOO_MANY_HEADERS = Problem("headers-too-large", 431, "The headers are too large")
 REFUSALS = (
@@ -120,16 +138,16 @@ REFUSALS = (
     TOO_LONG_QUERY,
     TOO_MANY_HEADERS,
 )
-"""The problems that only the door knows."""
+"""The problems that only this middleware answers."""
 
 AUTHENTICATION_PROBLEMS = (400, 401, 403, 413, 414, 429, 431, 503)
-"""What any route may be answered with before it is asked."""
+"""Statuses that any route may answer before it runs."""
 
 log = structlog.get_logger(__name__)
 
 
 class _Asked:
-    """What the headers of a request say. Made for every request, so no more than it must be."""
+    """The headers of one request. Built for every request, so it does as little as possible."""
 
     __slots__ = ("_headers", "known", "size")
 
@@ -140,23 +158,23 @@ class _Asked:
 
     @property
     def host(self) -> bytes:
-        """The name that was asked for."""
+        """The Host header."""
         return self.known.get(b"host", b"")
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether somebody says that he forwards for another."""
+        """Whether a header names a proxy."""
         return not FORWARDED.isdisjoint(self.known)
 
     def all_of(self, name: bytes) -> bytes:
-        """Every value of a header that may stand there more than once, as one list."""
+        """All values of a header that may be repeated, as one list."""
         return b",".join(value for known, value in self._headers if known == name)
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who asks, as the door found out."""
-    actor: Principal = request.scope["sfm.actor"]
-    return actor
+    """Return the authenticated principal of a request."""
+    principal: Principal = request.scope["sfm.principal"]
+    return principal
 
 
 class Authentication:
@@ -164,12 +182,12 @@ class Authentication:
     ASGI middleware before everything. Lives as long as the application; owns the sessions.
 
     Args:
-        app: what answers whoever may.
-        gateway: whose keeper has the tokens, and whose reach is asked.
-        settings: what the door is like.
-        sessions: those of browsers.
+        app: answers permitted requests.
+        gateway: its store service has the tokens, its egress policy the permitted addresses.
+        settings: whether tokens are required, limits, trusted proxies.
+        sessions: browser sessions.
         clock: monotonic seconds.
-        client_log: takes lines that clients cause.
+        client_log: rate-limited log of what clients cause.
     """
 
     def __init__(
@@ -196,7 +214,7 @@ class Authentication:
         self._local: dict[tuple[object, object, bytes], bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or say why not."""
+        """Pass a permitted request on; answer any other with a problem."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -218,7 +236,7 @@ class Authentication:
         try:
             await self._answer(scope, receive, sending)
         except asyncio.CancelledError:
-            # The server cancels what is still under way some time after the relay was stopped.
+            # After a stop the server cancels requests that are still in progress.
             if not is_answered:
                 await _stopped_response(method)(scope, receive, sending)
             raise
@@ -232,17 +250,17 @@ class Authentication:
             if _is_for_own_pages(scope):
                 _check_own_page(asked, scope)
             if self._is_local(scope, asked):
-                actor = LOCAL
+                principal = LOCAL
                 self._check_egress(scope, LOCAL)
             else:
-                actor, client = await self._admit(scope, asked)
+                principal, client = await self._admit(scope, asked)
         except RequestRejectedError as refusal:
             await rejection_response(refusal)(scope, receive, send_guarded)
             return
-        scope["sfm.actor"] = actor
+        scope["sfm.principal"] = principal
         try:
             if b"content-length" in asked.known:
-                # Whole before anything is done for it: a client that leaves meanwhile costs little.
+                # Read whole before any other work, so that a client that disconnects costs little.
                 body = await _whole_body(receive)
                 if body is None:
                     return
@@ -252,33 +270,35 @@ class Authentication:
             if client is not None:
                 self._concurrency_limit.end(client)
 
-    # --- who ------------------------------------------------------------------------------------
+    # --- authentication -------------------------------------------------------------------------
 
     async def _admit(self, scope: Scope, asked: _Asked) -> tuple[Principal, object | None]:
         """
-        Return who asks, and as whom he is counted while his request is under way.
+        Return the principal, and the key that counts its concurrent requests.
 
         Raises:
-            RequestRejectedError: he may not.
+            RequestRejectedError: the request is not permitted.
         """
         template, rule = rule_of(scope["method"], scope["path"])
-        actor = await self._principal(scope, asked, rule)
+        principal = await self._principal(scope, asked, rule)
         if template is None:
             raise RequestRejectedError(NOT_FOUND, "Not Found")
-        self._check_role(actor, rule, template)
-        self._check_units(scope, actor, template)
-        self._check_forced(scope, asked, actor)
-        client = actor.token_id or rate_limit_key(actor.origin)
+        self._check_role(principal, rule, template)
+        self._check_units(scope, principal, template)
+        self._check_forced(scope, asked, principal)
+        client = principal.token_id or rate_limit_key(principal.origin)
         if not scope["path"].startswith("/device/"):
-            return actor, None
+            return principal, None
         if not self._concurrency_limit.begin(client):
             raise RequestRejectedError(
-                RATE_LIMITED, "too many of your requests are under way; wait for one", 1.0
+                RATE_LIMITED,
+                "too many of your requests are in progress; wait until one has ended",
+                1.0,
             )
-        return actor, client
+        return principal, client
 
     def _is_local(self, scope: Scope, asked: _Asked) -> bool:
-        """Whether all of a connection is of this machine."""
+        """Whether a request is entirely local: server, client and Host are of this machine."""
         if self._needs_tokens or asked.is_forwarded:
             return False
         server, client = scope.get("server"), scope.get("client")
@@ -292,13 +312,13 @@ class Authentication:
                 is_loopback(key[0])
                 and is_loopback(key[1])
                 and _is_loopback_name(asked.host)
-                # A proxy that says nothing of whom it forwards for does not make him one of us.
+                # A proxy that names no client does not make the client local.
                 and not self._is_proxy(str(key[1]))
             )
             return found
 
     def _is_proxy(self, address: str) -> bool:
-        """Whether the settings name an address as that of a proxy."""
+        """Whether the settings list an address as a trusted proxy."""
         try:
             found = ipaddress.ip_address(address)
         except ValueError:
@@ -326,14 +346,14 @@ class Authentication:
         else:
             raise RequestRejectedError(
                 NO_TOKEN,
-                "show a token (Authorization: Bearer); whoever runs the relay makes one with: "
+                "send a token (Authorization: Bearer); the relay's operator creates one with: "
                 "seismo-relay token create NAME --role viewer",
             )
         return self.principal_for(token, origin)
 
     @staticmethod
     def principal_for(token: Token, origin: str) -> Principal:
-        """Return who shows a token."""
+        """Return the principal of a token."""
         return Principal(token.name, Role(token.role), origin, frozenset(token.units), token.id)
 
     async def _of_session(self, session: Session) -> Token:
@@ -341,7 +361,7 @@ class Authentication:
         if token is None:
             self._sessions.end(session)
             raise RequestRejectedError(
-                NO_TOKEN, "the token of this session is good for nothing any more"
+                NO_TOKEN, "sign-in expired: this session's token was revoked; sign in again"
             )
         return token
 
@@ -351,10 +371,10 @@ class Authentication:
 
     async def token_of(self, secret: str, origin: str) -> Token:
         """
-        Return the token that a secret is of; counts a wrong one against its address.
+        Return the token of a secret; count a wrong secret against its address.
 
         Raises:
-            RequestRejectedError: it is of none, or too many were wrong.
+            RequestRejectedError: the secret is wrong, or the address sent too many wrong ones.
         """
         where = rate_limit_key(origin)
         wait_s = self._failures.wait_s(where)
@@ -367,11 +387,11 @@ class Authentication:
         if token is None or not token.is_of(secret):
             self._failures.take(where)
             self._client_log.write(log.warning, "wrong_token", where)
-            raise RequestRejectedError(NO_TOKEN, "this token is wrong, or was revoked")
+            raise RequestRejectedError(NO_TOKEN, "the token is wrong or was revoked")
         return token
 
     async def _token(self, number: int) -> Token | None:
-        """Return a token that is good now, asked for again after a few seconds."""
+        """Return a valid token, loaded again after ``TOKEN_KEPT_S``; ``None``: there is none."""
         now = self._clock()
         known = self._tokens.get(number)
         if known is not None and now - known[0] < TOKEN_KEPT_S:
@@ -381,51 +401,52 @@ class Authentication:
         except StoreError:
             if known is None:
                 raise RequestRejectedError(
-                    STORE_FAILED, "tokens cannot be looked up now; /health says why", 5.0
+                    STORE_FAILED, "tokens cannot be loaded now; see /health", 5.0
                 ) from None
             return known[1]
-        good = found if found is not None and found.revoked_at is None else None
+        valid = found if found is not None and found.revoked_at is None else None
         if len(self._tokens) >= MAX_KNOWN_TOKENS:
             self._tokens.clear()
-        self._tokens[number] = (now, good)
-        return good
+        self._tokens[number] = (now, valid)
+        return valid
 
     def forget_token(self, number: int) -> None:
-        """Ask the database anew for that token: it was revoked."""
+        """Drop a revoked token and end its sessions."""
         self._tokens.pop(number, None)
         self._sessions.end_of_token(number)
 
-    # --- whether --------------------------------------------------------------------------------
+    # --- authorisation --------------------------------------------------------------------------
 
     @staticmethod
-    def _check_role(actor: Principal, rule: Rule, template: str) -> None:
-        if rule is not None and not actor.role.includes(rule):
+    def _check_role(principal: Principal, rule: Rule, template: str) -> None:
+        if rule is not None and not principal.role.includes(rule):
             raise RequestRejectedError(
-                NOT_ALLOWED, f"this needs the role {rule.value}; yours is {actor.role.value}"
+                NOT_ALLOWED,
+                f"this needs the role {rule.value}; your token has {principal.role.value}",
             )
-        if actor.is_limited and template in OF_ALL_UNITS:
+        if principal.is_limited and template in OF_ALL_UNITS:
             raise RequestRejectedError(
-                NOT_ALLOWED, "this tells of every unit; your token is for some"
+                NOT_ALLOWED, "this covers every unit; your token is limited to some"
             )
 
-    def _check_units(self, scope: Scope, actor: Principal, template: str) -> None:
+    def _check_units(self, scope: Scope, principal: Principal, template: str) -> None:
         if not template.startswith(("/device/", "/cache/device")):
             return
         query = _device_query(scope)
         if query is None:
-            return  # the route says what is wrong with it
+            return  # the route reports what is wrong with it
         conn_key = self._gateway.conn_key(query.address)
-        if not actor.may_use(conn_key):
-            raise RequestRejectedError(NOT_ALLOWED, f"your token is not for {conn_key}")
-        self._check_egress(scope, actor, query)
+        if not principal.may_use(conn_key):
+            raise RequestRejectedError(NOT_ALLOWED, f"your token does not permit {conn_key}")
+        self._check_egress(scope, principal, query)
 
     def _check_egress(
-        self, scope: Scope, actor: Principal, query: DeviceQuery | None = None
+        self, scope: Scope, principal: Principal, query: DeviceQuery | None = None
     ) -> None:
-        """Refuse an address that may not be reached, before anything else is said of it."""
-        is_local = actor.token_id is None
+        """Reject a forbidden address before anything else about it is disclosed."""
+        is_local = principal.token_id is None
         if is_local and self._settings.egress is None:
-            return  # what is never reached is refused where it would be connected to
+            return  # addresses that are never permitted are rejected at the connection
         if query is None:
             if not scope["path"].startswith(("/device/", "/cache/device")):
                 return
@@ -436,29 +457,32 @@ class Authentication:
             except ForbiddenAddressError as error:
                 raise RequestRejectedError(problem_of(error), str(error)) from None
 
-    def _check_forced(self, scope: Scope, asked: _Asked, actor: Principal) -> None:
+    def _check_forced(self, scope: Scope, asked: _Asked, principal: Principal) -> None:
         if not _is_forced(scope, asked):
             return
-        if not actor.role.includes(FORCED):
+        if not principal.role.includes(FORCED):
             raise RequestRejectedError(
                 NOT_ALLOWED,
-                f"a forced read needs the role {FORCED.value}; yours is {actor.role.value}",
+                f"a forced read needs the role {FORCED.value}; "
+                f"your token has {principal.role.value}",
             )
-        if actor.token_id is not None:
-            wait_s = self._forced.take(actor.token_id)
+        if principal.token_id is not None:
+            wait_s = self._forced.take(principal.token_id)
             if wait_s > 0:
                 raise RequestRejectedError(RATE_LIMITED, "this token forces too many reads", wait_s)
 
 
 def _stopped_response(method: str) -> Response:
-    """Return what a request is answered with that was under way when the relay was stopped."""
+    """Return the answer to a request that was in progress when the relay was stopped."""
     if method in SAFE:
         problem = PROBLEMS[ShuttingDownError]
-        return problem_response(problem, "The relay is shutting down. Ask again when it is back.")
+        return problem_response(
+            problem, "The relay is shutting down. Try again when it has restarted."
+        )
     return problem_response(
         replace(UNKNOWN, status=503),
-        "The relay was stopped while this was under way, so whether it was done is not known. "
-        "Read the unit, and the audit log, before you give the command again.",
+        "The relay was stopped while this was in progress, so its outcome is unknown. "
+        "Read the unit, and the audit log, before you repeat the command.",
         outcome="unknown",
     )
 
@@ -477,7 +501,7 @@ def _check_size(asked: _Asked, query_string: bytes) -> None:
 
 
 def _check_framing(asked: _Asked) -> None:
-    """Refuse a request that gives its length twice: a proxy before us may believe the other one."""
+    """Reject a request with two lengths: a proxy may trust the other one."""
     if b"content-length" in asked.known and b"transfer-encoding" in asked.known:
         raise RequestRejectedError(
             BAD_REQUEST, "Content-Length and Transfer-Encoding together; send one of them"
@@ -485,22 +509,22 @@ def _check_framing(asked: _Asked) -> None:
 
 
 def _is_for_own_pages(scope: Scope) -> bool:
-    """Whether a browser may send a request only for our own pages."""
+    """Whether a browser may send a request only from the relay's own pages."""
     return scope["method"] not in SAFE or scope["path"].startswith("/device/")
 
 
 def _check_own_page(asked: _Asked, scope: Scope) -> None:
-    """Refuse what a page of another site makes a browser send."""
-    is_foreign = asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none")
+    """Reject a request that a browser sends for a page of another site."""
+    is_cross_site = asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none")
     own = scope.get("scheme", "http").encode() + b"://" + asked.host.lower()
     origin, referer = asked.known.get(b"origin"), asked.known.get(b"referer")
-    is_foreign |= origin is not None and origin.lower() != own
-    is_foreign |= bool(referer) and _origin_of(referer or b"") != own
-    if is_foreign:
+    is_cross_site |= origin is not None and origin.lower() != own
+    is_cross_site |= bool(referer) and _origin_of(referer or b"") != own
+    if is_cross_site:
         raise RequestRejectedError(
             CROSS_SITE,
-            "a browser sends this for a page of another site; open the relay's own page, or type "
-            "the address",
+            "a page of another site sent this request; open the relay's own page, or type the "
+            "address",
         )
 
 
@@ -514,7 +538,7 @@ def _origin_of(referer: bytes) -> bytes:
 
 
 async def _whole_body(receive: Receive) -> bytes | None:
-    """Return the body of a request whose length is bounded; ``None``: its client has gone."""
+    """Return the body of a request of bounded length; ``None``: the client disconnected."""
     body = bytearray()
     while True:
         message = await receive()
@@ -526,7 +550,7 @@ async def _whole_body(receive: Receive) -> bytes | None:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return what receives a body that was read already, and then what comes next."""
+    """Return a ``receive`` that delivers the read body first."""
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -536,12 +560,12 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def _as_get(scope: Scope) -> Scope:
-    """Return the GET that a HEAD is answered as."""
+    """Return the scope of the GET that answers a HEAD."""
     return {**scope, "method": "GET", "sfm.is_head": True}
 
 
 def _without_body(send: Send) -> Send:
-    """Return what sends an answer's headers alone."""
+    """Return a ``send`` that omits the body."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -554,12 +578,12 @@ def _without_body(send: Send) -> Send:
 def _is_forced(scope: Scope, asked: _Asked) -> bool:
     if scope["method"] not in SAFE or not scope["path"].startswith("/device/"):
         return False
-    # It reads no unit, and every browser says no-cache when it opens a stream.
+    # It reads no unit, and browsers send no-cache when they open a stream.
     if scope["path"] == "/device/progress":
         return False
-    said = directives(asked.all_of(b"cache-control").decode("latin-1"))
-    age_s = said.get("max-age")
-    if "no-cache" in said or (age_s is not None and age_s < FORCED_AGE_S):
+    requested = directives(asked.all_of(b"cache-control").decode("latin-1"))
+    age_s = requested.get("max-age")
+    if "no-cache" in requested or (age_s is not None and age_s < FORCED_AGE_S):
         return True
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if any(name == "max_age" and _is_young(value) for name, value in pairs):
@@ -576,7 +600,7 @@ def _is_young(age: str) -> bool:
 
 
 def _device_query(scope: Scope) -> DeviceQuery | None:
-    """Return which unit is asked for; ``None`` when the parameters do not say."""
+    """Return the unit of a request; ``None`` when the parameters name none."""
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     wanted = {name: value for name, value in pairs if name in DeviceQuery.model_fields}
     try:
@@ -590,7 +614,7 @@ def _device_query(scope: Scope) -> DeviceQuery | None:
 
 
 def _is_loopback_name(host: bytes) -> bool:
-    """Whether a Host header names this machine and nothing that a name server could say."""
+    """Whether a Host header names this machine without help from a name server."""
     found = _HOST.fullmatch(host.decode("latin-1").lower())
     if found is None:
         return False

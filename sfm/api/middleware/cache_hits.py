@@ -26,6 +26,8 @@ from sfm.cache.freshness import Freshness
 from sfm.devices.answer import Answer
 from sfm.devices.gateway import Gateway
 
+__all__ = ["HitLayer", "encoded_for"]
+
 REMEMBERED_URLS = 4096
 
 _EVENT = re.compile(r"/device/event/(\d{1,7})(/waveform)?")

@@ -21,6 +21,8 @@ from sfm.store import audit, tokens
 from sfm.store.audit import AuditEntry
 from sfm.store.tokens import LONGEST_NAME, LONGEST_UNIT, Token, TokenCommand, token_entry
 
+__all__ = ["AuditQuery", "accounts"]
+
 TOKEN_PROBLEMS = described_problems(404, 409, 413, 422, 500, 503)
 MAX_ID = 2**63 - 1
 
@@ -32,25 +34,25 @@ class SessionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    token: str = Field(max_length=200, description="As seismo-relay token create told it.")
+    token: str = Field(max_length=200, description="As printed by seismo-relay token create.")
 
 
 class SessionOut(BaseModel):
-    """Who asks."""
+    """The principal of a request."""
 
     name: str = Field(description="local: this machine, no token needed.")
     role: Literal["viewer", "operator", "admin"] | None = Field(
-        description="null: no token was shown, and one is needed."
+        description="null: no token was given, and one is required."
     )
     units: list[str] = Field(description="What the token is limited to; empty: all units.")
     csrf: str | None = Field(
-        description="To be sent as X-CSRF-Token with whatever changes something; null: no session."
+        description="To send as X-CSRF-Token with each request that changes something; null: none."
     )
     ends_at: str | None = Field(description="UTC, by the relay's clock.")
 
 
 class TokenIn(BaseModel):
-    """What a new token is good for."""
+    """Name, role and units of a new token."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +74,7 @@ class TokenIn(BaseModel):
     @classmethod
     def _can_be_printed(cls, value: str | list[str]) -> str | list[str]:
         if not all(text.isprintable() for text in ([value] if isinstance(value, str) else value)):
-            raise ValueError("must hold nothing that does not print")
+            raise ValueError("must contain only printable characters")
         return value
 
 
@@ -90,7 +92,7 @@ class TokenOut(BaseModel):
 class NewTokenOut(TokenOut):
     """A new token, and its secret."""
 
-    secret: str = Field(description="Told once; the relay keeps only a digest of it.")
+    secret: str = Field(description="Returned once; the relay stores only a digest.")
 
 
 class TokensOut(BaseModel):
@@ -141,7 +143,7 @@ def _send(body: Any, status: int = 200) -> Response:
 
 
 def authentication_of(request: Request) -> Authentication:
-    """Return the door of the application that was asked."""
+    """Return the authentication middleware of the application."""
     guard: Authentication = request.app.state.guard
     return guard
 
@@ -155,12 +157,12 @@ def _session_of(request: Request) -> Session | None:
     return _sessions_of(request).of_cookie(request.headers.get("cookie", "").encode("latin-1"))
 
 
-def _who(actor: Principal, session: Session | None, left_s: float | None) -> dict[str, Any]:
+def _who(principal: Principal, session: Session | None, left_s: float | None) -> dict[str, Any]:
     ends = None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s)
     return {
-        "name": actor.name,
-        "role": actor.role.value if actor.name else None,
-        "units": sorted(actor.units),
+        "name": principal.name,
+        "role": principal.role.value if principal.name else None,
+        "units": sorted(principal.units),
         "csrf": None if session is None else session.csrf,
         "ends_at": None if ends is None else ends.isoformat(timespec="seconds"),
     }
@@ -168,12 +170,12 @@ def _who(actor: Principal, session: Session | None, left_s: float | None) -> dic
 
 @accounts.get("/session", response_model=SessionOut, responses=described_problems(401, 422, 500))
 async def get_session(request: Request, _: Nothing) -> Response:
-    """Who asks, and what he may."""
-    session, actor = _session_of(request), principal_of(request)
-    if session is not None and actor.token_id != session.token_id:
+    """The principal of this request and its role."""
+    session, principal = _session_of(request), principal_of(request)
+    if session is not None and principal.token_id != session.token_id:
         session = None
     left_s = None if session is None else _sessions_of(request).left_s(session)
-    return _send(_who(actor, session, left_s))
+    return _send(_who(principal, session, left_s))
 
 
 @accounts.post(
@@ -229,7 +231,7 @@ async def get_tokens(request: Request, _: Nothing) -> Response:
     openapi_extra=described_body(TokenIn),
 )
 async def post_token(request: Request, _: Nothing) -> Response:
-    """Make a token; its secret is told once."""
+    """Create a token; its secret is returned once."""
     wanted = await body_of(request, TokenIn)
     now, entry = datetime.now(UTC), partial(_entry, request, "token_create")
     token, secret = await gateway_of(request).store_service.write(
@@ -259,19 +261,19 @@ async def delete_token(
 
 @accounts.get("/audit", response_model=AuditOut, responses=described_problems(404, 422, 500, 503))
 async def get_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Response:
-    """Who gave which command to which unit, and how it ended, the latest first."""
+    """Entries of the audit log: who sent which command to which unit; the latest first."""
     store_service = gateway_of(request).store_service
     entries = await store_service.read(audit.load_latest, query.limit, query.before)
     return _send({"entries": entries})
 
 
 def _entry(request: Request, command: TokenCommand, token: Token) -> AuditEntry:
-    actor = principal_of(request)
+    principal = principal_of(request)
     return token_entry(
         command,
         token,
         at=datetime.now(UTC),
-        actor=actor.name,
-        role=actor.role.value,
-        origin=actor.origin,
+        actor=principal.name,
+        role=principal.role.value,
+        origin=principal.origin,
     )

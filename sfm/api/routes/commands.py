@@ -1,8 +1,8 @@
 """
-The routes that change a unit. Each is one verb of ``sfm.devices.commands`` in HTTP words.
+The routes that change a unit. Each maps one method of ``sfm.devices.commands`` to HTTP.
 
-A command that was followed is 200. One that was sent without waiting for an answer, as its caller
-wished, is 202. Any other whose outcome is unknown is a problem (502, 504) that says so.
+A confirmed command is 200. One sent with ``wait_for_reply=false`` is 202. Any other command whose
+outcome is unknown is a problem (502, 504).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from sfm.devices.commands import Done
 from sfm.devices.gateway import Report
 from sfm.records.payloads import Payload
 
+__all__ = ["commands"]
+
 WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
 SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
 
@@ -37,8 +39,8 @@ Write = Annotated[WriteQuery, Query()]
 commands = APIRouter(prefix="/device", tags=["commands"])
 
 
-NOT_SEEN: Payload = dict.fromkeys(("monitoring", "waited_s", "poll_failed", "reported"))
-"""What a start or stop says of the unit afterwards, where it did not look."""
+NOT_POLLED: Payload = dict.fromkeys(("monitoring", "waited_s", "poll_failed", "reported"))
+"""Members of a start or stop whose effect was not polled."""
 
 
 def _body(done: Done, seen: Payload | None = None) -> Payload:
@@ -95,11 +97,11 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     """
     order, by = commands_of(request).start_monitoring, principal_of(request)
     if not prefers_async(request.headers.getlist("prefer")):
-        return _answer(await order(query.address, by, follow=query.follow), seen=NOT_SEEN)
+        return _answer(await order(query.address, by, follow=query.follow), seen=NOT_POLLED)
 
     async def work(report: Report) -> Payload:
         done = await order(query.address, by, follow=query.follow, report=report)
-        return _body(done, NOT_SEEN)
+        return _body(done, NOT_POLLED)
 
     conn_key = gateway_of(request).conn_key(query.address)
     operation = await operations_of(request).begin("monitor_start", conn_key, work)
@@ -131,7 +133,7 @@ async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]
         follow=query.follow,
         wait_for_reply=query.wait_for_reply,
     )
-    return _answer(done, 200 if query.wait_for_reply else 202, NOT_SEEN)
+    return _answer(done, 200 if query.wait_for_reply else 202, NOT_POLLED)
 
 
 @commands.post(
@@ -170,7 +172,7 @@ async def erase_events(request: Request, query: Which) -> Response:
     responses=NOT_MODIFIED | SWITCH_PROBLEMS,
 )
 async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) -> Response:
-    """When and whom the unit calls by itself; always from the unit."""
+    """When and whom the unit calls automatically; always read from the unit."""
     answer = await gateway_of(request).call_home(query.address)
     what = said(answer, provenance.DIRECT)
     return reply(answer, what, request.headers.get("if-none-match")).response()
@@ -194,7 +196,7 @@ async def change_call_home(request: Request, query: Write) -> Response:
     openapi_extra=described_body(schemas.RescueIn),
 )
 async def rescue(request: Request, query: Which) -> Response:
-    """Free a unit that dials home without end, in one short conversation."""
+    """Free a unit that dials home endlessly, in one short session."""
     wanted = await body_of(request, schemas.RescueIn)
     done = await commands_of(request).rescue(
         query.address, principal_of(request), serial=wanted.serial, erase=wanted.erase

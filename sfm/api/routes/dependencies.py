@@ -11,6 +11,8 @@ from sfm.api.schemas.reading import NoQuery
 from sfm.devices.commands import Commands
 from sfm.devices.gateway import Gateway
 
+__all__ = ["NOT_MODIFIED", "Nothing", "commands_of", "described_problems", "gateway_of"]
+
 Described = dict[int | str, dict[str, Any]]
 """Answers of a route by status, as the OpenAPI page wants them."""
 

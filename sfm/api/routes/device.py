@@ -30,6 +30,8 @@ from sfm.api.statistics import Statistics
 from sfm.api.streams import STREAM_HEADERS, STREAM_TYPE, event_stream
 from sfm.devices.answer import Answer
 
+__all__ = ["cache", "device", "health"]
+
 RELAY_PROBLEMS = described_problems(422, 500)
 DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(422, 500, 502, 503, 504)
 EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503, 504)
@@ -81,12 +83,12 @@ async def get_health(request: Request, _: Nothing) -> Response:
 @health.get("/units", response_model=reading.UnitsOut, responses=RELAY_PROBLEMS)
 async def get_units(request: Request, _: Nothing) -> Response:
     """Registered units that whoever asks may use, by name; asks none of them."""
-    actor, gateway = principal_of(request), gateway_of(request)
+    principal, gateway = principal_of(request), gateway_of(request)
     units = [
         {"name": name, "conn_key": conn_key}
         for name, address in sorted(gateway.settings.registered.items())
-        if actor.may_use(conn_key := gateway.conn_key(address))
-        and gateway.egress.allows(address, is_local=actor.token_id is None)
+        if principal.may_use(conn_key := gateway.conn_key(address))
+        and gateway.egress.allows(address, is_local=principal.token_id is None)
     ]
     return Response(orjson.dumps({"units": units}), media_type="application/json")
 
@@ -94,13 +96,13 @@ async def get_units(request: Request, _: Nothing) -> Response:
 @health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
 async def get_ports(request: Request, _: Nothing) -> Response:
     """Serial ports of the relay's machine that whoever asks may reach; opens none."""
-    actor, egress = principal_of(request), gateway_of(request).egress
+    principal, egress = principal_of(request), gateway_of(request).egress
     # Not in a thread: the system has it in memory, and tells it in a millisecond.
     ports = [
         one
         for one in request.app.state.list_ports()
-        if actor.may_use_port(one.port)
-        and egress.has_port(one.port, is_local=actor.token_id is None)
+        if principal.may_use_port(one.port)
+        and egress.has_port(one.port, is_local=principal.token_id is None)
     ]
     return Response(orjson.dumps({"ports": ports}), media_type="application/json")
 

@@ -17,6 +17,8 @@ from sfm.api.schemas.commands import OperationOut
 from sfm.api.streams import steps_stream
 from sfm.devices.operations import Operation, Operations
 
+__all__ = ["operations", "operations_of", "prefers_async"]
+
 operations = APIRouter(prefix="/operations", tags=["operations"])
 
 OperationId = Annotated[str, Path(max_length=64, description="As Location named it.")]

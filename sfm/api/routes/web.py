@@ -23,6 +23,8 @@ from starlette.exceptions import HTTPException
 from sfm.api.provenance import names
 from sfm.api.routes.dependencies import Nothing
 
+__all__ = ["NEVER_BUILT", "WebFile", "WebFiles", "takes", "web"]
+
 PAGE = "index.html"
 REASON = "no-build.txt"
 """Where the build leaves the reason when there could be none."""

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from sfm.api.problems import TooLargeError
 
+__all__ = ["MAX_BYTES", "body_of", "described_body"]
+
 MAX_BYTES = 64 * 1024
 """A note of 4000 signs, each written as two escapes of six bytes, and the rest."""
 

@@ -1,8 +1,8 @@
 """
-What commands take and what they answer, for validation and for the OpenAPI page.
+Bodies and answers of commands, for validation and OpenAPI.
 
-What a setting may be is told on that page and checked in ``wire.changes``, not here: what is beyond
-it is a command that was refused, and the audit log has it. The web app's form is made of the page.
+The limits of a setting are described here and checked in ``wire.setup_changes``: a value outside
+them is a refused command, which the audit log records. The web app's form is generated from this.
 """
 
 from __future__ import annotations
@@ -14,6 +14,24 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
 from minimateplus.wire.setup_changes import DIAL, LIMITS, MAX_DIAL_LETTERS, TEXT, TIME
 from sfm.api.schemas.reading import DeviceQuery, ProvenanceOut
+
+__all__ = [
+    "CallHomeIn",
+    "CallHomeOut",
+    "CommandQuery",
+    "ConfigIn",
+    "EraseIn",
+    "EraseOut",
+    "MonitorOut",
+    "OperationOut",
+    "RescueIn",
+    "RescueOut",
+    "Serial",
+    "StartQuery",
+    "StopQuery",
+    "WriteQuery",
+    "WrittenOut",
+]
 
 Serial = Annotated[str, Field(min_length=1, max_length=16, description="The unit's serial number.")]
 Mode = Literal["single_shot", "continuous", "histogram", "histogram_combo"]
@@ -32,13 +50,13 @@ def _number(name: str) -> Any:
     limit = LIMITS[name]
     extra: dict[str, Any]
     if limit.among:
-        told = "One of " + ", ".join(f"{choice:g}" for choice in limit.among)
+        text = "One of " + ", ".join(f"{choice:g}" for choice in limit.among)
         extra = {"enum": [*limit.among, None]}
     else:
-        told = f"{limit.low:g} to {limit.high:g}"
+        text = f"{limit.low:g} to {limit.high:g}"
         extra = {"minimum": limit.low, "maximum": limit.high}
     return Field(
-        description=f"{told} {limit.unit}".rstrip() + f" ({limit.mark}: {limit.source}).",
+        description=f"{text} {limit.unit}".rstrip() + f" ({limit.mark}: {limit.source}).",
         json_schema_extra=extra | {"x-unit": limit.unit},
     )
 
@@ -70,10 +88,10 @@ class StopQuery(DeviceQuery):
 
 
 class WriteQuery(DeviceQuery):
-    """Which unit, and whether to write at all."""
+    """Which unit, and whether to write."""
 
     dry_run: Annotated[
-        bool, Field(description="Only say what would change, to the byte; nothing is sent.")
+        bool, Field(description="Report what would change, byte by byte, and send nothing.")
     ] = False
 
 
@@ -95,11 +113,11 @@ _SettingsIn: Any = create_model(
 
 
 class ConfigIn(_SettingsIn):  # type: ignore[misc]  # its fields are those of SetupChange
-    """New recording settings. What is absent keeps its value; what is unknown is refused."""
+    """New recording settings. What is absent keeps its value; unknown ones are rejected."""
 
     @property
     def change(self) -> SetupChange:
-        """What is to be otherwise, as the instrument knows it."""
+        """The requested change, as the client library takes it."""
         given = self.model_dump(exclude={"serial", "mode"})
         mode = None if self.mode is None else RecordMode[self.mode.upper()]
         return SetupChange(mode=mode, **given)
@@ -116,7 +134,7 @@ Clock = Annotated[
 
 
 class CallHomeIn(BaseModel):
-    """New call-home settings. What is absent keeps its value; what is unknown is refused."""
+    """New call-home settings. What is absent keeps its value; unknown ones are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -126,7 +144,7 @@ class CallHomeIn(BaseModel):
         str | None,
         Field(
             max_length=64,
-            description="What the unit says to its modem.",
+            description="Dial string for the modem.",
             json_schema_extra={"pattern": f"^{DIAL}$", "maxLength": MAX_DIAL_LETTERS},
         ),
     ] = None
@@ -143,24 +161,24 @@ class CallHomeIn(BaseModel):
 
     @property
     def change(self) -> CallHomeChange:
-        """What is to be otherwise, as the instrument knows it."""
+        """The requested change, as the client library takes it."""
         return CallHomeChange(**self.model_dump(exclude={"serial"}))
 
 
 class EraseIn(BaseModel):
-    """Which unit's memory is to be erased, in words that cannot be meant for another."""
+    """Which unit's memory to erase; serial number and count must match the unit."""
 
     model_config = ConfigDict(extra="forbid")
 
     serial: Serial
-    count: int = Field(ge=0, le=1_000_000, description="How many events it holds now.")
+    count: int = Field(ge=0, le=1_000_000, description="Number of events it stores now.")
     discard_unarchived: bool = Field(
-        False, description="Erase also events that the archive does not hold with their samples."
+        False, description="Also erase events whose samples are not archived."
     )
 
 
 class RescueIn(BaseModel):
-    """Which unit is to be freed, and whether its memory is to be erased."""
+    """Which unit to rescue, and whether to erase its memory."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -192,7 +210,7 @@ class CommandOut(BaseModel):
 
     command: str
     outcome: Literal["done", "unchanged", "dry_run", "unknown"] = Field(
-        description="unchanged: it was so already. dry_run: nothing was sent. unknown: it was "
+        description="unchanged: no change was needed. dry_run: nothing was sent. unknown: it was "
         "sent, and whether the unit followed it is not known."
     )
     conn_key: str
@@ -207,7 +225,7 @@ class CommandOut(BaseModel):
 class MonitorOut(CommandOut):
     """How a start or stop of monitoring ended."""
 
-    monitoring: bool | None = Field(None, description="Seen afterwards; null: not seen.")
+    monitoring: bool | None = Field(None, description="As polled afterwards; null: unknown.")
     waited_s: float | None = Field(None, description="How long the sensor check was followed.")
     poll_failed: str | None = None
     reported: str | None = Field(
@@ -216,7 +234,7 @@ class MonitorOut(CommandOut):
 
 
 class OperationOut(BaseModel):
-    """Long work that was answered with 202: how far it is, and how it ended."""
+    """A long command answered with 202: its progress and result."""
 
     id: str
     kind: str
@@ -234,7 +252,7 @@ class OperationOut(BaseModel):
 
 
 class WrittenOut(CommandOut):
-    """What a write of settings did, or would do."""
+    """Result of a write of settings, or of its dry run."""
 
     changes: list[SettingChange]
     elsewhere_bytes: int = Field(
@@ -243,7 +261,7 @@ class WrittenOut(CommandOut):
 
 
 class EraseOut(CommandOut):
-    """What an erase did."""
+    """Result of an erase."""
 
     erased: int
     not_archived: list[int] = Field(
@@ -256,7 +274,7 @@ class EraseOut(CommandOut):
 
 
 class RescueOut(WrittenOut):
-    """What a rescue did."""
+    """Result of a rescue."""
 
     erased: bool
 

@@ -1,4 +1,4 @@
-"""What goes in and what comes out, for validation and for the OpenAPI page. Units end the names."""
+"""Query and answer models, for validation and OpenAPI. Units of measure end the names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,39 @@ from sfm.store import Wanted
 from sfm.store.cursors import MAX_PAGE_SIZE, Cursor
 from sfm.store.errors import BadCursorError
 
+__all__ = [
+    "MAX_INDEX",
+    "ArchivePage",
+    "ArchiveQuery",
+    "ArchivedOut",
+    "ArchivedUnits",
+    "ArchivedWaveformOut",
+    "ContentQuery",
+    "DeviceQuery",
+    "EventOut",
+    "EventsOut",
+    "EventsQuery",
+    "FindingsOut",
+    "HealthOut",
+    "InfoOut",
+    "LifetimeOut",
+    "LimitQuery",
+    "NoQuery",
+    "PortsOut",
+    "ProblemOut",
+    "ProvenanceOut",
+    "ReadQuery",
+    "ReviewIn",
+    "ReviewOut",
+    "ReviewsOut",
+    "StatsOut",
+    "StatusOut",
+    "StorageRangeOut",
+    "UnitsOut",
+    "WaveformOut",
+    "describe_problems",
+]
+
 _NO_NAME = re.compile(r"[\s\x00-\x1f\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_NOTE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -24,7 +57,7 @@ _NO_NOTE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class NoQuery(BaseModel):
-    """No parameters. A misspelt one is refused here as everywhere."""
+    """No parameters; an unknown one is rejected, as everywhere."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +66,7 @@ MAX_INDEX = 1_000_000
 
 
 class DeviceQuery(BaseModel):
-    """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Anything else is refused."""
+    """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Others are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +93,7 @@ class DeviceQuery(BaseModel):
     @classmethod
     def _is_a_name(cls, value: str | None) -> str | None:
         if value is not None and (not value.strip("[]") or _NO_NAME.search(value)):
-            raise ValueError("must not be empty or hold spaces or control characters")
+            raise ValueError("must not be empty or contain spaces or control characters")
         return value
 
     @field_validator("host")
@@ -86,24 +119,24 @@ class DeviceQuery(BaseModel):
 class ReadQuery(DeviceQuery):
     """Which unit, and how fresh."""
 
-    force: Annotated[bool, Field(description="Go to the device, whatever the cache holds.")] = False
+    force: Annotated[bool, Field(description="Read the unit, whatever the cache contains.")] = False
     max_age: Annotated[
         float | None,
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="Take an answer that the unit confirmed at most so many seconds ago.",
+            description="Accept an answer that the unit confirmed at most this many seconds ago.",
         ),
     ] = None
     only_if_cached: Annotated[
-        bool, Field(description="Do not ask the unit; 504 when nothing is held that will do.")
+        bool, Field(description="Do not read the unit; 504 when nothing suitable is cached.")
     ] = False
     stale_if_error: Annotated[
         float | None,
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="When the unit cannot be read, take what it said so many seconds ago.",
+            description="If the unit cannot be read, accept an answer up to this many seconds old.",
         ),
     ] = None
 
@@ -111,12 +144,12 @@ class ReadQuery(DeviceQuery):
     @classmethod
     def _one_wish(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("force"):
-            raise ValueError("force asks the unit, only_if_cached does not: give one of them")
+            raise ValueError("force reads the unit, only_if_cached does not: give one of them")
         return value
 
 
 class EventsQuery(ReadQuery):
-    """Which unit, how fresh, and whether the beginning of a list will do."""
+    """Which unit, how fresh, and whether an incomplete list is acceptable."""
 
     partial: Annotated[
         bool,
@@ -127,12 +160,12 @@ class EventsQuery(ReadQuery):
 PAGE_LIMIT = 100
 
 Limit = Annotated[
-    int, Field(ge=1, le=MAX_PAGE_SIZE, description="How many at most, the newest first.")
+    int, Field(ge=1, le=MAX_PAGE_SIZE, description="Maximum number, the newest first.")
 ]
 
 
 class LimitQuery(BaseModel):
-    """How many."""
+    """Maximum number of entries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -140,7 +173,7 @@ class LimitQuery(BaseModel):
 
 
 class ArchiveQuery(LimitQuery):
-    """Which recordings: every part that is given must hold. And which page of them."""
+    """Which recordings (every given condition must match), and which page of them."""
 
     serial: Annotated[
         str | None, Field(min_length=1, max_length=64, description="Serial number, whole.")
@@ -389,10 +422,10 @@ class EventsOut(BaseModel):
     """The event list, in the order of the unit's memory."""
 
     complete: bool = Field(description="False: only the beginning was read; see `partial`.")
-    count: int | None = Field(description="Stored events; null while the list is not complete.")
+    count: int | None = Field(description="Stored events; null while the list is incomplete.")
     walked: int = Field(description="Events read so far.")
     estimate_s: float | None = Field(
-        description="Seconds that reading the rest takes; null: unknown."
+        description="Estimated time to read the rest, s; null: unknown."
     )
     events: list[EventBase]
     provenance: ProvenanceOut
@@ -412,7 +445,7 @@ class TimeAxis(BaseModel):
 
 
 class ChannelOut(BaseModel):
-    """One channel's values; only samples that the decoder vouches for are in it."""
+    """One channel's values; only valid samples are included."""
 
     unit: Literal["in/s", "psi", "counts"]
     values: list[float]
@@ -423,7 +456,7 @@ class ChannelOut(BaseModel):
 
 
 class ProposedOut(BaseModel):
-    """What the unit's setup proposes for an event's scales. It proves nothing."""
+    """What the unit's setup proposes for an event's scales. It is no proof."""
 
     sample_rate_hz: int | None
     record_time_s: float | None
@@ -452,9 +485,7 @@ class SamplesBase(BaseModel):
     geo_ranges_possible: list[float] = Field(
         description="Those that the event itself allows, in/s."
     )
-    setup: ProposedOut | None = Field(
-        description="What the setup proposed; null: it was not asked."
-    )
+    setup: ProposedOut | None = Field(description="The values of the setup; null: it was not read.")
     reasons: list[ReasonOut] = Field(description="Why this is partial; empty: it is good.")
     mode: Literal["single_shot", "continuous"] | None
     time: TimeAxis
@@ -466,7 +497,7 @@ class WaveformOut(SamplesBase, EventOut):
 
 
 class StatusOut(BaseModel):
-    """What the unit does now."""
+    """The unit's present state."""
 
     monitoring: bool
     clock_device_time: str | None = Field(description="The unit's own clock, no zone.")
@@ -479,7 +510,7 @@ class StatusOut(BaseModel):
     clock_drift_s: float | None = Field(
         None,
         description="The unit's clock minus what it should show, s; without a zone, what is left "
-        "after the nearest quarter of an hour. Resolution 1 s; holds the delay of the road.",
+        "after the nearest quarter of an hour. Resolution 1 s; includes the link's delay.",
     )
     clock_sentence: str | None = Field(
         None, description="How far the unit's clock is off, for people; null: not compared."
@@ -507,7 +538,7 @@ class LifetimeOut(BaseModel):
 
 
 class StoreState(BaseModel):
-    """How the database does."""
+    """The state of the database."""
 
     state: Literal["ok", "degraded", "none"] = Field(
         description="degraded: answers come from memory and units; new records wait."
@@ -521,14 +552,14 @@ class StoreState(BaseModel):
     since: str | None = Field(description="Since when, UTC, by the relay's clock.")
     writes: int
     failures: int
-    waiting_records: int = Field(description="Read, and not archived yet.")
+    waiting_records: int = Field(description="Records read and not archived yet.")
     waiting_bytes: int
-    not_archived: int = Field(description="Records that could not wait any longer.")
-    damaged: int = Field(description="Reads of stored records that were not what their hash says.")
+    not_archived: int = Field(description="Records dropped from the backlog.")
+    damaged: int = Field(description="Reads of stored records that did not match their hash.")
 
 
 class HealthOut(BaseModel):
-    """The relay itself is up; says nothing of any unit."""
+    """The state of the relay itself, not of any unit."""
 
     status: Literal["ok", "degraded"] = Field(
         description="degraded: the database fails (see store), or the host's clock is not set."
@@ -559,17 +590,17 @@ class PortOut(BaseModel):
     """A serial port of the relay's machine."""
 
     port: str = Field(description="As the parameter port takes it.")
-    description: str | None = Field(description="What its adapter says of itself; null: nothing.")
+    description: str | None = Field(description="The adapter's description of itself; null: none.")
 
 
 class PortsOut(BaseModel):
-    """Serial ports that may be reached."""
+    """Permitted serial ports."""
 
     ports: list[PortOut]
 
 
 class StatsOut(BaseModel):
-    """What the cache holds, how the database does, and what the lines cost."""
+    """Contents of the cache, state of the database, and cost of the connections."""
 
     cache: dict[str, Any]
     store: StoreState
@@ -587,7 +618,7 @@ class ArchivedBase(EventBase):
 
     id: str = Field(description=RECORDING_ID)
     serial: str
-    index: int = Field(description="The slot that it lay in when it was read first.")
+    index: int = Field(description="Its slot when it was first read.")
     utc: str | None = Field(
         description="The instant of timestamp, by the zone that SFM_SITE_ZONES gives now."
     )
@@ -600,7 +631,7 @@ class ArchivedBase(EventBase):
 
 
 class ReviewOut(BaseModel):
-    """What a person said of a recording."""
+    """A review of a recording."""
 
     at: str = Field(description="UTC, by the relay's clock.")
     reviewer: str
@@ -609,7 +640,7 @@ class ReviewOut(BaseModel):
 
 
 class ArchivedStateOut(BaseModel):
-    """What the archive has of an event: bytes, and what the decoder makes of them."""
+    """Which parts of an event are archived, and whether they are decoded."""
 
     record: bool
     image: str = Field(description="whole, none, or how much: first 8192 of 11310 bytes.")
@@ -619,9 +650,9 @@ class ArchivedStateOut(BaseModel):
 
 
 class ArchivedRow(ArchivedBase):
-    """An event in the archive's list, with what may still change: samples, review."""
+    """An event in the archive's list, with its mutable parts: samples, review."""
 
-    waveforms: int = Field(description="How many contents of its samples were downloaded.")
+    waveforms: int = Field(description="Number of downloaded contents of its samples.")
     contents: list[str] = Field(description="content_hash of each, hex, the first read first.")
     epoch_proven: bool = Field(
         description="False: read by a walk that was cut, and met by no complete walk since."
@@ -640,7 +671,7 @@ class ArchivePage(BaseModel):
     events: list[ArchivedRow]
     next_cursor: str | None = Field(description="null: this is the last page.")
     damaged: list[str] = Field(
-        description="Recordings of this page that are not what their hash says, as sentences."
+        description="Recordings of this page that do not match their hash, as sentences."
     )
 
 
@@ -687,27 +718,27 @@ class ArchivedUnits(BaseModel):
 
 
 class ReviewsOut(BaseModel):
-    """What people said of a recording."""
+    """Reviews of a recording."""
 
     current: ReviewOut | None
     history: list[ReviewOut] = Field(description="All of them, current included, latest first.")
 
 
 class FindingOut(BaseModel):
-    """Something that was noticed."""
+    """A finding about stored data."""
 
     id: int
     at: str = Field(description="UTC, by the relay's clock.")
     kind: Literal[
         "other_content", "other_waveform", "damaged", "mended", "superseded", "mirror_dropped"
-    ] = Field(description="mirror_dropped: what was held of a unit was damaged; it is read again.")
+    ] = Field(description="mirror_dropped: a unit's stored list was damaged; it is read again.")
     serial: str
     recording_id: str | None = Field(description="Its public id.")
     detail: str
 
 
 class FindingsOut(BaseModel):
-    """What was noticed, the latest first."""
+    """Findings, the latest first."""
 
     findings: list[FindingOut]
 
@@ -723,7 +754,7 @@ class ProblemOut(BaseModel):
         Literal["refused", "failed", "unknown"] | None,
         Field(
             description="Only of commands. refused, failed: the unit is as it was. unknown: the "
-            "command was sent, and whether the unit followed it is not known."
+            "command was sent, and its effect is not known."
         ),
     ] = None
     reason: Annotated[str | None, Field(description="Only of refused: how the unit differs.")] = (
@@ -731,7 +762,7 @@ class ProblemOut(BaseModel):
     )
     diagnosis: Annotated[
         str | None,
-        Field(description="The cause on the way to the unit, where its bytes prove one."),
+        Field(description="The cause in the connection to the unit, where its bytes prove one."),
     ] = None
     image: Annotated[
         str | None,

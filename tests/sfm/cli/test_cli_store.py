@@ -122,7 +122,7 @@ def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) 
     with Store.open(f"sqlite:///{database}"):
         status, told = say("db", "check")
     assert status == 0
-    assert "3 recordings and 2 waveforms looked at, 0 faults" in " ".join(told.split())
+    assert "3 recordings and 2 waveforms checked, 0 faults" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ export interface paths {
         };
         /**
          * Get Call Home
-         * @description When and whom the unit calls by itself; always from the unit.
+         * @description When and whom the unit calls automatically; always read from the unit.
          */
         get: operations["get_call_home_device_call_home_get"];
         put?: never;
@@ -408,7 +408,7 @@ export interface paths {
         put?: never;
         /**
          * Rescue
-         * @description Free a unit that dials home without end, in one short conversation.
+         * @description Free a unit that dials home endlessly, in one short session.
          */
         post: operations["rescue_device_rescue_post"];
         delete?: never;
@@ -466,7 +466,7 @@ export interface paths {
         };
         /**
          * Get Archived Units
-         * @description Every unit of the archive: how many recordings, from when to when, last read.
+         * @description Every archived unit: number of recordings, first and last timestamp, last read.
          */
         get: operations["get_archived_units_archive_units_get"];
         put?: never;
@@ -486,9 +486,10 @@ export interface paths {
         };
         /**
          * Get Archived Events
-         * @description A page of recordings: newest unit time first, unknown times last, then the latest entered.
+         * @description A page of recordings: newest unit time first, unknown times last, then the latest archived.
          *
-         *     What was there when the first page was read is met exactly once, whatever enters meanwhile.
+         *     Every recording present when the first page was read is listed exactly once, whatever is added
+         *     meanwhile.
          */
         get: operations["get_archived_events_archive_events_get"];
         put?: never;
@@ -508,7 +509,7 @@ export interface paths {
         };
         /**
          * Get Archived Event
-         * @description One recording: facts of the instrument, and its own record of them.
+         * @description One recording: its decoded values, and the unit's own record.
          */
         get: operations["get_archived_event_archive_recordings__id__get"];
         put?: never;
@@ -530,7 +531,7 @@ export interface paths {
          * Get Archived Waveform
          * @description Samples of a recording: in physical units, or as bare counts.
          *
-         *     A reader who takes zstd gets the stored frame of the counts as it lies.
+         *     A reader that accepts zstd gets the stored frame of the counts unchanged.
          */
         get: operations["get_archived_waveform_archive_recordings__id__waveform_get"];
         put?: never;
@@ -550,9 +551,9 @@ export interface paths {
         };
         /**
          * Get Archived Image
-         * @description The unit's own memory of an event, byte for byte, from the file-type tag to the footer.
+         * @description The unit's memory of an event, byte for byte, from the file-type tag to the footer.
          *
-         *     Asked for by its content it may be kept for good.
+         *     Requested by its content hash, it may be cached permanently.
          */
         get: operations["get_archived_image_archive_recordings__id__image_get"];
         put?: never;
@@ -572,12 +573,12 @@ export interface paths {
         };
         /**
          * Get Review
-         * @description What people said of a recording: the latest, and all of it.
+         * @description Reviews of a recording: the latest, and the history.
          */
         get: operations["get_review_archive_recordings__id__review_get"];
         /**
          * Put Review
-         * @description Say what you make of a recording; what was said before is kept. Nothing else changes.
+         * @description Add a review; earlier reviews are kept. Nothing else changes.
          */
         put: operations["put_review_archive_recordings__id__review_put"];
         post?: never;
@@ -596,7 +597,7 @@ export interface paths {
         };
         /**
          * Get Findings
-         * @description What was noticed, the latest first: two contents under one stamp, damage, repair.
+         * @description Findings, the latest first: two contents under one stamp, damage, repair.
          */
         get: operations["get_findings_archive_findings_get"];
         put?: never;
@@ -616,7 +617,7 @@ export interface paths {
         };
         /**
          * Get Session
-         * @description Who asks, and what he may.
+         * @description The principal of this request and its role.
          */
         get: operations["get_session_session_get"];
         put?: never;
@@ -650,7 +651,7 @@ export interface paths {
         put?: never;
         /**
          * Post Token
-         * @description Make a token; its secret is told once.
+         * @description Create a token; its secret is returned once.
          */
         post: operations["post_token_tokens_post"];
         delete?: never;
@@ -688,7 +689,7 @@ export interface paths {
         };
         /**
          * Get Audit
-         * @description Who gave which command to which unit, and how it ended, the latest first.
+         * @description Entries of the audit log: who sent which command to which unit; the latest first.
          */
         get: operations["get_audit_audit_get"];
         put?: never;
@@ -717,7 +718,7 @@ export interface components {
             next_cursor: string | null;
             /**
              * Damaged
-             * @description Recordings of this page that are not what their hash says, as sentences.
+             * @description Recordings of this page that do not match their hash, as sentences.
              */
             damaged: string[];
         };
@@ -728,7 +729,7 @@ export interface components {
         ArchivedOut: {
             /**
              * Index
-             * @description The slot that it lay in when it was read first.
+             * @description Its slot when it was first read.
              */
             index: number;
             /**
@@ -786,12 +787,12 @@ export interface components {
         };
         /**
          * ArchivedRow
-         * @description An event in the archive's list, with what may still change: samples, review.
+         * @description An event in the archive's list, with its mutable parts: samples, review.
          */
         ArchivedRow: {
             /**
              * Index
-             * @description The slot that it lay in when it was read first.
+             * @description Its slot when it was first read.
              */
             index: number;
             /**
@@ -838,7 +839,7 @@ export interface components {
             route: string;
             /**
              * Waveforms
-             * @description How many contents of its samples were downloaded.
+             * @description Number of downloaded contents of its samples.
              */
             waveforms: number;
             /**
@@ -862,7 +863,7 @@ export interface components {
         };
         /**
          * ArchivedStateOut
-         * @description What the archive has of an event: bytes, and what the decoder makes of them.
+         * @description Which parts of an event are archived, and whether they are decoded.
          */
         ArchivedStateOut: {
             /** Record */
@@ -967,7 +968,7 @@ export interface components {
              * @description Those that the event itself allows, in/s.
              */
             geo_ranges_possible: number[];
-            /** @description What the setup proposed; null: it was not asked. */
+            /** @description The values of the setup; null: it was not read. */
             setup: components["schemas"]["ProposedOut"] | null;
             /**
              * Reasons
@@ -1129,7 +1130,7 @@ export interface components {
         };
         /**
          * ChannelOut
-         * @description One channel's values; only samples that the decoder vouches for are in it.
+         * @description One channel's values; only valid samples are included.
          */
         ChannelOut: {
             /**
@@ -1153,14 +1154,14 @@ export interface components {
         };
         /**
          * EraseOut
-         * @description What an erase did.
+         * @description Result of an erase.
          */
         EraseOut: {
             /** Command */
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: no change was needed. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1252,7 +1253,7 @@ export interface components {
             complete: boolean;
             /**
              * Count
-             * @description Stored events; null while the list is not complete.
+             * @description Stored events; null while the list is incomplete.
              */
             count: number | null;
             /**
@@ -1262,7 +1263,7 @@ export interface components {
             walked: number;
             /**
              * Estimate S
-             * @description Seconds that reading the rest takes; null: unknown.
+             * @description Estimated time to read the rest, s; null: unknown.
              */
             estimate_s: number | null;
             /** Events */
@@ -1276,7 +1277,7 @@ export interface components {
         };
         /**
          * FindingOut
-         * @description Something that was noticed.
+         * @description A finding about stored data.
          */
         FindingOut: {
             /** Id */
@@ -1288,7 +1289,7 @@ export interface components {
             at: string;
             /**
              * Kind
-             * @description mirror_dropped: what was held of a unit was damaged; it is read again.
+             * @description mirror_dropped: a unit's stored list was damaged; it is read again.
              * @enum {string}
              */
             kind: "other_content" | "other_waveform" | "damaged" | "mended" | "superseded" | "mirror_dropped";
@@ -1304,7 +1305,7 @@ export interface components {
         };
         /**
          * FindingsOut
-         * @description What was noticed, the latest first.
+         * @description Findings, the latest first.
          */
         FindingsOut: {
             /** Findings */
@@ -1312,7 +1313,7 @@ export interface components {
         };
         /**
          * HealthOut
-         * @description The relay itself is up; says nothing of any unit.
+         * @description The state of the relay itself, not of any unit.
          */
         HealthOut: {
             /**
@@ -1376,7 +1377,7 @@ export interface components {
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: no change was needed. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1402,7 +1403,7 @@ export interface components {
             audit_number: number | null;
             /**
              * Monitoring
-             * @description Seen afterwards; null: not seen.
+             * @description As polled afterwards; null: unknown.
              */
             monitoring?: boolean | null;
             /**
@@ -1440,13 +1441,13 @@ export interface components {
             revoked_at: string | null;
             /**
              * Secret
-             * @description Told once; the relay keeps only a digest of it.
+             * @description Returned once; the relay stores only a digest.
              */
             secret: string;
         };
         /**
          * OperationOut
-         * @description Long work that was answered with 202: how far it is, and how it ended.
+         * @description A long command answered with 202: its progress and result.
          */
         OperationOut: {
             /** Id */
@@ -1537,13 +1538,13 @@ export interface components {
             port: string;
             /**
              * Description
-             * @description What its adapter says of itself; null: nothing.
+             * @description The adapter's description of itself; null: none.
              */
             description: string | null;
         };
         /**
          * PortsOut
-         * @description Serial ports that may be reached.
+         * @description Permitted serial ports.
          */
         PortsOut: {
             /** Ports */
@@ -1551,7 +1552,7 @@ export interface components {
         };
         /**
          * ProposedOut
-         * @description What the unit's setup proposes for an event's scales. It proves nothing.
+         * @description What the unit's setup proposes for an event's scales. It is no proof.
          */
         ProposedOut: {
             /** Sample Rate Hz */
@@ -1670,14 +1671,14 @@ export interface components {
         };
         /**
          * RescueOut
-         * @description What a rescue did.
+         * @description Result of a rescue.
          */
         RescueOut: {
             /** Command */
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: no change was needed. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -1713,7 +1714,7 @@ export interface components {
         };
         /**
          * ReviewOut
-         * @description What a person said of a recording.
+         * @description A review of a recording.
          */
         ReviewOut: {
             /**
@@ -1730,7 +1731,7 @@ export interface components {
         };
         /**
          * ReviewsOut
-         * @description What people said of a recording.
+         * @description Reviews of a recording.
          */
         ReviewsOut: {
             current: components["schemas"]["ReviewOut"] | null;
@@ -1742,7 +1743,7 @@ export interface components {
         };
         /**
          * SessionOut
-         * @description Who asks.
+         * @description The principal of a request.
          */
         SessionOut: {
             /**
@@ -1752,7 +1753,7 @@ export interface components {
             name: string;
             /**
              * Role
-             * @description null: no token was shown, and one is needed.
+             * @description null: no token was given, and one is required.
              */
             role: ("viewer" | "operator" | "admin") | null;
             /**
@@ -1762,7 +1763,7 @@ export interface components {
             units: string[];
             /**
              * Csrf
-             * @description To be sent as X-CSRF-Token with whatever changes something; null: no session.
+             * @description To send as X-CSRF-Token with each request that changes something; null: none.
              */
             csrf: string | null;
             /**
@@ -1832,7 +1833,7 @@ export interface components {
         };
         /**
          * StatsOut
-         * @description What the cache holds, how the database does, and what the lines cost.
+         * @description Contents of the cache, state of the database, and cost of the connections.
          */
         StatsOut: {
             /** Cache */
@@ -1847,7 +1848,7 @@ export interface components {
         };
         /**
          * StatusOut
-         * @description What the unit does now.
+         * @description The unit's present state.
          */
         StatusOut: {
             /** Monitoring */
@@ -1870,7 +1871,7 @@ export interface components {
             clock_offset_s?: number | null;
             /**
              * Clock Drift S
-             * @description The unit's clock minus what it should show, s; without a zone, what is left after the nearest quarter of an hour. Resolution 1 s; holds the delay of the road.
+             * @description The unit's clock minus what it should show, s; without a zone, what is left after the nearest quarter of an hour. Resolution 1 s; includes the link's delay.
              */
             clock_drift_s?: number | null;
             /**
@@ -1904,7 +1905,7 @@ export interface components {
         };
         /**
          * StoreState
-         * @description How the database does.
+         * @description The state of the database.
          */
         StoreState: {
             /**
@@ -1936,19 +1937,19 @@ export interface components {
             failures: number;
             /**
              * Waiting Records
-             * @description Read, and not archived yet.
+             * @description Records read and not archived yet.
              */
             waiting_records: number;
             /** Waiting Bytes */
             waiting_bytes: number;
             /**
              * Not Archived
-             * @description Records that could not wait any longer.
+             * @description Records dropped from the backlog.
              */
             not_archived: number;
             /**
              * Damaged
-             * @description Reads of stored records that were not what their hash says.
+             * @description Reads of stored records that did not match their hash.
              */
             damaged: number;
         };
@@ -2086,7 +2087,7 @@ export interface components {
              * @description Those that the event itself allows, in/s.
              */
             geo_ranges_possible: number[];
-            /** @description What the setup proposed; null: it was not asked. */
+            /** @description The values of the setup; null: it was not read. */
             setup: components["schemas"]["ProposedOut"] | null;
             /**
              * Reasons
@@ -2103,14 +2104,14 @@ export interface components {
         };
         /**
          * WrittenOut
-         * @description What a write of settings did, or would do.
+         * @description Result of a write of settings, or of its dry run.
          */
         WrittenOut: {
             /** Command */
             command: string;
             /**
              * Outcome
-             * @description unchanged: it was so already. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
+             * @description unchanged: no change was needed. dry_run: nothing was sent. unknown: it was sent, and whether the unit followed it is not known.
              * @enum {string}
              */
             outcome: "done" | "unchanged" | "dry_run" | "unknown";
@@ -2163,7 +2164,7 @@ export interface components {
             detail: string;
             /**
              * Outcome
-             * @description Only of commands. refused, failed: the unit is as it was. unknown: the command was sent, and whether the unit followed it is not known.
+             * @description Only of commands. refused, failed: the unit is as it was. unknown: the command was sent, and its effect is not known.
              * @default null
              */
             outcome: ("refused" | "failed" | "unknown") | null;
@@ -2175,7 +2176,7 @@ export interface components {
             reason: string | null;
             /**
              * Diagnosis
-             * @description The cause on the way to the unit, where its bytes prove one.
+             * @description The cause in the connection to the unit, where its bytes prove one.
              * @default null
              */
             diagnosis: string | null;
@@ -2221,7 +2222,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2230,7 +2231,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2239,7 +2240,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2248,7 +2249,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2266,7 +2267,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2275,7 +2276,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2293,7 +2294,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2302,7 +2303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2331,7 +2332,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnitsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2340,7 +2341,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2349,7 +2350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2358,7 +2359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2376,7 +2377,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2385,7 +2386,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2403,7 +2404,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2412,7 +2413,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2441,7 +2442,7 @@ export interface operations {
                     "application/json": components["schemas"]["PortsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2450,7 +2451,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2459,7 +2460,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2468,7 +2469,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2486,7 +2487,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2495,7 +2496,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2513,7 +2514,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2522,7 +2523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2551,7 +2552,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2560,7 +2561,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2569,7 +2570,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2578,7 +2579,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2596,7 +2597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2605,7 +2606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2623,7 +2624,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2632,7 +2633,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2654,13 +2655,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -2678,14 +2679,14 @@ export interface operations {
                     "application/json": components["schemas"]["InfoOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2694,7 +2695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2703,7 +2704,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2712,7 +2713,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2730,7 +2731,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2739,7 +2740,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2757,7 +2758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2766,7 +2767,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2775,7 +2776,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2784,7 +2785,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2806,13 +2807,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
                 /** @description While the list is not complete, return the events read so far. */
                 partial?: boolean;
@@ -2832,14 +2833,14 @@ export interface operations {
                     "application/json": components["schemas"]["EventsOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2848,7 +2849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2857,7 +2858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2866,7 +2867,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2884,7 +2885,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2893,7 +2894,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2911,7 +2912,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2920,7 +2921,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2929,7 +2930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2938,7 +2939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2960,13 +2961,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -2984,14 +2985,14 @@ export interface operations {
                     "application/json": components["schemas"]["StorageRangeOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,7 +3001,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3009,7 +3010,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3018,7 +3019,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3036,7 +3037,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3045,7 +3046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3063,7 +3064,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3072,7 +3073,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -3081,7 +3082,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3090,7 +3091,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3112,13 +3113,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -3136,14 +3137,14 @@ export interface operations {
                     "application/json": components["schemas"]["LifetimeOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3152,7 +3153,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3161,7 +3162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3170,7 +3171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3188,7 +3189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3197,7 +3198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3215,7 +3216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3224,7 +3225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -3233,7 +3234,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3242,7 +3243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3264,13 +3265,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
                 /** @description While the list is not complete, return the events read so far. */
                 partial?: boolean;
@@ -3293,14 +3294,14 @@ export interface operations {
                     "application/json": components["schemas"]["EventOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3309,7 +3310,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3318,7 +3319,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3336,7 +3337,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The slot holds another event now (If-Match) */
+            /** @description The slot now contains another event (If-Match) */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3345,7 +3346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3363,7 +3364,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3372,7 +3373,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3390,7 +3391,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3400,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -3408,7 +3409,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3417,7 +3418,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3439,13 +3440,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -3466,14 +3467,14 @@ export interface operations {
                     "application/json": components["schemas"]["WaveformOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3482,7 +3483,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3491,7 +3492,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3509,7 +3510,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The slot holds another event now (If-Match) */
+            /** @description The slot now contains another event (If-Match) */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3518,7 +3519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3536,7 +3537,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3545,7 +3546,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3563,7 +3564,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3572,7 +3573,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -3581,7 +3582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3590,7 +3591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3612,13 +3613,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -3636,14 +3637,14 @@ export interface operations {
                     "application/json": components["schemas"]["StatusOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3652,7 +3653,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3661,7 +3662,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3670,7 +3671,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3688,7 +3689,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3697,7 +3698,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3715,7 +3716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3724,7 +3725,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -3733,7 +3734,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3742,7 +3743,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -3780,7 +3781,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3789,7 +3790,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3798,7 +3799,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3807,7 +3808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3825,7 +3826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3834,7 +3835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3852,7 +3853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3861,7 +3862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3897,7 +3898,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3906,7 +3907,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3915,7 +3916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3924,7 +3925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3942,7 +3943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3951,7 +3952,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3969,7 +3970,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3978,7 +3979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4007,7 +4008,7 @@ export interface operations {
                     "application/json": components["schemas"]["StatsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4016,7 +4017,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4025,7 +4026,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4034,7 +4035,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4052,7 +4053,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4061,7 +4062,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4079,7 +4080,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4088,7 +4089,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4137,7 +4138,7 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4146,7 +4147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4155,7 +4156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4164,7 +4165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4173,7 +4174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4191,7 +4192,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4200,7 +4201,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4218,7 +4219,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4227,7 +4228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -4236,7 +4237,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4245,7 +4246,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4296,7 +4297,7 @@ export interface operations {
                     "application/json": components["schemas"]["MonitorOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4305,7 +4306,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4314,7 +4315,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4323,7 +4324,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4341,7 +4342,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4350,7 +4351,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4368,7 +4369,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4377,7 +4378,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -4386,7 +4387,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4395,7 +4396,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4417,7 +4418,7 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Only say what would change, to the byte; nothing is sent. */
+                /** @description Report what would change, byte by byte, and send nothing. */
                 dry_run?: boolean;
             };
             header?: never;
@@ -4515,7 +4516,7 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4524,7 +4525,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4533,7 +4534,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4542,7 +4543,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4551,7 +4552,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4569,7 +4570,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4578,7 +4579,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4596,7 +4597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4605,7 +4606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -4614,7 +4615,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4623,7 +4624,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4660,12 +4661,12 @@ export interface operations {
                     serial: string;
                     /**
                      * Count
-                     * @description How many events it holds now.
+                     * @description Number of events it stores now.
                      */
                     count: number;
                     /**
                      * Discard Unarchived
-                     * @description Erase also events that the archive does not hold with their samples.
+                     * @description Also erase events whose samples are not archived.
                      * @default false
                      */
                     discard_unarchived?: boolean;
@@ -4682,7 +4683,7 @@ export interface operations {
                     "application/json": components["schemas"]["EraseOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4691,7 +4692,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4700,7 +4701,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4709,7 +4710,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4718,7 +4719,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4736,7 +4737,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4745,7 +4746,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4763,7 +4764,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4772,7 +4773,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -4781,7 +4782,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4790,7 +4791,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4812,13 +4813,13 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Go to the device, whatever the cache holds. */
+                /** @description Read the unit, whatever the cache contains. */
                 force?: boolean;
-                /** @description Take an answer that the unit confirmed at most so many seconds ago. */
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
                 max_age?: number | null;
-                /** @description Do not ask the unit; 504 when nothing is held that will do. */
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
                 only_if_cached?: boolean;
-                /** @description When the unit cannot be read, take what it said so many seconds ago. */
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
                 stale_if_error?: number | null;
             };
             header?: never;
@@ -4836,14 +4837,14 @@ export interface operations {
                     "application/json": components["schemas"]["CallHomeOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4852,7 +4853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4861,7 +4862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4870,7 +4871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4888,7 +4889,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4897,7 +4898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4915,7 +4916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4924,7 +4925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -4933,7 +4934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4942,7 +4943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4964,7 +4965,7 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
-                /** @description Only say what would change, to the byte; nothing is sent. */
+                /** @description Report what would change, byte by byte, and send nothing. */
                 dry_run?: boolean;
             };
             header?: never;
@@ -4983,7 +4984,7 @@ export interface operations {
                     enabled?: boolean | null;
                     /**
                      * Dial
-                     * @description What the unit says to its modem.
+                     * @description Dial string for the modem.
                      */
                     dial?: string | null;
                     /** After Event */
@@ -5037,7 +5038,7 @@ export interface operations {
                     "application/json": components["schemas"]["WrittenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5046,7 +5047,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5055,7 +5056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5064,7 +5065,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5073,7 +5074,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5091,7 +5092,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5100,7 +5101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5118,7 +5119,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5127,7 +5128,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -5136,7 +5137,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5145,7 +5146,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5199,7 +5200,7 @@ export interface operations {
                     "application/json": components["schemas"]["RescueOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5208,7 +5209,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5217,7 +5218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5226,7 +5227,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5235,7 +5236,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5253,7 +5254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5262,7 +5263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5280,7 +5281,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5289,7 +5290,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit answered wrongly */
+            /** @description The unit's reply is invalid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -5298,7 +5299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5307,7 +5308,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit did not answer in time */
+            /** @description The unit did not reply in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -5339,7 +5340,7 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5348,7 +5349,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5357,7 +5358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5375,7 +5376,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5393,7 +5394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5402,7 +5403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5420,7 +5421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5452,7 +5453,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5461,7 +5462,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5470,7 +5471,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5488,7 +5489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5506,7 +5507,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5515,7 +5516,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5533,7 +5534,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5562,7 +5563,7 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivedUnits"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5571,7 +5572,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5580,7 +5581,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5598,7 +5599,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5616,7 +5617,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5625,7 +5626,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5643,7 +5644,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5652,7 +5653,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5666,7 +5667,7 @@ export interface operations {
     get_archived_events_archive_events_get: {
         parameters: {
             query?: {
-                /** @description How many at most, the newest first. */
+                /** @description Maximum number, the newest first. */
                 limit?: number;
                 /** @description Serial number, whole. */
                 serial?: string | null;
@@ -5696,7 +5697,7 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivePage"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5705,7 +5706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5714,7 +5715,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5732,7 +5733,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5750,7 +5751,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5759,7 +5760,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5777,7 +5778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5786,7 +5787,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5818,14 +5819,14 @@ export interface operations {
                     "application/json": components["schemas"]["ArchivedOut"];
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5834,7 +5835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5843,7 +5844,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5861,7 +5862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5870,7 +5871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5888,7 +5889,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5897,7 +5898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5915,7 +5916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5924,7 +5925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5960,14 +5961,14 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5976,7 +5977,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5985,7 +5986,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6003,7 +6004,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6012,7 +6013,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6030,7 +6031,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6039,7 +6040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6057,7 +6058,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6066,7 +6067,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6101,14 +6102,14 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The reader has it already (If-None-Match) */
+            /** @description Not modified (If-None-Match) */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6117,7 +6118,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6126,7 +6127,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6144,7 +6145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6153,7 +6154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6171,7 +6172,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6180,7 +6181,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6198,7 +6199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6207,7 +6208,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6239,7 +6240,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6248,7 +6249,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6257,7 +6258,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6275,7 +6276,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6284,7 +6285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6302,7 +6303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6311,7 +6312,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6329,7 +6330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6338,7 +6339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6390,7 +6391,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReviewOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6399,7 +6400,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6408,7 +6409,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6426,7 +6427,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6435,7 +6436,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6453,7 +6454,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6462,7 +6463,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6480,7 +6481,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6489,7 +6490,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6503,7 +6504,7 @@ export interface operations {
     get_findings_archive_findings_get: {
         parameters: {
             query?: {
-                /** @description How many at most, the newest first. */
+                /** @description Maximum number, the newest first. */
                 limit?: number;
             };
             header?: never;
@@ -6521,7 +6522,7 @@ export interface operations {
                     "application/json": components["schemas"]["FindingsOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6530,7 +6531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6539,7 +6540,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6557,7 +6558,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6575,7 +6576,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6584,7 +6585,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6602,7 +6603,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6611,7 +6612,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6640,7 +6641,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6649,7 +6650,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6658,7 +6659,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6667,7 +6668,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6685,7 +6686,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6694,7 +6695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6712,7 +6713,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6721,7 +6722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6744,7 +6745,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Token
-                     * @description As seismo-relay token create told it.
+                     * @description As printed by seismo-relay token create.
                      */
                     token: string;
                 };
@@ -6760,7 +6761,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6769,7 +6770,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6778,7 +6779,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6787,7 +6788,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6805,7 +6806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6814,7 +6815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6832,7 +6833,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6841,7 +6842,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6868,7 +6869,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6877,7 +6878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6886,7 +6887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6895,7 +6896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6913,7 +6914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6922,7 +6923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6940,7 +6941,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6949,7 +6950,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6978,7 +6979,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokensOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6987,7 +6988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6996,7 +6997,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7014,7 +7015,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7032,7 +7033,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7041,7 +7042,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7059,7 +7060,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7068,7 +7069,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7118,7 +7119,7 @@ export interface operations {
                     "application/json": components["schemas"]["NewTokenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7127,7 +7128,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7136,7 +7137,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7154,7 +7155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7163,7 +7164,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7181,7 +7182,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7190,7 +7191,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7208,7 +7209,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7217,7 +7218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7249,7 +7250,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7258,7 +7259,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7267,7 +7268,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7285,7 +7286,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The unit is not as the command says (reason says how); or an id that several have */
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7294,7 +7295,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7312,7 +7313,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7321,7 +7322,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7339,7 +7340,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7348,7 +7349,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7382,7 +7383,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditOut"];
                 };
             };
-            /** @description This is no HTTP request, or it gives its length twice */
+            /** @description Not a valid HTTP request, or its length is given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7391,7 +7392,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A token is needed, or the one shown is wrong */
+            /** @description A token is required, or the given one is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7400,7 +7401,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The token is not good for that, or the relay may not connect there */
+            /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7418,7 +7419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description The body is too large */
+            /** @description The request body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7436,7 +7437,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description A parameter is wrong; errors names it */
+            /** @description A parameter is invalid; errors names it */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7445,7 +7446,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Too often; Retry-After says when to ask again */
+            /** @description Too many requests; Retry-After gives the delay */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7463,7 +7464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Our fault, or a stored record is damaged */
+            /** @description Internal error, or a stored record is damaged */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7472,7 +7473,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description Refused, busy or changing, or the database fails; Retry-After says when to ask again */
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
                     [name: string]: unknown;
