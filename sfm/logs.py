@@ -1,4 +1,4 @@
-"""The log: one line an event, to standard error; JSON where nobody looks."""
+"""The log: one line per event on standard error; JSON unless it is a terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ClientLog:
         Args:
             line: the method of a logger.
             event: what happened.
-            client: the network that counts as one client (``sfm.access.principal.neighbourhood``).
+            client: the network that counts as one client (``sfm.access.principal.rate_limit_key``).
             fields: what else the line says.
         """
         now = self._clock()
@@ -85,11 +85,11 @@ def configure_logs(*, quiet: bool = False) -> None:
 
     ``quiet`` is for a command that says itself what went wrong: nothing is written.
     """
-    looked_at = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         # With quotes and escapes: what a unit says moves no cursor and forges no line.
         structlog.dev.ConsoleRenderer(repr_native_str=True)
-        if looked_at
+        if is_terminal
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(

@@ -65,8 +65,8 @@ class PortTakenError(SfmError):
 
 MAX_HEADER_BYTES = 32 * 1024
 """
-Of one request's head, for the server; the door (``sfm.api.middleware.authentication``) takes less
-and says so.
+The server's limit for a request's head; ``sfm.api.middleware.authentication`` has a lower one and
+answers it with a problem.
 """
 REQUEST_S = 20.0
 """How long a request may take to come, body included; then its connection is closed."""
@@ -227,7 +227,7 @@ class _Protocol(H11Protocol):
         if self.limit.add(self):
             self._expect()
         else:
-            self._say_and_close(
+            self._send_and_close(
                 problem_response(TOO_MANY_CONNECTIONS, "every connection is being answered")
             )
 
@@ -269,21 +269,21 @@ class _Protocol(H11Protocol):
         error = sys.exc_info()[1]
         is_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
         if is_long:
-            said = problem_response(
+            answer = problem_response(
                 TOO_MANY_HEADERS, f"a head has at most {MAX_HEADER_BYTES} bytes"
             )
         else:
-            said = problem_response(BAD_REQUEST, msg)
-        self._say_and_close(said)
+            answer = problem_response(BAD_REQUEST, msg)
+        self._send_and_close(answer)
 
-    def _say_and_close(self, said: Response) -> None:
-        headers = [*said.raw_headers, *security_headers(is_secure=self.scheme == "https")]
+    def _send_and_close(self, answer: Response) -> None:
+        headers = [*answer.raw_headers, *security_headers(is_secure=self.scheme == "https")]
         start = h11.Response(
-            status_code=said.status_code,
+            status_code=answer.status_code,
             headers=[*headers, (b"connection", b"close")],
-            reason=STATUS_PHRASES[said.status_code],
+            reason=STATUS_PHRASES[answer.status_code],
         )
-        for event in (start, h11.Data(data=bytes(said.body)), h11.EndOfMessage()):
+        for event in (start, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 

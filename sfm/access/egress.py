@@ -85,7 +85,7 @@ _COM = re.compile(r"COM\d{1,3}", re.I)
 
 
 class ForbiddenAddressError(SfmError):
-    """The relay may not connect there. Whether anything is there is not said, nor tried."""
+    """Connecting to this address is not permitted; the relay did not try it."""
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
@@ -313,7 +313,7 @@ class EgressPolicy:
             raise _forbidden(address)
         port = self._real_path(named)
         for entry in self._entries:
-            # Named without a pattern, it need not be listed: whoever set it meant that file.
+            # Named without a pattern, it need not be listed: the setting means that file.
             if entry.serial is not None and port == self._real_path(entry.serial):
                 return
         is_known = port in (self._ports() if listed is None else listed) or any(

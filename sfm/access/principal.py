@@ -1,11 +1,10 @@
 """
-Who asks, what he may, and how often: roles, actors and limits. Knows nothing of HTTP.
+Principals, roles and limits of clients, independent of HTTP.
 
-The rule: what is not allowed by a role is refused; a role includes those below it. On one person's
-own machine there is no account, and everything is allowed (``LOCAL``).
+The rule: a request that the principal's role does not permit is rejected; a role includes those
+below it. A local client needs no token and may do everything (``LOCAL``).
 
-Time is passed in; everything here is bounded, so that whoever knocks with ever new addresses costs
-no memory.
+Time is passed in; all memory is bounded, also for clients with ever new addresses.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ __all__ = [
 ]
 
 MAX_REMEMBERED = 10_000
-"""Clients whose failures or reads are counted at once; the one seen longest ago goes first."""
+"""Clients counted at the same time; the least recent one is dropped first."""
 
 
 class ForbiddenUnitError(SfmError):
-    """A token is not for that unit."""
+    """A token does not permit that unit."""
 
 
 class Role(Enum):
-    """What a token is good for; each includes the ones before it."""
+    """What a token permits; each role includes the ones before it."""
 
     VIEWER = "viewer"
     """Reads."""
@@ -58,20 +57,20 @@ _RANK = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. Lives for one request."""
+    """The authenticated client of one request, also as the audit log names it."""
 
     name: str
     role: Role
     origin: str
-    """The address that the request came from."""
+    """The client's address."""
     units: frozenset[str] = frozenset()
-    """Connection keys and serial numbers that it is limited to; empty: all."""
+    """Connection keys and serial numbers that the token permits; empty: all."""
     token_id: int | None = None
-    """``None``: no token was shown, and none was needed."""
+    """``None``: no token was given, and none was required."""
 
     @property
     def is_limited(self) -> bool:
-        """Whether it may see some units only."""
+        """Whether it is limited to some units."""
         return bool(self.units)
 
     def may_use(self, name: str | None) -> bool:
@@ -84,17 +83,17 @@ class Principal:
 
 
 LOCAL = Principal("local", Role.ADMIN, "127.0.0.1")
-"""Whoever sits at this machine."""
+"""A client on the relay's own machine."""
 ANYBODY = Principal("anybody", Role.ADMIN, "")
-"""Everybody, where the settings say ``insecure``."""
+"""Any client, with the setting ``insecure``."""
 
 
 def rate_limit_key(address: str) -> str:
     """
-    Return what a limit counts by: an IPv4 address, or the /64 network of an IPv6 one.
+    Return the key of a rate limit: an IPv4 address, or the /64 network of an IPv6 one.
 
-    >>> neighbourhood("2001:db8::1:2"), neighbourhood("::ffff:10.0.0.5"), neighbourhood("10.0.0.5")
-    ('2001:db8::/64', '10.0.0.5', '10.0.0.5')
+    >>> rate_limit_key("2001:db8::1:2"), rate_limit_key("::ffff:10.0.0.5")
+    ('2001:db8::/64', '10.0.0.5')
     """
     try:
         found = ipaddress.ip_address(address)
@@ -109,7 +108,7 @@ def rate_limit_key(address: str) -> str:
 
 def is_loopback(address: object) -> bool:
     """
-    Whether an address is one of this machine that no other reaches.
+    Whether an address is a loopback address of this machine.
 
     >>> is_loopback("127.0.0.9"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -126,11 +125,11 @@ def is_loopback(address: object) -> bool:
 
 class TokenBucket:
     """
-    So many in a time, for each client: a bucket that fills evenly.
+    A rate limit per client: a bucket that refills evenly.
 
     Args:
-        most: what may be taken at once.
-        per_s: in how many seconds an empty bucket fills.
+        most: the bucket's capacity.
+        per_s: the time in which an empty bucket refills, s.
         clock: monotonic seconds.
     """
 
@@ -141,12 +140,12 @@ class TokenBucket:
         self._left: OrderedDict[object, tuple[float, float]] = OrderedDict()
 
     def wait_s(self, client: object) -> float:
-        """Return how long it must wait until it may take one; 0: it may now."""
+        """Return the delay until the client may take one; 0: now."""
         missing = 1.0 - self._now(client)
         return max(0.0, missing / self._rate_hz)
 
     def take(self, client: object) -> float:
-        """Take one; return 0, or how long it must wait instead."""
+        """Take one and return 0, or return the delay until one is available."""
         wait_s = self.wait_s(client)
         if wait_s <= 0.0:
             self._left[client] = (self._now(client) - 1.0, self._clock())
@@ -161,14 +160,14 @@ class TokenBucket:
 
 
 class ConcurrencyLimit:
-    """How many requests of each client are under way."""
+    """A limit on concurrent requests per client."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._counts: dict[object, int] = {}
 
     def begin(self, client: object) -> bool:
-        """Count one more, unless there are as many as may be; return whether it was counted."""
+        """Count one more request; return False, without counting, at the limit."""
         count = self._counts.get(client, 0)
         if count >= self._most:
             return False
@@ -176,7 +175,7 @@ class ConcurrencyLimit:
         return True
 
     def end(self, client: object) -> None:
-        """Count one less."""
+        """Count one request less."""
         count = self._counts.pop(client) - 1
         if count:
             self._counts[client] = count

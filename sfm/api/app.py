@@ -69,15 +69,16 @@ class Application(FastAPI):
         await (self.front or self.framework)(scope, receive, send)
 
 
+def _log_upgrade(message: str) -> None:
+    log.warning("store_upgraded", what=message)
+
+
 def build_store_service(settings: Settings) -> StoreService:
-    """Return the service for the database that the settings name; nothing is opened yet."""
+    """Return the store service of the configured database; nothing is opened yet."""
     url = settings.database_url or default_url()
 
     def open_store() -> Store:
-        return Store.open(
-            url,
-            on_upgrade=lambda told: log.warning("store_upgraded", what=told),
-        )
+        return Store.open(url, on_upgrade=_log_upgrade)
 
     return StoreService(
         None if url == NO_DATABASE else open_store,

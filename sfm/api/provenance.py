@@ -35,10 +35,10 @@ __all__ = [
     "Reply",
     "View",
     "encode_as_counts",
+    "encode_body",
     "meaning_of_counts",
     "names",
     "reply",
-    "said",
     "still_matches",
     "tag",
     "takes_counts",
@@ -120,8 +120,8 @@ def _list_body(
     }
 
 
-def said(answer: Answer, view: View) -> EncodedBody:
-    """Return what an answer says, encoded at most once for everybody who shares it."""
+def encode_body(answer: Answer, view: View) -> EncodedBody:
+    """Return the encoded body of an answer, encoded at most once for all readers that share it."""
     name = answer.part + view.name
     known: EncodedBody | None = answer.memo.get(name)
     if known is None:
@@ -194,7 +194,7 @@ def reply(answer: Answer, what: EncodedBody, if_none_match: str | None = None) -
     """
     Return the HTTP reply that says ``what``, or 304 to a reader who has it already.
 
-    ``Age`` is the time since the unit last said so, by the read itself or by a later proof.
+    ``Age`` is the time since the unit last confirmed the value, by its read or a later proof.
     """
     provenance = answer.provenance
     age = b"%d" % min(provenance.confirmed_age_s, UNKNOWN_AGE_S)
@@ -212,7 +212,7 @@ def reply(answer: Answer, what: EncodedBody, if_none_match: str | None = None) -
 
 def tag(serial: str | None, payload: Any, body: bytes) -> str:
     """
-    Return a strong tag: unit, stamp if it is an event, and a digest of what is said.
+    Return a strong tag: unit, stamp if it is an event, and a digest of the body.
 
     The stamp alone will not do: under a clock that was never set an erased and re-recorded event
     can have the stamp of the old one. The epoch is not part of it: it starts again with the relay,

@@ -2,7 +2,7 @@
 Who may use which route: one table, and a test that every route stands in it.
 
 ``None``: everybody, with or without a token. A route that stands here with a role needs that role
-or one above it. What is not here needs a viewer before it is told that it does not exist, and the
+or one above it. A path not listed needs a viewer before it is answered with 404, and the
 framework never sees it: it reads some paths more freely (a line end behind them is lost on it), and
 would find a route whose rule nobody looked up.
 """

@@ -84,7 +84,7 @@ async def _lines(
 @contextmanager
 def ending_streams_first(end_streams: Callable[[], None]) -> Iterator[None]:
     """
-    End all streams at SIGTERM and SIGINT, before whoever caught them until now.
+    End all streams at SIGTERM and SIGINT, before the handlers installed until now.
 
     A server catches the signals itself, and then waits for open answers before it tells the
     application anything. In another thread than the main one no signal arrives: nothing to do.

@@ -38,7 +38,7 @@ from sfm.cli.application import (
     where,
 )
 from sfm.cli.database import Database, database_url, opened
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.devices.gateway import Gateway
 from sfm.store import AuditEntry, AuditVerdict, Store, Token, tokens
 from sfm.store import audit as audit_log
@@ -216,7 +216,7 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
     if as_json:
         _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
     else:
-        out.print(said(_verdict_sentence(verdict)), soft_wrap=True)
+        out.print(safe_text(_verdict_sentence(verdict)), soft_wrap=True)
     if not verdict.is_sound:
         raise SystemExit(FAILED)
 
@@ -310,32 +310,32 @@ def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str
 # --- texts ---------------------------------------------------------------------------------------
 
 
-def _unit(said: str) -> str:
+def _unit(text: str) -> str:
     """Return the connection key of an address; what is no address is a serial number."""
     with contextlib.suppress(ValueError):
-        return Gateway.conn_key(parse_address(said))
-    if said.isalnum():
-        return said
+        return Gateway.conn_key(parse_address(text))
+    if text.isalnum():
+        return text
     try:
-        return Gateway.conn_key(where(said, None)[1])
+        return Gateway.conn_key(where(text, None)[1])
     except ValueError as error:
-        raise CommandError(f"--unit {said}: {error}", MISUSED) from error
+        raise CommandError(f"--unit {text}: {error}", MISUSED) from error
 
 
-def _parse_expected(said: str) -> tuple[int, bytes]:
-    number, _, digits = said.partition(":")
+def _parse_expected(text: str) -> tuple[int, bytes]:
+    number, _, digits = text.partition(":")
     try:
         if not (number.isascii() and number.isdigit() and len(digits) == 64):
-            raise ValueError(said)
+            raise ValueError(text)
         return int(number), bytes.fromhex(digits)
     except ValueError:
         raise CommandError(
-            f"--expect: expected NUMBER:HASH with 64 hex digits, got {said!r}", MISUSED
+            f"--expect: expected NUMBER:HASH with 64 hex digits, got {text!r}", MISUSED
         ) from None
 
 
 def _print_note(sentence: str) -> None:
-    err.print(said(sentence), soft_wrap=True)
+    err.print(safe_text(sentence), soft_wrap=True)
 
 
 def _print_json(body: dict[str, Any]) -> None:
@@ -359,7 +359,7 @@ def _tokens_view(body: dict[str, Any]) -> Table:
     for payload in body["tokens"]:
         words = (payload["name"], payload["role"], _units(payload), payload["created_at"][:19])
         revoked = (payload.get("revoked_at") or "")[:19]
-        table.add_row(str(payload["id"]), *(said(word) for word in words), said(revoked))
+        table.add_row(str(payload["id"]), *(safe_text(word) for word in words), safe_text(revoked))
     return table
 
 

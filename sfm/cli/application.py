@@ -23,7 +23,7 @@ from minimateplus.link import Address, parse_address
 from minimateplus.link.address import DEFAULT_TCP_PORT, split_host_port
 from minimateplus.model import Progress as Step
 from sfm.cli import views
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.errors import SfmError
 from sfm.server import CertificateError, PortTakenError
 from sfm.store import StoreError
@@ -200,10 +200,10 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     except CommandError as error:
         message = error.message
-        err.print(said(message) if isinstance(message, str) else message, soft_wrap=True)
+        err.print(safe_text(message) if isinstance(message, str) else message, soft_wrap=True)
         raise SystemExit(error.status) from error
     except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
-        err.print(said(str(error)), soft_wrap=True)
+        err.print(safe_text(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -18,7 +18,7 @@ from minimateplus.wire.image import DECODER
 from sfm.api.schemas.reading import ArchiveQuery
 from sfm.cli.application import MISUSED, CommandError, Json, app, err, handles_errors, out
 from sfm.cli.database import Bar, Database, database_url, opened
-from sfm.cli.views import peak, said
+from sfm.cli.views import peak, safe_text
 from sfm.records import payloads
 from sfm.records.site_time import Unknown
 from sfm.settings import Settings
@@ -113,7 +113,7 @@ def list_(
     else:
         out.print(_list_view(body))
         for damage in page.damaged:
-            err.print(said(damage), soft_wrap=True)
+            err.print(safe_text(damage), soft_wrap=True)
 
 
 @archive.command
@@ -155,7 +155,7 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
     for image in done:
         change = f"; {image['change']}" if image["change"] else ""
         out.print(
-            said(
+            safe_text(
                 f"recording {image['id'][:12]} ({image['serial']}): samples "
                 f"{image['before'] or 'of an older program'} -> {image['now']}{change}"
             ),
@@ -188,7 +188,7 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
             note["image_hash"] = None
     parts["note.json"] = (json.dumps(note, indent=2) + "\n").encode()
     at = (event["timestamp"] or "unknown-time").replace(":", "")
-    # What stands in the archive was once said by a unit, and not always held to any form.
+    # A serial number in the archive is what a unit sent, and may contain any characters.
     parts_of_name = (event["serial"], event["waveform_key"], at, event["id"][:12])
     name = _UNSAFE.sub("_", ".".join(parts_of_name))
     try:
@@ -196,7 +196,9 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
         for kind, data in parts.items():
             with (folder / f"{name}.{kind}").open("xb") as file:
                 file.write(data)
-            out.print(said(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True)
+            out.print(
+                safe_text(f"{folder / f'{name}.{kind}'}: {len(data):,} bytes"), soft_wrap=True
+            )
     except FileExistsError as error:
         raise CommandError(f"{error.filename} exists already; give another folder") from error
     except OSError as error:
@@ -230,13 +232,13 @@ def _list_view(body: dict[str, Any]) -> Table:
             notes.append("false trigger" if review["false_trigger"] else "reviewed")
         table.add_row(
             row["id"][:12],
-            said(row["serial"]),
+            safe_text(row["serial"]),
             (row["timestamp"] or "unknown").replace("T", " "),
             peak(peaks, "vector_sum_in_s"),
             peak(peaks, "mic_db", digits=1),
             row["archived"]["samples"] or "no",
             ", ".join(notes),
-            said(row["project"] or ""),
+            safe_text(row["project"] or ""),
         )
     if body["next_cursor"]:
         table.caption = f"more: --cursor {body['next_cursor']}"
@@ -274,10 +276,10 @@ def _show_view(body: dict[str, Any]) -> Table:
     if waveform is not None:
         rows |= {f"Not good ({r['code']})": r["detail"] for r in waveform["reasons"]}
     for name, value in rows.items():
-        table.add_row(name, said(str(value)))
+        table.add_row(name, safe_text(str(value)))
     for review in body["reviews"]:
         kind = "false trigger" if review["false_trigger"] else "note"
         table.add_row(
-            "Review", said(f"{review['at']} {review['reviewer']}, {kind}: {review['note']}")
+            "Review", safe_text(f"{review['at']} {review['reviewer']}, {kind}: {review['note']}")
         )
     return table

@@ -1,4 +1,4 @@
-"""Evidence: what crossed the wire, kept in a file, and read again without the unit."""
+"""Captures: record every byte of a session in a file, and replay it without the unit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sfm.cli.application import (
     progress_bar,
     where,
 )
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.records import payloads
 from sfm.settings import Settings
 
@@ -40,7 +40,7 @@ SURVEY, SURVEY_WITH_WAVEFORMS = "survey", "survey with waveforms"
 
 
 async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], None]) -> list[str]:
-    """Ask a unit everything that reads; return what it said, a line each. Order is fixed."""
+    """Read everything from a unit; return one line per value, in a fixed order."""
     info = await unit.read_info()
     probe = await unit.read_probe()
     status = await unit.read_monitor_status()
@@ -55,7 +55,7 @@ async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], Non
         for event in found:
             waveform = await unit.read_waveform(event, on_progress=on_step)
             lines.append(
-                f"waveform {event.index}: {waveform.counts.shape[1]} samples, vouched for "
+                f"waveform {event.index}: {waveform.counts.shape[1]} samples, valid "
                 f"{', '.join(map(str, waveform.valid_samples))} of Tran, Vert, Long, MicL"
             )
     return lines
@@ -92,8 +92,8 @@ async def capture(
         async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
             lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
     for line in lines:
-        out.print(said(line))
-    err.print(said(f"written to {file}"))
+        out.print(safe_text(line))
+    err.print(safe_text(f"written to {file}"))
 
 
 @app.command
@@ -117,7 +117,7 @@ async def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] 
         raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
     async with MiniMate.connect(ReplayLink(entry)) as unit:
         for line in await _survey(unit, entry.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
-            out.print(said(line))
+            out.print(safe_text(line))
 
 
 def _list_frames(file: Path) -> None:
@@ -126,7 +126,7 @@ def _list_frames(file: Path) -> None:
         "host": FrameReader(Direction.REQUEST),
         "unit": FrameReader(Direction.REPLY),
     }
-    out.print(said(f"{entry.link}, {entry.started_at}, {entry.note}"))
+    out.print(safe_text(f"{entry.link}, {entry.started_at}, {entry.note}"))
     for chunk in entry.chunks:
         for frame in readers[chunk.side].feed(chunk.data):
             asked = frame.sub if chunk.side == "host" else reply_sub(frame.sub)

@@ -1,8 +1,8 @@
 """
-What changes a unit: start, stop, settings, erase, call home, rescue.
+Commands that change a unit: start, stop, settings, erase, call home, rescue.
 
-Each says what it did and what became of it. An erase wants the serial number and the number of
-events in the command, or typed by a person who was shown both.
+Each prints its outcome. An erase needs the serial number and the number of events as options, or
+the serial number typed after both were shown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sfm.cli.application import (
     print_body,
 )
 from sfm.cli.unit import ask
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 
 __all__ = ["call_home", "erase", "rescue", "start", "stop"]
 
@@ -131,9 +131,9 @@ async def configure(
     notes
         As project.
     serial
-        Whose; refused when another unit answers.
+        The expected unit; refused when another unit answers.
     dry_run
-        Show what would change, to the byte, and send nothing.
+        Show what would change, byte by byte, and send nothing.
     """
     given = {
         "mode": mode,
@@ -177,38 +177,38 @@ async def call_home(
     as_json: Json = False,
 ) -> None:
     """
-    Show when and whom the unit calls by itself; with settings given, change them.
+    Show when and whom the unit calls automatically; with settings given, change them.
 
     Parameters
     ----------
     enabled
-        Whether it calls at all.
+        Whether it calls.
     dial
-        What it says to its modem.
+        Dial string for its modem.
     after_event
         Call after each event.
     at_times
         Call at times of day.
     first_enabled
-        Whether the first time counts.
+        Whether the first time is used.
     first_time
         HH:MM by the unit's own clock.
     second_enabled
-        Whether the second time counts.
+        Whether the second time is used.
     second_time
         HH:MM by the unit's own clock.
     retries
-        How often it tries again.
+        Number of retries.
     retry_wait_s
-        Between two tries, s.
+        Wait between two attempts, s.
     connect_wait_s
-        For the connection, s.
+        Wait for the connection, s.
     warm_up_s
-        For the modem, s.
+        Warm-up of the modem, s.
     serial
-        Whose; refused when another unit answers.
+        The expected unit; refused when another unit answers.
     dry_run
-        Show what would change, to the byte, and send nothing.
+        Show what would change, byte by byte, and send nothing.
     """
     given = {
         "enabled": enabled,
@@ -248,11 +248,11 @@ async def erase(
     Parameters
     ----------
     serial
-        The unit's serial number; asked for at the terminal if not given.
+        The unit's serial number; prompted for at a terminal if not given.
     count
-        How many events it holds; read from the unit, and shown, if the serial is typed.
+        The number of stored events; read and shown if the serial number is typed.
     discard_unarchived
-        Erase also events whose samples are not in the archive.
+        Also erase events whose samples are not in the archive.
     """
     typed, entry = serial, count
     if typed is None or entry is None:
@@ -263,14 +263,16 @@ async def erase(
 
 
 async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str, int]:
-    """Show a person whom an erase is for, and let him type the serial number."""
+    """Show which unit will be erased, and ask for its serial number."""
     if not sys.stdin.isatty():
         raise CommandError(
             "an erase from a script needs --serial and --count; nothing was erased", MISUSED
         )
     listed = await ask(unit, "/device/events", relay)
     found, entry = str(listed["provenance"]["serial"]), len(listed["events"])
-    err.print(said(f"{unit} is unit {found} and holds {entry} events. All of them will be erased."))
+    err.print(
+        safe_text(f"{unit} is unit {found} and stores {entry} events. All of them will be erased.")
+    )
     typed = serial
     if typed is None:
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
@@ -285,7 +287,7 @@ async def rescue(
     unit: Unit, *, serial: str, erase: Yes = False, relay: Relay = None, as_json: Json = False
 ) -> None:
     """
-    Free a unit that dials home without end: switch call-home off, in one short conversation.
+    Free a unit that dials home endlessly: switch call-home off, in one short session.
 
     Parameters
     ----------

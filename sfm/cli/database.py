@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.progress import Progress, TaskID
 
 from sfm.cli.application import FAILED, Json, app, err, handles_errors, out, progress_bar
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, StoreError, default_url
 
@@ -58,14 +58,14 @@ def upgrade(*, database: Database = None) -> None:
         with engines.write() as connection:
             found = migrations.revision_of(connection)
         if found == migrations.HEAD:
-            out.print(said(f"{engines.where} already has revision {found}"))
+            out.print(safe_text(f"{engines.where} already has revision {found}"))
             return
         copy = None
         if engines.is_sqlite and found != migrations.EMPTY:
             copy = migrations.copy_before_upgrade(engines, found, datetime.now(UTC))
         migrations.upgrade(engines)
         out.print(
-            said(
+            safe_text(
                 f"{engines.where}: revision {found or 'none'} to {migrations.HEAD}"
                 + (f"; the copy from before is {copy}" if copy else "")
             )
@@ -87,9 +87,9 @@ def check(*, database: Database = None, as_json: Json = False) -> None:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         for fault in checked.faults:
-            out.print(said(fault), soft_wrap=True)
+            out.print(safe_text(fault), soft_wrap=True)
         out.print(
-            said(
+            safe_text(
                 f"revision {checked.revision}: {checked.recordings:,} recordings and "
                 f"{checked.waveforms:,} waveforms checked, {len(checked.faults)} faults"
             )
@@ -113,7 +113,7 @@ def backup(file: Path, *, database: Database = None) -> None:
 
     with Bar("copying") as report:
         size = maintenance.backup(database_url(database), file, report)
-    out.print(said(f"{file}: {size:,} bytes, verified"))
+    out.print(safe_text(f"{file}: {size:,} bytes, verified"))
 
 
 @db.command
@@ -131,9 +131,9 @@ def restore(file: Path, *, database: Database = None) -> None:
 
     url = database_url(database)
     kept = maintenance.restore(url, file, datetime.now(UTC))
-    out.print(said(f"restored from {file}; each unit is read again at its next request"))
+    out.print(safe_text(f"restored from {file}; each unit is read again at its next request"))
     if kept is not None:
-        out.print(said(f"the database from before is {kept}"))
+        out.print(safe_text(f"the database from before is {kept}"))
 
 
 @db.command
@@ -143,7 +143,7 @@ def vacuum(*, database: Database = None) -> None:
     from sfm.store import maintenance
 
     before, after = maintenance.vacuum(database_url(database))
-    out.print(said(f"{before:,} bytes before, {after:,} bytes now"))
+    out.print(safe_text(f"{before:,} bytes before, {after:,} bytes now"))
 
 
 def opened(database: str | None) -> Store:

@@ -22,7 +22,7 @@ from rich.table import Table
 from minimateplus.link.ports import list_ports
 from sfm.cli.application import FAILED, Json, app, handles_errors, out
 from sfm.cli.database import database_url
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.settings import Settings
 from sfm.store import StoreError, migrations
 from sfm.store.database_file import is_locked
@@ -81,13 +81,13 @@ def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def _sqlite() -> Finding:
-    told = f"SQLite {SQLITE.sqlite_version} of {SQLITE.__name__}"
+    found = f"SQLite {SQLITE.sqlite_version} of {SQLITE.__name__}"
     if sqlite_is_safe():
-        return Finding("SQLite", "ok", told)
+        return Finding("SQLite", "ok", found)
     return Finding(
         "SQLite",
         "warning",
-        f"{told}: before 3.51.3 two connections that checkpoint at once can corrupt a WAL file. "
+        f"{found}: before 3.51.3 two connections that checkpoint at once can corrupt a WAL file. "
         "The relay keeps to one connection that writes and checkpoints; let no other program write "
         "to its database. Where pysqlite3 has a wheel, installing it ends this",
     )
@@ -175,11 +175,11 @@ def _serial_ports() -> Iterator[Finding]:
 
 def _clock() -> Iterator[Finding]:
     now = datetime.now(UTC)
-    told = f"{now.isoformat(timespec='seconds')}"
+    found = f"{now.isoformat(timespec='seconds')}"
     if now.year < YEAR_OF_RELEASE:
-        yield Finding("clock", "failed", f"{told} is before this program was made; set the clock")
+        yield Finding("clock", "failed", f"{found} is before this program was made; set the clock")
     else:
-        yield Finding("clock", "ok", told)
+        yield Finding("clock", "ok", found)
     if boot_id() is None:
         yield Finding(
             "boot number",
@@ -212,6 +212,8 @@ def _view(found: list[Finding]) -> Table:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in found:
         table.add_row(
-            finding.what, said(finding.state, style=colours[finding.state]), said(finding.detail)
+            finding.what,
+            safe_text(finding.state, style=colours[finding.state]),
+            safe_text(finding.detail),
         )
     return table

@@ -28,7 +28,7 @@ from sfm.cli.application import (
     print_body,
     relay_client,
 )
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 
 __all__ = ["PREFER", "finished", "location_of", "operation"]
 
@@ -71,7 +71,7 @@ async def finished(
             await sleep(POLL_S)
     except asyncio.CancelledError:
         went_on = f"Not stopped: the command goes on at the relay. {_how_to_look(id_)}"
-        err.print(said(went_on), soft_wrap=True)
+        err.print(safe_text(went_on), soft_wrap=True)
         raise
     raise CommandError(
         f"The relay has not answered for {lost * POLL_S:.0f} s. The outcome is unknown: the "

@@ -19,7 +19,7 @@ from sfm.api.app import build_app
 from sfm.back_off import BackingOffError
 from sfm.cli import demonstration
 from sfm.cli.application import MISUSED, CommandError, PortNumber, app, err, handles_errors, out
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.logs import configure_logs
 from sfm.server import Terms, asked_to_stop, listening
 from sfm.settings import Settings
@@ -87,7 +87,7 @@ async def serve(
                 err.print(
                     "INSECURE: authentication is disabled; any client may do anything, also erase."
                 )
-            err.print(said(_archive_sentence(application.state.gateway.store_service.state())))
+            err.print(safe_text(_archive_sentence(application.state.gateway.store_service.state())))
             await stop.wait()
 
 
@@ -162,7 +162,7 @@ async def simulate(
         unit = SimulatedUnit(serial, seed=seed)
         wrap_link = FaultyLink if hostile is None else hostile_link(hostile)
     except ValueError as error:
-        err.print(said(str(error)), soft_wrap=True)
+        err.print(safe_text(str(error)), soft_wrap=True)
         raise SystemExit(MISUSED) from error
     demonstration.record_past_events(unit, events)
     pace = None if baud is None else Pace(baud)

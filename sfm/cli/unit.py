@@ -35,7 +35,7 @@ from sfm.cli.application import (
     relay_client,
     where,
 )
-from sfm.cli.views import said
+from sfm.cli.views import safe_text
 from sfm.devices.gateway import Gateway
 from sfm.logs import configure_logs
 from sfm.settings import Settings
@@ -92,7 +92,7 @@ async def _own_relay(address: Address) -> Application:
         problem = str(error)
     if problem is None:
         return application
-    err.print(said(f"What is read now is not archived: {problem}"), soft_wrap=True)
+    err.print(safe_text(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
     return build_app(Settings(database_url=NO_DATABASE, **OPEN), egress=egress)
 
@@ -131,12 +131,12 @@ async def ask(
                 "start one with: seismo-relay serve, or ask the unit itself: tcp://HOST:PORT"
             ) from error
     try:
-        told: dict[str, Any] = response.json()
+        answer: dict[str, Any] = response.json()
     except ValueError as error:
         raise CommandError(f"{relay} answers, but not as a relay does") from error
     if response.is_error:
-        raise failure(told)
-    return told
+        raise failure(answer)
+    return answer
 
 
 async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[str, Any]:
@@ -258,9 +258,9 @@ async def waveform(
     if csv is not None:
         name = files.file_name(body, "csv")
         saved = files.save(csv, name, files.waveform_csv(body), force=force)
-        err.print(said(f"{body['samples']} samples per channel written to {saved}"))
+        err.print(safe_text(f"{body['samples']} samples per channel written to {saved}"))
         for reason in body["reasons"]:
-            err.print(said(f"Not good: {reason['detail']}"), soft_wrap=True)
+            err.print(safe_text(f"Not good: {reason['detail']}"), soft_wrap=True)
     print_body(body, views.waveform_view, as_json)
 
 

@@ -23,7 +23,7 @@ __all__ = [
     "peak",
     "plain",
     "problem_view",
-    "said",
+    "safe_text",
     "show",
     "sparkline",
     "status_view",
@@ -50,7 +50,7 @@ def plain(words: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
 
 
-def said(words: str, style: str = "") -> Text:
+def safe_text(words: str, style: str = "") -> Text:
     """Return words of somebody else as text for the terminal: no markup, nothing unprintable."""
     return Text(plain(words), style)
 
@@ -117,7 +117,7 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, said(value))
+        table.add_row(name, safe_text(value))
     return table
 
 
@@ -186,7 +186,7 @@ def events_view(body: Body) -> RenderableType:
             peak(peaks, "long_in_s"),
             peak(peaks, "vector_sum_in_s"),
             peak(peaks, "mic_db", digits=1),
-            said(text(event["project"])),
+            safe_text(text(event["project"])),
         )
     count = body["count"]
     if count is None:
@@ -233,9 +233,9 @@ def call_home_view(body: Body) -> RenderableType:
 
 OUTCOMES = {
     "done": "done",
-    "unchanged": "nothing to do: it was so already",
-    "dry_run": "a trial: nothing was sent",
-    "unknown": "sent, effect unknown; read the unit before you give it again",
+    "unchanged": "no change was needed",
+    "dry_run": "dry run: nothing was sent",
+    "unknown": "sent, effect unknown; read the unit before you repeat it",
 }
 
 
@@ -292,26 +292,26 @@ def audit_view(body: Body) -> RenderableType:
     blocks: list[RenderableType] = []
     for entry in body["entries"]:
         of = "" if entry.get("of") is None else f", begun in {entry['of']}"
-        line = said(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
-        line.append_text(said(f"{entry['command']} {entry['outcome']}", "bold"))
+        line = safe_text(f"{entry['number']:>5}  {entry['at'][:19].replace('T', ' ')}Z  ")
+        line.append_text(safe_text(f"{entry['command']} {entry['outcome']}", "bold"))
         units = " at ".join(part for part in (entry.get("serial"), entry.get("unit")) if part)
         by = f"by {entry['actor']} ({entry['role']}) from {entry['origin']}"
-        line.append_text(said(f"{of}  {units or 'the relay'}  {by}"))
+        line.append_text(safe_text(f"{of}  {units or 'the relay'}  {by}"))
         blocks.append(line)
-        if told := _audit_detail(entry.get("detail") or {}):
-            blocks.append(Padding(said(told, "dim"), (0, 0, 0, 7)))
+        if detail := _audit_detail(entry.get("detail") or {}):
+            blocks.append(Padding(safe_text(detail, "dim"), (0, 0, 0, 7)))
     return Group(*blocks) if blocks else Text("The log has no entry.")
 
 
 def _audit_detail(detail: Mapping[str, Any]) -> str:
-    told = []
+    parts = []
     for name, value in detail.items():
         if name == "changes":  # their bytes are for --json
             changes = (f"{c['field']} {_word(c['before'])} -> {_word(c['after'])}" for c in value)
-            told.append(", ".join(changes))
+            parts.append(", ".join(changes))
         else:
-            told.append(value if name == "error" else f"{name.replace('_', ' ')}: {_word(value)}")
-    return "; ".join(part for part in told if part)
+            parts.append(value if name == "error" else f"{name.replace('_', ' ')}: {_word(value)}")
+    return "; ".join(part for part in parts if part)
 
 
 def _word(value: Any) -> str:
@@ -378,19 +378,19 @@ def waveform_view(body: Body) -> RenderableType:
         )
     parts: list[RenderableType] = [head, table]
     if any("over_range" in channel["flags"] for channel in body["channels"].values()):
-        parts.append(said("> over range: the motion was at least that"))
-    parts += [said(f"Not good: {reason['detail']}", "bold") for reason in body["reasons"]]
+        parts.append(safe_text("> over range: the motion was at least that"))
+    parts += [safe_text(f"Not good: {reason['detail']}", "bold") for reason in body["reasons"]]
     return Group(*parts)
 
 
 def problem_view(problem: Body) -> RenderableType:
     """Return a problem as one or two lines."""
     status = problem.get("status", "")
-    return said(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
+    return safe_text(f"{problem.get('title', 'Error')} ({status}): {problem.get('detail', '')}")
 
 
 def show(console: Console, view: RenderableType, body: Body) -> None:
     """Print a view and, dimmed below it, where it comes from, if it is a reading."""
     console.print(view)
     if "provenance" in body:
-        console.print(said(source_line(body["provenance"]), style="dim"))
+        console.print(safe_text(source_line(body["provenance"]), style="dim"))

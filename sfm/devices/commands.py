@@ -1,21 +1,21 @@
 """
-What changes a unit: guarded, made doubtful, said once, looked at, and written down.
+Commands that change a unit: checked, sent once, verified, and audited.
 
-The rule, for each command alike, on the unit's line alone:
+Every command follows the same steps, with exclusive use of the unit's connection:
 
-1. It is noted in the audit log before anything is said. A log that cannot be written ends it here.
-2. What it stands on is read from the unit now: who answers, and for an erase the whole memory,
-   walked anew. What does not fit what the caller wrote is refused (``CommandConflictError``), and
-   nothing was sent.
-3. What the cache holds and the command may change is made doubtful before the first byte goes
-   out, and once more after the last came in, whatever came (promise 2).
-4. It is said once (``minimateplus.client.commands``). Lost before its acknowledgement, its outcome
-   is unknown: it counts as if it had happened, is never repeated, and says so (promise 12).
-5. The unit is looked at: settings are read back, an erased memory must be empty.
-6. How it ended is noted.
+1. Write its beginning to the audit log. If the log cannot be written, the command ends here.
+2. Read from the unit what the command assumes: its serial number, and for an erase the complete
+   memory by a new walk. A mismatch with the caller's values is a ``CommandConflictError``, and
+   nothing is sent.
+3. Invalidate what the cache contains and the command may change, before the first byte is sent, and
+   again after the last byte is received, whatever it was (promise 2).
+4. Send it once (``minimateplus.client.commands``). If the link is lost before the acknowledgement,
+   the outcome is unknown: the cache treats it as done, and it is never repeated (promise 12).
+5. Verify it: read settings back; an erased memory must be empty.
+6. Write its end to the audit log.
 
-A caller who goes away changes nothing once his command has begun. ``outcome`` on an error says what
-became of the command: ``refused`` and ``failed`` mean that the unit is as it was.
+A caller that disconnects does not stop a command that has begun. ``outcome`` on an error is the
+command's outcome: ``refused`` and ``failed`` mean that the unit is unchanged.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ __all__ = ["CommandConflictError", "Commands", "Done", "NotMonitoringError", "Ou
 T = TypeVar("T")
 
 SENSOR_CHECK_S = 40.0
-"""What a unit takes from a start until it monitors. [C: about 40 s]"""
+"""Duration of a unit's sensor check after a start. [C: about 40 s]"""
 POLL_CHECK_S = 5.0
 GIVE_UP_CHECK_S = 60.0
-"""As Blastware does: a look every 5 s, up to 60 s. [C]"""
+"""As Blastware does: a poll every 5 s, for up to 60 s. [C]"""
 
 Outcome = Literal["done", "unchanged", "dry_run", "refused", "failed", "unknown"]
 Reason = Literal[
@@ -77,7 +77,7 @@ log = structlog.get_logger(__name__)
 
 
 class CommandConflictError(SfmError):
-    """The command does not fit the unit as it is now, which is as it was. ``reason`` says why."""
+    """The command does not match the unit's state (``reason``); the unit is unchanged."""
 
     def __init__(self, message: str, reason: Reason, **facts: Any) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ class CommandConflictError(SfmError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """How a command ended, when it did not end in an error."""
+    """The result of a command that did not end in an error."""
 
     command: str
     outcome: Outcome
@@ -98,18 +98,18 @@ class Done:
     exchanges: int
     took_s: float
     audit_number: int | None
-    """Of the entry that says how it ended; ``None``: there is no audit log, or it failed."""
+    """Number of its last audit entry; ``None``: there is no audit log, or it failed."""
     detail: Payload = field(default_factory=dict)
 
 
 class NotMonitoringError(SfmError):
-    """A unit acknowledged a start of monitoring, and then did not monitor. ``seen`` is what was."""
+    """A unit acknowledged a start and did not monitor. ``seen`` is the polled state."""
 
     def __init__(self, done: Done) -> None:
         waited_s = done.detail.get("waited_s")
         super().__init__(
             f"{done.conn_key}: unit {done.serial} acknowledged the start and does not monitor "
-            f"{waited_s:g} s later; its sensor check may have failed: look at its display, then "
+            f"{waited_s:g} s later; its sensor check may have failed: check its display, then "
             "start it again"
         )
         self.outcome: Outcome = "unknown"  # it was acknowledged, and its effect was not seen
@@ -119,7 +119,7 @@ class NotMonitoringError(SfmError):
 
 @dataclass(slots=True)
 class _Attempt:
-    """One command under way: what was asked, whom it reached, whether anything went out."""
+    """One command in progress: its request, the unit it reached, whether anything was sent."""
 
     command: str
     principal: Principal
@@ -127,13 +127,13 @@ class _Attempt:
     unit: MiniMate | None = None
     sent_before: int = 0
     begun: int | None = None
-    """Number of the entry of the audit log that began it."""
+    """Number of the audit entry of its beginning."""
 
     def begin(self, unit: MiniMate) -> None:
         self.unit, self.sent_before = unit, unit.commands_sent
 
     @property
-    def is_out(self) -> bool:
+    def is_sent(self) -> bool:
         return self.unit is not None and self.unit.commands_sent > self.sent_before
 
     def outcome_of(self, error: BaseException) -> Outcome:
@@ -141,7 +141,7 @@ class _Attempt:
             return "unknown"
         if isinstance(error, CommandConflictError | SettingError | NotWritableError):
             return "refused"
-        return "unknown" if self.is_out else "failed"
+        return "unknown" if self.is_sent else "failed"
 
 
 Act = Callable[[Device, _Attempt, Report], Awaitable[tuple[Outcome, Payload]]]
@@ -150,11 +150,11 @@ Write = Callable[[MiniMate, Device, Report], Awaitable[Written]]
 
 class Commands:
     """
-    The commands of every device. Lives as long as its gateway, and owns nothing.
+    The commands of every unit. Lives as long as its gateway, and owns nothing.
 
     Args:
-        gateway: whose lines are used.
-        wall: the time of day, UTC, for the audit log.
+        gateway: gives exclusive use of a unit's connection.
+        wall: the current time, UTC, for the audit log.
         clock: monotonic seconds.
         sleep: waits so many seconds.
     """
@@ -183,13 +183,13 @@ class Commands:
         report: Report | None = None,
     ) -> Done:
         """
-        Start monitoring; follow the sensor check of about 40 s, as steps of progress.
+        Start monitoring; follow the sensor check of about 40 s and report its progress.
 
         Args:
             address: of the unit.
             principal: who gives the command, for the audit log.
             follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
-            report: is given each step, besides those who follow the unit's progress.
+            report: receives each step, in addition to the followers of the unit's progress.
 
         Raises:
             NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
@@ -202,11 +202,11 @@ class Commands:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
         if followed.detail["monitoring"] is False:
-            # Its end in the log is the acknowledgement; what was seen since is one more entry.
+            # The log has the acknowledgement as its end; the polled state is one more entry.
             device, attempt = reached[0]
             seen = self._note(device, attempt, "done", attempt.begun, "unknown", followed.detail)
             try:
-                number = await _to_its_end(asyncio.create_task(seen))
+                number = await _completed(asyncio.create_task(seen))
             except (StoreError, BackingOffError) as error:
                 log.error("audit_not_written", command=attempt.command, error=str(error))
                 number = None
@@ -259,7 +259,7 @@ class Commands:
         self, device: Device, attempt: _Attempt, _: Report
     ) -> tuple[Outcome, Payload]:
         await device.connection.run_without_wake(partial(self._send_stop, device, attempt))
-        return "unknown", {"reported": "sent, effect unknown: no answer was waited for"}
+        return "unknown", {"reported": "sent, effect unknown: the relay did not wait for the reply"}
 
     async def _send_stop(self, device: Device, attempt: _Attempt, unit: MiniMate) -> None:
         attempt.begin(unit)
@@ -286,11 +286,11 @@ class Commands:
             device.durable.invalidate_status()
 
     async def _followed(
-        self, address: Address, done: Done, look: Callable[[Address], Awaitable[Payload]]
+        self, address: Address, done: Done, poll: Callable[[Address], Awaitable[Payload]]
     ) -> Done:
         began = self._clock()
         try:
-            seen = await look(address)
+            seen = await poll(address)
         except ShuttingDownError as error:
             seen = {"monitoring": None, "poll_failed": str(error)}
         detail = done.detail | seen
@@ -298,7 +298,7 @@ class Commands:
         return dataclasses.replace(done, detail=detail, took_s=took_s)
 
     async def _sensor_check(self, address: Address, report: Report | None = None) -> Payload:
-        """Look every 5 s whether the unit monitors, for at most 60 s."""
+        """Poll every 5 s whether the unit monitors, for at most 60 s."""
         began = self._clock()
         while True:
             await self._sleep(POLL_CHECK_S)
@@ -313,12 +313,12 @@ class Commands:
                 return found | {"waited_s": round(waited_s, 1)}
 
     def _report_check(self, address: Address, kind: str, **step: Any) -> None:
-        # A relay that is about to stop keeps no progress; what was seen is answered all the same.
+        # A relay that shuts down has no progress log; the polled state is returned all the same.
         with contextlib.suppress(ShuttingDownError):
             report_step(self._gateway.progress(address), kind, resource="monitor_start", **step)
 
     async def _poll_once(self, address: Address) -> Payload:
-        """Return whether the unit monitors; ``None`` when it does not say so now."""
+        """Return whether the unit monitors; ``None`` when it cannot be read now."""
         try:
             answer = await self._gateway.monitor_status(address, FORCED)
         except (MiniMateError, BusyError, BackingOffError) as error:
@@ -342,13 +342,13 @@ class Commands:
         Args:
             address: of the unit.
             principal: who gives the command, for the audit log.
-            change: what is to be otherwise.
-            serial: whose; refused when another unit answers.
-            trial: only say what would change, to the byte.
+            change: the settings to change.
+            serial: the expected unit; ``None``: any.
+            dry_run: only report what would change, byte by byte.
 
         Raises:
             SettingError: a value that a unit cannot take.
-            NotWritableError: the unit does not show where a setting lies.
+            NotWritableError: the unit does not show where it stores a setting.
             CommandConflictError: another unit answers.
         """
 
@@ -400,16 +400,16 @@ class Commands:
     async def _invalidating(
         self, device: Device, attempt: _Attempt, writing: Awaitable[Written]
     ) -> Written:
-        """Await a write of settings, and make them doubtful again behind its last byte."""
+        """Await a write of settings, and invalidate them again after its last byte."""
         try:
             return await writing
         finally:
-            if attempt.is_out:
+            if attempt.is_sent:
                 await self._invalidate_quietly(device)
 
     @staticmethod
     async def _invalidate_quietly(device: Device) -> None:
-        """Make settings doubtful again. The database did note it before the first byte."""
+        """Invalidate settings again. The database recorded it before the first byte."""
         try:
             await device.durable.invalidate_settings()
         except (StoreError, BackingOffError) as error:
@@ -442,11 +442,11 @@ class Commands:
         Args:
             address: of the unit.
             principal: who gives the command, for the audit log.
-            serial: whose.
-            count: how many events it holds. The memory is walked again, keys and records, and that
-                and the serial are compared; the lifetime counter once more just before the erase,
-                the last event's key within it.
-            discard_unarchived: erase also what the archive does not hold with its whole image.
+            serial: the expected unit.
+            count: the expected number of events. The memory is walked again, keys and records, and
+                both are compared; just before the erase the lifetime counter once more, and the
+                last event's key.
+            discard_unarchived: also erase events whose complete image is not archived.
 
         Raises:
             CommandConflictError: something differs, or is not archived.
@@ -485,24 +485,24 @@ class Commands:
     ) -> tuple[Outcome, Payload]:
         """Walk the memory, compare what is there with what was asked, and erase it."""
         serial, count = attempt.asked["serial"], attempt.asked["count"]
-        # 1. Never from a cached list: what another program recorded or erased shows here.
+        # 1. Never from a cached list: only a walk detects what another program erased.
         events, proven = await device.walk_memory(
             unit, lambda done: report("events read again", done, count)
         )
-        # 2. The unit and its memory are as the caller said.
+        # 2. The unit and its memory match the caller's values.
         attempt.begin(unit)
         if device.serial != serial:
             await self._same_unit(device, unit, serial)
         if len(events) != count:
             raise CommandConflictError(
-                f"{device.conn_key}: {serial} holds {len(events)} events, not {count}; "
-                "nothing was erased; look at the event list again",
+                f"{device.conn_key}: {serial} stores {len(events)} events, not {count}; "
+                "nothing was erased; read the event list again",
                 "count-differs",
                 count=len(events),
             )
         if not events:
             return "unchanged", {"erased": 0, "not_archived": [], "contradicted": []}
-        # 3. Everything is in the archive, or the caller gives it up.
+        # 3. Everything is archived, or the caller accepts the loss.
         check = await self._erase_check(device, events)
         lost, contradicted = check.unarchived, check.contradicted
         if lost and not attempt.asked["discard_unarchived"]:
@@ -523,11 +523,11 @@ class Commands:
         self, address: Address, principal: Principal, *, serial: str, erase: bool = False
     ) -> Done:
         """
-        Free a unit that dials home without end: identify, switch call-home off, erase if wanted.
+        Free a unit that dials home endlessly: identify, switch call-home off, erase if requested.
 
-        One short conversation, hung up at once. It reads no list, since the chain of events of such
-        a unit may be damaged [C: BE9558]; so an erase here takes what is not archived as well, and
-        only the serial number guards it.
+        One short session, hung up at once. It reads no list, because the event chain of such a unit
+        may be damaged [C: BE9558]; so an erase here includes what is not archived, and only the
+        serial number protects against a mistake.
         """
 
         asked = {"serial": serial, "erase": erase}
@@ -573,7 +573,7 @@ class Commands:
     ) -> None:
         reason = f"erased through this relay, by {principal.name}"
         await device.durable.drop(device.durable.generation, reason)
-        # The walk took its time: what was archived may be in a file that is not there any more.
+        # The walk took time: the archive's file may have been removed meanwhile.
         self._gateway.store_service.check_file()
         try:
             await erase()
@@ -623,13 +623,13 @@ class Commands:
         )
 
     async def _recorded(self, attempt: _Attempt, act: Act, device: Device, report: Report) -> Done:
-        """Do it, between two entries of the audit log."""
+        """Run a command between two entries of the audit log."""
         began, spent = self._clock(), device.connection.exchanges
         noting = asyncio.create_task(
             self._note(device, attempt, "begun", None, "begun", attempt.asked)
         )
         try:
-            begun = attempt.begun = await _to_its_end(noting)
+            begun = attempt.begun = await _completed(noting)
             outcome, detail = await act(device, attempt, report)
         except BaseException as error:
             outcome = attempt.outcome_of(error)
@@ -637,7 +637,7 @@ class Commands:
             with contextlib.suppress(StoreError, BackingOffError):  # no beginning, no end
                 await self._note_end(device, attempt, await noting, outcome, why)
             if isinstance(error, Exception):
-                error.outcome = outcome  # type: ignore[attr-defined]  # told with the problem
+                error.outcome = outcome  # type: ignore[attr-defined]  # part of the problem
             raise
         number = await self._note_end(device, attempt, begun, outcome, detail)
         return Done(
@@ -663,12 +663,12 @@ class Commands:
     ) -> int | None:
         noted: Literal["done", "refused", "failed", "unknown"]
         noted = "done" if outcome in ("unchanged", "dry_run") else outcome  # type: ignore[assignment]
-        told = detail if noted == outcome else {**detail, "result": outcome}
+        ended = detail if noted == outcome else {**detail, "result": outcome}
         try:
-            ending = self._note(device, attempt, "ended", begun, noted, told)
-            return await _to_its_end(asyncio.create_task(ending))
+            ending = self._note(device, attempt, "ended", begun, noted, ended)
+            return await _completed(asyncio.create_task(ending))
         except (StoreError, BackingOffError) as error:
-            # The entry that it began is there; what is missing is how it ended.
+            # The beginning is in the log; only the end is missing.
             log.error("audit_end_not_written", command=attempt.command, error=str(error))
             return None
 
@@ -731,27 +731,27 @@ def _write_call_home(
 
 
 def _what_is_lost(check: EraseCheck, count: int) -> str:
-    """Return why an erase was refused for what the archive lacks, and what to do."""
-    doubtful = [index for index in check.unarchived if index in check.contradicted]
-    absent = len(check.unarchived) - len(doubtful)
-    told = []
+    """Return why an erase was refused for unarchived events, and what to do."""
+    contradicted = [index for index in check.unarchived if index in check.contradicted]
+    absent = len(check.unarchived) - len(contradicted)
+    reasons = []
     if absent:
-        told.append(
-            f"{absent} of {count} events are not in the archive with their whole image; download "
-            "their waveforms first"
+        reasons.append(
+            f"{absent} of {count} events are not in the archive with their complete image; "
+            "download their waveforms first"
         )
-    if doubtful:
-        listed = ", ".join(map(str, doubtful))
-        told.append(
-            f"the parts of {len(doubtful)} of {count} events contradict one another (event "
+    if contradicted:
+        listed = ", ".join(map(str, contradicted))
+        reasons.append(
+            f"the parts of {len(contradicted)} of {count} events contradict one another (event "
             f"{listed}); download each once more with force=true, and they count when the same "
             "bytes come again"
         )
-    return f"{'; '.join(told)}; nothing was erased; or say discard_unarchived"
+    return f"{'; '.join(reasons)}; nothing was erased; or set discard_unarchived"
 
 
-async def _to_its_end(noting: asyncio.Task[T]) -> T:
-    """Await an entry of the log, also when the relay is stopped meanwhile: none stays alone."""
+async def _completed(noting: asyncio.Task[T]) -> T:
+    """Await an audit entry, also when the relay is stopped meanwhile."""
     try:
         return await asyncio.shield(noting)
     except asyncio.CancelledError:
@@ -760,6 +760,6 @@ async def _to_its_end(noting: asyncio.Task[T]) -> T:
 
 
 def _given(change: SetupChange | CallHomeChange, **more: Any) -> Payload:
-    """Return what was asked for, without what was left out."""
+    """Return the given settings, without those left out."""
     asked = {f.name: payloads.plain(getattr(change, f.name)) for f in dataclasses.fields(change)}
     return {name: value for name, value in (asked | more).items() if value is not None}

@@ -1,8 +1,8 @@
 """
 The layer in front of the framework: fresh hits, 304 and ``only_if_cached`` from encoded bytes.
 
-The rule: it never decides. Whether what is held may answer is decided by the gateway
-(``Gateway.held_...``), how it is said by ``sfm.api.provenance``, what the parameters mean by the
+The rule: it never decides. Whether a cached value may answer is decided by the gateway
+(``Gateway.cached_...``), its encoding by ``sfm.api.provenance``, what the parameters mean by the
 same models that the routes use. What it cannot answer at once it lets through untouched, bad input
 included. It exists because a route of the framework costs several times what the answer does.
 """
@@ -73,17 +73,21 @@ class HitLayer:
             asked = self._remember(url)
         if asked is None:
             return None
-        said, if_none_match, accept = b"", None, b""
+        cache_control, if_none_match, accept = b"", None, b""
         for name, value in scope["headers"]:
             if name == b"cache-control":
-                said = said + b", " + value if said else value
+                cache_control = cache_control + b", " + value if cache_control else value
             elif name == b"if-none-match":
                 if_none_match = value.decode("latin-1")
             elif name == b"if-match":
                 return None
             elif name == b"accept":
                 accept = value
-        wish = freshness(asked.query, said.decode("latin-1")) if said else asked.freshness
+        wish = (
+            freshness(asked.query, cache_control.decode("latin-1"))
+            if cache_control
+            else asked.freshness
+        )
         answer = asked.look(wish)
         if answer is None:
             return None
@@ -141,4 +145,4 @@ def encoded_for(answer: Answer, view: View, accept: str) -> EncodedBody:
     """Return what an answer says in the form that the reader accepts: JSON, or bare counts."""
     if view is provenance.WAVEFORM and provenance.takes_counts(accept):
         return provenance.encode_as_counts(answer)
-    return provenance.said(answer, view)
+    return provenance.encode_body(answer, view)

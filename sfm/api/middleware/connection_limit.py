@@ -35,7 +35,7 @@ def max_connections(descriptors: int | None, sessions: int) -> int:
 
     Args:
         descriptors: how many the process may have open; ``None``: no limit.
-        conversations: with units, each of which has a descriptor.
+        sessions: with units, each of which has a descriptor.
     """
     if descriptors is None:
         return MAX_CONNECTIONS

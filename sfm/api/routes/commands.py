@@ -17,7 +17,7 @@ from fastapi.responses import Response
 
 from sfm.api import provenance
 from sfm.api.middleware.authentication import principal_of
-from sfm.api.provenance import reply, said
+from sfm.api.provenance import encode_body, reply
 from sfm.api.routes.dependencies import NOT_MODIFIED, commands_of, described_problems, gateway_of
 from sfm.api.routes.operations import operations_of, prefers_async
 from sfm.api.schemas import commands as schemas
@@ -174,7 +174,7 @@ async def erase_events(request: Request, query: Which) -> Response:
 async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) -> Response:
     """When and whom the unit calls automatically; always read from the unit."""
     answer = await gateway_of(request).call_home(query.address)
-    what = said(answer, provenance.DIRECT)
+    what = encode_body(answer, provenance.DIRECT)
     return reply(answer, what, request.headers.get("if-none-match")).response()
 
 

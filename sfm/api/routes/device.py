@@ -54,7 +54,7 @@ def _send(request: Request, answer: Answer, view: View) -> Response:
 def _still_the_same(request: Request, event: Answer) -> None:
     """Raise when the reader's ``If-Match`` names another event than the slot holds now."""
     if_match = request.headers.get("if-match")
-    now = provenance.said(event, provenance.EVENT).etag
+    now = provenance.encode_body(event, provenance.EVENT).etag
     if if_match is not None and not provenance.still_matches(if_match, now):
         raise OtherEventError(
             f"the slot holds another event now: {event.value['waveform_key']} of "
@@ -82,7 +82,7 @@ async def get_health(request: Request, _: Nothing) -> Response:
 
 @health.get("/units", response_model=reading.UnitsOut, responses=RELAY_PROBLEMS)
 async def get_units(request: Request, _: Nothing) -> Response:
-    """Registered units that whoever asks may use, by name; asks none of them."""
+    """Registered units that the client may use, by name; reads none of them."""
     principal, gateway = principal_of(request), gateway_of(request)
     units = [
         {"name": name, "conn_key": conn_key}
@@ -95,7 +95,7 @@ async def get_units(request: Request, _: Nothing) -> Response:
 
 @health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
 async def get_ports(request: Request, _: Nothing) -> Response:
-    """Serial ports of the relay's machine that whoever asks may reach; opens none."""
+    """Serial ports of the relay's machine that the client may use; opens none."""
     principal, egress = principal_of(request), gateway_of(request).egress
     # Not in a thread: the system has it in memory, and tells it in a millisecond.
     ports = [

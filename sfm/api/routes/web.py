@@ -116,7 +116,7 @@ class WebFiles:
 
 
 def takes(coding: str, accept_encoding: str) -> bool:
-    """Return whether a reader takes one of ``CODINGS``; ``q=0`` says that he does not."""
+    """Return whether a reader takes one of ``CODINGS``; ``q=0`` says that it does not."""
     return _TAKES[coding].search(accept_encoding) is not None
 
 

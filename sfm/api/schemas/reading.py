@@ -256,7 +256,7 @@ class ArchiveQuery(LimitQuery):
 
 
 class ContentQuery(BaseModel):
-    """Which samples of a recording, if the unit said more than one thing."""
+    """Which samples of a recording, if the unit returned several contents."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -281,7 +281,7 @@ class ReviewIn(BaseModel):
 
     reviewer: Annotated[str, Field(min_length=1, max_length=100, description="Who says so.")]
     false_trigger: Annotated[
-        bool | None, Field(description="Whether the event is none; null: not said.")
+        bool | None, Field(description="Whether the event is a false trigger; null: not given.")
     ] = None
     note: Annotated[
         str | None, Field(max_length=4000, description="What else there is to say.")
@@ -790,8 +790,8 @@ def describe_problems(app: FastAPI, everywhere: dict[int | str, dict[str, Any]])
         known.setdefault("ProblemOut", ProblemOut.model_json_schema())
         for methods in page["paths"].values():
             for operation in methods.values():
-                for status, told in everywhere.items():
-                    operation["responses"].setdefault(str(status), told)
+                for status, answer in everywhere.items():
+                    operation["responses"].setdefault(str(status), answer)
         for unused in ("HTTPValidationError", "ValidationError"):
             known.pop(unused, None)
         return page

@@ -41,6 +41,7 @@ OPERATORS = {
     ("POST", "/device/config"),
     ("POST", "/device/call_home"),
     ("PUT", "/archive/events/{id}/review"),
+    ("PUT", "/archive/recordings/{id}/review"),
 }
 ADMINS = {
     ("POST", "/device/events/erase"),

@@ -56,7 +56,7 @@ def test_settings_are_shown_before_they_are_written_and_then_are_those_of_the_un
     words = ("configure", unit.url, "--record-time-s", "3", "--project", "Bridge pier 4")
     status, out, _ = say(*words, "--dry-run")
     assert status == 0
-    assert "a trial: nothing was sent" in out
+    assert "dry run: nothing was sent" in out
     assert "record_time_s 1.0 -> 3.0 byte 18: 3f800000 -> 40400000" in out
     assert unit.unit.setup.record_time_s == 1.0
     status, out, _ = say(*words)
@@ -92,7 +92,7 @@ def test_call_home_is_read_and_changed(unit: Served, say: Say) -> None:
 def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, say: Say) -> None:
     wanted = ("erase", unit.url, "--serial", "SIM0042", "--count")
     status, out, err = say(*wanted, "3")
-    assert (status, out, "holds 2 events, not 3" in err) == (1, "", True)
+    assert (status, out, "stores 2 events, not 3" in err) == (1, "", True)
     status, _, err = say(*wanted, "2")
     assert (status, "2 of 2 events are not in the archive" in err) == (1, True)
     status, _, err = say("erase", unit.url, "--count", "2")
@@ -110,7 +110,7 @@ def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, say: 
         "erase begun SIM0042 at",
         "count: 2; discard unarchived: no; serial: SIM0042",
         "erase refused, begun in 1 SIM0042 at",
-        "holds 2 events, not 3; nothing was erased",
+        "stores 2 events, not 3; nothing was erased",
     ]
     assert [line for line in lines if line not in out] == []
 

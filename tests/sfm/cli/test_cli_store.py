@@ -292,7 +292,7 @@ def test_the_units_own_bytes_are_written_and_nothing_is_overwritten(
     assert files["image"] == waveforms[0].image
     assert json.loads(files["note"])["serial"] == "SIM0001"
     status, told = say("archive", "export-raw", name, str(tmp_path / "raw"))
-    assert (status, "is there already" in " ".join(told.split())) == (1, True)
+    assert (status, "exists already" in " ".join(told.split())) == (1, True)
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ async def test_the_number_is_the_units_own_and_not_the_caches(world: World) -> N
     unit = world.plug(FieldUnit().record(2))
     await world.gateway.events(HERE)
     unit.record()
-    with pytest.raises(CommandConflictError, match="holds 3 events"):
+    with pytest.raises(CommandConflictError, match="stores 3 events"):
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert len(unit.events) == 3
 

@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Get Units
-         * @description Registered units that whoever asks may use, by name; asks none of them.
+         * @description Registered units that the client may use, by name; reads none of them.
          */
         get: operations["get_units_units_get"];
         put?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Get Ports
-         * @description Serial ports of the relay's machine that whoever asks may reach; opens none.
+         * @description Serial ports of the relay's machine that the client may use; opens none.
          */
         get: operations["get_ports_ports_get"];
         put?: never;
@@ -6370,7 +6370,7 @@ export interface operations {
                     reviewer: string;
                     /**
                      * False Trigger
-                     * @description Whether the event is none; null: not said.
+                     * @description Whether the event is a false trigger; null: not given.
                      */
                     false_trigger?: boolean | null;
                     /**
