@@ -9,7 +9,6 @@ gets must be what a client without any cache gets.
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +22,7 @@ import requests
 from cachecontrol import CacheControl
 from kit.chromium import ARGUMENTS, CHROMIUM
 from kit.peers import lack
+from kit.ports import reserve_port
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
 from playwright.sync_api import sync_playwright
@@ -79,9 +79,7 @@ def get(request: pytest.FixtureRequest) -> Iterator[Client]:
 @pytest.fixture
 def port() -> int:
     """A port that each start of the relay takes again, so that addresses stay the same."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return reserve_port()
 
 
 def unit_of(serial: str, seed: int, at: datetime) -> SimulatedUnit:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.peers import lack
+from kit.ports import reserve_port
 from minimateplus.link import Link
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.faulty_links import FaultyLink
@@ -29,13 +30,6 @@ def program(name: str) -> str:
     if path is None:
         lack(f"{name} is not installed (Debian: apt-get install {name})")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def is_listening(port: int) -> bool:
@@ -96,7 +90,7 @@ def on_terminal(unit: SimulatedUnit) -> Iterator[str]:
 @contextmanager
 def ser2net(folder: Path, accepter: str, device: str, options: str = "") -> Iterator[int]:
     """Yield the loopback port on which ser2net offers ``device``."""
-    name, port = program("ser2net"), free_port()
+    name, port = program("ser2net"), reserve_port()
     config = folder / "ser2net.yaml"
     config.write_text(
         "%YAML 1.1\n---\n"
@@ -112,7 +106,7 @@ def ser2net(folder: Path, accepter: str, device: str, options: str = "") -> Iter
 @contextmanager
 def socat_terminal(device: str, *options: str) -> Iterator[int]:
     """Yield the loopback port on which socat offers a terminal with these line settings."""
-    port = free_port()
+    port = reserve_port()
     listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"
     with running(port, program("socat"), listen, ",".join((device, "raw", "echo=0", *options))):
         yield port
@@ -121,7 +115,7 @@ def socat_terminal(device: str, *options: str) -> Iterator[int]:
 @contextmanager
 def socat_text(folder: Path, text: bytes, *, then_waits: bool) -> Iterator[int]:
     """Yield a port where socat sends a text to each caller, as a modem or serial server does."""
-    port = free_port()
+    port = reserve_port()
     (folder / "text").write_bytes(text)
     # A read of the request keeps the connection open, without an echo.
     then = "exec cat >/dev/null" if then_waits else "head -c 20 >/dev/null"
@@ -134,7 +128,7 @@ def socat_text(folder: Path, text: bytes, *, then_waits: bool) -> Iterator[int]:
 @contextmanager
 def echoing() -> Iterator[int]:
     """Yield a port where socat returns every byte."""
-    port = free_port()
+    port = reserve_port()
     listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"
     with running(port, program("socat"), listen, "EXEC:cat"):
         yield port

@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import random
 import shutil
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -28,6 +27,7 @@ from typing import Any
 
 import httpx
 
+from kit.ports import reserve_port
 from kit.raw_unit import REPLY_START, RawEvent, RawTerminal, RawUnit, Scanner, request
 from kit.relay_process import relay
 
@@ -154,9 +154,7 @@ async def ser2net(folder: Path, device: str) -> AsyncIterator[int]:
     """Yield the loopback port on which ser2net offers ``device`` to two clients at once."""
     program = find_ser2net()
     assert program is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = reserve_port()
     config = folder / "ser2net.yaml"
     config.write_text(
         "%YAML 1.1\n---\n"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from kit.end_to_end import build_unit, check_truth
 from kit.peers import lack
+from kit.ports import reserve_port
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError, ConnectTimeoutError, ReplyTimeoutError
@@ -45,13 +45,6 @@ def _program(name: str) -> str:
     if path is None:
         lack(f"{name} is not installed (Debian: apt-get install {name})")
     return path
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -91,7 +84,7 @@ def _listens(port: int) -> Callable[[], bool]:
 @asynccontextmanager
 async def _ser2net(tmp_path: Path, accepter: str, device: str) -> AsyncIterator[int]:
     """Yield the loopback port on which ser2net offers ``device``."""
-    program, port, log = _program("ser2net"), _free_port(), tmp_path / "ser2net.log"
+    program, port, log = _program("ser2net"), reserve_port(), tmp_path / "ser2net.log"
     config = tmp_path / "ser2net.yaml"
     config.write_text(
         "%YAML 1.1\n---\n"
@@ -173,7 +166,7 @@ def test_an_rfc2217_server_without_acknowledgements_is_named_with_its_telnet_add
 
 def test_a_unit_on_a_terminal_answers_through_socat(tmp_path: Path) -> None:
     async def main() -> None:
-        program, port, log = _program("socat"), _free_port(), tmp_path / "socat.log"
+        program, port, log = _program("socat"), reserve_port(), tmp_path / "socat.log"
         unit = build_unit()
         async with serve_pty(unit) as served:
             listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from kit import virtual_time
 from kit.end_to_end import build_unit, check_truth
+from kit.ports import reserve_port
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
@@ -298,16 +299,9 @@ async def _knock(port: int, deadlines: Deadlines | None = None) -> None:
 
 
 def test_a_port_where_nobody_listens_is_a_refused_connection() -> None:
-    async def main() -> None:
-        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-        port: int = server.sockets[0].getsockname()[1]
-        server.close()
-        await server.wait_closed()
-        with pytest.raises(ConnectError, match="refused") as caught:
-            await _knock(port)
-        assert not isinstance(caught.value, ConnectTimeoutError)
-
-    asyncio.run(main())
+    with pytest.raises(ConnectError, match="refused") as caught:
+        asyncio.run(_knock(reserve_port()))
+    assert not isinstance(caught.value, ConnectTimeoutError)
 
 
 def test_a_black_hole_is_a_connect_timeout() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from kit.ports import reserve_port
 from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.simulator.faulty_links import LateLink
@@ -113,9 +113,7 @@ async def test_what_nobody_kept_is_not_told(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["own", "uvicorn"])
 def test_an_open_stream_does_not_hold_a_sigterm(how: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = reserve_port()
     code = {
         "own": f"from sfm.cli import app; app(['serve', '--http-port', '{port}'])",
         "uvicorn": f"import uvicorn; uvicorn.run('sfm.server:app', port={port}, log_level='error')",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kit.proof_budget import is_short, seeds
 
 
