@@ -77,13 +77,13 @@ def test_a_row_that_is_not_unknown_has_a_source() -> None:
 
 def test_every_command_has_its_row_and_every_row_its_command() -> None:
     rows = table(section("## Commands"), COMMAND_COLUMNS)
-    told = {0x0A: "told", 0x1A: "pages", 0x5A: "asked"}
+    sizes = {0x0A: "in the reply", 0x1A: "pages", 0x5A: "asked"}
     assert [(row["SUB"], row["reply"], row["name"], row["fetch"], row["mark"]) for row in rows] == [
         (
             f"{sub:02X}",
             f"{reply_sub(sub):02X}",
             command.name,
-            told.get(sub, "-") if command.fetch_bytes is None else f"{command.fetch_bytes:02X}",
+            sizes.get(sub, "-") if command.fetch_bytes is None else f"{command.fetch_bytes:02X}",
             command.mark,
         )
         for sub, command in COMMANDS.items()
@@ -98,14 +98,14 @@ def test_every_mark_is_explained() -> None:
 
 
 def test_every_place_that_the_simulated_unit_made_up_is_listed_as_ours() -> None:
-    listed = "\n".join(section("## Where nobody knows, and what we chose"))
+    listed = "\n".join(section("## What is unknown, and what we chose"))
     made_up = {name for name in vars(payloads) if name.isupper() and name != "CHANNELS"}
     made_up |= {"GAP_BYTES", "LABEL_FIELD_BYTES", "CHANNEL_BLOCK_BYTES"}
     assert {name for name in made_up if f"`{name}`" not in listed} == set()
 
 
 def test_what_the_list_of_ours_names_exists() -> None:
-    rows = table(section("## Where nobody knows, and what we chose"), ["of", "choice", "where"])
+    rows = table(section("## What is unknown, and what we chose"), ["of", "choice", "where"])
     code = "".join(
         path.read_text(encoding="utf-8")
         for path in (Path(__file__).parents[2] / "minimateplus").rglob("*.py")
@@ -116,7 +116,7 @@ def test_what_the_list_of_ours_names_exists() -> None:
 
 
 def test_the_numbers_in_the_list_of_ours_are_those_of_the_code() -> None:
-    listed = "\n".join(section("## Where nobody knows, and what we chose"))
+    listed = "\n".join(section("## What is unknown, and what we chose"))
     assert (
         f"vector sum at {payloads.VECTOR_SUM_AT}, `Tran` at {payloads.TRAN_AT}, labels "
         f"{payloads.CHANNEL_STEP} apart, `Project:` at {payloads.PROJECT_AT}"
