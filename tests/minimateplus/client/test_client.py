@@ -1033,18 +1033,16 @@ def test_no_foreign_error_leaves_a_verb(name: str, where: str) -> None:
 
 @pytest.mark.parametrize("error", FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("where", ["close", "wait_closed"])
-def test_closing_never_fails(where: str, error: Callable[[], Exception]) -> None:
-    async def main() -> None:
-        ours, _ = memory_pair()
-        streams = FailingStreams(ours)
-        both = cast(Any, streams)
-        streams.fail_in, streams.error = where, error
-        link = StreamLink("a port", both, both)
-        await link.close()
-        await link.close()
-        assert streams.closed == 1
-
-    virtual_time.run(main())
+@virtual_time.in_virtual_time
+async def test_closing_never_fails(where: str, error: Callable[[], Exception]) -> None:
+    ours, _ = memory_pair()
+    streams = FailingStreams(ours)
+    both = cast(Any, streams)
+    streams.fail_in, streams.error = where, error
+    link = StreamLink("a port", both, both)
+    await link.close()
+    await link.close()
+    assert streams.closed == 1
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "/dev/ttyS0", "rfc2217://127.0.0.1:9"])

@@ -205,44 +205,38 @@ def test_any_other_byte_of_the_host_is_refused(at: int) -> None:
         virtual_time.run(main(*(bytes((value,)) for value in other)))
 
 
-def test_the_host_may_cut_its_bytes_as_it_likes() -> None:
-    async def main() -> None:
-        link = ReplayLink(_capture(("host", b"ab"), ("host", b"cd"), ("unit", b"x")))
-        await link.send(b"a")
-        await link.send(b"bc")
-        await link.send(b"d")
-        assert await link.receive() == b"x"
-        with pytest.raises(LinkClosedError):
+@virtual_time.in_virtual_time
+async def test_the_host_may_cut_its_bytes_as_it_likes() -> None:
+    link = ReplayLink(_capture(("host", b"ab"), ("host", b"cd"), ("unit", b"x")))
+    await link.send(b"a")
+    await link.send(b"bc")
+    await link.send(b"d")
+    assert await link.receive() == b"x"
+    with pytest.raises(LinkClosedError):
+        await link.receive()
+    with pytest.raises(LinkClosedError):
+        await link.send(b"e")
+
+
+@virtual_time.in_virtual_time
+async def test_what_nobody_wanted_to_hear_is_skipped() -> None:
+    link = ReplayLink(_capture(("unit", b"RING"), ("host", b"a"), ("unit", b"x")))
+    await link.send(b"a")
+    assert await link.receive() == b"x"
+
+
+@virtual_time.in_virtual_time
+async def test_where_the_unit_was_silent_the_replay_is_until_it_is_closed() -> None:
+    link = ReplayLink(_capture(("host", b"a"), ("host", b"a"), ("unit", b"x")))
+    await link.send(b"a")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1000):
             await link.receive()
-        with pytest.raises(LinkClosedError):
-            await link.send(b"e")
-
-    virtual_time.run(main())
-
-
-def test_what_nobody_wanted_to_hear_is_skipped() -> None:
-    async def main() -> None:
-        link = ReplayLink(_capture(("unit", b"RING"), ("host", b"a"), ("unit", b"x")))
-        await link.send(b"a")
-        assert await link.receive() == b"x"
-
-    virtual_time.run(main())
-
-
-def test_where_the_unit_was_silent_the_replay_is_until_it_is_closed() -> None:
-    async def main() -> None:
-        link = ReplayLink(_capture(("host", b"a"), ("host", b"a"), ("unit", b"x")))
-        await link.send(b"a")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1000):
-                await link.receive()
-        task = asyncio.create_task(link.receive())
-        await asyncio.sleep(1)
-        await link.close()
-        with pytest.raises(LinkClosedError):
-            await task
-
-    virtual_time.run(main())
+    task = asyncio.create_task(link.receive())
+    await asyncio.sleep(1)
+    await link.close()
+    with pytest.raises(LinkClosedError):
+        await task
 
 
 def test_a_conversation_that_was_cut_is_cut_in_its_replay(tmp_path: Path) -> None:

@@ -107,14 +107,12 @@ def test_a_server_that_does_not_double_ff_is_read_all_the_same() -> None:
     assert decoder.feed(b"\x10\xff\x20\x03")[0] == b"\x10\xff\x20\x03"
 
 
-def test_damage_without_a_pattern_keeps_the_general_sentence() -> None:
-    async def main() -> None:
-        unit = SimulatedUnit()
-        rng = random.Random(4)
-        async with serve_tcp(unit, wrap_link=lambda inner: LossyLink(inner, rng, 0.1)) as served:
-            with pytest.raises((RemoteProtocolError, TimeoutError)) as caught:
-                async with MiniMate.connect(served.url, deadlines=Deadlines(reply_s=1)) as found:
-                    await found.read_info()
-        assert "baud rate" in str(caught.value) or "no frame" in str(caught.value)
-
-    virtual_time.run(main())
+@virtual_time.in_virtual_time
+async def test_damage_without_a_pattern_keeps_the_general_sentence() -> None:
+    unit = SimulatedUnit()
+    rng = random.Random(4)
+    async with serve_tcp(unit, wrap_link=lambda inner: LossyLink(inner, rng, 0.1)) as served:
+        with pytest.raises((RemoteProtocolError, TimeoutError)) as caught:
+            async with MiniMate.connect(served.url, deadlines=Deadlines(reply_s=1)) as found:
+                await found.read_info()
+    assert "baud rate" in str(caught.value) or "no frame" in str(caught.value)

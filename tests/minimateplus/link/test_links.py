@@ -559,28 +559,26 @@ def test_a_cancelled_receive_from_a_pty_loses_no_byte() -> None:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def test_both_ends_of_a_pair_hear_each_other_and_the_end() -> None:
-    async def main() -> None:
-        one, other = memory_pair("a road")
-        assert one.name == other.name == "a road"
-        await one.send(b"there")
-        await one.send(b"")
-        await one.send(b"again")
-        await one.close()
-        await one.close()
-        assert [await other.receive(), await other.receive()] == [b"there", b"again"]
-        for _ in range(2):
-            with pytest.raises(LinkClosedError):
-                await other.receive()
+@virtual_time.in_virtual_time
+async def test_both_ends_of_a_pair_hear_each_other_and_the_end() -> None:
+    one, other = memory_pair("a road")
+    assert one.name == other.name == "a road"
+    await one.send(b"there")
+    await one.send(b"")
+    await one.send(b"again")
+    await one.close()
+    await one.close()
+    assert [await other.receive(), await other.receive()] == [b"there", b"again"]
+    for _ in range(2):
         with pytest.raises(LinkClosedError):
-            await other.send(b"x")
-        await other.close()
-        with pytest.raises(LinkClosedError):
-            await one.send(b"x")
-        with pytest.raises(LinkClosedError):
-            await one.receive()
-
-    virtual_time.run(main())
+            await other.receive()
+    with pytest.raises(LinkClosedError):
+        await other.send(b"x")
+    await other.close()
+    with pytest.raises(LinkClosedError):
+        await one.send(b"x")
+    with pytest.raises(LinkClosedError):
+        await one.receive()
 
 
 def test_a_receive_under_way_ends_with_the_close_of_either_end() -> None:

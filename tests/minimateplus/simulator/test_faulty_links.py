@@ -304,19 +304,16 @@ def test_a_port_where_nobody_listens_is_a_refused_connection() -> None:
     assert not isinstance(caught.value, ConnectTimeoutError)
 
 
-def test_a_black_hole_is_a_connect_timeout() -> None:
-    async def main() -> None:
-        # A listener that accepts nobody, its queue full: further knocks are dropped.
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            waiting = [socket.socket() for _ in range(4)]
-            for one in waiting:
-                one.setblocking(False)
-                one.connect_ex(full.getsockname())
-            with pytest.raises(ConnectTimeoutError, match=r"within 0\.05 s"):
-                await _knock(full.getsockname()[1], Deadlines(connect_s=0.05))
-            for one in waiting:
-                one.close()
-
-    asyncio.run(main())
+async def test_a_black_hole_is_a_connect_timeout() -> None:
+    # A listener that accepts nobody, its queue full: further knocks are dropped.
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        with pytest.raises(ConnectTimeoutError, match=r"within 0\.05 s"):
+            await _knock(full.getsockname()[1], Deadlines(connect_s=0.05))
+        for one in waiting:
+            one.close()

@@ -238,16 +238,13 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("kind", ["endless-bytes", "endless-frames", "hangs-up"])
-def test_a_hostile_unit_on_a_real_socket_ends_when_its_host_leaves(kind: str) -> None:
-    async def main() -> None:
-        async with serve_tcp(build_unit(), wrap_link=hostile_link(kind)) as served:
-            for _ in range(2):
-                with pytest.raises(MiniMateError):
-                    async with MiniMate.connect(served.url) as host:
-                        await host.read_info()
-            assert served.callers == 2
-
-    asyncio.run(main())
+async def test_a_hostile_unit_on_a_real_socket_ends_when_its_host_leaves(kind: str) -> None:
+    async with serve_tcp(build_unit(), wrap_link=hostile_link(kind)) as served:
+        for _ in range(2):
+            with pytest.raises(MiniMateError):
+                async with MiniMate.connect(served.url) as host:
+                    await host.read_info()
+        assert served.callers == 2
 
 
 def test_an_error_of_the_layouts_names_the_unit_and_not_twice() -> None:

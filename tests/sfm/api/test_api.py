@@ -438,12 +438,9 @@ async def test_a_reader_who_hangs_up_changes_nothing_for_the_next(world: World) 
     assert world.most_open == {HERE: 1}
 
 
-def test_the_application_closes_its_gateway_when_it_shuts_down() -> None:
-    async def main() -> None:
-        application = build_app(Settings())
-        async with application.router.lifespan_context(application):
-            pass
-        with pytest.raises(ShuttingDownError):
-            await application.state.gateway.info(HERE)
-
-    asyncio.run(main())
+async def test_the_application_closes_its_gateway_when_it_shuts_down() -> None:
+    application = build_app(Settings())
+    async with application.router.lifespan_context(application):
+        pass
+    with pytest.raises(ShuttingDownError):
+        await application.state.gateway.info(HERE)

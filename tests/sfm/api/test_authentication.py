@@ -21,7 +21,7 @@ from kit.access_world import (
 from kit.relay_world import HERE as UNIT_HERE
 from kit.relay_world import FieldUnit, World
 from kit.stored_rows import public_id
-from kit.virtual_time import run
+from kit.virtual_time import in_virtual_time, run
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
@@ -115,64 +115,58 @@ def test_what_is_not_there_is_told_to_nobody_without_a_token() -> None:
 
 
 @pytest.mark.parametrize("behind", ["\n", "/", "\r\n", " ", "\x00", "\u2028"], ids=ascii)
-def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None:
-    async def main() -> None:
-        async with door() as found:
-            viewer = found.token("v", Role.VIEWER)
-            for (method, path), needed in RULES.items():
-                written, _, query = concrete(path).partition("?")
-                target = f"{written}{behind}?{query}"
-                # What stands at the end may hold anything but a slash; its rule holds.
-                is_known = path.endswith("}") and behind != "/"
-                may = is_known and (needed is None or Role.VIEWER.includes(needed))
-                assert await found.passes(method, target, secret=viewer) is may, target
-                if not is_known:
-                    assert (await found.ask(method, target, secret=viewer)).status_code == 404
-
-    run(main())
+@in_virtual_time
+async def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None:
+    async with door() as found:
+        viewer = found.token("v", Role.VIEWER)
+        for (method, path), needed in RULES.items():
+            written, _, query = concrete(path).partition("?")
+            target = f"{written}{behind}?{query}"
+            # What stands at the end may hold anything but a slash; its rule holds.
+            is_known = path.endswith("}") and behind != "/"
+            may = is_known and (needed is None or Role.VIEWER.includes(needed))
+            assert await found.passes(method, target, secret=viewer) is may, target
+            if not is_known:
+                assert (await found.ask(method, target, secret=viewer)).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "get", "TRACE", "PATCH"])
-def test_no_other_method_passes_a_rule(method: str) -> None:
-    async def main() -> None:
-        async with door(real=True) as found:
-            viewer = found.token("v", Role.VIEWER)
-            for _, path in RULES:
-                target = concrete(path)
-                status = (await found.ask(method, target, secret=viewer)).status_code
-                assert status == 405, target
-
-    run(main())
+@in_virtual_time
+async def test_no_other_method_passes_a_rule(method: str) -> None:
+    async with door(real=True) as found:
+        viewer = found.token("v", Role.VIEWER)
+        for _, path in RULES:
+            target = concrete(path)
+            status = (await found.ask(method, target, secret=viewer)).status_code
+            assert status == 405, target
 
 
-def test_head_is_answered_as_get_is_without_the_body() -> None:
-    async def main() -> None:
-        async with World() as world:
-            disk = await world.with_disk()
-            world.plug(FieldUnit().record(2))
-            await world.gateway.waveform(UNIT_HERE, 0)
-            found = door_of(world.gateway, world.settings, disk, real=True)
-            operation = await ended_operation(found.app, "tcp:unit.invalid:12345")
-            # An asset has no fixed name, and the stream of a unit no end.
-            unknown = ("/assets/{name}", PROGRESS)
-            paths = [p for m, p in RULES if m == "GET" and p not in unknown]
-            assert len(paths) > 22
-            for path in paths:
-                if path.startswith("/operations/"):
-                    path = path.replace("{id}", operation.id)
-                target = concrete(path).replace(UNIT, "host=unit.invalid&tcp_port=12345")
-                target = target.replace("recordings/1", f"recordings/{public_id(disk, 1)}")
-                if target.startswith("/archive/events/"):
-                    continue  # gone, whatever is asked
-                got, head = [await found.ask(m, target, **LOCAL) for m in ("GET", "HEAD")]
-                assert (got.status_code, head.status_code) == (200, 200), target
-                assert got.content, target
-                assert head.content == b"", target
-                assert set(head.headers) == set(got.headers), target
-                for name in ("content-type", "cache-control", "etag"):
-                    assert head.headers.get(name) == got.headers.get(name), target
-
-    run(main())
+@in_virtual_time
+async def test_head_is_answered_as_get_is_without_the_body() -> None:
+    async with World() as world:
+        disk = await world.with_disk()
+        world.plug(FieldUnit().record(2))
+        await world.gateway.waveform(UNIT_HERE, 0)
+        found = door_of(world.gateway, world.settings, disk, real=True)
+        operation = await ended_operation(found.app, "tcp:unit.invalid:12345")
+        # An asset has no fixed name, and the stream of a unit no end.
+        unknown = ("/assets/{name}", PROGRESS)
+        paths = [p for m, p in RULES if m == "GET" and p not in unknown]
+        assert len(paths) > 22
+        for path in paths:
+            if path.startswith("/operations/"):
+                path = path.replace("{id}", operation.id)
+            target = concrete(path).replace(UNIT, "host=unit.invalid&tcp_port=12345")
+            target = target.replace("recordings/1", f"recordings/{public_id(disk, 1)}")
+            if target.startswith("/archive/events/"):
+                continue  # gone, whatever is asked
+            got, head = [await found.ask(m, target, **LOCAL) for m in ("GET", "HEAD")]
+            assert (got.status_code, head.status_code) == (200, 200), target
+            assert got.content, target
+            assert head.content == b"", target
+            assert set(head.headers) == set(got.headers), target
+            for name in ("content-type", "cache-control", "etag"):
+                assert head.headers.get(name) == got.headers.get(name), target
 
 
 def test_head_of_a_stream_ends() -> None:
@@ -330,23 +324,21 @@ async def logged_in(found: Door, role: Role, scheme: str = "http") -> tuple[str,
     return set_cookie.split(";")[0], response.json()["csrf"], set_cookie
 
 
-def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secret() -> None:
-    async def main() -> None:
-        async with door(real=True) as found:
-            cookie, csrf, _ = await logged_in(found, Role.ADMIN)
-            drop = ("DELETE", f"/cache/device?{UNIT}")
-            assert await found.passes("GET", "/cache/stats", cookie=cookie)
-            assert not await found.passes(*drop, cookie=cookie)
-            assert not await found.passes(*drop, cookie=cookie, x_csrf_token="wrong")
-            other = {"origin": "http://evil.example"}
-            assert not await found.passes(*drop, cookie=cookie, x_csrf_token=csrf, **other)
-            assert await found.passes(*drop, cookie=cookie, x_csrf_token=csrf)
-            who = (await found.ask("GET", "/session", cookie=cookie)).json()
-            assert (who["name"], who["role"], who["csrf"]) == ("browser", "admin", csrf)
-            await found.ask("DELETE", "/session", cookie=cookie, x_csrf_token=csrf)
-            assert not await found.passes("GET", "/cache/stats", cookie=cookie)
-
-    run(main())
+@in_virtual_time
+async def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secret() -> None:
+    async with door(real=True) as found:
+        cookie, csrf, _ = await logged_in(found, Role.ADMIN)
+        drop = ("DELETE", f"/cache/device?{UNIT}")
+        assert await found.passes("GET", "/cache/stats", cookie=cookie)
+        assert not await found.passes(*drop, cookie=cookie)
+        assert not await found.passes(*drop, cookie=cookie, x_csrf_token="wrong")
+        other = {"origin": "http://evil.example"}
+        assert not await found.passes(*drop, cookie=cookie, x_csrf_token=csrf, **other)
+        assert await found.passes(*drop, cookie=cookie, x_csrf_token=csrf)
+        who = (await found.ask("GET", "/session", cookie=cookie)).json()
+        assert (who["name"], who["role"], who["csrf"]) == ("browser", "admin", csrf)
+        await found.ask("DELETE", "/session", cookie=cookie, x_csrf_token=csrf)
+        assert not await found.passes("GET", "/cache/stats", cookie=cookie)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -361,22 +353,20 @@ def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
     assert ("secure" in cookie) is (scheme == "https")
 
 
-def test_a_session_ends_with_its_token_and_with_the_day() -> None:
-    async def main() -> None:
-        async with door(real=True) as found:
-            cookie, _, _ = await logged_in(found, Role.VIEWER)
-            admin = found.token("admin", Role.ADMIN)
-            await asyncio.sleep(SESSION_S - 10)
-            assert await found.passes("GET", "/cache/stats", cookie=cookie)
-            await asyncio.sleep(11)
-            assert not await found.passes("GET", "/cache/stats", cookie=cookie)
-            body = f'{{"token": "{found.secrets["browser"]}"}}'.encode()
-            again = (await found.ask("POST", "/session", body=body)).headers["set-cookie"]
-            assert await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
-            await found.ask("DELETE", "/tokens/1", secret=admin)
-            assert not await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
-
-    run(main())
+@in_virtual_time
+async def test_a_session_ends_with_its_token_and_with_the_day() -> None:
+    async with door(real=True) as found:
+        cookie, _, _ = await logged_in(found, Role.VIEWER)
+        admin = found.token("admin", Role.ADMIN)
+        await asyncio.sleep(SESSION_S - 10)
+        assert await found.passes("GET", "/cache/stats", cookie=cookie)
+        await asyncio.sleep(11)
+        assert not await found.passes("GET", "/cache/stats", cookie=cookie)
+        body = f'{{"token": "{found.secrets["browser"]}"}}'.encode()
+        again = (await found.ask("POST", "/session", body=body)).headers["set-cookie"]
+        assert await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
+        await found.ask("DELETE", "/tokens/1", secret=admin)
+        assert not await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
 
 
 def test_a_page_of_another_site_begins_no_session() -> None:
@@ -393,32 +383,30 @@ def test_a_page_of_another_site_begins_no_session() -> None:
 # --- tokens ---------------------------------------------------------------------------------------
 
 
-def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() -> None:
-    async def main() -> None:
-        async with door(real=True) as found:
-            admin = found.token("admin", Role.ADMIN)
-            body = b'{"name": "night watch", "role": "operator", "units": ["tcp:10.9.9.9:12345"]}'
-            made = await found.ask("POST", "/tokens", secret=admin, body=body)
-            assert made.status_code == 201
-            secret = made.json()["secret"]
-            assert await found.passes(secret=secret)
-            again = await found.ask("POST", "/tokens", secret=admin, body=body)
-            assert again.status_code == 409
-            listed = (await found.ask("GET", "/tokens", secret=admin)).text
-            assert "night watch" in listed
-            assert secret not in listed
-            gone = await found.ask("DELETE", "/tokens/2", secret=admin)
-            assert gone.json()["revoked_at"]
-            assert not await found.passes(secret=secret)
-            assert (await found.ask("DELETE", "/tokens/2", secret=admin)).status_code == 404
-            entries = (await found.ask("GET", "/audit", secret=admin)).json()["entries"]
-            assert [(e["command"], e["actor"], e["origin"]) for e in entries] == [
-                ("token_revoke", "admin", "10.0.0.7"),
-                ("token_create", "admin", "10.0.0.7"),
-            ]
-            assert secret not in str(entries)
-
-    run(main())
+@in_virtual_time
+async def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() -> None:
+    async with door(real=True) as found:
+        admin = found.token("admin", Role.ADMIN)
+        body = b'{"name": "night watch", "role": "operator", "units": ["tcp:10.9.9.9:12345"]}'
+        made = await found.ask("POST", "/tokens", secret=admin, body=body)
+        assert made.status_code == 201
+        secret = made.json()["secret"]
+        assert await found.passes(secret=secret)
+        again = await found.ask("POST", "/tokens", secret=admin, body=body)
+        assert again.status_code == 409
+        listed = (await found.ask("GET", "/tokens", secret=admin)).text
+        assert "night watch" in listed
+        assert secret not in listed
+        gone = await found.ask("DELETE", "/tokens/2", secret=admin)
+        assert gone.json()["revoked_at"]
+        assert not await found.passes(secret=secret)
+        assert (await found.ask("DELETE", "/tokens/2", secret=admin)).status_code == 404
+        entries = (await found.ask("GET", "/audit", secret=admin)).json()["entries"]
+        assert [(e["command"], e["actor"], e["origin"]) for e in entries] == [
+            ("token_revoke", "admin", "10.0.0.7"),
+            ("token_create", "admin", "10.0.0.7"),
+        ]
+        assert secret not in str(entries)
 
 
 def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
@@ -433,22 +421,20 @@ def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
     assert run(main()) == [True, False]
 
 
-def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_tells() -> None:
-    async def main() -> None:
-        async with World() as world:
-            disk = await world.with_disk()
-            found = door_of(world.gateway, world.settings, disk, real=True)
-            secret = found.token("t", Role.ADMIN)
-            disk.fail(StoreFullError("no room"))
-            page = found.app.openapi()["paths"]
-            for method, path in RULES:
-                answer = await found.ask(method, concrete(path), secret=secret)
-                assert answer.status_code == 503, path
-                assert "no room" not in answer.text
-                if path in page:
-                    assert "503" in page[path][method.lower()]["responses"]
-
-    run(main())
+@in_virtual_time
+async def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_tells() -> None:
+    async with World() as world:
+        disk = await world.with_disk()
+        found = door_of(world.gateway, world.settings, disk, real=True)
+        secret = found.token("t", Role.ADMIN)
+        disk.fail(StoreFullError("no room"))
+        page = found.app.openapi()["paths"]
+        for method, path in RULES:
+            answer = await found.ask(method, concrete(path), secret=secret)
+            assert answer.status_code == 503, path
+            assert "no room" not in answer.text
+            if path in page:
+                assert "503" in page[path][method.lower()]["responses"]
 
 
 @pytest.mark.parametrize(
@@ -472,29 +458,27 @@ def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> No
     assert run(main()) is passes
 
 
-def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others() -> None:
-    async def main() -> None:
-        async with World() as world:
-            disk = await world.with_disk()
-            world.plug(FieldUnit().record(2))
-            await world.gateway.events(UNIT_HERE)
-            await world.gateway.waveform(UNIT_HERE, 0)
-            found = door_of(world.gateway, world.settings, disk, real=True)
-            own, other = (
-                found.token("own", Role.VIEWER, "SIM0001"),
-                found.token("x", Role.VIEWER, "Y"),
-            )
-            for path in ("", "/waveform", "/image", "/review"):
-                ids = [public_id(disk, 1), public_id(disk, 2), "f" * 64]
-                targets = [f"/archive/recordings/{name}{path}" for name in ids]
-                assert (await found.ask("GET", targets[0], secret=own)).status_code == 200
-                told = [await found.ask("GET", target, secret=other) for target in targets]
-                assert {answer.status_code for answer in told} == {404}
-                assert {answer.json()["detail"][:-64] for answer in told} == {
-                    "the archive has no recording "
-                }
-
-    run(main())
+@in_virtual_time
+async def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others() -> None:
+    async with World() as world:
+        disk = await world.with_disk()
+        world.plug(FieldUnit().record(2))
+        await world.gateway.events(UNIT_HERE)
+        await world.gateway.waveform(UNIT_HERE, 0)
+        found = door_of(world.gateway, world.settings, disk, real=True)
+        own, other = (
+            found.token("own", Role.VIEWER, "SIM0001"),
+            found.token("x", Role.VIEWER, "Y"),
+        )
+        for path in ("", "/waveform", "/image", "/review"):
+            ids = [public_id(disk, 1), public_id(disk, 2), "f" * 64]
+            targets = [f"/archive/recordings/{name}{path}" for name in ids]
+            assert (await found.ask("GET", targets[0], secret=own)).status_code == 200
+            told = [await found.ask("GET", target, secret=other) for target in targets]
+            assert {answer.status_code for answer in told} == {404}
+            assert {answer.json()["detail"][:-64] for answer in told} == {
+                "the archive has no recording "
+            }
 
 
 # --- reach ----------------------------------------------------------------------------------------
@@ -661,20 +645,18 @@ def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
     assert int(stopped.headers["retry-after"]) >= 1
 
 
-def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None:
-    async def main() -> None:
-        async with door() as found:
-            with capture_logs() as lines:
-                for _ in range(MAX_FAILURES):
-                    for peer in ("10.0.0.7", "2001:db8::1", "2001:db8::2"):
-                        await found.ask(secret="sfm_1_" + "x" * 43, peer=(peer, 1))
-            assert sorted(line["client"] for line in lines) == ["10.0.0.7", "2001:db8::/64"]
-            await asyncio.sleep(60)
-            with capture_logs() as lines:
-                await found.ask(secret="sfm_1_" + "x" * 43)
-            assert [line["left_out"] for line in lines] == [MAX_FAILURES - 1]
-
-    run(main())
+@in_virtual_time
+async def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None:
+    async with door() as found:
+        with capture_logs() as lines:
+            for _ in range(MAX_FAILURES):
+                for peer in ("10.0.0.7", "2001:db8::1", "2001:db8::2"):
+                    await found.ask(secret="sfm_1_" + "x" * 43, peer=(peer, 1))
+        assert sorted(line["client"] for line in lines) == ["10.0.0.7", "2001:db8::/64"]
+        await asyncio.sleep(60)
+        with capture_logs() as lines:
+            await found.ask(secret="sfm_1_" + "x" * 43)
+        assert [line["left_out"] for line in lines] == [MAX_FAILURES - 1]
 
 
 def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
@@ -691,21 +673,19 @@ def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
     assert run(main()) == ["internal_error"]
 
 
-def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> None:
-    async def main() -> None:
-        async with door() as found:
-            right = found.token("t", Role.VIEWER)
-            for _ in range(MAX_FAILURES):
-                assert (await found.ask(secret="sfm_1_" + "x" * 43)).status_code == 401
-            stopped = await found.ask(secret="sfm_1_" + "x" * 43)
-            assert stopped.status_code == 429
-            assert 1 <= int(stopped.headers["retry-after"]) <= 6
-            assert (await found.ask(secret=right)).status_code == 429
-            assert await found.passes(secret=right, peer=("10.0.0.8", 1))
-            await asyncio.sleep(7)
-            assert await found.passes(secret=right)
-
-    run(main())
+@in_virtual_time
+async def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> None:
+    async with door() as found:
+        right = found.token("t", Role.VIEWER)
+        for _ in range(MAX_FAILURES):
+            assert (await found.ask(secret="sfm_1_" + "x" * 43)).status_code == 401
+        stopped = await found.ask(secret="sfm_1_" + "x" * 43)
+        assert stopped.status_code == 429
+        assert 1 <= int(stopped.headers["retry-after"]) <= 6
+        assert (await found.ask(secret=right)).status_code == 429
+        assert await found.passes(secret=right, peer=("10.0.0.8", 1))
+        await asyncio.sleep(7)
+        assert await found.passes(secret=right)
 
 
 @pytest.mark.parametrize(

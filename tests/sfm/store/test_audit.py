@@ -454,15 +454,12 @@ def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
     asyncio.run(run())
 
 
-def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> None:
-    async def run() -> None:
-        store_service = build_store_service(None)
-        assert await store_service.note(entry()) is None
-        assert await store_service.forget_info(A) is None
-        assert (await store_service.erase_check(A, 3)).unarchived == [0, 1, 2]
-        await store_service.close()
-
-    asyncio.run(run())
+async def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> None:
+    store_service = build_store_service(None)
+    assert await store_service.note(entry()) is None
+    assert await store_service.forget_info(A) is None
+    assert (await store_service.erase_check(A, 3)).unarchived == [0, 1, 2]
+    await store_service.close()
 
 
 def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_url: str) -> None:
