@@ -1,1 +1,3 @@
 """The relay: one owner per seismograph, one live cache, everybody else served from it."""
+
+__all__: list[str] = []

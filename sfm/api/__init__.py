@@ -1,1 +1,3 @@
 """HTTP words for the gateway's verbs: routers by noun, schemas, problems, provenance."""
+
+__all__: list[str] = []

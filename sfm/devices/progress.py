@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["Entry", "ProgressLog", "report_step"]
+
 MAX_ENTRIES = 512
 
 

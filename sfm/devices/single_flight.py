@@ -31,6 +31,16 @@ from minimateplus.model import Progress
 from sfm.devices.connection_lock import ConnectionLock
 from sfm.errors import SfmError
 
+__all__ = [
+    "RETRY_AFTER_S",
+    "BusyError",
+    "SharedRead",
+    "ShuttingDownError",
+    "SingleFlight",
+    "joins_closed",
+    "retrieve_exception",
+]
+
 T = TypeVar("T")
 
 RETRY_AFTER_S = 5.0

@@ -1,1 +1,3 @@
 """The routes, one module for each resource."""
+
+__all__: list[str] = []

@@ -20,6 +20,20 @@ from sfm.store.database_file import not_an_archive, sync_folder
 from sfm.store.engine import SQLITE, Engines, quoted
 from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
 
+__all__ = [
+    "BEFORE_REVISIONS",
+    "EMPTY",
+    "HEAD",
+    "UPGRADE_COMMAND",
+    "check_schema",
+    "copy_before_upgrade",
+    "copy_sqlite",
+    "ensure_head",
+    "refuse_newer",
+    "revision_of",
+    "upgrade",
+]
+
 HEAD = "0008"
 EMPTY = ""
 """The revision of a database with nothing of ours in it."""
