@@ -1,3 +1,7 @@
-"""The relay: one owner per seismograph, one live cache, everybody else served from it."""
+"""
+The relay: one session with each seismograph, one live cache that serves every other program.
+
+``sfm`` stands for Seismograph Field Module.
+"""
 
 __all__: list[str] = []

@@ -109,25 +109,25 @@ async def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] 
     frames
         List the frames with their times instead.
     """
-    entry = load_capture(file)
+    loaded = load_capture(file)
     if frames:
         _list_frames(file)
         return
-    if entry.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
+    if loaded.note not in (SURVEY, SURVEY_WITH_WAVEFORMS):
         raise CaptureError(f"{file}: not made by seismo-relay capture; list it with --frames")
-    async with MiniMate.connect(ReplayLink(entry)) as unit:
-        for line in await _survey(unit, entry.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
+    async with MiniMate.connect(ReplayLink(loaded)) as unit:
+        for line in await _survey(unit, loaded.note == SURVEY_WITH_WAVEFORMS, lambda _: None):
             out.print(safe_text(line))
 
 
 def _list_frames(file: Path) -> None:
-    entry = load_capture(file)
+    loaded = load_capture(file)
     readers = {
         "host": FrameReader(Direction.REQUEST),
         "unit": FrameReader(Direction.REPLY),
     }
-    out.print(safe_text(f"{entry.link}, {entry.started_at}, {entry.note}"))
-    for chunk in entry.chunks:
+    out.print(safe_text(f"{loaded.link}, {loaded.started_at}, {loaded.note}"))
+    for chunk in loaded.chunks:
         for frame in readers[chunk.side].feed(chunk.data):
             asked = frame.sub if chunk.side == "host" else reply_sub(frame.sub)
             name = COMMANDS[asked].name if asked in COMMANDS else "unknown"

@@ -254,10 +254,10 @@ async def erase(
     discard_unarchived
         Also erase events whose samples are not in the archive.
     """
-    typed, entry = serial, count
-    if typed is None or entry is None:
-        typed, entry = await _agreed(unit, relay, typed)
-    body = {"serial": typed, "count": entry, "discard_unarchived": discard_unarchived}
+    typed, stored = serial, count
+    if typed is None or stored is None:
+        typed, stored = await _agreed(unit, relay, typed)
+    body = {"serial": typed, "count": stored, "discard_unarchived": discard_unarchived}
     done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
     print_body(done, views.command_view, as_json)
 
@@ -269,16 +269,16 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
             "an erase from a script needs --serial and --count; nothing was erased", MISUSED
         )
     listed = await ask(unit, "/device/events", relay)
-    found, entry = str(listed["provenance"]["serial"]), len(listed["events"])
+    found, stored = str(listed["provenance"]["serial"]), len(listed["events"])
     err.print(
-        safe_text(f"{unit} is unit {found} and stores {entry} events. All of them will be erased.")
+        safe_text(f"{unit} is unit {found} and stores {stored} events. All of them will be erased.")
     )
     typed = serial
     if typed is None:
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
     if typed != found:
         raise CommandError(f"that is not {found}; nothing was erased")
-    return found, entry
+    return found, stored
 
 
 @app.command

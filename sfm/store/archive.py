@@ -357,8 +357,11 @@ def save_waveform(
         )
         _supersede(connection, origin, same, payload, row["counts_hash"])
         return same
+    # (Another transaction may have entered the same content since it was looked for.)
     others = connection.execute(
-        select(func.count()).where(waveforms.c.recording_id == recording_id)
+        select(func.count()).where(
+            waveforms.c.recording_id == recording_id, waveforms.c.content_hash != content_hash
+        )
     ).scalar_one()
     connection.execute(insert_unless_there(connection, waveforms), [row])
     if others:
