@@ -918,8 +918,8 @@ class World:
 
     def _do_rerecord(self, act: Act, unit: Any) -> None:
         """Erase, and record fewer, as many, or more; at once or a moment later."""
-        entry = len(unit.slots)
-        count = max(1, entry + (0, 0, 1, -1, 2)[act.draw % 5])
+        stored = len(unit.slots)
+        count = max(1, stored + (0, 0, 1, -1, 2)[act.draw % 5])
         self._do_erase(act, unit)
 
         def record() -> None:
@@ -1086,11 +1086,11 @@ class World:
                     "serial": chance.choice((None, None, serial)),
                 }
             case "erase":
-                entry = 0 if unit is None else len(unit.slots)
+                stored = 0 if unit is None else len(unit.slots)
                 stale = chance.random() < 0.15
                 return {
                     "serial": serial,
-                    "count": max(0, entry + chance.choice((-1, 1))) if stale else entry,
+                    "count": max(0, stored + chance.choice((-1, 1))) if stale else stored,
                     "discard": chance.random() < 0.4,
                     "archives": chance.random() < 0.7,
                 }
