@@ -121,7 +121,7 @@ def test_what_was_captured_is_replayed_to_the_same_words(
     assert status == 0
     status, replayed, _ = call(capsys, "replay", path)
     assert (status, replayed) == (0, live)
-    assert "vouched for 1280, 1280, 1280, 1280" in replayed.replace("\n", " ")
+    assert "valid 1280, 1280, 1280, 1280" in replayed.replace("\n", " ")
     status, frames, _ = call(capsys, "replay", path, "--frames")
     assert status == 0
     assert "-> 5B POLL" in frames
