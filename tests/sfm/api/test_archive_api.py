@@ -965,7 +965,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
 
 def test_the_page_for_people_tells_what_a_review_has() -> None:
     page = docs_page(OPENAPI)
-    assert "<tr><td>body: false_trigger<td>boolean<td>Whether the event is none" in page
+    assert "<tr><td>body: false_trigger<td>boolean<td>Whether the event is a false trigger" in page
 
 
 def test_the_page_says_whose_time_it_is() -> None:
