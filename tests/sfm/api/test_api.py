@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any, get_type_hints
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from kit.http_requests import app_of, assert_problem
-from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time, told
 from pydantic import BaseModel
 
 from minimateplus import errors
@@ -25,6 +26,7 @@ from sfm.api.schemas import reading
 from sfm.devices.answer import Provenance
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.settings import Settings
+from sfm.store import archive
 
 UNIT = {"host": "unit.invalid"}
 DEVICE_ROUTES = [
@@ -249,6 +251,21 @@ async def test_a_unit_that_refuses_is_503_and_says_when_to_ask_again(
     assert int(response.headers["Retry-After"]) > 0
 
 
+def test_a_problem_names_the_diagnosis() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without a listener: nobody else gets the port
+
+        async def ask() -> httpx.Response:
+            app = build_app(Settings(database_url="none"))
+            transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+            where = {"host": "127.0.0.1", "tcp_port": str(taken.getsockname()[1])}
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
+                return await one.get("/device/info", params=where, timeout=None)
+
+        body = assert_problem(asyncio.run(ask()), 503, "unit-unreachable")
+    assert body["diagnosis"] == "refused"
+
+
 @pytest.mark.parametrize("path", DEVICE_ROUTES)
 @in_virtual_time
 async def test_a_silent_unit_is_504(world: World, path: str) -> None:
@@ -258,6 +275,37 @@ async def test_a_silent_unit_is_504(world: World, path: str) -> None:
     body = assert_problem(response, 504, "unit-silent")
     assert "Retry-After" not in response.headers
     assert "unit.invalid" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        *((path, {}) for path in DEVICE_ROUTES),
+        ("/device/events", {"force": "true"}),
+        ("/device/rescue", {}),
+    ],
+)
+@pytest.mark.parametrize("column", ["event_json", "waveform_key", "row_hash"])
+@in_virtual_time
+async def test_a_damaged_row_of_the_list_is_read_again_whatever_is_asked_first(
+    world: World, path: str, more: dict[str, str], column: str
+) -> None:
+    disk = await world.with_disk()
+    unit = world.plug(FieldUnit().record(2))
+    await world.gateway.events(HERE)
+    with disk.engines.write() as connection:
+        connection.exec_driver_sql(f"UPDATE cached_events SET {column} = 'x' WHERE \"index\" = 1")
+    await world.restart()
+    transport = httpx.ASGITransport(app_of(world), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        if path == "/device/rescue":
+            asked = client.post(path, params=UNIT, json={"serial": unit.serial}, timeout=None)
+        else:
+            asked = client.get(path, params=UNIT | more, timeout=None)
+        response = await asked
+    assert response.status_code == 200, response.text
+    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert "mirror_dropped" in [row["kind"] for row in disk.read(archive.load_findings)]
 
 
 @in_virtual_time

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.relay_process import relay
 from kit.stored_rows import write_row
 from sqlalchemy import select
 
@@ -334,6 +335,21 @@ def test_the_doctor_says_what_is_wrong(
     assert (status, "db upgrade" in found["database"]["detail"]) == (1, True)
     monkeypatch.setenv("SFM_DATABASE_URL", "mysql://x")
     assert examined()[0] == 1
+
+
+def test_the_doctor_and_the_log_say_that_the_file_was_taken_away(
+    database: Path,
+    examined: Callable[[], tuple[int, dict[str, dict[str, str]]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with relay(database=database) as started:
+        database.unlink()
+        monkeypatch.setenv("SFM_HTTP_PORT", str(started.port))
+        found = examined()[1]["relay"]
+    assert found["state"] == "warning"
+    assert f"{database} was removed" in found["detail"]
+    [line] = [line for line in started.log if "store_failed" in line]
+    assert '"replaced"' in line
 
 
 def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say: Say) -> None:

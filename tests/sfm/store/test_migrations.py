@@ -152,7 +152,9 @@ def differences(engines: Engines) -> list[Any]:
         return list(compare_metadata(context, schema.metadata))
 
 
-@pytest.mark.parametrize("start", ["", "0001", "0002", "0003", "0004", "0005", "0006", "0008"])
+@pytest.mark.parametrize(
+    "start", ["", "0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
+)
 def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
 ) -> None:
