@@ -5,6 +5,7 @@ project tell a new memory from the old one, and they are in bytes that every pro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -145,3 +146,30 @@ async def test_another_project_alone_is_another_memory(world: RawWorld, counter:
     answer = await world.get("/device/events")
     if answer.status_code == 200 and quality(answer) == "good":
         assert {event["project"] for event in answer.json()["events"]} == {"South face"}
+
+
+@in_raw_world
+async def test_a_byte_of_unknown_meaning_is_walked_once_noted_and_left_out_later(
+    world: RawWorld,
+) -> None:
+    """Nothing that is decoded differs, so it is no other memory; but it proves nothing either."""
+    unit = world.unit.record(EVENTS)
+    keys = {event.key_bytes for event in unit.events}
+    unread = 208  # behind the end of the project
+    assert all_of(await world.get("/device/events"), world)
+
+    async def keys_read_after_a_change(value: int) -> set[bytes]:
+        last = unit.events[-1]
+        record = last.record[:unread] + bytes([value]) + last.record[unread + 1 :]
+        unit.events[-1] = replace(last, record=record)
+        unit.records_read.clear()
+        await world.pause(60)
+        answer = await world.get("/device/events")
+        assert all_of(answer, world)
+        assert (quality(answer), answer.json()["provenance"]["epoch"]) == ("good", 0)
+        return set(unit.records_read)
+
+    assert await keys_read_after_a_change(1) == keys
+    assert await keys_read_after_a_change(2) == {unit.events[-1].key_bytes}
+    await world.restart()
+    assert await keys_read_after_a_change(3) == {unit.events[-1].key_bytes}

@@ -8,7 +8,17 @@ import inspect
 
 import pytest
 from kit.raw_unit import standing_still
-from kit.raw_world import SERIAL, RawWorld, in_raw_world, problem_of, refusal_of, visit
+from kit.raw_world import (
+    SERIAL,
+    RawWorld,
+    in_raw_world,
+    listed,
+    problem_of,
+    refusal_of,
+    round_trip_of_replies,
+    stamps,
+    visit,
+)
 
 from minimateplus.client import MiniMate
 from minimateplus.link import parse_address
@@ -30,6 +40,41 @@ async def test_an_erase_reads_every_record_again(world: RawWorld) -> None:
     assert (answer.status_code, answer.json()["outcome"]) == (200, "done"), answer.text
     assert world.unit.erases == 1
     assert set(world.unit.records_read) >= set(keys), "it relied on a list of before"
+
+
+@in_raw_world
+async def test_an_erase_says_how_long_its_walk_takes_before_it_begins(world: RawWorld) -> None:
+    await all_archived(world)
+    world.connection.delay = round_trip_of_replies(0.5)
+    assert (await world.get("/device/events", force="true")).status_code == 200
+    assert (await world.erase(count=EVENTS)).status_code == 200
+    log = world.gateway.progress(parse_address("tcp://unit.invalid:12345"))
+    steps = [entry.data for entry in log._entries if entry.kind == "step"]
+    whats = [step["what"] for step in steps]
+    at = whats.index(f"s estimated to read the {EVENTS} events again")
+    assert at < whats.index("events read again")
+    # Ten exchanges an event.
+    assert steps[at]["total"] == pytest.approx(EVENTS * 10 * 0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("discard", [False, True])
+@in_raw_world
+async def test_a_walk_that_was_cut_outlives_a_refused_erase_and_no_other(
+    world: RawWorld, *, discard: bool
+) -> None:
+    unit = world.unit.record(40)
+    unit.cut_every = 150
+    cut = await world.get("/device/events")
+    assert problem_of(cut) == "list-incomplete", cut.text
+    unit.cut_every = 0
+    await world.pause(60)
+    answer = await world.erase(count=40, discard_unarchived=discard)
+    assert (answer.status_code, unit.erases) == ((200, 1) if discard else (409, 0)), answer.text
+    if discard:
+        unit.record(2)
+    await world.pause(60)
+    whole = await world.get("/device/events")
+    assert (whole.status_code, listed(whole)) == (200, stamps(unit.events)), whole.text
 
 
 @pytest.mark.parametrize("record", [2, 4, EVENTS])

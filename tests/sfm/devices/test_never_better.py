@@ -230,6 +230,23 @@ async def test_a_record_longer_than_its_count_is_partial_and_whole(
     assert body["channels"]["Tran"]["peak"] == pytest.approx(2.0)
 
 
+@in_virtual_time
+async def test_the_longest_record_that_can_be_configured_is_recorded_and_read(
+    world: World,
+) -> None:
+    unit = world.plug(FieldUnit())
+    longest = {"record_time_s": 100.0}
+    changed = await ask(world, "/device/config", "POST", json=longest, **UNIT)
+    assert (changed.status_code, changed.json().get("outcome")) == (200, "done")
+    try:
+        unit.record_event(seed=1)
+    except OverflowError as error:
+        pytest.fail(f"the simulated unit cannot record what it was configured to: {error}")
+    body = (await waveform(world)).json()
+    assert body["provenance"]["quality"] == "partial"
+    assert body["samples"] == round(100.25 * 1024)
+
+
 # --- texts
 
 
