@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
 from minimateplus.link.address import DEFAULT_BAUD, split_host_port
+from minimateplus.link.diagnosis import SIGNATURES
 from minimateplus.link.ports import list_ports
 from sfm.errors import SfmError
 
@@ -186,6 +187,7 @@ class EgressPolicy:
         resolve: asks the name server.
         ports: lists the serial ports of the system, by resolved path.
         real_path: resolves the symbolic links of a port's name.
+        exists: whether there is a file of that name.
 
     Raises:
         ValueError: an entry names nothing.
@@ -199,6 +201,7 @@ class EgressPolicy:
         resolve: Resolve = resolve_host,
         ports: Callable[[], Collection[str]] = listed_ports,
         real_path: Callable[[str], str] = resolved_path,
+        exists: Callable[[str], bool] = os.path.exists,
     ) -> None:
         words = None if entries is None else [entry.strip() for entry in entries]
         self._is_set = words is not None
@@ -211,6 +214,7 @@ class EgressPolicy:
         self._resolve = resolve
         self._ports = ports
         self._real_path = real_path
+        self._exists = exists
 
     def check(
         self, address: Address, *, is_local: bool, listed: Collection[str] | None = None
@@ -235,7 +239,7 @@ class EgressPolicy:
         if not self._is_set and not is_local:
             raise _forbidden(address)
         if host is None:
-            self._check_port(address, listed)
+            self._check_port(address, listed, is_local=is_local)
         elif ip is not None:
             if not self._may(address, host, ip, port):
                 raise _forbidden(address)
@@ -276,7 +280,7 @@ class EgressPolicy:
         Raises:
             ForbiddenAddressError: one of the name's addresses may not be reached, or it has none
                 and only some may be.
-            ConnectError: the name has no address, and any may be reached.
+            ConnectError: the name has no address, and any may be reached; or there is no such port.
         """
         self.check(address, is_local=True)
         served = _RFC2217.fullmatch(address.target) if address.kind == "serial" else None
@@ -285,6 +289,11 @@ class EgressPolicy:
         if served is None:
             is_path = _SCHEME.match(address.target) is None
             target = self._real_path(address.target) if is_path else address.target
+            if is_path and self._is_missing(target):
+                missing = SIGNATURES["no-such-port"]
+                error = ConnectError(f"{address}: {missing}")
+                error.diagnosis = missing.name
+                raise error
             return replace(address, target=target)
         port = int(served["port"])
         found = await self._one(address, served["host"].strip("[]"), port)
@@ -306,7 +315,9 @@ class EgressPolicy:
             raise ConnectError(f"{address}: the host name does not resolve; check its spelling")
         raise _forbidden(address)
 
-    def _check_port(self, address: Address, listed: Collection[str] | None) -> None:
+    def _check_port(
+        self, address: Address, listed: Collection[str] | None, *, is_local: bool
+    ) -> None:
         """Refuse a file that is no serial port of the system, or is not named."""
         named = address.target
         if _SCHEME.match(named) or ".." in named.split("/"):
@@ -319,8 +330,15 @@ class EgressPolicy:
         is_known = port in (self._ports() if listed is None else listed) or any(
             port == known for _, known in self._registered_ports()
         )
-        if not is_known or not (self._any or self._names_serial(named, port)):
+        is_named = self._any or self._names_serial(named, port)
+        if is_named and is_local and self._is_missing(port):
+            return  # an adapter was unplugged: ``resolve`` reports that, and opens nothing
+        if not is_known or not is_named:
             raise _forbidden(address)
+
+    def _is_missing(self, path: str) -> bool:
+        """Return whether a path names a device file that is not there."""
+        return path.startswith("/dev/") and not self._exists(path)
 
     def _registered_ports(self) -> Iterator[tuple[Address, str]]:
         """Yield each registered serial port and the path that it leads to."""

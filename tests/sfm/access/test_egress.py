@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,7 +45,10 @@ class Asked:
 
 
 def egress(
-    *entries: str, registered: Any = None, unset: bool = False
+    *entries: str,
+    registered: Any = None,
+    unset: bool = False,
+    exists: Callable[[str], bool] = lambda path: True,
 ) -> tuple[EgressPolicy, Asked]:
     asked = Asked()
     known = EgressPolicy(
@@ -53,6 +57,7 @@ def egress(
         resolve=asked,
         ports=lambda: PORTS,
         real_path=lambda path: LINKS.get(path, path),
+        exists=exists,
     )
     return known, asked
 
@@ -255,6 +260,17 @@ def test_a_port_is_one_that_the_system_lists_or_the_settings_name(
     entries: tuple[str, ...], port: str, opened: str | None
 ) -> None:
     assert reached(egress(*entries)[0], serial(port)) == opened
+
+
+@pytest.mark.parametrize("port", ["/dev/ttyUSB9", "/dev/modem"])
+def test_a_port_that_is_not_there_is_no_such_port_and_not_forbidden(port: str) -> None:
+    known, _ = egress("any", exists=lambda path: False)
+    known.check(serial(port), is_local=True)
+    with pytest.raises(ConnectError, match=r"no such port\. Is the adapter plugged in\?") as caught:
+        asyncio.run(known.resolve(serial(port)))
+    assert caught.value.diagnosis == "no-such-port"
+    assert not known.allows(serial(port), is_local=False)
+    assert not known.allows(serial("/etc/absent"), is_local=True)
 
 
 @pytest.mark.parametrize("asked", ["/dev/modem", "/dev/ttyUSB7"])
