@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 import structlog
 from kit.served_unit import served
+from kit.stored_rows import public_id, write_row
 from rich.console import Console
 from test_cli import call
 
@@ -18,6 +18,7 @@ from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.hostile import BEHAVIOURS, hostile_link
 from sfm.cli import views
 from sfm.logs import configure_logs
+from sfm.store import Store
 
 CLEAR = "\x1b[2J"
 
@@ -113,10 +114,12 @@ def test_raw_bytes_are_exported_under_a_name_that_stays_in_the_folder(
     with served(simulated) as unit:
         assert call(capsys, "events", unit.url)[0] == 0
     # As an older relay could have stored it.
-    with sqlite3.connect(database) as rows:
-        assert rows.execute("UPDATE recordings SET serial = '../../e/x'").rowcount == 1
-    rows.close()
-    status, _, err = call(capsys, "archive", "export-raw", "1", str(tmp_path / "raw"))
+    with Store.open(f"sqlite:///{database}") as store:
+        write_row(store, "recordings", {"id": 1}, serial="../../e/x")
+        recording = public_id(store, 1)
+    assert recording is not None
+    folder = str(tmp_path / "raw")
+    status, _, err = call(capsys, "archive", "export-raw", recording, folder)
     assert status == 0, err
     names = sorted(path.name for path in (tmp_path / "raw").iterdir())
     assert len(names) == 2
