@@ -282,11 +282,14 @@ class DeviceSession:
         """Return the unit; errors of ``ConnectionSession`` count against it."""
         device = self._device
         self._began_mono = device._clock()
-        try:
-            unit = await self._session.__aenter__()
-        except MiniMateError as error:
-            self._count_failure(error)
-            raise
+        while True:
+            try:
+                unit = await self._session.__aenter__()
+                break
+            except MiniMateError as error:
+                self._count_failure(error)
+                if not self._may_repeat(error):
+                    raise
         unit.volatile_offsets = device.durable.volatile_offsets
         return unit
 
@@ -309,11 +312,16 @@ class DeviceSession:
             device.back_off.succeeded()
         elif isinstance(error, MiniMateError):
             self._count_failure(error)
-            if self._is_read and isinstance(error, DuplicateReplyError) and not self._is_repeated:
-                log.info("read_tried_once_more", unit=device.conn_key, reason=str(error))
-                self._is_repeated = True
-                return True
+            return self._may_repeat(error)
         return False
+
+    def _may_repeat(self, error: MiniMateError) -> bool:
+        """Return whether a read gets one more attempt; at most once for each session."""
+        if self._is_repeated or not (self._is_read and isinstance(error, DuplicateReplyError)):
+            return False
+        log.info("read_tried_once_more", unit=self._device.conn_key, reason=str(error))
+        self._is_repeated = True
+        return True
 
     def _count_failure(self, error: MiniMateError) -> None:
         device = self._device

@@ -219,7 +219,7 @@ def test_a_lost_link_leaves_what_is_known_marked_as_such_until_it_is_back(
     unit.unplug()
     seen.step(POLL_S)
     expect(page.get_by_role("alert").first).to_contain_text(
-        "See whether the unit and its modem have power"
+        "Check the power of the unit and its modem"
     )
     expect(page.get_by_text("last known, unit not reached since").first).to_be_visible()
     assert listed(page) == truth(unit), "still there, and said to be the last known"
@@ -257,7 +257,7 @@ def test_an_address_where_nothing_answers_says_what_to_do_next(page_of: str, vis
     fragment = "#/unit/tcp:127.0.0.1:9"
     seen = visit(f"{fragment}/{page_of}" if page_of else fragment)
     seen.fails = True
-    alert = seen.page.get_by_role("alert").filter(has_text="See whether the unit")
+    alert = seen.page.get_by_role("alert").filter(has_text="Check the power of the unit")
     expect(alert.first).to_be_visible()
     expect(seen.page.get_by_role("button", name="Try again").first).to_be_visible()
     seen.look(f"wrong-address-{page_of.replace('/', '-') or 'overview'}")

@@ -184,7 +184,7 @@ def test_an_erase_names_the_unit_counts_what_would_be_lost_and_asks_for_the_seri
     seen.go(at(unit, "commands"))
     page.get_by_role("button", name="Erase the unit's memory").click()
     dialog = page.get_by_role("dialog", name="Erase every event of SIM0305?")
-    expect(dialog.get_by_text(f"Unit SIM0305 at {unit.key} holds 3 events.")).to_be_visible()
+    expect(dialog.get_by_text(f"Unit SIM0305 at {unit.key} stores 3 events.")).to_be_visible()
     expect(dialog.get_by_text("2 of them are not in the archive")).to_be_visible()
     confirm = dialog.get_by_role("button", name="Erase 3 events")
     expect(confirm).to_be_disabled()
@@ -279,7 +279,7 @@ def test_an_event_that_came_after_the_count_stops_the_erase(new_unit: NewUnit, v
     page = seen.page
     page.get_by_role("button", name="Erase the unit's memory").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("holds 3 events.")).to_be_visible()
+    expect(dialog.get_by_text("stores 3 events.")).to_be_visible()
     unit.do(lambda: unit.unit.record_event(seed=44))
     dialog.get_by_text("Also erase what is not archived.").click()
     dialog.get_by_label("Type the serial number of the unit").fill("SIM0308")
@@ -302,7 +302,7 @@ def test_a_rescue_switches_call_home_off_for_who_types_the_serial(
     payload.get_by_label("Type the serial number").fill("BE1")
     expect(payload.get_by_text("That is not the serial number of this unit.")).to_be_visible()
     payload.get_by_label("Type the serial number").fill("SIM0309")
-    payload.get_by_text("Erase everything too").click()
+    payload.get_by_text("Also erase everything").click()
     button.click()
     expect(payload.get_by_text("Its memory was erased.")).to_be_visible()
     assert unit.do(lambda: unit.unit.events) == []

@@ -137,7 +137,8 @@ class Scanned:
             case.query = {**kept, **UNIT}
         first: dict[str, Any] = dict(FIRST)
         if case.path.startswith("/archive/recordings"):
-            rows = self.door.store.read(archive.load_page, Wanted(), limit=1).rows
+            rows = self.door.store.read(archive.load_page, Wanted(), limit=50).rows
+            rows.sort(key=lambda row: -row["waveforms"])
             first["id"] = rows[0]["id"][:12] if rows else "0" * 8
         if "/operations/" in case.path:
             first["id"] = self.operation_id

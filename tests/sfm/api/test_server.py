@@ -92,7 +92,7 @@ def test_a_revoked_token_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("proxies", ['["*"]', '["proxy.example"]'])
 def test_a_proxy_has_an_address(proxies: str) -> None:
-    with pytest.raises(ValueError, match="no IP address or network"):
+    with pytest.raises(ValueError, match="not an IP address or network"):
         Settings(trusted_proxies=proxies[2:-2].split(","))
 
 

@@ -61,6 +61,8 @@ def test_a_start_outlasts_a_proxy_that_loses_patience(tmp_path: Path) -> None:
     with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
         running = starting(unit, proxy, "--json")
         proxy.wait_answered(START, ANSWER_S)
+        # Once it polls, it has read the answer to its start, which comes in two parts.
+        proxy.wait_answered("/operations/", ANSWER_S)
         proxy.drop(2)
         proxy.cut()
         if running.poll() is None:

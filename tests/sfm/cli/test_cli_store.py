@@ -129,16 +129,22 @@ def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) 
 @pytest.mark.parametrize(
     ("statement", "word"),
     [
-        ("UPDATE recordings SET record = zeroblob(210) WHERE id = 2", "stored facts are not"),
-        ("UPDATE recordings SET tran_in_s = 0.25 WHERE id = 1", "stored facts are not"),
-        ("UPDATE recordings SET project = 'another' WHERE id = 1", "stored facts are not"),
-        ("UPDATE recordings SET event_timestamp = '2026-04-01T01:00:00'", "stored facts are not"),
+        ("UPDATE recordings SET record = zeroblob(210) WHERE id = 2", "stored facts do not match"),
+        ("UPDATE recordings SET tran_in_s = 0.25 WHERE id = 1", "stored facts do not match"),
+        ("UPDATE recordings SET project = 'another' WHERE id = 1", "stored facts do not match"),
+        (
+            "UPDATE recordings SET event_timestamp = '2026-04-01T01:00:00'",
+            "stored facts do not match",
+        ),
         ("UPDATE recording_waveforms SET facts_json = '{}' WHERE id = 1", "facts of its samples"),
         ("UPDATE recording_waveforms SET scales_json = '{}' WHERE id = 1", "facts of its samples"),
         ("UPDATE cached_devices SET epoch = 7", "cached_devices"),
         ("UPDATE cached_events SET event_json = '{}'", "cached_events"),
         ("UPDATE recording_waveforms SET counts = zeroblob(9) WHERE id = 1", "unpacked"),
-        ("UPDATE recording_waveforms SET image = zeroblob(9) WHERE id = 1", "memory is not"),
+        (
+            "UPDATE recording_waveforms SET image = zeroblob(9) WHERE id = 1",
+            "memory does not match",
+        ),
         ('UPDATE cached_events SET recording_id = 1 WHERE "index" = 2', "slot 2"),
         ("UPDATE cached_waveforms SET waveform_id = 1", "slot 1"),
         ("UPDATE recording_waveforms SET recording_id = 99 WHERE id = 2", "points nowhere"),
