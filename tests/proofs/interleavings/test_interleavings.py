@@ -10,7 +10,7 @@ from small_world import Scope
 from walk import SMALL, BrokenPromiseError, Walked, walk
 
 KNOWN: dict[str, tuple[int, int]] = {
-    "everybody": (51_739, 235_277),
+    "everybody": (51_739, 235_341),
     "everybody, a clock never set": (17_050, 29_012),
     "erased and dropped": (9_997, 25_001),
     "a reader goes away": (7_456, 1_000_473),
