@@ -120,8 +120,11 @@ def source_figures(root: Path) -> dict[str, Any]:
     ]
     without_all = sum(
         not any(
-            isinstance(node, ast.Assign)
-            and any(isinstance(name, ast.Name) and name.id == "__all__" for name in node.targets)
+            isinstance(node, ast.Assign | ast.AnnAssign)
+            and any(
+                isinstance(name, ast.Name) and name.id == "__all__"
+                for name in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            )
             for node in tree.body
         )
         for path, tree in trees.items()
