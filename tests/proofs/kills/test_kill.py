@@ -14,7 +14,4 @@ def test_kills_lose_tear_and_double_nothing_that_was_acknowledged(tmp_path: Path
     figures = run(KILLS, seed, tmp_path)
     assert not figures.broken, f"seed {seed}: {figures.broken}"
     assert figures.kills > KILLS
-    # A harness that never met what it is for would prove nothing.
-    assert figures.kills_in_a_read > KILLS / 4, figures
-    assert figures.waveforms > 0 < figures.events, figures
-    assert figures.resumable > 0, figures
+    assert figures.met_everything(), figures
