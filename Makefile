@@ -8,7 +8,7 @@ WEB := sfm/web/index.html
 WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test proofs check web types bench fuzz soak soak-kill format clean
+.PHONY: help run test proofs check web types bench fuzz soak soak-kill dist lock format clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,17 @@ soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on whe
 soak-kill: $(VENV)/.dev ## Kill the relay a thousand times while it downloads
 	@PYTHONPATH=tests $(BIN)/python tests/proofs/kills/killing.py $(SOAK)
 
+dist: $(VENV)/.dist ## Build wheel, source distribution and bill of materials into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file dist/seismo-relay.cdx.json
+	@ls -l dist
+
+lock: $(VENV)/.dist ## Lock the versions of constraints.txt with the hashes of all platforms' wheels
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 \
+		--constraint constraints.txt --no-header --quiet --output-file requirements.lock
+
 format: $(VENV)/.dev ## Bring the code into its form
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -63,9 +74,10 @@ format: $(VENV)/.dev ## Bring the code into its form
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) sfm/web webapp/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
-# Without a build the relay runs all the same, and its page says why.
+# Without a build the relay runs all the same, and its page says why. What failed is tried again by
+# `make web`, or after a change: an npm registry that cannot be reached must not delay each run.
 $(WEB): $(WEB_SOURCES) | $(VENV)/.run
-	@webapp/build.sh $(BIN) || true
+	@webapp/build.sh $(BIN) $(if $(filter web,$(MAKECMDGOALS)),,unless-it-failed) || true
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -75,14 +87,21 @@ $(BIN)/python:
 	@echo "Making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+# Two steps: pip does not install an editable package while it checks hashes.
+$(VENV)/.run: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing seismo-relay into $(VENV)"
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.run
 	@echo "Installing what checks and tests need"
 	@$(PIP) install --constraint constraints.txt --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.dist: requirements-dist.txt constraints.txt $(VENV)/.run
+	@echo "Installing what builds packages"
+	@$(PIP) install --constraint constraints.txt --requirement requirements-dist.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements-fuzz.txt constraints.txt $(VENV)/.dev

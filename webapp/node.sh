@@ -25,7 +25,9 @@ have_node() {
     local held="$here/node_modules/.package-lock.json"
     if [[ ! -e "$held" || "$here/package-lock.json" -nt "$held" ]]; then
         echo "Installing what builds the web app"
-        (cd "$here" && npm ci --no-progress --loglevel=error) || return 1
+        # A registry that cannot be reached is given up after seconds, not after a minute and a half.
+        (cd "$here" && npm ci --no-progress --loglevel=error --prefer-offline \
+            --fetch-retries=1 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=1000 --fetch-timeout=30000) || return 1
         touch "$held"
     fi
 }

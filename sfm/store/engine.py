@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -74,6 +75,11 @@ def read_url(text: str) -> URL:
         ) from None
     kind = url.get_backend_name()
     if kind == "postgresql":
+        if find_spec("psycopg") is None:
+            raise StoreLostError(
+                "PostgreSQL needs a driver that is not installed here: "
+                "pip install 'seismo-relay[postgresql]'"
+            )
         return url.set(drivername="postgresql+psycopg")
     if kind == "sqlite":
         return url

@@ -1,0 +1,112 @@
+"""What others install: wheel, source distribution, locked versions, the version itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+NOT_COPIED = (".git", ".venv", "node_modules", "web", "dist", ".*_cache", ".hypothesis", "build")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a copy of the sources, without anything that was built."""
+    copy = tmp_path / "clone"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    (copy / ".git").mkdir()  # what .gitignore names is left out as in a clone
+    return copy
+
+
+def build(clone: Path, *what: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Build packages of a clone into its ``dist``."""
+    return subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", *what],
+        cwd=clone,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def without_npm(folder: Path) -> str:
+    """Return a PATH that has a Python and no Node."""
+    folder.mkdir()
+    (folder / "python3").symlink_to(sys.executable)
+    return str(folder)
+
+
+def files_in_wheel(clone: Path) -> set[str]:
+    (wheel,) = (clone / "dist").glob("*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_both_packages_have_the_web_app(clone: Path) -> None:
+    web = clone / "sfm/web/assets"
+    web.mkdir(parents=True)
+    (web / "app.js").write_text("// built")
+    (web.parent / "index.html").write_text("<!doctype html>")
+    built = build(clone)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert {"sfm/web/index.html", "sfm/web/assets/app.js"} <= files_in_wheel(clone)
+    (source,) = (clone / "dist").glob("*.tar.gz")
+    with tarfile.open(source) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    wanted = {"sfm/web/index.html", "Makefile", "hatch_build.py", "requirements.lock"}
+    assert wanted <= names
+    assert {"webapp/package-lock.json", "tests/conftest.py", "docs/api.md"} <= names
+    assert not [name for name in names if "node_modules" in name]
+
+
+def test_a_build_without_node_fails_and_says_what_to_do(clone: Path, tmp_path: Path) -> None:
+    built = build(clone, "--wheel", PATH=without_npm(tmp_path / "bin"))
+    assert built.returncode != 0
+    assert "Node 20.19, 22.12 or newer is needed" in built.stdout + built.stderr
+    assert "SEISMO_RELAY_BUILD_WITHOUT_WEB=1" in built.stdout + built.stderr
+    assert not (clone / "dist").exists() or not list((clone / "dist").iterdir())
+
+
+def test_the_switch_builds_without_the_web_app(clone: Path, tmp_path: Path) -> None:
+    no_npm = without_npm(tmp_path / "bin")
+    built = build(clone, "--wheel", PATH=no_npm, SEISMO_RELAY_BUILD_WITHOUT_WEB="1")
+    assert built.returncode == 0, built.stdout + built.stderr
+    in_web = {name for name in files_in_wheel(clone) if name.startswith("sfm/web/")}
+    assert in_web == {"sfm/web/no-build.txt"}
+
+
+def test_the_newest_heading_of_the_change_log_is_this_version() -> None:
+    headings = re.findall(
+        r"^## (?!Unreleased)(\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert headings[0].strip("[]") == PROJECT["version"]
+
+
+def pinned(file: str) -> dict[str, str]:
+    """Return the versions that a file pins, by name as PyPI compares names."""
+    text = (ROOT / file).read_text("utf-8")
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def test_the_lock_has_every_dependency_in_the_tested_version_with_hashes() -> None:
+    locked, tested = pinned("requirements.lock"), pinned("constraints.txt")
+    extras = PROJECT["optional-dependencies"].values()
+    needed = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
+    names = {re.split(r"[\[<>=]", one)[0].replace(".", "-") for one in needed}
+    assert names <= set(locked)
+    assert {name: locked[name] for name in locked if name in tested} == {
+        name: tested[name] for name in locked if name in tested
+    }
+    blocks = re.split(r"^(?=\S+==)", (ROOT / "requirements.lock").read_text("utf-8"), flags=re.M)
+    assert [block.split()[0] for block in blocks[1:] if "--hash=sha256:" not in block] == []
