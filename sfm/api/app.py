@@ -37,6 +37,7 @@ from sfm.live_cache import LiveCache
 from sfm.logs import ClientLog
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
+from sfm.store.engine import read_url
 from sfm.store.service import StoreService, boot_id
 
 __all__ = ["Application", "build_app", "build_store_service"]
@@ -74,8 +75,15 @@ def _log_upgrade(message: str) -> None:
 
 
 def build_store_service(settings: Settings) -> StoreService:
-    """Return the store service of the configured database; nothing is opened yet."""
+    """
+    Return the store service of the configured database; nothing is opened yet.
+
+    Raises:
+        WrongUrlError: no database can be opened by that URL, however often it is tried.
+    """
     url = settings.database_url or default_url()
+    if url != NO_DATABASE:
+        read_url(url)
 
     def open_store() -> Store:
         return Store.open(url, on_upgrade=_log_upgrade)

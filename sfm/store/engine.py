@@ -27,7 +27,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from sfm.store.database_file import DatabaseFile
-from sfm.store.errors import StoreLostError, as_store_errors
+from sfm.store.errors import WrongUrlError, as_store_errors
 
 try:
     import pysqlite3 as _sqlite
@@ -59,31 +59,35 @@ def default_url() -> str:
     return f"sqlite:///{folder / FILE_NAME}"
 
 
+EXPECTED_URL = (
+    "write sqlite:////path/to/file, postgresql://user:password@host/name, or none "
+    "(SFM_DATABASE_URL or --database)"
+)
+
+
 def read_url(text: str) -> URL:
     """
     Return the URL as SQLAlchemy takes it, with the driver that we use.
 
     Raises:
-        StoreLostError: it is no URL, or of another kind of database.
+        WrongUrlError: it is no URL, names another kind of database, or needs a driver that is
+            not installed.
     """
     try:
         url = make_url(text)
     except ArgumentError:
-        raise StoreLostError(
-            f"{text!r} is no database URL; write sqlite:////path/to/file, "
-            "postgresql://user:password@host/name, or none"
-        ) from None
+        raise WrongUrlError(f"{text!r} is no database URL; {EXPECTED_URL}") from None
     kind = url.get_backend_name()
     if kind == "postgresql":
         if find_spec("psycopg") is None:
-            raise StoreLostError(
+            raise WrongUrlError(
                 "PostgreSQL needs a driver that is not installed here: "
                 "pip install 'seismo-relay[postgresql]'"
             )
         return url.set(drivername="postgresql+psycopg")
     if kind == "sqlite":
         return url
-    raise StoreLostError(f"{kind}: only sqlite and postgresql are known")
+    raise WrongUrlError(f"{kind} is not a database that is known here; {EXPECTED_URL}")
 
 
 def sqlite_is_safe() -> bool:

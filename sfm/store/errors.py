@@ -3,6 +3,7 @@ The errors of the store, by what to do next.
 
 StoreError                  the root; derives from ``sfm.errors.SfmError``
 ├── NoStoreError            the settings name no database
+├── WrongUrlError           the database URL cannot be used here, now or later
 ├── RevisionError           the database has another revision; the message names the command to run
 ├── StoreInUseError         another relay uses this SQLite file
 ├── StoreBusyError          another program has the write lock; it passes
@@ -51,6 +52,7 @@ __all__ = [
     "StoreReplacedError",
     "TokenNameTakenError",
     "UndecodedSamplesError",
+    "WrongUrlError",
     "as_store_errors",
 ]
 
@@ -60,6 +62,12 @@ class StoreError(SfmError):
 
     kind = "store-failed"
     """One word for metrics and health."""
+
+
+class WrongUrlError(StoreError):
+    """The database URL cannot be used here, now or later: no relay starts with it."""
+
+    kind = "wrong-url"
 
 
 class RevisionError(StoreError):

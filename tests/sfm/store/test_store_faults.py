@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from minimateplus.model import Event, MemoryProbe, Peaks
+from sfm.api.app import build_app
 from sfm.records import payloads
+from sfm.settings import Settings
 from sfm.store import (
     Origin,
     Store,
@@ -34,6 +37,7 @@ from sfm.store.errors import (
     StoreError,
     StoreFullError,
     StoreLostError,
+    WrongUrlError,
 )
 
 KEY = "tcp:unit:12345"
@@ -307,3 +311,19 @@ def test_a_start_that_was_killed_between_two_migrations_starts_again(path: Path)
     with Store.open(f"sqlite:///{path}") as store:
         grow(store, 1, None)
         assert state(store) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("here.sqlite", "'here.sqlite' is no database URL; write sqlite:////path/to/file"),
+        ("mysql://host/name", "mysql is not a database that is known here; write sqlite:////"),
+        ("postgresql://host/name", "pip install 'seismo-relay[postgresql]'"),
+    ],
+)
+def test_no_relay_starts_with_a_url_that_cannot_work(
+    url: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda _: None)
+    with pytest.raises(WrongUrlError, match=re.escape(expected)):
+        build_app(Settings(database_url=url))
