@@ -110,6 +110,6 @@ $(VENV)/.fuzz: requirements-fuzz.txt constraints.txt $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.txt constraints.txt $(VENV)/.dev
-	@echo "Installing the rivals that benchmarks compare with"
+	@echo "Installing the libraries that benchmarks compare with"
 	@$(PIP) install --constraint constraints.txt --requirement requirements-bench.txt
 	@touch $@

@@ -13,15 +13,15 @@ reads of 64    64 ask at once, the first a moment earlier: how many times was th
 keeps old      while a read is under way the source changes and the entry is invalidated; then the
                read ends. Does the next reader get the old value?
 force is old   while a read is under way the source changes, and a reader asks by force (by the
-               library's own word for it, else by invalidating and asking). Is he given the old one?
+               library's own way, else by invalidating and asking). Does it get the old one?
 attempts       the source fails, slowly, and 64 ask: how many times was it tried?
-cancel harms   the first of eight readers is cancelled. Does anybody else fail? ("-": threads
+cancel harms   the first of eight readers is cancelled. Does another fail? ("-": threads
                cannot be cancelled.)
 =============  =====================================================================================
 
 The gateway is that of production over a simulated unit, in virtual time; monitor status is what is
-read, the keypad of the unit is what changes it, and the road is what fails. It reads at most twice:
-who asks after a departure boards the next flight, as what he asks about may have happened since.
+read, the keypad of the unit is what changes it, and the link is what fails. It reads at most twice:
+a reader who comes after a read has started waits for the next, as the change may be later.
 Under 20 s.
 """
 
@@ -39,7 +39,7 @@ from typing import Any
 
 import structlog
 from kit.virtual_time import now_s, run
-from rivals import QUICK, library, print_head
+from peers import QUICK, library, print_head
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
@@ -412,8 +412,8 @@ class Tasks:
         await asyncio.sleep(SETTLE_S)
         source.open_gate()
         async with asyncio.timeout(PATIENCE_S):
-            told = await asyncio.gather(*readers, return_exceptions=True)
-        assert all(isinstance(one, Exception) == fails for one in told), told
+            results = await asyncio.gather(*readers, return_exceptions=True)
+        assert all(isinstance(one, Exception) == fails for one in results), results
         return source.reads
 
     async def _keeps_old(self) -> bool:
@@ -460,18 +460,18 @@ class Tasks:
 
 
 class WatchedUnit(SimulatedUnit):
-    """A simulated unit that monitors, and says how often it told its status."""
+    """A simulated unit that monitors, and counts its status replies."""
 
     def __init__(self) -> None:
         super().__init__(clock=now_s)
-        self.told = 0
+        self.status_replies = 0
         self.start_monitoring()
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         """Answer as the unit does."""
-        reply = super().answer(conversation, request)
+        reply = super().answer(protocol, request)
         # A payload is asked for twice: for its length, then for itself.
-        self.told += request.sub == MONITOR_STATUS.sub and request.length > 0
+        self.status_replies += request.sub == MONITOR_STATUS.sub and request.length > 0
         return reply
 
 
@@ -495,7 +495,7 @@ class Relay:
         self.unit = WatchedUnit()
         self.attempts = 0
         self.fails = False
-        talks: list[asyncio.Task[None]] = []
+        sessions: list[asyncio.Task[None]] = []
 
         async def connect(_: Address) -> MiniMate:
             self.attempts += 1
@@ -503,8 +503,8 @@ class Relay:
                 await asyncio.sleep(self.REPLY_S)
                 raise ConnectError("nothing listens there")
             ours, theirs = memory_pair()
-            road = LateLink(theirs, self.REPLY_S)
-            talks.append(asyncio.create_task(serve_link(self.unit, road)))
+            link = LateLink(theirs, self.REPLY_S)
+            sessions.append(asyncio.create_task(serve_link(self.unit, link)))
             return await MiniMate.open(ours)
 
         self.gateway = Gateway(LiveCache(clock=now_s), connect=connect, clock=now_s)
@@ -512,21 +512,21 @@ class Relay:
         await self.gateway.info(self.ADDRESS)
         await asyncio.sleep(60)  # the sensor check is over, the line was hung up
         self.attempts = 0
-        told = await scene()
+        results = await scene()
         await self.gateway.close()
-        await asyncio.gather(*talks)
-        return told
+        await asyncio.gather(*sessions)
+        return results
 
     def _ask(self) -> asyncio.Task[Any]:
         return asyncio.create_task(self.gateway.monitor_status(self.ADDRESS))
 
     async def _reply_under_way(self) -> None:
-        """Wait until the unit has said what it has to say, and the reply is on its way."""
-        while not self.unit.told:  # noqa: ASYNC110 - time is virtual; the unit knows no loop
+        """Wait until the unit has sent its reply, which is then on its way."""
+        while not self.unit.status_replies:  # noqa: ASYNC110 - time is virtual; the unit knows no loop
             await asyncio.sleep(self.REPLY_S / 8)
 
     async def _begin(self) -> asyncio.Task[Any]:
-        self.unit.told = 0
+        self.unit.status_replies = 0
         reader = self._ask()
         await self._reply_under_way()
         return reader
@@ -534,16 +534,16 @@ class Relay:
     async def _reads(self) -> int:
         first = await self._begin()
         await asyncio.gather(first, *(self._ask() for _ in range(READERS - 1)))
-        return self.unit.told
+        return self.unit.status_replies
 
     async def _keeps_old(self) -> bool:
         reader = await self._begin()
         self.unit.stop_monitoring()
-        await self.gateway.drop(self.ADDRESS, "somebody was at the keypad")
+        await self.gateway.drop(self.ADDRESS, "a keypad was used")
         old = await reader
         assert old.value["monitoring"]
-        told: bool = (await self._ask()).value["monitoring"]
-        return told
+        is_monitoring: bool = (await self._ask()).value["monitoring"]
+        return is_monitoring
 
     async def _force_is_old(self) -> bool:
         reader = await self._begin()
@@ -551,16 +551,16 @@ class Relay:
         forced = asyncio.create_task(self.gateway.monitor_status(self.ADDRESS, FORCED))
         old = await reader
         assert old.value["monitoring"]
-        told: bool = (await forced).value["monitoring"]
-        return told
+        is_monitoring: bool = (await forced).value["monitoring"]
+        return is_monitoring
 
     async def _attempts(self) -> int:
         self.fails = True
         first = self._ask()
         await asyncio.sleep(self.REPLY_S / 2)
         others = [self._ask() for _ in range(READERS - 1)]
-        told = await asyncio.gather(first, *others, return_exceptions=True)
-        assert all(isinstance(one, Exception) for one in told)
+        results = await asyncio.gather(first, *others, return_exceptions=True)
+        assert all(isinstance(one, Exception) for one in results)
         return self.attempts
 
     async def _cancel_harms(self) -> bool:
@@ -568,8 +568,8 @@ class Relay:
         others = [self._ask() for _ in range(7)]
         await asyncio.sleep(self.REPLY_S / 8)
         first.cancel()
-        told = await asyncio.gather(*others, return_exceptions=True)
-        return any(isinstance(one, BaseException) for one in told)
+        results = await asyncio.gather(*others, return_exceptions=True)
+        return any(isinstance(one, BaseException) for one in results)
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -599,8 +599,8 @@ CONFIGURATIONS: list[tuple[str, str, Threads | Tasks]] = [
 ]
 
 
-def _cell(said: bool | None) -> str:
-    return "-" if said is None else "yes" if said else "no"
+def _cell(is_met: bool | None) -> str:
+    return "-" if is_met is None else "yes" if is_met else "no"
 
 
 def print_row(name: str, facts: Facts) -> None:
@@ -630,14 +630,14 @@ def main() -> None:
             continue
         rows.append(asks.facts())
         print_row(name, rows[-1])
-    told = [row.cancel_harms for row in rows if row.cancel_harms is not None]
+    harms = [row.cancel_harms for row in rows if row.cancel_harms is not None]
     print(
         f"{f'of {len(rows)} configurations':<37}"
         f"{f'{sum(row.reads > 2 for row in rows)} over 2':>12}"
         f"{f'{sum(row.keeps_old for row in rows)} yes':>11}"
         f"{f'{sum(row.force_is_old for row in rows)} yes':>14}"
         f"{f'{sum(row.attempts > 2 for row in rows)} over 2':>10}"
-        f"{f'{sum(told)} of {len(told)}':>14}"
+        f"{f'{sum(harms)} of {len(harms)}':>14}"
     )
     print_row("seismo-relay Gateway", Relay().facts())
 

@@ -6,11 +6,11 @@ The rule: a hit takes no lock, and costs the same at 64 threads as at one.
 The method. All threads start at a barrier and hit one key in a closed loop until a window closes;
 the figure is the window divided by all hits made in it, so it is the time that one hit takes the
 *process*: with one interpreter lock, N threads that never wait for each other show the figure of
-one thread. Whatever is above it is what they do to each other. The window must be long: the
+one thread. The rest is what the threads cost each other. The window must be long: the
 interpreter hands over every 5 ms, and a thread that finishes its hits within one turn never meets
 another (counting hits instead of time, as is often done, measures 64 threads one after another).
 Contention shows once a thread is stopped while it holds a lock; from then on the others queue.
-Rivals run in turns, in rounds; each figure is the median of the rounds, each ratio the median of
+The caches take turns, in rounds; each figure is the median of the rounds, each ratio the median of
 the ratios to dict + lock + expiry of the same round. The loop around the hit is in every figure.
 
 The second table times single hits at 64 threads, one in eight, from inside a thread: p50 is what
@@ -33,7 +33,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-from rivals import QUICK, library, median_of_ratios, percentile, print_head
+from peers import QUICK, library, median_of_ratios, percentile, print_head
 
 from sfm.live_cache import LiveCache
 
@@ -155,7 +155,7 @@ def filled_live_cache() -> LiveCache:
     return cache
 
 
-def threaded_rivals() -> dict[str, Hit]:
+def threaded_peers() -> dict[str, Hit]:
     """Return every way to hit that threads can share; those whose library is there."""
     usual, copying = UsualCache(), CopyingCache()
     usual.set(KEY, STATUS)
@@ -273,7 +273,7 @@ def cashews_ns_per_hit(cashews: Any, tasks: int, window_s: float) -> float:
 
 
 def measure_all(hits: dict[str, Hit]) -> dict[str, dict[int, list[float]]]:
-    """Return ns per hit of every rival and count of threads, one figure a round."""
+    """Return ns per hit of every cache and count of threads, one figure a round."""
     cashews = library("cashews")
     names = [*hits, *(["cashews get (tasks)"] if cashews else [])]
     figures: dict[str, dict[int, list[float]]] = {n: {t: [] for t in THREADS} for n in names}
@@ -309,9 +309,9 @@ def print_verdicts(figures: dict[str, dict[int, list[float]]]) -> None:
         for name in figures:
             if name.startswith("LiveCache"):
                 ratio = median_of_ratios(figures[name][threads], figures[USUAL][threads])
-                told = "met" if ratio <= most else "NOT met"
+                verdict = "met" if ratio <= most else "NOT met"
                 print(
-                    f"{name}, {threads} thr: {ratio:.2f} of the usual way, at most {most}: {told}"
+                    f"{name}, {threads} thr: {ratio:.2f} of the usual way (limit {most}): {verdict}"
                 )
     print()
 
@@ -390,7 +390,7 @@ def main() -> None:
     print(
         f"median of {ROUNDS} rounds; the interpreter hands over every {sys.getswitchinterval()} s"
     )
-    hits = threaded_rivals()
+    hits = threaded_peers()
     figures = measure_all(hits)
     print_costs(figures)
     print_verdicts(figures)

@@ -15,7 +15,7 @@ import statistics
 import time
 from typing import Any
 
-from rivals import QUICK, median_of_ratios, print_head
+from peers import QUICK, median_of_ratios, print_head
 
 from sfm.live_cache import LiveCache
 

@@ -50,13 +50,13 @@ def small_blocks(samples: int, run: int) -> NDArray[np.int16]:
     return fitting
 
 
-def medians_ms(*rivals: Callable[[], object]) -> list[float]:
+def medians_ms(*peers: Callable[[], object]) -> list[float]:
     """Return the median time of each, run in turns."""
-    times: list[list[float]] = [[] for _ in rivals]
+    times: list[list[float]] = [[] for _ in peers]
     for _ in range(RUNS):
-        for spent, rival in zip(times, rivals, strict=True):
+        for spent, peer in zip(times, peers, strict=True):
             started = time.perf_counter()
-            rival()
+            peer()
             spent.append((time.perf_counter() - started) * 1e3)
     return [statistics.median(spent) for spent in times]
 

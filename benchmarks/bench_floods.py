@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.unit_thread import UnitThread
-from rivals import QUICK, percentile
+from peers import QUICK, percentile
 
 from minimateplus.simulator import SimulatedUnit
 
@@ -263,7 +263,7 @@ def measure(kind: str, tree: Path, seconds: float) -> str:
         took = sorted(reader.took_ms) or [float("nan")]
         asked = len(reader.took_ms) + len(reader.failures)
         last_lines, last_size = relay.logged()
-        told = {one: reader.failures.count(one) for one in sorted(set(reader.failures))}
+        failure_counts = {one: reader.failures.count(one) for one in sorted(set(reader.failures))}
         cells = (
             kind,
             f"{len(reader.took_ms)} of {asked}",
@@ -272,7 +272,7 @@ def measure(kind: str, tree: Path, seconds: float) -> str:
             f"{last_size - size:,}",
             f"{files} to {relay.files()}",
             f"{memory:.0f} to {relay.memory_mib():.0f}",
-            str(told or ""),
+            str(failure_counts or ""),
         )
         return f"| {' | '.join(cells)} |"
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rivals import QUICK, median_of_ratios, print_head
+from peers import QUICK, median_of_ratios, print_head
 
 from sfm.live_cache import LiveCache
 
@@ -41,7 +41,7 @@ LIST: list[dict[str, Any]] = [
     for index in range(EVENTS)
 ]
 WAVEFORM = {**LIST[0], "counts": bytes(1024)}
-THINGS = ("info", "events", "waveform 0")
+RESOURCES = ("info", "events", "waveform 0")
 
 
 def name_of(number: int) -> str:
@@ -83,7 +83,7 @@ class Usual:
     def fill(self, number: int) -> None:
         """Put in everything of one device."""
         with self._lock:
-            for resource in THINGS:
+            for resource in RESOURCES:
                 self._entries[name_of(number), resource] = LIST
 
     def drop(self, number: int) -> None:

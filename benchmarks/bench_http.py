@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rivals import QUICK, median_of_ratios, print_head, serve, served
+from peers import QUICK, median_of_ratios, print_head, serve, served
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address
@@ -59,11 +59,11 @@ BY_SERVER = {"date", "server"}
 
 def relay_before(unit: SimulatedUnit) -> tuple[Any, Gateway]:
     """Return the production application over a unit in memory, and its gateway."""
-    talks: set[asyncio.Task[None]] = set()
+    sessions: set[asyncio.Task[None]] = set()
 
     async def connect(_: Address) -> MiniMate:
         ours, theirs = memory_pair()
-        talks.add(asyncio.create_task(serve_link(unit, theirs)))
+        sessions.add(asyncio.create_task(serve_link(unit, theirs)))
         return await MiniMate.open(ours)
 
     settings = Settings()
@@ -82,10 +82,14 @@ def recorded(events: int) -> SimulatedUnit:
 def bare_app(learned: Path) -> Any:
     """Return an application that knows two answers: with If-None-Match the second."""
     answers = []
-    for told in json.loads(learned.read_text()):
-        headers = [(name.encode(), value.encode()) for name, value in told["headers"]]
-        start = {"type": "http.response.start", "status": told["status"], "headers": headers}
-        body = {"type": "http.response.body", "body": base64.b64decode(told["body"])}
+    for answer in json.loads(learned.read_text()):
+        headers = [(name.encode(), value.encode()) for name, value in answer["headers"]]
+        start = {
+            "type": "http.response.start",
+            "status": answer["status"],
+            "headers": headers,
+        }
+        body = {"type": "http.response.body", "body": base64.b64decode(answer["body"])}
         answers.append((start, body))
     full, unmodified = answers
 
@@ -100,7 +104,7 @@ def bare_app(learned: Path) -> Any:
     return app
 
 
-def learn(base: str, path: Path) -> dict[str, httpx.Response]:
+def record_answers(base: str, path: Path) -> dict[str, httpx.Response]:
     """Ask for a hit and a 304, and write them down for the bare application."""
     httpx.get(base + LIST_PATH, timeout=60).raise_for_status()
     # As wrk asks: no header that would change the answer.
@@ -108,7 +112,7 @@ def learn(base: str, path: Path) -> dict[str, httpx.Response]:
     known = httpx.get(base + LIST_PATH, headers={"If-None-Match": hit.headers["etag"]})
     if known.status_code != 304:
         raise AssertionError(f"expected 304, got {known.status_code}")
-    told = [
+    answers_json = [
         {
             "status": answer.status_code,
             "headers": [pair for pair in answer.headers.multi_items() if pair[0] not in BY_SERVER],
@@ -116,7 +120,7 @@ def learn(base: str, path: Path) -> dict[str, httpx.Response]:
         }
         for answer in (hit, known)
     ]
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(answers_json))
     return {"hit": hit, "304": known}
 
 
@@ -124,12 +128,12 @@ def requests_per_s(url: str, *headers: str) -> float:
     """Let wrk ask for one turn."""
     given = [word for header in headers for word in ("-H", header)]
     command = ["wrk", "-t1", "-c16", f"-d{TURN_S}s", *given, url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise AssertionError(said)
-    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise AssertionError(output)
+    found = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if found is None:
-        raise AssertionError(said)
+        raise AssertionError(output)
     return float(found[1])
 
 
@@ -140,7 +144,7 @@ def print_rates() -> None:
         return
     with tempfile.TemporaryDirectory() as folder, served(__file__, "relay") as relay:
         learned = Path(folder) / "learned.json"
-        answers = learn(relay, learned)
+        answers = record_answers(relay, learned)
         size = len(answers["hit"].content)
         print(f"Cache-Status of the hit: {answers['hit'].headers['cache-status']}")
         print(f"{'requests/s':<28}{'bytes':>8}{'bare':>10}{'relay':>10}{'ratio':>8}{'target':>8}")

@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
-from rivals import QUICK
+from peers import QUICK
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address

@@ -52,7 +52,7 @@ def timed(act: Callable[[], Any], times: int) -> tuple[float, float]:
     return statistics.median(took), sorted(took)[int(len(took) * 0.9)]
 
 
-def say(what: str, figure: str, target: str = "") -> None:
+def print_row(what: str, figure: str, target: str = "") -> None:
     """Print one row."""
     print(f"{what:<58}{figure:>26}  {target}")
 
@@ -133,7 +133,7 @@ def bench_commits(folder: Path) -> None:
         seen: Any = store.write(
             unit_data.save_list, origin(), None, probe, several[:-1], listed[:-1]
         ).mirror
-        say(
+        print_row(
             f"first list of {len(listed) - 1} events",
             f"{(time.perf_counter() - began) * 1e3:.1f} ms",
         )
@@ -184,7 +184,7 @@ def bench_commits(folder: Path) -> None:
         insert = partial(bare.execute, "INSERT INTO rows (data) VALUES (?)", (data,))
         floor, _ = timed(insert, COMMITS)
         met = "met" if median <= 3 else "NOT met"
-        say(
+        print_row(
             what, f"{median:.2f} ms, p90 {p90:.2f}", f"{target}: {met}; {median / floor:.1f} x bare"
         )
     bare.close()
@@ -195,7 +195,7 @@ def bench_pages(folder: Path) -> Path:
     path = folder / "large.sqlite"
     began = time.perf_counter()
     fill(path, ROWS)
-    say(f"(filling {ROWS:,} recordings)", f"{time.perf_counter() - began:.0f} s")
+    print_row(f"(filling {ROWS:,} recordings)", f"{time.perf_counter() - began:.0f} s")
     with Store.open(f"sqlite:///{path}", read_only=True) as store:
         for depth in (0.0, 0.5, 0.999):
             number = int(ROWS * (1 - depth))
@@ -209,7 +209,7 @@ def bench_pages(folder: Path) -> Path:
             for name, wanted in wishes.items():
                 median, p90 = timed(partial(store.read, archive.load_page, wanted, cursor, 100), 20)
                 met = "met" if median <= 5 else "NOT met"
-                say(
+                print_row(
                     f"page of 100 at {depth:.1%}, {name}",
                     f"{median:.2f} ms, p90 {p90:.2f}",
                     f"target 5 ms: {met}",
@@ -222,16 +222,16 @@ def bench_pages(folder: Path) -> Path:
                 )
                 query = text(sql)
                 median, _ = timed(lambda: connection.execute(query).all(), 3)  # noqa: B023
-            say("  the same by OFFSET", f"{median:.2f} ms")
+            print_row("  the same by OFFSET", f"{median:.2f} ms")
         for name, wanted in {
             "PVS of 1 in 10,000": Wanted(min_pvs_in_s=5.0),
             "project, half of them": Wanted(project="north"),
             "project, none": Wanted(project="nowhere"),
         }.items():
             median, _ = timed(partial(store.read, archive.load_page, wanted, None, 100), 3)
-            say(f"first page, {name}", f"{median:.1f} ms", "no target")
+            print_row(f"first page, {name}", f"{median:.1f} ms", "no target")
         median, _ = timed(partial(store.read, archive.load_devices), 3)
-        say("every unit with its counts", f"{median:.1f} ms", "no target")
+        print_row("every unit with its counts", f"{median:.1f} ms", "no target")
     return path
 
 
@@ -249,7 +249,7 @@ async def _restart(path: Path, rows: int) -> None:
         unit.record_event(at_device_time=T0 + timedelta(hours=number))
     async with serve_tcp(unit) as served:
         query = f"host=127.0.0.1&tcp_port={served.port}"
-        for life in ("first", "second"):
+        for start in ("first", "second"):
             environment = {**os.environ, "SFM_DATABASE_URL": f"sqlite:///{path}"}
             began = time.perf_counter()
             relay = subprocess.Popen(  # noqa: ASYNC220  # starting it is no wait
@@ -277,15 +277,15 @@ async def _restart(path: Path, rows: int) -> None:
                     first = time.perf_counter()
                     waveform = await client.get(f"/device/event/3/waveform?{query}")
                     second = time.perf_counter()
-                    if life == "second":
+                    if start == "second":
                         assert listed.json()["provenance"]["source"] == "disk"
                         assert waveform.json()["provenance"]["source"] == "disk"
                         took = (first - up) * 1000
                         met = "met" if took <= 100 else "NOT met"
                         name = f"first list after a restart, {rows:,} recordings"
-                        say(name, f"{took:.0f} ms", f"target 100 ms: {met}")
-                        say("  then a waveform", f"{(second - first) * 1000:.1f} ms")
-                        say("  start of the process before that", f"{up - began:.2f} s")
+                        print_row(name, f"{took:.0f} ms", f"target 100 ms: {met}")
+                        print_row("  then a waveform", f"{(second - first) * 1000:.1f} ms")
+                        print_row("  start of the process before that", f"{up - began:.2f} s")
             finally:
                 relay.terminate()
                 relay.wait(20)
@@ -309,21 +309,23 @@ def bench_room(folder: Path) -> None:
             lambda: unit_data.load_waveform(store, "tcp:bench:1", 3, 0, version), 100
         )
         met = "met" if median <= 1 else "NOT met"
-        say(
+        print_row(
             "waveform from disk, hash verified",
             f"{median:.2f} ms, p90 {p90:.2f}",
             f"target 1 ms: {met}",
         )
         median, _ = timed(lambda: store.read(archive.load_samples, 3).counts(), 100)
-        say("  its stored frame alone, hash verified", f"{median:.2f} ms")
+        print_row("  its stored frame alone, hash verified", f"{median:.2f} ms")
     raw = sum(w.counts.nbytes for w in waveforms) / len(waveforms)
     image = sum(len(w.image) for w in waveforms) / len(waveforms)
     packed = sum(len(zlib.compress(w.counts.tobytes(), 6)) for w in waveforms) / len(waveforms)
     whole = path.stat().st_size / len(waveforms)
-    say("database, bytes per event with samples", f"{whole:,.0f}", f"{whole / raw:.2f} x raw int16")
-    say("  raw int16", f"{raw:,.0f}")
-    say("  the unit's own memory of it", f"{image:,.0f}")
-    say("  zlib 6 of the raw, for comparison", f"{packed:,.0f}")
+    print_row(
+        "database, bytes per event with samples", f"{whole:,.0f}", f"{whole / raw:.2f} x raw int16"
+    )
+    print_row("  raw int16", f"{raw:,.0f}")
+    print_row("  the unit's own memory of it", f"{image:,.0f}")
+    print_row("  zlib 6 of the raw, for comparison", f"{packed:,.0f}")
 
 
 def main() -> None:

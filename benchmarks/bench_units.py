@@ -13,7 +13,7 @@ import time
 
 import httpx
 from kit.relay_process import relay
-from rivals import QUICK
+from peers import QUICK
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 

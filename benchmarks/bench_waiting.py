@@ -30,7 +30,7 @@ import time
 
 import fastapi
 import httpx
-from rivals import QUICK, percentile, print_head, serve, served
+from peers import QUICK, percentile, print_head, serve, served
 
 from minimateplus.client import MiniMate
 from minimateplus.link import Address
@@ -57,13 +57,13 @@ STALLED_PATH = f"/device/info?host={STALLED.target}"
 
 def new_gateway(settings: Settings) -> Gateway:
     """Return a gateway before two units in memory, one of which stalls."""
-    talks: set[asyncio.Task[None]] = set()
+    sessions: set[asyncio.Task[None]] = set()
     units = {address: SimulatedUnit() for address in (FAST, STALLED)}
 
     async def connect(address: Address) -> MiniMate:
         ours, theirs = memory_pair(str(address))
         link = StalledLink(theirs, 0) if address == STALLED else theirs
-        talks.add(asyncio.create_task(serve_link(units[address], link)))
+        sessions.add(asyncio.create_task(serve_link(units[address], link)))
         return await MiniMate.open(ours, deadlines=settings.deadlines)
 
     return Gateway(LiveCache(), settings, connect=connect)

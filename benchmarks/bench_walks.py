@@ -155,7 +155,7 @@ def main() -> None:
             print(
                 f"{round_trip_s:>12g}{cut:>12}{came:>6}"
                 f"{one.seconds:>10,.1f}{one.contacts:>10,}{one.exchanges:>11,}{one.read_twice:>12,}"
-                f"{one.mean_overhead:>20.1f}{max(one.overheads):>6}  {told(one.problems)}"
+                f"{one.mean_overhead:>20.1f}{max(one.overheads):>6}  {counts_text(one.problems)}"
             )
     print(
         f"\na unit that records while it is read, {BAUD:,} baud; 1 cold and {WARM_LISTS} warm lists"
@@ -169,11 +169,12 @@ def main() -> None:
             two = run(busy(stored, new_each_s))
             print(
                 f"{stored:>12}{new_each_s:>16g}{two.cold_s:>10.1f}{two.cold_exchanges:>11,}"
-                f"{two.warm_s:>10.1f}{two.warm_exchanges:>11,}{two.behind:>8}  {told(two.answers)}"
+                f"{two.warm_s:>10.1f}{two.warm_exchanges:>11,}{two.behind:>8}  "
+                f"{counts_text(two.answers)}"
             )
 
 
-def told(counts: Counter[str]) -> str:
+def counts_text(counts: Counter[str]) -> str:
     """Return counts as words."""
     return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
 

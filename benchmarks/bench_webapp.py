@@ -2,11 +2,11 @@
 The web app in a browser: what it weighs, when it is seen, what its charts and lists cost.
 
 The rule: 60 kB packed for all of it, seen within a second by a slow machine, four channels of
-53,248 samples redrawn within 50 ms, and never more than 200 ms in which it hears nobody.
+53,248 samples redrawn within 50 ms, and never more than 200 ms in which it takes no input.
 
 The method. A process of its own runs two simulated units and the relay before them: one as fast as
 it goes, with 1,000 events and the longest record a unit makes (13 s at 4,096/s); one at the pace of
-a line, with another such record, which it is told to hold. A headless Chromium opens the built app
+a serial line, with another such record. A headless Chromium opens the built app
 (``make web``) over loopback. The processor's slow-down is the browser's own (four times as slow is
 what its makers take for a cheap phone).
 
@@ -39,7 +39,7 @@ from typing import Any
 
 import httpx
 from kit.chromium import ARGUMENTS, CHROMIUM
-from rivals import QUICK, library, print_head
+from peers import QUICK, library, print_head
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.blast import Blast
@@ -85,22 +85,22 @@ async def relay() -> None:
             serve_tcp(slow, pace=Pace(STREAMED_BAUD)) as slow_line,
             listening(build_app(settings), "127.0.0.1", 0) as base,
         ):
-            told = {"base": base, "fast": fast_line.port, "slow": slow_line.port}
-            print(json.dumps(told), flush=True)
+            ports = {"base": base, "fast": fast_line.port, "slow": slow_line.port}
+            print(json.dumps(ports), flush=True)
             while await reader.readline():
                 unit.record_event()
 
 
 class Relay:
-    """The relay's process, as the benchmark talks to it. Lives as long as ``running`` says."""
+    """The relay's process, as the benchmark uses it. Lives as long as ``running`` says."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._in = process.stdin
-        told = json.loads(process.stdout.readline())
-        self.base: str = told["base"]
-        self._ports = {"fast": told["fast"], "slow": told["slow"]}
+        ports = json.loads(process.stdout.readline())
+        self.base: str = ports["base"]
+        self._ports = {"fast": ports["fast"], "slow": ports["slow"]}
 
     def record(self) -> None:
         """Let the fast unit record an event."""

@@ -64,7 +64,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
 }
 
 
-def told_of(route: str) -> dict[str, list[str]]:
+def documented_words(route: str) -> dict[str, list[str]]:
     """The rows that describe the query parameters of a route."""
     if "/archive/" in route:
         return rows("The archive")
@@ -75,12 +75,12 @@ def told_of(route: str) -> dict[str, list[str]]:
 
 def test_every_query_parameter_has_its_row_with_its_default() -> None:
     for route, operation in operations().items():
-        told = told_of(route)
+        documented = documented_words(route)
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "query":
                 default = parameter["schema"].get("default")
                 expected = "" if default is None else str(default).lower()
-                assert told[parameter["name"]][1].strip("`") == expected
+                assert documented[parameter["name"]][1].strip("`") == expected
 
 
 @pytest.mark.parametrize("title", TABLES)
@@ -105,16 +105,20 @@ def test_every_outcome_of_a_command_has_its_row() -> None:
     ],
 )
 def test_every_field_of_a_body_is_described(route: str, model: type[BaseModel]) -> None:
-    told = re.split(r"^### ", section("Routes").split(f"### `{route}`")[1], flags=re.MULTILINE)[0]
-    assert set(model.model_fields) <= set(re.findall(r"`(\w+)`", told))
+    documented = re.split(
+        r"^### ", section("Routes").split(f"### `{route}`")[1], flags=re.MULTILINE
+    )[0]
+    assert set(model.model_fields) <= set(re.findall(r"`(\w+)`", documented))
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:
-    told = rows("Settings")
-    assert set(told) == set(Settings.model_fields)
+    documented = rows("Settings")
+    assert set(documented) == set(Settings.model_fields)
     for name, field in Settings.model_fields.items():
         default = field.default
-        assert told[name][1] == (f"{default:g}" if isinstance(default, float) else str(default))
+        assert documented[name][1] == (
+            f"{default:g}" if isinstance(default, float) else str(default)
+        )
 
 
 ALL = {*PROBLEMS.values(), *REFUSALS, CUT, TOO_MANY_CONNECTIONS, INTERNAL, INVALID}
@@ -152,8 +156,8 @@ def test_the_promise_has_its_fourteen_lines() -> None:
 
 def test_every_diagnosis_has_its_row_with_its_sentence_and_advice() -> None:
     page = (ROOT / "docs" / "line-faults.md").read_text()
-    told = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* \| .*) \|$", page, re.MULTILINE))
-    assert told == {
+    documented = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* \| .*) \|$", page, re.MULTILINE))
+    assert documented == {
         name: f"{found.sentence} | {found.advice}" for name, found in SIGNATURES.items()
     }
 

@@ -134,5 +134,7 @@ def test_the_figures_of_connections_are_those_of_the_code() -> None:
 
 def test_the_headers_of_every_answer_are_named() -> None:
     text = PAGE.split("\n## What every answer carries\n")[1].split("No `Server`")[0]
-    told = {name.lower() for name in re.findall(r"`([A-Z][\w-]+)`", text)}
-    assert told == {name.decode() for name, _ in authentication.security_headers(is_secure=True)}
+    documented = {name.lower() for name in re.findall(r"`([A-Z][\w-]+)`", text)}
+    assert documented == {
+        name.decode() for name, _ in authentication.security_headers(is_secure=True)
+    }

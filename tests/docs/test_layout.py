@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
-    """Run the checker of the import floors over a tree."""
+    """Run the checker of the import layers over a tree."""
     return subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
         cwd=root,
@@ -37,7 +37,7 @@ def test_imports_run_downwards_only() -> None:
         ("sfm/cache/identity.py", "import sfm.devices.gateway", "The layers of the relay"),
     ],
 )
-def test_the_checker_catches_an_import_against_the_floors(
+def test_the_checker_catches_an_import_against_the_layers(
     place: str, line: str, contract: str, tmp_path: Path
 ) -> None:
     for name in ("minimateplus", "sfm"):

@@ -59,7 +59,7 @@ def test_every_field_has_its_row_and_every_row_its_field(layout: Layout) -> None
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_every_payload_tells_its_size(layout: Layout) -> None:
+def test_every_payload_states_its_size(layout: Layout) -> None:
     words = " ".join(section(f"### {layout.name}")).split()
     assert words[:1] == [str(layout.size)]
     assert words[1].startswith("bytes")
@@ -143,7 +143,7 @@ def test_the_headings_that_code_and_decisions_point_to_are_there(heading: str) -
     assert section(f"## {heading}")
 
 
-def test_the_order_of_a_download_is_one_that_the_conversation_allows() -> None:
+def test_the_order_of_a_download_is_one_that_the_protocol_allows() -> None:
     (order,) = (
         row["order"]
         for row in table(section("## Order of a session"), ["who", "order", "mark"])

@@ -62,11 +62,11 @@ def test_all_of_the_app_is_sent_in_less_than_60_kb(browser: Browser, base: str) 
     sent: dict[str, int] = {}
     session.on(
         "Network.responseReceived",
-        lambda told: named.update({told["requestId"]: told["response"]["url"]}),
+        lambda message: named.update({message["requestId"]: message["response"]["url"]}),
     )
     session.on(
         "Network.loadingFinished",
-        lambda told: sent.update({told["requestId"]: told["encodedDataLength"]}),
+        lambda message: sent.update({message["requestId"]: message["encodedDataLength"]}),
     )
     page.goto(base, wait_until="networkidle")
     page.wait_for_selector("main h1")

@@ -142,9 +142,9 @@ def test_after_a_new_database_nothing_is_shown_of_the_old_one(
         with start() as second:
             read(second.base, real)
             found = agree(get, second.base, asked + paths_of(second.base))
-            told = [str(body) for _, body in found.values()]
-            assert not any("BE11529" in text for text in told)
-            assert any("BE18189" in text for text in told)
+            bodies = [str(body) for _, body in found.values()]
+            assert not any("BE11529" in text for text in bodies)
+            assert any("BE18189" in text for text in bodies)
     finally:
         dry_run.close()
         real.close()

@@ -76,7 +76,7 @@ def sign_in(seen: Watched, token: str, *, by_bar: bool = False) -> None:
     dialog.get_by_role("button", name="Sign in").click()
 
 
-def test_without_a_token_nothing_is_shown_and_a_wrong_one_is_told(
+def test_without_a_token_nothing_is_shown_and_a_wrong_one_is_reported(
     guarded: Guarded, visit: Open
 ) -> None:
     seen = visit(at(guarded.unit), at=guarded.base)

@@ -14,7 +14,7 @@ from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
 
 pytest_plugins = ["kit.web_world"]
 
-POLL_S, LOOK_S = 15, 30
+POLL_S, POLL_INTERVAL_S = 15, 30
 
 
 def recorded(serial: str) -> SimulatedUnit:
@@ -40,8 +40,8 @@ def truth(unit: UnitThread) -> list[tuple[str, ...]]:
         values = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s, peaks.vector_sum_in_s)
         assert event.device_time is not None
         time = f"{event.device_time:%Y-%m-%d %H:%M:%S}"
-        told = [f"{value:.4f}" for value in values if value is not None]
-        shown.append((str(event.index), event.key.hex(), time, *told))
+        figures = [f"{value:.4f}" for value in values if value is not None]
+        shown.append((str(event.index), event.key.hex(), time, *figures))
     return shown[::-1]
 
 
@@ -157,7 +157,7 @@ def test_a_waveform_that_is_open_says_that_its_slot_holds_another_event(
     expect(page.get_by_role("img")).to_have_count(4)
     stamp = page.locator(".stamp").inner_text()
     [new, *_] = erase_and_record_as_many(unit) and truth(unit)
-    seen.step(LOOK_S)
+    seen.step(POLL_INTERVAL_S)
     expect(
         page.get_by_text("This slot of the unit's memory contains another event now.")
     ).to_be_visible()
@@ -187,7 +187,7 @@ def test_a_row_chosen_before_an_erase_opens_with_a_word_of_warning(
     seen.look("waveform-other-than-listed")
 
 
-def test_another_unit_at_the_same_address_is_told_by_name(new_unit: NewUnit, visit: Open) -> None:
+def test_another_unit_at_the_same_address_is_named(new_unit: NewUnit, visit: Open) -> None:
     unit = new_unit("SIM0206")
     seen = visit(at(unit, "events"))
     page = seen.page
@@ -222,7 +222,7 @@ def test_a_lost_link_leaves_what_is_known_marked_as_such_until_it_is_back(
         "Check the power of the unit and its modem"
     )
     expect(page.get_by_text("last known, unit not reached since").first).to_be_visible()
-    assert listed(page) == truth(unit), "still there, and said to be the last known"
+    assert listed(page) == truth(unit), "still there, and marked as the last known"
     seen.look("events-unplugged")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_text("from cache, read").first).to_be_visible()
@@ -248,7 +248,7 @@ def test_a_lost_link_leaves_what_is_known_marked_as_such_until_it_is_back(
 
 
 def forced(seen: Watched) -> None:
-    """Ask the unit itself now: a resting unit is left alone by others."""
+    """Ask the unit itself now: others leave a unit alone while the relay backs off."""
     seen.page.get_by_role("button", name="Refresh: Events").click()
 
 

@@ -240,18 +240,18 @@ def test_an_erase_counts_histogram_broken_off_contradicted_and_clean_events_each
         path = f"{seen.base}/device/event/{index}/waveform?{where}"
         return page.request.get(path).status
 
-    def said() -> Locator:
+    def summary() -> Locator:
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Erase the unit's memory").click()
         return page.get_by_role("dialog").get_by_role("status")
 
-    expect(said()).to_contain_text("4 of them are not in the archive")
+    expect(summary()).to_contain_text("4 of them are not in the archive")
     assert [download(index) for index in range(4)] == [502, 200, 200, 200]
-    expect(said()).to_contain_text("2 of them are not in the archive")
+    expect(summary()).to_contain_text("2 of them are not in the archive")
     assert download(1) == 200
-    expect(said()).to_contain_text("1 of them is not in the archive")
+    expect(summary()).to_contain_text("1 of them is not in the archive")
     assert download(2) == 200
-    expect(said()).to_contain_text("All of them are in the archive, byte for byte.")
+    expect(summary()).to_contain_text("All of them are in the archive, byte for byte.")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Type the serial number of the unit").fill("SIM0312")
     dialog.get_by_role("button", name="Erase 4 events").click()

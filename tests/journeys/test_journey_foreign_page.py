@@ -81,7 +81,7 @@ def test_no_way_of_another_site_reaches_a_unit(
 ) -> None:
     unit = new_unit("SIM0801")
     url = f"{base}/device/info?host=127.0.0.1&tcp_port={unit.port}"
-    told: dict[str, int] = {}
+    statuses: dict[str, int] = {}
     with other_site(host) as site, browser.new_context() as context:
         for way, script in WAYS.items():
             page = context.new_page()
@@ -93,7 +93,7 @@ def test_no_way_of_another_site_reaches_a_unit(
             ) as ended:
                 page.evaluate(f"url => {{ {script} }}", url)
             if end == "response":
-                told[way] = ended.value.status
+                statuses[way] = ended.value.status
             for left in list(context.pages):
                 left.close()
         reached = unit.callers()
@@ -104,7 +104,7 @@ def test_no_way_of_another_site_reaches_a_unit(
         assert typed.status == 200
         assert own_page_reads(page, base, url) == 200
     assert reached == 0
-    assert told == dict.fromkeys(SEEN_BY_THE_PERSON, 403)
+    assert statuses == dict.fromkeys(SEEN_BY_THE_PERSON, 403)
     assert unit.callers() > 0
 
 

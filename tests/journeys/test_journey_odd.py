@@ -27,12 +27,12 @@ def tab_to(page: Page, name: str, *, most: int = 40) -> None:
     for _ in range(most):
         page.keyboard.press("Tab")
         focused = page.locator(":focus")
-        if focused.count() and name in (told(page)):
+        if focused.count() and name in shown_text(page):
             return
     raise AssertionError(f"Tab does not lead to {name!r}")
 
 
-def told(page: Page) -> str:
+def shown_text(page: Page) -> str:
     """Return what a screen reader would call the element that has the focus, roughly."""
     found: str = page.evaluate(
         """() => {
@@ -67,7 +67,7 @@ def test_a_unit_is_opened_read_and_zoomed_by_keyboard_alone(new_unit: NewUnit, v
     expect(page.get_by_text("3 events", exact=True)).to_be_visible()
     tab_to(page, "Open event 2")
     page.keyboard.press("ArrowDown")
-    assert told(page) == "Open event 1"
+    assert shown_text(page) == "Open event 1"
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Event 1")).to_be_visible()
     expect(page.get_by_role("img")).to_have_count(4)
@@ -144,7 +144,7 @@ def test_a_unit_at_a_serial_port_is_opened_and_read(visit: Open, tmp_path: Path)
         page.goto("about:blank")  # before its relay ends
 
 
-def test_samples_that_nobody_vouches_for_are_left_out_and_counted(
+def test_samples_that_are_not_valid_are_left_out_and_counted(
     new_unit: NewUnit, visit: Open
 ) -> None:
     unit = new_unit("SIM0703", events=1)
@@ -167,12 +167,12 @@ def test_samples_that_nobody_vouches_for_are_left_out_and_counted(
 
 def test_without_a_range_geophones_are_shown_in_counts(new_unit: NewUnit, visit: Open) -> None:
     simulated = SimulatedUnit("SIM0704")
-    # Nobody says the range: a still record has no peak to tell it by, and the setup's is new to us.
+    # The range is unknown: a still record has no peak to infer it from, and the setup's is new.
     simulated.record_event(counts=np.zeros((4, 300), np.int16))
     head, *rest = simulated._setup_block.split(SENSITIVITY)
     place = RANGE_AFTER_SENSITIVITY - len(SENSITIVITY)
-    unheard = [part[:place] + b"\x07" + part[place + 1 :] for part in rest]
-    simulated._setup_block = SENSITIVITY.join([head, *unheard])
+    insensitive = [part[:place] + b"\x07" + part[place + 1 :] for part in rest]
+    simulated._setup_block = SENSITIVITY.join([head, *insensitive])
     unit = new_unit("SIM0704", events=0, unit=simulated)
     seen = visit(at(unit, "event/0"))
     page = seen.page

@@ -27,8 +27,8 @@ LONGEST = 13 * 4096
 
 def age_s(page: Page) -> int:
     """Return the age that the block of the identity tells, in s."""
-    told = page.get_by_role("region", name="Identity").get_by_text(re.compile(r"from unit, "))
-    found = re.search(r"from unit, (\d+) s ago", told.inner_text())
+    displayed = page.get_by_role("region", name="Identity").get_by_text(re.compile(r"from unit, "))
+    found = re.search(r"from unit, (\d+) s ago", displayed.inner_text())
     assert found is not None
     return int(found[1])
 
@@ -44,8 +44,8 @@ def pictures(page: Page) -> list[str]:
 
 def span_s(page: Page) -> tuple[float, float]:
     """Return from when to when the charts show the record, as their text says it, in s."""
-    told = page.get_by_role("img").first.get_attribute("aria-label") or ""
-    words = told.split()
+    displayed = page.get_by_role("img").first.get_attribute("aria-label") or ""
+    words = displayed.split()
     return float(words[words.index("from") + 1]), float(words[words.index("to") + 1])
 
 
@@ -66,8 +66,8 @@ def test_connect_read_see_an_event_arrive_open_its_waveform_and_zoom(
     page.get_by_role("button", name="Open").first.click()
     expect(page.get_by_role("heading", name="Unit SIM0101")).to_be_visible()
     expect(page.get_by_text("The unit reports that it is simulated")).to_be_visible()
-    for told in ("S338.17", "2026-02-02", "2027-02-02", "not monitoring", "6.8 V", "1024 Hz"):
-        expect(page.get_by_text(told).first).to_be_visible()
+    for displayed in ("S338.17", "2026-02-02", "2027-02-02", "not monitoring", "6.8 V", "1024 Hz"):
+        expect(page.get_by_text(displayed).first).to_be_visible()
     before, asked = age_s(page), len(seen.asked)
     page.clock.run_for(6000)
     assert 5 <= age_s(page) - before < 15, "ages tick"
@@ -283,8 +283,8 @@ def test_two_events_are_laid_over_each_other_and_picture_and_data_are_saved(
     [head, *lines] = csv.reader(table.read_text().splitlines()[len(notes) :])
     assert head[1] == "Tran (in/s)"
     assert len(lines) == counts.shape[1]
-    told = np.array([[float(cell) for cell in line[1:4]] for line in lines]).T
-    assert np.allclose(told, counts[:3] * 10.0 / 2000 * 1.0, rtol=1e-6), "0.005 in/s a count"
+    displayed = np.array([[float(cell) for cell in line[1:4]] for line in lines]).T
+    assert np.allclose(displayed, counts[:3] * 10.0 / 2000 * 1.0, rtol=1e-6), "0.005 in/s a count"
     data = json.loads(saved(page, "Data (JSON)", tmp_path).read_text())
     assert data["provenance"]["simulated"] is True
     picture = saved(page, "Picture (PNG)", tmp_path)
@@ -302,7 +302,7 @@ def long_unit() -> SimulatedUnit:
 
 
 class Brake(FaultyLink):
-    """A road as slow as a test says, frame by frame."""
+    """A link as slow as a test sets it, frame by frame."""
 
     delay_s = 0.2
 
@@ -311,7 +311,7 @@ class Brake(FaultyLink):
         await super().send(data)
 
 
-def test_a_long_download_tells_its_progress_and_can_be_left(new_unit: NewUnit, visit: Open) -> None:
+def test_a_long_download_shows_its_progress_and_can_be_left(new_unit: NewUnit, visit: Open) -> None:
     unit = new_unit("SIM0106", events=0, unit=long_unit(), wrap_link=Brake)
     seen = visit(at(unit, "event/0"))
     page = seen.page

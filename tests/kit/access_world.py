@@ -1,4 +1,4 @@
-"""An application behind its door, asked without a socket."""
+"""An application behind its authentication, called without a socket."""
 
 from __future__ import annotations
 
@@ -77,17 +77,19 @@ async def answer_of(
         sent.append(message)
 
     await app(scope, receive, send)
-    told = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
+    sent_headers = [(k.decode(), v.decode()) for k, v in sent[0]["headers"]]
     content = b"".join(m.get("body", b"") for m in sent[1:])
     # As a stream, for httpx would add a length of its own to plain content.
-    answer = httpx.Response(sent[0]["status"], headers=told, stream=httpx.ByteStream(content))
+    answer = httpx.Response(
+        sent[0]["status"], headers=sent_headers, stream=httpx.ByteStream(content)
+    )
     answer.read()
     return answer
 
 
 @dataclass
-class Door:
-    """An application behind its door; what passes the door is answered here, not by a unit."""
+class ProtectedApp:
+    """An application behind its authentication; what passes is answered here, not by a unit."""
 
     app: Application
     store: Store
@@ -120,7 +122,7 @@ class Door:
         more: Sequence[tuple[str, str]] = (),
         **headers: str,
     ) -> httpx.Response:
-        """Return what the door says, or what stands behind it."""
+        """Return the answer of the authentication, or of the application behind it."""
         path, _, query = target.partition("?")
         pairs = [("host", host)]
         if secret is not None:
@@ -140,15 +142,15 @@ class Door:
         )
 
     async def passes(self, *args: Any, **kwargs: Any) -> bool:
-        """Whether a request gets through the door."""
+        """Whether a request passes the authentication."""
         before = len(self.passed)
         await self.ask(*args, **kwargs)
         return len(self.passed) > before
 
 
 @asynccontextmanager
-async def door(*, real: bool = False, **settings: Any) -> AsyncIterator[Door]:
-    """Yield a door with a database in memory; with ``real``, the application stands behind it."""
+async def protected_app(*, real: bool = False, **settings: Any) -> AsyncIterator[ProtectedApp]:
+    """Yield an application with a database in memory; with ``real``, with its own routes."""
     store = Store.open("sqlite://")
     store_service = StoreService(
         lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once
@@ -156,15 +158,17 @@ async def door(*, real: bool = False, **settings: Any) -> AsyncIterator[Door]:
     known = Settings(**{"database_url": "none", "units": {"one": "tcp://10.9.9.9"}, **settings})
     gateway = Gateway(LiveCache(clock=now_s), known, store_service=store_service, clock=now_s)
     try:
-        yield door_of(gateway, known, store, real=real)
+        yield protected_app_of(gateway, known, store, real=real)
     finally:
         await gateway.close()
 
 
-def door_of(gateway: Gateway, settings: Settings, store: Store, *, real: bool) -> Door:
-    """Return the door of a gateway, in virtual time."""
+def protected_app_of(
+    gateway: Gateway, settings: Settings, store: Store, *, real: bool
+) -> ProtectedApp:
+    """Return the protected application of a gateway, in virtual time."""
     app = build_app(settings, gateway)
-    found = Door(app, store)
+    found = ProtectedApp(app, store)
     secrets = iter(f"secret{n}" for n in range(10**6))
     sessions = Sessions(now_s, lambda: next(secrets))
     hits = HitLayer(app.framework, gateway)

@@ -54,7 +54,7 @@ KEPT = {("light", "wide"), ("dark", "narrow")}
 FAILED_LOAD = "Failed to load resource: "
 """What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
 MAX_TRANSFER_BYTES = 60_000
-"""What all of the app may weigh on a modem's road; the build holds it too (``pack.mjs``)."""
+"""What all of the app may weigh over a modem; the build checks it too (``pack.mjs``)."""
 
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""

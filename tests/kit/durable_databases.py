@@ -71,14 +71,14 @@ def postgres() -> Iterator[Postgres]:
             folder / "data", cleanup_mode="stop"
         )
         try:
-            door = Postgres(server.get_uri())
+            administrator = Postgres(server.get_uri())
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                door.execute(f"ALTER SYSTEM SET {setting} = off")
-            door.execute("SELECT pg_reload_conf()")
+                administrator.execute(f"ALTER SYSTEM SET {setting} = off")
+            administrator.execute("SELECT pg_reload_conf()")
             try:
-                yield door
+                yield administrator
             finally:
-                door.close()
+                administrator.close()
         finally:
             server.cleanup()
     finally:

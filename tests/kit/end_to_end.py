@@ -1,7 +1,7 @@
 """
-One end-to-end body for every road: ask for all that a unit has to say, hold it against the truth.
+One end-to-end body for every link: read all that a unit has, and compare it with the truth.
 
-The body never says which road it runs over. A wrong answer is an ``AssertionError``; a road that
+The body does not know which link it uses. A wrong answer is an ``AssertionError``; a link that
 cannot carry the truth must end in a ``MiniMateError``.
 """
 
@@ -39,7 +39,7 @@ def build_unit(events: int = 2, samples: int = 1024) -> SimulatedUnit:
     return unit
 
 
-def as_told(setup: RecordingSetup) -> RecordingSetup:
+def as_reported(setup: RecordingSetup) -> RecordingSetup:
     """Return ``setup`` as the wire can tell it: floats are single."""
     values = {field.name: getattr(setup, field.name) for field in fields(setup)}
     singles: dict[str, Any] = {
@@ -59,7 +59,7 @@ async def check_truth(
         assert (info.manufacturer, info.model) == ("Instantel", "MiniMate Plus")
         assert info.simulated
         assert info.calibrated_on == unit.calibrated_on
-        assert info.setup == as_told(unit.setup)
+        assert info.setup == as_reported(unit.setup)
 
         probe = await host.read_probe()
         assert probe.is_complete

@@ -1,4 +1,4 @@
-"""Programs that others wrote between the relay and a simulated unit; roads that alter bytes."""
+"""Programs that others wrote between the relay and a simulated unit; links that alter bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def program(name: str) -> str:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody listens on a port of this host, by the kernel's table: a call would talk."""
+    """Whether a port of this host is listened on, by the kernel's table: a call is a session."""
     wanted = f":{port:04X} "
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         lines = Path(table).read_text().splitlines()[1:] if Path(table).exists() else []
@@ -160,7 +160,7 @@ def resetting() -> Iterator[int]:
         thread.join()
 
 
-class AlteringRoad(FaultyLink):
+class AlteringLink(FaultyLink):
     """Passes the unit's bytes through ``alter``, as a device on the way may."""
 
     def __init__(self, inner: Link, alter: Callable[[bytes], bytes]) -> None:

@@ -49,7 +49,7 @@ async def ask(
         body["content"] = more.pop("content_")
     if "json" in more:
         body["json"] = more.pop("json")
-    # Whoever says nothing of codings takes none.
+    # A client without Accept-Encoding takes none.
     headers = {"accept-encoding": "identity", **(headers or {})}
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.request(

@@ -25,7 +25,7 @@ PATIENCE_S = 60.0
 @dataclass
 class Relay:
     base: str
-    said: str
+    output: str
     pid: int
     log: list[str] = field(default_factory=list)
     """What it has written since; grows."""
@@ -71,20 +71,20 @@ def _run(
     limit = threading.Timer(PATIENCE_S, started.kill)
     limit.start()
     try:
-        said, base = "", None
+        output, base = "", None
         while base is None and (line := err.readline()):
-            said += line
+            output += line
             base = re.search(r"answers at (\S+);", line)
-        assert base is not None, said
+        assert base is not None, output
         if "insecure" in "".join(words):
-            said += err.readline()
+            output += err.readline()
         # The bound is for the start. What it says from now on must not fill the pipe.
         limit.cancel()
         later: list[str] = []
         drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
         drained.start()
         try:
-            yield Relay(base[1], said, started.pid, later)
+            yield Relay(base[1], output, started.pid, later)
         finally:
             died = started.poll()
             started.terminate()

@@ -1,5 +1,5 @@
 """
-A small world for the gateway: units in memory behind addresses, people at their keypads, bad roads.
+A small world for the gateway: units in memory behind addresses, people at their keypads, bad links.
 
 Gateway, client, cache and simulated unit are those of production; time is virtual. The world counts
 what the gateway does to its units, and at its end it proves that nothing is left over: no task, no
@@ -133,14 +133,14 @@ class FieldUnit(SimulatedUnit):
 
 def shape(peaks: Any) -> float:
     """A number that tells events of another axis or loudness apart."""
-    told = peaks if isinstance(peaks, dict) else {name: getattr(peaks, name) for name in GEO}
-    return float(round(sum(factor * told[name] for name, factor in GEO.items()), 5))
+    peaks_in_s = peaks if isinstance(peaks, dict) else {name: getattr(peaks, name) for name in GEO}
+    return float(round(sum(factor * peaks_in_s[name] for name, factor in GEO.items()), 5))
 
 
 GEO = {"tran_in_s": 1.0, "vert_in_s": 10.0, "long_in_s": 100.0}
 
 
-def told(events: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
+def listed_events(events: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
     """The same of a list that the gateway gave."""
     return [(e["waveform_key"], e["timestamp"] or "", shape(e["peaks"])) for e in events]
 
@@ -168,7 +168,7 @@ class Disk(Store):
         self.failing: StoreError | None = None
 
     def opened(self) -> Disk:
-        """What a keeper opens."""
+        """The store that a service opens."""
         if self.failing is not None:
             raise self.failing
         return self
@@ -208,11 +208,11 @@ class World:
         """What stays over a restart; nothing, unless a test asks for it."""
         self._start()
         self.units: dict[Address, FieldUnit] = {}
-        self.road: LinkFactory = FaultyLink
-        self.roads: dict[Address, LinkFactory] = {}
-        """Roads to single addresses, in place of ``road``."""
+        self.wrap_link: LinkFactory = FaultyLink
+        self.wrap_links: dict[Address, LinkFactory] = {}
+        """Links to single addresses, in place of ``wrap_link``."""
         self.called = 0
-        """Conversations begun."""
+        """Sessions begun."""
         self.open: dict[Address, int] = {}
         self.most_open: dict[Address, int] = {}
         self._lines: list[MemoryLink] = []
@@ -261,7 +261,7 @@ class World:
         self._start(boot)
 
     def plug(self, unit: FieldUnit, address: Address = HERE) -> FieldUnit:
-        """Put ``unit`` behind an address; conversations under way stay with their unit."""
+        """Put ``unit`` behind an address; open sessions stay with their unit."""
         self.units[address] = unit
         return unit
 
@@ -270,23 +270,23 @@ class World:
         return datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=now_s() - 1000.0)
 
     async def connect(self, address: Address) -> MiniMate:
-        """What the gateway opens a conversation with."""
+        """What the gateway opens a session with."""
         unit = self.units.get(address)
         if unit is None:
             raise ConnectError(f"{address}: connection refused; nothing listens there")
         self.called += 1
         ours, theirs = memory_pair(str(address))
         self._lines.append(theirs)
-        road = self.roads.get(address, self.road)
-        talking = asyncio.create_task(serve_link(unit, road(theirs)))
-        self._tasks.append(talking)
+        wrap_link = self.wrap_links.get(address, self.wrap_link)
+        session = asyncio.create_task(serve_link(unit, wrap_link(theirs)))
+        self._tasks.append(session)
 
         def over(done: asyncio.Task[None]) -> None:
             self._tasks.remove(done)
             if theirs in self._lines:
                 self._lines.remove(theirs)
 
-        talking.add_done_callback(over)
+        session.add_done_callback(over)
         self.open[address] = self.open.get(address, 0) + 1
         self.most_open[address] = max(self.open[address], self.most_open.get(address, 0))
 
@@ -327,9 +327,9 @@ class World:
     ) -> None:
         await self.gateway.close()
         if self._tasks:
-            _, talking = await asyncio.wait(self._tasks, timeout=60)
-            assert kind or not talking, "the gateway closed, and left a conversation open"
-            for task in talking:
+            _, pending = await asyncio.wait(self._tasks, timeout=60)
+            assert kind or not pending, "the gateway closed, and left a session open"
+            for task in pending:
                 task.cancel()
         assert kind or not any(self.open.values()), "the gateway left a link open"
 
@@ -351,13 +351,13 @@ def in_virtual_time(
         assert not complaints, complaints
 
     @functools.wraps(test)
-    def told_in_virtual_time(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         run(main(*args, **kwargs))
 
     # Pytest must not take the world for a fixture, and must see the parameters behind it.
     signature = inspect.signature(test)
     parameters = list(signature.parameters.values())[1:]
-    told_in_virtual_time.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=parameters
     )
-    return told_in_virtual_time
+    return wrapper

@@ -20,15 +20,15 @@ class Served:
 
 
 @contextmanager
-def served(unit: SimulatedUnit, road: LinkFactory = FaultyLink) -> Iterator[Served]:
-    """Serve ``unit`` over ``road`` until the block ends."""
+def served(unit: SimulatedUnit, wrap_link: LinkFactory = FaultyLink) -> Iterator[Served]:
+    """Serve ``unit`` over ``wrap_link`` until the block ends."""
     ready = threading.Event()
     found: list[Served] = []
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with serve_tcp(unit, wrap_link=road) as server:
+        async with serve_tcp(unit, wrap_link=wrap_link) as server:
             found.append(Served(unit, server.url, server.port))
             ready.set()
             await stop.wait()

@@ -95,7 +95,7 @@ class OtherProgram:
         self._scanner = Scanner(REPLY_START)
 
     async def run(self, port: int) -> None:
-        """Talk until cancelled."""
+        """Exchange until cancelled."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             while True:
@@ -137,7 +137,7 @@ class OtherProgram:
         return self._chance.choice(walks)
 
     async def _answer_to(self, sent: bytes, reader: asyncio.StreamReader) -> None:
-        """Wait for a reply of that SUB, whoever asked for it, or for as long as one may take."""
+        """Wait for a reply of that SUB to any client, or for as long as one may take."""
         (wanted,) = Scanner(bytes.fromhex("41 02 10 10 00")).feed(sent)
         try:
             async with asyncio.timeout(REPLY_S):

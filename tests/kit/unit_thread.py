@@ -60,7 +60,7 @@ class UnitThread:
         self.port = self._served.port
 
     def callers(self) -> int:
-        """Return how many conversations were begun since it was plugged in."""
+        """Return how many sessions were begun since it was plugged in."""
         return 0 if self._served is None else self._served.callers
 
     def unplug(self) -> None:

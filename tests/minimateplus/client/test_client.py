@@ -124,10 +124,10 @@ class WatchedUnit(SimulatedUnit):
 
 
 @asynccontextmanager
-async def talking_to(
-    unit: SimulatedUnit, road: LinkFactory = FaultyLink, deadlines: Deadlines | None = None
+async def connected_to(
+    unit: SimulatedUnit, wrap_link: LinkFactory = FaultyLink, deadlines: Deadlines | None = None
 ) -> AsyncIterator[MiniMate]:
-    async with connect_memory(unit, wrap_link=road) as link:
+    async with connect_memory(unit, wrap_link=wrap_link) as link:
         async with MiniMate.connect(link, deadlines=deadlines) as host:
             yield host
         with pytest.raises(LinkClosedError):
@@ -137,13 +137,13 @@ async def talking_to(
 def asked(
     unit: SimulatedUnit,
     verb: Callable[[MiniMate], Awaitable[Any]],
-    road: LinkFactory = FaultyLink,
+    wrap_link: LinkFactory = FaultyLink,
     deadlines: Deadlines | None = None,
 ) -> Any:
     """Return what ``verb`` brings from ``unit``, in virtual time."""
 
     async def main() -> Any:
-        async with talking_to(unit, road, deadlines) as host:
+        async with connected_to(unit, wrap_link, deadlines) as host:
             return await verb(host)
 
     return virtual_time.run(main())
@@ -195,7 +195,7 @@ def test_each_verb_costs_what_it_says(verb: str, exchanges: int) -> None:
 
 def test_starting_up_costs_two_exchanges() -> None:
     async def main() -> int:
-        async with talking_to(WatchedUnit()) as host:
+        async with connected_to(WatchedUnit()) as host:
             return host.exchanges
 
     assert virtual_time.run(main()) == 2
@@ -371,7 +371,7 @@ def test_an_event_replaced_during_its_download_is_thrown_away(number: int) -> No
     assert unit.asked.count(0x5A) >= 3
 
 
-def test_a_memory_erased_during_a_download_is_told_as_changed() -> None:
+def test_a_memory_erased_during_a_download_is_reported_as_changed() -> None:
     unit = WatchedUnit()
     event = unit.record_event(counts=counts_of(2000))
     _on_bulk_read(2, unit, unit.erase)
@@ -400,7 +400,7 @@ def test_nothing_is_read_behind_an_event_that_is_another_now() -> None:
     async def verb(host: MiniMate) -> None:
         with pytest.raises(MemoryChangedError):
             await host.read_events(after=known)
-        # Every answer was heard to its end, so the conversation goes on.
+        # Every answer was received to its end, so the session goes on.
         assert await host.read_events() == unit.events
 
     asked(unit, verb)
@@ -421,7 +421,7 @@ def test_nothing_is_read_behind_an_event_that_is_gone(then: str) -> None:
         asked(unit, lambda host: host.read_events(after=known))
 
 
-def test_events_without_a_date_are_told_apart_by_their_peaks() -> None:
+def test_events_without_a_date_are_distinguished_by_their_peaks() -> None:
     unit = WatchedUnit().fill(1)
 
     def undated(request: Frame) -> bytes | None:
@@ -601,7 +601,7 @@ def test_a_chain_that_ends_before_the_last_stored_key_is_broken() -> None:
         asked(unit, lambda host: host.read_events(until_key=bytes.fromhex("0badc0de")))
 
 
-# --- silence, and what is said twice --------------------------------------------------------------
+# --- silence, and what is sent twice --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -630,7 +630,7 @@ def test_a_unit_that_knows_neither_still_says_whether_it_is_empty() -> None:
     assert asked(unit, lambda host: host.read_probe()).is_empty
 
 
-class FetchLostRoad(FaultyLink):
+class FetchLostLink(FaultyLink):
     """Loses the answers of one SUB: those to fetches whole, or all but their head."""
 
     def __init__(self, inner: Link, sub: int, delivered_bytes: int) -> None:
@@ -651,11 +651,11 @@ def test_an_answer_that_was_lost_is_not_taken_for_a_part_that_a_unit_does_not_kn
     unit = WatchedUnit().fill(2)
     with pytest.raises(ReplyTimeoutError):
         asked(
-            unit, lambda h: h.read_probe(), lambda inner: FetchLostRoad(inner, sub, delivered_bytes)
+            unit, lambda h: h.read_probe(), lambda inner: FetchLostLink(inner, sub, delivered_bytes)
         )
 
 
-class HeldBackRoad(FaultyLink):
+class HeldBackLink(FaultyLink):
     """Delivers the answers of one SUB only before the next answer."""
 
     def __init__(self, inner: Link, sub: int) -> None:
@@ -684,10 +684,10 @@ def test_an_answer_that_comes_after_its_request_was_given_up_is_not_taken_for_an
         assert probe.lifetime_count in (2, None)
         assert await host.read_events() == unit.events
 
-    asked(unit, verb, lambda inner: HeldBackRoad(inner, sub))
+    asked(unit, verb, lambda inner: HeldBackLink(inner, sub))
 
 
-class EchoRoad(FaultyLink):
+class EchoLink(FaultyLink):
     """Delivers every answer twice once the unit is awake."""
 
     async def send(self, data: bytes) -> None:
@@ -704,7 +704,7 @@ def test_a_reply_that_arrives_twice_ends_the_read(verb: str) -> None:
             await VERBS[verb](host)
         assert not host.is_usable
 
-    asked(WatchedUnit().fill(3), read, EchoRoad)
+    asked(WatchedUnit().fill(3), read, EchoLink)
 
 
 def test_only_the_first_poll_is_repeated_and_only_once() -> None:
@@ -771,7 +771,7 @@ def test_a_unit_without_a_serial_number_is_refused() -> None:
         asked(unit, lambda host: host.read_serial())
 
 
-# --- one conversation -----------------------------------------------------------------------------
+# --- one session ----------------------------------------------------------------------------------
 
 
 def test_a_verb_longer_than_its_deadline_is_given_up() -> None:
@@ -818,7 +818,7 @@ def test_the_deadline_of_a_verb_bounds_the_time_between_two_records_not_the_whol
         asked(unit, verb, LateLink, Deadlines(operation_s=exchanges - 2.5))
 
 
-class StandsStillRoad(FaultyLink):
+class StandsStillLink(FaultyLink):
     """From the third record's header on, each answer of the unit takes 9 s."""
 
     headers = 0
@@ -841,7 +841,7 @@ def test_a_walk_that_stands_still_is_given_up_its_deadline_after_the_last_record
         assert virtual_time.now_s() - started_s == pytest.approx(18.0 + 30.0)
 
     unit = WatchedUnit().fill(9, 8)
-    asked(unit, verb, StandsStillRoad, Deadlines(operation_s=30.0))
+    asked(unit, verb, StandsStillLink, Deadlines(operation_s=30.0))
     assert taken == [event.key for event in unit.events[:2]]
 
 
@@ -861,7 +861,7 @@ def test_two_verbs_at_once_are_our_own_mistake_and_the_first_goes_on() -> None:
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_a_broken_conversation_refuses_every_further_verb_without_a_word(name: str) -> None:
+def test_a_broken_session_refuses_every_further_verb_and_sends_nothing(name: str) -> None:
     unit = WatchedUnit().fill(1)
     unit.ignores.add(0x1C)
 
@@ -869,15 +869,15 @@ def test_a_broken_conversation_refuses_every_further_verb_without_a_word(name: s
         with pytest.raises(ReplyTimeoutError):
             await host.read_monitor_status()
         assert not host.is_usable
-        said = len(unit.asked)
+        sent = len(unit.asked)
         with pytest.raises(LocalProtocolError, match="over"):
             await VERBS[name](host)
-        assert len(unit.asked) == said
+        assert len(unit.asked) == sent
 
     asked(unit, verb)
 
 
-def test_a_closed_conversation_refuses_verbs_and_may_be_closed_again() -> None:
+def test_a_closed_session_refuses_verbs_and_may_be_closed_again() -> None:
     async def verb(host: MiniMate) -> None:
         await host.close()
         await host.close()
@@ -918,8 +918,8 @@ def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
 
     async def main() -> None:
         unit = WatchedUnit().fill(1)
-        road: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
-        async with connect_memory(unit, wrap_link=road) as link:
+        wrap_link: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
+        async with connect_memory(unit, wrap_link=wrap_link) as link:
 
             async def run() -> None:
                 async with MiniMate.connect(link) as host:
@@ -939,7 +939,7 @@ def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
     virtual_time.run(main())
 
 
-def test_a_verb_under_way_ends_when_somebody_closes_the_conversation() -> None:
+def test_a_running_verb_ends_when_its_session_is_closed() -> None:
     async def verb(host: MiniMate) -> None:
         task = asyncio.create_task(host.read_serial())
         await asyncio.sleep(0.5)
@@ -964,7 +964,7 @@ FOREIGN: dict[str, Callable[[], Exception]] = {
 
 
 class FailingStreams:
-    """A reader and a writer over a link that fail as they are told to."""
+    """A reader and a writer over a link that fail on request."""
 
     def __init__(self, link: MemoryLink) -> None:
         self.link = link

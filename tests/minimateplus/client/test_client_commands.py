@@ -77,11 +77,11 @@ class CutUnit(SimulatedUnit):
             raise LinkClosedError("the far end hung up")
 
 
-def told(unit: CutUnit, verb: Verb, road: LinkFactory = FaultyLink) -> Any:
+def outcome_of(unit: CutUnit, verb: Verb, wrap_link: LinkFactory = FaultyLink) -> Any:
     """Return what ``verb`` brings; the start-up is not counted among what the unit was asked."""
 
     async def main() -> Any:
-        async with connect_memory(unit, wrap_link=road) as link:
+        async with connect_memory(unit, wrap_link=wrap_link) as link:
             at, unit.at = unit.at, -1
             host = await MiniMate.open(link, deadlines=DEADLINES)
             unit.asked.clear()
@@ -108,7 +108,7 @@ def fresh(**more: Any) -> CutUnit:
 
 def test_an_erase_walks_the_memory_and_then_is_the_six_captured_exchanges() -> None:
     unit = fresh()
-    told(unit, VERBS["erase"])
+    outcome_of(unit, VERBS["erase"])
     read = unit.asked[: -len(ERASE)]
     assert unit.asked[-len(ERASE) :] == ERASE
     assert not any(commands.COMMANDS[sub].changes for sub in read)
@@ -131,7 +131,7 @@ def test_an_erase_of_another_unit_or_another_number_of_events_sends_nothing(
 ) -> None:
     unit = fresh()
     with pytest.raises(MemoryChangedError, match=why):
-        told(unit, lambda host: host.erase_all(**asked_for))
+        outcome_of(unit, lambda host: host.erase_all(**asked_for))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 2
 
@@ -146,7 +146,7 @@ def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> N
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="stop monitoring"):
-        told(unit, lambda host: host.erase_all(serial="SIM0001", count=3))
+        outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=3))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 3
 
@@ -154,10 +154,10 @@ def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> N
 def test_an_erase_without_a_walk_is_guarded_by_the_serial_number() -> None:
     unit = fresh()
     with pytest.raises(MemoryChangedError, match="SIM0001 answers there"):
-        told(unit, lambda host: host.erase_without_walk(serial="SIM0002"))
+        outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0002"))
     assert 0xA3 not in unit.asked
     unit.asked.clear()
-    told(unit, lambda host: host.erase_without_walk(serial="SIM0001"))
+    outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0001"))
     assert unit.asked == [0x15, 0x15, *ERASE]
     assert unit.events == []
     assert unit.events == []
@@ -166,7 +166,7 @@ def test_an_erase_without_a_walk_is_guarded_by_the_serial_number() -> None:
 
 def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
     unit = fresh()
-    proven = told(unit, lambda host: host.read_probe())
+    proven = outcome_of(unit, lambda host: host.read_probe())
 
     def record(request: Frame) -> bytes | None:
         if request.sub == 0xA3:
@@ -175,7 +175,7 @@ def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="not confirmed"):
-        told(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
+        outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA2 not in unit.asked
     assert len(unit.events) == 3
 
@@ -184,20 +184,20 @@ def test_an_erase_is_not_begun_when_the_memory_is_another_that_ends_at_the_same_
     unit = fresh()
     unit.erase()
     unit.record_event()
-    proven = told(unit, lambda host: host.read_probe())
+    proven = outcome_of(unit, lambda host: host.read_probe())
     unit.erase()
     unit.record_event()
     assert unit.events[-1].key == proven.last_key
     unit.asked.clear()
     with pytest.raises(MemoryChangedError, match="lifetime counter is 4 now, was 3"):
-        told(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
+        outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 1
 
 
 def test_a_setup_is_written_in_the_captured_order() -> None:
     unit = fresh()
-    told(unit, VERBS["setup"])
+    outcome_of(unit, VERBS["setup"])
     assert [sub for sub in unit.asked if commands.COMMANDS[sub].changes] == WRITES
     # Its counter is read last before the first byte of the write, to be as young as it can be.
     first = unit.asked.index(0x68)
@@ -222,10 +222,10 @@ def test_new_settings_are_those_that_the_unit_then_says() -> None:
         location="House 4",
         notes="Simulated",
     )
-    written = told(unit, lambda host: host.write_setup(wanted))
+    written = outcome_of(unit, lambda host: host.write_setup(wanted))
     assert {c.field: c.after for c in written.changes} == asdict(wanted)
     assert (written.is_written, written.elsewhere_bytes) == (True, 0)
-    info = told(unit, lambda host: host.read_info())
+    info = outcome_of(unit, lambda host: host.read_info())
     assert asdict(info.setup) == pytest.approx(
         asdict(DEFAULT_SETUP) | asdict(wanted) | {"client": None}
     )
@@ -234,7 +234,7 @@ def test_new_settings_are_those_that_the_unit_then_says() -> None:
 def test_only_the_given_fields_and_no_constant_change() -> None:
     unit = fresh()
     before = bytes(unit._setup_block)
-    written = told(unit, lambda host: host.write_setup(SetupChange(trigger_level_in_s=0.25)))
+    written = outcome_of(unit, lambda host: host.write_setup(SetupChange(trigger_level_in_s=0.25)))
     (change,) = written.changes
     places = {at + i for at, old, _ in change.spans for i in range(len(old) // 2)}
     after = unit._setup_block
@@ -243,10 +243,10 @@ def test_only_the_given_fields_and_no_constant_change() -> None:
     assert after.count(layouts.SENSITIVITY) == before.count(layouts.SENSITIVITY) == 3
 
 
-def test_a_trial_says_what_would_change_and_sends_nothing_that_changes() -> None:
+def test_a_dry_run_reports_what_would_change_and_sends_nothing_that_changes() -> None:
     unit = fresh()
     change = SetupChange(record_time_s=5.0)
-    written = told(unit, lambda host: host.write_setup(change, dry_run=True))
+    written = outcome_of(unit, lambda host: host.write_setup(change, dry_run=True))
     assert [(c.field, c.before, c.after) for c in written.changes] == [("record_time_s", 1.0, 5.0)]
     assert not written.is_written
     assert unit.changes_taken == []
@@ -255,7 +255,7 @@ def test_a_trial_says_what_would_change_and_sends_nothing_that_changes() -> None
 def test_settings_that_are_there_already_are_not_written_again() -> None:
     unit = fresh()
     change = SetupChange(record_time_s=1.0, project=DEFAULT_SETUP.project)
-    written = told(unit, lambda host: host.write_setup(change))
+    written = outcome_of(unit, lambda host: host.write_setup(change))
     assert (written.changes, written.is_written, unit.changes_taken) == ((), False, [])
 
 
@@ -264,10 +264,10 @@ def test_call_home_settings_are_written_and_read_back() -> None:
     wanted = CallHomeChange(
         enabled=True, dial="ATDT10.0.0.9/12345", first_enabled=True, first_time="06:30", retries=16
     )
-    written = told(unit, lambda host: host.write_call_home(wanted))
+    written = outcome_of(unit, lambda host: host.write_call_home(wanted))
     assert written.is_written
     assert unit.changes_taken == [0x7E, 0x7F]
-    now = told(unit, lambda host: host.read_call_home())
+    now = outcome_of(unit, lambda host: host.read_call_home())
     given = {name: value for name, value in asdict(wanted).items() if value is not None}
     assert {name: getattr(now, name) for name in given} == given
     assert now.warm_up_s == 60
@@ -275,13 +275,13 @@ def test_call_home_settings_are_written_and_read_back() -> None:
 
 def test_start_and_stop_are_one_frame_each() -> None:
     unit = fresh()
-    told(unit, VERBS["start"])
+    outcome_of(unit, VERBS["start"])
     assert (unit.asked, unit._monitor_since is not None) == ([0x96], True)
-    told(unit, VERBS["stop"])
+    outcome_of(unit, VERBS["stop"])
     assert (unit.asked, unit._monitor_since is not None) == ([0x97], False)
 
 
-def test_a_stop_unheard_is_said_to_a_unit_that_never_answers() -> None:
+def test_a_stop_without_waiting_is_sent_to_a_unit_that_never_answers() -> None:
     unit = fresh(silent=True)
 
     async def main() -> list[int]:
@@ -327,7 +327,7 @@ def test_a_setting_that_a_unit_cannot_take_is_refused_by_its_name(
 ) -> None:
     unit = fresh()
     with pytest.raises(SettingError) as caught:
-        told(unit, lambda host: host.write_setup(change))
+        outcome_of(unit, lambda host: host.write_setup(change))
     assert caught.value.field == field
     assert unit.changes_taken == []
 
@@ -346,7 +346,7 @@ def test_a_call_home_setting_that_a_unit_cannot_take_is_refused(
     change: CallHomeChange, field: str
 ) -> None:
     with pytest.raises(SettingError) as caught:
-        told(fresh(), lambda host: host.write_call_home(change))
+        outcome_of(fresh(), lambda host: host.write_call_home(change))
     assert caught.value.field == field
 
 
@@ -355,7 +355,7 @@ def test_a_unit_that_does_not_say_all_blocks_gets_no_new_settings(sub: int) -> N
     unit = fresh()
     unit.ignores.add(sub)
     with pytest.raises(NotWritableError, match="nothing was written"):
-        told(unit, VERBS["setup"])
+        outcome_of(unit, VERBS["setup"])
     assert unit.changes_taken == []
 
 
@@ -381,7 +381,7 @@ def test_what_the_block_does_not_show_is_not_written() -> None:
 def test_an_empty_text_is_written_where_the_other_texts_show_its_place() -> None:
     unit = fresh()
     unit.setup = replace(unit.setup, client=None, notes=None)
-    told(unit, lambda host: host.write_setup(SetupChange(client="Quarry Ltd", notes="n")))
+    outcome_of(unit, lambda host: host.write_setup(SetupChange(client="Quarry Ltd", notes="n")))
     assert (unit.setup.client, unit.setup.notes) == ("Quarry Ltd", "n")
     assert unit.setup.operator == DEFAULT_SETUP.operator
 
@@ -391,7 +391,7 @@ def test_where_no_text_shows_its_place_none_is_written() -> None:
     empty = dict.fromkeys(("project", "client", "operator", "location", "notes"))
     unit.setup = replace(unit.setup, **empty)
     with pytest.raises(NotWritableError, match="project"):
-        told(unit, lambda host: host.write_setup(SetupChange(project="x")))
+        outcome_of(unit, lambda host: host.write_setup(SetupChange(project="x")))
 
 
 # --- when it goes wrong ---------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def test_where_no_text_shows_its_place_none_is_written() -> None:
 
 def _length(name: str) -> int:
     unit = fresh()
-    told(unit, VERBS[name])
+    outcome_of(unit, VERBS[name])
     return len(unit.asked)
 
 
@@ -414,12 +414,12 @@ def test_a_fault_between_any_two_exchanges_is_unknown_once_a_command_is_out(
 ) -> None:
     """The command is sent once, whatever happens; before it, the error is the plain one."""
     whole = fresh()
-    told(whole, VERBS[name])
+    outcome_of(whole, VERBS[name])
     first = next(i for i, sub in enumerate(whole.asked) if commands.COMMANDS[sub].changes)
     unit = fresh(after=after, silent=silent)
     unit.at = at
     with pytest.raises(MiniMateError) as caught:
-        told(unit, VERBS[name])
+        outcome_of(unit, VERBS[name])
     # Silent to a block that some units may not know: then nothing is written, and it says so.
     assert isinstance(caught.value, OutcomeUnknownError) is (at >= first), (name, at)
     if at >= first:
@@ -439,7 +439,7 @@ def test_a_unit_that_acknowledges_and_keeps_its_settings_is_found_out() -> None:
     unit = fresh()
     unit._take_settings = lambda write: None  # type: ignore[method-assign]
     with pytest.raises(ReadBackError, match="record_time_s"):
-        told(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
+        outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
 
 
 def test_bytes_that_came_back_otherwise_elsewhere_are_counted() -> None:
@@ -453,7 +453,7 @@ def test_bytes_that_came_back_otherwise_elsewhere_are_counted() -> None:
         unit._setup_block = bytes(block)
 
     unit._take_settings = meddle  # type: ignore[method-assign]
-    written = told(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
+    written = outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
     assert written.elsewhere_bytes == 1
 
 
@@ -468,13 +468,13 @@ def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
 
     unit.step_in = chatter
     with pytest.raises(OutcomeUnknownError):
-        told(unit, VERBS[name])
+        outcome_of(unit, VERBS[name])
 
 
 # --- the simulated unit is strict -----------------------------------------------------------------
 
 
-def said(unit: SimulatedUnit, *frames: Frame) -> list[bool]:
+def followed(unit: SimulatedUnit, *frames: Frame) -> list[bool]:
     protocol = ProtocolState()
     protocol.accept(Frame(0x5B, 0, bytes(10), b""))
     return [unit.answer(protocol, frame) is not None for frame in frames]
@@ -487,17 +487,17 @@ def frame(sub: int, params: bytes = bytes(10), data: bytes = b"", length: int = 
 TOKEN = commands.token_params(commands.ARM)
 
 
-def test_an_erase_is_confirmed_only_behind_its_beginning_and_both_looks() -> None:
+def test_an_erase_is_confirmed_only_after_its_beginning_and_both_polls() -> None:
     a3, a2 = frame(0xA3, TOKEN), frame(0xA2, TOKEN)
     status, stored = frame(0x1C, length=0x2C), frame(0x06, TOKEN, length=0x24)
     for words in ([a2], [a3, a2], [a3, status, a2], [a3, stored, a2], [status, stored, a2]):
         unit = fresh()
-        assert said(unit, *words)[-1] is False
+        assert followed(unit, *words)[-1] is False
         assert len(unit.events) == 2
     unit = fresh()
-    assert all(said(unit, a3, status, stored, a2))
+    assert all(followed(unit, a3, status, stored, a2))
     assert unit.events == []
-    assert said(unit, a3, status, stored, frame(0xA2))[-1] is False
+    assert followed(unit, a3, status, stored, frame(0xA2))[-1] is False
 
 
 def test_settings_out_of_order_or_of_another_length_are_not_taken() -> None:
@@ -508,21 +508,21 @@ def test_settings_out_of_order_or_of_another_length_are_not_taken() -> None:
         for size, at in commands.SETUP_PAGES
     ]
     head = [frame(0x68, data=bytes(88)), frame(0x73)]
-    assert said(unit, *head, *pages, frame(0x72)) == [True] * 6
-    assert said(unit, *head, pages[1])[-1] is False
-    assert said(unit, pages[0]) == [False]
-    assert said(unit, frame(0x68, data=bytes(87))) == [False]
-    assert said(unit, frame(0x7F)) == [False]
+    assert followed(unit, *head, *pages, frame(0x72)) == [True] * 6
+    assert followed(unit, *head, pages[1])[-1] is False
+    assert followed(unit, pages[0]) == [False]
+    assert followed(unit, frame(0x68, data=bytes(87))) == [False]
+    assert followed(unit, frame(0x7F)) == [False]
 
 
 def test_a_simulated_unit_keeps_its_first_key_after_an_erase_over_the_wire() -> None:
     unit = fresh()
-    told(unit, lambda host: host.erase_all(serial="SIM0001", count=len(unit.events)))
+    outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=len(unit.events)))
     assert unit.record_event().key == FIRST_KEY
 
 
 def test_a_text_that_would_read_as_a_label_is_not_written() -> None:
     unit = fresh()
     with pytest.raises(NotWritableError, match="would read"):
-        told(unit, lambda host: host.write_setup(SetupChange(project="Client: nobody")))
+        outcome_of(unit, lambda host: host.write_setup(SetupChange(project="Client: nobody")))
     assert unit.changes_taken == []

@@ -80,12 +80,17 @@ class ReceivedChunks:
 
 
 def run(
-    unit: SimulatedUnit, verb: Callable[[MiniMate], Awaitable[Any]], road: LinkFactory = FaultyLink
+    unit: SimulatedUnit,
+    verb: Callable[[MiniMate], Awaitable[Any]],
+    wrap_link: LinkFactory = FaultyLink,
 ) -> Any:
-    """Return what ``verb`` brings from ``unit`` in a conversation of its own."""
+    """Return what ``verb`` brings from ``unit`` in a session of its own."""
 
     async def main() -> Any:
-        async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
+        async with (
+            connect_memory(unit, wrap_link=wrap_link) as link,
+            MiniMate.connect(link) as host,
+        ):
             return await verb(host)
 
     return virtual_time.run(main())
@@ -115,9 +120,9 @@ def asked_from(loaded: int, size: int) -> list[tuple[int, int]]:
 
 
 def facts(waveform: Waveform) -> dict[str, Any]:
-    told = {f.name: getattr(waveform, f.name) for f in fields(waveform)}
-    told["counts"] = waveform.counts.tolist()
-    return told | {"record": waveform.event.record}
+    values = {f.name: getattr(waveform, f.name) for f in fields(waveform)}
+    values["counts"] = waveform.counts.tolist()
+    return values | {"record": waveform.event.record}
 
 
 def go_on(
@@ -229,7 +234,7 @@ def test_the_chunks_handed_out_tile_the_image(chunks: int) -> None:
     assert received.offsets == list(range(0, len(whole.image), CHUNK))
 
 
-def test_a_chunk_is_handed_out_before_it_is_told_as_done() -> None:
+def test_a_chunk_is_handed_out_before_it_is_reported_as_done() -> None:
     unit, event, whole = unit_with(4)
     received = ReceivedChunks()
     ahead: list[int] = []
@@ -246,7 +251,7 @@ class _OurOwnError(Exception):
     pass
 
 
-def test_an_error_of_who_takes_the_chunks_passes_and_ends_the_conversation() -> None:
+def test_an_error_of_the_chunk_consumer_propagates_and_ends_the_session() -> None:
     unit, event, _ = unit_with(4)
 
     def fail(*_: object) -> None:
@@ -393,9 +398,7 @@ def test_what_is_held_of_an_event_that_is_another_now_is_not_gone_on_with() -> N
 
 @pytest.mark.parametrize("loaded", [0, 1, 2, 4])
 @pytest.mark.parametrize("then", ["erased", "recorded anew"])
-def test_an_event_that_changes_while_a_read_goes_on_is_told_as_changed(
-    loaded: int, then: str
-) -> None:
+def test_an_event_that_changes_during_a_read_is_reported_as_changed(loaded: int, then: str) -> None:
     unit, event, whole = unit_with(4)
     reads = len(asked_from(min(loaded * CHUNK, len(whole.image)), len(whole.image)))
 
@@ -434,7 +437,7 @@ def test_a_unit_that_does_not_answer_behind_the_gap_is_not_asked_again(loaded: i
         go_on(unit, event, whole.image[: loaded * CHUNK], received)
     assert unit.bulk == asked_from(loaded * CHUNK, len(whole.image))[:2]
     assert received.offsets == []
-    # Whoever then begins anew gets everything.
+    # A read that then begins anew gets everything.
     unit.ignores.clear()
     unit.on_bulk = lambda _: None
     check_everything_is_read(unit, event, b"", whole, 4)

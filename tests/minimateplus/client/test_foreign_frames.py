@@ -33,7 +33,7 @@ END_OF_CHAIN = encode_reply(0xE0, 8, payload=bytes(8))
 PLACES = ("in one piece", "behind", "cut in half", "after the request", "before the reply")
 
 
-class PlacedRoad(FaultyLink):
+class PlacedLink(FaultyLink):
     """
     Puts one frame more among the unit's replies.
 
@@ -89,7 +89,7 @@ class PlacedRoad(FaultyLink):
         return request
 
 
-class SpeaksFirstRoad(FaultyLink):
+class SpeaksFirstLink(FaultyLink):
     """Delivers frames of an earlier session before the host has asked for anything."""
 
     def __init__(self, inner: Link, frames: bytes) -> None:
@@ -108,14 +108,14 @@ WALK_AND_PROBE: Verbs = [("walk", MiniMate.read_events), ("probe", MiniMate.read
 
 
 def run(
-    road: LinkFactory, verbs: Verbs = WALK_AND_PROBE, unit: SimulatedUnit | None = None
+    wrap_link: LinkFactory, verbs: Verbs = WALK_AND_PROBE, unit: SimulatedUnit | None = None
 ) -> tuple[str, str | None, dict[str, Any], str]:
-    """Return where a session ended, in which error, what came before, and what the error said."""
+    """Return where a session ended, in which error, what came before, and the error's message."""
     came: dict[str, Any] = {}
 
     async def main() -> tuple[str, str | None, dict[str, Any], str]:
         step = "waking"
-        async with connect_memory(unit or build_unit(), wrap_link=road) as link:
+        async with connect_memory(unit or build_unit(), wrap_link=wrap_link) as link:
             try:
                 host = await MiniMate.open(link)
             except MiniMateError as error:
@@ -154,7 +154,7 @@ LEFTOVERS = {
 @pytest.mark.parametrize("leftover", LEFTOVERS)
 def test_frames_of_an_earlier_session_are_dropped(leftover: str, count: int) -> None:
     frames = LEFTOVERS[leftover] * count
-    step, error, came, _ = run(lambda inner: SpeaksFirstRoad(inner, frames))
+    step, error, came, _ = run(lambda inner: SpeaksFirstLink(inner, frames))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
@@ -165,7 +165,7 @@ def test_leftovers_are_dropped_until_the_last_poll_of_the_start_up(
     leftover: str, place: str
 ) -> None:
     frame = LEFTOVERS[leftover]
-    step, error, came, _ = run(lambda inner: PlacedRoad(inner, 0, frame, place))
+    step, error, came, _ = run(lambda inner: PlacedLink(inner, 0, frame, place))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
@@ -174,7 +174,7 @@ def test_leftovers_are_dropped_until_the_last_poll_of_the_start_up(
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_late_answer_to_the_first_poll_of_a_cold_unit_is_dropped(at: int, place: str) -> None:
     def late(inner: Link) -> Link:
-        return PlacedRoad(inner, at, None, place, lost=1)
+        return PlacedLink(inner, at, None, place, lost=1)
 
     step, error, came, _ = run(late)
     assert (step, error) == ("end", None)
@@ -186,7 +186,7 @@ def test_what_else_comes_from_a_cold_unit_once_it_is_awake_is_no_leftover() -> N
 
     def twice_late(inner: Link) -> Link:
         frame = encode_reply(0xA4) * 2
-        return PlacedRoad(inner, 2, frame, "behind", lost=1)
+        return PlacedLink(inner, 2, frame, "behind", lost=1)
 
     step, error, _, _ = run(twice_late)
     assert (step, error) == ("waking", "DuplicateReplyError")
@@ -204,8 +204,8 @@ def test_a_frame_that_answers_nothing_ends_the_session_wherever_it_comes(
 ) -> None:
     at_once = place in ("in one piece", "behind")
     for at in range(WAKING - 1, WAKING + WALK + PROBE - 1):
-        road: LinkFactory = lambda inner, at=at: PlacedRoad(inner, at, frame, place)  # type: ignore[misc] # noqa: E731
-        step, ended, came, why = run(road)
+        wrap_link: LinkFactory = lambda inner, at=at: PlacedLink(inner, at, frame, place)  # type: ignore[misc] # noqa: E731
+        step, ended, came, why = run(wrap_link)
         # Behind the last reply of a verb it ends that verb; with the next request, the next verb.
         assert (step, ended) == (step_of(at if at_once else at + 1), error), at
         assert came.get("walk", build_unit().events) == build_unit().events
@@ -229,7 +229,7 @@ def test_a_frame_that_comes_between_two_verbs_ends_the_session_before_the_next_r
     assert asked_before == [unit.exchanges]
 
 
-class EndsEarlyRoad(FaultyLink):
+class EndsEarlyLink(FaultyLink):
     """Another program's end of the chain arrives while our fetch of a next key is open."""
 
     def __init__(self, inner: Link, at: int) -> None:
@@ -252,7 +252,7 @@ def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list
     number: int,
 ) -> None:
     """1F echoes no key, so that frame is taken for our answer; ours is then one too many."""
-    step, error, came, _ = run(lambda inner: EndsEarlyRoad(inner, number))
+    step, error, came, _ = run(lambda inner: EndsEarlyLink(inner, number))
     # The walk itself may end short, which is why a list needs the probe behind it.
     assert step in ("walk", "probe")
     # Behind the last record both answers are the same.
@@ -262,7 +262,7 @@ def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list
 
 def test_an_answer_about_another_record_is_that_of_another_program() -> None:
     other = encode_reply(0xF5, 0x46, bytes.fromhex("00000000 01119999 0000"), bytes(0x46))
-    step, error, _, why = run(lambda inner: PlacedRoad(inner, 4, other, "after the request"))
+    step, error, _, why = run(lambda inner: PlacedLink(inner, 4, other, "after the request"))
     assert (step, error) == ("walk", "LineSharedError")
     assert "01119999" in why
 
@@ -270,7 +270,7 @@ def test_an_answer_about_another_record_is_that_of_another_program() -> None:
 # --- the late answer to a request that was given up -----------------------------------------------
 
 
-class LateCounterRoad(FaultyLink):
+class LateCounterLink(FaultyLink):
     """Holds the answer to 08 back until the unit is asked for something else."""
 
     def __init__(self, inner: Link, times: int) -> None:
@@ -291,7 +291,7 @@ def test_the_answer_to_a_request_that_was_given_up_may_come_late_once(
     times: int, ended: str | None
 ) -> None:
     verbs: Verbs = [("probe", MiniMate.read_probe), ("walk", MiniMate.read_events)]
-    _, error, came, _ = run(lambda inner: LateCounterRoad(inner, times), verbs)
+    _, error, came, _ = run(lambda inner: LateCounterLink(inner, times), verbs)
     assert came["probe"].lifetime_count is None
     assert error == ended
     assert ("walk" in came) is (ended is None)

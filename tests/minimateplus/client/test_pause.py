@@ -70,14 +70,14 @@ class MovedUnit(SimulatedUnit):
 def run(
     unit: SimulatedUnit,
     verb: Verb,
-    road: LinkFactory = FaultyLink,
+    wrap_link: LinkFactory = FaultyLink,
     deadlines: Deadlines | None = None,
 ) -> Any:
     """Return what ``verb`` brings from ``unit`` in a session of its own."""
 
     async def main() -> Any:
         async with (
-            connect_memory(unit, wrap_link=road) as link,
+            connect_memory(unit, wrap_link=wrap_link) as link,
             MiniMate.connect(link, deadlines=deadlines) as host,
         ):
             return await verb(host)
@@ -284,16 +284,16 @@ def test_a_pause_does_not_count_against_the_deadline_which_begins_again_behind_i
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_verb_that_stands_still_behind_a_pause_is_given_up(name: str) -> None:
-    roads: list[LateLink] = []
+    wrap_links: list[LateLink] = []
 
     def late(inner: Link) -> Link:
-        roads.append(LateLink(inner))
-        return roads[0]
+        wrap_links.append(LateLink(inner))
+        return wrap_links[0]
 
     async def verb(host: MiniMate) -> None:
         async def slow_down() -> None:
             await host.read_serial()
-            roads[0].delay_s = 9.0
+            wrap_links[0].delay_s = 9.0
             paused_until_s.append(virtual_time.now_s())
 
         paused_until_s: list[float] = []

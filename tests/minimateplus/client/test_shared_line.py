@@ -13,7 +13,7 @@ LISTS = 20
 SEED = 11
 
 
-@pytest.mark.road
+@pytest.mark.peer
 def test_two_programs_behind_ser2net_never_make_a_short_list_good(tmp_path: Path) -> None:
     if find_ser2net() is None:
         lack("ser2net is not installed (Debian: apt-get install ser2net)")

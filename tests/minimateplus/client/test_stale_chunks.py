@@ -43,7 +43,7 @@ class UnechoingUnit(SimulatedUnit):
         return encode_reply(CHUNK_REPLY, request.length, NO_PARAMS, payload)
 
 
-class StaleRoad(FaultyLink):
+class StaleLink(FaultyLink):
     """
     Delivers one chunk of the download again, near a later one, and may be cut thereafter.
 
@@ -110,7 +110,7 @@ def unit_with(chunks: int) -> tuple[UnechoingUnit, Event]:
     return unit, event
 
 
-class WriteResult:
+class StoredChunks:
     """What a caller keeps of an image: offset 0 drops what there was."""
 
     def __init__(self) -> None:
@@ -120,12 +120,15 @@ class WriteResult:
         self.image = self.image[:offset] + chunk
 
 
-def read(chunks: int, road: LinkFactory, kept: WriteResult) -> Waveform | MiniMateError:
+def read(chunks: int, wrap_link: LinkFactory, kept: StoredChunks) -> Waveform | MiniMateError:
     """Return the waveform, read on behind what is kept, or the error that the read ended in."""
     unit, event = unit_with(chunks)
 
     async def main() -> Waveform:
-        async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
+        async with (
+            connect_memory(unit, wrap_link=wrap_link) as link,
+            MiniMate.connect(link) as host,
+        ):
             return await host.read_waveform(event, begun=kept.image, on_image=kept)
 
     try:
@@ -144,7 +147,7 @@ def check_never_wrong(chunks: int, came: Waveform | MiniMateError) -> None:
 
 def test_a_unit_that_echoes_no_address_is_read_as_any_other() -> None:
     for chunks in SAMPLES:
-        came = read(chunks, FaultyLink, WriteResult())
+        came = read(chunks, FaultyLink, StoredChunks())
         assert isinstance(came, Waveform)
         check_never_wrong(chunks, came)
 
@@ -155,8 +158,8 @@ def test_a_chunk_that_arrives_twice_never_makes_a_waveform(chunks: int, place: s
     """Not in the read that meets it, nor in the next, which goes on with what was kept."""
     for at in range(chunks):
         for again in range(at + 1):
-            kept = WriteResult()
-            came = read(chunks, lambda inner: StaleRoad(inner, again, at, place, None), kept)  # noqa: B023
+            kept = StoredChunks()
+            came = read(chunks, lambda inner: StaleLink(inner, again, at, place, None), kept)  # noqa: B023
             assert isinstance(came, MiniMateError), (again, at)
             assert type(came).__name__ in ("DuplicateReplyError", "LineSharedError"), came
             if place in ("in one piece", "behind", "cut in half"):
@@ -174,11 +177,11 @@ def test_no_cut_behind_a_chunk_that_arrives_twice_lets_it_into_a_waveform(
     for at in range(chunks - 1):
         for again in range(at + 1):
             for cut in range(at + 1, chunks):
-                road: LinkFactory = lambda inner: StaleRoad(inner, again, at, place, cut)  # noqa: B023, E731
-                kept = WriteResult()
-                assert isinstance(read(chunks, road, kept), MiniMateError)
+                wrap_link: LinkFactory = lambda inner: StaleLink(inner, again, at, place, cut)  # noqa: B023, E731
+                kept = StoredChunks()
+                assert isinstance(read(chunks, wrap_link, kept), MiniMateError)
                 # The next session meets the same trouble, the one behind it none.
-                check_never_wrong(chunks, read(chunks, road, kept))
+                check_never_wrong(chunks, read(chunks, wrap_link, kept))
                 last = read(chunks, FaultyLink, kept)
                 assert isinstance(last, Waveform)
                 check_never_wrong(chunks, last)
@@ -192,11 +195,14 @@ def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
     other = unit.events[1]
 
     for place in PLACES:
-        kept = WriteResult()
-        road = lambda inner, place=place: StaleRoad(inner, 5, 5, place, None)  # noqa: E731
+        kept = StoredChunks()
+        wrap_link = lambda inner, place=place: StaleLink(inner, 5, 5, place, None)  # noqa: E731
 
-        async def main(road: LinkFactory = road, kept: WriteResult = kept) -> Waveform:
-            async with connect_memory(unit, wrap_link=road) as link, MiniMate.connect(link) as host:
+        async def main(wrap_link: LinkFactory = wrap_link, kept: StoredChunks = kept) -> Waveform:
+            async with (
+                connect_memory(unit, wrap_link=wrap_link) as link,
+                MiniMate.connect(link) as host,
+            ):
                 first = await host.read_waveform(event)
                 check_never_wrong(6, first)
                 return await host.read_waveform(other, on_image=kept)

@@ -54,10 +54,10 @@ POLL = encode_request(0x5B)
 CHUNK = '{"t_s": 0.5, "from": "host", "hex": "41"}\n'
 
 
-async def _record(path: Path, road: LinkFactory = FaultyLink, *, reads: bool = True) -> None:
+async def _record(path: Path, wrap_link: LinkFactory = FaultyLink, *, reads: bool = True) -> None:
     unit = build_unit()
     with path.open("w", encoding="utf-8") as sink:
-        async with connect_memory(unit, wrap_link=road) as link:
+        async with connect_memory(unit, wrap_link=wrap_link) as link:
             started_at = datetime(2026, 11, 23, 20, 45, tzinfo=UTC)
             captured = CaptureLink(
                 link, sink, clock=virtual_time.now_s, started_at=started_at, note="a test"
@@ -67,15 +67,17 @@ async def _record(path: Path, road: LinkFactory = FaultyLink, *, reads: bool = T
 
 
 @pytest.mark.parametrize(
-    "road", [FaultyLink, OneByteLink, LateLink, ModemTextLink, ColdLink, StrayAckLink]
+    "wrap_link", [FaultyLink, OneByteLink, LateLink, ModemTextLink, ColdLink, StrayAckLink]
 )
-def test_a_replay_gives_the_answers_of_the_recorded_link(road: LinkFactory, tmp_path: Path) -> None:
+def test_a_replay_gives_the_answers_of_the_recorded_link(
+    wrap_link: LinkFactory, tmp_path: Path
+) -> None:
     path = tmp_path / "one.jsonl"
-    virtual_time.run(_record(path, road))
+    virtual_time.run(_record(path, wrap_link))
     virtual_time.run(check_truth(build_unit(), f"replay:{path}"))
 
 
-def test_a_replay_recorded_again_is_the_same_conversation(tmp_path: Path) -> None:
+def test_a_replay_recorded_again_is_the_same_session(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     virtual_time.run(_record(path))
     again = io.StringIO()
@@ -99,9 +101,9 @@ def test_a_file_of_ours_can_be_read_however_long_the_links_name_is(name: str) ->
 
     sink = io.StringIO()
     CaptureLink(Named(memory_pair("sim")[0]), sink)
-    told = parse_capture(sink.getvalue().encode(), "ours").link
-    assert len(told) == MAX_HEADER_CHARS
-    assert told[:4] in (name[:4], "\\x1b")
+    link_text = parse_capture(sink.getvalue().encode(), "ours").link
+    assert len(link_text) == MAX_HEADER_CHARS
+    assert link_text[:4] in (name[:4], "\\x1b")
 
 
 @pytest.mark.parametrize("note", ["n" * 501, "\x1b" * 200])
@@ -239,7 +241,7 @@ async def test_where_the_unit_was_silent_the_replay_is_until_it_is_closed() -> N
         await task
 
 
-def test_a_conversation_that_was_cut_is_cut_in_its_replay(tmp_path: Path) -> None:
+def test_a_session_that_was_cut_is_cut_in_its_replay(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl"
     with pytest.raises(LinkClosedError):
         virtual_time.run(_record(path, lambda inner: CutLink(inner, 500)))
@@ -273,13 +275,13 @@ def test_rubbish_is_captured_as_it_came_and_judged_the_same_in_the_replay(
             await MiniMate.open(link)
         return str(caught.value)
 
-    said = virtual_time.run(record())
+    capture_text = virtual_time.run(record())
     # It came before the host spoke, and is taken in before that.
     assert load_capture(path).chunks[0].data == came
-    # Nothing tells a replay how long the road stayed open behind its last chunk.
-    assert said
+    # A capture does not contain how long the link stayed open after its last chunk.
+    assert capture_text
     again = virtual_time.run(replay())
-    assert "capture ends" in again or again.partition(": ")[2] == said.partition(": ")[2]
+    assert "capture ends" in again or again.partition(": ")[2] == capture_text.partition(": ")[2]
 
 
 # --- damaged files --------------------------------------------------------------------------------

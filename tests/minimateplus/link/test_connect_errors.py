@@ -14,7 +14,7 @@ from minimateplus.link import open_link
 
 
 @pytest.mark.parametrize(
-    ("number", "class_", "told"),
+    ("number", "class_", "message"),
     [
         (errno.ECONNREFUSED, ConnectError, "connection refused; nothing listens there"),
         (errno.EHOSTUNREACH, ConnectError, "no route to the host.*network or VPN"),
@@ -26,13 +26,13 @@ from minimateplus.link import open_link
     ],
 )
 def test_a_connection_that_fails_is_a_sentence_with_what_to_do(
-    number: int, class_: type[Exception], told: str, monkeypatch: pytest.MonkeyPatch
+    number: int, class_: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any, **__: Any) -> NoReturn:
         raise OSError(number, "[the system's own words]")
 
     monkeypatch.setattr(asyncio, "open_connection", fail)
-    with pytest.raises(ConnectError, match=told) as caught:
+    with pytest.raises(ConnectError, match=message) as caught:
         asyncio.run(open_link("tcp://10.0.0.5:12345"))
     assert type(caught.value) is class_
     assert "tcp://10.0.0.5:12345" in str(caught.value)

@@ -49,7 +49,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 # --- serial ports ---------------------------------------------------------------------------------
 
 
-def test_serial_ports_are_told_by_the_systems_own_name_and_what_their_adapter_says(
+def test_serial_ports_are_listed_by_system_name_and_adapter_description(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def info(name: str, device: str | None = None, **more: Any) -> serialx.SerialPortInfo:
@@ -223,7 +223,7 @@ async def _until_called(served: ServedTcp, callers: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_unit_on_a_tcp_port_tells_the_truth() -> None:
+def test_a_unit_on_a_tcp_port_returns_the_recorded_values() -> None:
     async def main() -> None:
         unit = build_unit()
         async with serve_tcp(unit) as served:
@@ -345,7 +345,7 @@ def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70, "a..b"])
-def test_a_host_name_that_does_not_resolve_is_said_so(
+def test_a_host_name_that_does_not_resolve_is_reported(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unresolved(*_: object, **__: object) -> None:
@@ -396,7 +396,7 @@ def test_a_served_port_closes_its_callers_also_those_that_wait() -> None:
     run(main())
 
 
-def test_a_caller_whose_conversation_never_began_is_hung_up_on() -> None:
+def test_a_caller_whose_session_never_began_is_disconnected() -> None:
     async def main() -> None:
         async with _listening() as (address, _), serve_tcp(build_unit()) as served:
             host, port = split_host_port(address.removeprefix("tcp://"))
@@ -427,16 +427,16 @@ def test_giving_up_a_connection_leaves_no_socket_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("/dev/no-such-port", r"no such port\. Is the adapter plugged in\?"),
         ("serial:/dev/null:38400", "is no serial port"),
         ("COM300", r"no such port\. Is the adapter plugged in\?"),
     ],
 )
-def test_a_serial_port_that_is_none_is_a_connect_error(address: str, told: str) -> None:
+def test_a_serial_port_that_is_none_is_a_connect_error(address: str, message: str) -> None:
     async def main() -> None:
-        with pytest.raises(ConnectError, match=told):
+        with pytest.raises(ConnectError, match=message):
             await open_link(address)
 
     run(main())
@@ -451,7 +451,7 @@ def test_an_rfc2217_server_that_says_nothing_is_a_connect_timeout() -> None:
     run(main())
 
 
-class Rfc2217Road(FaultyLink):
+class Rfc2217Link(FaultyLink):
     """As much of an RFC 2217 server as a client needs: agrees to all, and carries the bytes."""
 
     _TOKEN = re.compile(
@@ -493,9 +493,9 @@ class Rfc2217Road(FaultyLink):
 def test_an_rfc2217_address_carries_every_byte() -> None:
     async def main() -> None:
         unit = build_unit()
-        # Bytes of 255 are doubled on this road, and must be in what it carries.
+        # Bytes of 255 are doubled on this link, and must be in what it carries.
         assert unit._memory.stored[0].image.count(b"\xff") > 2
-        async with serve_tcp(unit, wrap_link=Rfc2217Road) as served:
+        async with serve_tcp(unit, wrap_link=Rfc2217Link) as served:
             await check_truth(unit, served.url.replace("tcp", "rfc2217"))
 
     run(main())
@@ -561,8 +561,8 @@ def test_a_cancelled_receive_from_a_pty_loses_no_byte() -> None:
 
 @virtual_time.in_virtual_time
 async def test_both_ends_of_a_pair_hear_each_other_and_the_end() -> None:
-    one, other = memory_pair("a road")
-    assert one.name == other.name == "a road"
+    one, other = memory_pair("a link")
+    assert one.name == other.name == "a link"
     await one.send(b"there")
     await one.send(b"")
     await one.send(b"again")

@@ -26,7 +26,7 @@ from minimateplus.simulator import serve_tcp
 from minimateplus.simulator.faulty_links import LinkFactory, StalledLink, StrayAckLink
 from minimateplus.simulator.pty import serve_pty
 
-pytestmark = pytest.mark.road
+pytestmark = pytest.mark.peer
 
 PATIENT = Deadlines(connect_s=5, reply_s=5, operation_s=30)
 OPENS_WITHIN_S = 5.0
@@ -76,7 +76,7 @@ async def _until(happened: Callable[[], bool], process: asyncio.subprocess.Proce
 
 
 def _listens(port: int) -> Callable[[], bool]:
-    """Whether somebody listens on ``port``, by the kernel's table: a call would talk."""
+    """Whether somebody listens on ``port``, by the kernel's table: a call would begin a session."""
     listening = f"0100007F:{port:04X} 00000000:0000 0A"
     return lambda: listening in Path("/proc/net/tcp").read_text()
 
@@ -113,8 +113,8 @@ def test_a_unit_on_a_terminal_answers_our_serial_link(address: str) -> None:
 def test_a_unit_on_a_terminal_that_falls_silent_is_a_reply_timeout() -> None:
     async def main() -> None:
         unit = build_unit()
-        road: LinkFactory = lambda inner: StalledLink(inner, 500)  # noqa: E731
-        async with serve_pty(unit, wrap_link=road) as served:
+        wrap_link: LinkFactory = lambda inner: StalledLink(inner, 500)  # noqa: E731
+        async with serve_pty(unit, wrap_link=wrap_link) as served:
             with pytest.raises(ReplyTimeoutError):
                 await check_truth(unit, served.path, Deadlines(reply_s=0.1))
 
@@ -137,7 +137,7 @@ def test_a_unit_behind_ser2net_answers_over_raw_tcp(tmp_path: Path) -> None:
 def test_a_unit_behind_ser2net_answers_over_telnet(accepter: str, tmp_path: Path) -> None:
     async def main() -> None:
         unit = build_unit()
-        # Bytes of 255 are doubled on this road, and must be in what it carries.
+        # Bytes of 255 are doubled on this link, and must be in what it carries.
         assert unit._memory.stored[0].image.count(b"\xff") > 2
         async with (
             serve_pty(unit) as served,
@@ -193,7 +193,7 @@ def test_a_unit_on_tcp_answers_our_serial_link_through_a_terminal_of_socat(
     run(main())
 
 
-def test_a_second_program_is_told_that_the_port_is_taken() -> None:
+def test_a_second_program_gets_an_error_that_the_port_is_taken() -> None:
     async def main() -> None:
         async with serve_pty(build_unit()) as served, MiniMate.connect(served.path) as first:
             with pytest.raises(ConnectError):

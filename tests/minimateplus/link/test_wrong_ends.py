@@ -70,7 +70,7 @@ class Case(NamedTuple):
     words: tuple[str, ...]
     status: int
     diagnosis: str
-    told: str
+    message: str
 
 
 INFO, WAVEFORM = ("info",), ("waveform", "0")
@@ -102,8 +102,8 @@ def _behind_socat(_: Path, *options: str) -> Iterator[int]:
 
 @contextmanager
 def _altered(_: Path, alter: Callable[[bytes], bytes]) -> Iterator[int]:
-    road = partial(far_ends.AlteringRoad, alter=alter)
-    unit = UnitThread(recorded(), wrap_link=road)
+    wrap_link = partial(far_ends.AlteringLink, alter=alter)
+    unit = UnitThread(recorded(), wrap_link=wrap_link)
     try:
         yield unit.port
     finally:
@@ -222,7 +222,7 @@ CASES = {
 }
 
 
-@pytest.mark.road
+@pytest.mark.peer
 @pytest.mark.parametrize("name", CASES)
 def test_a_wrong_far_end_is_named_with_what_to_do(name: str, tmp_path: Path) -> None:
     case = CASES[name]
@@ -231,19 +231,19 @@ def test_a_wrong_far_end_is_named_with_what_to_do(name: str, tmp_path: Path) -> 
         verb, *more = case.words
         shown = ask(verb, address, *more)
     assert (shown.exit_status, shown.status) == (1, case.status), shown.text
-    assert re.search(case.told, shown.text), shown.text
+    assert re.search(case.message, shown.text), shown.text
     assert address in shown.text
     assert shown.text.rstrip("\n").endswith((".", "?", ")"))
 
 
-@pytest.mark.road
+@pytest.mark.peer
 def test_every_letter_of_a_modem_text_is_shown(tmp_path: Path) -> None:
     with far_ends.socat_text(tmp_path, b"\r\nWAITING FOR A CALL\r\n", then_waits=True) as port:
         shown = ask("info", f"tcp://127.0.0.1:{port}")
     assert "WAITING FOR A CALL" in shown.text
 
 
-@pytest.mark.road
+@pytest.mark.peer
 def test_a_server_that_does_not_acknowledge_rfc2217_is_read_by_its_telnet_address(
     tmp_path: Path,
 ) -> None:
@@ -265,12 +265,12 @@ def test_a_link_to_an_adapter_that_was_pulled_out_is_no_such_port(tmp_path: Path
     assert "no such port. Is the adapter plugged in?" in shown.text
 
 
-def test_a_port_that_this_relay_has_open_under_another_name_is_said_to_be_its_own(
+def test_a_port_that_this_relay_has_open_under_another_name_is_reported_as_its_own(
     tmp_path: Path,
 ) -> None:
     other = tmp_path / "port"
 
-    async def told() -> str:
+    async def message() -> str:
         async with serve_pty(recorded()) as served:
             other.symlink_to(served.path)
             async with MiniMate.connect(served.path) as first:
@@ -282,13 +282,13 @@ def test_a_port_that_this_relay_has_open_under_another_name_is_said_to_be_its_ow
             assert served.path in str(caught.value)
         return str(caught.value)
 
-    text = asyncio.run(told())
+    text = asyncio.run(message())
     assert "this relay itself has the port open" in text
     assert "another p" not in text  # program, process
 
 
-@pytest.mark.road
-def test_a_port_that_another_program_has_open_is_said_to_be(tmp_path: Path) -> None:
+@pytest.mark.peer
+def test_a_port_that_another_program_has_open_is_reported(tmp_path: Path) -> None:
     holder = (
         "import asyncio, sys; from minimateplus.link import open_link\n"
         "async def hold():\n"

@@ -39,10 +39,10 @@ from minimateplus.simulator.faulty_links import (
 )
 
 MAX_SECONDS = 3600.0
-"""Of virtual time: beyond this a conversation hangs."""
+"""Of virtual time: beyond this a session hangs."""
 
 
-class OneFlipRoad(FaultyLink):
+class OneFlipLink(FaultyLink):
     """Flips one bit of every so many frames: what an 8-bit sum is sure to see."""
 
     def __init__(self, inner: Link, rng: random.Random, share: float = 0.05) -> None:
@@ -58,7 +58,7 @@ class OneFlipRoad(FaultyLink):
         await super().send(data)
 
 
-class MeteredRoad(FaultyLink):
+class MeteredLink(FaultyLink):
     """Counts the bytes to the host."""
 
     passed = 0
@@ -76,12 +76,12 @@ async def _is_closed(link: Link) -> bool:
     return False
 
 
-async def _talk(road: LinkFactory) -> str | None:
-    """Run the body over ``road``; return the name of the error it ended in, if any."""
+async def _run_session(wrap_link: LinkFactory) -> str | None:
+    """Run the body over ``wrap_link``; return the name of the error it ended in, if any."""
     unit = build_unit()
     started_s = virtual_time.now_s()
     ended = None
-    async with connect_memory(unit, wrap_link=road) as link:
+    async with connect_memory(unit, wrap_link=wrap_link) as link:
         try:
             await check_truth(unit, link)
         except MiniMateError as error:
@@ -92,7 +92,7 @@ async def _talk(road: LinkFactory) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "road",
+    "wrap_link",
     [
         FaultyLink,
         OneByteLink,
@@ -106,17 +106,17 @@ async def _talk(road: LinkFactory) -> str | None:
     ],
     ids=["whole", "one byte", "late", "modem text", "cold", "stray ack", "slow", "modem", "all"],
 )
-def test_a_slow_or_chatty_road_carries_the_exact_truth(road: LinkFactory) -> None:
-    assert virtual_time.run(_talk(road)) is None
+def test_a_slow_or_chatty_link_carries_the_exact_values(wrap_link: LinkFactory) -> None:
+    assert virtual_time.run(_run_session(wrap_link)) is None
 
 
 @pytest.mark.parametrize("seed", range(40))
-@pytest.mark.parametrize("road", [LossyLink, OneFlipRoad])
-def test_a_road_that_damages_bytes_never_makes_a_wrong_answer(
-    road: Callable[[Link, random.Random, float], Link], seed: int
+@pytest.mark.parametrize("wrap_link", [LossyLink, OneFlipLink])
+def test_a_link_that_damages_bytes_never_makes_a_wrong_answer(
+    wrap_link: Callable[[Link, random.Random, float], Link], seed: int
 ) -> None:
-    share = 0.0002 * (1 + seed % 10) if road is LossyLink else 0.005 * (1 + seed % 10)
-    virtual_time.run(_talk(lambda inner: road(inner, random.Random(seed), share)))
+    share = 0.0002 * (1 + seed % 10) if wrap_link is LossyLink else 0.005 * (1 + seed % 10)
+    virtual_time.run(_run_session(lambda inner: wrap_link(inner, random.Random(seed), share)))
 
 
 class WatchedCorruption(CorruptingLink):
@@ -149,58 +149,60 @@ class _Changes(FaultyLink):
 def test_a_wrong_answer_needs_two_flips_in_one_frame_since_the_wire_has_only_a_sum(
     seed: int,
 ) -> None:
-    roads: list[WatchedCorruption] = []
+    links: list[WatchedCorruption] = []
 
     def corrupting(inner: Link) -> Link:
-        roads.append(WatchedCorruption(inner, random.Random(seed), 0.0003))
-        return roads[0]
+        links.append(WatchedCorruption(inner, random.Random(seed), 0.0003))
+        return links[0]
 
     try:
-        virtual_time.run(_talk(corrupting))
+        virtual_time.run(_run_session(corrupting))
     except AssertionError:
-        assert roads[0].worst > 1
+        assert links[0].worst > 1
 
 
-def test_roads_that_damage_bytes_do_damage_some_and_spare_some() -> None:
-    async def ends(road: type[LossyLink] | type[OneFlipRoad], share: float) -> set[str | None]:
-        made = (lambda inner, s=seed: road(inner, random.Random(s), share) for seed in range(12))
-        return {await _talk(one) for one in made}
+def test_links_that_damage_bytes_do_damage_some_and_spare_some() -> None:
+    async def ends(wrap_link: type[LossyLink] | type[OneFlipLink], share: float) -> set[str | None]:
+        made = (
+            lambda inner, s=seed: wrap_link(inner, random.Random(s), share) for seed in range(12)
+        )
+        return {await _run_session(one) for one in made}
 
     assert None in virtual_time.run(ends(LossyLink, 0.00005))
     # A request that lost bytes can be answered about another key, as another program's would be.
     errors = {"RemoteProtocolError", "ReplyTimeoutError", "LineSharedError"}
     assert virtual_time.run(ends(LossyLink, 0.005)) <= errors
-    assert "RemoteProtocolError" in virtual_time.run(ends(OneFlipRoad, 0.05))
+    assert "RemoteProtocolError" in virtual_time.run(ends(OneFlipLink, 0.05))
 
 
 def _places() -> list[int]:
     """Every byte of the first replies, then some of everything to behind the last byte."""
-    meters: list[MeteredRoad] = []
+    meters: list[MeteredLink] = []
 
     def metered(inner: Link) -> Link:
-        meters.append(MeteredRoad(inner))
+        meters.append(MeteredLink(inner))
         return meters[0]
 
-    assert virtual_time.run(_talk(metered)) is None
+    assert virtual_time.run(_run_session(metered)) is None
     return [*range(45), *range(45, meters[0].passed, 331), meters[0].passed - 1]
 
 
-@pytest.mark.parametrize("road", [CutLink, StalledLink])
-def test_a_road_that_ends_anywhere_ends_the_conversation_with_its_own_error(
-    road: type[CutLink] | type[StalledLink],
+@pytest.mark.parametrize("wrap_link", [CutLink, StalledLink])
+def test_a_link_that_ends_anywhere_ends_the_session_with_its_own_error(
+    wrap_link: type[CutLink] | type[StalledLink],
 ) -> None:
-    expected = {CutLink: {"LinkClosedError"}, StalledLink: {"ReplyTimeoutError"}}[road]
+    expected = {CutLink: {"LinkClosedError"}, StalledLink: {"ReplyTimeoutError"}}[wrap_link]
     for place in _places():
-        ended = virtual_time.run(_talk(lambda inner, at=place: road(inner, at)))  # type: ignore[misc]
+        ended = virtual_time.run(_run_session(lambda inner, at=place: wrap_link(inner, at)))  # type: ignore[misc]
         assert {ended} == expected, place
 
 
-@pytest.mark.parametrize("road", [CutLink, StalledLink])
-def test_a_road_that_ends_behind_the_last_byte_harms_nobody(
-    road: type[CutLink] | type[StalledLink],
+@pytest.mark.parametrize("wrap_link", [CutLink, StalledLink])
+def test_a_link_that_ends_after_the_last_byte_does_no_harm(
+    wrap_link: type[CutLink] | type[StalledLink],
 ) -> None:
     last = _places()[-1] + 1
-    assert virtual_time.run(_talk(lambda inner: road(inner, last))) is None
+    assert virtual_time.run(_run_session(lambda inner: wrap_link(inner, last))) is None
 
 
 # --- on whose side -------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ class PulledLink(FaultyLink):
 
 @dataclass
 class Met:
-    """What came of one verb said to a hostile unit, and what it cost."""
+    """What came of one verb at a hostile unit, and what it cost."""
 
     name: str
     answer: Any = None
@@ -140,7 +140,7 @@ async def _meet(kind: str, verb: str, deadlines: Deadlines) -> Met:
 
 
 def meet(kind: str, verb: str, *, operation_s: float = OPERATION_S) -> Met:
-    """Say one verb to a hostile unit."""
+    """Run one verb at a hostile unit."""
     deadlines = Deadlines(reply_s=REPLY_S, operation_s=operation_s)
     return virtual_time.run(_meet(kind, verb, deadlines))
 
@@ -165,10 +165,10 @@ def test_every_limit_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert met.took_s <= 2 * REPLY_S + 1
             most = MAX_RUBBISH_BYTES + MAX_WIRE_BYTES + 2 * PIECE_BYTES
             assert met.pulled_bytes <= most
-            told = str(met.error)
-            assert told.startswith(f"{met.name}: ")
-            assert told.isprintable()
-            assert len(told) <= 300
+            message = str(met.error)
+            assert message.startswith(f"{met.name}: ")
+            assert message.isprintable()
+            assert len(message) <= 300
 
 
 def test_a_unit_that_is_always_just_in_time_is_read_on_while_records_come() -> None:
@@ -199,7 +199,7 @@ def test_a_chain_that_loops_is_left_where_it_closes() -> None:
     assert str(meet("chain-loops", "log").error).endswith("the chain of keys returns to 01110000")
 
 
-def test_more_samples_than_there_are_cost_nothing_and_are_not_vouched_for() -> None:
+def test_more_samples_than_there_are_cost_nothing_and_are_not_valid() -> None:
     truth = build_unit().counts_of(0)
     waveform = meet("huge-samples", "waveform").answer
     assert np.array_equal(waveform.counts, truth)

@@ -171,7 +171,7 @@ def test_its_samples_are_what_the_products_decoder_reads(samples: int) -> None:
     assert decode_body(encode_samples(counts), samples).tolist() == counts
 
 
-def test_the_cursor_is_one_for_everybody() -> None:
+def test_the_cursor_is_shared_by_all_callers() -> None:
     unit = RawUnit().record(3)
     first, last = (unit.events[n].key_bytes for n in (0, 2))
     unit.feed(request(0x0A, 0x46, at_key(first.hex())))

@@ -201,7 +201,7 @@ def test_successive_recordings_never_share_their_stamp() -> None:
     assert len(set(stamps)) == len(stamps)
 
 
-def test_a_recording_right_behind_one_of_a_told_time_does_not_share_its_stamp() -> None:
+def test_a_recording_right_after_one_with_a_given_time_does_not_share_its_stamp() -> None:
     unit = a_unit()
     first = unit.record_event(counts=counts_of(50), at_device_time=unit.now_device_time)
     assert unit.record_event(counts=counts_of(50)).device_time != first.device_time
@@ -355,18 +355,18 @@ def test_two_conversations_do_not_share_their_cursor() -> None:
     keys = walk(unit)
     one, other = ProtocolState(), ProtocolState()
 
-    def say(protocol: ProtocolState, request: bytes) -> Frame:
+    def exchange(protocol: ProtocolState, request: bytes) -> Frame:
         (frame,) = FrameReader(Direction.REQUEST).feed(request)
         answer = unit.answer(protocol, frame)
         assert answer is not None
         return frame_of(answer)
 
-    for conversation in (one, other):
-        say(conversation, wire(0x5B))
-    say(one, wire(0x0A, 0, commands.key_params(keys[0])))
-    say(other, wire(0x0A, 0, commands.key_params(keys[2])))
-    assert say(one, wire(0x1F, 8)).payload[:4] == keys[1]
-    assert say(other, wire(0x1F, 8)).payload[:4] == keys[3]
+    for protocol in (one, other):
+        exchange(protocol, wire(0x5B))
+    exchange(one, wire(0x0A, 0, commands.key_params(keys[0])))
+    exchange(other, wire(0x0A, 0, commands.key_params(keys[2])))
+    assert exchange(one, wire(0x1F, 8)).payload[:4] == keys[1]
+    assert exchange(other, wire(0x1F, 8)).payload[:4] == keys[3]
 
 
 @pytest.mark.parametrize("sub", [0x00, 0x02, 0x2E, 0x11, 0xA0, 0xFF])

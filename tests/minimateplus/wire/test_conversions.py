@@ -75,10 +75,10 @@ def test_mic_psi_of_a_record_keeps_shape_and_sign() -> None:
 
 
 @pytest.mark.parametrize("range_in_s", GEO_RANGES_IN_S)
-def test_the_peaks_tell_the_range(range_in_s: float) -> None:
+def test_the_peaks_determine_the_range(range_in_s: float) -> None:
     scale = in_s_per_count(range_in_s)
-    told = peaks(84 * scale, 774 * scale, 99 * scale)
-    assert range_from_peaks(record(-84, 774, 99), told) == range_in_s
+    stored = peaks(84 * scale, 774 * scale, 99 * scale)
+    assert range_from_peaks(record(-84, 774, 99), stored) == range_in_s
     assert range_from_peaks(record(-84, 774, 99), peaks(None, 774 * scale, None)) == range_in_s
     half = peaks(84.5 * scale, 774 * scale, 98.5 * scale)
     assert range_from_peaks(record(-84, 774, 99), half) == range_in_s
@@ -89,7 +89,7 @@ def test_full_scale_downwards_is_no_overflow() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stored",
     [
         peaks(None, None, None),
         peaks(0.42, 3.87, 0.6),  # Long is neither
@@ -98,11 +98,11 @@ def test_full_scale_downwards_is_no_overflow() -> None:
         peaks(0.42, 4.0, 0.495),  # 3 % off
     ],
 )
-def test_peaks_that_fit_no_range_tell_none(told: Peaks) -> None:
-    assert range_from_peaks(record(84, 774, 99), told) is None
+def test_peaks_that_fit_no_range_determine_none(stored: Peaks) -> None:
+    assert range_from_peaks(record(84, 774, 99), stored) is None
 
 
-def test_a_silent_or_empty_record_tells_no_range() -> None:
+def test_a_silent_or_empty_record_determines_no_range() -> None:
     silent = np.zeros((4, 8), np.int16)
     assert range_from_peaks(silent, peaks(0.0, 0.0, 0.0)) is None
     assert range_from_peaks(silent[:, :0], peaks(0.0, 0.0, 0.0)) is None

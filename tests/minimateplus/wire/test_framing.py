@@ -206,7 +206,7 @@ def test_a_field_that_does_not_fit_is_refused(
             build(sub, length, params)
 
 
-# --- bad roads ----------------------------------------------------------------------------------
+# --- bad links ----------------------------------------------------------------------------------
 
 
 def test_a_frame_with_a_wrong_sum_is_dropped_and_counted() -> None:

@@ -158,7 +158,7 @@ def test_a_microphone_without_its_last_two_samples_is_no_contradiction() -> None
     assert (found.sample_rate_hz, found.geo_range_in_s) == (1024, 10.0)
 
 
-def test_a_histogram_is_told_by_its_form_even_where_it_begins_like_samples() -> None:
+def test_a_histogram_is_recognised_by_its_layout_even_where_it_begins_like_samples() -> None:
     event, image = stored()
     block = bytes.fromhex("000200000a00") + bytes(22) + bytes.fromhex("1e0a0000")
     body = block * 3 + bytes(9)

@@ -467,7 +467,7 @@ def test_a_record_without_its_labels_is_not_trusted() -> None:
         parse_waveform_record(payload.replace(b"Tran", b"MicX").replace(b"MicL", b"Tran"))
 
 
-def test_a_monitor_log_tells_when_it_ran_and_its_text() -> None:
+def test_a_monitor_log_has_its_times_and_its_text() -> None:
     stop = datetime(2026, 4, 3, 4, 16, 2)
     payload = payloads.header_payload(0x2C, "BE11529", AT, stop, 0.5)
     assert len(payload) == 0x2C

@@ -55,7 +55,7 @@ def test_a_text_behind_an_edited_title_is_read_by_its_place(
     usual, unit = SimulatedUnit("BE11529"), UnitThread(edited((old, new)))
     try:
         status, out, _ = run(capsys, "info", unit.url, "--json")
-        written, told, err = run(
+        written, output, err = run(
             capsys, "configure", unit.url, f"--{field}", "North 5", "--dry-run", "--json"
         )
     finally:
@@ -64,7 +64,7 @@ def test_a_text_behind_an_edited_title_is_read_by_its_place(
     assert (status, setup[field]) == (0, getattr(usual.setup, field))
     assert setup["note_titles"] == {field: new.decode()}
     assert written == 0, err
-    assert [change["field"] for change in json.loads(told)["changes"]] == [field]
+    assert [change["field"] for change in json.loads(output)["changes"]] == [field]
 
 
 def test_two_edited_titles_are_both_read() -> None:

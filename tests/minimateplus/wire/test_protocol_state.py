@@ -15,7 +15,7 @@ from minimateplus.wire.protocol_state import TRANSITIONS, ProtocolState, State, 
 ASLEEP, READY, VISITED, ARMED, READING = State
 
 # Written down once more, from the fact sheet and not from the code: the states in which each word
-# may be said, and where it leads. A word without a row stands under "other".
+# may be sent, and where it leads. A command without a row is under "other".
 MATRIX: dict[str, dict[State, State]] = {
     "5B": {ASLEEP: READY, READY: READY, VISITED: VISITED, ARMED: ARMED, READING: READING},
     "1E": {READY: READY, VISITED: READY, ARMED: READY, READING: READY},
@@ -50,7 +50,7 @@ def test_each_word_leads_where_the_matrix_says_or_is_refused(word: str, state: S
     if leads_to is None:
         with pytest.raises(LocalProtocolError, match=re.escape(word)):
             run.accept(request(word))
-        assert run.state is state, "a word that was refused was not said"
+        assert run.state is state, "a command that was refused was not sent"
     else:
         run.accept(request(word))
         assert run.state is leads_to
@@ -92,7 +92,7 @@ def test_the_token_is_a_word_of_its_own_only_with_1e() -> None:
 
 
 @pytest.mark.parametrize("sub", sorted(set(COMMANDS) - {commands.POLL.sub}))
-def test_nothing_is_said_before_poll(sub: int) -> None:
+def test_nothing_is_sent_before_poll(sub: int) -> None:
     with pytest.raises(LocalProtocolError, match="ASLEEP"):
         ProtocolState().accept(Frame(sub, 0, NO_PARAMS, b""))
 

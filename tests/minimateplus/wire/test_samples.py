@@ -57,7 +57,7 @@ def decode_deltas(blocks: bytes) -> int:
     return total
 
 
-def vouched_rows(reading: BodyReading) -> list[list[int]]:
+def valid_rows(reading: BodyReading) -> list[list[int]]:
     rows = zip(reading.counts, reading.valid_samples, strict=True)
     return [row[:valid_samples].tolist() for row, valid_samples in rows]
 
@@ -144,7 +144,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 def assert_agrees_with_the_plain_decoder(body: bytes, samples: int | None = None) -> None:
     reading = read_body(body, samples)
     rows, end = decode_plain(body, samples)
-    assert vouched_rows(reading) == rows
+    assert valid_rows(reading) == rows
     assert reading.end == end
     for row, valid_samples in zip(reading.counts, reading.valid_samples, strict=True):
         assert not row[valid_samples:].any()
@@ -363,7 +363,7 @@ def test_a_body_that_unpacks_to_millions_of_samples_costs_what_the_start_record_
     finally:
         tracemalloc.stop()
     assert reading.valid_samples[0] == 0xFFFF
-    # Said in full it would be five million samples a channel, and 300 MB on the way.
+    # In full it would be five million samples a channel, and 300 MB on the way.
     assert peak_bytes < 12 * len(body)
 
 
@@ -455,9 +455,9 @@ def test_a_step_without_a_form_is_refused_by_name(channel: int, index: int, step
     counts[channel, index:] = step
     with pytest.raises(SampleRangeError) as caught:
         encode_body(counts)
-    said = str(caught.value)
-    assert f"{CHANNELS[channel]} sample {index} is {step:+d}" in said
-    assert "-2048 ... 2047" in said
+    message = str(caught.value)
+    assert f"{CHANNELS[channel]} sample {index} is {step:+d}" in message
+    assert "-2048 ... 2047" in message
     counts[channel, index:] = step - (1 if step > 0 else -1)
     np.testing.assert_array_equal(decode_body(encode_body(counts)), counts)
 

@@ -93,10 +93,10 @@ def _unit() -> SimulatedUnit:
 def _answers() -> list[tuple[Frame, bytes]]:
     """Every command that a fetch reads, and a simulated unit's whole answer."""
     unit = _unit()
-    conversation = ProtocolState()
-    conversation.state = State.READY
+    protocol = ProtocolState()
+    protocol.state = State.READY
     asked = [Frame(c.sub, c.fetch_bytes or 0, bytes(10), b"") for c in COMMANDS.values()]
-    heard = [(request, unit.answer(conversation, request)) for request in asked if request.length]
+    heard = [(request, unit.answer(protocol, request)) for request in asked if request.length]
     return [(request, wire) for request, wire in heard if wire is not None]
 
 
@@ -140,12 +140,12 @@ def _payloads() -> list[bytes]:
     answers = [wire for _, wire in _answers()]
     spoken = [vector.frame.payload for vector in VECTORS] + _frames_of(answers) + _images()
     event = _unit().events[0]
-    conversation = ProtocolState()
-    conversation.state = State.READY
+    protocol = ProtocolState()
+    protocol.state = State.READY
     unit = _unit()
     for sub, length in ((0x0A, 0x46), (0x0C, 0xD2), (0x0A, 0x2C)):
         request = Frame(sub, length, bytes(4) + event.key + bytes(2), b"")
-        spoken += _frames_of([unit.answer(conversation, request) or b""])
+        spoken += _frames_of([unit.answer(protocol, request) or b""])
     spoken.append(setup_block(unit.setup))
     return [
         bytes((number,)) + payload[:2100]

@@ -82,7 +82,7 @@ def frames(data: bytes) -> None:
         assert pieces.rubbish == whole.rubbish
     _every_byte_is_accounted_for(whole, read, stream)
     for frame in read:
-        # Which way it went is not told where both are read; its fields must carry either way.
+        # Which way it went is not known where both are read; its fields must carry either way.
         assert _read_again(frame, direction or Direction.REPLY) == [frame]
         if len(frame.payload) <= MAX_LOOKED_FOR_BYTES:
             assert _came_with_its_sum(frame, stream)
@@ -148,8 +148,8 @@ def _whatever_came_the_next_frame_is_read(
 
 def samples(data: bytes) -> None:
     """The sample decoder; the first two bytes say how many samples there should be."""
-    said, body = int.from_bytes(data[:2], "big"), data[2:]
-    wanted = None if said == 0xFFFF else said
+    requested, body = int.from_bytes(data[:2], "big"), data[2:]
+    wanted = None if requested == 0xFFFF else requested
     try:
         reading = read_body(body, wanted)
     except SampleDecodeError as error:
@@ -157,8 +157,8 @@ def samples(data: bytes) -> None:
         assert len(body) < 7 or body[:3] != b"\x00\x02\x00"
         return
     rows, end = decode_plain(body, wanted)
-    told = zip(reading.counts, reading.valid_samples, strict=True)
-    assert [row[:valid_samples].tolist() for row, valid_samples in told] == rows
+    rows_with_valid = zip(reading.counts, reading.valid_samples, strict=True)
+    assert [row[:valid_samples].tolist() for row, valid_samples in rows_with_valid] == rows
     assert reading.end == end <= len(body)
     for row, valid_samples in zip(reading.counts, reading.valid_samples, strict=True):
         assert not row[valid_samples:].any()
@@ -190,16 +190,16 @@ def captures(data: bytes) -> None:
     assert len(capture.chunks) <= data.count(b"\n")
     assert all(chunk.data and math.isfinite(chunk.t_s) for chunk in capture.chunks)
     assert 2 * sum(len(chunk.data) for chunk in capture.chunks) <= len(data)
-    for said in (capture.link, capture.started_at, capture.note):
-        assert said.isprintable()
-        assert len(said) <= MAX_HEADER_CHARS
+    for text in (capture.link, capture.started_at, capture.note):
+        assert text.isprintable()
+        assert len(text) <= MAX_HEADER_CHARS
     again = parse_capture(_recorded(capture).encode(), "recorded again")
     assert [(c.side, c.data) for c in again.chunks] == [(c.side, c.data) for c in capture.chunks]
     assert again.note == capture.note
 
 
 def _recorded(capture: Capture) -> str:
-    """Replay a capture as its host said it, and return the file that a recording of it makes."""
+    """Replay a capture as its host sent it, and return the file that a recording of it makes."""
     sink = io.StringIO()
     replay = ReplayLink(capture)
     started = datetime(2026, 4, 1, tzinfo=UTC)
@@ -252,17 +252,17 @@ def payloads(data: bytes) -> None:
     number = (data[0] if data else 0) % len(PARSERS)
     payload = data[1:]
     try:
-        told = PARSERS[number](payload)
+        parsed = PARSERS[number](payload)
     except RemoteProtocolError as error:
         _is_a_short_message(error)
         return
-    assert PARSERS[number](payload) == told or _holds_nan(told)
-    for value in _leaves(told):
+    assert PARSERS[number](payload) == parsed or _holds_nan(parsed)
+    for value in _leaves(parsed):
         _is_fit_to_be_shown(value, payload)
     fixed = number - (len(PARSERS) - len(layouts.LAYOUTS))
     if fixed >= 0:
         layout = layouts.LAYOUTS[fixed]
-        plain = {f.name: told[f.name] for f in layout.fields if f.kind in NUMBERS}
+        plain = {f.name: parsed[f.name] for f in layout.fields if f.kind in NUMBERS}
         built = layout.build(plain)
         for f in layout.fields:
             if f.kind in NUMBERS:
@@ -270,16 +270,16 @@ def payloads(data: bytes) -> None:
                 assert built[span] == payload[span]
 
 
-def _leaves(told: Any) -> Iterator[Any]:
-    if dataclasses.is_dataclass(told) and not isinstance(told, type):
-        told = [getattr(told, field.name) for field in dataclasses.fields(told)]
-    if isinstance(told, dict):
-        told = list(told.values())
-    if isinstance(told, list | tuple):
-        for part in told:
+def _leaves(parsed: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(parsed) and not isinstance(parsed, type):
+        parsed = [getattr(parsed, field.name) for field in dataclasses.fields(parsed)]
+    if isinstance(parsed, dict):
+        parsed = list(parsed.values())
+    if isinstance(parsed, list | tuple):
+        for part in parsed:
             yield from _leaves(part)
     else:
-        yield told
+        yield parsed
 
 
 def _is_fit_to_be_shown(value: Any, payload: bytes) -> None:
@@ -294,14 +294,14 @@ def _is_fit_to_be_shown(value: Any, payload: bytes) -> None:
         json.dumps(value)
 
 
-def _holds_nan(told: Any) -> bool:
-    return any(isinstance(value, float) and math.isnan(value) for value in _leaves(told))
+def _holds_nan(parsed: Any) -> bool:
+    return any(isinstance(value, float) and math.isnan(value) for value in _leaves(parsed))
 
 
 def _is_a_short_message(error: Exception) -> None:
-    told = str(error)
-    assert len(told) <= MAX_MESSAGE_CHARS, len(told)
-    assert told.isprintable(), told
+    message = str(error)
+    assert len(message) <= MAX_MESSAGE_CHARS, len(message)
+    assert message.isprintable(), message
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -46,17 +46,15 @@ class Fault:
 
 
 def _forced_joins(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
-    waiting, flying = self._waiting.get(resource), self._running.get(resource)
-    return waiting or (flying if flying is not None and flying.can_join_late() else None)
+    waiting, running = self._waiting.get(resource), self._running.get(resource)
+    return waiting or (running if running is not None and running.can_join_late() else None)
 
 
-def _boards_what_has_left(
-    self: SingleFlight, resource: Any, forced: bool
-) -> SharedRead[Any] | None:
+def _joins_started_read(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
     return self._waiting.get(resource) or (None if forced else self._running.get(resource))
 
 
-def _nobody_shares(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
+def _never_joins(self: SingleFlight, resource: Any, forced: bool) -> SharedRead[Any] | None:
     return None
 
 
@@ -155,44 +153,44 @@ REBUILT = Scope(
 )
 
 FAULTS: dict[str, Fault] = {
-    "a forced reader joins a flight that has left": Fault(
+    "a forced reader joins a read that has started": Fault(
         SingleFlight, "_joinable", _forced_joins, BASE, "promise 5"
     ),
-    "whoever comes boards a flight that has left": Fault(
-        SingleFlight, "_joinable", _boards_what_has_left, BASE, "was told"
+    "every reader joins a read that has started": Fault(
+        SingleFlight, "_joinable", _joins_started_read, BASE, "got ("
     ),
-    "nobody shares a flight": Fault(
-        SingleFlight, "_joinable", _nobody_shares, BASE, "waits for ever"
+    "no reader shares a read": Fault(
+        SingleFlight, "_joinable", _never_joins, BASE, "waits for ever"
     ),
-    "the doors never close": Fault(
-        sfm.devices.event_list, "joins_closed", _always, BASE, "was told"
+    "late joins are never refused": Fault(
+        sfm.devices.event_list, "joins_closed", _always, BASE, "got ("
     ),
-    "no lock on the conversation": Fault(SingleFlight, "_run_shared", _no_lock, BASE, "promise 7"),
+    "no lock on the connection": Fault(SingleFlight, "_run_shared", _no_lock, BASE, "promise 7"),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
         Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"
     ),
-    "who waits tries again": Fault(SingleFlight, "ask", _waiters_retry, BASE, "boarded 2 flights"),
+    "who waits tries again": Fault(SingleFlight, "ask", _waiters_retry, BASE, "joined 2 reads"),
     "a failure is not shared": Fault(
-        SingleFlight, "ask", _failure_not_shared, BASE, "his flight ended with"
+        SingleFlight, "ask", _failure_not_shared, BASE, "the shared read ended with"
     ),
-    "a reader who goes ends the flight": Fault(
+    "a reader who leaves ends the read": Fault(
         asyncio,
         "wait",
         _wait_as_its_owner,
         Scope(readers=("A", "B"), happenings=("record",), failing=0, leaving=("A",)),
         "promise 8",
     ),
-    "a failed flight keeps the line": Fault(
+    "a failed read keeps the connection": Fault(
         SingleFlight, "_run_shared", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
-        sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "was told"
+        sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "got ("
     ),
     "a probe of keys alone": Fault(
-        sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "was told"
+        sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "got ("
     ),
     "no probe behind the walk": Fault(
-        EventList, "_close_walk", _no_closing_probe, REBUILT, "was told"
+        EventList, "_close_walk", _no_closing_probe, REBUILT, "got ("
     ),
 }

@@ -1,17 +1,18 @@
 """
 A small world in which every choice is made from outside: gateway, cache, one unit, few readers.
 
-Gateway, owner, flights, line and cache are those of production; the unit is a fake at record level.
+Gateway, device, shared reads, connection and cache are those of production; the unit is a fake
+at record level.
 Whatever can happen next is an *action*. The world lists the actions that are possible, does the one
-it is told, and says after each whether the promise (design section 3) still holds:
+it is given, and checks after each whether the promise (design section 3) still holds:
 
 =============  ===================================================================================
 action         what happens
 =============  ===================================================================================
 ``run``        the callback runs that asyncio would run next
-``ask A``      reader A asks; he runs until he first waits
+``ask A``      reader A asks; it runs until it first waits
 ``leave A``    reader A goes away
-``step``       what the unit was asked for comes in; the flight runs until it waits again
+``step``       what the unit was asked for comes in; the read runs until it waits again
 ``fail``       instead of it nothing comes: the read has failed
 ``erase``      somebody erases the unit and an event of equal length is recorded: the same key
 ``wipe``       somebody erases the unit
@@ -111,7 +112,7 @@ class Scope:
     failing: int = 1
     """How many reads may fail."""
     leaving: tuple[str, ...] = ()
-    """Who may go away while he waits."""
+    """Who may go away while waiting."""
     never_set: bool = False
     """The unit's clock was never set: all its events are of one time."""
     warm: bool = True
@@ -132,20 +133,20 @@ class Silent:
     debug = warning = info
 
 
-class WatchedFlight(SharedRead[Any]):
-    """Notes who boards: the reader in whose task the number of readers rises."""
+class WatchedRead(SharedRead[Any]):
+    """Notes who joins: the reader in whose task the number of readers rises."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "readers" and value > getattr(self, "readers", 0):
             reader = asyncio.current_task()
             world = getattr(reader.get_loop(), "world", None) if reader is not None else None
             if world is not None and reader is not None:
-                world.boarded(reader.get_name(), self)
+                world.note_join(reader.get_name(), self)
         super().__setattr__(name, value)
 
 
 class SmallUnit:
-    """One conversation with the unit of a world, in the words of ``MiniMate``."""
+    """One session with the unit of a world, with the verbs of ``MiniMate``."""
 
     def __init__(self, world: SmallWorld) -> None:
         self._world = world
@@ -270,13 +271,13 @@ class Reader:
         self.is_done = False
         self.is_gone = False
         self.truths: frozenset[Truth] = frozenset()
-        """What the unit held at some instant since he asked."""
+        """What the unit held at some instant since the request."""
         self.whole_read_began = False
-        """Whether a read of everything began since he asked."""
-        self.flights: list[WatchedFlight] = []
-        """What he boarded."""
+        """Whether a read of everything began since the request."""
+        self.shared_reads: list[WatchedRead] = []
+        """The reads that it joined."""
         self.reads_after: int | None = None
-        """Flights that departed since he asked, while one was under way; ``None``: none was."""
+        """Reads that started since the request, while one was running; ``None``: none was."""
 
     def portrait_parts(self) -> tuple[object, ...]:
         if self.is_done:
@@ -284,7 +285,7 @@ class Reader:
         if self.task is None:
             return ("has not asked",)
         waits = (self.is_gone, self.truths, self.whole_read_began, self.reads_after)
-        return (*waits, len(self.flights), self.flights[-1:], self.task)
+        return (*waits, len(self.shared_reads), self.shared_reads[-1:], self.task)
 
 
 class SmallWorld:
@@ -297,7 +298,7 @@ class SmallWorld:
         self.scope = scope
         self.is_over = False
         self.loop = SteppingLoop()  # type: ignore[abstract]  # what is missing is not asked for
-        self.loop.world = self  # type: ignore[attr-defined]  # so that a flight finds it
+        self.loop.world = self  # type: ignore[attr-defined]  # so that a read finds it
         self.broken: str | None = None
         """The first promise that was broken."""
         # The unit.
@@ -350,12 +351,12 @@ class SmallWorld:
     async def connect(self, address: Address) -> SmallUnit:
         self.open += 1
         if self.open > 1 and not self.is_over:
-            self._breaks("two conversations at once (promise 7)")
+            self._breaks("two sessions at once (promise 7)")
         return SmallUnit(self)
 
     async def unit_step(self, *, can_fail: bool = True) -> None:
         if self._awaited is not None and not self._awaited.done():
-            self._breaks("two conversations at once (promise 7)")
+            self._breaks("two sessions at once (promise 7)")
         self._awaited, self._can_fail = self.loop.create_future(), can_fail
         await self._awaited
 
@@ -456,12 +457,12 @@ class SmallWorld:
     def _ask(self, reader: Reader) -> None:
         freshness = FORCED if reader.is_forced else ANY
         reader.truths = frozenset({self.truth})
-        flying = self._flying()
-        reader.reads_after = 0 if flying else None
+        running = self._running_reads()
+        reader.reads_after = 0 if running else None
         reader.task = self.loop.create_task(
             self.gateway.events(HERE, freshness), name=f"reader {reader.name}"
         )
-        # His own first step runs now; what it makes ready waits behind the rest.
+        # The reader's first step runs now; what it makes ready waits behind the rest.
         self.loop.run_last()
 
     def _happens(self, what: str) -> None:
@@ -483,19 +484,19 @@ class SmallWorld:
     def _breaks(self, what: str) -> None:
         self.broken = self.broken or what
 
-    def boarded(self, who: str, shared_read: WatchedFlight) -> None:
+    def note_join(self, who: str, shared_read: WatchedRead) -> None:
         name = who.removeprefix("reader ")
         if name in self.readers:
-            self.readers[name].flights.append(shared_read)
+            self.readers[name].shared_reads.append(shared_read)
 
-    def _flying(self) -> list[object]:
+    def _running_reads(self) -> list[object]:
         return list(self._device.single_flight._running.values())
 
     def _look(self) -> None:
         for complaint in self.loop.complaints:
             self._breaks(f"the loop complains: {complaint}")
-        flying = self._flying()
-        for shared_read in flying:
+        running = self._running_reads()
+        for shared_read in running:
             if shared_read not in self._departed:
                 self._departed.append(shared_read)
                 self._departs()
@@ -503,13 +504,13 @@ class SmallWorld:
             if reader.task is not None and reader.task.done() and not reader.is_done:
                 self._is_answered(reader, reader.task)
                 reader.is_done = True
-        self._look_into_the_cache()
+        self._inspect_cache()
 
     def _departs(self) -> None:
         for reader in self.readers.values():
             if reader.task is None or reader.is_done or reader.reads_after is None:
                 continue
-            if not (reader.flights and reader.flights[-1].task.done()):
+            if not (reader.shared_reads and reader.shared_reads[-1].task.done()):
                 reader.reads_after += 1
             if reader.reads_after > (2 if reader.is_forced else 1):
                 self._breaks(f"{reader.name} waits for one more read than promised (promise 6)")
@@ -520,15 +521,15 @@ class SmallWorld:
                 self._breaks(f"{reader.name} was cancelled by another's going (promise 8)")
             return
         error = task.exception()
-        if len(reader.flights) != 1:
-            self._breaks(f"{reader.name} boarded {len(reader.flights)} flights (promise 6)")
+        if len(reader.shared_reads) != 1:
+            self._breaks(f"{reader.name} joined {len(reader.shared_reads)} reads (promise 6)")
             return
-        shared_read = reader.flights[0].task
+        shared_read = reader.shared_reads[0].task
         ending = (
             shared_read.exception() if shared_read.done() and not shared_read.cancelled() else None
         )
         if error is not ending:
-            self._breaks(f"{reader.name} got {error!r}, his flight ended with {ending!r}")
+            self._breaks(f"{reader.name} got {error!r}, the shared read ended with {ending!r}")
         elif error is not None and not isinstance(
             error, ReplyTimeoutError | MemoryChangedError | ListIncompleteError
         ):
@@ -537,16 +538,16 @@ class SmallWorld:
             self._is_true(reader, task.result())
 
     def _is_true(self, reader: Reader, answer: Answer) -> None:
-        told = tuple(int(event["peaks"]["tran_in_s"]) for event in answer.value)
-        if told not in reader.truths:
+        returned = tuple(int(event["peaks"]["tran_in_s"]) for event in answer.value)
+        if returned not in reader.truths:
             entry = sorted(reader.truths)
-            self._breaks(f"{reader.name} was told {told}; since he asked the unit held {entry}")
+            self._breaks(f"{reader.name} got {returned}; since the request the unit held {entry}")
         if reader.is_forced and not (
             reader.whole_read_began and answer.provenance.source == "device"
         ):
             self._breaks(f"{reader.name} is forced, and got a read begun before (promise 5)")
 
-    def _look_into_the_cache(self) -> None:
+    def _inspect_cache(self) -> None:
         entry = self.cache.events_entry(KEY)
         if entry is None:
             return
@@ -556,9 +557,11 @@ class SmallWorld:
         now = probe_of(self.memory, self.lifetime, last)
         assert isinstance(entry.probe, MemoryProbe)
         if compare_probes(entry.probe, now) is Verdict.SAME:
-            told = tuple(int(event["peaks"]["tran_in_s"]) for event in entry.value())
-            if told != self.truth:
-                self._breaks(f"the held list would be proven: {told}; the unit holds {self.truth}")
+            returned = tuple(int(event["peaks"]["tran_in_s"]) for event in entry.value())
+            if returned != self.truth:
+                self._breaks(
+                    f"the held list would be proven: {returned}; the unit holds {self.truth}"
+                )
 
     def at_end(self) -> None:
         """Nothing can happen any more: say what is not as it must be."""
@@ -566,7 +569,7 @@ class SmallWorld:
             if not reader.is_done:
                 self._breaks(f"{reader.name} waits for ever")
         if not self._device.single_flight.is_idle or self.open:
-            self._breaks("a flight or a conversation never ended")
+            self._breaks("a read or a session never ended")
 
     # --- the state ------------------------------------------------------------------------------
 
@@ -623,7 +626,7 @@ class Quiet:
         for module in self._LOGGING:
             self._stack.enter_context(mock.patch.object(module, "log", Silent()))
         self._stack.enter_context(
-            mock.patch.object(sfm.devices.single_flight, "SharedRead", WatchedFlight)
+            mock.patch.object(sfm.devices.single_flight, "SharedRead", WatchedRead)
         )
 
     def __exit__(self, *args: object) -> None:

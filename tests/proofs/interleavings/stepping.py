@@ -1,7 +1,7 @@
 """
 A loop that is led by the hand, and a look at all that the tasks in it still have before them.
 
-``SteppingLoop`` runs one ready callback when told to, in the order in which asyncio would; its time
+``SteppingLoop`` runs one ready callback on request, in the order in which asyncio would; its time
 stands still. ``Portrait`` makes of tasks, futures, frames and their variables one comparable value:
 two worlds with equal portraits go on alike. A type that it does not know is an error, never
 something that is passed over: what is passed over could make two unlike states look the same.
@@ -251,7 +251,7 @@ def _how_to_draw(kind: type) -> Draw:
         return lambda portrait, resource: portrait.once(resource, parts)
     if kind.__name__ in _STORE:  # without a database nothing in them ever changes
         return lambda portrait, resource: "store"
-    if kind.__name__ == "ProgressLog":  # said to whoever looks on; no read depends on it
+    if kind.__name__ == "ProgressLog":  # for those who follow a read; no read depends on it
         return lambda portrait, resource: "progress"
     if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         names = [part.name for part in fields(kind)]
@@ -271,7 +271,7 @@ def _task(portrait: Portrait, task: Any) -> Any:
     return ("task", leaving, waits_for, callbacks, portrait.frames(task.get_coro()))
 
 
-def _flight(portrait: Portrait, shared_read: SharedRead[Any]) -> Any:
+def _shared_read(portrait: Portrait, shared_read: SharedRead[Any]) -> Any:
     of = portrait.of
     wish = (shared_read.forced, shared_read.max_age_s, shared_read.readers)
     return (
@@ -313,12 +313,12 @@ _ALIKE: list[tuple[Any, Draw]] = [
     ((int, float, str, bytes, bool, type(None)), lambda portrait, atom: atom),
     (_VALUES, Portrait.value),
     ((*_PLACES, *_SLEEPING), lambda portrait, resource: type(resource).__name__),
-    ((list, tuple, deque), lambda portrait, things: tuple(map(portrait.of, things))),
+    ((list, tuple, deque), lambda portrait, items: tuple(map(portrait.of, items))),
     (
         (dict, MappingProxyType),
-        lambda portrait, things: tuple((k, portrait.of(v)) for k, v in things.items()),
+        lambda portrait, items: tuple((k, portrait.of(v)) for k, v in items.items()),
     ),
-    ((set, frozenset), lambda portrait, things: tuple(sorted(map(portrait.of, things)))),
+    ((set, frozenset), lambda portrait, items: tuple(sorted(map(portrait.of, items)))),
     ((type, ModuleType), lambda portrait, kind: kind.__name__),
     (BaseException, lambda portrait, error: (type(error).__name__, str(error))),
     (TracebackType, lambda portrait, trace: "traceback"),  # nothing depends on where it was
@@ -333,7 +333,7 @@ _ITSELF: list[tuple[Any, Draw]] = [
     ),
     (asyncio.Task, _task),
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
-    (SharedRead, _flight),
+    (SharedRead, _shared_read),
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
     (_Waiter, lambda p, waiter: ("waiter", waiter.is_short, p.of(waiter.turn))),
     (

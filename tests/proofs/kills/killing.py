@@ -41,7 +41,7 @@ BAUD = 1_500_000
 PRELOADED = ["sfm.api.app", "sfm.server", "sfm.store.database", "uvicorn", "httpx"]
 
 
-def relay_life(database: str, said: Connection) -> None:
+def relay_process(database: str, pipe: Connection) -> None:
     """Be the relay, until killed."""
     from sfm.api.app import build_app
     from sfm.logs import configure_logs
@@ -51,7 +51,7 @@ def relay_life(database: str, said: Connection) -> None:
     async def live() -> None:
         settings = Settings(database_url=database, validated_s=0.05)
         async with listening(build_app(settings), "127.0.0.1", 0) as base:
-            said.send(base)
+            pipe.send(base)
             await asyncio.Event().wait()
 
     configure_logs(quiet=True)
@@ -163,7 +163,7 @@ class Readers:
 
 
 class Run:
-    """One database, one unit, many lives of the relay."""
+    """One database, one unit, many runs of the relay."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.figures = Figures()
@@ -188,14 +188,14 @@ class Run:
     def live_and_kill(self) -> None:
         """Start the relay, hold it against the truth and the database, let it read, kill it."""
         self._touch_the_unit()
-        said, saying = self._context.Pipe(duplex=False)
-        life = self._context.Process(target=relay_life, args=(self._url, saying))
-        life.start()
+        pipe, child_pipe = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=relay_process, args=(self._url, child_pipe))
+        process.start()
         try:
-            if not said.poll(60):
+            if not pipe.poll(60):
                 self._complain("the relay did not start within 60 s")
                 return
-            base = said.recv()
+            base = pipe.recv()
             self._verify()
             self._first_answers(base)
             readers = Readers(
@@ -205,10 +205,10 @@ class Run:
             time.sleep(longest_s * self._chance.random())
             self.figures.kills_in_a_read += readers.reading > 0
         finally:
-            life.kill()
-            life.join(20)
-            said.close()
-            saying.close()
+            process.kill()
+            process.join(20)
+            pipe.close()
+            child_pipe.close()
         self.figures.kills += 1
         readers.stop()
         self._events |= readers.acknowledged_events
@@ -244,13 +244,13 @@ class Run:
                     self._complain(f"slot {index}: not the samples that the unit holds")
             answer = client.get("/device/events", params=query)
         body = answer.json()
-        told = [
+        reports = [
             (event["waveform_key"], event["timestamp"] or "") for event in body.get("events", ())
         ]
-        if told != [(key, at) for key, at, _ in self._unit.truth]:
-            self._complain(f"the first list is {told}, the unit holds {self._unit.truth}")
+        if reports != [(key, at) for key, at, _ in self._unit.truth]:
+            self._complain(f"the first list is {reports}, the unit holds {self._unit.truth}")
         if body.get("provenance", {}).get("stored"):
-            self._events |= {(key, at) for key, at in told}
+            self._events |= {(key, at) for key, at in reports}
         self.figures.warm += body.get("provenance", {}).get("source") == "disk"
 
     def _verify(self) -> None:
@@ -309,26 +309,26 @@ class Run:
         self.figures.broken.append(f"kill {self.figures.kills}: {sentence}")
 
 
-def run(kills: int, seed: int, folder: Path, told_each: int = 0) -> Figures:
+def run(kills: int, seed: int, folder: Path, reported_each: int = 0) -> Figures:
     """
     Return what so many kills have shown; stop at the first broken promise.
 
-    How far a life gets until its kill depends on the machine. So a run that has not met everything
-    by then goes on, for at most ten times as many kills.
+    How far a relay gets until its kill depends on the machine. So a run that has not met everything
+    by then continues, for at most ten times as many kills.
     """
-    lives = Run(seed, folder)
+    restarts = Run(seed, folder)
     try:
         for number in range(10 * kills):
-            if number > kills and lives.figures.met_everything():
+            if number > kills and restarts.figures.met_everything():
                 break
-            lives.live_and_kill()
-            if lives.figures.broken:
+            restarts.live_and_kill()
+            if restarts.figures.broken:
                 break
-            if told_each and number % told_each == 0:
-                sys.stderr.write(f"{lives.figures}\n")
-        return lives.figures
+            if reported_each and number % reported_each == 0:
+                sys.stderr.write(f"{restarts.figures}\n")
+        return restarts.figures
     finally:
-        lives.close()
+        restarts.close()
 
 
 def main() -> None:
@@ -339,7 +339,7 @@ def main() -> None:
     asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        figures = run(asked.kills, asked.seed, Path(folder), told_each=50)
+        figures = run(asked.kills, asked.seed, Path(folder), reported_each=50)
     took_s = time.monotonic() - began
     sys.stdout.write(f"seed {asked.seed}: {figures}, {took_s:.0f} s\n")
     sys.exit(bool(figures.broken))

@@ -12,7 +12,7 @@ renamed are translated back by ``NEW_TO_OLD``, texts of errors are left out, and
 in the order in which a world's readers met them, because a tree may number them with gaps.
 
 ``--against FILE`` compares with lines that were printed before. ``answers_before_layout.txt`` has
-those of 1,000 worlds from the tree before its modules were moved into packages (commit 52f9149).
+those of 1,000 simulations from the tree before its modules moved into packages (commit 52f9149).
 Three seeds differ from it, 183, 210 and 669, all with a cache of less than 2 kB: the name
 ``valid_samples`` is six bytes longer than ``vouched``, and names count against the cache's limit,
 so one waveform more is too large to be cached. And since sessions are context managers, an answer's

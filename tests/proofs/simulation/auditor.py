@@ -10,11 +10,11 @@ asked               the answer was true at some instant not before
 ==================  ================================================================================
 force               the request
 max_age             the request less ``max_age``
-only_if_cached      the last invalidation (any age will do; the age told must be honest)
+only_if_cached      the last invalidation (any age will do; the reported age must be honest)
 stale_if_error      the answer less ``stale_if_error``, after a failure, and never when forced
 event list, event   the request
 waveform            the request less ``validated_s``
-monitor status      the request less 30 s, and the last start or stop that was said
+monitor status      the request less 30 s, and the last start or stop that was sent
 info                the last write of settings
 call-home settings  the request
 ==================  ================================================================================
@@ -27,8 +27,8 @@ Every instant has a number, the tick: two things at one virtual time still have 
 and an info carry the number of the sample that the unit took for them, so their origin is exact.
 
 What the auditor cannot see: what was answered to nobody; whether a cheaper read would have done
-(only that readers share flights); whether an unforced answer could have been fresher than allowed;
-a slot whose two physical events are equal in everything that was told of them; whether
+(only that readers share reads); whether an unforced answer could have been fresher than allowed;
+a slot whose two physical events are equal in everything that was reported of them; whether
 an erase that was refused as not archived could have been done.
 """
 
@@ -51,10 +51,10 @@ from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 
 ROUNDING_S = 0.002
-"""Ages are told in milliseconds."""
+"""Ages are reported in milliseconds."""
 STATUS_TTL_S = 30.0
 TROUBLE_S = 400.0
-"""How long after a failure of the road an error may still be told to somebody who waited."""
+"""How long after a failure of the link a waiting reader may still get an error."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +91,7 @@ class Request:
     """What a reader asked, and what became of it."""
 
     number: int
-    life: int
+    relay_run: int
     """Which start of the relay."""
     address: str
     resource: str
@@ -99,8 +99,8 @@ class Request:
     freshness: Freshness
     tick: int
     time_s: float
-    told: Any = None
-    """What was said, in the auditor's own words."""
+    returned: Any = None
+    """What was returned, in the auditor's own words."""
     provenance: Provenance | None = None
     error: BaseException | None = None
     cancelled: bool = False
@@ -117,13 +117,13 @@ class Request:
 
 @dataclass(slots=True)
 class Contact:
-    """The first time that a flight turned to its unit."""
+    """The first time that a shared read turned to its unit."""
 
-    life: int
+    relay_run: int
     address: str
     resource: str
     asked_s: float
-    """When the reader asked for whom the flight was made."""
+    """When the reader asked for whom the read was started."""
     time_s: float
 
 
@@ -134,7 +134,7 @@ class Auditor:
     validated_s: float
     most_readers_are_few: bool
     queue_s: float
-    """How long a reader waits for the line before he is turned away."""
+    """How long a reader waits for the unit before it is turned away."""
     falling_counter: bool = False
     answers_travel: bool = False
     tick: int = 0
@@ -144,10 +144,10 @@ class Auditor:
     contacts: list[Contact] = field(default_factory=list)
     barriers: dict[tuple[int, str, str], list[int]] = field(default_factory=dict)
     """Ticks of invalidations: of everything (``all``), of ``info``, of ``status``."""
-    life_began: dict[int, int] = field(default_factory=dict)
-    life_closing: dict[int, float] = field(default_factory=dict)
+    run_began: dict[int, int] = field(default_factory=dict)
+    run_closing: dict[int, float] = field(default_factory=dict)
     troubles: dict[str, list[float]] = field(default_factory=dict)
-    """When the road or the unit failed."""
+    """When the link or the unit failed."""
     seen_at_once: list[str] = field(default_factory=list)
     """Broken promises that the units saw themselves."""
     walked: dict[int, object] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class Auditor:
             had_trouble=self._had_trouble,
             changed=self._changed,
             entry=self._held_during,
-            is_closing=lambda life: life in self.life_closing,
+            is_closing=lambda relay_run: relay_run in self.run_closing,
         )
 
     # --- what the world writes -------------------------------------------------------------------
@@ -186,14 +186,14 @@ class Auditor:
             history[-1].end_tick, history[-1].end_s = tick, now_s
         history.append(State(tick, now_s, serial, memory, slots, setup, call_home))
 
-    def note_barrier(self, life: int, address: str, kind: str) -> None:
-        self.barriers.setdefault((life, address, kind), []).append(self.step())
+    def note_barrier(self, relay_run: int, address: str, kind: str) -> None:
+        self.barriers.setdefault((relay_run, address, kind), []).append(self.step())
 
-    def note_said(self, order: Order, life: int, sub: int) -> None:
+    def note_sent(self, order: Order, relay_run: int, sub: int) -> None:
         """A frame that changes a unit goes out."""
-        order.said.append(sub)
+        order.sent.append(sub)
         if sub in BARRIERS:
-            self.note_barrier(life, order.address, BARRIERS[sub])
+            self.note_barrier(relay_run, order.address, BARRIERS[sub])
 
     def note_trouble(self, address: str, now_s: float) -> None:
         self.troubles.setdefault(address, []).append(now_s)
@@ -203,14 +203,14 @@ class Auditor:
         if self.walked.setdefault(physical, contact) is not contact:
             self.complain(f"event {physical} was walked again, though an earlier contact read it")
 
-    def judge_held_list(self, address: str, told: list[Any]) -> None:
+    def judge_held_list(self, address: str, returned: list[Any]) -> None:
         """What a cache holds as a list must have been all that the unit held, at some instant."""
         wholes = (
             [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)]
             for state in self.states[address]
         )
-        if told not in wholes:
-            self.complain(f"{told} is cached as the list, and was never all that there is")
+        if returned not in wholes:
+            self.complain(f"{returned} is cached as the list, and was never all that there is")
 
     def complain(self, what: str) -> None:
         self.seen_at_once.append(what)
@@ -228,7 +228,7 @@ class Auditor:
                 f"answered at {request.end_s:.3f}): {complaint}"
                 for complaint in self._judge(request)
             )
-        found += self._judge_flights()
+        found += self._judge_shared_reads()
         found += self.book.judge()
         return found
 
@@ -249,152 +249,153 @@ class Auditor:
         else:
             yield from self._judge_memory(request, request.provenance)
 
-    def _judge_provenance(self, request: Request, said: Provenance) -> Iterator[str]:
+    def _judge_provenance(self, request: Request, claim: Provenance) -> Iterator[str]:
         freshness = request.freshness
-        if said.conn_key != request.address:
-            yield f"answered of {said.conn_key}"
-        if said.serial is None:
+        if claim.conn_key != request.address:
+            yield f"answered of {claim.conn_key}"
+        if claim.serial is None:
             yield "the answer does not say which unit"
         if request.wall_gap_s > ROUNDING_S:
-            yield f"read_at is {request.wall_gap_s:.3f} s away from the age told"
-        if said.why == "hit" and said.source != "cache":
+            yield f"read_at is {request.wall_gap_s:.3f} s away from the reported age"
+        if claim.why == "hit" and claim.source != "cache":
             yield "a hit that says it is from the device"
-        if freshness.force and (said.source == "cache" or said.quality == "last_known"):
+        if freshness.force and (claim.source == "cache" or claim.quality == "last_known"):
             yield "a forced reader was answered from the cache"
-        began_s = request.end_s - said.age_s
+        began_s = request.end_s - claim.age_s
         if freshness.force and began_s < request.time_s - ROUNDING_S:
             yield f"forced, and the read began at {began_s:.3f}, before the request"
-        if said.quality == "last_known":
+        if claim.quality == "last_known":
             if freshness.stale_if_error_s is None:
                 yield "an old answer for somebody who did not allow it"
             if not (
                 self._had_trouble(request) or self._was_busy(request) or self._changed(request)
             ):
                 yield "an old answer although nothing failed"
-        newest = self._newest.setdefault((request.life, request.address), [])
+        newest = self._newest.setdefault((request.relay_run, request.address), [])
         before = max((e for at_s, e in newest if at_s < request.end_s - ROUNDING_S), default=0)
-        if said.why != "stale" and said.epoch < before:
-            yield f"epoch {said.epoch} after epoch {before}"
-        newest.append((request.end_s, said.epoch))
+        if claim.why != "stale" and claim.epoch < before:
+            yield f"epoch {claim.epoch} after epoch {before}"
+        newest.append((request.end_s, claim.epoch))
         causes = self._epoch_causes(request)
-        if said.epoch > causes:
-            yield f"epoch {said.epoch}, and the memory changed {causes} times at most"
+        if claim.epoch > causes:
+            yield f"epoch {claim.epoch}, and the memory changed {causes} times at most"
 
-    def _judge_sample(self, request: Request, said: Provenance) -> Iterator[str]:
+    def _judge_sample(self, request: Request, claim: Provenance) -> Iterator[str]:
         """A status or an info: the sample says when the unit took it."""
-        number, serial, setup, monitoring = request.told
+        number, serial, setup, monitoring = request.returned
         sample = self.samples.get(number)
         if sample is None:
             yield f"sample {number} was never taken"
             return
-        low_tick, low_s = self._oldest_allowed(request, said)
+        low_tick, low_s = self._oldest_allowed(request, claim)
         if sample.tick < low_tick or sample.time_s < low_s - ROUNDING_S:
             yield (
                 f"sampled at {sample.time_s:.3f} (tick {sample.tick}), "
                 f"allowed from {low_s:.3f} (tick {low_tick})"
             )
-        if sample.serial != said.serial or serial not in (None, sample.serial):
-            yield f"of unit {sample.serial}, said to be of {said.serial}"
+        if sample.serial != claim.serial or serial not in (None, sample.serial):
+            yield f"of unit {sample.serial}, reported to be of {claim.serial}"
         if monitoring is not sample.monitoring:
-            yield f"told that monitoring is {monitoring}, and the unit said {sample.monitoring}"
-        began_s = request.end_s - said.age_s
+            yield f"monitoring reported {monitoring}, and the unit had {sample.monitoring}"
+        began_s = request.end_s - claim.age_s
         if began_s > sample.time_s + ROUNDING_S:
-            yield f"said to be read at {began_s:.3f}, was sampled at {sample.time_s:.3f}"
+            yield f"reported as read at {began_s:.3f}, was sampled at {sample.time_s:.3f}"
         if sample.began_s is not None and abs(began_s - sample.began_s) > ROUNDING_S:
-            yield f"said to be read at {began_s:.3f}, the read began at {sample.began_s:.3f}"
-        is_hit = said.why == "hit" and said.quality != "last_known"
-        if request.resource == "status" and is_hit and said.age_s > STATUS_TTL_S:
-            yield f"a status of {said.age_s:g} s as a hit"
+            yield f"reported as read at {began_s:.3f}, the read began at {sample.began_s:.3f}"
+        is_hit = claim.why == "hit" and claim.quality != "last_known"
+        if request.resource == "status" and is_hit and claim.age_s > STATUS_TTL_S:
+            yield f"a status of {claim.age_s:g} s as a hit"
         if setup is not None and not any(
-            state.setup == setup and state.serial == said.serial
+            state.setup == setup and state.serial == claim.serial
             for state in self._states(request.address, low_tick, low_s, request.end_tick)
         ):
-            yield f"setup {setup} of {said.serial} stood at no allowed instant"
+            yield f"setup {setup} of {claim.serial} stood at no allowed instant"
 
-    def _judge_call_home(self, request: Request, said: Provenance) -> Iterator[str]:
-        low_tick, low_s = self._oldest_allowed(request, said)
+    def _judge_call_home(self, request: Request, claim: Provenance) -> Iterator[str]:
+        low_tick, low_s = self._oldest_allowed(request, claim)
         states = self._states(request.address, low_tick, low_s, request.end_tick)
-        if not any(s.call_home == request.told and s.serial == said.serial for s in states):
-            yield f"call-home settings {request.told} of {said.serial} stood at no allowed instant"
+        if not any(s.call_home == request.returned and s.serial == claim.serial for s in states):
+            yield f"call-home {request.returned} of {claim.serial} was true at no allowed instant"
 
-    def _judge_partial(self, request: Request, said: Provenance) -> Iterator[str]:
+    def _judge_partial(self, request: Request, claim: Provenance) -> Iterator[str]:
         """A list that is not whole yet: it says so, and is the beginning of one."""
-        if said.quality != "partial":
-            yield f"a list that is not complete is called {said.quality}"
+        if claim.quality != "partial":
+            yield f"a list that is not complete is called {claim.quality}"
         if not any(
-            request.told == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)][:n]
+            request.returned
+            == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)][:n]
             for state in self._states(request.address, 0, -math.inf, request.end_tick)
-            for n in (len(request.told),)
-            if state.serial == said.serial
+            for n in (len(request.returned),)
+            if state.serial == claim.serial
         ):
-            yield f"{request.told} is not the beginning of any list of {said.serial}"
+            yield f"{request.returned} is not the beginning of any list of {claim.serial}"
 
-    def _judge_memory(self, request: Request, said: Provenance) -> Iterator[str]:
+    def _judge_memory(self, request: Request, claim: Provenance) -> Iterator[str]:
         """A list, an event or a waveform: it must have been in the unit at an allowed instant."""
-        low_tick, low_s = self._oldest_allowed(request, said)
-        if said.checked_age_s is not None:
-            low_s = max(low_s, request.end_s - said.checked_age_s)
-        low_s = max(low_s, request.end_s - said.age_s) if said.checked_age_s is None else low_s
+        low_tick, low_s = self._oldest_allowed(request, claim)
+        if claim.checked_age_s is not None:
+            low_s = max(low_s, request.end_s - claim.checked_age_s)
+        low_s = max(low_s, request.end_s - claim.age_s) if claim.checked_age_s is None else low_s
         true_states = [
             state
             for state in self._states(request.address, low_tick, low_s, request.end_tick)
-            if state.serial == said.serial and _says(request, state)
+            if state.serial == claim.serial and _matches(request, state)
         ]
         if not true_states:
             yield (
-                f"{request.told} of {said.serial} was true at no instant from {low_s:.3f} "
-                f"(tick {low_tick}) on; age {said.age_s:g}, checked {said.checked_age_s}, "
-                f"{said.why}, {said.quality}"
+                f"{request.returned} of {claim.serial} was true at no instant from {low_s:.3f} "
+                f"(tick {low_tick}) on; age {claim.age_s:g}, checked {claim.checked_age_s}, "
+                f"{claim.why}, {claim.quality}"
             )
             return
-        if request.resource == "event" or not request.told:
+        if request.resource == "event" or not request.returned:
             return
         memories = {(state.serial, state.memory) for state in true_states}
-        epoch = (request.life, request.address, said.epoch)
+        epoch = (request.relay_run, request.address, claim.epoch)
         common = self._epochs.setdefault(epoch, memories)
         if not common & memories:
-            yield f"epoch {said.epoch} holds the records of two memories"
+            yield f"epoch {claim.epoch} holds the records of two memories"
         self._epochs[epoch] = common & memories or memories
 
     def _judge_error(self, request: Request, error: BaseException) -> Iterator[str]:
-        said = f"{type(error).__name__}: {error}"
+        failure = f"{type(error).__name__}: {error}"
         if isinstance(error, ShuttingDownError):
-            if request.life not in self.life_closing:
-                yield f"told that the relay closes, and it did not: {said}"
+            if request.relay_run not in self.run_closing:
+                yield f"reported that the relay closes, and it did not: {failure}"
         elif isinstance(error, BusyError):
             if not self._was_busy(request):
-                yield f"turned away without need: {said}"
+                yield f"turned away without need: {failure}"
         elif isinstance(error, NotCachedError):
             if not request.freshness.only_if_cached:
-                yield f"refused to ask the unit: {said}"
+                yield f"refused to ask the unit: {failure}"
         elif isinstance(error, NoSuchEventError):
             low_tick, low_s = self._oldest_allowed(request, None)
             stale_s = request.freshness.stale_if_error_s
             if stale_s is not None and (self._had_trouble(request) or self._was_busy(request)):
-                # Told from the last known list; the error does not say so.
+                # Reported from the last known list; the error does not show it.
                 low_tick, low_s = self._barrier(request), request.end_s - stale_s
             states = self._states(request.address, low_tick, low_s, request.end_tick)
             if not any(s.serial and len(s.slots) <= request.index for s in states):
-                yield f"the event was there all the time: {said}"
+                yield f"the event was there all the time: {failure}"
         elif isinstance(error, LinkError):
             if not self._had_trouble(request):
-                yield f"nothing failed: {said}"
+                yield f"nothing failed: {failure}"
         elif isinstance(error, UnitError | BackingOffError | ListIncompleteError):
             # A unit erased within a read may fall silent, which is a failure to the relay.
             if not (self._had_trouble(request) or self._changed(request)):
-                yield f"nothing failed and nothing changed: {said}"
+                yield f"nothing failed and nothing changed: {failure}"
         elif isinstance(error, MiniMateError) or not request.cancelled:
-            yield f"an answer that nobody may get: {said}"
+            yield f"an answer that nobody may get: {failure}"
 
-    def _judge_flights(self) -> Iterator[str]:
+    def _judge_shared_reads(self) -> Iterator[str]:
         """
-        Whoever asked before a flight left is aboard it, so the next one is for a later reader.
+        A reader who asked before a read started shares it, so the next is for a later reader.
 
-        This holds for flights that fail as well: waiters do not try again on their own.
+        This holds for reads that fail as well: waiters do not try again on their own.
         """
         last: dict[tuple[int, str, str], Contact] = {}
         for contact in self.contacts:
-            name = (contact.life, contact.address, contact.resource)
+            name = (contact.relay_run, contact.address, contact.resource)
             before = last.get(name)
             if before is not None and contact.asked_s < before.time_s:
                 yield (
@@ -406,11 +407,11 @@ class Auditor:
 
     # --- what is allowed -------------------------------------------------------------------------
 
-    def _oldest_allowed(self, request: Request, said: Provenance | None) -> tuple[int, float]:
+    def _oldest_allowed(self, request: Request, claim: Provenance | None) -> tuple[int, float]:
         """Return tick and time before which the answer's truth may not lie."""
         barrier = self._barrier(request)
         freshness = request.freshness
-        if said is not None and said.quality == "last_known":
+        if claim is not None and claim.quality == "last_known":
             limit_s = freshness.stale_if_error_s
             return barrier, request.end_s - (0.0 if limit_s is None else limit_s)
         if freshness.force:
@@ -430,9 +431,9 @@ class Auditor:
 
     def _barrier(self, request: Request) -> int:
         kinds = ["all", request.resource] if request.resource in ("info", "status") else ["all"]
-        latest = self.life_began[request.life]
+        latest = self.run_began[request.relay_run]
         for kind in kinds:
-            ticks = self.barriers.get((request.life, request.address, kind), [])
+            ticks = self.barriers.get((request.relay_run, request.address, kind), [])
             place = bisect_right(ticks, request.tick)
             if place:
                 latest = max(latest, ticks[place - 1])
@@ -464,10 +465,10 @@ class Auditor:
         return [(state.serial, len(state.slots)) for state in states]
 
     def _epoch_causes(self, request: Request) -> int:
-        began = self.life_began[request.life]
+        began = self.run_began[request.relay_run]
         changes = sum(began <= s.tick < request.end_tick for s in self.states[request.address])
         # What changed while the relay was down is found with the first list that is compared.
-        drops = self.barriers.get((request.life, request.address, "all"), [])
+        drops = self.barriers.get((request.relay_run, request.address, "all"), [])
         # An erase drops everything before it says anything, and again behind it.
         erases = sum(
             order.address == request.address and order.tick < request.end_tick
@@ -477,18 +478,21 @@ class Auditor:
         return changes + sum(tick < request.end_tick for tick in drops) + 2 * erases
 
 
-def _says(request: Request, state: State) -> bool:
+def _matches(request: Request, state: State) -> bool:
     """Whether an answer is what that state held."""
-    told = request.told
+    returned = request.returned
     if request.resource == "events":
-        return bool(told == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)])
+        return bool(
+            returned == [(i, s.key, s.timestamp, s.look) for i, s in enumerate(state.slots)]
+        )
     if request.index >= len(state.slots):
         return False
     slot = state.slots[request.index]
     if request.resource == "event":
-        return bool(told == (request.index, slot.key, slot.timestamp, slot.look))
+        return bool(returned == (request.index, slot.key, slot.timestamp, slot.look))
     return bool(
-        told == ((request.index, slot.key, slot.timestamp, slot.look), frozenset((slot.physical,)))
+        returned
+        == ((request.index, slot.key, slot.timestamp, slot.look), frozenset((slot.physical,)))
     )
 
 

@@ -1,9 +1,9 @@
 """
-A unit at the grain of bytes: the simulated unit of production, and roads that go wrong.
+A unit at the grain of bytes: the simulated unit of production, and links that go wrong.
 
-Everything between the gateway and the unit's memory is production: client, framing, conversation,
+Everything between the gateway and the unit's memory is production: client, framing, session,
 links, the simulator's codec and how it follows commands. The world adds hands at the keypad, one
-road for each call, and notes which commands were said and followed.
+link for each call, and notes which commands were sent and followed.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ SLOW_S = 9.0
 SAMPLE_BASE = 5_000_000
 """Added to the number of a status sample: a total below what is free is not believed."""
 _PHYSICALS: dict[bytes, int] = {}
-EncodedBody = deque[tuple[Order | None, int]]
+SentCommands = deque[tuple[Order | None, int]]
 """Orders and SUBs of commands that went over one line, and were not heard yet."""
-SAID: contextvars.ContextVar[EncodedBody] = contextvars.ContextVar("said")
-"""On which line a unit talks in this task."""
+SENT: contextvars.ContextVar[SentCommands] = contextvars.ContextVar("sent")
+"""Over which link a unit sends in this task."""
 
 
 def physical_of(counts: bytes) -> int:
@@ -202,7 +202,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
             number = self._sample()
             self.firmware = f"S{number // 100:03}.{number % 100:02}"
         if request.sub in LAST_WORDS and request.length:
-            self.note_look(request.sub, self.slots)
+            self.note_memory_read(request.sub, self.slots)
         if protocol is self._silenced:
             return None
         reply = super().answer(protocol, request)
@@ -255,11 +255,11 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         return reply
 
     def _execute(self, protocol: ProtocolState, request: Frame) -> bool:
-        said = SAID.get()
+        sent = SENT.get()
         self._order = None
-        # What was said before it and never heard is not waited for.
-        while said:
-            self._order, sub = said.popleft()
+        # What was sent before it and never received is not waited for.
+        while sent:
+            self._order, sub = sent.popleft()
             if sub == request.sub:
                 break
         followed = super()._execute(protocol, request)
@@ -286,7 +286,7 @@ class ByteUnit(FollowsOrders, SimulatedUnit):
         return layouts.MONITOR_STATUS.build(fields)
 
 
-class FlippingRoad(FaultyLink):
+class FlippingLink(FaultyLink):
     """Flips one bit of one answer: damage in one place, which the client must see."""
 
     def __init__(self, inner: Link, chance: random.Random, at_answer: int) -> None:
@@ -304,11 +304,11 @@ class FlippingRoad(FaultyLink):
 
 
 class WatchedMiniMate(MiniMate):
-    """The client of production; it says which commands it is about to say."""
+    """The client of production; it reports which commands it is about to send."""
 
     on_command: Callable[[int], None]
     on_exchange: Callable[[], None] = staticmethod(lambda: None)
-    """A flight turns to its unit also over a link that was kept open, which may turn out dead."""
+    """A read turns to its unit also over a link that was kept open, which may turn out dead."""
 
     async def _exchange(self, command: Command, **rest: Any) -> Frame:
         self.on_exchange()
@@ -327,7 +327,7 @@ class WatchedMiniMate(MiniMate):
 
 
 class ByteWire:
-    """A road for each call to whatever stands behind one address."""
+    """A link for each call to the unit behind one address."""
 
     def __init__(
         self,
@@ -354,11 +354,11 @@ class ByteWire:
         self.on_record: Callable[[int, object], None] = lambda physical, contact: (
             None
         )  # of worlds of records alone
-        self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
+        self.on_send: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
         self._lines: list[MemoryLink] = []
         self._operations: list[asyncio.Task[None]] = []
-        self._talking = 0
+        self._in_session = 0
 
     def plug(self, unit: ByteUnit | None) -> None:
         """Put a unit behind the address, or nothing; every line to the old one is cut."""
@@ -378,33 +378,33 @@ class ByteWire:
         if unit is None or self.now_s() < self.deaf_until_s:
             self.auditor.note_trouble(self.address, self.now_s())
             raise ConnectError(f"{self.address}: connection refused")
-        if self._talking:
-            self.auditor.complain(f"{self.address}: called while a protocol is open")
-        self._talking += 1
+        if self._in_session:
+            self.auditor.complain(f"{self.address}: called while a session is open")
+        self._in_session += 1
         ours, theirs = memory_pair(self.address)
         self._lines.append(theirs)
-        road = self._road(theirs)
-        said: EncodedBody = deque()
+        link = self._wrap_link(theirs)
+        sent: SentCommands = deque()
         self._operations.append(
-            asyncio.get_running_loop().create_task(self._serve(unit, road, said))
+            asyncio.get_running_loop().create_task(self._serve(unit, link, sent))
         )
         run = await WatchedMiniMate.open(_CountedLink(ours, self), deadlines=Deadlines(), wake=wake)
         run.on_exchange = lambda: self.on_contact(self.address)
-        run.on_command = lambda sub: said.append((self.on_say(self.address, sub), sub))
+        run.on_command = lambda sub: sent.append((self.on_send(self.address, sub), sub))
         return run
 
-    async def _serve(self, unit: ByteUnit, road: Link, said: EncodedBody) -> None:
-        SAID.set(said)
+    async def _serve(self, unit: ByteUnit, link: Link, sent: SentCommands) -> None:
+        SENT.set(sent)
         with suppress(LinkClosedError):
-            await serve_link(unit, road, self.pace)
+            await serve_link(unit, link, self.pace)
 
     def _trouble(self) -> None:
         self.auditor.note_trouble(self.address, self.now_s())
 
     def hung_up(self) -> None:
-        self._talking -= 1
+        self._in_session -= 1
 
-    def _road(self, line: Link) -> Link:
+    def _wrap_link(self, line: Link) -> Link:
         chance = self.chance
         fault = self.next_faults.pop() if self.next_faults else ""
         if not fault and chance.random() < 3 * self.fault_share:
@@ -422,7 +422,7 @@ class ByteWire:
             case "stall":
                 return StalledLink(line, chance.randrange(1, 6000))
             case "corrupt":
-                return FlippingRoad(line, chance, chance.randrange(1, 40))
+                return FlippingLink(line, chance, chance.randrange(1, 40))
         kind = chance.choice(
             (FaultyLink, FaultyLink, OneByteLink, ModemTextLink, StrayAckLink, ColdLink)
         )

@@ -1,5 +1,5 @@
 """
-Lives of a unit whose events have defects, and an auditor who counts the downloads.
+Scenarios of a unit whose events have defects, and an auditor who counts the downloads.
 
 The rule: contradicted data is never good, and an erase never counts an image with missing bytes,
 nor a contradicted one before a second download. What was downloaded is known from the unit's side.
@@ -24,8 +24,8 @@ CHUNK = 0x5A
 
 
 @dataclass
-class Life:
-    """One life; ``complaints`` grows."""
+class Scenario:
+    """One scenario; ``complaints`` grows."""
 
     world: World
     unit: FieldUnit
@@ -36,7 +36,7 @@ class Life:
     """Of each event, how often its whole image came over the line."""
     complaints: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
-    """What happened, so that a life without events is noticed."""
+    """What happened, so that a scenario without events is noticed."""
 
     def record(self) -> None:
         """Let the unit record an event of a random kind."""
@@ -91,7 +91,7 @@ class Life:
         self.kinds.clear()
         self.downloads.clear()
 
-    async def look_at_archive(self) -> None:
+    async def inspect_archive(self) -> None:
         """Compare the archive's list with what came over the line."""
         keys = {event.key.hex(): event.index for event in self.unit.events}
         times = {
@@ -116,7 +116,7 @@ class Life:
                 await ask(self.world, f"/device/event/{index}/waveform", **UNIT, force="true")
                 self.downloads[index] += 1
         await self.world.pause(120)
-        await self.look_at_archive()
+        await self.inspect_archive()
         await self.erase()
         if self.unit.events:
             self.complaints.append("everything was downloaded, and the erase was refused")
@@ -126,16 +126,18 @@ class Life:
             self.complaints.append(f"an erase would lose {lost}, and the answer is {unarchived}")
 
 
-async def live(seed: int) -> Life:
-    """Return one life, lived to its end."""
+async def live(seed: int) -> Scenario:
+    """Return one scenario, run to its end."""
     async with World() as world:
         await world.with_disk(max_forced_per_minute=10**6)
-        life = Life(world, world.plug(FieldUnit()), random.Random(seed))
+        scenario = Scenario(world, world.plug(FieldUnit()), random.Random(seed))
         for _ in range(STEPS):
             await world.pause(120)
-            while len(life.kinds) < 2 or (len(life.kinds) < 4 and life.chance.random() < 0.2):
-                life.record()
-            await (life.erase() if life.chance.random() < 0.2 else life.read())
-            await life.look_at_archive()
-        await life.end()
-        return life
+            while len(scenario.kinds) < 2 or (
+                len(scenario.kinds) < 4 and scenario.chance.random() < 0.2
+            ):
+                scenario.record()
+            await (scenario.erase() if scenario.chance.random() < 0.2 else scenario.read())
+            await scenario.inspect_archive()
+        await scenario.end()
+        return scenario

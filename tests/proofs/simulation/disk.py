@@ -35,7 +35,7 @@ def _connection(engines: Engines) -> Any:
     return engines.writing.raw_connection().driver_connection
 
 
-class _Life(Store):
+class _RunStore(Store):
     """One start of the relay's view of the database."""
 
     def close(self) -> None:
@@ -56,38 +56,38 @@ class Disk:
         _template().backup(_connection(self._engines))
         self._chance = random.Random(chance.getrandbits(32))
         self._pace_s = pace_s
-        self._life = 0
+        self._run_number = 0
         self._writing: asyncio.Lock | None = None
         self._stored_events: set[tuple[str, str, str | None]] = set()
         self._stored_waveforms: set[tuple[str, str, str | None, bytes]] = set()
         self._rows = (0, 0)
 
-    def begin_life(self) -> Callable[[], Store]:
-        """Return what a keeper opens."""
-        self._life += 1
+    def begin_run(self) -> Callable[[], Store]:
+        """Return a function that opens the store."""
+        self._run_number += 1
         self._writing = asyncio.Lock()
-        return lambda: _Life(self._engines)
+        return lambda: _RunStore(self._engines)
 
-    def end_life(self) -> None:
+    def end_run(self) -> None:
         """From now on nothing that the present relay asks for is done."""
-        self._life += 1
+        self._run_number += 1
 
     async def run(self, verb: Callable[[], T], is_write: bool, /) -> T:
         """Run a verb at an instant of its own."""
-        life, writing = self._life, self._writing
+        run_number, writing = self._run_number, self._writing
         assert writing is not None
         if not is_write:
-            return await self._run(verb, life)
+            return await self._run(verb, run_number)
         async with writing:
-            return await self._run(verb, life)
+            return await self._run(verb, run_number)
 
-    async def _run(self, verb: Callable[[], T], life: int) -> T:
+    async def _run(self, verb: Callable[[], T], run_number: int) -> T:
         await self._wait()
-        if life != self._life:
+        if run_number != self._run_number:
             raise StoreLostError("the process is gone")
         result = verb()
         await self._wait()
-        if life != self._life:
+        if run_number != self._run_number:
             raise StoreLostError("the process is gone")
         return result
 
@@ -97,34 +97,34 @@ class Disk:
 
     def archived_waveforms(self) -> set[tuple[str, str, str | None, bytes]]:
         """Return what the archive holds now: serial, key, timestamp, counts."""
-        store = _Life(self._engines)
+        store = _RunStore(self._engines)
         rows = store.read(archive.load_page, Wanted(), limit=1000).rows
         return {waveform for row in rows for waveform in _waveforms_of(store, row)}
 
     def has_begun(self, actor: str) -> bool:
-        """Whether the audit log tells now that somebody's command begins."""
-        entries = _Life(self._engines).read(audit.load_latest, 1000)
+        """Whether the audit log has now the beginning of a command."""
+        entries = _RunStore(self._engines).read(audit.load_latest, 1000)
         return any(e["actor"] == actor and e["phase"] == "begun" for e in entries)
 
     def hold_orders(self, orders: Iterable[Order], complain: Callable[[str], None]) -> None:
-        """Complain of what the audit log does not tell, or tells otherwise; note what it tells."""
-        store = _Life(self._engines)
+        """Complain of what the audit log lacks, or has otherwise; note what it has."""
+        store = _RunStore(self._engines)
         verdict = store.read(audit.verify)
         if not verdict.is_sound:
             complain(f"the audit log: {verdict.why}")
         entries = store.read(audit.load_latest, 1000)
         for order in orders:
-            told = {
+            reported = {
                 phase: [e for e in entries if (e["actor"], e["phase"]) == (order.actor, phase)]
                 for phase in ("begun", "ended")
             }
-            begun, ended = told["begun"], told["ended"]
+            begun, ended = reported["begun"], reported["ended"]
             if len(begun) > 1 or len(ended) > len(begun):
                 complain(f"{order.name} began {len(begun)} times in the audit log")
-            if order.said and not begun:
-                complain(f"{order.name}: said something, and the audit log tells of no beginning")
+            if order.sent and not begun:
+                complain(f"{order.name}: sent something, and the audit log has no beginning")
             if begun and not ended and not order.crashed:
-                complain(f"{order.name}: the audit log tells of no end")
+                complain(f"{order.name}: the audit log has no end")
             if not (begun and ended):
                 continue
             outcome = ended[-1]["outcome"]
@@ -137,13 +137,13 @@ class Disk:
             if ended[-1]["of"] != begun[-1]["number"]:
                 complain(f"{order.name}: its end is that of another beginning")
             if outcome != same.get(order.outcome, order.outcome):
-                complain(f"{order.name}: told {order.outcome}, and {outcome} to the audit log")
+                complain(f"{order.name}: reported {order.outcome}, and {outcome} in the audit log")
             order.noted_outcome = ended[-1]["detail"].get("result", outcome)
 
     # --- the proof -------------------------------------------------------------------------------
 
     def note_stored(self, resource: str, answer: Answer) -> None:
-        """Note what was told to be stored."""
+        """Note what was reported as stored."""
         serial, value = answer.provenance.serial or "", answer.value
         match resource:
             case "events":
@@ -155,8 +155,8 @@ class Disk:
                     self._stored_waveforms.add((*stamp, value["counts"]))
 
     def hold_against(self, complain: Callable[[str], None]) -> None:
-        """Complain of what was told to be stored and is not there whole, once, and agreed upon."""
-        store = _Life(self._engines)
+        """Complain of what was reported as stored and is not there whole, once, and agreed upon."""
+        store = _RunStore(self._engines)
         with self._engines.read() as connection:
             for sentence in mirror.contradictions(connection):
                 complain(f"the mirror: {sentence}")
@@ -178,6 +178,6 @@ class Disk:
         if len(set(identities)) < len(identities):
             complain("a recording is there twice")
         for stamp in self._stored_events - events:
-            complain(f"event {stamp} was told to be stored and is not there")
+            complain(f"event {stamp} was reported as stored and is not there")
         for waveform in self._stored_waveforms - waveforms:
-            complain(f"waveform {waveform[:3]} was told to be stored and is not there")
+            complain(f"waveform {waveform[:3]} was reported as stored and is not there")

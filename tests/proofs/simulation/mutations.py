@@ -21,7 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import orjson
-from record_unit import RecordTalk
+from record_unit import RecordSession
 
 import sfm.devices.commands as commands_module
 import sfm.live_cache as live_cache
@@ -58,8 +58,8 @@ def no_generation_check() -> Any:
     return patch.object(LiveCache, "_is_late", lambda self, device, generation: False)
 
 
-def forced_read_joins_a_departed_flight() -> Any:
-    """Whatever flies may be boarded by a forced reader."""
+def forced_read_joins_a_started_read() -> Any:
+    """A forced reader joins any running read."""
 
     def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
         return self._waiting.get(resource) or (self._running.get(resource) if forced else None)
@@ -67,8 +67,8 @@ def forced_read_joins_a_departed_flight() -> Any:
     return patch.object(SingleFlight, "_joinable", boardable)
 
 
-def doors_always_open() -> Any:
-    """Unforced readers board a flight that has left, whether it proves anything or not."""
+def late_join_always_allowed() -> Any:
+    """Unforced readers join a read that has started, whether it proves anything or not."""
 
     def boardable(self: Any, resource: Any, forced: bool, *rest: Any) -> Any:
         return self._waiting.get(resource) or (None if forced else self._running.get(resource))
@@ -76,8 +76,8 @@ def doors_always_open() -> Any:
     return patch.object(SingleFlight, "_joinable", boardable)
 
 
-def reader_owns_the_flight() -> Any:
-    """A reader who goes away takes the flight with him."""
+def reader_owns_the_read() -> Any:
+    """A reader who goes away ends the shared read."""
     ask = SingleFlight.ask
 
     async def owning(self: Any, resource: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +93,7 @@ def reader_owns_the_flight() -> Any:
 
 
 def waiters_retry() -> Any:
-    """Who shared a flight that failed tries again on his own."""
+    """A reader who shared a failed read tries again alone."""
     ask = SingleFlight.ask
 
     async def retrying(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -108,10 +108,10 @@ def waiters_retry() -> Any:
     return patch.object(SingleFlight, "ask", retrying)
 
 
-def no_conversation_lock() -> Any:
-    """Every flight has a line's lock of its own."""
+def no_connection_lock() -> Any:
+    """Every read has a connection lock of its own."""
 
-    async def flying(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def running(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._lock = ConnectionLock()
         lock = self._lock
         shared_read = args[0]
@@ -125,11 +125,11 @@ def no_conversation_lock() -> Any:
         finally:
             self._running.pop(shared_read.resource, None)
 
-    return patch.object(SingleFlight, "_run_shared", flying)
+    return patch.object(SingleFlight, "_run_shared", running)
 
 
 def max_age_of_the_second_reader_ignored() -> Any:
-    """The age that a flight may bring is that of whoever asked first."""
+    """The age that a read may bring is that which the first reader allows."""
     ask = SingleFlight.ask
 
     async def deaf(self: Any, resource: Any, *args: Any, **kwargs: Any) -> Any:
@@ -141,8 +141,8 @@ def max_age_of_the_second_reader_ignored() -> Any:
     return patch.object(SingleFlight, "ask", deaf)
 
 
-def told_list_forgotten() -> Any:
-    """A list that was told and not kept says nothing of its epoch (so it once was)."""
+def last_returned_list_forgotten() -> Any:
+    """A list that was returned and not kept has no effect on its epoch (so it once was)."""
     return patch.object(DurableCache, "follows_last_returned", lambda self, events, probe: True)
 
 
@@ -223,7 +223,7 @@ def swapped_serial_ignored() -> Any:
 
 
 def age_from_the_reads_end() -> Any:
-    """What was just read is told to be as young as the end of its read."""
+    """What was just read is reported to be as young as the end of its read."""
     reading = DurableCache.new_reading
 
     def young(self: Any, value: Any, why: Any, began_mono: float, *rest: Any, **kw: Any) -> Any:
@@ -319,7 +319,7 @@ def aliasing() -> Any:
 
 
 def etag_without_the_key() -> Any:
-    """An event's tag says nothing of its key (judged by ``tags_shared``, not by the worlds)."""
+    """An event's tag says nothing of its key (judged by ``tags_shared``, not by simulations)."""
     tag = provenance.tag
 
     def keyless(serial: str | None, payload: Any, body: bytes) -> str:
@@ -350,8 +350,8 @@ def tags_shared() -> list[str]:
     return [tag for tag in set(tags) if tags.count(tag) > 1]
 
 
-def told_list_forgotten_by_a_restart() -> Any:
-    """After a restart nothing says which memory an epoch was told of (so it once was)."""
+def last_returned_list_forgotten_by_a_restart() -> Any:
+    """After a restart it is not known of which memory an epoch was reported (so it once was)."""
     adopt = DurableCache.adopt
 
     def forgetful(self: Any, found: Any) -> bool:
@@ -407,8 +407,8 @@ def erase_keeps_the_device() -> Any:
     return stack
 
 
-def a_line_that_died_says_a_command_again() -> Any:
-    """What was said on a kept line that died is said again on a fresh one, commands as well."""
+def a_lost_connection_sends_a_command_again() -> Any:
+    """What was sent over a reused connection that died is sent again, commands as well."""
     may_run_again = ConnectionSession._may_run_again
 
     def again(self: Any, error: BaseException) -> bool:
@@ -447,7 +447,7 @@ def erase_without_the_archive() -> Any:
 
 
 def command_for_whatever_answers() -> Any:
-    """Settings and an erase are for whoever answers there."""
+    """Settings and an erase are for any unit that answers there."""
 
     async def identified(self: Any, device: Any, unit: Any, serial: str | None) -> None:
         await device.identification.identify(unit)
@@ -475,8 +475,8 @@ def erase_of_any_number() -> Any:
     return stack
 
 
-def unknown_is_told_as_failed() -> Any:
-    """A command that was lost before its acknowledgement is told not to have happened."""
+def unknown_is_reported_as_failed() -> Any:
+    """A command that was lost before its acknowledgement is reported as failed."""
     outcome_of = commands_module._Attempt.outcome_of
 
     def sure(self: Any, error: BaseException) -> Any:
@@ -503,7 +503,7 @@ def done_without_an_acknowledgement() -> Any:
     return stack
 
 
-def a_trial_writes() -> Any:
+def a_dry_run_writes() -> Any:
     """Settings that are only tried are written."""
     write = CommandSession.write_setup
 
@@ -565,7 +565,7 @@ def a_cut_walk_is_joined_without_comparison() -> Any:
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(Walk, "joins", joins))
     stack.enter_context(patch.object(Walk, "_leads_to", leads_to))
-    stack.enter_context(patch.object(RecordTalk, "_check_record", _by_time_alone))
+    stack.enter_context(patch.object(RecordSession, "_check_record", _by_time_alone))
     return stack
 
 
@@ -588,7 +588,7 @@ def a_shared_line_keeps_what_was_read() -> Any:
 
 def a_shared_line_is_not_noticed() -> Any:
     """Replies to another program are skipped, and the read goes on."""
-    return patch.object(RecordTalk, "_hear_foreign", lambda self: None)
+    return patch.object(RecordSession, "_hear_foreign", lambda self: None)
 
 
 def foreign_replies_are_skipped() -> Any:
@@ -693,13 +693,13 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(no_generation_check, 157),
-    Mutation(forced_read_joins_a_departed_flight, 1),
-    Mutation(doors_always_open, 59),
-    Mutation(reader_owns_the_flight, 5),
+    Mutation(forced_read_joins_a_started_read, 1),
+    Mutation(late_join_always_allowed, 59),
+    Mutation(reader_owns_the_read, 5),
     Mutation(waiters_retry, 1),
-    Mutation(no_conversation_lock, 0),
+    Mutation(no_connection_lock, 0),
     Mutation(max_age_of_the_second_reader_ignored, 160),
-    Mutation(told_list_forgotten, 276),
+    Mutation(last_returned_list_forgotten, 276),
     Mutation(probe_without_the_timestamp, 452),
     Mutation(probe_without_the_counter, 11),
     Mutation(append_without_confirmation, 106),
@@ -719,14 +719,14 @@ MUTATIONS = [
     Mutation(status_not_doubted, 284),
     Mutation(settings_not_doubted, 86),
     Mutation(erase_keeps_the_device, 549),
-    Mutation(a_line_that_died_says_a_command_again, 196),
+    Mutation(a_lost_connection_sends_a_command_again, 196),
     Mutation(erase_without_the_last_key, 163),
     Mutation(erase_without_the_archive, 27),
     Mutation(command_for_whatever_answers, 559),
     Mutation(erase_of_any_number, 32),
-    Mutation(unknown_is_told_as_failed, 31),
+    Mutation(unknown_is_reported_as_failed, 31),
     Mutation(done_without_an_acknowledgement, 196),
-    Mutation(a_trial_writes, 152),
+    Mutation(a_dry_run_writes, 152),
     Mutation(command_begins_unrecorded, 1, grain="kept"),
     Mutation(command_of_a_stopped_relay_ends_unrecorded, 31, grain="kept"),
     Mutation(settings_are_doubted_in_memory_only, 179, grain="kept"),

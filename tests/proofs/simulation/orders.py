@@ -1,20 +1,20 @@
 """
-What is known of commands: what was given, what was said and followed, and what was told of it.
+What is known of commands: what was given, what was sent and followed, and what was reported.
 
 The rule, for each order that somebody gave to the relay:
 
-- It is said once: what goes over the wire is a beginning of the captured sequence of its command,
+- It is sent once: what goes over the wire is a beginning of the captured sequence of its command,
   and the unit follows it at most once.
 - ``done`` means that the unit followed; ``refused`` and ``failed`` that it did not; ``unchanged``
-  and ``dry_run`` that nothing was said.
+  and ``dry_run`` that nothing was sent.
 - An erase is followed only by the unit of the serial number that was given, with as many events as
   were given, all of them archived with their samples unless that was waived. What the wire cannot
   tell is excused and no more than that: what was recorded after the unit's last word before the
-  confirmation; a memory recorded anew, that ends at the same key, since the erase began to be said
+  confirmation; a memory recorded anew, that ends at the same key, since the erase began to be sent
   (the lifetime counter can be looked at just before, and no later); and the same at any time since
   the command was given where the unit's counter falls with an erase.
 - Where there is a database, the audit log holds the beginning before the relay turned to the unit,
-  and an end of the same outcome, unless the relay was killed before anybody was told.
+  and an end of the same outcome, unless the relay was killed before it could report.
 
 That nobody is served later what was true before a command is judged with the answers: each frame of
 a command that goes out is an invalidation of what it may change (``BARRIERS``).
@@ -41,13 +41,13 @@ ERASE = (commands.ERASE_BEGIN.sub, commands.ERASE_CONFIRM.sub)
 SAYS = {
     "start": START,
     "stop": STOP,
-    "unheard": STOP,
+    "stop without reply": STOP,
     "config": SETUP_ORDER,
     "call home": CALL_HOME_ORDER,
     "erase": ERASE,
 }
 """What each command says, in the captured order; a rescue says those of ``call home``."""
-DOES = {"unheard": "stop", "rescue": "call home"}
+DOES = {"stop without reply": "stop", "rescue": "call home"}
 """What the unit does then, where that has another name."""
 BARRIERS = dict.fromkeys(START + STOP, "status") | dict.fromkeys(SETUP_ORDER, "info")
 BARRIERS |= dict.fromkeys(ERASE, "all")
@@ -72,28 +72,28 @@ class Order:
     """One command that somebody gave, and what became of it."""
 
     number: int
-    life: int
+    relay_run: int
     """Which start of the relay."""
     address: str
     command: str
     asked: dict[str, Any]
     tick: int = 0
     time_s: float = 0.0
-    said: list[int] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
     """Frames that went out and change a unit."""
     held_at_begin: tuple[Slot, ...] = ()
-    """What the unit held when its erase began to be said."""
+    """What the unit held when its erase began to be sent."""
     followed: list[str] = field(default_factory=list)
     """What a unit did for it."""
     outcome: str = ""
-    """As its caller was told; empty: he was not."""
+    """As reported to its caller; empty: nothing was."""
     noted_outcome: str = ""
     """As the audit log has it."""
     detail: dict[str, Any] = field(default_factory=dict)
     error: BaseException | None = None
     cancelled: bool = False
     crashed: bool = False
-    """The relay was killed before its caller was told."""
+    """The relay was killed before its caller got an answer."""
     is_begun: bool = False
     """Whether the relay turned to the unit for it."""
     end_tick: int = 0
@@ -119,11 +119,11 @@ class FollowsOrders:
         """Called when it has done something."""
         self.new_memory: Callable[[], int] = lambda: 0
         self.looked: dict[int, tuple[Slot, ...]] = {}
-        """What it held when it last told its counter (08) and its last key (06)."""
+        """What it held when it last sent its counter (08) and its last key (06)."""
         self.hands: tuple[int, Callable[[], None]] | None = None
-        """What somebody does at the unit once it has told so many of these."""
+        """What somebody does at the unit once it has sent so many of these."""
 
-    def note_look(self, sub: int, slots: tuple[Slot, ...]) -> None:
+    def note_memory_read(self, sub: int, slots: tuple[Slot, ...]) -> None:
         """A unit tells its counter or its last key; behind that answer hands may be at it."""
         self.looked[sub] = slots
         if self.hands is not None:
@@ -172,22 +172,22 @@ class OrderBook:
             return
         if order.command != "erase" or not slots:
             return
-        told = slots
+        listed = slots
         last_word = looked[commands.STORAGE_RANGE.sub]
         if last_word != slots:
             self.excused += 1
-            told = last_word
+            listed = last_word
         counted = order.held_at_begin
         if self.answers_travel:
             counted = looked[commands.EVENT_COUNTER.sub]
-        if told != counted and _last_key(told) == _last_key(counted):
+        if listed != counted and _last_key(listed) == _last_key(counted):
             self.excused += 1
-            told = counted
-        if told and len(told) != order.asked["count"]:
-            self.seen_at_once.append(f"{order.name}: {len(told)} events were erased")
+            listed = counted
+        if listed and len(listed) != order.asked["count"]:
+            self.seen_at_once.append(f"{order.name}: {len(listed)} events were erased")
         if order.asked["discard"] or (self.falling_counter and self.changed(order)):
             return
-        lost = [slot.physical for slot in told if not is_archived(slot)]
+        lost = [slot.physical for slot in listed if not is_archived(slot)]
         if lost:
             self.seen_at_once.append(f"{order.name}: {lost} went, which nobody had archived")
 
@@ -198,22 +198,22 @@ class OrderBook:
             yield from (f"{order.name}: {complaint}" for complaint in self._judge(order))
 
     def _judge(self, order: Order) -> Iterator[str]:
-        sequences = _may_say(order)
-        if not any(order.said == list(s[: len(order.said)]) for s in sequences):
-            yield f"said {_hex(order.said)}"
+        sequences = _allowed_sequences(order)
+        if not any(order.sent == list(s[: len(order.sent)]) for s in sequences):
+            yield f"sent {_hex(order.sent)}"
         if len(set(order.followed)) < len(order.followed):
             yield f"followed more than once: {order.followed}"
-        if order.asked.get("dry_run") and order.said:
-            yield f"only a trial, and {_hex(order.said)} was said"
+        if order.asked.get("dry_run") and order.sent:
+            yield f"only a dry run, and {_hex(order.sent)} was sent"
         outcome = order.outcome or order.noted_outcome
         if outcome in ("refused", "failed", "unchanged", "dry_run") and order.followed:
             yield f"{outcome}, and the unit did: {order.followed}"
         if outcome == "refused":
             # An erase that is not confirmed has begun.
-            if order.said and order.said != list(ERASE[:1]):
-                yield f"refused, and {_hex(order.said)} was said"
-        elif order.said and outcome in ("failed", "unchanged", "dry_run"):
-            yield f"{outcome}, and {_hex(order.said)} was said"
+            if order.sent and order.sent != list(ERASE[:1]):
+                yield f"refused, and {_hex(order.sent)} was sent"
+        elif order.sent and outcome in ("failed", "unchanged", "dry_run"):
+            yield f"{outcome}, and {_hex(order.sent)} was sent"
         if outcome == "done":
             yield from self._judge_done(order)
         if order.error is not None:
@@ -231,35 +231,35 @@ class OrderBook:
             yield f"done, and the unit did: {order.followed}"
         erased = order.detail.get("erased")
         if order.command == "erase" and erased not in (None, order.asked["count"]):
-            yield f"{erased} events were told to be erased"
+            yield f"{erased} events were reported as erased"
 
     def _judge_error(self, order: Order, error: BaseException) -> Iterator[str]:
-        said = f"{type(error).__name__}: {error}"
+        failure = f"{type(error).__name__}: {error}"
         if isinstance(error, BusyError):
-            if order.said:
-                yield f"turned away, and {_hex(order.said)} was said"
+            if order.sent:
+                yield f"turned away, and {_hex(order.sent)} was sent"
         elif isinstance(error, ShuttingDownError):
-            if not self.is_closing(order.life):
-                yield f"told that the relay closes, and it did not: {said}"
+            if not self.is_closing(order.relay_run):
+                yield f"reported that the relay closes, and it did not: {failure}"
         elif isinstance(error, StoreLostError):
             if not order.crashed:
-                yield f"the database was there all the time: {said}"
+                yield f"the database was there all the time: {failure}"
         elif isinstance(error, CommandConflictError):
             yield from self._judge_refusal(order, error)
         elif isinstance(error, NotMonitoringError):
             stopped = any("stop" in other.followed for other in self.orders)
             if order.followed != ["start"] or not (stopped or self.changed(order)):
-                yield f"it was started, and nobody stopped it: {said}"
+                yield f"it was started, and nobody stopped it: {failure}"
         elif isinstance(error, ReadBackError):
             if not self.changed(order):
-                yield f"nobody touched the unit: {said}"
+                yield f"nobody touched the unit: {failure}"
         elif isinstance(error, LinkError | OutcomeUnknownError | UnitError):
             if not (self.had_trouble(order) or self.changed(order)):
-                yield f"nothing failed and nothing changed: {said}"
+                yield f"nothing failed and nothing changed: {failure}"
         else:
-            yield f"an end that no command may have: {said}"
-        if isinstance(error, OutcomeUnknownError) and not order.said:
-            yield f"nothing was said, and the outcome is unknown: {said}"
+            yield f"an end that no command may have: {failure}"
+        if isinstance(error, OutcomeUnknownError) and not order.sent:
+            yield f"nothing was sent, and the outcome is unknown: {failure}"
 
     def _judge_refusal(self, order: Order, error: CommandConflictError) -> Iterator[str]:
         entry = self.entry(order)
@@ -279,7 +279,7 @@ class OrderBook:
                     yield f"that was waived: {error}"
 
 
-def _may_say(order: Order) -> list[tuple[int, ...]]:
+def _allowed_sequences(order: Order) -> list[tuple[int, ...]]:
     if order.command != "rescue":
         return [SAYS[order.command]]
     if order.asked["erase"]:

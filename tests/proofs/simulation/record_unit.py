@@ -1,7 +1,7 @@
 """
-A unit at the grain of records: what stands behind an address, and a conversation with it.
+A unit at the grain of records: what stands behind an address, and a session with it.
 
-``RecordUnit`` is the memory; people touch it at any instant. ``RecordTalk`` has the verbs of
+``RecordUnit`` is the memory; people touch it at any instant. ``RecordSession`` has the verbs of
 ``MiniMate`` that the relay uses, in the same order of exchanges and with the same errors. Each
 exchange takes virtual time, and sees the memory as it is at that exchange's end. The verbs that
 change a unit are those of production, frame by frame; a unit hears a command at the begin or at the
@@ -233,7 +233,7 @@ class RecordUnit(FollowsOrders):
     def look(self, command: Command) -> bytes:
         """Return the block that a command fetches; of the status nobody reads it here."""
         if command.sub in LAST_WORDS:
-            self.note_look(command.sub, self.slots)
+            self.note_memory_read(command.sub, self.slots)
         match command.sub:
             case commands.CALL_HOME.sub:
                 return self.call_home_block
@@ -298,14 +298,14 @@ def usable(begun: bytes, first: bytes) -> bytes:
 
 
 class HeardCommands:
-    """What a unit remembers of the commands of one conversation, and follows of them."""
+    """What a unit remembers of the commands of one session, and follows of them."""
 
     def __init__(self) -> None:
         self._finish_lookup: set[int] | None = None
         """SUBs fetched since an erase began."""
         self._write = SettingsWrite()
 
-    def note_look(self, sub: int) -> None:
+    def note_memory_read(self, sub: int) -> None:
         if self._finish_lookup is not None:
             self._finish_lookup.add(sub)
 
@@ -374,11 +374,11 @@ class Wire:
         """After so many exchanges of a call the link is cut; 0: it is not."""
         self.foreign_in = 0
         """So many exchanges from now another program moves the record cursor; 0: there is none."""
-        self.talking = 0
+        self.open_sessions = 0
         self.on_contact: Callable[[str], None] = lambda address: None
         self.on_record: Callable[[int, object], None] = lambda physical, contact: None
         """Is given each event that a walk reads as one that it did not know."""
-        self.on_say: Callable[[str, int], Order | None] = lambda address, sub: None
+        self.on_send: Callable[[str, int], Order | None] = lambda address, sub: None
         self.is_closing: Callable[[], bool] = lambda: False
 
     def plug(self, unit: RecordUnit | None) -> None:
@@ -393,13 +393,13 @@ class Wire:
     def trouble(self) -> None:
         self.auditor.note_trouble(self.address, self.now_s())
 
-    async def open(self, *, wake: bool = True) -> RecordTalk:
-        """Call; return a conversation once the unit has answered POLL, if it was to be woken."""
+    async def open(self, *, wake: bool = True) -> RecordSession:
+        """Call; return a session once the unit has answered POLL, if it was to be woken."""
         self.on_contact(self.address)
-        if self.talking:
-            self.auditor.complain(f"{self.address}: called while a conversation is open")
-        self.talking += 1
-        run = RecordTalk(self)
+        if self.open_sessions:
+            self.auditor.complain(f"{self.address}: called while a session is open")
+        self.open_sessions += 1
+        run = RecordSession(self)
         try:
             await run.call()
             if wake:
@@ -410,8 +410,8 @@ class Wire:
         return run
 
 
-class RecordTalk(CommandSession):
-    """One conversation, with the verbs of ``MiniMate``; those that change a unit are its own."""
+class RecordSession(CommandSession):
+    """One session, with the verbs of ``MiniMate``; those that change a unit are its own."""
 
     def __init__(self, wire: Wire) -> None:
         # (Nothing of ``Session`` below its exchanges is used: there are no bytes here.)
@@ -435,17 +435,17 @@ class RecordTalk(CommandSession):
         self.is_usable = False
         if self._is_open:
             self._is_open = False
-            self._wire.talking -= 1
+            self._wire.open_sessions -= 1
             await asyncio.sleep(0)
 
     @asynccontextmanager
     async def _verb(self) -> AsyncIterator[None]:
         wire = self._wire
         if self._busy:
-            wire.auditor.complain(f"{wire.address}: two speak at once in one conversation")
+            wire.auditor.complain(f"{wire.address}: two operations at once in one session")
             raise LocalProtocolError("while another operation runs")
         if not self.is_usable:
-            wire.auditor.complain(f"{wire.address}: spoken to after the conversation was over")
+            wire.auditor.complain(f"{wire.address}: used after the session was closed")
             raise LocalProtocolError("this session is over")
         wire.on_contact(wire.address)
         self._busy = True
@@ -520,7 +520,7 @@ class RecordTalk(CommandSession):
     ) -> None:
         wire = self._wire
         self.commands_sent += 1
-        order = wire.on_say(wire.address, command.sub)
+        order = wire.on_send(wire.address, command.sub)
         frame = Frame(command.sub, len(data), params, data)
         followed: list[bool] = []
         await self._exchange_records(
@@ -538,7 +538,7 @@ class RecordTalk(CommandSession):
         if not command.changes:
             return
         self.commands_sent += 1
-        order = wire.on_say(wire.address, command.sub)
+        order = wire.on_send(wire.address, command.sub)
         unit, later = wire.unit, wire.chance.randrange(3)
         frame = Frame(command.sub, 0, NO_PARAMS, b"")
         if unit is not None and later < 2:
@@ -547,7 +547,7 @@ class RecordTalk(CommandSession):
 
     async def _fetch(self, command: Command, params: bytes = NO_PARAMS) -> bytes:
         unit = await self._exchange_records()
-        self._heard.note_look(command.sub)
+        self._heard.note_memory_read(command.sub)
         return unit.look(command)
 
     async def _if_answered(self, command: Command, read: Callable[[], Awaitable[T]]) -> T | None:
@@ -606,7 +606,7 @@ class RecordTalk(CommandSession):
     async def _read_storage_range(self) -> StorageRange:
         unit = await self._exchange_records()
         unit.look(commands.STORAGE_RANGE)
-        self._heard.note_look(commands.STORAGE_RANGE.sub)
+        self._heard.note_memory_read(commands.STORAGE_RANGE.sub)
         return StorageRange(FIRST_KEY, unit.stored[-1].key if unit.stored else FIRST_KEY)
 
     async def read_lifetime_count(self) -> int:
@@ -615,7 +615,7 @@ class RecordTalk(CommandSession):
 
     async def _read_lifetime_count(self) -> int:
         unit = await self._exchange_records()
-        unit.note_look(commands.EVENT_COUNTER.sub, unit.slots)
+        unit.note_memory_read(commands.EVENT_COUNTER.sub, unit.slots)
         return unit.lifetime_count
 
     async def read_probe(

@@ -1,6 +1,6 @@
 # ruff: noqa: T201 - a program for the terminal prints
 """
-The long run: a million worlds at the grain of records and ten thousand at that of bytes.
+The long run: a million simulations at the grain of records, ten thousand at that of bytes.
 
 ``make soak`` runs it over all cores. Where it stopped stands in ``.soak/``, so it goes on from
 there; it ends at the first broken promise, and says how that world is lived through again:
@@ -27,20 +27,20 @@ from world import GRAINS, World, story_hash
 ROOT = Path(__file__).parents[3]
 STATE = ROOT / ".soak" / "state.json"
 BATCH = {"record": 200, "byte": 20, "kept": 20, "field": 200, "lines": 20}
-SAY_EVERY_S = 10.0
+REPORT_EVERY_S = 10.0
 
 Broken = tuple[int, list[str]]
 
 
 def command_to_replay(grain: str, seed: int) -> str:
-    """Return the command that lives through one world again, and tells its story."""
+    """Return the command that runs one simulation again, and prints its story."""
     return (
         f"PYTHONPATH=tests .venv/bin/python tests/proofs/simulation/soak.py --replay {grain} {seed}"
     )
 
 
 def first_broken(grain: str, seeds: Iterable[int]) -> Broken | None:
-    """Live through worlds; return seed and complaints of the first that breaks a promise."""
+    """Run simulations; return seed and complaints of the first that breaks a promise."""
     for seed in seeds:
         if broken := World(grain, seed).live():
             return seed, broken
@@ -90,7 +90,7 @@ CODE = code_digest()
 
 
 def _load() -> dict[str, int]:
-    """Return how many worlds of each grain this very code has lived through."""
+    """Return how many simulations of each grain this very code has passed."""
     if STATE.exists():
         state = json.loads(STATE.read_text())
         if state.get("code") == CODE:
@@ -115,7 +115,7 @@ def soak(wanted: dict[str, int]) -> int:
     with multiprocessing.Pool(cores, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for grain, count in wanted.items():
             begin = done.get(grain, 0)
-            began_s = said_s = time.monotonic()
+            began_s = reported_s = time.monotonic()
             for at, broken in pool.imap(_run_batch, _batches(grain, begin, count)):
                 if broken is not None:
                     seed, complaints = broken
@@ -126,8 +126,8 @@ def soak(wanted: dict[str, int]) -> int:
                     return 1
                 done[grain] = min(count, at + BATCH[grain])
                 now_s = time.monotonic()
-                if now_s - said_s > SAY_EVERY_S:
-                    said_s = now_s
+                if now_s - reported_s > REPORT_EVERY_S:
+                    reported_s = now_s
                     _save(done)
                     rate = (done[grain] - begin) / (now_s - began_s)
                     left_s = (count - done[grain]) / rate
@@ -167,10 +167,10 @@ def replay(grain: str, seed: int) -> int:
             what = f"{state.serial}, memory {state.memory}: {slots}" if state.serial else "nothing"
             lines.append((state.time_s, f"    behind {key}: {what}"))
     for contact in world.auditor.contacts:
-        what = f"    a flight for {contact.resource}, wanted since {contact.asked_s:.3f}"
+        what = f"    a read of {contact.resource}, wanted since {contact.asked_s:.3f}"
         lines.append((contact.time_s, f"{what}, turns to {contact.address}"))
     for key, troubles in world.auditor.troubles.items():
-        lines += ((at_s, f"    trouble on the road to {key}") for at_s in troubles)
+        lines += ((at_s, f"    trouble on the link to {key}") for at_s in troubles)
     for at_s, what in sorted(lines, key=lambda line: line[0]):
         print(f"{at_s:10.3f}  {what}")
     print(f"story {story_hash(world)[:16]}")

@@ -1,4 +1,4 @@
-"""Events with defects: an auditor complains of no life, and of each planted fault."""
+"""Events with defects: an auditor complains of no scenario, and of each planted fault."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SEEDS = range(8)
 def test_contradicted_data_is_never_good_and_no_missing_byte_is_counted() -> None:
     seen: Counter[str] = Counter()
     for seed in SEEDS:
-        life = run(live(seed))
-        assert life.complaints == [], f"seed {seed}"
-        seen += life.seen
+        scenario = run(live(seed))
+        assert scenario.complaints == [], f"seed {seed}"
+        seen += scenario.seen
     for what in ("downloads", "broken off", "contradicted", "refused", "erased"):
-        assert seen[what] > 0, f"in no life: {what}"
+        assert seen[what] > 0, f"in no scenario: {what}"
 
 
 def _reasons_are_no_contradictions() -> Any:
@@ -68,7 +68,7 @@ FAULTS: dict[str, tuple[Callable[[], Any], int]] = {
     "the archive's list counts everything": (_list_counts_everything, 0),
     "peaks are not compared": (_peaks_are_not_compared, 2),
 }
-"""Each with the seed of a life that shows it."""
+"""Each with the seed of a scenario that shows it."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)

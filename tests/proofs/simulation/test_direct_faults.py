@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
-from mutations import erase_without_the_counter, told_list_forgotten_by_a_restart
+from mutations import erase_without_the_counter, last_returned_list_forgotten_by_a_restart
 
 from minimateplus.wire import commands
 from sfm.access.principal import LOCAL
@@ -29,7 +29,7 @@ async def test_a_restart_forgets_no_list_that_was_returned_late(
     await world.gateway.close()
     unit.erase()
     unit.record(2, axis=1, never_set=True)
-    with told_list_forgotten_by_a_restart() if is_planted else contextlib.nullcontext():
+    with last_returned_list_forgotten_by_a_restart() if is_planted else contextlib.nullcontext():
         world._start()
         after = await world.gateway.events(HERE)
     names_two_memories = after.provenance.epoch == before.provenance.epoch

@@ -8,7 +8,7 @@ same world to the last tick, on any host.
 Two grains. ``record``: the unit is ``record_unit.RecordUnit``, and a read is a handful of waits.
 ``byte``: client, framing, links and the simulated unit are those of production too. A third kind of
 world, ``kept``, is of records, and its relay has a database that outlives restarts and crashes
-(``disk.py``). To the auditor all its lives are one: nothing may be fresher, and no epoch name
+(``disk.py``). To the auditor all its runs are one: nothing may be fresher, and no epoch name
 another memory, because the relay was restarted.
 """
 
@@ -57,7 +57,7 @@ MAX_RECORDED = 12
 LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
 ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
-"""For whom this task runs; a flight is made in the context of the reader who first wanted it."""
+"""For whom this task runs; a read starts in the context of the reader who first wanted it."""
 ORDER: contextvars.ContextVar[Order | None] = contextvars.ContextVar("order", default=None)
 """For which order this task runs."""
 
@@ -129,7 +129,7 @@ class AnyWire(Protocol):
     foreign_in: int
     on_contact: Callable[[str], None]
     on_record: Callable[[int, object], None]
-    on_say: Callable[[str, int], Order | None]
+    on_send: Callable[[str, int], Order | None]
     is_closing: Callable[[], bool]
 
     def plug(self, unit: Any) -> None: ...
@@ -139,7 +139,7 @@ class AnyWire(Protocol):
 ORDERS = {
     "start": 3,
     "stop": 3,
-    "unheard": 1,
+    "stop without reply": 1,
     "config": 3,
     "call home": 2,
     "erase": 4,
@@ -153,7 +153,7 @@ class Theme:
 
     name: str
     acts: dict[str, int]
-    things: dict[str, int]
+    resources: dict[str, int]
     wishes: dict[str, int]
     orders: dict[str, int] = field(default_factory=lambda: ORDERS)
     two_addresses: float = 0.3
@@ -186,11 +186,11 @@ ACTS = {
     "cancel": 4,
     "order": 4,
 }
-THINGS = {"info": 2, "events": 5, "event": 1, "waveform": 4, "status": 2}
+RESOURCES = {"info": 2, "events": 5, "event": 1, "waveform": 4, "status": 2}
 WISHES = {"any": 8, "force": 3, "max_age": 3, "only": 1, "stale": 2}
 
 THEMES = (
-    Theme("mixed", ACTS, THINGS, WISHES),
+    Theme("mixed", ACTS, RESOURCES, WISHES),
     Theme(
         "erases",
         {"append": 5, "rerecord": 10, "erase": 2, "drop": 1, "cancel": 1},
@@ -226,7 +226,7 @@ THEMES = (
         faults=0.1,
     ),
     Theme(
-        "bad roads",
+        "bad links",
         {
             "faults": 8,
             "deaf": 5,
@@ -237,7 +237,7 @@ THEMES = (
             "restart": 1,
             "order": 4,
         },
-        THINGS,
+        RESOURCES,
         {"any": 6, "force": 2, "max_age": 1, "stale": 5},
         faults=0.7,
     ),
@@ -264,7 +264,7 @@ THEMES = (
     Theme(
         "swaps",
         {"swap": 8, "append": 2, "monitor": 1, "restart": 1, "order": 2},
-        THINGS,
+        RESOURCES,
         WISHES,
         faults=0.05,
     ),
@@ -283,7 +283,15 @@ THEMES = (
         },
         {"status": 6, "info": 5, "call home": 3, "events": 3, "waveform": 2},
         {"any": 8, "force": 2, "max_age": 3, "only": 1, "stale": 2},
-        {"start": 4, "stop": 4, "unheard": 2, "config": 5, "call home": 3, "erase": 1, "rescue": 1},
+        {
+            "start": 4,
+            "stop": 4,
+            "stop without reply": 2,
+            "config": 5,
+            "call home": 3,
+            "erase": 1,
+            "rescue": 1,
+        },
         faults=0.4,
         meddling=3,
     ),
@@ -302,7 +310,7 @@ THEMES = (
 KEPT_THEMES = tuple(
     replace(
         theme,
-        # Settings that the cache alone is told of are not remembered over a restart; commands are.
+        # Settings that only the cache learns of are not remembered over a restart; commands are.
         acts={
             **{kind: weight for kind, weight in theme.acts.items() if kind != "config"},
             "order": max(4, theme.acts.get("order", 0)),
@@ -310,7 +318,7 @@ KEPT_THEMES = tuple(
             "crash": 3 if theme.acts.get("order", 0) > 8 else 8,
             "rerecord": 4 + theme.acts.get("rerecord", 0),
         },
-        things={**theme.things, "waveform": 3 + theme.things.get("waveform", 0)},
+        resources={**theme.resources, "waveform": 3 + theme.resources.get("waveform", 0)},
         wishes={**theme.wishes, "only": 2, "stale": 2 + theme.wishes.get("stale", 0)},
         orders={"config": 1} if theme.acts.get("config", 0) > 3 else theme.orders,
     )
@@ -491,9 +499,9 @@ def draw_plan(grain: str, seed: int) -> Plan:
 def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
     """Readers who come close together, and people who meddle while they wait."""
     theme, span_s = plan.theme, plan.pace_s * chance.choice((0.0, 2.0, 8.0, 16.0))
-    favourite = _pick(chance, theme.things)
+    favourite = _pick(chance, theme.resources)
     for _ in range(chance.randint(1, 4)):
-        resource = favourite if chance.random() < 0.5 else _pick(chance, theme.things)
+        resource = favourite if chance.random() < 0.5 else _pick(chance, theme.resources)
         act = Act(
             at_s + chance.choice((0.0, span_s * chance.random())),
             len(plan.acts),
@@ -564,7 +572,7 @@ class World:
         self.complaints: list[str] = []
         self._wall_offsets_s = [0.0]
         """How far the wall clock stood from the loop's, from the beginning; the last is now."""
-        self._life = -1
+        self._relay_run = -1
         self._disk = (
             Disk(self.loop.time, self.chance, self.plan.pace_s) if self.plan.keeps else None
         )
@@ -580,7 +588,7 @@ class World:
         self._wires: list[AnyWire] = []
         self._readers: dict[asyncio.Task[None], Request | Order] = {}
         """Everybody who waits for something: readers, and who gave an order."""
-        self._flights: dict[asyncio.Task[Any] | None, None] = {}
+        self._reads: dict[asyncio.Task[Any] | None, None] = {}
         self._meddlers: list[asyncio.Task[None]] = []
 
     # --- the two grains --------------------------------------------------------------------------
@@ -678,7 +686,7 @@ class World:
             wire.on_contact = self._contact
             if self.plan.theme is KEPT_WALKS:
                 wire.on_record = self.auditor.note_record
-            wire.on_say = self._said
+            wire.on_send = self._sent
             wire.is_closing = lambda: self._closing
             self._wires.append(wire)
             self._units[place] = self._build_unit()
@@ -723,8 +731,8 @@ class World:
         """What the cache holds as a list was the whole list once."""
         entry = self.cache.events_entry(self._keys[place])
         if entry is not None:
-            told = [_slot(event) for event in entry.value()]
-            self.auditor.judge_held_list(self._keys[place], told)
+            returned = [_slot(event) for event in entry.value()]
+            self.auditor.judge_held_list(self._keys[place], returned)
 
     async def _wait_for_readers(self) -> None:
         waiting = [task for task in self._readers if not task.done()]
@@ -734,16 +742,16 @@ class World:
                 self.broken.append(f"{self._readers[task].name} waits for ever")
 
     def _start_relay(self) -> None:
-        if self._disk is None or self._life < 0:
-            self._life += 1
-            self.auditor.life_began[self._life] = self.auditor.step()
+        if self._disk is None or self._relay_run < 0:
+            self._relay_run += 1
+            self.auditor.run_began[self._relay_run] = self.auditor.step()
         self._closing = False
         clock = self.loop.time
         self.cache = LiveCache(clock=clock, limit_bytes=self.plan.limit_bytes)
         store_service = None
         if self._disk is not None:
             store_service = StoreService(
-                self._disk.begin_life(),
+                self._disk.begin_run(),
                 clock=clock,
                 wall=self._wall,
                 boot="this boot",
@@ -762,7 +770,7 @@ class World:
 
     async def _stop_relay(self) -> None:
         self._closing = True
-        self.auditor.life_closing[self._life] = self.loop.now_s
+        self.auditor.run_closing[self._relay_run] = self.loop.now_s
         await self.gateway.close()
 
     def _wall(self) -> datetime:
@@ -778,7 +786,7 @@ class World:
         return cast("MiniMate", await wire.open(wake=False))
 
     def _contact(self, key: str) -> None:
-        """Note the first time that a flight, or an order, turns to its unit."""
+        """Note the first time that a read, or an order, turns to its unit."""
         order = ORDER.get()
         if order is not None and not order.is_begun:
             order.is_begun = True
@@ -786,13 +794,13 @@ class World:
                 self.auditor.complain(f"{order.name}: turned to the unit before it was noted")
         task = asyncio.current_task()
         asker = ASKER.get()
-        if asker is None or task in self._flights:
+        if asker is None or task in self._reads:
             return
-        self._flights[task] = None
+        self._reads[task] = None
         resource = "events" if asker.resource == "event" else asker.resource
         if resource == "waveform":
             resource += f" {asker.index}"
-        contact = Contact(asker.life, key, resource, asker.time_s, self.loop.now_s)
+        contact = Contact(asker.relay_run, key, resource, asker.time_s, self.loop.now_s)
         self.auditor.contacts.append(contact)
 
     def _note(self, place: int) -> None:
@@ -813,12 +821,12 @@ class World:
 
     # --- what units and wires tell of commands ---------------------------------------------------
 
-    def _said(self, key: str, sub: int) -> Order | None:
+    def _sent(self, key: str, sub: int) -> Order | None:
         order = ORDER.get()
         if order is None or order.address != key:
-            self.auditor.complain(f"{sub:02X} is said to {key}, and nobody ordered it")
+            self.auditor.complain(f"{sub:02X} is sent to {key}, and nobody ordered it")
         else:
-            self.auditor.note_said(order, self._life, sub)
+            self.auditor.note_sent(order, self._relay_run, sub)
             unit = self._units[self._keys.index(key)]
             if sub == ERASE[0] and unit is not None:
                 order.held_at_begin = unit.slots
@@ -841,11 +849,11 @@ class World:
 
     def _followed(self, unit: Any, order: Order | None, what: str) -> None:
         self.auditor.book.note_followed(order, unit.serial, what)
-        self._tell(f"{unit.serial} follows {order.name if order else 'nobody'}: {what}")
+        self._report(f"{unit.serial} follows {order.name if order else 'nobody'}: {what}")
         if unit in self._units:
             self._note(self._units.index(unit))
 
-    def _tell(self, what: str) -> None:
+    def _report(self, what: str) -> None:
         self.story.append((round(self.loop.now_s, 6), what))
 
     # --- acts ------------------------------------------------------------------------------------
@@ -854,7 +862,7 @@ class World:
         if act.kind == "read":
             self._send_reader(act)
             return
-        self._tell(f"{act.kind} at {self._keys[act.place]}")
+        self._report(f"{act.kind} at {self._keys[act.place]}")
         unit = self._units[act.place]
         if unit is None and act.kind in (
             "append",
@@ -967,7 +975,7 @@ class World:
 
     async def _do_drop(self, act: Act, unit: Any) -> None:
         # Memory forgets at once; the database a moment later.
-        self.auditor.note_barrier(self._life, self._keys[act.place], "all")
+        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "all")
         await self.gateway.drop(self._addresses[act.place], "asked to")
 
     def _do_config(self, act: Act, unit: Any) -> None:
@@ -975,10 +983,10 @@ class World:
         unit.setup_version = self._next_setup(unit)
         self._note(act.place)
         self.cache.mark_config_dirty(self._keys[act.place])
-        self.auditor.note_barrier(self._life, self._keys[act.place], "info")
+        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "info")
 
     def _do_keypad(self, act: Act, unit: Any) -> None:
-        """Somebody changes settings at the unit, and the relay is not told."""
+        """Somebody changes settings at the unit, without the relay."""
         unit.setup_version = self._next_setup(unit)
         self._note(act.place)
 
@@ -992,7 +1000,7 @@ class World:
         elif unit is not None:
             unit.start_monitoring()
         self.cache.invalidate_monitor_status(self._keys[act.place])
-        self.auditor.note_barrier(self._life, self._keys[act.place], "status")
+        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "status")
 
     async def _do_restart(self, act: Act, unit: Any) -> None:
         await self._stop_relay()
@@ -1001,7 +1009,7 @@ class World:
     async def _do_crash(self, act: Act, unit: Any) -> None:
         """The relay is killed; what its database has not done by now is never done."""
         assert self._disk is not None
-        self._disk.end_life()
+        self._disk.end_run()
         for order in self.auditor.book.orders:
             order.crashed |= not order.end_tick
         # Its tasks and its lines end with it; whatever they still ask of the database is dead.
@@ -1038,13 +1046,13 @@ class World:
         key, chance = self._keys[act.place], random.Random(act.draw)
         order = Order(
             len(self.auditor.book.orders),
-            self._life,
+            self._relay_run,
             key,
             act.resource,
             self._ask_for(act.resource, unit, chance),
         )
         self.auditor.book.orders.append(order)
-        self._tell(f"{order.name} is given")
+        self._report(f"{order.name} is given")
         meddles = act.resource == "erase" and unit is not None and chance.random() < 0.5
         hands = self._hands(act, unit, chance) if meddles else None
 
@@ -1068,7 +1076,7 @@ class World:
 
         def lay_hands() -> None:
             if self._units[act.place] is unit:
-                self._tell(f"hands are at {unit.serial}")
+                self._report(f"hands are at {unit.serial}")
                 deed(later, unit)
 
         return chance.randint(1, 6), lay_hands
@@ -1102,12 +1110,16 @@ class World:
     async def _give(self, order: Order, address: Address) -> None:
         ORDER.set(order)
         order.crashed = False
-        order.tick, order.time_s, order.life = self.auditor.step(), self.loop.now_s, self._life
+        order.tick, order.time_s, order.relay_run = (
+            self.auditor.step(),
+            self.loop.now_s,
+            self._relay_run,
+        )
         try:
             done = await self._command(order, address)
         except asyncio.CancelledError as error:
             if order.cancelled:
-                self._tell(f"{order.name}: who gave it went away")
+                self._report(f"{order.name}: who gave it went away")
                 return
             order.error = error
         except Exception as error:
@@ -1115,8 +1127,8 @@ class World:
         else:
             order.outcome, order.detail = done.outcome, done.detail
         order.end_tick, order.end_s = self.auditor.step(), self.loop.now_s
-        told = order.detail if order.error is None else repr(order.error)
-        self._tell(f"{order.name} of {order.time_s:.3f}: {order.outcome} {told}")
+        detail = order.detail if order.error is None else repr(order.error)
+        self._report(f"{order.name} of {order.time_s:.3f}: {order.outcome} {detail}")
 
     async def _read_every_waveform(self, order: Order, address: Address) -> None:
         """Do what a careful person does before an erase."""
@@ -1139,7 +1151,7 @@ class World:
                 return await give.start_monitoring(address, by, follow=asked["follow"])
             case "stop":
                 return await give.stop_monitoring(address, by, follow=asked["follow"])
-            case "unheard":
+            case "stop without reply":
                 return await give.stop_monitoring(address, by, wait_for_reply=False)
             case "config":
                 change = SetupChange(notes=str(asked["value"]))
@@ -1168,7 +1180,7 @@ class World:
         number = len(self._readers)
         request = Request(
             number,
-            self._life,
+            self._relay_run,
             self._keys[act.place],
             act.resource,
             act.draw if act.resource in ("event", "waveform") else 0,
@@ -1183,12 +1195,12 @@ class World:
         ASKER.set(request)
         auditor = self.auditor
         request.tick, request.time_s = auditor.step(), self.loop.now_s
-        request.life = self._life
+        request.relay_run = self._relay_run
         try:
             answer = await self._ask(request, address)
         except asyncio.CancelledError as error:
             if request.cancelled:
-                self._tell(f"reader {request.number} went away")
+                self._report(f"reader {request.number} went away")
                 return
             request.error = error
         except Exception as error:
@@ -1198,22 +1210,23 @@ class World:
             if self._disk is not None and answer.provenance.stored:
                 self._disk.note_stored(request.resource, answer)
             request.wall_gap_s = self._wall_gap_s(answer)
-            request.told = self._last_returned(request, answer)
+            request.returned = self._last_returned(request, answer)
             if request.resource == "partial":
                 if answer.is_complete:
                     request.resource = "events"
                 self._hold_cache_against(self._addresses.index(address))
         request.end_tick, request.end_s = auditor.step(), self.loop.now_s
         auditor.requests.append(request)
-        said = request.provenance
-        self._tell(
+        claim = request.provenance
+        self._report(
             f"reader {request.number}, {request.resource} {request.index} {request.freshness} of "
             f"{request.time_s:.3f}: "
             + (
                 f"{type(request.error).__name__} {request.error}"
-                if said is None
-                else f"{request.told} {said.why} {said.quality} {said.serial} epoch {said.epoch} "
-                f"age {said.age_s} checked {said.checked_age_s} exchanges {said.exchanges}"
+                if claim is None
+                else f"{request.returned} {claim.why} {claim.quality} {claim.serial} "
+                f"epoch {claim.epoch} age {claim.age_s} checked {claim.checked_age_s} "
+                f"exchanges {claim.exchanges}"
             )
         )
 
@@ -1237,19 +1250,19 @@ class World:
 
     def _wall_gap_s(self, answer: Answer) -> float:
         """How far ``read_at`` is from the age, by any setting that the wall clock had."""
-        said = answer.provenance
-        expected = self._wall() - timedelta(seconds=said.age_s)
-        assert said.read_at is not None
-        gap_s = (datetime.fromisoformat(said.read_at) - expected).total_seconds()
+        claim = answer.provenance
+        expected = self._wall() - timedelta(seconds=claim.age_s)
+        assert claim.read_at is not None
+        gap_s = (datetime.fromisoformat(claim.read_at) - expected).total_seconds()
         now_s = self._wall_offsets_s[-1]
         return min(abs(gap_s + now_s - offset_s) for offset_s in self._wall_offsets_s)
 
     def _last_returned(self, request: Request, answer: Answer) -> Any:
         value = answer.value
-        told = self._in_few_words(request.resource, value)
+        returned = self._in_few_words(request.resource, value)
         if answer.provenance.why == "hit" and answer.provenance.exchanges == 0:
             _scribble(value)
-        return told
+        return returned
 
     def _in_few_words(self, resource: str, value: Any) -> Any:
         match resource:
@@ -1275,12 +1288,12 @@ class World:
         return {physical_of(counts)}
 
 
-def _in_the_auditors_words(said: Provenance) -> Provenance:
+def _in_the_auditors_words(claim: Provenance) -> Provenance:
     """From disk is from the cache; what a failure brought from there is the last known."""
-    if said.source != "disk":
-        return said
-    is_last_known = said.why == "stale"
-    return replace(said, source="cache", quality="last_known" if is_last_known else said.quality)
+    if claim.source != "disk":
+        return claim
+    is_last_known = claim.why == "stale"
+    return replace(claim, source="cache", quality="last_known" if is_last_known else claim.quality)
 
 
 def _slot(event: dict[str, Any]) -> tuple[int, str, str | None, float]:
@@ -1302,7 +1315,7 @@ def _scribble(value: Any) -> None:
 
 @contextmanager
 def _silent_log() -> Iterator[None]:
-    """The log of a million worlds interests nobody."""
+    """The log of a million simulations interests nobody."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=_Silence)
     try:

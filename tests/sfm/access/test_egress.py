@@ -202,16 +202,16 @@ def test_without_a_list_who_is_here_reaches_any_and_others_what_is_registered() 
     assert asked.names == ["unit.example"]
 
 
-def test_a_name_that_does_not_exist_is_told_only_to_who_may_reach_any() -> None:
+def test_an_unknown_name_is_reported_only_to_clients_that_may_reach_any_address() -> None:
     with pytest.raises(ConnectError, match="does not resolve"):
         asyncio.run(egress("any")[0].resolve(tcp("nobody.example")))
     listed, _ = egress("10.1.0.0/16")
-    told = []
+    reported = []
     for name in ("nobody.example", "outside.example"):
         with pytest.raises(ForbiddenAddressError) as caught:
             asyncio.run(listed.resolve(tcp(name)))
-        told.append(str(caught.value).replace(name, "NAME"))
-    assert told[0] == told[1]
+        reported.append(str(caught.value).replace(name, "NAME"))
+    assert reported[0] == reported[1]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_what_is_no_serial_port_is_not_opened(port: str) -> None:
         (("/dev/*",), "/dev/ttyUSB9", None),
         (("/dev/*",), "/dev/pts/4", None),
         (("/dev/ttyS*",), "/dev/serial/by-id/usb-unit", None),
-        # Named without a pattern: whoever set it meant that file.
+        # Named without a pattern: the setting means that file.
         (("/dev/modem",), "/dev/modem", "/dev/ttyUSB7"),
         (("/dev/modem",), "/dev/ttyUSB7", "/dev/ttyUSB7"),
         (("/opt/vmodem",), "/opt/vmodem", "/opt/vmodem"),

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from kit.http_requests import app_of, assert_problem
-from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time, listed_events
 from pydantic import BaseModel
 
 from minimateplus import errors
@@ -84,22 +84,22 @@ async def test_every_answer_is_what_its_schema_declares(world: World, path: str)
 @in_virtual_time
 async def test_the_headers_say_what_the_body_says(world: World, path: str) -> None:
     world.plug(FieldUnit().record(2))
-    world.road = LateLink
+    world.wrap_link = LateLink
     for wait_s, force in ((0, ""), (7, ""), (0, "true"), (50, "")):
         await asyncio.sleep(wait_s)
         response = await get(world, path, **UNIT, **({"force": force} if force else {}))
-        told = response.json()["provenance"]
-        ages = (told["age_s"], told["checked_age_s"])
+        reported = response.json()["provenance"]
+        ages = (reported["age_s"], reported["checked_age_s"])
         assert int(response.headers["Age"]) == int(min(a for a in ages if a is not None))
         status = response.headers["Cache-Status"].split("; ")
         assert status[0] == "seismo-relay"
-        assert status[1] == ("hit" if told["source"] == "cache" else f"fwd={told['why']}")
-        assert status[-1] == f'detail="exchanges {told["exchanges"]}"'
-        assert response.headers["ETag"].startswith(f'"{told["serial"]}.')
+        assert status[1] == ("hit" if reported["source"] == "cache" else f"fwd={reported['why']}")
+        assert status[-1] == f'detail="exchanges {reported["exchanges"]}"'
+        assert response.headers["ETag"].startswith(f'"{reported["serial"]}.')
         assert response.headers["X-Simulated"] == "true"
         assert response.headers["Cache-Control"] == "private, no-cache"
         if force and path not in DEVICE_ROUTES[4:6]:
-            assert told["why"] == "request"
+            assert reported["why"] == "request"
 
 
 @in_virtual_time
@@ -304,7 +304,7 @@ async def test_a_damaged_row_of_the_list_is_read_again_whatever_is_asked_first(
             asked = client.get(path, params=UNIT | more, timeout=None)
         response = await asked
     assert response.status_code == 200, response.text
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
     assert "mirror_dropped" in [row["kind"] for row in disk.read(archive.load_findings)]
 
 
@@ -337,7 +337,7 @@ async def test_a_damaged_chain_of_events_is_502(world: World) -> None:
 @in_virtual_time
 async def test_a_relay_that_closes_is_503(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     asked = asyncio.create_task(get(world, "/device/events", **UNIT))
     await asyncio.sleep(5)
     await world.gateway.close()
@@ -365,7 +365,7 @@ async def test_an_unknown_method_has_the_same_shape(world: World, path: str) -> 
     "error", [RuntimeError("secret of /root"), errors.LocalProtocolError("secret of the wire")]
 )
 @in_virtual_time
-async def test_a_mistake_of_ours_is_500_and_tells_nothing_of_the_inside(
+async def test_an_internal_error_is_500_and_reveals_nothing_internal(
     world: World, error: Exception
 ) -> None:
     async def fail(_: object) -> MiniMate:
@@ -389,7 +389,7 @@ def test_every_error_of_the_instrument_has_a_row_of_its_own(kind: type[Exception
 
 @pytest.mark.parametrize("kind", public_errors())
 def test_the_status_says_whose_side_an_error_lies_on(kind: type[Exception]) -> None:
-    status = problem_of(kind("said")).status
+    status = problem_of(kind("message")).status
     if issubclass(kind, errors.NoSuchEventError):
         assert status == 404
     elif kind is errors.SettingError:
@@ -469,14 +469,14 @@ def test_every_parameter_on_the_page_is_described() -> None:
             assert parameter["description"], (path, parameter["name"])
 
 
-def test_the_body_tells_every_fact_of_the_provenance() -> None:
+def test_the_body_has_every_fact_of_the_provenance() -> None:
     assert list(reading.ProvenanceOut.model_fields) == list(get_type_hints(Provenance))
 
 
 @in_virtual_time
 async def test_a_reader_who_hangs_up_changes_nothing_for_the_next(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     gone = asyncio.create_task(get(world, "/device/events", **UNIT))
     await asyncio.sleep(5)
     gone.cancel()

@@ -51,7 +51,7 @@ ONE = "/archive/recordings/00000001"
 FACTS = [ONE, f"{ONE}/waveform", f"{ONE}/image"]
 LISTS = ["/archive/units", "/archive/events", "/archive/findings", f"{ONE}/review"]
 EVERY_GET = FACTS + LISTS
-SAID = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
+REVIEW = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
 
 
 async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, bytes]:
@@ -71,8 +71,8 @@ async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, by
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": pairs}
     scope |= {"server": here, "client": here}
     await app_of(world)({**scope, "http_version": "1.1", "raw_path": path.encode()}, receive, send)
-    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return {**told, "status": sent[0]["status"]}, b"".join(m.get("body", b"") for m in sent[1:])
+    reported = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return {**reported, "status": sent[0]["status"]}, b"".join(m.get("body", b"") for m in sent[1:])
 
 
 async def filled(world: World, count: int = 3) -> FieldUnit:
@@ -135,7 +135,7 @@ async def test_every_answer_is_what_its_schema_declares(world: World, path: str)
     unit = await filled(world)
     damage(world, "recording_waveforms", "image")
     assert (await ask(world, f"{ONE}/image")).status_code == 503  # so that there is a finding
-    await ask(world, f"{ONE}/review", "PUT", json=SAID)
+    await ask(world, f"{ONE}/review", "PUT", json=REVIEW)
     body = assert_declared(await ask(world, path), path)
     assert any(body.values())
     assert unit.heard == []
@@ -150,7 +150,7 @@ async def test_an_empty_archive_answers_with_empty_lists(world: World, path: str
 
 
 @in_virtual_time
-async def test_the_devices_are_told_with_what_is_there_of_each(world: World) -> None:
+async def test_the_units_are_listed_with_their_counts(world: World) -> None:
     await filled(world, 3)
     other = world.plug(FieldUnit("SIM0002").record(1, never_set=True), ELSEWHERE)
     await world.gateway.events(ELSEWHERE)
@@ -170,24 +170,24 @@ async def test_the_devices_are_told_with_what_is_there_of_each(world: World) -> 
 
 
 @in_virtual_time
-async def test_the_list_tells_what_the_unit_told(world: World) -> None:
+async def test_the_list_has_what_the_unit_reported(world: World) -> None:
     await filled(world, 3)
     live = (await world.gateway.events(HERE)).value
-    told = assert_declared(await ask(world, "/archive/events"), "/archive/events")["events"]
-    for payload, event in zip(reversed(live), told, strict=True):
+    reported = assert_declared(await ask(world, "/archive/events"), "/archive/events")["events"]
+    for payload, event in zip(reversed(live), reported, strict=True):
         was = event_view(payload)
         assert {name: event[name] for name in was} == was
         assert event["serial"] == "SIM0001"
         assert event["simulated"] is True
         assert event["review"] is None
         assert event["route"] == "tcp:unit.invalid:12345"
-    assert [event["waveforms"] for event in told] == [0, 0, 1]
-    waveform = (await ask(world, f"/archive/recordings/{told[2]['id']}/waveform")).json()
-    assert [event["contents"] for event in told] == [[], [], [waveform["content_hash"]]]
+    assert [event["waveforms"] for event in reported] == [0, 0, 1]
+    waveform = (await ask(world, f"/archive/recordings/{reported[2]['id']}/waveform")).json()
+    assert [event["contents"] for event in reported] == [[], [], [waveform["content_hash"]]]
 
 
 @in_virtual_time
-async def test_an_event_is_told_with_the_units_own_record_and_its_hash(world: World) -> None:
+async def test_an_event_is_returned_with_the_units_own_record_and_its_hash(world: World) -> None:
     await filled(world)
     body = assert_declared(await ask(world, ONE), ONE)
     record = bytes.fromhex(body["record"])
@@ -246,8 +246,8 @@ async def test_the_frame_goes_out_as_it_lies(world: World) -> None:
     bare, counts = await raw(world, f"{ONE}/waveform", COUNTS)
     assert zstd.decompress(body) == counts == plain
     assert np.frombuffer(counts, "<i2").shape == (4096,)
-    told = {name: value for name, value in headers.items() if name.startswith("x-")}
-    assert told == {name: value for name, value in bare.items() if name.startswith("x-")}
+    reported = {name: value for name, value in headers.items() if name.startswith("x-")}
+    assert reported == {name: value for name, value in bare.items() if name.startswith("x-")}
 
 
 @in_virtual_time
@@ -309,9 +309,9 @@ async def test_the_image_is_the_units_memory_byte_for_byte(world: World) -> None
     await filled(world)
     response = await ask(world, f"{ONE}/image")
     assert response.content == bytes(stored(world, "image"))
-    told = blake2b(response.content, digest_size=32).hexdigest()
-    assert response.headers["X-Content-Hash"] == told
-    assert told == (await ask(world, f"{ONE}/waveform")).json()["content_hash"]
+    reported = blake2b(response.content, digest_size=32).hexdigest()
+    assert response.headers["X-Content-Hash"] == reported
+    assert reported == (await ask(world, f"{ONE}/waveform")).json()["content_hash"]
     assert response.headers["Content-Type"] == "application/octet-stream"
 
 
@@ -351,23 +351,23 @@ async def test_a_fact_is_compared_by_its_tag_and_who_has_it_gets_304(
     world: World, path: str, headers: dict[str, str]
 ) -> None:
     await filled(world)
-    told, body = await raw(world, path, headers)
-    assert told["status"] == 200
-    assert told["cache-control"] == "private, no-cache"
-    assert told["x-simulated"] == "true"
-    assert told["content-length"] == str(len(body))
-    assert told.get("vary") == ("accept, accept-encoding" if path == FACTS[1] else None)
+    reported, body = await raw(world, path, headers)
+    assert reported["status"] == 200
+    assert reported["cache-control"] == "private, no-cache"
+    assert reported["x-simulated"] == "true"
+    assert reported["content-length"] == str(len(body))
+    assert reported.get("vary") == ("accept, accept-encoding" if path == FACTS[1] else None)
     column = "content_hash"
     if path == ONE:
         expected = (await ask(world, ONE)).json()[column]
     else:
         expected = bytes(stored(world, column)).hex()
-    assert told["etag"].startswith(f'"{expected}.')
-    for if_none_match in (told["etag"], f'"x", W/{told["etag"]}', "*"):
+    assert reported["etag"].startswith(f'"{expected}.')
+    for if_none_match in (reported["etag"], f'"x", W/{reported["etag"]}', "*"):
         again, nothing = await raw(world, path, {**headers, "if-none-match": if_none_match})
         assert (again["status"], nothing) == (304, b"")
         for name in ("etag", "cache-control", "vary", "x-simulated"):
-            assert again.get(name) == told.get(name)
+            assert again.get(name) == reported.get(name)
         assert not {"content-type", "content-encoding", "content-length"} & set(again)
     again, whole = await raw(world, path, {**headers, "if-none-match": '"another"'})
     assert (again["status"], whole) == (200, body)
@@ -434,7 +434,7 @@ async def test_each_representation_has_a_tag_of_its_own(world: World) -> None:
 async def test_a_fact_stays_the_same_byte_for_byte_whatever_happens_later(world: World) -> None:
     unit = await filled(world)
     before = [await raw(world, path, {}) for path in FACTS]
-    await ask(world, f"{ONE}/review", "PUT", json=SAID)
+    await ask(world, f"{ONE}/review", "PUT", json=REVIEW)
     unit.erase()
     unit.record(1, axis=2)
     await world.gateway.waveform(HERE, 0)
@@ -604,7 +604,7 @@ async def test_bad_input_is_refused_and_the_field_is_named(
 
 
 @in_virtual_time
-async def test_a_zone_is_refused_and_the_reader_is_told_why(world: World) -> None:
+async def test_a_time_with_a_zone_is_refused_with_the_reason(world: World) -> None:
     await world.with_disk()
     response = await ask(world, "/archive/events", since="2026-04-01T00:00:00+02:00")
     assert "without zone" in response.json()["errors"][0]["message"]
@@ -641,7 +641,7 @@ async def test_a_review_is_kept_and_the_latest_counts(world: World) -> None:
     await filled(world)
     assert (await ask(world, f"{ONE}/review")).json() == {"current": None, "history": []}
     texts: list[dict[str, Any]] = [
-        SAID,
+        REVIEW,
         {"reviewer": "B", "false_trigger": False, "note": None},
         {"reviewer": "B", "false_trigger": None, "note": "n" * 4000},
         {"reviewer": "Ω" * 100, "note": "🙂" * 4000},
@@ -704,17 +704,17 @@ async def test_a_bad_review_is_refused_and_the_field_is_named(
 ) -> None:
     await filled(world)
     response = await ask(world, f"{ONE}/review", "PUT", content_=body)
-    told = assert_problem(response, 422, "invalid-parameter")
-    assert [error["field"] for error in told["errors"]] == [field]
+    reported = assert_problem(response, 422, "invalid-parameter")
+    assert [error["field"] for error in reported["errors"]] == [field]
     assert disk_of(world).read(store_archive.load_reviews, 1) == []
 
 
 @in_virtual_time
 async def test_a_review_of_nothing_is_404_and_an_unknown_parameter_422(world: World) -> None:
     await filled(world)
-    response = await ask(world, "/archive/recordings/00000099/review", "PUT", json=SAID)
+    response = await ask(world, "/archive/recordings/00000099/review", "PUT", json=REVIEW)
     assert_problem(response, 404, "no-such-record")
-    response = await ask(world, f"{ONE}/review", "PUT", json=SAID, force="true")
+    response = await ask(world, f"{ONE}/review", "PUT", json=REVIEW, force="true")
     assert_problem(response, 422, "invalid-parameter")
     assert disk_of(world).read(store_archive.load_reviews, 1) == []
 
@@ -740,7 +740,7 @@ async def test_an_endless_body_is_refused_before_it_is_read(world: World) -> Non
 
 @pytest.mark.parametrize("headers", [{}, COUNTS, FRAME], ids=["json", "counts", "frame"])
 @in_virtual_time
-async def test_a_flipped_byte_in_the_counts_is_never_served_and_told_once(
+async def test_a_flipped_byte_in_the_counts_is_never_served_and_reported_once(
     world: World, headers: dict[str, str]
 ) -> None:
     await filled(world)
@@ -795,7 +795,7 @@ async def test_two_damages_of_one_recording_are_two_findings_however_often_read(
 
 
 @in_virtual_time
-async def test_what_was_mended_and_damaged_again_is_told_again(world: World) -> None:
+async def test_what_was_mended_and_damaged_again_is_reported_again(world: World) -> None:
     await filled(world)
     whole = await raw(world, f"{ONE}/waveform", FRAME)
     for _ in range(2):
@@ -807,7 +807,7 @@ async def test_what_was_mended_and_damaged_again_is_told_again(world: World) -> 
 
 
 @in_virtual_time
-async def test_damage_is_told_also_where_it_cannot_be_written_down(
+async def test_damage_is_reported_even_if_it_cannot_be_recorded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(world)
@@ -831,7 +831,7 @@ async def test_without_a_database_there_is_no_archive(world: World, path: str) -
 
 @in_virtual_time
 async def test_without_a_database_nothing_can_be_reviewed(world: World) -> None:
-    response = await ask(world, f"{ONE}/review", "PUT", json=SAID)
+    response = await ask(world, f"{ONE}/review", "PUT", json=REVIEW)
     assert_problem(response, 404, "no-archive")
 
 
@@ -859,7 +859,7 @@ async def test_a_database_that_fails_is_503_and_says_when_to_ask_again(
             response = await ask(world, path)
             assert str(error) in assert_problem(response, 503, kind)["detail"]
             assert int(response.headers["Retry-After"]) > 0
-    response = await ask(world, paths[-1], "PUT", json=SAID)
+    response = await ask(world, paths[-1], "PUT", json=REVIEW)
     assert_problem(response, 503, kind)
     # The unit is read all the same.
     assert (await ask(world, "/device/events", host="unit.invalid")).status_code == 200
@@ -870,7 +870,7 @@ async def test_a_database_that_fails_is_503_and_says_when_to_ask_again(
 
 
 @in_virtual_time
-async def test_who_drops_a_device_is_told_that_the_database_could_not(world: World) -> None:
+async def test_dropping_a_device_reports_that_the_database_could_not(world: World) -> None:
     await filled(world)
     assert world.disk is not None
     world.disk.fail(store_errors.StoreLostError("gone"))
@@ -903,7 +903,7 @@ def test_every_error_of_the_store_has_a_row_of_its_own(kind: type[StoreError]) -
         store_errors.NoSerialError: 502,
         store_errors.UndecodedSamplesError: 502,
     }
-    assert problem_of(kind("said")).status == expected.get(kind, 503)
+    assert problem_of(kind("message")).status == expected.get(kind, 503)
 
 
 def test_no_error_of_the_instrument_is_one_of_the_store() -> None:
@@ -963,12 +963,12 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     assert "503" in OPENAPI["paths"]["/cache/device"]["delete"]["responses"]
 
 
-def test_the_page_for_people_tells_what_a_review_has() -> None:
+def test_the_docs_page_lists_what_a_review_has() -> None:
     page = docs_page(OPENAPI)
     assert "<tr><td>body: false_trigger<td>boolean<td>Whether the event is a false trigger" in page
 
 
 def test_the_page_says_whose_time_it_is() -> None:
     parameters = OPENAPI["paths"]["/archive/events"]["get"]["parameters"]
-    told = {parameter["name"]: parameter["description"] for parameter in parameters}
-    assert all(told[name].startswith("Unit time") for name in ("since", "until"))
+    reported = {parameter["name"]: parameter["description"] for parameter in parameters}
+    assert all(reported[name].startswith("Unit time") for name in ("since", "until"))

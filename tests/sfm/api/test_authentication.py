@@ -13,10 +13,10 @@ from kit.access_world import (
     NETWORK,
     PEER,
     UNIT,
-    Door,
-    door,
-    door_of,
+    ProtectedApp,
     ended_operation,
+    protected_app,
+    protected_app_of,
 )
 from kit.relay_world import HERE as UNIT_HERE
 from kit.relay_world import FieldUnit, World
@@ -75,7 +75,7 @@ def test_exactly_the_allowed_ones_pass(
     needed = RULES[rule]
 
     async def main() -> bool:
-        async with door() as found:
+        async with protected_app() as found:
             secret = None
             if role is not None:
                 secret = found.token("t", role)
@@ -96,7 +96,7 @@ def test_exactly_the_allowed_ones_pass(
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
 def test_who_sits_at_this_machine_may_do_everything(rule: tuple[str, str]) -> None:
     async def main() -> bool:
-        async with door() as found:
+        async with protected_app() as found:
             return await found.passes(
                 rule[0], concrete(rule[1]), server=HERE, peer=HERE, host="127.0.0.1:8200"
             )
@@ -104,9 +104,9 @@ def test_who_sits_at_this_machine_may_do_everything(rule: tuple[str, str]) -> No
     assert run(main())
 
 
-def test_what_is_not_there_is_told_to_nobody_without_a_token() -> None:
+def test_a_missing_path_is_hidden_from_clients_without_a_token() -> None:
     async def main() -> list[int]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             secret = found.token("t", Role.VIEWER)
             asked: tuple[dict[str, Any], ...] = ({}, {"secret": secret}, LOCAL)
             return [(await found.ask("GET", "/secret/plans", **how)).status_code for how in asked]
@@ -117,7 +117,7 @@ def test_what_is_not_there_is_told_to_nobody_without_a_token() -> None:
 @pytest.mark.parametrize("behind", ["\n", "/", "\r\n", " ", "\x00", "\u2028"], ids=ascii)
 @in_virtual_time
 async def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None:
-    async with door() as found:
+    async with protected_app() as found:
         viewer = found.token("v", Role.VIEWER)
         for (method, path), needed in RULES.items():
             written, _, query = concrete(path).partition("?")
@@ -133,7 +133,7 @@ async def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None
 @pytest.mark.parametrize("method", ["OPTIONS", "get", "TRACE", "PATCH"])
 @in_virtual_time
 async def test_no_other_method_passes_a_rule(method: str) -> None:
-    async with door(real=True) as found:
+    async with protected_app(real=True) as found:
         viewer = found.token("v", Role.VIEWER)
         for _, path in RULES:
             target = concrete(path)
@@ -147,7 +147,7 @@ async def test_head_is_answered_as_get_is_without_the_body() -> None:
         disk = await world.with_disk()
         world.plug(FieldUnit().record(2))
         await world.gateway.waveform(UNIT_HERE, 0)
-        found = door_of(world.gateway, world.settings, disk, real=True)
+        found = protected_app_of(world.gateway, world.settings, disk, real=True)
         operation = await ended_operation(found.app, "tcp:unit.invalid:12345")
         # An asset has no fixed name, and the stream of a unit no end.
         unknown = ("/assets/{name}", PROGRESS)
@@ -171,7 +171,7 @@ async def test_head_is_answered_as_get_is_without_the_body() -> None:
 
 def test_head_of_a_stream_ends() -> None:
     async def main() -> httpx.Response:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             return await found.ask("HEAD", f"{PROGRESS}?{UNIT}", **LOCAL)
 
     answer = run(main())
@@ -181,7 +181,7 @@ def test_head_of_a_stream_ends() -> None:
 
 def test_a_method_that_is_not_there_names_head_beside_get() -> None:
     async def main() -> tuple[str, int]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             refused = await found.ask("PATCH", "/health", **LOCAL)
             return refused.headers["allow"], (await found.ask("HEAD", "/nothing")).status_code
 
@@ -216,7 +216,7 @@ def test_a_method_that_is_not_there_names_head_beside_get() -> None:
 )
 def test_one_part_that_is_not_of_this_machine_needs_a_token(change: dict[str, Any]) -> None:
     async def main() -> tuple[bool, bool]:
-        async with door() as found:
+        async with protected_app() as found:
             local = await found.passes(**LOCAL)
             return local, await found.passes(**{**LOCAL, **change})
 
@@ -226,23 +226,23 @@ def test_one_part_that_is_not_of_this_machine_needs_a_token(change: dict[str, An
 @pytest.mark.parametrize("host", ["localhost:8200", "[::1]:8200", "127.0.0.1", "127.8.8.8:1"])
 def test_the_names_of_this_machine_are_known(host: str) -> None:
     async def main() -> bool:
-        async with door() as found:
+        async with protected_app() as found:
             return await found.passes(**{**LOCAL, "host": host})
 
     assert run(main())
 
 
-def test_tokens_can_be_required_of_everybody() -> None:
+def test_tokens_can_be_required_of_all_clients() -> None:
     async def main() -> bool:
-        async with door(require_tokens=True) as found:
+        async with protected_app(require_tokens=True) as found:
             return await found.passes(**LOCAL)
 
     assert not run(main())
 
 
-def test_insecure_lets_everybody_in_but_no_page_of_another_site() -> None:
+def test_insecure_admits_all_clients_but_no_page_of_another_site() -> None:
     async def main() -> list[bool]:
-        async with door(insecure=True) as found:
+        async with protected_app(insecure=True) as found:
             target = f"/device/events/erase?{UNIT}"
             return [
                 await found.passes("POST", target),
@@ -277,7 +277,7 @@ def test_insecure_lets_everybody_in_but_no_page_of_another_site() -> None:
 )
 def test_a_web_page_of_another_site_gives_no_command(headers: dict[str, str], passes: bool) -> None:
     async def main() -> list[bool]:
-        async with door() as found:
+        async with protected_app() as found:
             asked = [
                 ("POST", f"/device/monitor/stop?{UNIT}"),
                 # Reads, too: they open ports and use the unit's line.
@@ -298,7 +298,7 @@ def test_nor_does_one_that_shows_a_token_or_comes_to_an_insecure_relay(
     headers: dict[str, str],
 ) -> None:
     async def main() -> list[bool]:
-        async with door() as found, door(insecure=True) as open_to_all:
+        async with protected_app() as found, protected_app(insecure=True) as open_to_all:
             secret = found.token("t", Role.ADMIN)
             return [
                 await found.passes(secret=secret, **headers),
@@ -313,7 +313,7 @@ def test_nor_does_one_that_shows_a_token_or_comes_to_an_insecure_relay(
 # --- sessions -------------------------------------------------------------------------------------
 
 
-async def logged_in(found: Door, role: Role, scheme: str = "http") -> tuple[str, str, str]:
+async def logged_in(found: ProtectedApp, role: Role, scheme: str = "http") -> tuple[str, str, str]:
     """Return the cookie, the second secret, and the whole Set-Cookie header."""
     secret = found.token("browser", role)
     response = await found.ask(
@@ -326,7 +326,7 @@ async def logged_in(found: Door, role: Role, scheme: str = "http") -> tuple[str,
 
 @in_virtual_time
 async def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secret() -> None:
-    async with door(real=True) as found:
+    async with protected_app(real=True) as found:
         cookie, csrf, _ = await logged_in(found, Role.ADMIN)
         drop = ("DELETE", f"/cache/device?{UNIT}")
         assert await found.passes("GET", "/cache/stats", cookie=cookie)
@@ -344,7 +344,7 @@ async def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secre
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
     async def main() -> str:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             return (await logged_in(found, Role.VIEWER, scheme))[2].lower()
 
     cookie = run(main())
@@ -355,7 +355,7 @@ def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
 
 @in_virtual_time
 async def test_a_session_ends_with_its_token_and_with_the_day() -> None:
-    async with door(real=True) as found:
+    async with protected_app(real=True) as found:
         cookie, _, _ = await logged_in(found, Role.VIEWER)
         admin = found.token("admin", Role.ADMIN)
         await asyncio.sleep(SESSION_S - 10)
@@ -371,7 +371,7 @@ async def test_a_session_ends_with_its_token_and_with_the_day() -> None:
 
 def test_a_page_of_another_site_begins_no_session() -> None:
     async def main() -> int:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             secret = found.token("browser", Role.VIEWER)
             body = f'{{"token": "{secret}"}}'.encode()
             answer = await found.ask("POST", "/session", body=body, origin="http://evil.example")
@@ -385,7 +385,7 @@ def test_a_page_of_another_site_begins_no_session() -> None:
 
 @in_virtual_time
 async def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() -> None:
-    async with door(real=True) as found:
+    async with protected_app(real=True) as found:
         admin = found.token("admin", Role.ADMIN)
         body = b'{"name": "night watch", "role": "operator", "units": ["tcp:10.9.9.9:12345"]}'
         made = await found.ask("POST", "/tokens", secret=admin, body=body)
@@ -411,7 +411,7 @@ async def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() 
 
 def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
     async def main() -> list[bool]:
-        async with door() as found:
+        async with protected_app() as found:
             secret = found.token("t", Role.VIEWER)
             seen = [await found.passes(secret=secret)]
             found.store.write(tokens.revoke, "t", datetime.now(UTC))
@@ -422,10 +422,10 @@ def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
 
 
 @in_virtual_time
-async def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_tells() -> None:
+async def test_while_no_token_can_be_looked_up_every_route_returns_the_documented_problem() -> None:
     async with World() as world:
         disk = await world.with_disk()
-        found = door_of(world.gateway, world.settings, disk, real=True)
+        found = protected_app_of(world.gateway, world.settings, disk, real=True)
         secret = found.token("t", Role.ADMIN)
         disk.fail(StoreFullError("no room"))
         page = found.app.openapi()["paths"]
@@ -451,7 +451,7 @@ async def test_while_no_token_can_be_looked_up_every_route_says_so_as_its_page_t
 )
 def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> None:
     async def main() -> bool:
-        async with door(egress=["any"]) as found:
+        async with protected_app(egress=["any"]) as found:
             secret = found.token("t", Role.ADMIN, KEY, "BE1")
             return await found.passes("GET", target, secret=secret)
 
@@ -459,13 +459,13 @@ def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> No
 
 
 @in_virtual_time
-async def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others() -> None:
+async def test_a_token_for_some_units_reveals_nothing_of_others_in_the_archive() -> None:
     async with World() as world:
         disk = await world.with_disk()
         world.plug(FieldUnit().record(2))
         await world.gateway.events(UNIT_HERE)
         await world.gateway.waveform(UNIT_HERE, 0)
-        found = door_of(world.gateway, world.settings, disk, real=True)
+        found = protected_app_of(world.gateway, world.settings, disk, real=True)
         own, other = (
             found.token("own", Role.VIEWER, "SIM0001"),
             found.token("x", Role.VIEWER, "Y"),
@@ -474,9 +474,9 @@ async def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others
             ids = [public_id(disk, 1), public_id(disk, 2), "f" * 64]
             targets = [f"/archive/recordings/{name}{path}" for name in ids]
             assert (await found.ask("GET", targets[0], secret=own)).status_code == 200
-            told = [await found.ask("GET", target, secret=other) for target in targets]
-            assert {answer.status_code for answer in told} == {404}
-            assert {answer.json()["detail"][:-64] for answer in told} == {
+            reported = [await found.ask("GET", target, secret=other) for target in targets]
+            assert {answer.status_code for answer in reported} == {404}
+            assert {answer.json()["detail"][:-64] for answer in reported} == {
                 "the archive has no recording "
             }
 
@@ -499,23 +499,23 @@ async def test_a_token_for_some_units_cannot_tell_what_the_archive_has_of_others
 )
 def test_over_the_network_only_registered_units_are_reached(target: str, passes: bool) -> None:
     async def main() -> tuple[bool, str]:
-        async with door() as found:
+        async with protected_app() as found:
             secret = found.token("t", Role.OPERATOR)
             return (
                 await found.passes("GET", target, secret=secret),
                 (await found.ask("GET", target, secret=secret)).text,
             )
 
-    through, told = run(main())
+    through, reported = run(main())
     assert through is passes
-    assert passes or "may not connect there" in told
+    assert passes or "may not connect there" in reported
 
 
-def test_everybody_is_told_the_names_of_the_registered_units_that_he_may_use() -> None:
+def test_clients_are_shown_only_the_registered_units_that_they_may_use() -> None:
     units = {"south": "tcp://10.9.9.9", "north": "tcp://10.0.0.6", "mast": "COM3"}
 
     async def main() -> list[list[str]]:
-        async with door(real=True, units=units) as found:
+        async with protected_app(real=True, units=units) as found:
             secrets = [found.token("all", Role.VIEWER), found.token("some", Role.ADMIN, KEY)]
             answers = [await found.ask("GET", "/units", secret=secret) for secret in secrets]
             assert (await found.ask("GET", "/units")).status_code == 401
@@ -530,11 +530,11 @@ def test_everybody_is_told_the_names_of_the_registered_units_that_he_may_use() -
     ]
 
 
-def test_a_registered_unit_that_may_not_be_reached_is_told_to_nobody() -> None:
+def test_a_registered_unit_that_may_not_be_reached_is_never_listed() -> None:
     units = {"north": "tcp://10.0.0.6", "south": "tcp://10.9.9.9"}
 
     async def main() -> list[str]:
-        async with door(real=True, units=units, egress=["10.9.0.0/16"]) as found:
+        async with protected_app(real=True, units=units, egress=["10.9.0.0/16"]) as found:
             answer = await found.ask("GET", "/units", secret=found.token("t", Role.VIEWER))
             return [one["name"] for one in answer.json()["units"]]
 
@@ -564,11 +564,11 @@ def found_ports() -> list[SerialPort]:
     ],
     ids=lambda known: " ".join(known),
 )
-def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
+def test_clients_are_shown_only_the_serial_ports_that_they_may_reach(
     settings: dict[str, Any], here: list[str], there: list[str]
 ) -> None:
     async def main() -> list[list[dict[str, Any]]]:
-        async with door(real=True, **settings) as found:
+        async with protected_app(real=True, **settings) as found:
             found.app.state.list_ports = found_ports
             secret = found.token("t", Role.OPERATOR)
             answers = [
@@ -577,29 +577,29 @@ def test_everybody_is_told_of_the_serial_ports_that_he_may_reach(
             ]
             return [answer.json()["ports"] for answer in answers]
 
-    told = [{"port": one.port, "description": one.description} for one in found_ports()]
+    reported = [{"port": one.port, "description": one.description} for one in found_ports()]
     for ports, expected in zip(run(main()), (here, there), strict=True):
-        assert ports == [one for one in told if one["port"] in expected]
+        assert ports == [one for one in reported if one["port"] in expected]
 
 
-def test_a_viewer_is_not_told_of_serial_ports() -> None:
+def test_a_viewer_gets_no_serial_ports() -> None:
     async def main() -> bool:
-        async with door(egress=["any"]) as found:
+        async with protected_app(egress=["any"]) as found:
             return await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
 
     assert not run(main())
 
 
-def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
+def test_a_token_for_some_units_lists_only_their_serial_ports() -> None:
     async def main() -> list[dict[str, Any]]:
-        async with door(real=True, egress=["any"]) as found:
+        async with protected_app(real=True, egress=["any"]) as found:
             found.app.state.list_ports = found_ports
             units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
             secret = found.token("t", Role.ADMIN, *units)
-            told: list[dict[str, Any]] = (await found.ask("GET", "/ports", secret=secret)).json()[
-                "ports"
-            ]
-            return told
+            reported: list[dict[str, Any]] = (
+                await found.ask("GET", "/ports", secret=secret)
+            ).json()["ports"]
+            return reported
 
     assert [one["port"] for one in run(main())] == ["/dev/ttyUSB8"]
 
@@ -619,11 +619,11 @@ def test_a_token_for_some_units_is_told_of_their_serial_ports_alone() -> None:
     ids=["headers", "query", "body", "rubbish", "two lengths"],
 )
 @pytest.mark.parametrize("local", [True, False])
-def test_what_is_too_large_is_refused_at_the_door(
+def test_too_large_a_request_is_refused_by_the_middleware(
     more: dict[str, Any], status: int, local: bool
 ) -> None:
     async def main() -> int:
-        async with door() as found:
+        async with protected_app() as found:
             return (await found.ask(**(LOCAL if local else {}), **more)).status_code
 
     assert run(main()) == status
@@ -632,7 +632,7 @@ def test_what_is_too_large_is_refused_at_the_door(
 
 def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
     async def main() -> list[httpx.Response]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             body = b'{"token": "sfm_1_wrong"}'
             return [await found.ask("POST", "/session", body=body) for _ in range(MAX_FAILURES + 1)]
 
@@ -647,7 +647,7 @@ def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
 
 @in_virtual_time
 async def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None:
-    async with door() as found:
+    async with protected_app() as found:
         with capture_logs() as lines:
             for _ in range(MAX_FAILURES):
                 for peer in ("10.0.0.7", "2001:db8::1", "2001:db8::2"):
@@ -661,7 +661,7 @@ async def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None
 
 def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
     async def main() -> list[Any]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             found.app.state.web = None  # the page fails
 
             with capture_logs() as lines:
@@ -675,7 +675,7 @@ def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
 
 @in_virtual_time
 async def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() -> None:
-    async with door() as found:
+    async with protected_app() as found:
         right = found.token("t", Role.VIEWER)
         for _ in range(MAX_FAILURES):
             assert (await found.ask(secret="sfm_1_" + "x" * 43)).status_code == 401
@@ -711,7 +711,7 @@ async def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() 
 )
 def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
     async def main() -> tuple[bool, bool]:
-        async with door() as found:
+        async with protected_app() as found:
             viewer, operator = found.token("v", Role.VIEWER), found.token("o", Role.OPERATOR)
             return (
                 await found.passes(secret=viewer, **more),
@@ -723,7 +723,7 @@ def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
 
 def test_a_token_forces_so_many_reads_in_a_minute() -> None:
     async def main() -> list[int]:
-        async with door(max_forced_per_minute=3) as found:
+        async with protected_app(max_forced_per_minute=3) as found:
             one, other = found.token("a", Role.OPERATOR), found.token("b", Role.OPERATOR)
             target = f"/device/info?{UNIT}&force=true"
             seen = [(await found.ask("GET", target, secret=one)).status_code for _ in range(4)]
@@ -737,7 +737,7 @@ def test_a_token_forces_so_many_reads_in_a_minute() -> None:
 
 def test_a_token_has_so_many_requests_under_way() -> None:
     async def main() -> list[int]:
-        async with door(max_requests_per_client=2) as found:
+        async with protected_app(max_requests_per_client=2) as found:
             waiting = asyncio.Event()
 
             async def slow(scope: Any, receive: Any, send: Any) -> None:
@@ -763,9 +763,9 @@ def test_a_token_has_so_many_requests_under_way() -> None:
 # --- what every answer is sent with ---------------------------------------------------------------
 
 
-def test_every_answer_has_the_headers_of_the_door_and_allows_nothing_foreign() -> None:
+def test_every_answer_has_the_security_headers_and_allows_nothing_foreign() -> None:
     async def main() -> list[httpx.Response]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             return [
                 await found.ask("GET", "/health"),
                 await found.ask("GET", "/device/info"),
@@ -782,9 +782,9 @@ def test_every_answer_has_the_headers_of_the_door_and_allows_nothing_foreign() -
         assert "strict-transport-security" not in answer.headers
 
 
-def test_over_tls_browsers_are_told_to_stay_with_it() -> None:
+def test_over_tls_browsers_must_stay_with_it() -> None:
     async def main() -> httpx.Response:
-        async with door() as found:
+        async with protected_app() as found:
             return await found.ask("GET", "/health", scheme="https")
 
     assert "max-age" in run(main()).headers["strict-transport-security"]
@@ -792,7 +792,7 @@ def test_over_tls_browsers_are_told_to_stay_with_it() -> None:
 
 def test_who_is_not_known_hears_nothing_of_the_machine() -> None:
     async def main() -> tuple[dict[str, Any], dict[str, Any]]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             return (
                 (await found.ask("GET", "/health")).json()["store"],
                 (await found.ask("GET", "/health", **LOCAL)).json()["store"],
@@ -803,9 +803,9 @@ def test_who_is_not_known_hears_nothing_of_the_machine() -> None:
     assert local.keys() == unknown.keys()
 
 
-def test_who_is_not_known_is_told_so_by_the_session() -> None:
+def test_an_unknown_client_is_reported_by_the_session() -> None:
     async def main() -> tuple[Any, Any]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             return (
                 (await found.ask("GET", "/session")).json(),
                 (await found.ask("GET", "/session", **LOCAL)).json(),

@@ -80,7 +80,7 @@ def test_a_forced_reader_takes_nothing_old_even_after_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "request_headers"),
     [
         ("no-cache", {"no-cache": None}),
         ("MAX-AGE=5, only-if-cached", {"max-age": 5.0, "only-if-cached": None}),
@@ -92,8 +92,8 @@ def test_a_forced_reader_takes_nothing_old_even_after_an_error() -> None:
         (",,;", {}),
     ],
 )
-def test_a_header_is_read_as_far_as_it_can_be(header: str, said: dict[str, Any]) -> None:
-    assert directives(header) == said
+def test_a_header_is_read_as_far_as_it_can_be(header: str, request_headers: dict[str, Any]) -> None:
+    assert directives(header) == request_headers
 
 
 @BOTH_WAYS
@@ -117,7 +117,7 @@ async def test_a_list_is_served_unasked_while_its_last_proof_is_young_enough(
     "wishes", [(5.0, -math.inf), (-math.inf, 5.0), (5.0, 3.0), (math.inf, 3.0)]
 )
 @in_virtual_time
-async def test_a_flight_takes_no_more_age_than_the_strictest_aboard(
+async def test_a_shared_read_accepts_no_more_age_than_its_strictest_reader(
     world: World, wishes: tuple[float, float]
 ) -> None:
     line = ConnectionLock()
@@ -138,21 +138,21 @@ async def test_a_flight_takes_no_more_age_than_the_strictest_aboard(
     ("path", "limit_s"), [("info", math.inf), ("monitor_status", 30.0), ("events", -math.inf)]
 )
 @in_virtual_time
-async def test_who_says_nothing_boards_with_what_the_thing_itself_allows(
+async def test_a_reader_without_a_wish_joins_within_the_resource_s_own_limits(
     world: World, path: str, limit_s: float
 ) -> None:
     world.plug(FieldUnit().record(1))
     device = world.gateway.registry.device(HERE)
-    boarded: list[float] = []
+    joined: list[float] = []
     ask = device.single_flight.ask
 
     async def note(*args: Any, **more: Any) -> Any:
-        boarded.append(more["max_age_s"])
+        joined.append(more["max_age_s"])
         return await ask(*args, **more)
 
     device.single_flight.ask = note  # type: ignore[method-assign]
     await getattr(world.gateway, path)(HERE)
-    assert boarded == [limit_s]
+    assert joined == [limit_s]
 
 
 @in_virtual_time
@@ -223,9 +223,13 @@ async def test_the_last_answer_is_served_with_its_age_when_the_unit_is_gone(worl
     refused = await get(world, "/device/events")
     assert refused.status_code == 503
     served = await get(world, "/device/events", stale_if_error=3600)
-    told = served.json()["provenance"]
-    assert (served.status_code, told["quality"], told["source"]) == (200, "last_known", "cache")
-    assert told["age_s"] >= 60
+    reported = served.json()["provenance"]
+    assert (served.status_code, reported["quality"], reported["source"]) == (
+        200,
+        "last_known",
+        "cache",
+    )
+    assert reported["age_s"] >= 60
     assert "fwd=stale; fwd-status=504" in served.headers["Cache-Status"]
     assert (await get(world, "/device/events", stale_if_error=30)).status_code == 503
     forced = await get(world, "/device/events", stale_if_error=3600, force=True)
@@ -233,7 +237,7 @@ async def test_the_last_answer_is_served_with_its_age_when_the_unit_is_gone(worl
 
 
 @in_virtual_time
-async def test_an_expired_status_is_a_last_answer_but_settings_in_doubt_are_not(
+async def test_an_expired_status_is_a_last_answer_but_invalidated_settings_are_not(
     world: World,
 ) -> None:
     world.plug(FieldUnit().record(1))
@@ -332,8 +336,8 @@ async def test_a_header_that_stands_there_twice_is_one_list(world: World, layer:
     world.plug(FieldUnit().record(1))
     await get(world, "/device/events", layer)
     for first, second in (("no-cache", "max-age=60"), ("max-age=60", "no-cache")):
-        said = httpx.Headers([("Cache-Control", first), ("Cache-Control", second)])
-        forced = await get(world, "/device/events", layer, said)
+        request_headers = httpx.Headers([("Cache-Control", first), ("Cache-Control", second)])
+        forced = await get(world, "/device/events", layer, request_headers)
         assert "fwd=request" in forced.headers["Cache-Status"]
 
 
@@ -354,7 +358,9 @@ async def test_a_waveform_comes_as_bare_counts_to_who_accepts_them(world: World)
 
 
 @in_virtual_time
-async def test_a_reader_who_boards_another_s_flight_keeps_his_own_wish(world: World) -> None:
+async def test_a_reader_who_joins_another_s_read_keeps_its_own_freshness_request(
+    world: World,
+) -> None:
     world.plug(FieldUnit().record(1))
     await world.gateway.info(HERE)
     await asyncio.sleep(100)
@@ -389,9 +395,12 @@ async def test_a_unit_that_fails_is_left_alone_for_longer_and_longer(world: Worl
     assert await fail(world, 3) == ["ConnectError", "ConnectError", "BackingOffError"]
     with pytest.raises(ConnectError):
         await world.gateway.info(HERE, FORCED)
-    resting = await get(world, "/device/info")
-    assert (resting.status_code, resting.json()["type"].rpartition(":")[2]) == (503, "backing-off")
-    assert 1 <= int(resting.headers["Retry-After"]) <= 4
+    backing_off = await get(world, "/device/info")
+    assert (backing_off.status_code, backing_off.json()["type"].rpartition(":")[2]) == (
+        503,
+        "backing-off",
+    )
+    assert 1 <= int(backing_off.headers["Retry-After"]) <= 4
     await asyncio.sleep(4.1)
     assert await fail(world, 2) == ["ConnectError", "BackingOffError"]
     world.units.update(units)
@@ -412,11 +421,11 @@ async def test_more_readers_than_may_wait_are_turned_away_with_a_time(world: Wor
 
 
 @in_virtual_time
-async def test_who_waits_too_long_for_the_line_is_told_so_and_the_others_are_not(
+async def test_only_a_reader_who_waits_too_long_for_the_unit_gets_a_timeout(
     world: World,
 ) -> None:
     await world.with_settings(queue_s=10.0)
-    world.road = LateLink
+    world.wrap_link = LateLink
     world.plug(FieldUnit().record(3))
     reading = asyncio.create_task(world.gateway.events(HERE))
     await asyncio.sleep(1)

@@ -21,7 +21,7 @@ from sfm.store.service import StoreService
 
 
 @pytest.mark.parametrize("year", [1970, 2026])
-def test_a_clock_of_1970_is_refused_and_said_to_be(tmp_path: Path, year: int) -> None:
+def test_a_clock_of_1970_is_refused_and_reported(tmp_path: Path, year: int) -> None:
     wall = lambda: datetime(year, 6, 1, tzinfo=UTC)  # noqa: E731  # a clock that stands still
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'relay.sqlite'}", keep_open_s=0.0)
 

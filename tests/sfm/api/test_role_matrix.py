@@ -1,8 +1,8 @@
 """
-Every route, by every role, from every origin: who gets through the door.
+Every route, by every role, from every origin: who passes the authentication.
 
-What is expected is written down here once more, in other words than the door's own table. Each hole
-that is planted in the door must be seen.
+What is expected is written down here once more, in other words than the product's own table. Each
+hole that is planted in the authentication must be seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from kit.access_world import HERE, NETWORK, PEER, UNIT, Door, door
+from kit.access_world import HERE, NETWORK, PEER, UNIT, ProtectedApp, protected_app
 from kit.virtual_time import run
 
 from sfm.access.principal import Role
@@ -27,9 +27,9 @@ ORIGINS = (
     "no browser",
     "own page",
     "own page without its second secret",
-    "other site, said by Sec-Fetch-Site",
-    "other site, said by Origin",
-    "other site, said by Referer",
+    "other site, by Sec-Fetch-Site",
+    "other site, by Origin",
+    "other site, by Referer",
 )
 PLACES = ("local", "network")
 
@@ -70,8 +70,8 @@ class Case:
             return False
         if self.place == "local":
             return True
-        is_browser_of_somebody = self.role is not None and self.origin != "no browser"
-        if changes and is_browser_of_somebody and "without" in self.origin:
+        is_signed_in_browser = self.role is not None and self.origin != "no browser"
+        if changes and is_signed_in_browser and "without" in self.origin:
             return False
         asked = ("GET" if self.method == "HEAD" else self.method, self.path)
         if self.path in FREE and asked in RULES:
@@ -90,13 +90,13 @@ HEADERS: dict[str, tuple[tuple[str, str], ...]] = {
     "no browser": (),
     "own page": (("sec-fetch-site", "same-origin"), ("origin", "http://HOST")),
     "own page without its second secret": (("sec-fetch-site", "same-origin"),),
-    "other site, said by Sec-Fetch-Site": (("sec-fetch-site", "cross-site"),),
-    "other site, said by Origin": (("origin", "http://evil.example"),),
-    "other site, said by Referer": (("referer", "http://evil.example/page"),),
+    "other site, by Sec-Fetch-Site": (("sec-fetch-site", "cross-site"),),
+    "other site, by Origin": (("origin", "http://evil.example"),),
+    "other site, by Referer": (("referer", "http://evil.example/page"),),
 }
 
 
-async def passed(found: Door, case: Case) -> bool:
+async def passed(found: ProtectedApp, case: Case) -> bool:
     """Whether a case gets through. A browser sends its cookie for every page: the worst case."""
     host = "127.0.0.1:8200" if case.place == "local" else "10.0.0.1:8200"
     more = [(name, value.replace("HOST", host)) for name, value in HEADERS[case.origin]]
@@ -124,7 +124,7 @@ def wrong(*, most: int | None = None) -> tuple[int, list[Case]]:
     """Return how many cases there are, and those that were let in or kept out wrongly."""
 
     async def main() -> tuple[int, list[Case]]:
-        async with door() as found:
+        async with protected_app() as found:
             for role in Role:
                 found.token(role.value, role)
             total, seen = 0, []
@@ -139,7 +139,7 @@ def wrong(*, most: int | None = None) -> tuple[int, list[Case]]:
     return run(main())
 
 
-def test_everybody_gets_through_where_he_may_and_nowhere_else() -> None:
+def test_each_role_gets_through_where_it_may_and_nowhere_else() -> None:
     total, seen = wrong()
     paths = {path for _, path in RULES}
     assert total == len(METHODS) * len(paths) * len(ROLES) * len(ORIGINS) * len(PLACES)

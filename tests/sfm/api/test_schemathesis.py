@@ -21,7 +21,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from kit.access_world import LOCAL, Door, answer_of, door_of, ended_operation
+from kit.access_world import LOCAL, ProtectedApp, answer_of, ended_operation, protected_app_of
 from kit.relay_world import HERE, FieldUnit, World
 from kit.virtual_time import VirtualTimeLoop
 from schemathesis.checks import CheckFunction
@@ -88,7 +88,7 @@ class Scanned:
     """A relay that somebody of one role asks."""
 
     runner: asyncio.Runner
-    door: Door
+    protected: ProtectedApp
     unit: FieldUnit
     who: Role | str | None
     session_secret: str
@@ -112,7 +112,7 @@ class Scanned:
             headers["authorization"] = f"Bearer {self._good_secret()}"
         answer = self.runner.run(
             answer_of(
-                self.door.app,
+                self.protected.app,
                 request.method,
                 unquote(url.path),
                 url.query.encode(),
@@ -121,8 +121,10 @@ class Scanned:
                 **how,
             )
         )
-        told = {name: answer.headers.get_list(name) for name in answer.headers}
-        return schemathesis.Response(answer.status_code, told, answer.content, request, 0.0, False)
+        answer_headers = {name: answer.headers.get_list(name) for name in answer.headers}
+        return schemathesis.Response(
+            answer.status_code, answer_headers, answer.content, request, 0.0, False
+        )
 
     def record(self, count: int) -> None:
         async def record() -> None:
@@ -137,7 +139,7 @@ class Scanned:
             case.query = {**kept, **UNIT}
         first: dict[str, Any] = dict(FIRST)
         if case.path.startswith("/archive/recordings"):
-            rows = self.door.store.read(archive.load_page, Wanted(), limit=50).rows
+            rows = self.protected.store.read(archive.load_page, Wanted(), limit=50).rows
             rows.sort(key=lambda row: -row["waveforms"])
             first["id"] = rows[0]["id"][:12] if rows else "0" * 8
         if "/operations/" in case.path:
@@ -160,13 +162,13 @@ class Scanned:
         return self.aimed(case)
 
     def _good_secret(self) -> str:
-        """A token of the role; another one when an admin has revoked his own."""
+        """A token of the role; another one when an admin has revoked its own."""
         assert isinstance(self.who, Role)
         known = number_of(self.secret) if self.secret else None
-        token = None if known is None else self.door.store.read(tokens.load, known)
+        token = None if known is None else self.protected.store.read(tokens.load, known)
         if token is None or token.revoked_at is not None:
             self.made += 1
-            self.secret = self.door.token(f"the scan's {self.made}", self.who)
+            self.secret = self.protected.token(f"the scan's {self.made}", self.who)
         assert self.secret is not None
         return self.secret
 
@@ -175,11 +177,11 @@ class Scanned:
     scope="module", params=EXAMPLES, ids=lambda who: getattr(who, "value", who) or "none"
 )
 def scanned(request: pytest.FixtureRequest) -> Iterator[Scanned]:
-    async def start(stack: AsyncExitStack) -> tuple[Door, FieldUnit]:
+    async def start(stack: AsyncExitStack) -> tuple[ProtectedApp, FieldUnit]:
         world = await stack.enter_async_context(World())
         disk = await world.with_disk(egress=["any"], max_forced_per_minute=10**6)
         unit = world.plug(FieldUnit().record(2))
-        opened = door_of(world.gateway, world.settings, disk, real=True)
+        opened = protected_app_of(world.gateway, world.settings, disk, real=True)
         # Something is in the cache, the archive and the audit log, in whatever order tests run.
         for index in (0, 1):
             await world.gateway.waveform(HERE, index)

@@ -17,7 +17,7 @@ from typing import Any, cast
 import httpx
 import pytest
 import trustme
-from kit.access_world import LOCAL, door_of
+from kit.access_world import LOCAL, protected_app_of
 from kit.relay_process import (
     PATIENCE_S,
     Relay,
@@ -56,14 +56,14 @@ def local() -> Iterator[Relay]:
 # --- how it starts --------------------------------------------------------------------------------
 
 
-def test_off_this_machine_it_starts_with_no_token_only_if_told_that_it_is_insecure(
+def test_off_this_machine_it_starts_without_a_token_only_with_the_insecure_setting(
     tmp_path: Path,
 ) -> None:
-    said = refused("--host", "0.0.0.0", database=tmp_path / "db")
-    assert "seismo-relay token create NAME --role admin" in said
-    assert "--insecure" in said
+    message = refused("--host", "0.0.0.0", database=tmp_path / "db")
+    assert "seismo-relay token create NAME --role admin" in message
+    assert "--insecure" in message
     with relay("--host", "0.0.0.0", "--insecure", database=tmp_path / "db") as started:
-        assert "INSECURE" in started.said
+        assert "INSECURE" in started.output
         answer = httpx.get(
             f"http://127.0.0.1:{started.port}/cache/stats", headers={"host": "relay.example"}
         )
@@ -136,16 +136,16 @@ def raw(port: int, sent: bytes) -> httpx.Response:
     """Return the answer to bytes as they are."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(sent)
-        told = b""
-        while b"\r\n\r\n" not in told and (more := connection.recv(65536)):
-            told += more
-    status, *lines = told.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        reported = b""
+        while b"\r\n\r\n" not in reported and (more := connection.recv(65536)):
+            reported += more
+    status, *lines = reported.partition(b"\r\n\r\n")[0].decode().split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     return httpx.Response(int(status.split()[1]), headers=headers)
 
 
 @pytest.mark.parametrize("what", TOO_MUCH)
-def test_whatever_comes_is_answered_with_the_headers_of_the_door(what: str, local: Relay) -> None:
+def test_every_request_is_answered_with_the_security_headers(what: str, local: Relay) -> None:
     sent, status = TOO_MUCH[what]
     answer = raw(local.port, sent)
     assert answer.status_code == status
@@ -173,7 +173,7 @@ def test_a_page_of_another_site_is_allowed_nothing(local: Relay) -> None:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_reader_who_hangs_up_before_his_answer_ends_nothing(local: Relay) -> None:
+def test_a_reader_who_disconnects_before_the_answer_ends_nothing(local: Relay) -> None:
     ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for _ in range(200):
         # The first word of an answer meets a closed link, the next one is a broken pipe.
@@ -190,7 +190,7 @@ def events(started: Relay) -> list[str]:
     return [line for line in started.log if line.startswith("{")]
 
 
-def test_idle_connections_shut_nobody_out_and_fill_no_log() -> None:
+def test_idle_connections_exclude_no_client_and_fill_no_log() -> None:
     with relay_with_files(256) as started, ExitStack() as stack:
         for _ in range(300):
             idle = socket.create_connection(("127.0.0.1", started.port), timeout=PATIENCE_S)
@@ -338,11 +338,11 @@ def test_over_tls_it_answers_who_trusts_its_certificate(
     [("--tls-cert", "KEY", "--tls-key", "KEY"), ("--tls-key", "KEY"), ("--tls-cert", "nothing")],
     ids=" ".join,
 )
-def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
+def test_an_unusable_certificate_is_reported_at_the_start(
     words: tuple[str, ...], pems: tuple[str, str]
 ) -> None:
-    said = refused(*(word.replace("KEY", pems[1]) for word in words))
-    assert "certificate" in said
+    message = refused(*(word.replace("KEY", pems[1]) for word in words))
+    assert "certificate" in message
 
 
 # --- behind a proxy -------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def asked(base: str, source: str, method: str, path: str, **more: Any) -> httpx.
 
 
 @pytest.mark.parametrize(("source", "origin"), [(PROXY, "203.0.113.9"), ("127.0.0.1", "127.0.0.1")])
-def test_the_named_proxy_is_believed_whom_it_forwards_for_and_nobody_else_is(
+def test_only_the_named_proxy_is_trusted_about_the_client_address(
     source: str, origin: str, proxied: tuple[Relay, str]
 ) -> None:
     started, secret = proxied
@@ -377,7 +377,7 @@ def test_the_named_proxy_is_believed_whom_it_forwards_for_and_nobody_else_is(
     assert (entries[0]["detail"]["name"], entries[0]["origin"]) == (wanted["name"], origin)
 
 
-def test_a_proxy_that_names_nobody_makes_nobody_one_of_this_machine(
+def test_a_proxy_that_names_no_client_makes_no_client_local(
     proxied: tuple[Relay, str],
 ) -> None:
     base = proxied[0].base
@@ -426,7 +426,7 @@ def test_a_browser_behind_the_named_proxy_is_on_the_page_that_it_sees(
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "2852039166", "0xA9FEA9FE", "[fe80::1]", "[::ffff:a9fe:a9fe]"]
 )
-def test_where_clouds_tell_their_secrets_is_never_reached(host: str, local: Relay) -> None:
+def test_cloud_metadata_addresses_are_never_reached(host: str, local: Relay) -> None:
     answer = httpx.get(f"{local.base}/device/info", params={"host": host, "tcp_port": 80})
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (
         403,
@@ -484,12 +484,12 @@ def test_nor_is_a_name_that_leads_there(found: str, egress: list[str] | None) ->
         )
         target = "/device/info?host=metadata.example&tcp_port=80"
         try:
-            opened = door_of(gateway, known, Store.open("sqlite://"), real=True)
+            opened = protected_app_of(gateway, known, Store.open("sqlite://"), real=True)
             answer = await opened.ask("GET", target, **LOCAL)
             return answer.status_code, answer.text
         finally:
             await gateway.close()
 
-    status, told = run(main())
+    status, reported = run(main())
     assert status == 403
-    assert found not in told
+    assert found not in reported

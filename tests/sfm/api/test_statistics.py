@@ -101,15 +101,15 @@ def test_all_who_ask_at_once_share_one_answer(path: str) -> None:
 
 def test_an_answer_of_many_units_is_what_the_gateway_counts() -> None:
     async def test(world: World, client: httpx.AsyncClient) -> None:
-        told = (await client.get("/cache/stats")).json()
+        reported = (await client.get("/cache/stats")).json()
         counted = world.gateway.stats()
-        assert told["devices"] == counted["devices"]
-        assert told["store"].keys() == counted["store"].keys()
-        for entry in (told["cache"], counted["cache"]):
+        assert reported["devices"] == counted["devices"]
+        assert reported["store"].keys() == counted["store"].keys()
+        for entry in (reported["cache"], counted["cache"]):
             for device in entry["by_device"].values():
                 for epoch in device["epochs"]:
                     del epoch["began_age_s"]
-        assert told["cache"] == counted["cache"]
+        assert reported["cache"] == counted["cache"]
 
     in_real_time(test)
 

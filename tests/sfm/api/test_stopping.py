@@ -47,7 +47,7 @@ def silent_unit() -> Iterator[tuple[int, threading.Event]]:
         ("POST", "/device/events/erase", {"serial": "BE1", "count": 1}, "outcome-unknown"),
     ],
 )
-def test_who_waits_when_the_relay_is_stopped_is_told_so(
+def test_waiting_readers_are_answered_when_the_relay_stops(
     method: str,
     path: str,
     body: dict[str, str | int] | None,

@@ -31,17 +31,17 @@ async def lines_of(world: World, last_id: str | None = None) -> list[tuple[str, 
 
 
 @in_virtual_time
-async def test_the_steps_of_a_read_are_told_as_they_happen(world: World) -> None:
+async def test_the_steps_of_a_read_are_reported_as_they_happen(world: World) -> None:
     world.plug(FieldUnit().record(3))
     following = asyncio.create_task(lines_of(world))
     await asyncio.sleep(0)
     await world.gateway.events(HERE)
     world.gateway.end_streams()
-    told = await following
-    kinds = [kind for _, kind, _ in told]
+    reported = await following
+    kinds = [kind for _, kind, _ in reported]
     assert kinds == ["begun", "step", "step", "step", "done", "end"]
-    assert '"what":"events","done":3' in told[3][2]
-    assert '"resource":"events"' in told[0][2]
+    assert '"what":"events","done":3' in reported[3][2]
+    assert '"resource":"events"' in reported[0][2]
 
 
 @in_virtual_time
@@ -83,8 +83,8 @@ async def test_a_read_that_fails_says_so(world: World) -> None:
 
 
 @in_virtual_time
-async def test_a_quiet_stream_says_that_it_lives_and_a_follower_may_go_away(world: World) -> None:
-    world.road = LateLink
+async def test_a_quiet_stream_sends_heartbeats_and_a_follower_may_leave(world: World) -> None:
+    world.wrap_link = LateLink
     world.plug(FieldUnit().record(1))
     response: Any = event_stream(world.gateway, HERE, None)
     chunks = response.body_iterator
@@ -102,13 +102,13 @@ async def test_nobody_follows_a_relay_that_is_about_to_stop(world: World) -> Non
 
 
 @in_virtual_time
-async def test_what_nobody_kept_is_not_told(world: World) -> None:
+async def test_a_step_that_was_not_kept_is_not_reported(world: World) -> None:
     log = ProgressLog("life")
     for number in range(1000):
         log.add("step", done=number)
     log.close()
-    told = [entry.number async for entry in log.follow("life.1")]
-    assert told == list(range(489, 1001))
+    reported = [entry.number async for entry in log.follow("life.1")]
+    assert reported == list(range(489, 1001))
 
 
 @pytest.mark.parametrize("how", ["own", "uvicorn"])

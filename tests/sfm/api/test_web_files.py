@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kit.access_world import LOCAL, door
+from kit.access_world import LOCAL, protected_app
 from kit.virtual_time import run
 
 from sfm.api.routes.web import NEVER_BUILT, WebFiles, takes
@@ -32,7 +32,7 @@ def built(tmp_path: Path) -> Path:
 
 def ask(folder: Path, *targets: str, **headers: Any) -> list[httpx.Response]:
     async def main() -> list[httpx.Response]:
-        async with door(real=True) as found:
+        async with protected_app(real=True) as found:
             found.app.state.web = WebFiles(folder)
             return [await found.ask("GET", target, **LOCAL, **headers) for target in targets]
 
@@ -111,7 +111,7 @@ def test_a_build_that_came_later_is_found(built: Path, tmp_path: Path) -> None:
         ("", False),
     ],
 )
-def test_a_coding_is_for_who_says_that_he_takes_it(header: str, is_taken: bool) -> None:
+def test_a_coding_is_only_for_clients_that_accept_it(header: str, is_taken: bool) -> None:
     assert takes("gzip", header) is is_taken
     assert takes("br", header.replace("gzip", "br").replace("GZIP", "BR")) is is_taken
 

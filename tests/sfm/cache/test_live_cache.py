@@ -110,7 +110,7 @@ ALL = {"info", "events", "wave 0", "wave 1", "status"}
         (("", 12345, "COM5", 38400), "serial:COM5:38400"),
     ],
 )
-def test_a_connection_key_names_one_road_in_one_way(args: tuple[Any, ...], expected: str) -> None:
+def test_a_connection_key_names_one_route_in_one_way(args: tuple[Any, ...], expected: str) -> None:
     assert LiveCache.make_conn_key(*args) == expected
 
 
@@ -124,7 +124,7 @@ def test_a_connection_key_names_one_road_in_one_way(args: tuple[Any, ...], expec
         (None, None, "COM5", 0),
     ],
 )
-def test_a_connection_key_needs_a_road(args: tuple[Any, ...]) -> None:
+def test_a_connection_key_needs_a_route(args: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match=r"host|expected"):
         LiveCache.make_conn_key(*args)
 
@@ -778,7 +778,7 @@ def test_a_held_value_says_where_it_comes_from(cache: LiveCache, clock: Clock) -
         events.epoch = 7  # type: ignore[misc]
 
 
-def test_a_held_value_outlives_its_invalidation_and_tells(cache: LiveCache) -> None:
+def test_a_held_value_outlives_its_invalidation_and_is_marked(cache: LiveCache) -> None:
     fill(cache)
     entry = cache.waveform_entry(DEV, 0)
     assert entry is not None
@@ -817,11 +817,11 @@ def test_stats_say_what_is_held(cache: LiveCache) -> None:
 
 
 def epochs_of(cache: LiveCache, conn_key: str = DEV) -> list[tuple[int, str, float]]:
-    told = cache.stats()["by_device"][conn_key]["epochs"]
-    return [(one["epoch"], one["reason"], one["began_age_s"]) for one in told]
+    reported = cache.stats()["by_device"][conn_key]["epochs"]
+    return [(one["epoch"], one["reason"], one["began_age_s"]) for one in reported]
 
 
-def test_each_epoch_tells_why_it_began_and_how_long_ago(cache: LiveCache, clock: Clock) -> None:
+def test_each_epoch_has_its_reason_and_its_age(cache: LiveCache, clock: Clock) -> None:
     fill(cache)
     clock.now += 5
     cache.set_device_info(DEV, {"serial": "BE99999"})
@@ -894,7 +894,7 @@ def test_waveforms_are_evicted_oldest_first_across_devices() -> None:
     assert (cache.epoch(DEV), cache.generation(DEV), cache.generation(OTHER)) == before
 
 
-def test_a_waveform_larger_than_the_budget_is_not_kept_and_evicts_nobody() -> None:
+def test_a_waveform_larger_than_the_budget_is_not_kept_and_evicts_nothing() -> None:
     cache = LiveCache(limit_bytes=5000)
     fill(cache)
     assert cache.set_waveform(DEV, 2, wave("02", size=1000)) is False

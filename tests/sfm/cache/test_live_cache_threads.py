@@ -100,7 +100,7 @@ class History:
 
 
 class Fill:
-    """A thread's read of the unit: begun now, put into the cache by a later operation of his."""
+    """A thread's read of the unit: begun now, cached by a later operation of the same thread."""
 
     def __init__(self) -> None:
         self.begun: dict[tuple[int, str], int] = {}
@@ -214,11 +214,11 @@ def agree(cache: LiveCache, device: str, history: History) -> None:
 
 @pytest.fixture(scope="module")
 def threads() -> Iterator[list[ThreadPoolExecutor]]:
-    """Four threads, each behind its own door."""
+    """Four threads, each with an executor of its own."""
     can_join_late = [ThreadPoolExecutor(1) for _ in range(4)]
     yield can_join_late
-    for door in can_join_late:
-        door.shutdown()
+    for executor in can_join_late:
+        executor.shutdown()
 
 
 @settings(max_examples=400, deadline=None)

@@ -84,7 +84,7 @@ def test_status_gives_volts_and_bytes(unit: Served, capsys: pytest.CaptureFixtur
     assert "bytes free" in out
 
 
-def test_an_event_that_is_not_there_is_said_and_fails(
+def test_a_missing_event_is_reported_and_fails(
     unit: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = call(capsys, "waveform", unit.url, "77")
@@ -193,12 +193,12 @@ def test_the_demo_reads_once_from_the_device_and_once_from_the_cache_and_stops_a
             lines.append(line)
             if "Ctrl-C stops both" in line:
                 break
-        told = "".join(lines)
-        assert re.search(r"Identity and setup +device: 10 exchanges", told)
-        assert re.search(r"cache: no exchange", told)
-        assert "SIM0001 (SIMULATED)" in told
-        assert "6 events stored" in told
-        assert "/device/events?host=127.0.0.1" in told
+        output = "".join(lines)
+        assert re.search(r"Identity and setup +device: 10 exchanges", output)
+        assert re.search(r"cache: no exchange", output)
+        assert "SIM0001 (SIMULATED)" in output
+        assert "6 events stored" in output
+        assert "/device/events?host=127.0.0.1" in output
         shown.send_signal(signal.SIGINT)
         rest, _ = shown.communicate(timeout=20)
         assert shown.returncode == 0
@@ -208,7 +208,7 @@ def test_the_demo_reads_once_from_the_device_and_once_from_the_cache_and_stops_a
         shown.communicate()
 
 
-def test_a_port_that_is_taken_is_said_with_the_way_out(unit: Served) -> None:
+def test_a_taken_port_is_reported_with_what_to_do(unit: Served) -> None:
     shown = subprocess.run(
         [*COMMAND, "demo", "--once", "--http-port", str(unit.port)],
         capture_output=True,
@@ -222,11 +222,11 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(unit: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "output"),
     [([], ""), ([0.0, 0.0], "▁▁"), ([0.0, -1.0], "▁█"), ([0.5, 1.0], "▅█")],
 )
-def test_a_sparkline_shows_the_largest_magnitude(values: list[float], told: str) -> None:
-    assert views.sparkline(values) == told
+def test_a_sparkline_shows_the_largest_magnitude(values: list[float], output: str) -> None:
+    assert views.sparkline(values) == output
 
 
 @pytest.mark.parametrize("words", [["--help"], ["doctor", "--json"], ["doctor"]])

@@ -13,7 +13,7 @@ from kit.served_unit import Served, served
 from minimateplus.simulator import SimulatedUnit
 from sfm.cli import app
 
-Say = Callable[..., tuple[int, str, str]]
+RunCli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -26,8 +26,10 @@ def unit() -> Iterator[Served]:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Run a command; return its exit status and the words it said on either road."""
+def run_cli(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> RunCli:
+    """Run a command; return its exit status and its words on standard output and error."""
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{tmp_path / 'kept.sqlite'}")
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -37,73 +39,73 @@ def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
             app([*words], result_action="return_value")
         except SystemExit as stop:
             status = int(stop.code or 0)
-        told = capsys.readouterr()
-        return status, " ".join(told.out.split()), " ".join(told.err.split())
+        parsed = capsys.readouterr()
+        return status, " ".join(parsed.out.split()), " ".join(parsed.err.split())
 
     return run
 
 
-def told(said: tuple[int, str, str]) -> dict[str, Any]:
-    status, out, err = said
+def parsed(result: tuple[int, str, str]) -> dict[str, Any]:
+    status, out, err = result
     assert (status, err) == (0, "")
     body: dict[str, Any] = json.loads(out)
     return body
 
 
 def test_settings_are_shown_before_they_are_written_and_then_are_those_of_the_unit(
-    unit: Served, say: Say
+    unit: Served, run_cli: RunCli
 ) -> None:
     words = ("configure", unit.url, "--record-time-s", "3", "--project", "Bridge pier 4")
-    status, out, _ = say(*words, "--dry-run")
+    status, out, _ = run_cli(*words, "--dry-run")
     assert status == 0
     assert "dry run: nothing was sent" in out
     assert "record_time_s 1.0 -> 3.0 byte 18: 3f800000 -> 40400000" in out
     assert unit.unit.setup.record_time_s == 1.0
-    status, out, _ = say(*words)
+    status, out, _ = run_cli(*words)
     assert (status, "Config done" in out, "SIMULATED" in out) == (0, True, True)
     assert (unit.unit.setup.record_time_s, unit.unit.setup.project) == (3.0, "Bridge pier 4")
-    assert told(say(*words, "--json"))["outcome"] == "unchanged"
+    assert parsed(run_cli(*words, "--json"))["outcome"] == "unchanged"
 
 
-def test_a_setting_that_no_unit_takes_is_named(unit: Served, say: Say) -> None:
-    status, out, err = say("configure", unit.url, "--record-time-s", "300")
+def test_a_setting_that_no_unit_takes_is_named(unit: Served, run_cli: RunCli) -> None:
+    status, out, err = run_cli("configure", unit.url, "--record-time-s", "300")
     assert (status, out) == (1, "")
     assert "record_time_s: expected 1 to 100 s, got 300" in err
-    status, _, err = say("configure", unit.url)
+    status, _, err = run_cli("configure", unit.url)
     assert (status, "give at least one setting" in err) == (2, True)
 
 
-def test_monitoring_is_stopped_and_started(unit: Served, say: Say) -> None:
+def test_monitoring_is_stopped_and_started(unit: Served, run_cli: RunCli) -> None:
     unit.unit.start_monitoring()
-    status, out, _ = say("stop", unit.url)
+    status, out, _ = run_cli("stop", unit.url)
     assert (status, "Monitor stop done" in out, "Monitoring now no" in out) == (0, True, True)
-    assert told(say("start", unit.url, "--no-follow", "--json"))["outcome"] == "done"
+    assert parsed(run_cli("start", unit.url, "--no-follow", "--json"))["outcome"] == "done"
 
 
-def test_call_home_is_read_and_changed(unit: Served, say: Say) -> None:
-    assert told(say("call-home", unit.url, "--json"))["enabled"] is False
-    changed = told(say("call-home", unit.url, "--enabled", "--first-time", "06:30", "--json"))
+def test_call_home_is_read_and_changed(unit: Served, run_cli: RunCli) -> None:
+    assert parsed(run_cli("call-home", unit.url, "--json"))["enabled"] is False
+    changed = parsed(run_cli("call-home", unit.url, "--enabled", "--first-time", "06:30", "--json"))
     assert [change["field"] for change in changed["changes"]] == ["enabled", "first_time"]
-    status, out, _ = say("rescue", unit.url, "--serial", "SIM0042")
+    status, out, _ = run_cli("rescue", unit.url, "--serial", "SIM0042")
     assert (status, "enabled yes -> no" in out) == (0, True)
-    assert told(say("call-home", unit.url, "--json"))["enabled"] is False
+    assert parsed(run_cli("call-home", unit.url, "--json"))["enabled"] is False
 
 
-def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, say: Say) -> None:
+def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, run_cli: RunCli) -> None:
     wanted = ("erase", unit.url, "--serial", "SIM0042", "--count")
-    status, out, err = say(*wanted, "3")
+    status, out, err = run_cli(*wanted, "3")
     assert (status, out, "stores 2 events, not 3" in err) == (1, "", True)
-    status, _, err = say(*wanted, "2")
+    status, _, err = run_cli(*wanted, "2")
     assert (status, "2 of 2 events are not in the archive" in err) == (1, True)
-    status, _, err = say("erase", unit.url, "--count", "2")
+    status, _, err = run_cli("erase", unit.url, "--count", "2")
     assert (status, "from a script needs --serial and --count" in err) == (2, True)
     assert len(unit.unit.events) == 2
     for index in ("0", "1"):
-        assert say("waveform", unit.url, index)[0] == 0
-    status, out, err = say(*wanted, "2")
+        assert run_cli("waveform", unit.url, index)[0] == 0
+    status, out, err = run_cli(*wanted, "2")
     assert (status, err, "Erase done Events erased 2" in out) == (0, "", True)
     assert unit.unit.events == []
-    status, out, _ = say("audit", "list")
+    status, out, _ = run_cli("audit", "list")
     lines = [
         "erase done, begun in 5 SIM0042 at",
         "erased: 2; not archived: none",
@@ -115,12 +117,14 @@ def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, say: 
     assert [line for line in lines if line not in out] == []
 
 
-def test_the_log_tells_a_change_of_settings_without_its_bytes(unit: Served, say: Say) -> None:
-    say("configure", unit.url, "--notes", "None at all")
-    status, out, _ = say("audit", "list")
+def test_the_log_shows_a_change_of_settings_without_its_bytes(
+    unit: Served, run_cli: RunCli
+) -> None:
+    run_cli("configure", unit.url, "--notes", "None at all")
+    status, out, _ = run_cli("audit", "list")
     assert (status, "3f800000" in out, "notes Simulated data -> None at all" in out) == (
         0,
         False,
         True,
     )
-    assert "bytes" in json.dumps(told(say("audit", "list", "--json")))
+    assert "bytes" in json.dumps(parsed(run_cli("audit", "list", "--json")))

@@ -58,11 +58,11 @@ def test_texts_with_control_characters_reach_no_terminal_and_no_capture(
     simulated.record_event()
     with served(simulated, hostile_link("control-characters")) as unit:
         words = [call(capsys, verb, unit.url)[1] for verb in ("info", "events")]
-        status, told, _ = call(capsys, "capture", unit.url, str(tmp_path / "unit.jsonl"))
+        status, output, _ = call(capsys, "capture", unit.url, str(tmp_path / "unit.jsonl"))
     assert status == 0
-    for said in (*words, told):
-        assert "Sim" in said
-        assert said.replace("\n", "").isprintable()
+    for shown_text in (*words, output):
+        assert "Sim" in shown_text
+        assert shown_text.replace("\n", "").isprintable()
     assert (tmp_path / "unit.jsonl").read_text().replace("\n", "").isprintable()
 
 

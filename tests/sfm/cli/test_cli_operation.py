@@ -78,7 +78,7 @@ def test_a_start_outlasts_a_proxy_that_loses_patience(tmp_path: Path) -> None:
         )
 
 
-def test_who_interrupts_a_start_is_told_that_it_goes_on_and_how_to_see_it(tmp_path: Path) -> None:
+def test_an_interrupted_start_reports_that_it_goes_on_and_how_to_follow_it(tmp_path: Path) -> None:
     with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
         running = starting(unit, proxy)
         assert proxy.wait_answered(START, PATIENCE_S), "answered before the sensor check has ended"
@@ -152,7 +152,7 @@ DONE = {**RUNNING, "state": "done", "result": {"outcome": "done"}}
     ],
     ids=["cut", "refused", "timed out", "busy"],
 )
-def test_a_look_that_is_lost_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
+def test_a_lost_poll_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
     running, done = httpx.Response(200, json=RUNNING), httpx.Response(200, json=DONE)
     assert polled(lost, running, *[lost] * 59, running, done) == ({"outcome": "done"}, 62)
     error, waits = polled(running, lost)

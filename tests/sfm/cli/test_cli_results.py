@@ -151,7 +151,7 @@ def test_progress_that_cannot_be_kept_replaces_no_result(
     assert (status, json.loads(out)["outcome"]) == (0, "done")
 
 
-def test_a_log_that_nobody_reads_any_more_replaces_no_result(unit: Served, tmp_path: Path) -> None:
+def test_a_log_without_a_reader_replaces_no_result(unit: Served, tmp_path: Path) -> None:
     started = subprocess.Popen(
         [*COMMAND, "serve", "--http-port", "0"],
         env=environment(tmp_path / "db"),

@@ -27,7 +27,7 @@ from sfm.store.decoding_runs import decode_outdated
 from sfm.store.engine import SQLITE
 from sfm.store.errors import StoreInUseError
 
-Say = Callable[..., tuple[int, str]]
+RunCli = Callable[..., tuple[int, str]]
 
 
 def read_a_unit() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
@@ -81,8 +81,8 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command; return its exit status and all it said."""
+def run_cli(capsys: pytest.CaptureFixture[str]) -> RunCli:
+    """Run a command; return its exit status and its output."""
 
     def run(*words: str) -> tuple[int, str]:
         status = 0
@@ -90,8 +90,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
             app([*words], exit_on_error=False, print_error=True)
         except SystemExit as stop:
             status = int(stop.code or 0)
-        told = capsys.readouterr()
-        return status, told.out + told.err
+        output = capsys.readouterr()
+        return status, output.out + output.err
 
     return run
 
@@ -119,11 +119,11 @@ def spoil(path: Path, statement: str) -> None:
         connection.commit()
 
 
-def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) -> None:
+def test_a_sound_database_is_called_so_beside_a_relay(database: Path, run_cli: RunCli) -> None:
     with Store.open(f"sqlite:///{database}"):
-        status, told = say("db", "check")
+        status, output = run_cli("db", "check")
     assert status == 0
-    assert "3 recordings and 2 waveforms checked, 0 faults" in " ".join(told.split())
+    assert "3 recordings and 2 waveforms checked, 0 faults" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(
@@ -151,28 +151,30 @@ def test_a_sound_database_is_called_so_beside_a_relay(database: Path, say: Say) 
     ],
 )
 def test_each_damage_is_found_and_named(
-    database: Path, say: Say, statement: str, word: str
+    database: Path, run_cli: RunCli, statement: str, word: str
 ) -> None:
     spoil(database, statement)
-    status, told = say("db", "check")
+    status, output = run_cli("db", "check")
     assert status == 1
-    assert word in " ".join(told.split())
-    status, told = say("db", "check", "--json")
+    assert word in " ".join(output.split())
+    status, output = run_cli("db", "check", "--json")
     assert status == 1
-    assert json.loads(told)["faults"]
+    assert json.loads(output)["faults"]
 
 
 @pytest.mark.parametrize("length", [0, 100, 5000])
-def test_a_file_that_is_no_database_is_called_that(database: Path, say: Say, length: int) -> None:
+def test_a_file_that_is_no_database_is_called_that(
+    database: Path, run_cli: RunCli, length: int
+) -> None:
     database.with_name(f"{database.name}-wal").unlink(missing_ok=True)
     database.write_bytes(b"\x07" * length)
-    status, told = say("db", "check")
+    status, output = run_cli("db", "check")
     assert status == 1
-    assert "Traceback" not in told
+    assert "Traceback" not in output
 
 
 def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
-    database: Path, say: Say, tmp_path: Path
+    database: Path, run_cli: RunCli, tmp_path: Path
 ) -> None:
     stop = threading.Event()
     with Store.open(f"sqlite:///{database}") as store:
@@ -186,19 +188,19 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            status, told = say("db", "backup", str(tmp_path / "copy"))
+            status, output = run_cli("db", "backup", str(tmp_path / "copy"))
         finally:
             stop.set()
             writer.join()
-        assert status == 0, told
-        assert say("db", "backup", str(tmp_path / "copy"))[0] == 1  # never overwritten
+        assert status == 0, output
+        assert run_cli("db", "backup", str(tmp_path / "copy"))[0] == 1  # never overwritten
         with pytest.raises(StoreInUseError):
             maintenance.restore(f"sqlite:///{database}", tmp_path / "copy", READ_AT)
     before = rows(database)
     spoil(database, "DELETE FROM recording_waveforms WHERE id = 2")
     spoil(database, "UPDATE recordings SET project = 'other'")
-    status, told = say("db", "restore", str(tmp_path / "copy"))
-    assert status == 0, told
+    status, output = run_cli("db", "restore", str(tmp_path / "copy"))
+    assert status == 0, output
     assert rows(database) == before
     with Store.open(f"sqlite:///{database}") as store:
         assert store.read(mirror.load, ORIGIN.conn_key) is None
@@ -206,58 +208,58 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
     assert rows(kept) != before
 
 
-def test_what_is_no_backup_is_not_restored(database: Path, say: Say, tmp_path: Path) -> None:
+def test_what_is_no_backup_is_not_restored(database: Path, run_cli: RunCli, tmp_path: Path) -> None:
     before = rows(database)
     (tmp_path / "rubbish").write_bytes(b"SQLite format 3\x00" + b"\x01" * 5000)
     for name in ("rubbish", "absent"):
-        status, _ = say("db", "restore", str(tmp_path / name))
+        status, _ = run_cli("db", "restore", str(tmp_path / name))
         assert status == 1
     assert rows(database) == before
 
 
 def test_an_unnumbered_database_is_upgraded_with_a_copy_beside(
-    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "old.sqlite"
     monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{path}")
     spoil(path, 'CREATE TABLE cached_events (conn_key, "index", event_json, cached_at)')
-    status, told = say("db", "check")
+    status, output = run_cli("db", "check")
     assert status == 1
-    assert "seismo-relay db upgrade" in " ".join(told.split())
-    status, told = say("db", "upgrade")
-    assert status == 0, told
+    assert "seismo-relay db upgrade" in " ".join(output.split())
+    status, output = run_cli("db", "upgrade")
+    assert status == 0, output
     assert list(tmp_path.glob("old.sqlite.revision-unnumbered.*.backup"))
-    assert say("db", "check")[0] == 0
-    assert "already" in say("db", "upgrade")[1]
+    assert run_cli("db", "check")[0] == 0
+    assert "already" in run_cli("db", "upgrade")[1]
 
 
-def test_a_vacuum_gives_room_back(database: Path, say: Say) -> None:
+def test_a_vacuum_gives_room_back(database: Path, run_cli: RunCli) -> None:
     spoil(database, "CREATE TABLE large (data)")
     spoil(database, "INSERT INTO large VALUES (zeroblob(3000000))")
     spoil(database, "DROP TABLE large")
     before = database.stat().st_size
-    assert say("db", "vacuum")[0] == 0
+    assert run_cli("db", "vacuum")[0] == 0
     assert database.stat().st_size < before - 2_000_000
-    assert say("db", "check")[0] == 0
+    assert run_cli("db", "check")[0] == 0
 
 
-def test_the_archive_is_listed_and_shown(database: Path, say: Say) -> None:
-    status, told = say("archive", "list")
+def test_the_archive_is_listed_and_shown(database: Path, run_cli: RunCli) -> None:
+    status, output = run_cli("archive", "list")
     assert status == 0
-    assert "simulated" in told
-    assert "2026-04-03 00:00:00" in told
-    listed = json.loads(say("archive", "list", "--json")[1])["events"]
+    assert "simulated" in output
+    assert "2026-04-03 00:00:00" in output
+    listed = json.loads(run_cli("archive", "list", "--json")[1])["events"]
     assert [row["waveforms"] for row in listed] == [0, 1, 1]
-    assert json.loads(say("archive", "list", "--serial", "X", "--json")[1])["events"] == []
+    assert json.loads(run_cli("archive", "list", "--serial", "X", "--json")[1])["events"] == []
     first = listed[-1]["id"]
-    shown = json.loads(say("archive", "show", first[:8], "--json")[1])
+    shown = json.loads(run_cli("archive", "show", first[:8], "--json")[1])
     assert shown["id"] == first
     assert set(shown["waveform"]["channels"]) == {"Tran", "Vert", "Long", "MicL"}
-    assert "SIMULATED" in say("archive", "show", listed[0]["id"])[1]
-    status, told = say("archive", "show", "77777777")
-    assert (status, "no recording 77777777" in told) == (1, True)
-    status, told = say("archive", "show", "3")
-    assert (status, "8 to 64 of the digits" in " ".join(told.split())) == (1, True)
+    assert "SIMULATED" in run_cli("archive", "show", listed[0]["id"])[1]
+    status, output = run_cli("archive", "show", "77777777")
+    assert (status, "no recording 77777777" in output) == (1, True)
+    status, output = run_cli("archive", "show", "3")
+    assert (status, "8 to 64 of the digits" in " ".join(output.split())) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -271,42 +273,44 @@ def test_the_archive_is_listed_and_shown(database: Path, say: Say) -> None:
     ],
 )
 def test_a_time_in_any_form_of_iso_8601_begins_the_same_list(
-    database: Path, say: Say, since: str, days: list[int]
+    database: Path, run_cli: RunCli, since: str, days: list[int]
 ) -> None:
-    status, told = say("archive", "list", "--since", since, "--json")
+    status, output = run_cli("archive", "list", "--since", since, "--json")
     assert status == 0
-    listed = json.loads(told)["events"]
+    listed = json.loads(output)["events"]
     assert [datetime.fromisoformat(row["timestamp"]).day for row in listed] == days
 
 
 @pytest.mark.parametrize("option", ["--since", "--until"])
 @pytest.mark.parametrize("value", ["yesterday", "2026-04-02T00:00:00Z", "2026-13-01"])
-def test_what_is_no_unit_time_is_refused(database: Path, say: Say, option: str, value: str) -> None:
-    status, told = say("archive", "list", option, value)
-    assert (status, option in told) == (2, True)
+def test_what_is_no_unit_time_is_refused(
+    database: Path, run_cli: RunCli, option: str, value: str
+) -> None:
+    status, output = run_cli("archive", "list", option, value)
+    assert (status, option in output) == (2, True)
 
 
 def test_the_units_own_bytes_are_written_and_nothing_is_overwritten(
-    database: Path, say: Say, tmp_path: Path
+    database: Path, run_cli: RunCli, tmp_path: Path
 ) -> None:
     _, events, waveforms = read_a_unit()
-    name = json.loads(say("archive", "list", "--json")[1])["events"][-1]["id"]
-    assert say("archive", "export-raw", name, str(tmp_path / "raw"))[0] == 0
+    name = json.loads(run_cli("archive", "list", "--json")[1])["events"][-1]["id"]
+    assert run_cli("archive", "export-raw", name, str(tmp_path / "raw"))[0] == 0
     files = {
         path.name.rsplit(".", 2)[1]: path.read_bytes() for path in (tmp_path / "raw").iterdir()
     }
     assert files["record"] == events[0].record
     assert files["image"] == waveforms[0].image
     assert json.loads(files["note"])["serial"] == "SIM0001"
-    status, told = say("archive", "export-raw", name, str(tmp_path / "raw"))
-    assert (status, "exists already" in " ".join(told.split())) == (1, True)
+    status, output = run_cli("archive", "export-raw", name, str(tmp_path / "raw"))
+    assert (status, "exists already" in " ".join(output.split())) == (1, True)
 
 
 @pytest.fixture
-def examined(say: Say) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
+def examined(run_cli: RunCli) -> Callable[[], tuple[int, dict[str, dict[str, str]]]]:
     def run() -> tuple[int, dict[str, dict[str, str]]]:
-        status, told = say("doctor", "--json")
-        return status, {found["what"]: found for found in json.loads(told)}
+        status, output = run_cli("doctor", "--json")
+        return status, {found["what"]: found for found in json.loads(output)}
 
     return run
 
@@ -358,9 +362,11 @@ def test_the_doctor_and_the_log_say_that_the_file_was_taken_away(
     assert '"replaced"' in line
 
 
-def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say: Say) -> None:
-    status, told = say("archive", "decode", "--json")
-    assert (status, json.loads(told)["images"] if status == 0 else told) == (0, [])
+def test_decode_reads_again_what_an_older_decoder_could_not(
+    database: Path, run_cli: RunCli
+) -> None:
+    status, output = run_cli("archive", "decode", "--json")
+    assert (status, json.loads(output)["images"] if status == 0 else output) == (0, [])
     before = rows(database)
     change_facts(
         database,
@@ -369,12 +375,12 @@ def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say:
         decoder=1,
         state="undecoded",
     )
-    status, told = say("archive", "decode", "--json")
-    [image] = json.loads(told)["images"]
+    status, output = run_cli("archive", "decode", "--json")
+    [image] = json.loads(output)["images"]
     assert (status, image["before"], image["now"]) == (0, "undecoded", "decoded")
     assert "samples 0 is now 1280" in image["change"]
-    status, told = say("archive", "show", str(image["id"]), "--json")
-    assert json.loads(told)["waveform"]["samples"] == 1280
+    status, output = run_cli("archive", "show", str(image["id"]), "--json")
+    assert json.loads(output)["waveform"]["samples"] == 1280
     assert rows(database) == before  # record and image are what they were
     with Store.open(f"sqlite:///{database}", read_only=True) as store:
         [found] = [f for f in store.read(archive.load_findings) if f["kind"] == "superseded"]
@@ -383,10 +389,10 @@ def test_decode_reads_again_what_an_older_decoder_could_not(database: Path, say:
 
 def test_a_start_with_a_newer_decoder_reads_images_again_by_itself(database: Path) -> None:
     spoil(database, "UPDATE recording_decodings SET decoder = 1")
-    told: list[str] = []
-    with Store.open(f"sqlite:///{database}", on_upgrade=told.append) as store:
+    output: list[str] = []
+    with Store.open(f"sqlite:///{database}", on_upgrade=output.append) as store:
         assert decode_outdated(store.engines, datetime.now(UTC)) == []
-    assert ["2 images were read again" in sentence for sentence in told] == [True]
+    assert ["2 images were read again" in sentence for sentence in output] == [True]
 
 
 def test_what_was_archived_before_readings_were_kept_is_read_again(database: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_table_that_cannot_be_written_whole_leaves_the_old_one(
 
 
 def waveform_body(project: str = "", **channel: Any) -> dict[str, Any]:
-    """Return an answer of one sample; ``channel`` changes what is said of Tran."""
+    """Return an answer of one sample; ``channel`` changes the fields of Tran."""
     tran = {"unit": "counts", "values": [1], "peak": None, "bound": None, "flags": []}
     return {
         "waveform_key": "01110000",

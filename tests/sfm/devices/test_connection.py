@@ -66,7 +66,7 @@ async def test_a_line_is_hung_up_after_it_was_not_used_for_a_while(world: World)
 
 
 @in_virtual_time
-async def test_a_line_is_not_hung_up_under_a_talk_that_is_longer_than_the_wait(
+async def test_a_connection_is_not_closed_during_a_session_longer_than_the_wait(
     world: World,
 ) -> None:
     world.plug(FieldUnit())
@@ -95,7 +95,7 @@ async def test_a_line_that_was_kept_and_died_is_replaced_without_an_error(world:
 
 
 @in_virtual_time
-async def test_a_command_is_not_said_again_on_a_new_line(world: World) -> None:
+async def test_a_command_is_not_repeated_over_a_new_connection(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
     await run(line)
     await world.cut()
@@ -106,21 +106,21 @@ async def test_a_command_is_not_said_again_on_a_new_line(world: World) -> None:
 
 
 @in_virtual_time
-async def test_a_line_that_dies_in_the_middle_of_a_talk_is_an_error(world: World) -> None:
+async def test_a_connection_lost_during_a_session_is_an_error(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
     await run(line)
-    said = 0
+    sent = 0
 
     async def cut_after_the_first_answer(one: MiniMate) -> str:
-        nonlocal said
-        said += 1
+        nonlocal sent
+        sent += 1
         await one.read_serial()
         await world.cut()
         return await one.read_serial()
 
     with pytest.raises(LinkClosedError):
         await run(line, cut_after_the_first_answer)
-    assert said == 1
+    assert sent == 1
     assert world.open[HERE] == 0
     asked = len(unit.heard)
     assert await run(line) == "SIM0001"
@@ -144,7 +144,7 @@ async def test_a_fresh_line_that_dies_at_once_is_an_error(world: World) -> None:
 
 
 @in_virtual_time
-async def test_a_conversation_that_failed_is_not_kept(world: World) -> None:
+async def test_a_session_that_failed_is_not_reused(world: World) -> None:
     unit, line = world.plug(FieldUnit()), line_to(world)
     unit.ignores.add(0x15)
     with pytest.raises(MiniMateError):
@@ -175,7 +175,9 @@ async def test_closing_a_line_hangs_up_at_once_and_may_be_done_twice(world: Worl
 
 
 @in_virtual_time
-async def test_with_nothing_to_keep_a_line_is_hung_up_after_each_talk(world: World) -> None:
+async def test_without_a_keep_open_time_the_connection_is_closed_after_each_session(
+    world: World,
+) -> None:
     world.plug(FieldUnit())
     line = Connection(HERE, world.connect, keep_open_s=0)
     for _ in range(3):
@@ -185,7 +187,7 @@ async def test_with_nothing_to_keep_a_line_is_hung_up_after_each_talk(world: Wor
 
 
 @in_virtual_time
-async def test_a_unit_holds_one_conversation_however_many_ask_for_whatever(world: World) -> None:
+async def test_a_unit_has_one_session_however_many_readers_ask(world: World) -> None:
     unit = world.plug(FieldUnit().record(3))
     gateway: Gateway = world.gateway
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, listed_events
 from kit.virtual_time import now_s
 from sqlalchemy import update
 
@@ -66,7 +66,7 @@ async def audit(world: World) -> list[dict[str, Any]]:
     return list(reversed(entries))
 
 
-def told_nothing(_: object) -> None:
+def ignore_progress(_: object) -> None:
     """What a person at the keypad hears of it."""
 
 
@@ -123,7 +123,7 @@ async def test_a_stop_says_that_the_unit_has_stopped(world: World) -> None:
 
 
 @in_virtual_time
-async def test_a_stop_unheard_waits_for_nothing_and_says_that_it_does_not_know(
+async def test_a_stop_without_waiting_has_an_unknown_outcome(
     world: World,
 ) -> None:
     await world.with_disk()
@@ -155,11 +155,11 @@ async def test_new_settings_show_at_once_and_old_ones_never_again(world: World) 
     info = await world.gateway.info(HERE)
     assert info.value["setup"]["record_time_s"] == 5.0
     assert info.provenance.source == "device"
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
 
 
 @in_virtual_time
-async def test_a_trial_sends_nothing_and_doubts_nothing(world: World) -> None:
+async def test_a_dry_run_sends_nothing_and_invalidates_nothing(world: World) -> None:
     unit = world.plug(FieldUnit())
     await world.gateway.info(HERE)
     done = await commands_of(world).change_setup(
@@ -279,12 +279,12 @@ async def test_an_event_recorded_between_the_halves_of_an_erase_saves_everything
 ) -> None:
     await world.with_disk()
     unit = world.plug(FieldUnit().record(2))
-    unit.at_next(0xA3, lambda: told_nothing(unit.record()))
+    unit.at_next(0xA3, lambda: ignore_progress(unit.record()))
     with pytest.raises(CommandConflictError, match="not confirmed") as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2, discard_unarchived=True)
     assert caught.value.reason == "memory-changed"
     assert len(unit.events) == 3
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -303,7 +303,7 @@ async def test_a_memory_recorded_anew_under_the_same_keys_is_not_erased(world: W
     with pytest.raises(CommandConflictError, match="lifetime counter") as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
     assert (caught.value.reason, changed(unit)) == ("memory-changed", [])
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -382,7 +382,7 @@ async def test_a_caller_who_goes_away_leaves_a_command_that_is_finished(world: W
 
 
 class CutAfter(FaultyLink):
-    """Cuts the road at the n-th reply: before it, or instead of hearing the request."""
+    """Cuts the link at the n-th reply: before it, or instead of hearing the request."""
 
     def __init__(self, inner: Any, unit: FieldUnit, sub: int, *, heard: bool) -> None:
         super().__init__(inner)
@@ -408,18 +408,18 @@ async def test_a_lost_acknowledgement_is_unknown_never_repeated_and_doubted(
     last = {"start": 0x96, "stop": 0x97, "config": 0x72, "call home": 0x7F}.get(name, 0xA2)
     await world.cut()
     await world.pause(30)
-    world.road = lambda inner: CutAfter(inner, unit, last, heard=True)
+    world.wrap_link = lambda inner: CutAfter(inner, unit, last, heard=True)
     with pytest.raises(OutcomeUnknownError) as caught:
         await ORDERS[name](commands_of(world), HERE)
     assert caught.value.outcome == "unknown"  # type: ignore[attr-defined]
-    world.road = FaultyLink
+    world.wrap_link = FaultyLink
     assert (await audit(world))[-1]["outcome"] == "unknown"
     sent = changed(unit)
     await world.pause(120)
     assert changed(unit) == sent, "something was repeated"
     assert sent.count(last) <= 1 + (name == "config")
     # It had happened; no answer shows what was before.
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
     info = (await world.gateway.info(HERE)).value
     assert info["setup"]["record_time_s"] == unit.setup.record_time_s
     status = await world.gateway.monitor_status(HERE)
@@ -486,7 +486,7 @@ async def test_after_a_command_a_swapped_unit_shows_nothing_of_the_other(world: 
     await world.cut()
     with pytest.raises(CommandConflictError, match="SIM0009 answers"):
         await ORDERS["erase"](commands_of(world), HERE)
-    assert told((await world.gateway.events(HERE)).value) == other.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == other.truth()
 
 
 @in_virtual_time
@@ -509,7 +509,7 @@ async def test_an_erase_that_left_events_is_not_called_done(world: World) -> Non
 
 
 @in_virtual_time
-async def test_the_drift_of_the_clock_is_told_with_the_zone_that_it_is_held_against(
+async def test_the_clock_drift_is_reported_with_the_zone_used(
     world: World,
 ) -> None:
     await world.with_disk(site_zones={"SIM0001": "Europe/Oslo"})
@@ -617,7 +617,7 @@ async def test_a_relay_that_is_stopped_while_it_notes_an_end_notes_it(world: Wor
 
 
 @in_virtual_time
-async def test_a_relay_that_is_stopped_while_it_looks_says_that_the_command_was_done(
+async def test_a_relay_stopped_while_it_polls_reports_that_the_command_was_done(
     world: World,
 ) -> None:
     world.plug(FieldUnit())
@@ -707,34 +707,34 @@ def settings_on_the_page() -> Iterator[tuple[str, str, dict[str, Any]]]:
     paths = build_app(Settings()).openapi()["paths"]
     for path in ("/device/config", "/device/call_home"):
         body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        for name, said in body["properties"].items():
-            told = said["anyOf"][0] | said
-            if name != "serial" and told["type"] != "boolean":
-                yield path, name, told
+        for name, declared in body["properties"].items():
+            reported = declared["anyOf"][0] | declared
+            if name != "serial" and reported["type"] != "boolean":
+                yield path, name, reported
 
 
-def edges(name: str, said: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+def edges(name: str, declared: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """What a unit takes by that page at the edge, and what just not."""
     if name == "mode":
-        return said["enum"], ["?"]
-    if "enum" in said:
-        choices = [choice for choice in said["enum"] if choice is not None]
+        return declared["enum"], ["?"]
+    if "enum" in declared:
+        choices = [choice for choice in declared["enum"] if choice is not None]
         return choices, [min(choices) / 2, max(choices) * 2]
-    if "minimum" in said:
-        low, high = said["minimum"], said["maximum"]
-        step = 1 if said["type"] == "integer" else 0.00001
+    if "minimum" in declared:
+        low, high = declared["minimum"], declared["maximum"]
+        step = 1 if declared["type"] == "integer" else 0.00001
         return [low, high], [low - step, high + step]
-    if said.get("x-unit") == "HH:MM":
+    if declared.get("x-unit") == "HH:MM":
         return ["00:00", "23:59"], ["24:00", "7:00"]
-    assert "pattern" in said
+    assert "pattern" in declared
     # How much of the other texts fits, the unit's own block says.
-    most = said["maxLength"] if name == "dial" else 40
+    most = declared["maxLength"] if name == "dial" else 40
     beyond = "\u00e9" if name == "dial" else "\u5317"
     letters = [] if name == "dial" else ["\u00c3\u00d5\u0160\u20ac\u00ff"]
-    return ["", "~" * most, *letters], ["~" * (said["maxLength"] + 1), beyond]
+    return ["", "~" * most, *letters], ["~" * (declared["maxLength"] + 1), beyond]
 
 
-ON_THE_PAGE = {name: (path, said) for path, name, said in settings_on_the_page()}
+ON_THE_PAGE = {name: (path, declared) for path, name, declared in settings_on_the_page()}
 
 
 def test_the_page_of_the_api_says_what_each_setting_may_be() -> None:
@@ -747,7 +747,7 @@ def test_the_page_of_the_api_says_what_each_setting_may_be() -> None:
 async def test_what_the_page_says_of_a_setting_is_what_the_relay_takes(
     world: World, name: str
 ) -> None:
-    path, said = ON_THE_PAGE[name]
+    path, declared = ON_THE_PAGE[name]
     unit = world.plug(FieldUnit())
     # Levels and range are held against each other: these go with any of them.
     others: dict[str, Any] = {}
@@ -755,7 +755,7 @@ async def test_what_the_page_says_of_a_setting_is_what_the_relay_takes(
         others = {"trigger_level_in_s": 0.02, "alarm_level_in_s": 0.02, "geo_range_in_s": 10}
     if name == "trigger_level_in_s":
         others["alarm_level_in_s"] = 10
-    right, wrong = edges(name, said)
+    right, wrong = edges(name, declared)
     for value in right:
         taken = await post(world, path, {**others, name: value}, dry_run="true")
         assert taken.status_code == 200, taken.text

@@ -136,7 +136,7 @@ async def test_a_second_program_makes_an_erase_a_clear_no(world: RawWorld) -> No
     answer = await world.erase(count=EVENTS)
     assert unit.erases == 0, answer.text
     assert problem_of(answer) is not None
-    # A reply that equals one of this connection cannot be told from a repeated one.
+    # A reply that equals one of this connection cannot be distinguished from a repeated one.
     named = {"line-shared", "duplicate-reply", "walk-not-finished"}
     assert {refusal_of(answer), problem_of(answer)} & named, answer.text
 
@@ -153,7 +153,7 @@ def test_the_client_demands_serial_number_and_count() -> None:
     ("serial", "count"), [(SERIAL, EVENTS - 1), (SERIAL, EVENTS + 1), ("BE99999", EVENTS)]
 )
 @in_raw_world
-async def test_the_client_erases_nothing_that_is_not_as_it_was_told(
+async def test_the_client_erases_nothing_that_differs_from_the_request(
     world: RawWorld, serial: str, count: int
 ) -> None:
     world.unit.record(EVENTS)

@@ -15,7 +15,7 @@ from kit.relay_world import (
     World,
     ground,
     in_virtual_time,
-    told,
+    listed_events,
 )
 from kit.virtual_time import now_s, run
 
@@ -46,7 +46,7 @@ Ask = Callable[[World], Awaitable[Answer]]
 
 STATUS_TTL_S = 30.0
 AWAY_S = 60.0
-"""Longer than a line is kept: what comes next is a fresh conversation."""
+"""Longer than a connection is kept open: what comes next is a new session."""
 
 
 async def info(world: World, **how: Any) -> Answer:
@@ -112,7 +112,7 @@ async def test_two_hundred_readers_at_once_on_an_empty_cache_cost_exactly_one_re
 @in_virtual_time
 async def test_readers_who_come_during_a_download_share_the_next_departure(world: World) -> None:
     unit = world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     await events(world)
     first = asyncio.create_task(first_waveform(world, freshness=FORCED))
     await asyncio.sleep(15)
@@ -126,16 +126,16 @@ async def test_readers_who_come_during_a_download_share_the_next_departure(world
 
 
 @in_virtual_time
-async def test_a_reader_who_boards_a_walk_is_answered_by_it_and_costs_nothing(
+async def test_a_reader_who_joins_a_walk_is_answered_by_it_and_costs_nothing(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(5))
-    world.road = LateLink
+    world.wrap_link = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(35)
-    boards = asyncio.create_task(events(world))
-    assert (await first).value == (await boards).value
-    assert boards.result().provenance.shared
+    joins = asyncio.create_task(events(world))
+    assert (await first).value == (await joins).value
+    assert joins.result().provenance.shared
     asked = len(unit.heard)
     alone = world.plug(FieldUnit().record(5), ELSEWHERE)
     await world.gateway.events(ELSEWHERE)
@@ -143,10 +143,10 @@ async def test_a_reader_who_boards_a_walk_is_answered_by_it_and_costs_nothing(
 
 
 @in_virtual_time
-async def test_nobody_boards_a_walk_that_the_unit_cannot_prove(world: World) -> None:
+async def test_no_reader_joins_a_walk_that_the_unit_cannot_prove(world: World) -> None:
     unit = world.plug(FieldUnit().record(5))
     unit.ignores.add(commands.EVENT_COUNTER.sub)
-    world.road = LateLink
+    world.wrap_link = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(60)
     late = asyncio.create_task(events(world))
@@ -155,11 +155,11 @@ async def test_nobody_boards_a_walk_that_the_unit_cannot_prove(world: World) -> 
 
 
 @in_virtual_time
-async def test_nobody_boards_a_walk_that_began_before_the_device_was_dropped(
+async def test_no_reader_joins_a_walk_that_began_before_the_device_was_dropped(
     world: World,
 ) -> None:
     world.plug(FieldUnit().record(5))
-    world.road = LateLink
+    world.wrap_link = LateLink
     first = asyncio.create_task(events(world))
     await asyncio.sleep(35)
     world.cache.drop_device(KEY, "a person asked to")
@@ -169,17 +169,17 @@ async def test_nobody_boards_a_walk_that_began_before_the_device_was_dropped(
 
 
 @in_virtual_time
-async def test_whoever_asks_at_any_second_of_a_walk_sees_what_was_recorded_before_he_asked(
+async def test_a_reader_at_any_second_of_a_walk_sees_what_was_recorded_before_the_request(
     world: World,
 ) -> None:
-    world.road = LateLink
+    world.wrap_link = LateLink
     for second in range(64):
         unit = world.plug(FieldUnit(f"S{second}").record(2))
         first = asyncio.create_task(events(world))
         await asyncio.sleep(second + 0.5)
         unit.record(axis=1)
         late = await events(world)
-        assert told(late.value) == unit.truth(), second
+        assert listed_events(late.value) == unit.truth(), second
         await first
         await asyncio.sleep(AWAY_S)
 
@@ -199,7 +199,7 @@ async def test_without_a_counter_the_stamp_is_read_again_after_a_download(
     unit.at_next(commands.BULK_READ.sub, lambda: unit.at_exchange(1, rerecord))
     answer = await first_waveform(world)
     assert samples_are(answer, axis=1)
-    assert told([answer.value]) == unit.truth()[:1]
+    assert listed_events([answer.value]) == unit.truth()[:1]
 
 
 @pytest.mark.parametrize("ask", [info, events, status, first_waveform])
@@ -208,7 +208,7 @@ async def test_a_forced_answer_comes_from_a_read_that_began_after_it_was_asked_f
     world: World, ask: Callable[..., Awaitable[Answer]]
 ) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     first = asyncio.ensure_future(ask(world))
     for wait_s in (1, 5, 20, 40):
         await asyncio.sleep(wait_s)
@@ -258,11 +258,11 @@ async def test_a_reader_who_goes_away_leaves_a_read_that_is_finished_and_kept(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     gone, stays = (asyncio.create_task(events(world)) for _ in range(2))
     await asyncio.sleep(20)
     gone.cancel()
-    assert told((await stays).value) == unit.truth()
+    assert listed_events((await stays).value) == unit.truth()
 
     alone = asyncio.create_task(first_waveform(world))
     await asyncio.sleep(5)
@@ -277,7 +277,7 @@ async def test_a_reader_who_goes_away_leaves_a_read_that_is_finished_and_kept(
 async def test_closing_the_gateway_ends_what_is_under_way_and_hangs_up(world: World) -> None:
     world.plug(FieldUnit().record(3))
     world.plug(FieldUnit("SIM0002"), ELSEWHERE)
-    world.road = LateLink
+    world.wrap_link = LateLink
     asked = [asyncio.create_task(ask(world)) for ask in (events, info, first_waveform)]
     asked.append(asyncio.create_task(world.gateway.info(ELSEWHERE)))
     await asyncio.sleep(5)
@@ -325,7 +325,7 @@ async def test_a_list_of_300_is_read_once_and_then_proven_or_extended_cheaply(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(300))
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
 
     await asyncio.sleep(AWAY_S)
     assert await world.cost(events(world), unit) <= 12
@@ -336,7 +336,7 @@ async def test_a_list_of_300_is_read_once_and_then_proven_or_extended_cheaply(
     answer = await events(world)
     assert len(unit.heard) - before <= 28
     assert len(answer.value) == 301
-    assert told(answer.value) == unit.truth()
+    assert listed_events(answer.value) == unit.truth()
     assert answer.provenance.why == "partial"
     # What the answer says of its cost is what the unit heard.
     assert answer.provenance.exchanges == len(unit.heard) - before
@@ -373,7 +373,7 @@ async def test_after_an_erase_the_next_events_are_the_new_ones(
     unit.record(count, axis=1, never_set=never_set)
     assert [event.key for event in unit.events][:3] == old_keys[:count]
     answer = await events(world)
-    assert told(answer.value) == unit.truth()
+    assert listed_events(answer.value) == unit.truth()
     assert answer.provenance.epoch == 1
     assert world.cache.stats()["by_device"][KEY]["waveforms"] == []
 
@@ -407,7 +407,7 @@ async def test_an_erase_and_as_many_recorded_is_found_by_the_timestamp_alone(
     unit.erase()
     unit.record(3, axis=1)
     unit.lifetime_count = count
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     assert samples_are(await first_waveform(world), axis=1)
 
 
@@ -419,12 +419,12 @@ async def test_an_append_is_refused_when_the_old_last_event_is_another(world: Wo
     unit.record(4, axis=1)
     # A counter that lies: as if one event had followed the old three.
     unit.lifetime_count = 4
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     assert samples_are(await first_waveform(world), axis=1)
 
 
 @in_virtual_time
-async def test_an_erase_while_nobody_asked_is_found_through_any_number_of_erases(
+async def test_an_erase_between_requests_is_found_through_any_number_of_erases(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit(now_device_time=T0))
@@ -432,7 +432,7 @@ async def test_an_erase_while_nobody_asked_is_found_through_any_number_of_erases
         unit.erase()
         unit.record(2, axis=axis, never_set=True)
         assert samples_are(await first_waveform(world), axis=axis)
-        assert told((await events(world)).value) == unit.truth()
+        assert listed_events((await events(world)).value) == unit.truth()
         await asyncio.sleep(AWAY_S)
 
 
@@ -444,7 +444,7 @@ async def test_an_empty_memory_is_an_empty_list_and_not_an_error(world: World) -
     with pytest.raises(NoSuchEventError, match="no event 0"):
         await world.gateway.event(HERE, 0)
     unit.record()
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -452,7 +452,7 @@ async def test_one_event_comes_from_the_proven_list(world: World) -> None:
     unit = world.plug(FieldUnit().record(3))
     for index in range(3):
         answer = await world.gateway.event(HERE, index)
-        assert told([answer.value]) == [unit.truth()[index]]
+        assert listed_events([answer.value]) == [unit.truth()[index]]
     for index in (3, 1_000_000, -1):
         with pytest.raises(NoSuchEventError):
             await world.gateway.event(HERE, index)
@@ -515,11 +515,11 @@ async def at_every_exchange(
 
 async def proven_after(world: World, unit: FieldUnit) -> None:
     """Whatever happened before: now the answers are what the unit holds."""
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     for index, event in enumerate(unit.events):
         answer = await world.gateway.waveform(HERE, index)
         assert (payloads.counts_of(answer.value) == unit.counts_of(index)).all()
-        assert told([answer.value]) == [unit.truth()[index]]
+        assert listed_events([answer.value]) == [unit.truth()[index]]
         assert event.index == index
 
 
@@ -538,7 +538,7 @@ async def test_a_list_read_while_the_memory_changes_is_one_that_the_unit_held(
         except (UnitError, ListIncompleteError):
             pass
         else:
-            assert told(answer.value) in (before, unit.truth())
+            assert listed_events(answer.value) in (before, unit.truth())
 
     await at_every_exchange(world, nothing, act, ask)
 
@@ -560,7 +560,7 @@ async def test_an_append_while_the_memory_changes_is_a_list_that_the_unit_held(
         except (UnitError, ListIncompleteError):
             pass
         else:
-            assert told(answer.value) in (before, unit.truth())
+            assert listed_events(answer.value) in (before, unit.truth())
 
     await at_every_exchange(world, one_new, act, ask)
 
@@ -581,14 +581,14 @@ async def test_a_waveform_read_while_the_memory_changes_is_whole_and_of_its_even
             pass
         else:
             after = (unit.truth()[0], unit.counts_of(0).tolist()) if unit.events else before
-            got = (told([answer.value])[0], payloads.counts_of(answer.value).tolist())
+            got = (listed_events([answer.value])[0], payloads.counts_of(answer.value).tolist())
             assert got in (before, after)
 
     await at_every_exchange(world, listed, act, ask)
 
 
 @in_virtual_time
-async def test_an_erase_during_a_download_with_equal_stamps_is_told_by_the_counter(
+async def test_an_erase_during_a_download_with_equal_stamps_is_detected_by_the_counter(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(3, never_set=True))
@@ -597,7 +597,7 @@ async def test_an_erase_during_a_download_with_equal_stamps_is_told_by_the_count
     unit.at_next(commands.BULK_READ.sub, lambda: unit.at_exchange(1, lambda: rerecorded(unit)))
     answer = await first_waveform(world)
     assert samples_are(answer, axis=1)
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -625,7 +625,7 @@ async def test_a_unit_that_always_records_gets_the_list_of_when_the_read_began(
     again()
     before = unit.truth()
     answer = await events(world, freshness=FORCED)
-    assert told(answer.value)[: len(before)] == before
+    assert listed_events(answer.value)[: len(before)] == before
     assert answer.provenance.quality == "good"
     assert answer.recorded_since
     unit.undo()
@@ -692,20 +692,20 @@ async def test_a_unit_that_does_not_know_a_part_of_the_probe_is_walked_each_time
 ) -> None:
     unit = world.plug(FieldUnit().record(3))
     unit.ignores.add(sub)
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     unit.record(axis=1)
     answer = await events(world)
-    assert (told(answer.value), answer.provenance.epoch) == (unit.truth(), 0)
+    assert (listed_events(answer.value), answer.provenance.epoch) == (unit.truth(), 0)
     assert samples_are(await first_waveform(world), axis=0)
     unit.erase()
     unit.record(3, axis=2)
     answer = await events(world)
-    assert (told(answer.value), answer.provenance.epoch) == (unit.truth(), 1)
+    assert (listed_events(answer.value), answer.provenance.epoch) == (unit.truth(), 1)
     assert samples_are(await first_waveform(world), axis=2)
 
 
 @in_virtual_time
-async def test_without_a_counter_equal_stamps_are_told_apart_by_the_rest_of_the_event(
+async def test_without_a_counter_equal_stamps_are_distinguished_by_the_rest_of_the_event(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit().record(3, never_set=True))
@@ -729,7 +729,7 @@ async def test_a_unit_silent_to_an_unknown_key_ends_in_a_correct_full_read(
     # Other lengths, other keys: the old last key is unknown now.
     for size in (40, 40, 40, 40):
         unit.record_event(counts=ground(axis=1, size=size))
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     answer = await first_waveform(world)
     assert (payloads.counts_of(answer.value) == unit.counts_of(0)).all()
 
@@ -744,7 +744,7 @@ async def test_a_chain_that_loops_is_an_error_and_nothing_of_it_is_kept(world: W
     with pytest.raises(KeyChainError):
         await first_waveform(world)
     unit.corrupt_next.clear()
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -759,7 +759,7 @@ async def test_a_line_cut_in_the_middle_of_a_read_is_an_error_and_not_repeated(
     with pytest.raises(LinkClosedError):
         await events(world)
     assert (world.called, unit.heard.count(commands.POLL.sub)) == (1, 2)
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
     await asyncio.gather(*cuts)
 
 
@@ -772,7 +772,7 @@ async def test_a_kept_line_that_died_is_replaced_without_an_error(world: World) 
         await asyncio.sleep(1)
         await events(world)
         assert world.most_open == {HERE: 1}
-    assert told((await events(world)).value) == unit.truth()
+    assert listed_events((await events(world)).value) == unit.truth()
 
 
 # ---- another unit behind the address
@@ -810,12 +810,12 @@ async def test_two_units_share_nothing_but_the_relay(world: World) -> None:
     one = world.plug(FieldUnit("SIM0001").record(2))
     two = world.plug(FieldUnit("SIM0002").record(3, axis=1), ELSEWHERE)
     await ask_everything(world)
-    assert told((await world.gateway.events(ELSEWHERE)).value) == two.truth()
+    assert listed_events((await world.gateway.events(ELSEWHERE)).value) == two.truth()
     two.erase()
     assert (await world.gateway.events(ELSEWHERE)).value == []
     answer = await first_waveform(world)
     assert (answer.provenance.why, answer.provenance.epoch) == ("hit", 0)
-    assert told((await events(world)).value) == one.truth()
+    assert listed_events((await events(world)).value) == one.truth()
 
 
 # ---- info, status, provenance
@@ -857,7 +857,7 @@ async def test_a_status_is_good_for_thirty_seconds_from_the_start_of_its_read(
     world: World,
 ) -> None:
     unit = world.plug(FieldUnit())
-    world.road = LateLink
+    world.wrap_link = LateLink
     began = world.wall()
     first = await status(world)
     read_at = first.provenance.read_at
@@ -903,7 +903,7 @@ async def test_provenance_says_where_an_answer_comes_from(world: World) -> None:
 @in_virtual_time
 async def test_the_age_counts_from_the_start_of_the_read(world: World) -> None:
     world.plug(FieldUnit().record(3))
-    world.road = LateLink
+    world.wrap_link = LateLink
     answer = await events(world)
     # Between the opening probe's first byte and now lie the probe, the walk and the proof.
     assert answer.provenance.age_s > 40
@@ -972,7 +972,7 @@ async def test_a_unit_whose_clock_steps_back_is_still_listed_in_the_order_of_its
     unit.set_clock(T0 - timedelta(days=365))
     unit.record(2, axis=1)
     answer = await events(world)
-    assert told(answer.value) == unit.truth()
+    assert listed_events(answer.value) == unit.truth()
     assert answer.provenance.why == "partial"
 
 

@@ -30,7 +30,7 @@ FLOODS = {"endless-bytes": "info", "endless-frame": "info", "terabyte": "wavefor
 """Kinds that say much, and what they are asked for so that they do."""
 MAX_PEAK_BYTES = 600_000
 MAX_GROWTH_BYTES = 60_000
-"""Over two thirds of the rounds, in which some 800 kB are said."""
+"""Over two thirds of the rounds, in which some 800 kB are sent."""
 
 Asks = dict[str, Callable[[Gateway, Address], Awaitable[Answer]]]
 ASKS: Asks = {
@@ -60,8 +60,8 @@ ANSWERED = {
 """What each kind is asked and gets right, or bears no consequence; everything else is an error."""
 
 
-class EncodedBody(FaultyLink):
-    """Counts what passes to the host, over all conversations of a test."""
+class CountedLink(FaultyLink):
+    """Counts what passes to the host, over all sessions of a test."""
 
     def __init__(self, inner: Link, counts: list[int]) -> None:
         super().__init__(inner)
@@ -80,12 +80,12 @@ class Lived:
     """What was asked of the honest unit, what came, after how many seconds."""
     ends: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in ASKS})
     """How each ask of the hostile unit ended."""
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     """The messages of its errors."""
     kept_bytes: list[int] = field(default_factory=list)
     """Memory in use after every sixth round, where it was looked at."""
     peak_bytes: int = 0
-    said_bytes: int = 0
+    sent_bytes: int = 0
     """By the hostile unit."""
 
 
@@ -104,7 +104,7 @@ async def _bear(world: World, lived: Lived, rounds: int, asks: Asks) -> None:
                 await ask(world.gateway, ELSEWHERE)
             except (MiniMateError, BackingOffError) as error:
                 lived.ends[name].add(type(error).__name__)
-                lived.told.add(str(error))
+                lived.reported.add(str(error))
             else:
                 lived.ends[name].add("answered")
         if tracemalloc.is_tracing() and number % 6 == 5:
@@ -119,20 +119,20 @@ def live(kind: str | None, *, rounds: int = ROUNDS, asks: Asks = ASKS) -> Lived:
     @in_virtual_time
     async def main(world: World) -> None:
         world.plug(FieldUnit("SIM0001").record(3).record_big())
-        world.roads[HERE] = lambda inner: LateLink(inner, HONEST_DELAY_S)
+        world.wrap_links[HERE] = lambda inner: LateLink(inner, HONEST_DELAY_S)
         readers = [_read_honestly(world, lived)]
         counts = [0]
         if kind is not None:
-            road = hostile_link(kind)
+            wrap_link = hostile_link(kind)
             world.plug(FieldUnit("SIM0666").record_big().record(2), ELSEWHERE)
-            world.roads[ELSEWHERE] = lambda inner: road(EncodedBody(inner, counts))
+            world.wrap_links[ELSEWHERE] = lambda inner: wrap_link(CountedLink(inner, counts))
             readers.append(_bear(world, lived, rounds, asks))
         if tracemalloc.is_tracing():
             tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         await asyncio.gather(*readers)
         lived.peak_bytes = tracemalloc.get_traced_memory()[1] - before
-        lived.said_bytes = counts[0]
+        lived.sent_bytes = counts[0]
 
     main()
     return lived
@@ -158,7 +158,7 @@ def test_readers_of_an_honest_unit_notice_nothing_of_a_hostile_one(
     assert lived.honest == alone.honest
     answered = {name for name, ends in lived.ends.items() if "answered" in ends}
     assert answered == ANSWERED.get(kind, set())
-    assert all(str(ELSEWHERE) in told and told.isprintable() for told in lived.told)
+    assert all(str(ELSEWHERE) in reported and reported.isprintable() for reported in lived.reported)
     for name, ends in lived.ends.items():
         assert "answered" not in ends or ends == {"answered"}, name
 
@@ -170,6 +170,6 @@ def test_memory_stays_flat_however_much_a_hostile_unit_says(kind: str, asked: st
         lived = live(kind, rounds=18, asks={asked: ASKS[asked]})
     finally:
         tracemalloc.stop()
-    assert lived.said_bytes >= 1_100_000
+    assert lived.sent_bytes >= 1_100_000
     assert lived.peak_bytes <= MAX_PEAK_BYTES
     assert lived.kept_bytes[-1] - lived.kept_bytes[0] <= MAX_GROWTH_BYTES

@@ -112,16 +112,16 @@ async def test_what_came_of_a_cut_download_is_archived_when_its_epoch_ends(world
     unit.record_event(seed=5)
     await ask(world, "/device/events", **UNIT)
     rows = (await ask(world, "/archive/events")).json()["events"]
-    told = rows[-1].get("archived")  # of the event before, whose time is earlier
-    assert told is not None
-    assert told["image"].endswith(f"of {len(image)} bytes")
+    reported = rows[-1].get("archived")  # of the event before, whose time is earlier
+    assert reported is not None
+    assert reported["image"].endswith(f"of {len(image)} bytes")
     with disk.engines.read() as connection:
         kept = connection.exec_driver_sql("SELECT data FROM partial_images").scalar()
     assert kept is not None
     assert kept == image[: len(kept)]
     assert len(kept) >= 1024
     whole = f"first {len(kept)} of {len(image)} bytes"
-    assert told == {"record": True, "image": whole, "samples": None}
+    assert reported == {"record": True, "image": whole, "samples": None}
 
 
 # --- contradictions

@@ -28,11 +28,11 @@ class Wall:
         return self.now
 
 
-def operations(store: Store | None, wall: Wall, life: str = "one") -> Operations:
+def operations(store: Store | None, wall: Wall, prefix: str = "one") -> Operations:
     store_service = StoreService(
         None if store is None else lambda: store, clock=now_s, wall=wall, run=at_once
     )
-    ids = iter(f"{life}-{number}" for number in range(10**6))
+    ids = iter(f"{prefix}-{number}" for number in range(10**6))
     return Operations(
         store_service,
         wall=wall,
@@ -65,13 +65,13 @@ async def test_an_ended_operation_is_there_after_a_restart_and_gone_after_a_day(
         before = operations(store, wall)
         operation = await before.begin("test", "tcp:a:1", ends_after(1.0))
         await asyncio.sleep(2)
-        told = await found(before, operation)
-        assert (told["state"], told["result"]) == ("done", {"answer": 42})
+        reported = await found(before, operation)
+        assert (reported["state"], reported["result"]) == ("done", {"answer": 42})
         await before.close()
         after = operations(store, wall, "two")
-        assert await found(after, operation) == told
+        assert await found(after, operation) == reported
         wall.now += timedelta(hours=23, minutes=59)
-        assert await found(after, operation) == told
+        assert await found(after, operation) == reported
         wall.now += timedelta(minutes=2)
         assert await after.find(operation.id) is None
         assert await before.find(operation.id) is None
@@ -88,10 +88,10 @@ async def test_an_operation_that_a_restart_cut_has_an_unknown_outcome(world: Wor
         killed = operations(store, wall)
         operation = await killed.begin("test", "tcp:a:1", ends_after(1000.0))
         await asyncio.sleep(1)
-        # As after kill -9: another life looks into the same database.
-        told = await found(operations(store, wall), operation)
-        assert (told["state"], told["problem"]["outcome"]) == ("failed", "unknown")
-        assert "tcp:a:1: the relay was stopped" in told["problem"]["detail"]
+        # As after kill -9: another relay opens the same database.
+        reported = await found(operations(store, wall), operation)
+        assert (reported["state"], reported["problem"]["outcome"]) == ("failed", "unknown")
+        assert "tcp:a:1: the relay was stopped" in reported["problem"]["detail"]
         await killed.close()
         stopped = await found(operations(store, wall), operation)
         assert (stopped["state"], stopped["problem"]["outcome"]) == ("failed", "unknown")

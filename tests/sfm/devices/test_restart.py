@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, told
+from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, listed_events
 from kit.virtual_time import now_s
 
 from minimateplus.errors import ConnectError, MiniMateError, ReplyTimeoutError
@@ -140,7 +140,7 @@ async def test_an_erase_while_the_relay_was_down_is_found_by_the_next_contact(
         assert new.provenance.source == "device"
         assert new.provenance.epoch == old.provenance.epoch + 1
     listed = await world.gateway.events(HERE)
-    assert told(listed.value) == unit.truth()
+    assert listed_events(listed.value) == unit.truth()
     assert len(archived(world)) == 2 + again
 
 
@@ -154,7 +154,7 @@ async def test_an_event_recorded_while_the_relay_was_down_is_read_alone(world: W
     cost = len(unit.heard)
     answer = await world.gateway.events(HERE)
     assert answer.provenance.why == "partial"
-    assert told(answer.value) == unit.truth()
+    assert listed_events(answer.value) == unit.truth()
     assert len(unit.heard) - cost <= 28 + 8
     await world.restart()
     again = await world.gateway.events(HERE)
@@ -190,7 +190,7 @@ async def test_another_unit_behind_the_address_after_a_restart(world: World) -> 
     await world.restart()
     answer = await world.gateway.events(HERE)
     assert answer.provenance.epoch == 1
-    assert told(answer.value) == other.truth()
+    assert listed_events(answer.value) == other.truth()
     assert {row["serial"] for row in archived(world)} == {"SIM0001", "SIM0002"}
 
 
@@ -270,7 +270,7 @@ async def test_a_failing_database_degrades_and_recovers_and_nothing_is_lost(worl
     disk.fail(StoreFullError("disk.sqlite: database or disk is full"))
     listed = await world.gateway.events(HERE)
     waveform = await world.gateway.waveform(HERE, 0)
-    assert told(listed.value) == unit.truth()
+    assert listed_events(listed.value) == unit.truth()
     assert not listed.provenance.stored
     assert not waveform.provenance.stored
     state = world.gateway.store_service.state()
@@ -290,7 +290,7 @@ async def test_a_failing_database_degrades_and_recovers_and_nothing_is_lost(worl
     )
     # The mirror was not written meanwhile: the next restart walks, and believes nothing else.
     await world.restart()
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()
 
 
 @in_virtual_time
@@ -312,7 +312,7 @@ async def test_a_database_that_comes_late_with_an_older_memory_is_not_believed(
     unit.record(1, axis=1, never_set=True)
     later = await world.gateway.events(HERE)
     assert later.provenance.epoch > old.provenance.epoch
-    assert told(later.value) == unit.truth()
+    assert listed_events(later.value) == unit.truth()
     waveform = await world.gateway.waveform(HERE, 1)
     assert waveform.value["counts"] != old.value["counts"]
     await world.restart()
@@ -337,7 +337,7 @@ async def test_dropping_a_device_drops_its_mirror_and_no_recording(world: World)
 
 
 @in_virtual_time
-async def test_a_flipped_byte_on_disk_is_found_told_and_read_again(world: World) -> None:
+async def test_a_flipped_byte_on_disk_is_found_reported_and_read_again(world: World) -> None:
     disk = await world.with_disk()
     unit = world.plug(FieldUnit().record(2))
     whole = await world.gateway.waveform(HERE, 0)
@@ -375,4 +375,4 @@ async def test_what_was_looked_up_on_disk_before_an_erase_was_found_is_no_last_k
     unit.ignores.add(0x5A)  # the new event is found, and cannot be downloaded
     with pytest.raises(ReplyTimeoutError):
         await world.gateway.waveform(HERE, 0, Freshness(stale_if_error_s=600.0))
-    assert told((await world.gateway.events(HERE)).value) == unit.truth()
+    assert listed_events((await world.gateway.events(HERE)).value) == unit.truth()

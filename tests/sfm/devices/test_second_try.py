@@ -21,15 +21,15 @@ from sfm.devices.gateway import Gateway
 PRINCIPAL = Principal("test", Role.ADMIN, "here")
 
 
-class ForgottenRoad(FaultyLink):
+class ForgottenLink(FaultyLink):
     """A path that a network on the way can forget: then every byte is lost, without a word."""
 
-    roads: list[ForgottenRoad]
+    wrap_links: list[ForgottenLink]
 
     def __init__(self, inner: Link) -> None:
         super().__init__(inner)
         self.is_forgotten = False
-        self.roads.append(self)
+        self.wrap_links.append(self)
 
     async def receive(self) -> bytes:
         while True:
@@ -39,8 +39,8 @@ class ForgottenRoad(FaultyLink):
 
 
 def forget_open_links() -> None:
-    for road in ForgottenRoad.roads:
-        road.is_forgotten = True
+    for wrap_link in ForgottenLink.wrap_links:
+        wrap_link.is_forgotten = True
 
 
 async def outcome(asked: Awaitable[Any]) -> str:
@@ -55,8 +55,8 @@ async def outcome(asked: Awaitable[Any]) -> str:
 @in_virtual_time
 async def test_a_read_over_a_half_open_line_is_tried_once_more(world: World) -> None:
     unit = world.plug(FieldUnit()).record(2)
-    ForgottenRoad.roads = []
-    world.road = ForgottenRoad
+    ForgottenLink.wrap_links = []
+    world.wrap_link = ForgottenLink
     await world.gateway.events(HERE)
     forget_open_links()
     assert await outcome(world.gateway.monitor_status(HERE, FORCED)) == "answered"
@@ -67,17 +67,17 @@ async def test_a_read_over_a_half_open_line_is_tried_once_more(world: World) -> 
 @in_virtual_time
 async def test_a_read_is_tried_no_more_than_twice(world: World) -> None:
     world.plug(FieldUnit()).record(2)
-    ForgottenRoad.roads = []
-    world.road = ForgottenRoad
+    ForgottenLink.wrap_links = []
+    world.wrap_link = ForgottenLink
     await world.gateway.events(HERE)
     forget_open_links()
 
-    class DeadRoad(ForgottenRoad):
+    class DeadLink(ForgottenLink):
         def __init__(self, inner: Link) -> None:
             super().__init__(inner)
             self.is_forgotten = True
 
-    world.road = DeadRoad
+    world.wrap_link = DeadLink
     began = now_s()
     assert await outcome(world.gateway.monitor_status(HERE, FORCED)) == "ReplyTimeoutError"
     assert (world.called, now_s() - began) == (2, 30.0)  # 10 s, then POLL twice
@@ -86,8 +86,8 @@ async def test_a_read_is_tried_no_more_than_twice(world: World) -> None:
 @in_virtual_time
 async def test_a_command_over_a_half_open_line_is_not_tried_again(world: World) -> None:
     unit = world.plug(FieldUnit())
-    ForgottenRoad.roads = []
-    world.road = ForgottenRoad
+    ForgottenLink.wrap_links = []
+    world.wrap_link = ForgottenLink
     await world.gateway.info(HERE)
     forget_open_links()
     commands = Commands(world.gateway, wall=world.wall, clock=now_s)
@@ -98,8 +98,8 @@ async def test_a_command_over_a_half_open_line_is_not_tried_again(world: World) 
 @in_virtual_time
 async def test_a_read_whose_first_answer_came_is_not_tried_again(world: World) -> None:
     unit = world.plug(FieldUnit()).record(2)
-    ForgottenRoad.roads = []
-    world.road = ForgottenRoad
+    ForgottenLink.wrap_links = []
+    world.wrap_link = ForgottenLink
     await world.gateway.events(HERE)
     unit.at_exchange(2, forget_open_links)  # its answer still arrives; the next request does not
     assert await outcome(world.gateway.monitor_status(HERE, FORCED)) == "ReplyTimeoutError"
@@ -192,13 +192,13 @@ async def test_a_link_is_kept_open_as_long_as_its_address_says(world: World) -> 
 async def test_a_silent_unit_is_reported_within_five_seconds(world: World) -> None:
     world.plug(FieldUnit())
 
-    class DeadRoad(ForgottenRoad):
+    class DeadLink(ForgottenLink):
         def __init__(self, inner: Link) -> None:
             super().__init__(inner)
             self.is_forgotten = True
 
-    ForgottenRoad.roads = []
-    world.road = DeadRoad
+    ForgottenLink.wrap_links = []
+    world.wrap_link = DeadLink
     reading = asyncio.create_task(outcome(world.gateway.events(HERE)))
     await asyncio.sleep(5.1)
     under_way = world.gateway.stats()["devices"][KEY]["under_way"]

@@ -66,7 +66,7 @@ def test_more_units_than_places_are_all_read_and_none_is_refused(
     units: int, workers: int, names: str
 ) -> None:
     async def test(world: World) -> tuple[int, int, float]:
-        world.road = partial(LateLink, delay_s=0.01)
+        world.wrap_link = partial(LateLink, delay_s=0.01)
         answered, refused, longest_s = await in_turns(world, plugged(world, units), workers)
         return answered, len(refused), longest_s
 
@@ -90,7 +90,7 @@ def test_the_line_that_is_idle_longest_is_hung_up_for_the_next_unit() -> None:
 
 def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
     async def test(world: World) -> tuple[str, float]:
-        world.road = LateLink
+        world.wrap_link = LateLink
         units = plugged(world, 2)
         stop = asyncio.Event()
 
@@ -124,7 +124,7 @@ def test_silent_addresses_keep_no_unit_busy() -> None:
         silent = [Address("tcp", f"10.1.1.{n}", 12345) for n in range(64)]
         for one in silent:
             world.plug(FieldUnit(), one)
-            world.roads[one] = partial(StalledLink, after_bytes=0)
+            world.wrap_links[one] = partial(StalledLink, after_bytes=0)
         asked = [asyncio.create_task(world.gateway.info(one)) for one in silent]
         await asyncio.sleep(1)
         seen = []
@@ -147,7 +147,7 @@ def test_silent_addresses_keep_no_unit_busy() -> None:
 
 def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
     async def test(world: World) -> list[str]:
-        world.road = LateLink
+        world.wrap_link = LateLink
         units = plugged(world, 4)
         asked = [asyncio.create_task(world.gateway.events(unit)) for unit in units]
         await asyncio.sleep(3)

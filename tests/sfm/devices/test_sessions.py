@@ -1,4 +1,4 @@
-"""The places for conversations, and the queue before them."""
+"""The slots for sessions, and the queue before them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
         await asyncio.sleep(1)
         assert (places.open, places.waiting) == (1, 5)
         first.leave()
-        # Whoever comes now does not pass the others, though a place was free for a moment.
+        # A new reader does not pass the others, though a slot was free for a moment.
         late = asyncio.create_task(take(5))
         await asyncio.gather(*asked, late)
         assert (places.open, places.waiting) == (0, 0)

@@ -81,7 +81,7 @@ async def test_a_start_that_ends_without_monitoring_is_a_failure(world: World) -
 
 
 @in_virtual_time
-async def test_a_start_that_is_not_followed_is_done_without_a_look(world: World) -> None:
+async def test_a_start_that_is_not_followed_is_done_without_a_poll(world: World) -> None:
     unit = world.plug(FieldUnit())
     unit.start_monitoring = lambda: None  # type: ignore[method-assign]
     answer = await ask(app_of(world), "POST", START, follow="false", **UNIT)

@@ -71,7 +71,7 @@ def test_an_event_comes_back_from_its_form_as_it_was(
         assert orjson.loads(orjson.dumps(payload)) == payload
 
 
-def test_an_event_form_says_what_the_unit_said_and_the_level_beside_it() -> None:
+def test_an_event_payload_has_what_the_unit_reported_and_the_level_beside_it() -> None:
     assert payloads.event_payload(EVENT) == {
         "index": 2,
         "waveform_key": "0111245a",
@@ -136,7 +136,7 @@ def test_the_sensitive_range_is_an_eighth_of_the_normal_one() -> None:
     assert view["channels"]["Tran"]["values"] == [0.0, 0.0625, -0.03125, 0.004375]
 
 
-def test_only_vouched_samples_are_shown() -> None:
+def test_only_valid_samples_are_shown() -> None:
     view = view_of(replace(WAVEFORM, valid_samples=(4, 2, 0, 1)))
     lengths = {name: len(view["channels"][name]["values"]) for name in CHANNELS}
     assert lengths == {"Tran": 4, "Vert": 2, "Long": 0, "MicL": 1}
@@ -166,7 +166,7 @@ def test_an_unknown_rate_leaves_no_time_axis() -> None:
     assert view["channels"]["Tran"]["peak_time_s"] is None
 
 
-def test_the_setup_fills_in_only_what_the_event_does_not_tell_and_is_named() -> None:
+def test_the_setup_fills_in_only_what_the_event_lacks_and_is_named() -> None:
     own = payloads.waveform_payload(WAVEFORM, SETUP)
     assert (own["sample_rate_hz"], own["sample_rate_source"]) == (1024, "event")
     assert (own["geo_range_in_s"], own["geo_range_source"]) == (10.0, "event")
@@ -207,11 +207,11 @@ async def test_a_waveform_of_the_unit_is_shown_with_its_true_values(world: World
     view = payloads.waveform_view(payload)
     truth = unit.counts_of(0)
     peaks = unit.events[0].peaks
-    told = {"Tran": peaks.tran_in_s, "Vert": peaks.vert_in_s, "Long": peaks.long_in_s}
+    reported = {"Tran": peaks.tran_in_s, "Vert": peaks.vert_in_s, "Long": peaks.long_in_s}
     for row, name in enumerate(("Tran", "Vert", "Long")):
         channel = view["channels"][name]
         assert channel["values"] == pytest.approx((truth[row] * 0.005).tolist(), abs=1e-9)
-        assert channel["peak"] == pytest.approx(told[name])
+        assert channel["peak"] == pytest.approx(reported[name])
         assert (
             abs(
                 channel["values"][

@@ -114,7 +114,7 @@ def test_one_key_at_two_times_is_two(store: Store) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_another_content_under_one_stamp_is_kept_beside_the_first_and_told(
+def test_another_content_under_one_stamp_is_kept_beside_the_first_and_reported(
     store: Store, at_once: bool
 ) -> None:
     first, other = event(0), event(0, record=record_of(0, "other"))
@@ -133,7 +133,9 @@ def test_another_content_under_one_stamp_is_kept_beside_the_first_and_told(
     assert store.read(archive.load_recording, two)["record"] == other.record.hex()
 
 
-def test_other_samples_of_one_recording_are_kept_beside_the_first_and_told(store: Store) -> None:
+def test_other_samples_of_one_recording_are_kept_beside_the_first_and_reported(
+    store: Store,
+) -> None:
     save_waveform(store, event(0), salt=0)
     save_waveform(store, event(0), 1, salt=1)
     [recording] = rows(store, "recordings")
@@ -165,7 +167,7 @@ def test_what_says_of_no_unit_where_it_is_from_is_refused_whole(store: Store, se
     assert all_rows(store) == before
 
 
-def test_what_a_unit_said_comes_back_to_the_byte(store: Store) -> None:
+def test_what_a_unit_sent_comes_back_to_the_byte(store: Store) -> None:
     entry = event(3, record=bytes(range(210)))
     [number] = kept_ids(store, [entry])
     found = store.read(archive.load_recording, number)
@@ -254,7 +256,7 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
         pytest.param(datetime.min, None, id="the edge of the calendar"),
     ],
 )
-def test_the_instant_is_told_where_there_is_exactly_one(
+def test_the_instant_is_returned_where_there_is_exactly_one(
     database_url: str, unit_time: datetime | None, utc: str | None
 ) -> None:
     zones = {"BE18189": ZoneInfo("Europe/Berlin")}
@@ -343,7 +345,7 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
     one, two = kept_ids(store, events(2))
     before = rows(store, "recordings")
     assert store.read(archive.load_reviews, one) == []
-    said = [
+    reviews = [
         store.write(
             archive.save_review, one, at=NOW, reviewer="Ada", false_trigger=True, note="a truck"
         ),
@@ -356,23 +358,23 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
             note=None,
         ),
     ]
-    assert said[0] == {
+    assert reviews[0] == {
         "at": "2026-05-01T12:00:00.250+00:00",
         "reviewer": "Ada",
         "false_trigger": True,
         "note": "a truck",
     }
-    assert store.read(archive.load_reviews, one) == said[::-1]
+    assert store.read(archive.load_reviews, one) == reviews[::-1]
     save_list(store, events(2))
     store.write(mirror.drop, "tcp://unit-a:1", 5, "erased")
-    assert store.read(archive.load_reviews, one) == said[::-1]
+    assert store.read(archive.load_reviews, one) == reviews[::-1]
     assert rows(store, "recordings") == before
     latest = {row["id"]: row["review"] for row in store.read(archive.load_page, Wanted()).rows}
-    assert latest == {public_id(store, one): said[1], public_id(store, two): None}
+    assert latest == {public_id(store, one): reviews[1], public_id(store, two): None}
 
 
 @pytest.mark.parametrize("number", [0, -1, 77])
-def test_what_is_not_there_is_said_so(store: Store, number: int) -> None:
+def test_a_missing_row_is_reported(store: Store, number: int) -> None:
     save_list(store, events(2))
     for look in (
         lambda: store.read(archive.load_recording, number),
@@ -390,7 +392,7 @@ def test_what_is_not_there_is_said_so(store: Store, number: int) -> None:
     assert rows(store, "reviews") == []
 
 
-def test_the_units_of_the_archive_tell_when_they_were_read_last(store: Store) -> None:
+def test_the_units_of_the_archive_have_their_last_read_time(store: Store) -> None:
     store.write(
         archive.save_events, origin(conn_key="old"), [shifted(event(0), days=9000), event(1)]
     )
@@ -415,7 +417,7 @@ def archived_time(of: Event) -> str:
     return of.device_time.isoformat()
 
 
-def test_one_look_sees_one_state_though_others_write(store: Store, second_store: Store) -> None:
+def test_one_read_sees_one_state_while_others_write(store: Store, second_store: Store) -> None:
     save_list(store, events(2))
     with store.engines.read() as connection:
         count = select(func.count()).select_from(schema.cached_events)

@@ -1,4 +1,4 @@
-"""The audit log: added to, never changed; whoever changes it all the same is found out."""
+"""The audit log: added to, never changed; a change all the same is detected."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def test_the_hash_is_what_the_page_says_made_by_hand(store: Store) -> None:
     store.write(
         audit.append, entry(actor='Süd "\U0001f9e8"', detail={"b": 1.5, "a": "岩\n"}, unit=A)
     )
-    said = (
+    entries = (
         r'{"actor":"S\u00fcd \"\ud83e\udde8\"","at":"2026-05-01T12:00:00.250+00:00",'
         r'"command":"erase","detail":"{\"a\":\"\\u5ca9\\n\",\"b\":1.5}","number":1,"of":null,'
         r'"origin":"10.0.0.9","outcome":"done","phase":"done","role":"admin","serial":null,'
         r'"unit":"tcp://unit-a:1"}'
     )
-    expected = blake2b(bytes(32) + said.encode("ascii"), digest_size=32).hexdigest()
+    expected = blake2b(bytes(32) + entries.encode("ascii"), digest_size=32).hexdigest()
     [row] = rows(store, "audit")
     assert bytes(row["hash"]).hex() == expected
     assert store.read(audit.verify).head_hash == expected
@@ -142,7 +142,7 @@ def test_other_peoples_words_are_written_so_that_they_print(store: Store) -> Non
     assert store.read(audit.verify).is_sound
 
 
-def test_what_cannot_be_told_later_is_refused_before(store: Store) -> None:
+def test_what_could_not_be_shown_later_is_refused_before(store: Store) -> None:
     with pytest.raises(ValueError, match="with its zone"):
         entry(at=datetime(2026, 5, 1))
     for detail in ({"x": float("nan")}, {"x": b"bytes"}):
@@ -378,12 +378,12 @@ def test_the_whole_log_is_read_a_piece_at_a_time(
 
     sizes: list[int] = []
 
-    def told(_c: Any, _cursor: Any, statement: str, _p: Any, context: Any, _many: bool) -> None:
+    def reported(_c: Any, _cursor: Any, statement: str, _p: Any, context: Any, _many: bool) -> None:
         if "audit" in statement:
             sizes.append(context.execution_options["yield_per"])
 
     monkeypatch.setattr(audit, "_rows", counted)
-    sqlalchemy_event.listen(store.engines.reading, "before_cursor_execute", told)
+    sqlalchemy_event.listen(store.engines.reading, "before_cursor_execute", reported)
     assert store.read(audit.verify).broken == 2
     assert fetched == [1, 2]
     assert sizes == [3]
@@ -421,14 +421,14 @@ def test_writers_at_once_make_one_chain(
     assert store.read(audit.verify).count == 80
 
 
-# --- through the keeper --------------------------------------------------------------------------
+# --- through the store service -------------------------------------------------------------------
 
 
 def build_store_service(open_it: Callable[[], Store] | None) -> StoreService:
     return StoreService(open_it, clock=lambda: 100.0, wall=lambda: NOW)
 
 
-def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
+def test_the_store_service_records_an_entry_or_reports_that_it_cannot(database_url: str) -> None:
     class Failing:
         error: StoreError | None = None
 
@@ -446,7 +446,7 @@ def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
 
         Failing.error = StoreFullError("no room")
         store_service = build_store_service(open_it)
-        for _ in range(4):  # from the second on the database is left alone; it is told all the same
+        for _ in range(4):  # from the second on the database is left alone; reported all the same
             with pytest.raises(StoreFullError, match="no room"):
                 await store_service.note(entry())
         await store_service.close()
@@ -454,7 +454,7 @@ def test_the_keeper_notes_and_says_so_when_it_cannot(database_url: str) -> None:
     asyncio.run(run())
 
 
-async def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() -> None:
+async def test_without_a_database_the_store_service_records_and_proves_nothing() -> None:
     store_service = build_store_service(None)
     assert await store_service.note(entry()) is None
     assert await store_service.forget_info(A) is None
@@ -462,7 +462,7 @@ async def test_without_a_database_the_keeper_notes_nothing_and_proves_nothing() 
     await store_service.close()
 
 
-def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_url: str) -> None:
+def test_the_store_service_knows_which_version_of_the_mirror_is_current(database_url: str) -> None:
     with open_store(database_url) as store:
         listed = events(3)
         save_list(store, listed)
@@ -481,7 +481,7 @@ def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_ur
         assert again is not None
         assert (again.info, again.version) == (None, found.version + 1)
         assert (await store_service.erase_check(A, 3)).unarchived == [0, 2]
-        # Somebody else writes: the keeper is told beyond which epoch to begin, once.
+        # Another process writes: the service learns beyond which epoch to begin, once.
         store_service.mark_adopted(A, found)
         assert await store_service.forget_info(A) == 1
         assert await store_service.forget_info(A) is None
@@ -490,7 +490,7 @@ def test_the_keeper_knows_which_version_of_the_mirror_it_may_believe(database_ur
     asyncio.run(run())
 
 
-def test_what_could_not_be_forgotten_is_told(database_url: str) -> None:
+def test_what_could_not_be_deleted_is_reported(database_url: str) -> None:
     def open_it() -> Store:
         raise StoreBusyError("locked")
 

@@ -1,4 +1,4 @@
-"""Samples at rest: what comes back is what was stored, or it is told that it is not."""
+"""Stored samples: what comes back is what was stored, or an error."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def do_damage(store: Store, damage: Callable[[bytes], bytes], *columns: str) -> 
 
 
 @damaged
-def test_damaged_samples_are_told_and_mended_in_place_by_the_true_ones(
+def test_damaged_samples_are_reported_and_mended_in_place_by_the_true_ones(
     store: Store, damage: Callable[[bytes], bytes]
 ) -> None:
     save_list(store, events(2))
@@ -206,7 +206,7 @@ def test_what_is_sound_is_never_changed_by_other_samples_under_its_image(store: 
     assert rows(store, "recording_waveforms") == before
 
 
-def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
+def test_a_damaged_record_is_reported_beside_it(store: Store) -> None:
     store.write(archive.save_events, origin(), [event(0)])
     with store.engines.write() as connection:
         connection.execute(update(schema.recordings).values(record=b"x"))
@@ -215,7 +215,7 @@ def test_a_damaged_record_is_told_beside_it(store: Store) -> None:
         store.read(archive.load_recording, number)
 
 
-def test_damage_is_told_also_where_nothing_can_be_written_down(
+def test_damage_is_reported_even_if_nothing_can_be_written(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_store(database_url) as store:

@@ -78,9 +78,9 @@ def test_nothing_is_called_stored_or_erased_after_the_file_was_taken_away(
                 assert health["store"]["problem"] == "replaced"
                 assert str(path) in health["store"]["detail"]
                 unit.record_event(seed=2)
-                told = await get("events", force="true")
-                assert told["provenance"]["stored"] is False
-                assert told["provenance"]["store_problem"] == "replaced"
+                reported = await get("events", force="true")
+                assert reported["provenance"]["stored"] is False
+                assert reported["provenance"]["store_problem"] == "replaced"
                 assert (await get("event/1/waveform"))["provenance"]["stored"] is False
                 refused = await client.post(
                     "/device/events/erase",
@@ -105,10 +105,10 @@ class TakingAway(SimulatedUnit):
     path: Path
     at_request: int | None = None
 
-    def answer(self, conversation: ProtocolState, request: Frame) -> bytes | None:
+    def answer(self, protocol: ProtocolState, request: Frame) -> bytes | None:
         if request.sub == self.at_request:
             self.path.unlink(missing_ok=True)
-        return super().answer(conversation, request)
+        return super().answer(protocol, request)
 
 
 @pytest.mark.parametrize(

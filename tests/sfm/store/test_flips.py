@@ -139,7 +139,7 @@ def fill_what_no_read_leaves(
         return Origin(conn_key=conn_key, serial=unit.serial, epoch=epoch, read_at=now, **more)
 
     with Store.open(f"sqlite:///{path}") as store:
-        store.write(archive.save_damage_finding, 1, "said for the test", now)
+        store.write(archive.save_damage_finding, 1, "noted for the test", now)
         operation = Operation(
             id=OPERATION.rpartition("/")[2],
             kind="monitor_start",
@@ -252,7 +252,7 @@ def judged(
                 for t in true_rows
             )
             # What an index hides, or what points at no recording any more, is not there, and a
-            # mark that is damaged leaves nothing proven: less is said, and the check says why.
+            # mark that is damaged leaves nothing proven: less is shown, and the check reports why.
             is_less = path == "/archive/events" and any(
                 {**t, **{name: row[name] for name in CHANGING}} == row
                 and set(row["contents"]) <= set(t["contents"])

@@ -272,7 +272,7 @@ def test_legacy_rows_are_kept_if_they_say_which_event_they_are(
 
 
 @pytest.mark.parametrize("verb", ["info", "list", "append", "waveform"])
-def test_legacy_rows_are_served_to_nobody_after_the_unit_was_read(
+def test_legacy_rows_are_never_served_after_the_unit_was_read(
     engines: Engines, bare_url: str, verb: str
 ) -> None:
     execute(engines, LEGACY_TABLES["no key"])
@@ -389,14 +389,14 @@ def test_rows_of_an_earlier_revision_come_along(
 # --- opening -------------------------------------------------------------------------------------
 
 
-def test_an_empty_database_is_filled_by_whoever_opens_it(bare_url: str) -> None:
-    told: list[str] = []
-    with Store.open(bare_url, on_upgrade=told.append) as store:
+def test_an_empty_database_is_filled_by_the_first_to_open_it(bare_url: str) -> None:
+    reported: list[str] = []
+    with Store.open(bare_url, on_upgrade=reported.append) as store:
         assert set(store.read(maintenance.count_rows).values()) == {0}
         save_list(store, events(2))
-    with Store.open(bare_url, on_upgrade=told.append) as store:
+    with Store.open(bare_url, on_upgrade=reported.append) as store:
         assert store.read(maintenance.count_rows)["recordings"] == 2
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -420,7 +420,7 @@ def test_a_database_of_a_newer_program_is_refused(
 
 @only_postgresql
 @pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
-def test_an_older_postgresql_is_left_alone_and_the_command_is_told(
+def test_an_older_postgresql_is_left_alone_and_the_command_is_named(
     engines: Engines, bare_url: str, start: str
 ) -> None:
     make_old(engines, start)
@@ -441,10 +441,10 @@ def test_an_older_file_is_upgraded_after_a_copy_was_made_beside_it(
     make_old(engines, start)
     before = fingerprint(engines)
     engines.close()
-    told: list[str] = []
-    Store.open(bare_url, now=lambda: NOW, on_upgrade=told.append).close()
+    reported: list[str] = []
+    Store.open(bare_url, now=lambda: NOW, on_upgrade=reported.append).close()
     copy = tmp_path / f"relay.sqlite.revision-{start}.20260501T120000.backup"
-    [sentence] = told
+    [sentence] = reported
     assert f"from revision {start} to 0008" in sentence
     assert sentence.endswith(str(copy))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -470,7 +470,7 @@ def make_old(engines: Engines, start: str) -> None:
 
 
 @pytest.mark.parametrize("start", ["", "unnumbered", "0002", "0003"])
-def test_whoever_only_looks_upgrades_nothing(engines: Engines, bare_url: str, start: str) -> None:
+def test_a_read_only_command_upgrades_nothing(engines: Engines, bare_url: str, start: str) -> None:
     if start:
         make_old(engines, start)
     before = fingerprint(engines)
@@ -543,9 +543,9 @@ def test_a_copy_is_whole_though_the_file_is_in_use(tmp_path: Path) -> None:
     source, target = folder / "a.sqlite", folder / "copy.sqlite"
     with new_file(source) as store:
         save_list(store, events(5))
-        told: list[tuple[int, int]] = []
-        migrations.copy_sqlite(source, target, lambda *at: told.append(at))
-        assert told[-1][0] == told[-1][1]
+        reported: list[tuple[int, int]] = []
+        migrations.copy_sqlite(source, target, lambda *at: reported.append(at))
+        assert reported[-1][0] == reported[-1][1]
         with new_file(target) as copy:
             assert rows(copy, "recordings") == rows(store, "recordings")
         with pytest.raises(StoreLostError, match="is there already"):

@@ -275,13 +275,13 @@ def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
     assert store.read(maintenance.count_rows)["recording_waveforms"] == 2
 
 
-def test_rows_that_are_gone_fence_whoever_knew_them(store: Store) -> None:
+def test_missing_rows_fence_a_writer_that_knew_them(store: Store) -> None:
     assert fence_of(save_list(store, events(1), 7)) == Fenced(1, 0)
     assert store.read(mirror.load, A) is None
     assert store.read(maintenance.count_rows)["recordings"] == 1
 
 
-def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
+def test_of_two_writers_in_turn_the_loser_learns_where_to_begin(
     store: Store, second_store: Store
 ) -> None:
     mine, other = origin(epoch=1), origin(epoch=1, boot_id="boot-2")
@@ -302,26 +302,26 @@ def test_of_two_writers_in_turn_the_loser_is_told_where_to_begin(
 
 def test_of_writers_that_begin_at_once_one_wins(store: Store, second_store: Store) -> None:
     start = threading.Barrier(8)
-    told: list[int | Fenced | BaseException | None] = []
+    reported: list[int | Fenced | BaseException | None] = []
 
     def write(number: int) -> None:
         mine = store if number % 2 else second_store
         start.wait(10)
         try:
-            told.append(save_list(mine, events(number + 1), at=origin(epoch=number + 1)).mirror)
+            reported.append(save_list(mine, events(number + 1), at=origin(epoch=number + 1)).mirror)
         except BaseException as error:
-            told.append(error)
+            reported.append(error)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    [winner] = [one for one in told if not isinstance(one, Fenced)]
+    [winner] = [one for one in reported if not isinstance(one, Fenced)]
     assert winner == 1
     found = store.read(mirror.load, A)
     assert found is not None
-    assert {one for one in told if isinstance(one, Fenced)} == {Fenced(found.epoch, 1)}
+    assert {one for one in reported if isinstance(one, Fenced)} == {Fenced(found.epoch, 1)}
     assert len(found.events or ()) == found.epoch
 
 
@@ -464,7 +464,7 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
     assert store.read(mirror.erase_check, A, version, 1).unarchived == [0]
     assert store.read(mirror.erase_check, B, version, 2).unarchived == [0, 1]
     read_at = rows(store, "cached_devices")[0]["list_read_at"]
-    write_row(store, "cached_devices", {}, list_read_at=None)  # told, and too late
+    write_row(store, "cached_devices", {}, list_read_at=None)  # read, and too late
     assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
     write_row(store, "cached_devices", {}, list_read_at=read_at)
     assert store.read(mirror.erase_check, A, version, 2).unarchived == []
@@ -542,7 +542,7 @@ def test_parts_with_no_known_time_come_back_to_it(store: Store, begun: int) -> N
     assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b""
 
 
-def test_a_row_that_points_at_another_recording_is_told(store: Store) -> None:
+def test_a_row_that_points_at_another_recording_is_reported(store: Store) -> None:
     save_list(store, events(3))
     save_waveform(store, event(1), 1)
     e, w = schema.cached_events, schema.cached_waveforms
@@ -559,7 +559,7 @@ def test_a_row_that_points_at_another_recording_is_told(store: Store) -> None:
 
 @dataclass
 class Model:
-    """What the mirror of one device must hold, told without a database."""
+    """What the mirror of one device must contain, computed without a database."""
 
     epoch: int = -1
     serial: str | None = None
@@ -703,8 +703,8 @@ def check(store: Store, model: Model) -> None:
             model.serial,
         )
         stamps = None if model.count is None else [model.listed[i] for i in range(model.count)]
-        told = loaded.events
-        assert (None if told is None else [stamp_of(payload) for payload in told]) == stamps
+        reported = loaded.events
+        assert (None if reported is None else [stamp_of(payload) for payload in reported]) == stamps
     assert contradictions(store) == []
 
 

@@ -198,7 +198,7 @@ def test_a_project_is_found_by_any_part_in_any_case(
     assert [row["project"] for row in page.rows] == found[::-1]
 
 
-def test_a_row_tells_how_many_waveforms_are_there(store: Store) -> None:
+def test_a_row_has_the_number_of_its_waveforms(store: Store) -> None:
     save_list(store, [event(0), event(1)])
     save_waveform(store, event(1), 1, salt=0)
     save_waveform(store, event(1), 2, salt=1)
@@ -300,7 +300,7 @@ def test_a_cursor_with_any_letter_changed_is_refused_or_a_place(store: Store) ->
                 continue
 
 
-def test_a_cursor_tells_a_reader_nothing_at_sight_and_is_safe_in_a_url(store: Store) -> None:
+def test_a_cursor_is_opaque_and_safe_in_a_url(store: Store) -> None:
     fill(store)
     cursor = store.read(archive.load_page, Wanted(), limit=3).next_cursor
     assert cursor is not None

@@ -173,7 +173,7 @@ def test_a_full_disk_is_called_that_loses_nothing_and_passes(
         assert state(store)[0] == entry[0] + 1
 
 
-def test_somebody_elses_lock_is_called_that_and_passes(path: Path, store: Store) -> None:
+def test_another_program_s_lock_is_reported_as_such_and_passes(path: Path, store: Store) -> None:
     seen = grow(store, 1, None)
     before = state(store)
     with closing(SQLITE.connect(str(path), isolation_level=None)) as other:

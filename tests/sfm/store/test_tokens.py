@@ -104,30 +104,30 @@ def test_digests_are_compared_in_constant_time(
     made, secret = add(store)
     asked: list[tuple[Any, Any]] = []
 
-    def told(left: Any, right: Any) -> bool:
+    def reported(left: Any, right: Any) -> bool:
         asked.append((left, right))
         return False
 
-    monkeypatch.setattr(hmac, "compare_digest", told)
+    monkeypatch.setattr(hmac, "compare_digest", reported)
     assert not made.is_of(secret)
     assert asked == [(made.digest, made.digest)]
 
 
 @given(st.one_of(st.text(), st.from_regex(r"sfm_.*", fullmatch=True)))
-def test_rubbish_is_of_no_token(said: str) -> None:
-    number = number_of(said)
-    assert number is None or said.startswith(f"sfm_{number}_")
+def test_rubbish_is_of_no_token(secret_text: str) -> None:
+    number = number_of(secret_text)
+    assert number is None or secret_text.startswith(f"sfm_{number}_")
     token = Token(1, "n", "viewer", (), NOW, None, bytes(32))
-    assert not token.is_of(said)
+    assert not token.is_of(secret_text)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "secret_text",
     ["", "sfm_1_", "sfm_0_" + "A" * 43, "sfm_01_" + "A" * 43, "sfm_١_" + "A" * 43, "sfm_1_\ud800",
      "sfm_" + "9" * 19 + "_" + "A" * 43, "sfm_-1_" + "A" * 43, "sfm_1_" + "é" * 43],
 )  # fmt: skip
-def test_what_is_no_number_is_none(said: str) -> None:
-    assert number_of(said) is None
+def test_what_is_no_number_is_none(secret_text: str) -> None:
+    assert number_of(secret_text) is None
 
 
 def test_a_name_is_one_tokens_until_that_is_revoked(store: Store) -> None:
@@ -147,14 +147,14 @@ def test_a_name_is_one_tokens_until_that_is_revoked(store: Store) -> None:
 @only_postgresql
 def test_of_several_that_want_a_name_at_once_one_gets_it(store: Store, database_url: str) -> None:
     start = threading.Barrier(6)
-    told: list[object] = []
+    reported: list[object] = []
 
     def make(mine: Store) -> None:
         start.wait(10)
         try:
-            told.append(add(mine)[0].name)
+            reported.append(add(mine)[0].name)
         except StoreError as error:
-            told.append(type(error))
+            reported.append(type(error))
 
     with open_store(database_url) as second:
         threads = [threading.Thread(target=make, args=(one,)) for one in (store, second) * 3]
@@ -162,7 +162,7 @@ def test_of_several_that_want_a_name_at_once_one_gets_it(store: Store, database_
             thread.start()
         for thread in threads:
             thread.join(30)
-    assert sorted(map(str, told)) == sorted(["lab", *[str(TokenNameTakenError)] * 5])
+    assert sorted(map(str, reported)) == sorted(["lab", *[str(TokenNameTakenError)] * 5])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """
-What the benchmarks share: rivals that are installed, the machine, the short mode, a server.
+What the benchmarks share: the libraries that are installed, the machine, the short mode, a server.
 
-Rivals are named in ``requirements-bench.txt``; neither the product nor its tests need them. One
-that is not installed is skipped, and the table says so. ``SFM_BENCH_QUICK=1`` makes every run as
+``requirements-bench.txt`` names these libraries; neither the product nor its tests need them. One
+that is not installed is skipped, and the table shows it. ``SFM_BENCH_QUICK=1`` makes every run as
 short as will still print its table: its figures mean nothing.
 """
 
@@ -69,7 +69,7 @@ def median_of_ratios(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def serve(app: Any) -> None:
-    """Serve with the settings of ``sfm.server``, until told to end; say the address first."""
+    """Serve with the settings of ``sfm.server``, until stopped; print the address first."""
     config = uvicorn.Config(
         app,
         log_level="critical",
