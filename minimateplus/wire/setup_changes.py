@@ -64,16 +64,20 @@ class Limit:
     high: float = 0.0
     among: tuple[float, ...] = ()
 
+    @property
+    def in_words(self) -> str:
+        """The allowed values with their unit of measure."""
+        if self.among:
+            wanted = "one of " + ", ".join(f"{choice:g}" for choice in self.among)
+        else:
+            wanted = f"{self.low:g} to {self.high:g}"
+        return f"{wanted} {self.unit}".rstrip()
+
     def refusal(self, value: float) -> str | None:
         """Return why ``value`` is not allowed; ``None`` if it is."""
-        unit = f" {self.unit}" if self.unit else ""
-        if self.among:
-            fits = value in self.among
-            wanted = "one of " + ", ".join(f"{choice:g}" for choice in self.among) + unit
-        else:
-            fits = self.low <= value <= self.high  # NaN does not fit
-            wanted = f"{self.low:g} to {self.high:g}{unit}"
-        return None if fits else f"expected {wanted}, got {value:g}"
+        # NaN does not fit.
+        fits = value in self.among if self.among else self.low <= value <= self.high
+        return None if fits else f"expected {self.in_words}, got {value:g}"
 
 
 LIMITS: dict[str, Limit] = {

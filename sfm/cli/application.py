@@ -1,4 +1,4 @@
-"""What every command stands on: the app, its consoles and parameters, how a command ends."""
+"""What every command uses: the app, its consoles and parameters, how a command ends."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ PortNumber = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
 
 
 class CommandError(SfmError):
-    """Something to tell the person at the terminal, and to exit with."""
+    """A message for the person at the terminal, and an exit status."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ def main() -> None:
     Run the command line.
 
     A reader who has seen enough (``| head``) ends it without a word. Not by the signal that the
-    system has for it: that would end a relay, or a command to a unit, when anybody hung up on it.
+    system has for it: that would end a relay, or a command to a unit, when a client disconnects.
     """
     try:
         try:

@@ -8,12 +8,15 @@ the serial number typed after both were shown.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Parameter
 
+from minimateplus.model import CallHomeChange, RecordMode, SetupChange
+from minimateplus.wire.setup_changes import LIMITS
 from sfm.cli import views
 from sfm.cli.application import (
     MISUSED,
@@ -73,25 +76,66 @@ async def stop(
     await _show(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
 
 
+def _options(change: type, helps: dict[str, str]) -> Any:
+    """
+    Return a class with an option for each field of ``change``, which is the table of settings.
+
+    ``helps`` describes each; the limits of numbers, from ``wire.setup_changes``, are added to it.
+    """
+    fields = []
+    modes: Any = Literal[tuple(mode.name.lower() for mode in RecordMode)]
+    for name, hint in get_type_hints(change).items():
+        limit = LIMITS.get(name)
+        words = helps[name] if limit is None else f"{helps[name]} {limit.in_words}"
+        shape: Any = modes | None if name == "mode" else hint
+        option = Annotated[shape, Parameter(help=words)]
+        fields.append((name, option, dataclasses.field(default=None)))
+    name = f"{change.__name__}Options"
+    here = {"__module__": __name__}  # cyclopts takes the options only of a class of a module
+    return dataclasses.make_dataclass(name, fields, kw_only=True, namespace=here)
+
+
+_TEXT = "Text of the events recorded from now on; empty for none."
+SetupOptions = _options(
+    SetupChange,
+    {
+        "mode": "How the unit records.",
+        "sample_rate_hz": "Of each channel:",
+        "histogram_interval_s": "Length of an interval:",
+        "record_time_s": "After the trigger:",
+        "geo_range_in_s": "Of the geophones:",
+        "trigger_level_in_s": "Of the geophones, at most their range:",
+        "alarm_level_in_s": "Of the geophones, not below the trigger level:",
+        "mic_trigger_psi": "Of the microphone:",
+        "mic_alarm_psi": "Of the microphone:",
+        **dict.fromkeys(("project", "client", "operator", "location", "notes"), _TEXT),
+    },
+)
+CallHomeOptions = _options(
+    CallHomeChange,
+    {
+        "enabled": "Whether it calls.",
+        "dial": "Dial string for its modem.",
+        "after_event": "Call after each event.",
+        "at_times": "Call at times of day.",
+        "first_enabled": "Whether the first time is used.",
+        "first_time": "HH:MM by the unit's own clock.",
+        "second_enabled": "Whether the second time is used.",
+        "second_time": "HH:MM by the unit's own clock.",
+        "retries": "Number of retries:",
+        "retry_wait_s": "Wait between two attempts:",
+        "connect_wait_s": "Wait for the connection:",
+        "warm_up_s": "Warm-up of the modem:",
+    },
+)
+
+
 @app.command
 @handles_errors
 async def configure(
     unit: Unit,
     *,
-    mode: Literal["single_shot", "continuous", "histogram", "histogram_combo"] | None = None,
-    sample_rate_hz: int | None = None,
-    histogram_interval_s: int | None = None,
-    record_time_s: float | None = None,
-    geo_range_in_s: float | None = None,
-    trigger_level_in_s: float | None = None,
-    alarm_level_in_s: float | None = None,
-    mic_trigger_psi: float | None = None,
-    mic_alarm_psi: float | None = None,
-    project: str | None = None,
-    client: str | None = None,
-    operator: str | None = None,
-    location: str | None = None,
-    notes: str | None = None,
+    settings: Annotated[SetupOptions | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
     serial: str | None = None,
     dry_run: Yes = False,
     relay: Relay = None,
@@ -102,56 +146,12 @@ async def configure(
 
     Parameters
     ----------
-    mode
-        How the unit records.
-    sample_rate_hz
-        1024, 2048 or 4096 samples a second and channel.
-    histogram_interval_s
-        2, 5, 15, 60, 300 or 900 s.
-    record_time_s
-        Behind the trigger, 1 to 100 s.
-    geo_range_in_s
-        10 or 1.25 in/s.
-    trigger_level_in_s
-        Of the geophones, 0.02 in/s to the range.
-    alarm_level_in_s
-        Of the geophones, not below the trigger level.
-    mic_trigger_psi
-        Of the microphone, psi.
-    mic_alarm_psi
-        Of the microphone, psi.
-    project
-        Text of the events recorded from now on; empty for none.
-    client
-        As project.
-    operator
-        As project.
-    location
-        As project.
-    notes
-        As project.
     serial
         The expected unit; refused when another unit answers.
     dry_run
         Show what would change, byte by byte, and send nothing.
     """
-    given = {
-        "mode": mode,
-        "sample_rate_hz": sample_rate_hz,
-        "histogram_interval_s": histogram_interval_s,
-        "record_time_s": record_time_s,
-        "geo_range_in_s": geo_range_in_s,
-        "trigger_level_in_s": trigger_level_in_s,
-        "alarm_level_in_s": alarm_level_in_s,
-        "mic_trigger_psi": mic_trigger_psi,
-        "mic_alarm_psi": mic_alarm_psi,
-        "project": project,
-        "client": client,
-        "operator": operator,
-        "location": location,
-        "notes": notes,
-    }
-    await _write(unit, "/device/config", given, serial, dry_run, relay, as_json)
+    await _write(unit, "/device/config", settings, serial, dry_run, relay, as_json)
 
 
 @app.command(name="call-home")
@@ -159,18 +159,7 @@ async def configure(
 async def call_home(
     unit: Unit,
     *,
-    enabled: bool | None = None,
-    dial: str | None = None,
-    after_event: bool | None = None,
-    at_times: bool | None = None,
-    first_enabled: bool | None = None,
-    first_time: str | None = None,
-    second_enabled: bool | None = None,
-    second_time: str | None = None,
-    retries: int | None = None,
-    retry_wait_s: int | None = None,
-    connect_wait_s: int | None = None,
-    warm_up_s: int | None = None,
+    settings: Annotated[CallHomeOptions | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
     serial: str | None = None,
     dry_run: Yes = False,
     relay: Relay = None,
@@ -181,51 +170,13 @@ async def call_home(
 
     Parameters
     ----------
-    enabled
-        Whether it calls.
-    dial
-        Dial string for its modem.
-    after_event
-        Call after each event.
-    at_times
-        Call at times of day.
-    first_enabled
-        Whether the first time is used.
-    first_time
-        HH:MM by the unit's own clock.
-    second_enabled
-        Whether the second time is used.
-    second_time
-        HH:MM by the unit's own clock.
-    retries
-        Number of retries.
-    retry_wait_s
-        Wait between two attempts, s.
-    connect_wait_s
-        Wait for the connection, s.
-    warm_up_s
-        Warm-up of the modem, s.
     serial
         The expected unit; refused when another unit answers.
     dry_run
         Show what would change, byte by byte, and send nothing.
     """
-    given = {
-        "enabled": enabled,
-        "dial": dial,
-        "after_event": after_event,
-        "at_times": at_times,
-        "first_enabled": first_enabled,
-        "first_time": first_time,
-        "second_enabled": second_enabled,
-        "second_time": second_time,
-        "retries": retries,
-        "retry_wait_s": retry_wait_s,
-        "connect_wait_s": connect_wait_s,
-        "warm_up_s": warm_up_s,
-    }
-    if any(value is not None for value in given.values()):
-        await _write(unit, "/device/call_home", given, serial, dry_run, relay, as_json)
+    if settings is not None:
+        await _write(unit, "/device/call_home", settings, serial, dry_run, relay, as_json)
         return
     body = await ask(unit, "/device/call_home", relay)
     print_body(body, views.call_home_view, as_json)
@@ -303,13 +254,14 @@ async def rescue(
 async def _write(
     unit: str,
     path: str,
-    given: dict[str, Any],
+    given: Any,
     serial: str | None,
     dry_run: bool,
     relay: str | None,
     as_json: bool,
 ) -> None:
-    settings = {name: value for name, value in given.items() if value is not None}
+    values = {} if given is None else dataclasses.asdict(given)
+    settings = {name: value for name, value in values.items() if value is not None}
     if not settings:
         err.print("Nothing to change: give at least one setting (--help lists them).")
         raise SystemExit(MISUSED)
