@@ -40,15 +40,13 @@ class Identification:
         payload = payloads.info_payload(info)
         generation = await self.recognise(info.serial, generation)
         self._durable.simulated, self.is_met = info.simulated, True
-        try:
-            return payload, await self._durable.save_info(payload, generation, began)
-        except FencedError:
-            # What was read is of this unit still; it is stored in the epoch that begins now.
-            pass
-        try:
-            return payload, await self._durable.save_info(payload, self._durable.generation, began)
-        except FencedError:
-            return payload, False
+        for _ in range(2):
+            try:
+                return payload, await self._durable.save_info(payload, generation, began)
+            except FencedError:
+                # What was read is of this unit still: stored in the epoch that has begun now.
+                generation = self._durable.generation
+        return payload, False
 
     async def recognise(self, serial: str, generation: int) -> int:
         """
