@@ -10,13 +10,13 @@ WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
 .DEFAULT_GOAL := help
 .PHONY: help run test proofs check web types bench fuzz soak soak-kill dist lock format clean
 
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one through the other, stay up
 	@$(BIN)/seismo-relay demo
 
-# Seconds for all simulated worlds of a test run; with planted faults, interleavings, kills and
+# Seconds for all simulations of a test run; with planted faults, interleavings, kills and
 # corpora the proofs then take some three minutes.
 PROOF_S ?= 90
 
@@ -27,11 +27,13 @@ test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they nee
 proofs: $(VENV)/.dev ## Run simulations, planted faults, interleavings and kills with their full counts
 	$(BIN)/pytest --numprocesses logical --dist load tests/proofs
 
-check: $(VENV)/.dev ## Format, lint, types, import floors, those of the web app
+check: $(VENV)/.dev ## Check format, lint, types, import layers, spelling and retired words, and the web app
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/pytest tests/docs/test_words.py
 	@webapp/check.sh $(BIN)
 
 web: $(WEB) ## Build the web app
@@ -50,7 +52,7 @@ fuzz: $(VENV)/.fuzz ## Fuzz what reads foreign bytes, SECONDS=600 for each targe
 	@for target in $(FUZZ_TARGETS); do \
 		PYTHONPATH=tests $(BIN)/python tests/proofs/fuzz/fuzz.py $$target --seconds $(SECONDS) || exit 1; done
 
-soak: $(VENV)/.dev ## Live through a million worlds in virtual time; goes on where it stopped
+soak: $(VENV)/.dev ## Run a million simulations in virtual time; resume where it stopped
 	@PYTHONPATH=tests $(BIN)/python tests/proofs/simulation/soak.py $(SOAK)
 
 soak-kill: $(VENV)/.dev ## Kill the relay a thousand times while it downloads

@@ -50,9 +50,9 @@ async def test_an_erase_says_how_long_its_walk_takes_before_it_begins(world: Raw
     assert (await world.erase(count=EVENTS)).status_code == 200
     log = world.gateway.progress(parse_address("tcp://unit.invalid:12345"))
     steps = [entry.data for entry in log._entries if entry.kind == "step"]
-    whats = [step["what"] for step in steps]
-    at = whats.index(f"s estimated to read the {EVENTS} events again")
-    assert at < whats.index("events read again")
+    texts = [step["what"] for step in steps]
+    at = texts.index(f"s estimated to read the {EVENTS} events again")
+    assert at < texts.index("events read again")
     # Ten exchanges an event.
     assert steps[at]["total"] == pytest.approx(EVENTS * 10 * 0.5, rel=0.2)
 
