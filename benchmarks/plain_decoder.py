@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 def decode_plain(body: bytes, samples: int | None = None) -> tuple[list[list[int]], int]:
-    """Return the samples of each channel that can be vouched for, and where the trailer begins."""
+    """Return the samples of each channel that are valid, and where the trailer begins."""
     if len(body) < 7 or body[0:3] != b"\x00\x02\x00":
         raise ValueError("no body")
     channels: list[list[int]] = [[], [], [], []]

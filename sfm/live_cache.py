@@ -102,7 +102,7 @@ class Memo(dict[str, Any]):
             self._cache._save_memo(self, name, made, size_bytes)
 
     def detach(self) -> None:
-        """Stop counting: the value has left the cache. Whoever still has it may go on with it."""
+        """Stop counting: the value has left the cache. Readers that have it may still use it."""
         self._cache = None
         self.sizes_bytes.clear()
 
@@ -199,7 +199,7 @@ class LiveCache:
 
     - ``generation``: what ``generation(conn_key)`` gave before the first byte of the read. If the
       device was invalidated since, nothing is stored and nothing is concluded from the old data;
-      the setter returns False. Without it the caller vouches that the data is current.
+      the setter returns False. Without it the caller guarantees that the data is current.
     - ``read_began_mono``: when the read began, by the cache's clock; now, if not given. An instant
       that has not come yet (another machine's clock, another boot's) means an unknown age, and an
       unknown age is stale.
@@ -761,8 +761,8 @@ def _conflict_of_waveform(device: _Device, index: int, stamp: Stamp) -> str | No
 
 def _conflict_sentence(index: int, new: str, stamp: Stamp, old: str, entry: Stamp) -> str:
     return (
-        f"slot {index} holds another event: {new} says {_stamp_text(stamp)}, "
-        f"{old} said {_stamp_text(entry)}"
+        f"slot {index} holds another event: {new} has {_stamp_text(stamp)}, "
+        f"{old} had {_stamp_text(entry)}"
     )
 
 

@@ -1,7 +1,7 @@
 // uPlot without what nothing here draws with. It decides most things by its options, which no bundler can see through.
 // What ours (src/waveform/plot.ts) always say is written into it instead of the question, and the bundler drops the
 // rest: 9 kB packed. Only what the app would be too heavy, or too slow to start, without. Each place must be there as
-// often as is said here; a new uPlot stops the build, and is to be read again. `leaner.test.ts` holds that nothing is left
+// often as is shown here; a new uPlot stops the build, and is to be read again. `leaner.test.ts` holds that nothing is left
 // that asks for what was taken away, and our options to the facts.
 import type { Plugin } from "vite";
 
@@ -20,7 +20,7 @@ const PLACES: Place[] = [
   // What is asked of the browser when the app starts: alone a tenth of the time until something is seen.
   ["const localTz = new Intl.DateTimeFormat().resolvedOptions().timeZone;", ""],
   ["const numFormatter = new", "const numFormatter = /* @__PURE__ */ new"],
-  // The range of positions is always set, and that of values always said by a function.
+  // The range of positions is always set, and that of values always given by a function.
   ["if (scaleKey != xScaleKey || (mode == 2 && !isTime)) {", "if (false) {"],
   [/^\t{5}\(.* : snapNumY\)$/gm, "null", 1],
   ["[_min, _max] = rangeNum(_min, _max, rangePad, true);", ";"],

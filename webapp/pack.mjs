@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
-/** All that a browser loads must come over a modem's road. */
+/** All that a browser loads must fit a modem link. */
 const LIMIT_BYTES = 60_000;
 
 const folder = new URL("../sfm/web/", import.meta.url);
@@ -23,9 +23,9 @@ for (const name of ["index.html", ...assets]) {
   if (packed.length < body.length) writeFileSync(new URL(`${name}.br`, folder), packed);
 }
 
-const told = `The web app weighs ${total.toLocaleString("en")} bytes with gzip`;
+const summary = `The web app weighs ${total.toLocaleString("en")} bytes with gzip`;
 if (total >= LIMIT_BYTES) {
-  console.error(`${told}; it must be less than ${LIMIT_BYTES.toLocaleString("en")}.`);
+  console.error(`${summary}; it must be less than ${LIMIT_BYTES.toLocaleString("en")}.`);
   process.exit(1);
 }
-console.log(`${told}, of ${LIMIT_BYTES.toLocaleString("en")}.`);
+console.log(`${summary}, of ${LIMIT_BYTES.toLocaleString("en")}.`);

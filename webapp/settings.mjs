@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 const { paths } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 
 /** What a form must know of one setting; fails on one that no form knows. */
-function fieldOf([name, said]) {
-  const { type, ...rest } = { ...said.anyOf?.find((one) => one.type !== "null"), ...said };
+function fieldOf([name, schema]) {
+  const { type, ...rest } = { ...schema.anyOf?.find((one) => one.type !== "null"), ...schema };
   const unit = rest["x-unit"] ?? "";
   if (rest.enum) return { name, kind: "choice", choices: rest.enum.filter((one) => one !== null), unit };
   if (type === "boolean") return { name, kind: "switch" };

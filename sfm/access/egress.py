@@ -1,9 +1,9 @@
 """
-Which addresses the relay may connect to, so that nobody makes it a scanner of its own network.
+Which addresses the relay may connect to, so that it cannot be used to scan its own network.
 
 The rule: a name is resolved once, every address that it resolves to is checked, and one of those is
 connected to, so that a second answer of the name server cannot lead elsewhere. Some addresses are
-never reached, whatever the settings say: link-local ones, those where clouds answer with their
+never reached, whatever the settings allow: link-local ones, those where clouds answer with their
 secrets, multicast, unspecified; also inside an IPv6 address that carries an IPv4 one. An address
 that may not be reached is refused with one sentence, whether something listens there or not, and
 whether the name exists or not.
@@ -392,6 +392,6 @@ def _forbidden(address: Address) -> ForbiddenAddressError:
             "system lists (GET /ports), or that SFM_UNITS or SFM_EGRESS names; is it plugged in?"
         )
     return ForbiddenAddressError(
-        f"{address}: this relay may not connect there for you; whoever runs it lists what may be "
+        f"{address}: this relay may not connect there for you; its administrator lists what may be "
         "reached in SFM_UNITS and SFM_EGRESS"
     )

@@ -144,7 +144,7 @@ def build_app(
         lifespan=lifespan,
         # The framework's own pages load their scripts from another host; ours does not.
         docs_url=None,
-        # A path has one form: that which stands in the rules.
+        # A path has one form: that of the rules.
         redirect_slashes=False,
         redoc_url=None,
     )

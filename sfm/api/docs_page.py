@@ -2,7 +2,7 @@
 The page at ``/docs``: every route with its parameters and answers, from the OpenAPI description.
 
 Plain HTML from this process. The usual page of the framework loads its scripts from another host,
-which a machine in the field does not reach, and which would tell that host who looks.
+which a machine in the field does not reach, and which would reveal the reader to that host.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """
-Who may use which route: one table, and a test that every route stands in it.
+Who may use which route: one table, and a test that every route is in it.
 
-``None``: everybody, with or without a token. A route that stands here with a role needs that role
+``None``: every client, with or without a token. A route listed here with a role needs that role
 or one above it. A path not listed needs a viewer before it is answered with 404, and the
 framework never sees it: it reads some paths more freely (a line end behind them is lost on it), and
-would find a route whose rule nobody looked up.
+would reach a route without a check of its rule.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/archive/recordings/{id}/image"): V,
     ("GET", "/archive/recordings/{id}/review"): V,
     ("PUT", "/archive/recordings/{id}/review"): O,
-    # Gone, and said to be: browsers may hold answers of these paths.
+    # 410 Gone: browsers may have cached answers of these paths.
     ("GET", "/archive/events/{id}"): V,
     ("GET", "/archive/events/{id}/waveform"): V,
     ("GET", "/archive/events/{id}/image"): V,
@@ -76,7 +76,7 @@ FORCED = Role.OPERATOR
 OF_ALL_UNITS = frozenset(
     ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit")
 )
-"""Routes that tell of every unit: not for a token that is limited to some."""
+"""Routes that reveal every unit: not for a token that is limited to some."""
 
 _PATHS = frozenset(path for _, path in RULES)
 _SHAPES = [

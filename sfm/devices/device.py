@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 
 class Device:
     """
-    Talks to one unit, alone. Lives as long as the gateway; ``close`` ends its reads.
+    Serves one unit, alone. Lives as long as the gateway; ``close`` ends its reads.
 
     Args:
         conn_key: names the device in the cache and in the database.

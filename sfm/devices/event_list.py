@@ -253,7 +253,7 @@ class EventList:
                 continue
             listed, read = walk.payloads(part.count), walk.events[: part.count - len(walk.known)]
             # 5. A list read from the first event must begin with the one that readers were given;
-            #    otherwise it is of another memory, whatever the probe said (promise 4).
+            #    otherwise it is of another memory, whatever the probe showed (promise 4).
             if not appends and verdict is not Verdict.REPLACED:
                 if self._misses_known_events(unit, entry, listed, part) and listed != shorter:
                     shorter = listed

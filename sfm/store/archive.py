@@ -102,7 +102,7 @@ Zones = Mapping[str, ZoneInfo]
 NO_ZONES: Zones = MappingProxyType({})
 """Of which zone each unit's clock is, by serial number; see ``sfm.records.site_time``."""
 
-# Said at every new event, so put together once.
+# Executed at every new event, so built once.
 _BY_PUBLIC_ID = select(recordings).where(
     recordings.c.public_id.in_(bindparam("ids", expanding=True))
 )

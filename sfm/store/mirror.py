@@ -92,7 +92,7 @@ OF_A_DEVICE = (events, waveforms, chunks, walked_events, walks, devices)
 BEYOND_ANY_VERSION = 2**32
 """Added to a damaged version, so that no writer that knew the true one passes the fence."""
 
-# Said at every new event, so put together once.
+# Executed at every new event, so built once.
 _DEVICE = select(devices).where(devices.c.conn_key == bindparam("of"))
 _DEVICE_LOCKED = _DEVICE.with_for_update()
 _SET = update(devices).where(devices.c.conn_key == bindparam("of"))

@@ -28,8 +28,8 @@ Access:
 - ``audit``: who sent which command. Append-only, by the database's own guards (``AUDIT_GUARDS``).
 
 Times ending in ``_at`` are of the relay, UTC, ISO 8601. ``event_timestamp`` is the unit's own
-clock, as it said it, ISO 8601 without zone; in the archive an unknown one is empty, since two NULLs
-are unlike in a unique index. A ``read_at`` is empty where the host's clock was never set.
+clock, as the unit returned it, ISO 8601 without zone; in the archive an unknown one is empty, since
+two NULLs are unlike in a unique index. A ``read_at`` is empty where the host's clock was never set.
 
 ``public_id`` names a recording in every database alike; numbers (``id``) are of one database only
 and never leave it. ``row_hash`` is over the row (``sfm.store.row_hashes``); a row without one, or

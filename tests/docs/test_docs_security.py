@@ -81,7 +81,7 @@ LIMITS = {
     "wrong tokens from one address": authentication.MAX_FAILURES,
     "device requests of one token": Settings().max_requests_per_client,
     "forced reads of one token": Settings().max_forced_per_minute,
-    "conversations with units": Settings().max_sessions,
+    "sessions with units": Settings().max_sessions,
     "beside these, with unknown addresses": Settings().max_unknown_sessions,
     "HTTP connections": None,
     "readers that wait": Settings().max_readers,

@@ -49,7 +49,7 @@ function App() {
       <Bar />
       <main id="main" tabIndex={-1}>
         {problem && <Trouble problem={problem} retry={ask} />}
-        {/* Whoever signs in sees each page as it is for him. */}
+        {/* After a sign-in each page is drawn anew for that role. */}
         {isMeKnown.value && role !== null && <Page key={`${name}/${role}`} at={at} />}
       </main>
       {wantsToken.value && <TokenDialog />}

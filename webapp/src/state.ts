@@ -29,10 +29,10 @@ export const now: Signal<number> = signal(Date.now());
 export const unitsOf: Signal<GroundUnit> = signal(stored("ground-unit", ["in/s", "mm/s"] as const) ?? "in/s");
 export const airUnits: Signal<AirUnit> = signal(stored("air-unit", ["psi", "Pa", "dB(L)"] as const) ?? "dB(L)");
 
-/** Keys of units that said of themselves that they are simulations. */
+/** Keys of units that report that they are simulations. */
 export const simulated: Signal<ReadonlySet<string>> = signal(new Set<string>());
 
-/** Serial numbers by unit key, as last told by the units. */
+/** Serial numbers by unit key, as last reported by the units. */
 export const serials: Signal<ReadonlyMap<string, string>> = signal(new Map<string, string>());
 
 const RANK: Record<Role, number> = { viewer: 1, operator: 2, admin: 3 };

@@ -474,7 +474,7 @@ export const words = {
     review: "Review",
     falseTrigger: "false trigger",
     trueTrigger: "true trigger",
-    notSaid: "not given",
+    notGiven: "not given",
     notReviewed: "none",
     search: "Show",
     older: "Older recordings",

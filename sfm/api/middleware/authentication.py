@@ -88,7 +88,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_QUERY_BYTES = 4 * 1024
 MAX_FAILURES = 10
 FAILURES_PER_S = 60.0
-"""An address may send this many wrong tokens at once; the allowance refills in a minute."""
+"""An address may send this many wrong tokens at once; they refill in a minute."""
 TOKEN_KEPT_S = 5.0
 """How long a token is trusted before it is loaded from the database again."""
 FORCED_AGE_S = 1.0

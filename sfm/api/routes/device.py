@@ -64,11 +64,11 @@ def _still_the_same(request: Request, event: Answer) -> None:
 
 @health.get("/health", response_model=reading.HealthOut, responses=RELAY_PROBLEMS)
 async def get_health(request: Request, _: Nothing) -> Response:
-    """Say that the relay is up, how its database does, if its clock is set; asks no device."""
+    """Report whether the relay, its database and its clock are in order; asks no device."""
     store_service = gateway_of(request).store_service
     store, has_clock = store_service.state(), store_service.host_clock_is_credible
     if not principal_of(request).name:
-        # To whom nobody knows: how it does, and nothing that tells of the machine.
+        # To an unauthenticated client: its state, and nothing about the machine.
         store |= {"where": None, "detail": None}
     body = {
         "status": "degraded" if store["state"] == "degraded" or not has_clock else "ok",
@@ -97,7 +97,7 @@ async def get_units(request: Request, _: Nothing) -> Response:
 async def get_ports(request: Request, _: Nothing) -> Response:
     """Serial ports of the relay's machine that the client may use; opens none."""
     principal, egress = principal_of(request), gateway_of(request).egress
-    # Not in a thread: the system has it in memory, and tells it in a millisecond.
+    # Not in a thread: the system has it in memory, and returns it within a millisecond.
     ports = [
         one
         for one in request.app.state.list_ports()
@@ -119,7 +119,7 @@ async def get_docs(request: Request, _: Nothing) -> Response:
     responses={200: {"description": "Prometheus text format"}, **RELAY_PROBLEMS},
 )
 async def get_metrics(request: Request, _: Nothing) -> Response:
-    """Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device."""
+    """Hits, misses, shared reads, verdicts, exchanges, bytes, read times; touches no device."""
     statistics: Statistics = request.app.state.statistics
     return Response(await statistics.metrics(), media_type=MEDIA_TYPE)
 

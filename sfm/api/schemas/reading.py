@@ -275,17 +275,17 @@ class ContentQuery(BaseModel):
 
 
 class ReviewIn(BaseModel):
-    """What a person says of a recording."""
+    """A person's verdict on a recording."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    reviewer: Annotated[str, Field(min_length=1, max_length=100, description="Who says so.")]
+    reviewer: Annotated[
+        str, Field(min_length=1, max_length=100, description="The reviewer's name.")
+    ]
     false_trigger: Annotated[
         bool | None, Field(description="Whether the event is a false trigger; null: not given.")
     ] = None
-    note: Annotated[
-        str | None, Field(max_length=4000, description="What else there is to say.")
-    ] = None
+    note: Annotated[str | None, Field(max_length=4000, description="Any further remark.")] = None
 
     @field_validator("reviewer")
     @classmethod

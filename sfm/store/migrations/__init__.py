@@ -168,11 +168,11 @@ def copy_sqlite(
             contextlib.closing(SQLITE.connect(str(part))) as copy,
         ):
 
-            def told(_: int, remaining: int, total: int) -> None:
+            def report(_: int, remaining: int, total: int) -> None:
                 if on_progress is not None:
                     on_progress(total - remaining, total)
 
-            entry.backup(copy, pages=1024, progress=told, sleep=0.0)
+            entry.backup(copy, pages=1024, progress=report, sleep=0.0)
             copy.execute("PRAGMA journal_mode=DELETE").close()
         with part.open("rb") as written:
             os.fsync(written.fileno())

@@ -1,4 +1,4 @@
-"""Alembic's door: runs the migrations in the connection, and the transaction, of whoever calls."""
+"""Alembic's entry point: run the migrations in the caller's connection and transaction."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def a_unit(clock: Hand | None = None, **how: object) -> SimulatedUnit:
 
 
 async def answered(unit: SimulatedUnit, *requests: bytes) -> list[bytes]:
-    """Return what the unit says to each of the wire requests of one conversation."""
+    """Return the unit's reply to each of the wire requests of one session."""
     ours, theirs = memory_pair()
     task = asyncio.create_task(serve_link(unit, theirs))
     answers = []
@@ -197,7 +197,7 @@ def test_successive_recordings_never_share_their_stamp() -> None:
         unit.record_event(counts=counts_of(50))
         clock.s += 0.4
     stamps = [event.device_time for event in unit.events]
-    del stamps[1]  # told from outside
+    del stamps[1]  # given from outside
     assert len(set(stamps)) == len(stamps)
 
 
@@ -348,7 +348,7 @@ def test_1f_without_a_visited_record_gives_the_null_key() -> None:
     assert frame_of(ask(unit, wire(0x1F, 8))[0]).payload == bytes(8)
 
 
-def test_two_conversations_do_not_share_their_cursor() -> None:
+def test_two_sessions_do_not_share_their_cursor() -> None:
     unit = a_unit()
     for _ in range(2):
         unit.record_event(counts=counts_of(50))

@@ -208,7 +208,7 @@ def test_rubbish_raises_nothing_but_a_decode_error(rubbish: bytes, samples: int 
 
 @pytest.mark.parametrize("samples", [3, 12, 515, 530, 1037])
 @pytest.mark.parametrize("known", [False, True])
-def test_a_body_cut_anywhere_vouches_for_nothing_wrong(samples: int, known: bool) -> None:
+def test_a_body_cut_anywhere_yields_no_wrong_sample(samples: int, known: bool) -> None:
     counts = blast(samples, peak=5000)
     truth = padded(counts)
     body = encode_body(counts)

@@ -1,9 +1,9 @@
 """
 A world: everything that happens to a relay and its units, out of one whole number.
 
-The rule: gateway, owner, departures, line and cache are those of production, unchanged. Time is
-virtual; what is ready at one instant runs in an order that the seed draws. The same seed gives the
-same world to the last tick, on any host.
+The rule: gateway, device, shared reads, connection and cache are those of production, unchanged.
+Time is virtual; what is ready at one instant runs in an order that the seed draws. The same seed
+gives the same world to the last tick, on any host.
 
 Two grains. ``record``: the unit is ``record_unit.RecordUnit``, and a read is a handful of waits.
 ``byte``: client, framing, links and the simulated unit are those of production too. A third kind of

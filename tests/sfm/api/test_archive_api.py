@@ -51,7 +51,7 @@ ONE = "/archive/recordings/00000001"
 FACTS = [ONE, f"{ONE}/waveform", f"{ONE}/image"]
 LISTS = ["/archive/units", "/archive/events", "/archive/findings", f"{ONE}/review"]
 EVERY_GET = FACTS + LISTS
-REVIEW = {"reviewer": "A. Noether", "false_trigger": True, "note": "A door.\n\tTwice: 21 °C"}
+REVIEW = {"reviewer": "A. Noether", "false_trigger": True, "note": "A gate.\n\tTwice: 21 °C"}
 
 
 async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, bytes]:

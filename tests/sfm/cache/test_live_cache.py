@@ -833,7 +833,7 @@ def test_each_epoch_has_its_reason_and_its_age(cache: LiveCache, clock: Clock) -
     clock.now += 40
     fill(cache)
     conflict = (
-        f"slot 0 holds another event: the new list says 00 of {T2}, the cached list said 00 of {T1}"
+        f"slot 0 holds another event: the new list has 00 of {T2}, the cached list had 00 of {T1}"
     )
     assert epochs_of(cache) == [
         (8, "asked to", 40.0),

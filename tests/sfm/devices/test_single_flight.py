@@ -125,7 +125,7 @@ async def test_an_unforced_reader_joins_late_while_that_is_allowed(world: World)
 @in_virtual_time
 async def test_a_failing_read_is_one_failure_for_all_and_is_not_repeated(world: World) -> None:
     shared_reads, reads = single_flight(), Reads()
-    reads.error = ValueError("the unit said no")
+    reads.error = ValueError("the unit refused")
     first = ask(shared_reads, reads)
     await asyncio.sleep(1)
     late = [ask(shared_reads, reads) for _ in range(20)]

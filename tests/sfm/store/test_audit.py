@@ -133,12 +133,12 @@ def test_entries_come_newest_first_and_page_by_page(store: Store) -> None:
 
 def test_other_peoples_words_are_written_so_that_they_print(store: Store) -> None:
     store.write(
-        audit.append, entry(actor="a\0b\x1b[2J\ud800", command="x\ny", detail={"said": "\0\ud800"})
+        audit.append, entry(actor="a\0b\x1b[2J\ud800", command="x\ny", detail={"text": "\0\ud800"})
     )
     [row] = store.read(audit.load_latest, 1)
     assert row["actor"] == r"a\x00b\x1b[2J\ud800"
     assert row["command"] == r"x\ny"
-    assert row["detail"] == {"said": "\0\ud800"}
+    assert row["detail"] == {"text": "\0\ud800"}
     assert store.read(audit.verify).is_sound
 
 

@@ -55,7 +55,7 @@ export async function readBytes(unit: Unit, path: string, how: How = {}): Promis
   return noted(unit, () => askBytes(path, asked(unit, how)));
 }
 
-/** Give a unit a command. Never said twice: whoever calls decides whether to ask again. */
+/** Send a unit a command. Never sent twice: the caller decides whether to try again. */
 export async function command<T>(
   unit: Unit,
   path: string,
@@ -127,7 +127,7 @@ export function follow(unit: Unit, onStep: (step: Step) => void): () => void {
       source?.close();
       timer = setTimeout(open, AGAIN_MS);
     };
-    // The relay ends the stream when it stops; without this the browser would ask a closed door at once.
+    // The relay ends the stream when it stops; without this the browser would reconnect at once, in vain.
     source.addEventListener("end", again);
     source.addEventListener("error", () => {
       if (source?.readyState === EventSource.CLOSED) again();

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Get Health
-         * @description Say that the relay is up, how its database does, if its clock is set; asks no device.
+         * @description Report whether the relay, its database and its clock are in order; asks no device.
          */
         get: operations["get_health_health_get"];
         put?: never;
@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Get Metrics
-         * @description Hits, misses, flights, verdicts, exchanges, bytes, read times; touches no device.
+         * @description Hits, misses, shared reads, verdicts, exchanges, bytes, read times; touches no device.
          */
         get: operations["get_metrics_metrics_get"];
         put?: never;
@@ -6365,7 +6365,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Reviewer
-                     * @description Who says so.
+                     * @description The reviewer's name.
                      */
                     reviewer: string;
                     /**
@@ -6375,7 +6375,7 @@ export interface operations {
                     false_trigger?: boolean | null;
                     /**
                      * Note
-                     * @description What else there is to say.
+                     * @description Any further remark.
                      */
                     note?: string | null;
                 };

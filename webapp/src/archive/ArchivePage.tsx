@@ -83,6 +83,6 @@ function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
 /** Return what a review says of the trigger. */
 export function verdictText(review: Schemas["ReviewOut"] | null): string {
   if (review === null) return text.notReviewed;
-  if (review.false_trigger === null) return text.notSaid;
+  if (review.false_trigger === null) return text.notGiven;
   return review.false_trigger ? text.falseTrigger : text.trueTrigger;
 }

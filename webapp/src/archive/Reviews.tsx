@@ -33,7 +33,7 @@ interface Wish {
 const VERDICTS = [
   ["true", true, text.yes],
   ["false", false, text.no],
-  ["null", null, text.notSaid],
+  ["null", null, text.notGiven],
 ] as const;
 
 function ReviewForm({ id, current, onSaved }: Wish) {
@@ -46,8 +46,8 @@ function ReviewForm({ id, current, onSaved }: Wish) {
     setState("saving");
     setProblem(null);
     try {
-      const said = { reviewer: reviewer.trim(), false_trigger: verdict, note: note.trim() || null };
-      await change<Review>("PUT", `/archive/recordings/${id}/review`, { body: said });
+      const review = { reviewer: reviewer.trim(), false_trigger: verdict, note: note.trim() || null };
+      await change<Review>("PUT", `/archive/recordings/${id}/review`, { body: review });
       setState("saved");
       onSaved();
     } catch (error) {

@@ -14,15 +14,15 @@ export const ANYTHING: Wanted = { serial: "", since: "", until: "", minPvsInS: n
 /** Return what a fragment such as `#/archive?serial=BE12345` asks for. */
 export function wantedOf(hash: string): Wanted {
   const [, query = ""] = hash.split("?");
-  const said = new URLSearchParams(query);
-  const pvs = said.get("min_pvs");
+  const params = new URLSearchParams(query);
+  const pvs = params.get("min_pvs");
   const number = pvs === null || pvs.trim() === "" ? NaN : Number(pvs);
   return {
-    serial: said.get("serial") ?? "",
-    since: said.get("since") ?? "",
-    until: said.get("until") ?? "",
+    serial: params.get("serial") ?? "",
+    since: params.get("since") ?? "",
+    until: params.get("until") ?? "",
     minPvsInS: number >= 0 && Number.isFinite(number) ? number : null,
-    project: said.get("project") ?? "",
+    project: params.get("project") ?? "",
   };
 }
 

@@ -30,9 +30,9 @@ const record = (value: unknown): Record<string, unknown> =>
 const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
 const string = (value: unknown): string | null => (typeof value === "string" ? value : null);
 
-function epochsOf(told: unknown, at: string | null): Epoch[] {
+function epochsOf(reported: unknown, at: string | null): Epoch[] {
   const now = Date.parse(at ?? "");
-  return (Array.isArray(told) ? told : []).flatMap((one) => {
+  return (Array.isArray(reported) ? reported : []).flatMap((one) => {
     const { epoch, reason, began_age_s: ageS } = record(one);
     if (typeof epoch !== "number" || typeof reason !== "string") return [];
     const began = typeof ageS === "number" ? new Date(now - 1000 * ageS) : null;
@@ -40,7 +40,7 @@ function epochsOf(told: unknown, at: string | null): Epoch[] {
   });
 }
 
-/** `at`: when the relay said so, by its own clock (the header `Date`). */
+/** `at`: when the relay reported it, by its own clock (the header `Date`). */
 export function rowsOf(stats: Schemas["StatsOut"], at: string | null): Row[] {
   const held = record(stats.cache.by_device);
   const keys = [...new Set([...Object.keys(held), ...Object.keys(stats.devices)])].sort();

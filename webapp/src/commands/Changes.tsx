@@ -9,7 +9,7 @@ type Change = Schemas["SettingChange"];
 /** What differs, setting by setting, to the byte. */
 export function Changes({ changes, fields }: { changes: readonly Change[]; fields: readonly Field[] }) {
   if (changes.length === 0) return null;
-  const told = (name: string, value: unknown): string => {
+  const asText = (name: string, value: unknown): string => {
     if (value === null || value === undefined) return words.app.unknown;
     if (typeof value === "boolean") return value ? words.app.yes : words.app.no;
     const field = fields.find((one) => one.name === name);
@@ -20,8 +20,8 @@ export function Changes({ changes, fields }: { changes: readonly Change[]; field
       {changes.map((change) => (
         <tr key={change.field}>
           <th scope="row">{text.names[change.field] ?? change.field}</th>
-          <td>{told(change.field, change.before)}</td>
-          <td>{told(change.field, change.after)}</td>
+          <td>{asText(change.field, change.before)}</td>
+          <td>{asText(change.field, change.after)}</td>
           <td>
             {change.bytes.map((one) => (
               <div key={one.offset}>

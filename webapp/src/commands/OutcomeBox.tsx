@@ -14,11 +14,11 @@ interface Props<T> {
   children?: (done: T) => ComponentChildren;
 }
 
-/** How a command ended. What is unknown is said to be so, with a way to find out. */
+/** How a command ended. An unknown one is shown as such, with a way to find out. */
 export function OutcomeBox<T extends Pick<Schemas["MonitorOut"], "outcome" | "audit_number">>({ of: { isGoing, done, problem }, onLook, children }: Props<T>) {
   const outcome = problem ? outcomeOf(problem) : done?.outcome;
   // What its title and its advice would say stands in the box already.
-  const isSaid = problem?.kind === "outcome-unknown";
+  const isUnknown = problem?.kind === "outcome-unknown";
   const look = onLook && outcome === "unknown" && (
     <button type="button" onClick={onLook}>
       {text.look}
@@ -33,11 +33,11 @@ export function OutcomeBox<T extends Pick<Schemas["MonitorOut"], "outcome" | "au
             <strong>{text.outcomes[outcome]}</strong> {done?.audit_number != null && text.audit(done.audit_number)}
           </p>
           {done && children?.(done)}
-          {isSaid && <p class="detail">{problem?.message}</p>}
+          {isUnknown && <p class="detail">{problem?.message}</p>}
           {look}
         </div>
       )}
-      {problem && !isSaid && <Trouble problem={problem} />}
+      {problem && !isUnknown && <Trouble problem={problem} />}
     </div>
   );
 }

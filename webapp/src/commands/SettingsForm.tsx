@@ -24,13 +24,13 @@ interface Props {
 export function SettingsForm({ unit, serial, path, fields, current, onWritten }: Props) {
   const [edits, setEdits] = useState<Edits>({});
   const [previewed, setPreviewed] = useState<string | null>(null);
-  const trial = useGiving<Schemas["WrittenOut"]>();
+  const dryRun = useGiving<Schemas["WrittenOut"]>();
   const written = useGiving<Schemas["WrittenOut"]>();
   const change = changeOf(fields, current, edits);
   const isWrong = Object.keys(change.wrong).length > 0;
   const isEmpty = Object.keys(change.body).length === 0;
   const body = { ...change.body, serial };
-  const said = JSON.stringify(body);
+  const serialized = JSON.stringify(body);
 
   const edit = (name: string, value: string): void => {
     setEdits((before) => ({ ...before, [name]: value }));
@@ -38,11 +38,11 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
   };
   const preview = async (): Promise<void> => {
     written.clear();
-    const would = await trial.give(() => command(unit, path, body, { dry_run: true }));
-    setPreviewed(would ? said : null);
+    const would = await dryRun.give(() => command(unit, path, body, { dry_run: true }));
+    setPreviewed(would ? serialized : null);
   };
   const write = async (): Promise<void> => {
-    trial.clear();
+    dryRun.clear();
     setPreviewed(null);
     const done = await written.give(() => command(unit, path, body));
     if (done) {
@@ -50,7 +50,7 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
       onWritten();
     }
   };
-  const isPreviewed = previewed === said && trial.done !== null;
+  const isPreviewed = previewed === serialized && dryRun.done !== null;
   return (
     <form
       noValidate
@@ -71,13 +71,13 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
         ))}
       </div>
       <p class="actions">
-        <button type="submit" disabled={isWrong || isEmpty || trial.isGoing || written.isGoing}>
+        <button type="submit" disabled={isWrong || isEmpty || dryRun.isGoing || written.isGoing}>
           {text.preview}
         </button>
         <button
           type="button"
           class="main"
-          disabled={!isPreviewed || trial.done?.outcome !== "dry_run" || written.isGoing}
+          disabled={!isPreviewed || dryRun.done?.outcome !== "dry_run" || written.isGoing}
           onClick={() => void write()}
         >
           {text.write}
@@ -87,8 +87,8 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
         </button>
         {isEmpty && !isWrong && <span class="faint">{text.none}</span>}
       </p>
-      {(isPreviewed || trial.isGoing || trial.problem) && (
-        <OutcomeBox of={trial}>{(would) => <Changes changes={would.changes} fields={fields} />}</OutcomeBox>
+      {(isPreviewed || dryRun.isGoing || dryRun.problem) && (
+        <OutcomeBox of={dryRun}>{(would) => <Changes changes={would.changes} fields={fields} />}</OutcomeBox>
       )}
       <OutcomeBox of={written} onLook={onWritten}>
         {(done) => (

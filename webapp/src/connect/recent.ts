@@ -4,7 +4,7 @@ import { unitOf } from "../api/device";
 
 export interface Recent {
   key: string;
-  /** As the unit said it then; `null`: it never answered. */
+  /** As the unit reported it then; `null`: it never answered. */
   serial: string | null;
   /** By this browser's clock, ms. */
   openedAt: number;

@@ -24,7 +24,7 @@ describe("a slot", () => {
 });
 
 describe("unit time", () => {
-  it("is repeated as the unit said it, in no zone", () => {
+  it("is repeated as the unit reported it, in no zone", () => {
     expect(unitTimeText("2026-03-29T02:30:00")).toBe("2026-03-29 02:30:00");
     expect(unitTimeText(null)).toBeNull();
   });

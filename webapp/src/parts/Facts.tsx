@@ -3,7 +3,7 @@ import { words } from "../words";
 
 export type Fact = readonly [name: string, value: ComponentChildren];
 
-/** Names and values, one a line. What is not known is said to be so. */
+/** Names and values, one a line. What is not known is shown as such. */
 export function Facts({ facts }: { facts: readonly Fact[] }) {
   return (
     <dl class="facts">

@@ -2,7 +2,7 @@ import type { Problem, Schemas } from "../api/client";
 import { receivedAt } from "../api/device";
 import { now } from "../state";
 import { words } from "../words";
-import { told } from "./provenance";
+import { provenanceText } from "./provenance";
 
 interface Props {
   of: Schemas["ProvenanceOut"] | null | undefined;
@@ -34,6 +34,6 @@ export function Freshness({ of, onRefresh, what, isReading = false, problem = nu
 
 function Age({ of, isFailing }: { of: Schemas["ProvenanceOut"]; isFailing: boolean }) {
   const elapsedS = Math.max(0, now.value - receivedAt(of)) / 1000;
-  const { text, isDoubtful } = told(of, elapsedS, isFailing, new Date(now.value));
+  const { text, isDoubtful } = provenanceText(of, elapsedS, isFailing, new Date(now.value));
   return <span class={isDoubtful ? "age doubtful" : "age"}>{text}</span>;
 }

@@ -42,8 +42,8 @@ function nameOf(resource: string): string {
 
 function sentence({ resource, what, done, total }: UnderWay): string {
   if (what === null) return words.unit.begun(nameOf(resource));
-  const told = wholeText(done);
+  const doneText = wholeText(done);
   return total === null
-    ? words.unit.stepOpen(nameOf(resource), told, what)
-    : words.unit.step(nameOf(resource), told, wholeText(total), what);
+    ? words.unit.stepOpen(nameOf(resource), doneText, what)
+    : words.unit.step(nameOf(resource), doneText, wholeText(total), what);
 }

@@ -5,7 +5,7 @@ export interface PerFrame<T> {
   stop: () => void;
 }
 
-/** Show no more than one value a frame, the last of those put. A stream begins with hundreds of steps told at once. */
+/** Show no more than one value a frame, the last of those put. A stream begins with hundreds of steps at once. */
 export function perFrame<T>(show: (value: T) => void): PerFrame<T> {
   let last: { value: T } | null = null;
   let frame = 0;

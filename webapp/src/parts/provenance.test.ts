@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Schemas } from "../api/client";
-import { told } from "./provenance";
+import { provenanceText } from "./provenance";
 
 type Provenance = Schemas["ProvenanceOut"];
 
@@ -26,7 +26,7 @@ const GOOD: Provenance = {
   reasons: [],
 };
 
-const say = (change: Partial<Provenance>, elapsedS = 10, isFailing = false) => told({ ...GOOD, ...change }, elapsedS, isFailing, TODAY);
+const textOf = (change: Partial<Provenance>, elapsedS = 10, isFailing = false) => provenanceText({ ...GOOD, ...change }, elapsedS, isFailing, TODAY);
 
 describe("how fresh", () => {
   it.each<[Partial<Provenance>, string, boolean]>([
@@ -45,16 +45,16 @@ describe("how fresh", () => {
     ],
     [{ quality: "last_known", source: "cache" }, "last known, unit not reached since 14:02 server time", true],
   ])("%o", (change, text, isDoubtful) => {
-    expect(say(change)).toEqual({ text, isDoubtful });
+    expect(textOf(change)).toEqual({ text, isDoubtful });
   });
 
   it("is the last proof's time, not the read's, once the unit is gone", () => {
-    const gone = say({ source: "cache", age_s: 600, checked_age_s: 0 }, 10, true);
+    const gone = textOf({ source: "cache", age_s: 600, checked_age_s: 0 }, 10, true);
     expect(gone).toEqual({ text: "last known, unit not reached since 14:12 server time", isDoubtful: true });
   });
 
   it("names the day when it was not today", () => {
     const at = new Date(2026, 2, 30, 14, 2).toISOString();
-    expect(say({ read_at: at }, 0, true).text).toContain("2026-03-30 14:02");
+    expect(textOf({ read_at: at }, 0, true).text).toContain("2026-03-30 14:02");
   });
 });

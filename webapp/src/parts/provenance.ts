@@ -1,4 +1,4 @@
-// What is said of where a value comes from and how old it is.
+// The words for where a value comes from and how old it is.
 import type { Schemas } from "../api/client";
 import { words } from "../words";
 import { duration } from "./measures";
@@ -6,24 +6,24 @@ import { serverClock } from "./time";
 
 type Provenance = Schemas["ProvenanceOut"];
 
-export interface Told {
+export interface ProvenanceText {
   text: string;
   /** Whether the value may be out of date, so that it must not look like a good one. */
   isDoubtful: boolean;
 }
 
-/** Seconds since the unit last said so, by the read itself or by a later proof; `null`: unknown. */
+/** Seconds since the unit last confirmed it, by the read itself or by a later proof; `null`: unknown. */
 export function confirmedAgeS(of: Provenance): number | null {
   const ages = [of.age_s, of.checked_age_s].filter((age): age is number => age !== null);
   return ages.length ? Math.min(...ages) : null;
 }
 
 /**
- * Say where an answer comes from.
+ * Return in words where an answer comes from.
  *
  * `elapsedS`: since the answer came in. `isFailing`: a later read of the same thing failed.
  */
-export function told(of: Provenance, elapsedS: number, isFailing: boolean, today: Date): Told {
+export function provenanceText(of: Provenance, elapsedS: number, isFailing: boolean, today: Date): ProvenanceText {
   const fresh = words.fresh;
   const age = (seconds: number | null): string =>
     seconds === null ? fresh.unknownAge : words.time.ago(duration(seconds + elapsedS));

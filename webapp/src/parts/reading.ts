@@ -15,7 +15,7 @@ export interface Reading<T> {
   again: () => void;
 }
 
-/** How long what the unit said is worth more than nothing, once it cannot be read. */
+/** How long the unit's last values are shown once it cannot be read. */
 const LAST_KNOWN_S = 10 * 365 * 86_400;
 
 interface Sourced {

@@ -3,7 +3,7 @@ import { words } from "../words";
 
 const two = (number: number): string => String(number).padStart(2, "0");
 
-/** A time of the unit's own clock, as the unit says it. */
+/** A time of the unit's own clock, as the unit reports it. */
 export function unitTime(timestamp: string | null | undefined): string {
   return timestamp ? `${timestamp.replace("T", " ")} ${words.time.unit}` : words.app.unknown;
 }
@@ -20,7 +20,7 @@ export function serverClock(at: Date, today: Date): string {
   return `${text.slice(0, 10) === localTime(today).slice(0, 10) ? text.slice(11, 16) : text.slice(0, 16)} ${words.time.server}`;
 }
 
-/** An instant in the zone of this browser; whose clock it is must be said beside it. */
+/** An instant in the zone of this browser; whose clock it is must be shown beside it. */
 export function localTime(at: Date): string {
   const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;

@@ -21,6 +21,6 @@ it("holds what has begun and not ended", () => {
   }
 });
 
-it("takes a step whose beginning was told before anybody followed", () => {
+it("takes a step that began before anybody followed", () => {
   expect(after({ kind: "step", resource: "waveform 0", what: "chunks", done: 3, total: 9 })).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-// What is known of a record beside its samples, and where rate and range were said.
+// What is known of a record beside its samples, and the sources of rate and range.
 import { Facts } from "../parts/Facts";
 import { words } from "../words";
 import type { WaveformForm } from "./decode";

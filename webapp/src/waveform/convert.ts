@@ -1,9 +1,9 @@
-// Units of measure of samples: what the server says in in/s and psi, in the units that the reader chose.
+// Units of measure of samples: what the server returns in in/s and psi, in the units that the reader chose.
 import { MM_PER_INCH, PA_PER_PSI, decibelsOf } from "../parts/measures";
 
 export type Velocity = "in/s" | "mm/s";
 export type Air = "psi" | "Pa" | "dB(L)";
-/** Units in which a sample can be drawn; a level in dB(L) is only said of a peak. */
+/** Units in which a sample can be drawn; a level in dB(L) is only given for a peak. */
 export type SampleUnit = "in/s" | "mm/s" | "psi" | "Pa" | "counts";
 
 /** Return by what a value is multiplied on its way from the server's unit to the shown one. */

@@ -19,7 +19,7 @@ describe("a saved table", () => {
     expect(sixth!.split(",")[1]).toBe("12.1774204");
   });
 
-  it("leaves empty what nobody vouches for", () => {
+  it("leaves out samples that are not valid", () => {
     const lines = csvOf(decoded(madeWaveform({ samples: 4, validSamples: [4, 2, 0, 4] })), "in/s", "psi").split("\r\n");
     const holes = lines.slice(1, 5).map((line) => line.split(",").map((cell) => (cell === "" ? "-" : "x")).join(""));
     expect(holes).toEqual(["xxx-x", "xxx-x", "xx--x", "xx--x"]);

@@ -18,7 +18,7 @@ describe("a decoded waveform", () => {
     expect(recording.channels[1]!.values[10]).toBeCloseTo(2 * Math.sin(1), 6);
   });
 
-  it("finds the sample of each peak at the time that the server said", () => {
+  it("finds the sample of each peak at the time that the server returned", () => {
     for (const { peakIndex, peakTimeS, peak, values } of decoded(madeWaveform()).channels) {
       expect(Math.abs(values[peakIndex!]!)).toBe(peak);
       expect((peakIndex! - 25) / 1024).toBeCloseTo(peakTimeS!, 9);

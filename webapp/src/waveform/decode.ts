@@ -14,7 +14,7 @@ export interface Channel {
   name: ChannelName;
   unit: "in/s" | "psi" | "counts";
   values: Float64Array;
-  /** Largest magnitude as the server said it; null while the range is unknown. */
+  /** Largest magnitude as the server returned it; null while the range is unknown. */
   peak: number | null;
   /** ">" where the channel reached the end of its range: the motion was at least its peak. */
   bound: ">" | null;
@@ -26,7 +26,7 @@ export interface Channel {
 
 export interface Recording {
   key: string;
-  /** By the unit's own clock, as it was said. */
+  /** By the unit's own clock, as it was reported. */
   timestamp: string | null;
   channels: Channel[];
   /** Position of each sample from the trigger: seconds, or sample numbers while the rate is unknown. */

@@ -58,7 +58,7 @@ export class LinkedCharts {
     this.watched = new ResizeObserver(() => this.fit());
     if (places[0]) this.watched.observe(places[0].plot);
     this.darkness.addEventListener("change", this.recolour);
-    this.tell();
+    this.notify();
   }
 
   get canvases(): HTMLCanvasElement[] {
@@ -68,7 +68,7 @@ export class LinkedCharts {
   show(range: Range): void {
     this.range = kept(range, this.whole, this.least);
     for (const plot of this.plots) plot.setScale("x", this.range);
-    this.tell();
+    this.notify();
   }
 
   move(move: Move): void {
@@ -81,7 +81,7 @@ export class LinkedCharts {
     for (const plot of this.plots) plot.destroy();
   }
 
-  private tell(): void {
+  private notify(): void {
     this.onRange(this.range, this.range.min <= this.whole.min && this.range.max >= this.whole.max);
   }
 
@@ -118,7 +118,7 @@ function coloursAt(element: HTMLElement): Colours {
   };
 }
 
-/** Leave how long the last drawing of a channel took where whoever measures can read it. */
+/** Publish how long the last drawing of a channel took, for measurements. */
 function noteDrawing(name: string, tookMs: number): void {
   const mark = `draw ${name}`;
   performance.clearMeasures(mark);

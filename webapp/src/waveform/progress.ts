@@ -1,6 +1,6 @@
-// How far a download from the unit is: chunks, rate, time left, from the steps that the relay tells.
+// How far a download from the unit is: chunks, rate, time left, from the steps that the relay reports.
 
-/** As the relay tells it, of any read of the unit; a stream begins with what was told before. */
+/** As the relay reports it, of any read of the unit; a stream begins with earlier steps. */
 export interface Step {
   kind: string;
   resource?: string;
@@ -37,7 +37,7 @@ export const NOTHING: Progress = {
 export function after(progress: Progress, step: Step, index: number, nowMs: number): Progress {
   const isOwn = step.resource === `waveform ${index}`;
   if (isOwn && step.kind !== "step") {
-    // An end may be that of an earlier read, told again; that of this one comes with its answer.
+    // An end may be that of an earlier read, repeated; that of this one comes with its answer.
     return { ...NOTHING, lastMs: nowMs };
   }
   if (isOwn && step.what === "bytes") return withBytes(progress, step, nowMs);
@@ -48,7 +48,7 @@ export function after(progress: Progress, step: Step, index: number, nowMs: numb
   return progress;
 }
 
-/** Chunks closer together than this were told again in one go: no rate can be taken from them. */
+/** Chunks closer together than this were repeated in one go: no rate can be taken from them. */
 const AT_ONCE_MS = 50;
 
 function withBytes(progress: Progress, step: Step, nowMs: number): Progress {
