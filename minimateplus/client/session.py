@@ -137,19 +137,38 @@ class Session:
         """
         Return a session whose unit has answered POLL. The caller must call ``close``.
 
-        With ``wake`` false nothing is sent: for a unit that may be too busy to reply.
+        With ``wake`` false nothing is sent: call ``wake`` later, or never if the unit may be too
+        busy to reply.
         """
         link = await open_link(address, deadlines) if isinstance(address, str) else address
         unit = cls(link, deadlines)
         if not wake:
             return unit
         try:
-            async with unit._operation("waking the unit"):
-                await unit._wake()
+            await unit.wake()
         except BaseException:
             await link.close()
             raise
         return unit
+
+    async def wake(self) -> None:
+        """
+        Wait until the unit has answered POLL; nothing is sent if it has in this session.
+
+        Raises:
+            ReplyTimeoutError: no unit answered either of two POLLs.
+        """
+        if self._is_awake:
+            return
+        async with self._operation("waking the unit"):
+            try:
+                await self._exchange(commands.POLL)
+            except ReplyTimeoutError:
+                # A unit that is asleep may lose the first POLL [C]; nothing else is ever repeated.
+                self._polls_unanswered += 1
+                await self._exchange(commands.POLL)
+            await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
+            self._is_awake = True
 
     async def close(self) -> None:
         """End the session and close its link. Never fails, and may be called twice."""
@@ -160,16 +179,6 @@ class Session:
     def name(self) -> str:
         """The address of the unit, as its link gives it."""
         return self._link.name
-
-    async def _wake(self) -> None:
-        try:
-            await self._exchange(commands.POLL)
-        except ReplyTimeoutError:
-            # A unit that is asleep may lose the first POLL [C]; nothing else is ever repeated.
-            self._polls_unanswered += 1
-            await self._exchange(commands.POLL)
-        await self._exchange(commands.POLL, length=commands.POLL.fetch_bytes or 0)
-        self._is_awake = True
 
     # --- shared by reads and commands -------------------------------------------------------------
 

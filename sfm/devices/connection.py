@@ -20,7 +20,8 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ from minimateplus.errors import (
     LinkError,
     ReplyTimeoutError,
 )
-from minimateplus.link import Address
+from minimateplus.link import Address, Deadlines
 from minimateplus.link.diagnosis import SLOT_TAKEN
 from minimateplus.model import Progress
 from sfm.devices.connection_lock import ConnectionLock
@@ -43,12 +44,21 @@ from sfm.devices.session_limit import SessionLimit, SessionSlot
 T = TypeVar("T")
 
 Connect = Callable[[Address], Awaitable[MiniMate]]
-"""Opens a session with the unit at an address."""
+"""Opens a link to an address and a session on it, whose unit need not be awake yet."""
 
 SLOT_FREE_S = 10.0
 """How long after we hung up a refusal may mean that our own slot is not free yet, s. [U: ours]"""
 FIRST_REPORT_S = 5.0
-"""After so long without an answer, those who follow the progress are informed, s."""
+"""A wait that takes longer is reported to those who follow the progress, s."""
+WAKE_POLLS = 2
+"""How often a silent unit is asked before it counts as silent."""
+
+NO_SESSION = "s waiting for a free session of the relay"
+NO_LINK = "s without a connection"
+NO_ANSWER = "s without an answer"
+NO_ANSWER_YET = "s without an answer, trying again"
+NO_LINE = "s until the next try: the modem may not have freed its line yet"
+"""What is waited for, as the progress shows it."""
 
 __all__ = ["Connect", "Connection", "ConnectionSession"]
 
@@ -63,11 +73,10 @@ class Connection:
 
     Args:
         address: of the unit.
-        connect: opens a session.
+        connect: opens a link and a session on it.
         keep_open_s: how long an idle link stays open.
-        connect_without_wake: opens a session with a unit that is not woken first.
         session_limit: returns the slots that this connection takes one of.
-        silent_limit_s: how long a silent unit is asked, for the progress.
+        deadlines: of its sessions, for the progress.
     """
 
     def __init__(
@@ -75,10 +84,9 @@ class Connection:
         address: Address,
         connect: Connect,
         keep_open_s: float,
-        connect_without_wake: Connect | None = None,
         session_limit: Callable[[], SessionLimit] | None = None,
         *,
-        silent_limit_s: float = 20.0,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.address = address
         self.lock = ConnectionLock()
@@ -89,14 +97,13 @@ class Connection:
         self._counted = 0
         """How many exchanges of the present session are in ``exchanges``."""
         self.on_wait: Callable[[Progress], None] | None = None
-        """Called with each step of a wait for a unit that does not answer yet."""
-        self._silent_limit_s = silent_limit_s
+        """Called with each step of a wait that is longer than usual."""
+        self._deadlines = deadlines or Deadlines()
         self._hung_up_mono = float("-inf")
         self._operations = 0
         self._depth = 0
         """Operations under way: a short one may run between two steps of a long one."""
         self._connect = connect
-        self._connect_without_wake = connect_without_wake or connect
         self._keep_open_s = keep_open_s
         alone = SessionLimit(sys.maxsize, math.inf, is_known=True, clock=time.monotonic)
         self._session_limit = session_limit or (lambda: alone)
@@ -115,29 +122,49 @@ class Connection:
         """
         return ConnectionSession(self, is_read=is_read)
 
-    def _report_silence(self, kept: MiniMate | None, answers: int | None) -> None:
-        """Report that the unit has not answered yet, and how long it may take."""
-        is_silent = kept is None or kept.answers == answers
-        if is_silent and self.on_wait is not None:
-            what = "s without an answer, trying again"
-            done, total = round(FIRST_REPORT_S), round(self._silent_limit_s)
-            self.on_wait(Progress(what=what, done=done, total=total))
+    def _report(self, what: str, done_s: float, total_s: float) -> None:
+        """Report how long something has been waited for, and when the wait ends."""
+        if self.on_wait is not None:
+            self.on_wait(Progress(what=what, done=round(done_s), total=round(total_s)))
 
-    async def _connected(self, may_try_again: bool) -> MiniMate:
+    @contextmanager
+    def _waiting(
+        self, what: str, limit_s: float, since_mono: float | None = None
+    ) -> Iterator[None]:
+        """Report the wait in the block once it is long: since when, and its end in ``limit_s``."""
+        loop = asyncio.get_running_loop()
+        began = loop.time() if since_mono is None else since_mono
+        ends = loop.time() + limit_s
+        due = max(loop.time(), began + FIRST_REPORT_S)
+        timer = loop.call_at(due, lambda: self._report(what, loop.time() - began, ends - began))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _report_silence(self, kept: MiniMate, answers: int, is_read: bool) -> None:
+        """Report that the unit has not answered yet on the link that was kept open."""
+        if kept.answers != answers:
+            return
+        # A read that is alone in its session is tried once more, on a fresh link.
+        is_tried_again, reply_s = is_read and self._depth == 1, self._deadlines.reply_s
+        what = NO_ANSWER_YET if is_tried_again else NO_ANSWER
+        total_s = reply_s * (1 + WAKE_POLLS if is_tried_again else 1)
+        self._report(what, FIRST_REPORT_S, total_s)
+
+    async def _connected(self, may_try_again: bool, silent_since_mono: float | None) -> MiniMate:
         """Open a session; once more if the modem may not have freed our last slot yet."""
         loop = asyncio.get_running_loop()
         try:
-            return await self._open(self._connect)
+            return await self._open(silent_since_mono=silent_since_mono)
         except LinkError as error:
             wait_s = self._hung_up_mono + SLOT_FREE_S - loop.time()
             if not may_try_again or error.diagnosis not in SLOT_TAKEN or wait_s <= 0:
                 raise
             log.info("refused_after_hang_up", address=str(self.address), wait_s=round(wait_s, 1))
-        if self.on_wait is not None:
-            what = "s until the next try: the modem may not have freed its line yet"
-            self.on_wait(Progress(what=what, done=0, total=round(wait_s)))
+        self._report(NO_LINE, 0, wait_s)
         await asyncio.sleep(wait_s)
-        return await self._open(self._connect)
+        return await self._open()
 
     async def run_without_wake(self, operation: Callable[[MiniMate], Awaitable[T]]) -> T:
         """
@@ -146,24 +173,45 @@ class Connection:
         The caller has ``lock``. For a unit that is too busy to answer.
         """
         await self.hang_up()
-        unit = await self._open(self._connect_without_wake)
+        unit = await self._open(wake=False)
         try:
             return await operation(unit)
         finally:
             self.exchanges += unit.exchanges
             await self._close(unit)
 
-    async def _open(self, connect: Connect) -> MiniMate:
-        """Open a session, as soon as there is a slot for it."""
-        slot = await self._session_limit().enter()
+    async def _open(self, *, wake: bool = True, silent_since_mono: float | None = None) -> MiniMate:
+        """
+        Open a session, as soon as there is a slot for it.
+
+        Args:
+            wake: wait until the unit answers.
+            silent_since_mono: since when it has been asked without an answer; ``None``: since now.
+        """
+        limit = self._session_limit()
+        with self._waiting(NO_SESSION, limit.queue_s):
+            slot = await limit.enter()
         try:
-            unit = await connect(self.address)
+            with self._waiting(NO_LINK, self._deadlines.connect_s):
+                unit = await self._connect(self.address)
+            if wake:
+                await self._wake(unit, silent_since_mono)
         except BaseException:
             slot.leave()
             raise
         self._slot = slot
         self.sessions += 1
         return unit
+
+    async def _wake(self, unit: MiniMate, silent_since_mono: float | None) -> None:
+        """Wait until the unit answers; close its session if it does not."""
+        limit_s = WAKE_POLLS * self._deadlines.reply_s
+        try:
+            with self._waiting(NO_ANSWER_YET, limit_s, silent_since_mono):
+                await unit.wake()
+        except BaseException:
+            await unit.close()
+            raise
 
     async def _close(self, unit: MiniMate) -> None:
         """Close a session, then give its slot to the next connection."""
@@ -259,7 +307,12 @@ class ConnectionSession:
         """The unit on a link that was kept open, if there was one."""
         self._answers: int | None = None
         """How much it had answered when the block began."""
+        self._began_mono = 0.0
+        """When the block began on that link."""
+        self._silent_since_mono: float | None = None
+        """When the first try was begun, if it had no answer."""
         self._silence: asyncio.TimerHandle | None = None
+        """Reports a silent link that was kept open."""
 
     async def __aenter__(self) -> MiniMate:
         """
@@ -275,18 +328,22 @@ class ConnectionSession:
             connection._hang_up_later.cancel()
         kept = self._kept = connection._unit
         self._answers = None if kept is None else kept.answers
-        self._silence = asyncio.get_running_loop().call_later(
-            FIRST_REPORT_S, connection._report_silence, kept, self._answers
-        )
         if kept is not None:
             if connection._slot is not None:
                 connection._slot.used()
             unit = kept
+            loop = asyncio.get_running_loop()
+            self._began_mono = loop.time()
+            self._silence = loop.call_later(
+                FIRST_REPORT_S,
+                connection._report_silence,
+                kept,
+                kept.answers,
+                self._is_read and not self._is_second,
+            )
         else:
-            try:
-                unit = await connection._connected(self._is_read and not self._is_second)
-            finally:
-                self._silence.cancel()
+            may_try_again = self._is_read and not self._is_second
+            unit = await connection._connected(may_try_again, self._silent_since_mono)
             connection._unit, connection._counted = unit, 0
         connection._count(unit)
         connection._depth += 1
@@ -301,8 +358,8 @@ class ConnectionSession:
     ) -> bool:
         """Return whether the block is to run once more."""
         assert self._unit is not None
-        assert self._silence is not None
-        self._silence.cancel()
+        if self._silence is not None:
+            self._silence.cancel()
         await self._connection._end_operation(self._unit)
         if error is None or not self._may_run_again(error):
             return False
@@ -318,5 +375,5 @@ class ConnectionSession:
         if not (self._is_read and isinstance(error, ReplyTimeoutError)):
             return False
         log.info("half_open_link_replaced", address=str(self._connection.address))
-        self._is_second = True
+        self._is_second, self._silent_since_mono = True, self._began_mono
         return True

@@ -79,8 +79,7 @@ class Gateway:
         cache: what is remembered between reads; its clock must be ``clock``.
         settings: deadlines and times.
         store_service: what is kept over a restart; nothing, if not given. Closed with the gateway.
-        connect: opens a session; by TCP or serial if not given.
-        connect_without_wake: opens one with a unit that is not woken; as ``connect`` if not given.
+        connect: opens a link and a session on it; by TCP or serial if not given.
         egress: what may be connected to; as the settings say if not given.
         clock: monotonic seconds.
         wall: the time of day, UTC, for people.
@@ -93,7 +92,6 @@ class Gateway:
         *,
         store_service: StoreService | None = None,
         connect: Connect | None = None,
-        connect_without_wake: Connect | None = None,
         egress: EgressPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -108,7 +106,6 @@ class Gateway:
             store_service=self.store_service,
             egress=self.egress,
             connect=connect or self._open,
-            connect_without_wake=connect_without_wake or connect or partial(self._open, wake=False),
             clock=clock,
             wall=wall,
         )
@@ -118,10 +115,10 @@ class Gateway:
         self._wall = wall
         self._ending = False
 
-    async def _open(self, address: Address, *, wake: bool = True) -> MiniMate:
+    async def _open(self, address: Address) -> MiniMate:
         deadlines = self.settings.deadlines
         link = await open_link(await self.egress.resolve(address), deadlines)
-        return await MiniMate.open(link, deadlines=deadlines, wake=wake)
+        return await MiniMate.open(link, deadlines=deadlines, wake=False)
 
     async def close(self) -> None:
         """End every read and every session; later callers get ``ShuttingDownError``."""
@@ -243,8 +240,14 @@ class Gateway:
     ) -> T:
         if not shared_read.readers:
             raise BusyError(f"{name}: its caller is gone; it was not done", 0.0)
-        report = partial(_report, device, name)
-        device.connection.on_wait = lambda step: report(step.what, step.done, step.total)
+        shared_read.notify = partial(_report_progress, device, name)
+        device.connection.on_wait = shared_read.report
+
+        def report(what: str, done: float, total: float | None) -> None:
+            of = None if total is None else math.ceil(total)
+            shared_read.progress = Progress(what=what, done=math.floor(done), total=of)
+            _report(device, name, what, done, total)
+
         with _shown_progress(device, name, forced=True):
             done = await act(device, report)
         report_step(device.progress, "done", resource=name)

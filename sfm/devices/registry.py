@@ -66,7 +66,6 @@ class Registry:
         store_service: the database.
         egress: what is registered, and may be connected to.
         connect: opens a session.
-        connect_without_wake: opens one with a unit that is not woken.
         clock: monotonic seconds.
         wall: the time of day, UTC.
     """
@@ -79,12 +78,10 @@ class Registry:
         store_service: StoreService,
         egress: EgressPolicy,
         connect: Connect,
-        connect_without_wake: Connect,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
     ) -> None:
         self.connect = connect
-        self.connect_without_wake = connect_without_wake
         self.devices: dict[str, Device] = {}
         self.served: dict[str, ServedCounts] = {}
         queue_s = settings.queue_s
@@ -137,9 +134,8 @@ class Registry:
                 address,
                 self.connect,
                 settings.keep_open_s_of(address),
-                self.connect_without_wake,
                 partial(self._session_limit_for, address),
-                silent_limit_s=2 * settings.reply_s,
+                deadlines=settings.deadlines,
             )
             single_flight = SingleFlight(
                 connection.lock, max_readers=settings.max_readers, queue_s=settings.queue_s

@@ -68,7 +68,7 @@ class SessionLimit:
         self.is_known = is_known
         self.longest_wait_s = 0.0
         """The longest that a connection has waited for its slot so far."""
-        self._queue_s = queue_s
+        self.queue_s = queue_s
         self._clock = clock
         self._open: set[SessionSlot] = set()
         self._idling: OrderedDict[SessionSlot, Callable[[], None]] = OrderedDict()
@@ -101,7 +101,7 @@ class SessionLimit:
         self._waiting.append(turn)
         self._hang_up_one()
         try:
-            async with asyncio.timeout(self._queue_s):
+            async with asyncio.timeout(self.queue_s):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
@@ -109,7 +109,7 @@ class SessionLimit:
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             if isinstance(error, TimeoutError):
-                raise self._busy(f"no turn came within {self._queue_s:g} s") from None
+                raise self._busy(f"no turn came within {self.queue_s:g} s") from None
             raise
         finally:
             self.longest_wait_s = max(self.longest_wait_s, self._clock() - began)

@@ -294,7 +294,8 @@ class World:
             self.open[address] -= 1
 
         deadlines: Deadlines = self.settings.deadlines
-        return await MiniMate.open(_CountedLink(ours, hung_up), deadlines=deadlines)
+        link = _CountedLink(ours, hung_up)
+        return await MiniMate.open(link, deadlines=deadlines, wake=False)
 
     async def cut(self) -> None:
         """Cut every line, from the unit's side."""

@@ -125,8 +125,7 @@ async def _meet(kind: str, verb: str, deadlines: Deadlines) -> Met:
         started_s = virtual_time.now_s()
         host = MiniMate(link, deadlines)
         try:
-            async with host._operation("waking the unit"):
-                await host._wake()
+            await host.wake()
             met.answer = await VERBS[verb](host)
         except MiniMateError as error:
             met.error = error

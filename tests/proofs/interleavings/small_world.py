@@ -160,6 +160,9 @@ class SmallUnit:
     def portrait_parts(self) -> tuple[object, ...]:
         return (self.is_usable,)
 
+    async def wake(self) -> None:
+        """Nothing: this unit never sleeps."""
+
     async def _step(self) -> None:
         try:
             await self._world.unit_step()

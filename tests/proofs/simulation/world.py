@@ -762,7 +762,6 @@ class World:
             self.plan.settings,
             store_service=store_service,
             connect=self._connect,
-            connect_without_wake=self._connect_without_wake,
             clock=clock,
             wall=self._wall,
         )
@@ -778,10 +777,6 @@ class World:
         return datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
     async def _connect(self, address: Address) -> MiniMate:
-        wire = self._wires[self._addresses.index(address)]
-        return cast("MiniMate", await wire.open())
-
-    async def _connect_without_wake(self, address: Address) -> MiniMate:
         wire = self._wires[self._addresses.index(address)]
         return cast("MiniMate", await wire.open(wake=False))
 

@@ -12,7 +12,6 @@ from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_t
 from kit.virtual_time import now_s
 from sqlalchemy import update
 
-from minimateplus.client import MiniMate
 from minimateplus.errors import (
     LinkClosedError,
     MemoryChangedError,
@@ -24,9 +23,7 @@ from minimateplus.errors import (
     SettingError,
 )
 from minimateplus.link import Address
-from minimateplus.link.in_process import memory_pair
 from minimateplus.model import CallHomeChange, SetupChange
-from minimateplus.simulator import serve_link
 from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.wire.commands import COMMANDS
 from sfm.access.principal import Principal, Role
@@ -130,12 +127,6 @@ async def test_a_stop_without_waiting_has_an_unknown_outcome(
     unit = world.plug(FieldUnit())
     unit.start_monitoring()
 
-    async def connect_without_wake(address: Address) -> MiniMate:
-        ours, theirs = memory_pair(str(address))
-        world._tasks.append(asyncio.create_task(serve_link(unit, theirs)))
-        return await MiniMate.open(ours, wake=False)
-
-    world.gateway.registry.connect_without_wake = connect_without_wake
     done = await commands_of(world).stop_monitoring(HERE, ME, wait_for_reply=False)
     assert done.outcome == "unknown"
     await world.pause(1)
