@@ -291,12 +291,18 @@ class MiniMate(CommandSession):
         # Outside the operation, because bytes that cannot be decoded do not end the session.
         return read_image(replace(event, record=record), image)
 
-    async def erase_all(self, *, serial: str, count: int) -> None:
+    async def erase_all(self, *, serial: str, count: int, on_event: OnEvent | None = None) -> None:
         """
         Erase every event of the unit ``serial``, which must have ``count`` events now.
 
-        The memory is walked first, by its keys, between two equal probes (4 exchanges a record), so
-        that the erase does not rely on an earlier list. Then ``erase_proven``, with its errors.
+        The memory is walked first, keys and records, between two equal probes (10 exchanges an
+        event), so that the erase does not rely on an earlier list. Then ``erase_proven``.
+
+        Args:
+            serial: the expected unit.
+            count: the expected number of events.
+            on_event: called with each event of the walk, its record included, so that the caller
+                can save it; an exception prevents the erase.
 
         Raises:
             MemoryChangedError: another unit answers, it has another number of events, or its memory
@@ -305,17 +311,21 @@ class MiniMate(CommandSession):
             OutcomeUnknownError: something failed after the first byte of the erase.
         """
         proven = await self.read_probe()
-        walked = await self.count_events()
+        events = await self.read_events(on_event=on_event)
         again = await self.read_probe()
-        if again != proven or again.last_record != proven.last_record:
+        # The walk's last record too: a walk over another memory may lie between equal probes.
+        records = {proven.last_record, again.last_record}
+        if events and proven.last_key is not None:
+            records.add(events[-1].record)
+        if again != proven or len(records) > 1:
             raise MemoryChangedError(
-                f"{self.name}: the memory changed while its events were counted; nothing was "
+                f"{self.name}: the memory changed while its events were read; nothing was "
                 "sent; stop monitoring, then read the event list again"
             )
-        if walked != count:
+        if len(events) != count:
             raise MemoryChangedError(
-                f"{self.name}: {proven.serial} holds {walked} events, not {count}; nothing was "
-                "sent; read the event list again"
+                f"{self.name}: {proven.serial} holds {len(events)} events, not {count}; nothing "
+                "was sent; read the event list again"
             )
         await self.erase_proven(serial=serial, proven=proven)
 

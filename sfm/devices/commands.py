@@ -460,9 +460,6 @@ class Commands:
         self, device: Device, attempt: _Attempt, report: Report
     ) -> tuple[Outcome, Payload]:
         count = attempt.asked["count"]
-        estimate_s = device.event_list.walk_estimate_s(count)
-        if estimate_s is not None:
-            report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
         try:
             return await device.run(partial(self._erase_walked, device, attempt, report))
         except ListIncompleteError as error:
@@ -485,7 +482,10 @@ class Commands:
     ) -> tuple[Outcome, Payload]:
         """Walk the memory, compare what is there with what was asked, and erase it."""
         serial, count = attempt.asked["serial"], attempt.asked["count"]
-        # 1. Never from a cached list: only a walk detects what another program erased.
+        # 1. How long it takes. Then walk, and never rely on a cached list: only a walk detects what
+        #    another program erased.
+        estimate_s = await device.event_list.walk_estimate_s(unit, count)
+        report(f"s estimated to read the {count} events again", 0, round(estimate_s, 1))
         events, proven = await device.walk_memory(
             unit, lambda done: report("events read again", done, count)
         )

@@ -183,10 +183,18 @@ class EventList:
         rest = walk.count * (1 - share) / share
         return round(rest * EXCHANGES_PER_EVENT * self._exchange_s, 1)
 
-    def walk_estimate_s(self, count: int) -> float | None:
-        """Return how long a walk over ``count`` events takes; ``None``: unknown."""
-        per_exchange_s = self._exchange_s
-        return None if per_exchange_s is None else count * EXCHANGES_PER_EVENT * per_exchange_s
+    async def walk_estimate_s(self, unit: MiniMate, count: int) -> float:
+        """
+        Return how long a walk over ``count`` events takes.
+
+        By the exchanges of the last walk; if there was none since the relay's start, by two that
+        are timed now, which read the serial number.
+        """
+        if self._exchange_s is None:
+            began_s, spent = self._clock(), unit.exchanges
+            await unit.read_serial()
+            self._exchange_s = (self._clock() - began_s) / (unit.exchanges - spent)
+        return count * EXCHANGES_PER_EVENT * self._exchange_s
 
     # --- the proof ------------------------------------------------------------------------------
 

@@ -4,10 +4,12 @@ An erase walks the memory again, alone, and never relies on a list that was read
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from dataclasses import replace
 
 import pytest
-from kit.raw_unit import standing_still
+from kit.raw_unit import RawEvent, standing_still
 from kit.raw_world import (
     SERIAL,
     RawWorld,
@@ -21,7 +23,9 @@ from kit.raw_world import (
 )
 
 from minimateplus.client import MiniMate
+from minimateplus.errors import MemoryChangedError
 from minimateplus.link import parse_address
+from minimateplus.model import Event
 
 EVENTS = 6
 
@@ -55,6 +59,26 @@ async def test_an_erase_says_how_long_its_walk_takes_before_it_begins(world: Raw
     assert at < texts.index("events read again")
     # Ten exchanges an event.
     assert steps[at]["total"] == pytest.approx(EVENTS * 10 * 0.5, rel=0.2)
+
+
+@in_raw_world
+async def test_an_erase_of_a_unit_that_was_never_timed_says_how_long_its_walk_takes(
+    world: RawWorld,
+) -> None:
+    await all_archived(world)
+    await world.pause(60)
+    await world.restart()  # which forgets how long an exchange took
+    world.connection.delay = round_trip_of_replies(0.5)
+    erasing = asyncio.create_task(world.erase(count=EVENTS))
+    await world.pause(3)  # two exchanges to wake the unit, two that are timed
+    key = "tcp:unit.invalid:12345"
+    assert world.gateway.stats()["devices"][key]["under_way"] == [
+        {"what": f"s estimated to read the {EVENTS} events again", "done": 0, "total": 30}
+    ]
+    assert (await erasing).status_code == 200
+    log = world.gateway.progress(parse_address("tcp://unit.invalid:12345"))
+    steps = [entry.data for entry in log._entries if entry.kind == "step"]
+    assert steps[0]["total"] == pytest.approx(EVENTS * 10 * 0.5, rel=0.2)
 
 
 @pytest.mark.parametrize("discard", [False, True])
@@ -167,3 +191,68 @@ async def test_the_client_erases_nothing_that_differs_from_the_request(
     assert not isinstance(refused, TypeError), "erase_all takes no serial number and count"
     assert refused is not None
     assert world.unit.erases == 0
+
+
+@in_raw_world
+async def test_the_client_reads_every_record_before_it_erases(world: RawWorld) -> None:
+    raw = world.unit.record(EVENTS)
+    keys = {event.key_bytes for event in raw.events}
+    unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
+    await unit.erase_all(serial=SERIAL, count=EVENTS)
+    await unit.close()
+    assert (raw.erases, raw.events) == (1, [])
+    assert set(raw.records_read) == keys, "events were erased whose record was not read"
+
+
+@in_raw_world
+async def test_a_caller_of_the_client_can_save_every_event_before_it_is_erased(
+    world: RawWorld,
+) -> None:
+    raw = world.unit.record(EVENTS)
+    truth, saved = [event.record for event in raw.events], []
+    unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
+
+    def save(event: Event) -> None:
+        assert raw.erases == 0
+        saved.append(event.record)
+
+    await unit.erase_all(serial=SERIAL, count=EVENTS, on_event=save)
+    await unit.close()
+    assert (saved, raw.erases) == (truth, 1)
+
+
+@in_raw_world
+async def test_a_caller_of_the_client_who_cannot_save_an_event_prevents_the_erase(
+    world: RawWorld,
+) -> None:
+    raw = world.unit.record(EVENTS)
+    unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
+
+    def fail(_: Event) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        await unit.erase_all(serial=SERIAL, count=EVENTS, on_event=fail)
+    await unit.close()
+    assert (raw.erases, len(raw.events)) == (0, EVENTS)
+
+
+@in_raw_world
+async def test_the_client_erases_nothing_whose_record_was_another_in_the_walk(
+    world: RawWorld,
+) -> None:
+    """Both probes are equal; only the record that the walk read in between is of another memory."""
+    raw = world.unit.record(EVENTS)
+    last = raw.events[-1]
+    other = replace(last, record=bytes((last.record[0] ^ 1,)) + last.record[1:])
+
+    def hold(event: RawEvent) -> None:
+        raw.events[-1] = event
+
+    raw.at_fetch(0x0C, 1 + EVENTS, lambda: hold(other))  # the first probe reads one record
+    raw.at_fetch(0x0C, 2 + EVENTS, lambda: hold(last))
+    unit = await world.connect(parse_address("tcp://unit.invalid:12345"))
+    with pytest.raises(MemoryChangedError, match="changed while its events were read"):
+        await unit.erase_all(serial=SERIAL, count=EVENTS)
+    await unit.close()
+    assert raw.erases == 0
