@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,21 +116,38 @@ async def ask(
             us may not wait that long. A unit that is asked directly has no proxy before it.
     """
     relay, address = where(unit, relay)
-    parameters = {**_parameters(address), **(query or {})}
     headers = operation.PREFER if is_long and relay is not None else None
     async with _client(relay, address) as client:
-        try:
-            async with _progress(client, address):
-                response = await client.request(
-                    method, path, params=parameters, json=body, headers=headers
-                )
-                if location := operation.location_of(response):
-                    return await operation.finished(client, location)
-        except httpx.TransportError as error:
-            raise CommandError(
-                f"no relay answers at {relay} ({str(error) or type(error).__name__}); "
-                "start one with: seismo-relay serve, or ask the unit itself: tcp://HOST:PORT"
-            ) from error
+        return await _ask_by(
+            client, relay, address, path, method=method, query=query, body=body, headers=headers
+        )
+
+
+async def _ask_by(
+    client: httpx.AsyncClient,
+    relay: str | None,
+    address: Address,
+    path: str,
+    *,
+    method: str = "GET",
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the body of one device route, with progress on the way; see ``ask``."""
+    parameters = {**_parameters(address), **(query or {})}
+    try:
+        async with _progress(client, address):
+            response = await client.request(
+                method, path, params=parameters, json=body, headers=headers
+            )
+            if location := operation.location_of(response):
+                return await operation.finished(client, location)
+    except httpx.TransportError as error:
+        raise CommandError(
+            f"no relay answers at {relay} ({str(error) or type(error).__name__}); "
+            "start one with: seismo-relay serve, or ask the unit itself: tcp://HOST:PORT"
+        ) from error
     try:
         answer: dict[str, Any] = response.json()
     except ValueError as error:
@@ -212,20 +230,24 @@ async def events(
 
 async def _list(unit: str, relay: str | None, *, force: bool) -> dict[str, Any]:
     """Return the event list, read in as many contacts as bring something; else its beginning."""
-    walked = 0
-    while True:
-        try:
-            return await _get(unit, "/device/events", relay, force=force)
-        except CommandError as cut:
-            if not str(cut.problem.get("type", "")).endswith(":list-incomplete"):
-                if not walked:
-                    raise
-                break
-            if cut.problem["walked"] <= walked:
-                break
-            walked, force = cut.problem["walked"], False
-            err.print(f"First {walked} events, still reading.")
-    return await ask(unit, "/device/events", relay, query={"partial": "true"})
+    relay, address = where(unit, relay)
+    # One relay for all contacts: without a database an own one keeps what was read in memory.
+    async with _client(relay, address) as client:
+        get = functools.partial(_ask_by, client, relay, address, "/device/events")
+        walked = 0
+        while True:
+            try:
+                return await get(query={"force": "true"} if force else None)
+            except CommandError as cut:
+                if not str(cut.problem.get("type", "")).endswith(":list-incomplete"):
+                    if not walked:
+                        raise
+                    break
+                if cut.problem["walked"] <= walked:
+                    break
+                walked, force = cut.problem["walked"], False
+                err.print(f"First {walked} events, still reading.")
+        return await get(query={"partial": "true"})
 
 
 @app.command

@@ -335,6 +335,29 @@ def test_a_long_download_shows_its_progress_and_can_be_left(new_unit: NewUnit, v
     seen.look("waveform-longest")
 
 
+def test_a_list_that_takes_long_is_shown_from_its_beginning_while_it_is_read(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit("SIM0109", events=12, wrap_link=Brake)
+    Brake.delay_s = 0.1
+    seen = visit(at(unit, "events"))
+    page = seen.page
+    reading = page.get_by_text(re.compile(r"^First \d+ events?, still reading"))
+    expect(reading).to_be_visible()
+    counted = re.search(r"\d+", reading.inner_text())
+    assert counted is not None
+    assert 0 < int(counted[0]) < 12
+    assert len(rows(page)) == int(counted[0])
+    expect(page.get_by_text("12 events", exact=True)).to_have_count(0)
+    seen.look("events-partial")
+    Brake.delay_s = 0.0
+    seen.step(60)
+    expect(page.get_by_text("12 events", exact=True)).to_be_visible()
+    expect(reading).to_have_count(0)
+    assert [row[0] for row in rows(page)] == [str(index) for index in reversed(range(12))]
+    assert {one.get("partial") for one in seen.requests("/device/events")} == {"true"}
+
+
 def test_a_serial_port_leads_to_a_unit(visit: Open) -> None:
     seen: Watched = visit()
     seen.fails = True
