@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
-from minimateplus.link.diagnosis import SIGNATURES
+from minimateplus.errors import ConnectError, LinkClosedError, RemoteProtocolError
+from minimateplus.link.diagnosis import SIGNATURES, Diagnosis
 from sfm.api.app import build_app
 from sfm.api.middleware.authentication import REFUSALS
-from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem
+from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem, problem_of
 from sfm.api.routes.accounts import AuditQuery
 from sfm.api.schemas import commands, reading
 from sfm.devices.commands import Outcome
@@ -154,12 +156,29 @@ def test_the_promise_has_its_fourteen_lines() -> None:
     assert numbers == [str(number) for number in range(1, 15)]
 
 
-def test_every_diagnosis_has_its_row_with_its_sentence_and_advice() -> None:
+def test_every_diagnosis_has_its_row_with_what_a_person_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "minimateplus" / "link"))
+    import test_wrong_ends
+
     page = (ROOT / "docs" / "line-faults.md").read_text()
-    documented = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* \| .*) \|$", page, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*) \|$", page, re.MULTILINE))
     assert documented == {
-        name: f"{found.sentence} | {found.advice}" for name, found in SIGNATURES.items()
+        name: row_of(found, test_wrong_ends.CASES.values(), test_wrong_ends.EXIT_STATUS)
+        for name, found in SIGNATURES.items()
     }
+
+
+def row_of(found: Diagnosis, cases: Iterable[Any], exit_status: int) -> str:
+    """The cells of a diagnosis; its program and status are those of the cases that end in it."""
+    error = {"refused": ConnectError, "lost": LinkClosedError}.get(
+        found.class_, RemoteProtocolError
+    )
+    mine = [case for case in cases if case.diagnosis == found.name]
+    [status] = {problem_of(error("")).status, *(case.status for case in mine)}
+    programs = "; ".join(case.program for case in mine) or "-"
+    return f"{found.sentence} | {found.advice} | {programs} | {status} | {exit_status}"
 
 
 def test_the_web_app_advises_only_on_problems_that_exist() -> None:

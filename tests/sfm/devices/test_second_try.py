@@ -307,9 +307,9 @@ async def test_a_wait_for_the_modem_s_line_is_not_reported_as_silence(world: Wor
     await asyncio.sleep(5.5)  # hung up 0.5 s ago
     log = gateway.progress(HERE)
     assert await outcome(gateway.events(HERE)) == "answered"
-    whats = [one.data["what"] for one in log._entries if "what" in one.data]
-    assert whats[0] == "s until the next try: the modem may not have freed its line yet"
-    assert not [what for what in whats if "without" in what]
+    steps = [one.data["what"] for one in log._entries if "what" in one.data]
+    assert steps[0] == "s until the next try: the modem may not have freed its line yet"
+    assert not [step for step in steps if "without" in step]
     await gateway.close()
 
 
@@ -318,7 +318,7 @@ async def test_a_wait_for_a_free_session_is_not_reported_as_silence(world: World
     await world.with_settings(max_unknown_sessions=1)
     world.plug(FieldUnit("SIM0001"))
     world.plug(FieldUnit("SIM0002"), ELSEWHERE)
-    world.links[ELSEWHERE] = partial(StalledLink, after_bytes=0)
+    world.wrap_links[ELSEWHERE] = partial(StalledLink, after_bytes=0)
     silent = asyncio.create_task(outcome(world.gateway.info(ELSEWHERE)))
     await asyncio.sleep(0.1)
     reading = asyncio.create_task(outcome(world.gateway.info(HERE)))
