@@ -153,7 +153,7 @@ def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> N
 
 def test_an_erase_reads_the_record_of_each_event_and_then_begins() -> None:
     unit = fresh()
-    told(unit, lambda host: host.erase_all(serial="SIM0001", count=2))
+    outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=2))
     # Two of the last event for the probes, and one of each event; each is a probe and a fetch.
     assert unit.asked.count(0x0C) == 2 * (2 + 2)
     assert unit.asked[-len(ERASE) :] == ERASE
