@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A test that needs a database names one. This also applies to the processes that tests start.
 os.environ["SFM_DATABASE_URL"] = "none"
+
+# No example is judged by how fast this machine is; by default one may take 0.2 s.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+HANGS_AFTER_S = 300.0
+"""A bound for a test that waits for ever; nothing is judged by it."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,5 +28,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(test):
         return None
     names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(test(**{name: pyfuncitem.funcargs[name] for name in names}))
+    given = {name: pyfuncitem.funcargs[name] for name in names}
+
+    async def bounded() -> None:
+        async with asyncio.timeout(HANGS_AFTER_S):
+            await test(**given)
+
+    asyncio.run(bounded())
     return True
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector, which tests call, skip what was imported and collected."""
+    gc.collect()
+    gc.freeze()

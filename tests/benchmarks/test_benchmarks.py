@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 300.0
+"""A bound for a machine that is busy; nothing is judged by it."""
 
 HEADS = {
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
@@ -42,7 +44,7 @@ def test_a_benchmark_runs_and_prints_its_table(script: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     for head in HEADS[script]:

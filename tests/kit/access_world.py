@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp, Message
 
+from kit.memory_database import memory_store
 from kit.relay_world import at_once
 from kit.virtual_time import now_s
 from sfm.access.principal import Role
@@ -151,7 +152,7 @@ class ProtectedApp:
 @asynccontextmanager
 async def protected_app(*, real: bool = False, **settings: Any) -> AsyncIterator[ProtectedApp]:
     """Yield an application with a database in memory; with ``real``, with its own routes."""
-    store = Store.open("sqlite://")
+    store = memory_store()
     store_service = StoreService(
         lambda: store, clock=now_s, wall=lambda: datetime.now(UTC), run=at_once
     )

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from kit.durable_world import open_store
+from kit.memory_database import memory_store
 from kit.peers import lack
 from sfm.store import Store
 
@@ -152,7 +153,7 @@ def fresh_store(
 
     def fresh() -> Store:
         if engine_name == "sqlite":
-            store = Store.open("sqlite:///:memory:") if not opened else opened[0]
+            store = memory_store() if not opened else opened[0]
         else:
             store = open_store(database_url) if not opened else opened[0]
         if not opened:

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.memory_database import memory_engines
 from kit.virtual_time import now_s, run
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
@@ -161,10 +162,7 @@ class Disk(Store):
     """A database in memory that stays when the relay that had it is gone. Can fail."""
 
     def __init__(self) -> None:
-        with Store.open("sqlite://") as opened:
-            super().__init__(opened.engines)
-            self._whole = opened  # its engines live as long as this
-            opened.close = lambda: None  # type: ignore[method-assign]
+        super().__init__(memory_engines())
         self.failing: StoreError | None = None
 
     def opened(self) -> Disk:

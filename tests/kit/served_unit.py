@@ -36,9 +36,9 @@ def served(unit: SimulatedUnit, wrap_link: LinkFactory = FaultyLink) -> Iterator
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield found[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -13,7 +13,8 @@ from minimateplus.simulator.serve import Pace
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""A bound for a machine that is busy; nothing is judged by it."""
 
 
 class UnitThread:

@@ -193,12 +193,10 @@ def test_each_verb_costs_what_it_says(verb: str, exchanges: int) -> None:
     assert asked(unit, lambda host: _cost(host, VERBS[verb](host))) == exchanges
 
 
-def test_starting_up_costs_two_exchanges() -> None:
-    async def main() -> int:
-        async with connected_to(WatchedUnit()) as host:
-            return host.exchanges
-
-    assert virtual_time.run(main()) == 2
+@virtual_time.in_virtual_time
+async def test_starting_up_costs_two_exchanges() -> None:
+    async with connected_to(WatchedUnit()) as host:
+        assert host.exchanges == 2
 
 
 @pytest.mark.parametrize("appended", [0, 1, 2, 5])
@@ -892,7 +890,8 @@ class _OurOwnError(Exception):
 
 
 @pytest.mark.parametrize("verb", ["read_events", "read_waveform"])
-def test_an_error_of_the_caller_passes_and_closes_the_link(verb: str) -> None:
+@virtual_time.in_virtual_time
+async def test_an_error_of_the_caller_passes_and_closes_the_link(verb: str) -> None:
     def fail(_: Progress) -> None:
         raise _OurOwnError
 
@@ -901,42 +900,36 @@ def test_an_error_of_the_caller_passes_and_closes_the_link(verb: str) -> None:
             await host.read_events(on_progress=fail)
         await host.read_waveform(0, on_progress=fail)
 
-    async def main() -> None:
-        async with connect_memory(WatchedUnit().fill(2)) as link:
-            with pytest.raises(_OurOwnError):
-                async with MiniMate.connect(link) as host:
-                    await call(host)
-            with pytest.raises(LinkClosedError):
-                await link.send(b"?")
-
-    virtual_time.run(main())
+    async with connect_memory(WatchedUnit().fill(2)) as link:
+        with pytest.raises(_OurOwnError):
+            async with MiniMate.connect(link) as host:
+                await call(host)
+        with pytest.raises(LinkClosedError):
+            await link.send(b"?")
 
 
 @pytest.mark.parametrize("name", [*HEARD, "open"])
-def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
+@virtual_time.in_virtual_time
+async def test_a_cancelled_verb_closes_the_link_and_leaves_no_task(name: str) -> None:
     after_bytes = 0 if name == "open" else 110  # the answers to the first two POLLs
+    unit = WatchedUnit().fill(1)
+    wrap_link: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
+    async with connect_memory(unit, wrap_link=wrap_link) as link:
 
-    async def main() -> None:
-        unit = WatchedUnit().fill(1)
-        wrap_link: LinkFactory = lambda inner: StalledLink(inner, after_bytes)  # noqa: E731
-        async with connect_memory(unit, wrap_link=wrap_link) as link:
+        async def run() -> None:
+            async with MiniMate.connect(link) as host:
+                await VERBS[name](host)
 
-            async def run() -> None:
-                async with MiniMate.connect(link) as host:
-                    await VERBS[name](host)
-
-            before = asyncio.all_tasks()
-            task = asyncio.create_task(run())
-            await asyncio.sleep(5)
-            assert not task.done()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert asyncio.all_tasks() <= before
-            with pytest.raises(LinkClosedError):
-                await link.send(b"?")
-
-    virtual_time.run(main())
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(run())
+        await asyncio.sleep(5)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() <= before
+        with pytest.raises(LinkClosedError):
+            await link.send(b"?")
 
 
 def test_a_running_verb_ends_when_its_session_is_closed() -> None:
@@ -1007,8 +1000,12 @@ class FailingStreams:
 
 @pytest.mark.parametrize("where", ["read", "write", "drain"])
 @pytest.mark.parametrize("name", HEARD)
-def test_no_foreign_error_leaves_a_verb(name: str, where: str) -> None:
-    async def main(error: Callable[[], Exception] | None) -> None:
+@virtual_time.in_virtual_time
+async def test_no_foreign_error_leaves_a_verb(name: str, where: str) -> None:
+    errors: list[Callable[[], Exception] | None] = [*FOREIGN.values()]
+    if where == "read":
+        errors.append(None)
+    for error in errors:
         async with connect_memory(WatchedUnit().fill(2)) as link:
             streams = FailingStreams(link)
             both = cast(Any, streams)
@@ -1024,11 +1021,6 @@ def test_no_foreign_error_leaves_a_verb(name: str, where: str) -> None:
                 assert not host.is_usable
                 streams.fail_in = "close"
             assert streams.closed == 1
-
-    for error in FOREIGN.values():
-        virtual_time.run(main(error))
-    if where == "read":
-        virtual_time.run(main(None))
 
 
 @pytest.mark.parametrize("error", FOREIGN.values(), ids=FOREIGN)

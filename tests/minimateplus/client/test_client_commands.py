@@ -290,22 +290,19 @@ def test_start_and_stop_are_one_frame_each() -> None:
     assert (unit.asked, unit._monitor_since is not None) == ([0x97], False)
 
 
-def test_a_stop_without_waiting_is_sent_to_a_unit_that_never_answers() -> None:
+@virtual_time.in_virtual_time
+async def test_a_stop_without_waiting_is_sent_to_a_unit_that_never_answers() -> None:
     unit = fresh(silent=True)
-
-    async def main() -> list[int]:
-        async with connect_memory(unit) as link:
-            host = await MiniMate.open(link, deadlines=DEADLINES, wake=False)
-            unit.start_monitoring()
-            await host.stop_monitoring_without_reply()
-            assert not host.is_usable
-            with pytest.raises(LocalProtocolError, match="over"):
-                await host.read_serial()
-            await asyncio.sleep(1)  # of virtual time, for the far end to hear it
-            await host.close()
-            return unit.changes_taken
-
-    assert virtual_time.run(main()) == [0x97]
+    async with connect_memory(unit) as link:
+        host = await MiniMate.open(link, deadlines=DEADLINES, wake=False)
+        unit.start_monitoring()
+        await host.stop_monitoring_without_reply()
+        assert not host.is_usable
+        with pytest.raises(LocalProtocolError, match="over"):
+            await host.read_serial()
+        await asyncio.sleep(1)  # of virtual time, for the far end to hear it
+        await host.close()
+        assert unit.changes_taken == [0x97]
 
 
 # --- what may not be written ----------------------------------------------------------------------

@@ -77,16 +77,13 @@ def test_a_replay_gives_the_answers_of_the_recorded_link(
     virtual_time.run(check_truth(build_unit(), f"replay:{path}"))
 
 
-def test_a_replay_recorded_again_is_the_same_session(tmp_path: Path) -> None:
+@virtual_time.in_virtual_time
+async def test_a_replay_recorded_again_is_the_same_session(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
-    virtual_time.run(_record(path))
+    await _record(path)
     again = io.StringIO()
-
-    async def main() -> None:
-        replay = await open_link(f"replay:{path}")
-        await check_truth(build_unit(), CaptureLink(replay, again, clock=virtual_time.now_s))
-
-    virtual_time.run(main())
+    replay = await open_link(f"replay:{path}")
+    await check_truth(build_unit(), CaptureLink(replay, again, clock=virtual_time.now_s))
     first = [(c.side, c.data) for c in load_capture(path).chunks]
     (tmp_path / "two.jsonl").write_text(again.getvalue())
     assert [(c.side, c.data) for c in load_capture(tmp_path / "two.jsonl").chunks] == first
@@ -134,38 +131,32 @@ def test_the_file_is_plain_lines_of_json(tmp_path: Path) -> None:
     assert [c["t_s"] for c in chunks] == sorted(c["t_s"] for c in chunks)
 
 
-def test_each_line_is_in_the_file_before_the_next_byte_crosses(tmp_path: Path) -> None:
+@virtual_time.in_virtual_time
+async def test_each_line_is_in_the_file_before_the_next_byte_crosses(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
-
-    async def main() -> None:
-        ours, theirs = memory_pair()
-        with path.open("w") as sink:
-            link = CaptureLink(ours, sink, clock=virtual_time.now_s)
-            await link.send(b"ask")
-            assert load_capture(path).chunks[-1].data == b"ask"
-            await theirs.send(b"answer")
-            await link.receive()
-            assert load_capture(path).chunks[-1].data == b"answer"
-            await link.close()
-
-    virtual_time.run(main())
-
-
-def test_a_capture_that_cannot_be_written_is_a_capture_error() -> None:
-    sink = io.StringIO()
-
-    async def main() -> None:
-        ours, theirs = memory_pair()
+    ours, theirs = memory_pair()
+    with path.open("w") as sink:
         link = CaptureLink(ours, sink, clock=virtual_time.now_s)
+        await link.send(b"ask")
+        assert load_capture(path).chunks[-1].data == b"ask"
         await theirs.send(b"answer")
-        sink.close()
-        with pytest.raises(CaptureError, match="cannot be written"):
-            await link.receive()
-        with pytest.raises(CaptureError, match="cannot be written"):
-            CaptureLink(ours, sink)
+        await link.receive()
+        assert load_capture(path).chunks[-1].data == b"answer"
         await link.close()
 
-    virtual_time.run(main())
+
+@virtual_time.in_virtual_time
+async def test_a_capture_that_cannot_be_written_is_a_capture_error() -> None:
+    sink = io.StringIO()
+    ours, theirs = memory_pair()
+    link = CaptureLink(ours, sink, clock=virtual_time.now_s)
+    await theirs.send(b"answer")
+    sink.close()
+    with pytest.raises(CaptureError, match="cannot be written"):
+        await link.receive()
+    with pytest.raises(CaptureError, match="cannot be written"):
+        CaptureLink(ours, sink)
+    await link.close()
 
 
 # --- replays that go another way ------------------------------------------------------------------
@@ -191,20 +182,18 @@ def test_a_replay_refuses_what_was_not_asked_then_and_shows_the_byte(tmp_path: P
 
 
 @pytest.mark.parametrize("at", range(len(POLL)))
-def test_any_other_byte_of_the_host_is_refused(at: int) -> None:
+@virtual_time.in_virtual_time
+async def test_any_other_byte_of_the_host_is_refused(at: int) -> None:
     other = POLL[:at] + bytes((POLL[at] ^ 1,)) + POLL[at + 1 :]
 
-    async def main(*parts: bytes) -> None:
+    async def replay(parts: list[bytes]) -> None:
         link = ReplayLink(_capture(("host", POLL), ("unit", b"x")))
         for part in parts:
             await link.send(part)
 
-    refused = pytest.raises(CaptureError, match=f"byte {at} of the host: expected {POLL[at]:02x}")
-
-    with refused:
-        virtual_time.run(main(other))
-    with refused:
-        virtual_time.run(main(*(bytes((value,)) for value in other)))
+    for parts in ([other], [bytes((value,)) for value in other]):
+        with pytest.raises(CaptureError, match=f"byte {at} of the host: expected {POLL[at]:02x}"):
+            await replay(parts)
 
 
 @virtual_time.in_virtual_time
@@ -420,7 +409,8 @@ def _example(path: Path) -> Capture:
     return _load(path, blocks[0])
 
 
-def test_the_example_of_the_document_loads_and_replays(tmp_path: Path) -> None:
+@virtual_time.in_virtual_time
+async def test_the_example_of_the_document_loads_and_replays(tmp_path: Path) -> None:
     capture = _example(tmp_path / "example")
     assert [chunk.side for chunk in capture.chunks] == [
         "host",
@@ -433,12 +423,8 @@ def test_the_example_of_the_document_loads_and_replays(tmp_path: Path) -> None:
         "host",
         "unit",
     ]
-
-    async def main() -> str:
-        async with MiniMate.connect(ReplayLink(capture)) as host:
-            return await host.read_serial()
-
-    assert virtual_time.run(main()) == "SIM0001"
+    async with MiniMate.connect(ReplayLink(capture)) as host:
+        assert await host.read_serial() == "SIM0001"
 
 
 def test_the_document_names_every_name_in_the_file(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import tty
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from typing import Any
@@ -34,16 +34,6 @@ from minimateplus.simulator.faulty_links import FaultyLink
 from minimateplus.simulator.pty import PtyLink
 
 TINY = Deadlines(connect_s=2.0, reply_s=0.05, operation_s=2.0)
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run over real sockets; nothing here takes longer than a blink, or it hangs."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await main
-
-    asyncio.run(bounded())
 
 
 # --- serial ports ---------------------------------------------------------------------------------
@@ -223,129 +213,104 @@ async def _until_called(served: ServedTcp, callers: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_unit_on_a_tcp_port_returns_the_recorded_values() -> None:
-    async def main() -> None:
-        unit = build_unit()
-        async with serve_tcp(unit) as served:
-            await check_truth(unit, served.url)
-            await check_truth(unit, served.url)
-            assert (served.callers, served.refused) == (2, 0)
-
-    run(main())
+async def test_a_unit_on_a_tcp_port_returns_the_recorded_values() -> None:
+    unit = build_unit()
+    async with serve_tcp(unit) as served:
+        await check_truth(unit, served.url)
+        await check_truth(unit, served.url)
+        assert (served.callers, served.refused) == (2, 0)
 
 
-def test_an_open_socket_is_set_to_notice_a_far_end_that_vanished() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _):
-            link = await open_link(address)
-            assert isinstance(link, StreamLink)
-            sock = link._writer.get_extra_info("socket")
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-            idle, every, probes = (
-                sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
-                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
-            )
-            assert idle + every * probes <= 30
-            await link.close()
-
-    run(main())
+async def test_an_open_socket_is_set_to_notice_a_far_end_that_vanished() -> None:
+    async with _listening() as (address, _):
+        link = await open_link(address)
+        assert isinstance(link, StreamLink)
+        sock = link._writer.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        idle, every, probes = (
+            sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        )
+        assert idle + every * probes <= 30
+        await link.close()
 
 
-def test_a_far_end_that_stalls_is_a_reply_timeout_and_the_socket_is_closed() -> None:
-    async def main() -> None:
-        async with _listening() as (address, callers):
-            with pytest.raises(ReplyTimeoutError):
-                await MiniMate.open(address, deadlines=TINY)
-            far = await callers.get()
-            assert (await far.receive()).startswith(b"\x41\x02")
-            await _hear_the_end(far)
-
-    run(main())
+async def test_a_far_end_that_stalls_is_a_reply_timeout_and_the_socket_is_closed() -> None:
+    async with _listening() as (address, callers):
+        with pytest.raises(ReplyTimeoutError):
+            await MiniMate.open(address, deadlines=TINY)
+        far = await callers.get()
+        assert (await far.receive()).startswith(b"\x41\x02")
+        await _hear_the_end(far)
 
 
-def test_a_far_end_that_reads_nothing_cannot_hold_up_a_close() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _):
-            link = await open_link(address)
-            # More than both sockets' buffers take: the rest can never be sent.
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await link.send(bytes(32 << 20))
-            started_s = asyncio.get_running_loop().time()
-            await link.close()
-            assert asyncio.get_running_loop().time() - started_s < 5
-
-    run(main())
+async def test_a_far_end_that_reads_nothing_cannot_hold_up_a_close() -> None:
+    async with _listening() as (address, _):
+        link = await open_link(address)
+        # More than both sockets' buffers take: the rest can never be sent.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await link.send(bytes(32 << 20))
+        started_s = asyncio.get_running_loop().time()
+        await link.close()
+        assert asyncio.get_running_loop().time() - started_s < 5
 
 
-def test_closing_twice_is_closing_once_and_a_closed_link_says_so() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _):
-            link = await open_link(address)
-            await link.close()
-            await link.close()
-            with pytest.raises(LinkClosedError):
-                await link.send(b"x")
-            with pytest.raises(LinkClosedError):
-                await link.receive()
-
-    run(main())
+async def test_closing_twice_is_closing_once_and_a_closed_link_says_so() -> None:
+    async with _listening() as (address, _):
+        link = await open_link(address)
+        await link.close()
+        await link.close()
+        with pytest.raises(LinkClosedError):
+            await link.send(b"x")
+        with pytest.raises(LinkClosedError):
+            await link.receive()
 
 
-def test_a_close_that_was_cancelled_still_closes_and_may_be_repeated() -> None:
-    async def main() -> None:
-        async with _listening() as (address, callers):
-            link = await open_link(address)
-            far = await callers.get()
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.01):
-                    await link.send(bytes(32 << 20))
-            task = asyncio.create_task(link.close())
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await link.close()
-            await _hear_the_end(far)
-
-    run(main())
+async def test_a_close_that_was_cancelled_still_closes_and_may_be_repeated() -> None:
+    async with _listening() as (address, callers):
+        link = await open_link(address)
+        far = await callers.get()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await link.send(bytes(32 << 20))
+        task = asyncio.create_task(link.close())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await link.close()
+        await _hear_the_end(far)
 
 
-def test_a_far_end_that_hangs_up_is_a_closed_link() -> None:
-    async def main() -> None:
-        async with _listening() as (address, callers):
-            link = await open_link(address)
-            far = await callers.get()
-            await far.send(b"last words")
-            await far.close()
-            assert await link.receive() == b"last words"
-            with pytest.raises(LinkClosedError, match=r"tcp://127\.0\.0\.1:\d+"):
-                await link.receive()
-            await link.close()
-
-    run(main())
+async def test_a_far_end_that_hangs_up_is_a_closed_link() -> None:
+    async with _listening() as (address, callers):
+        link = await open_link(address)
+        far = await callers.get()
+        await far.send(b"last words")
+        await far.close()
+        assert await link.receive() == b"last words"
+        with pytest.raises(LinkClosedError, match=r"tcp://127\.0\.0\.1:\d+"):
+            await link.receive()
+        await link.close()
 
 
-def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(tcp_module, "notice_half_open", fail)
-
-    async def main() -> None:
-        async with _listening() as (address, callers):
-            with pytest.raises(ConnectError, match="Invalid argument"):
-                await open_link(address)
-            far = await callers.get()
-            with pytest.raises(LinkClosedError):
-                await far.receive()
-
-    run(main())
+    async with _listening() as (address, callers):
+        with pytest.raises(ConnectError, match="Invalid argument"):
+            await open_link(address)
+        far = await callers.get()
+        with pytest.raises(LinkClosedError):
+            await far.receive()
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70, "a..b"])
-def test_a_host_name_that_does_not_resolve_is_reported(
+async def test_a_host_name_that_does_not_resolve_is_reported(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unresolved(*_: object, **__: object) -> None:
@@ -355,72 +320,60 @@ def test_a_host_name_that_does_not_resolve_is_reported(
         # No test asks a name server.
         monkeypatch.setattr(asyncio, "open_connection", unresolved)
     with pytest.raises(ConnectError, match="does not resolve"):
-        run(open_link(f"tcp://{host}"))  # type: ignore[arg-type]
+        await open_link(f"tcp://{host}")
 
 
-def test_a_second_caller_is_hung_up_on_while_the_first_holds_the_unit() -> None:
-    async def main() -> None:
-        unit = build_unit()
-        async with serve_tcp(unit) as served:
-            async with MiniMate.connect(served.url) as first:
-                with pytest.raises(LinkClosedError):
-                    await MiniMate.open(served.url)
-                assert await first.read_serial() == unit.serial
-            assert served.refused == 1
-            await check_truth(unit, served.url)
-
-    run(main())
-
-
-def test_a_served_port_closes_its_callers_also_those_that_wait() -> None:
-    async def main() -> None:
-        served = await serve_tcp(build_unit())
-        first = await MiniMate.open(served.url)
-        waiting = await open_link(served.url)
-        await waiting.send(b"?")
-        await _until_called(served, 2)
-        also_waiting = await open_link(served.url)
-        await _until_called(served, 3)
-        await served.close()
-        await served.close()
-        for link in (waiting, also_waiting):
+async def test_a_second_caller_is_hung_up_on_while_the_first_holds_the_unit() -> None:
+    unit = build_unit()
+    async with serve_tcp(unit) as served:
+        async with MiniMate.connect(served.url) as first:
             with pytest.raises(LinkClosedError):
-                await link.receive()
-            await link.close()
+                await MiniMate.open(served.url)
+            assert await first.read_serial() == unit.serial
+        assert served.refused == 1
+        await check_truth(unit, served.url)
+
+
+async def test_a_served_port_closes_its_callers_also_those_that_wait() -> None:
+    served = await serve_tcp(build_unit())
+    first = await MiniMate.open(served.url)
+    waiting = await open_link(served.url)
+    await waiting.send(b"?")
+    await _until_called(served, 2)
+    also_waiting = await open_link(served.url)
+    await _until_called(served, 3)
+    await served.close()
+    await served.close()
+    for link in (waiting, also_waiting):
         with pytest.raises(LinkClosedError):
-            await first.read_serial()
-        await first.close()
-        with pytest.raises(ConnectError):
-            await open_link(served.url)
-
-    run(main())
-
-
-def test_a_caller_whose_session_never_began_is_disconnected() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _), serve_tcp(build_unit()) as served:
-            host, port = split_host_port(address.removeprefix("tcp://"))
-            reader, writer = await asyncio.open_connection(host, port)
-            # As asyncio calls it; no turn of the loop lies between this and the close.
-            served._called(reader, writer)
-            await served.close()
-            assert writer.is_closing()
-
-    run(main())
+            await link.receive()
+        await link.close()
+    with pytest.raises(LinkClosedError):
+        await first.read_serial()
+    await first.close()
+    with pytest.raises(ConnectError):
+        await open_link(served.url)
 
 
-def test_giving_up_a_connection_leaves_no_socket_behind() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _):
-            for turns in range(8):
-                task = asyncio.create_task(MiniMate.open(address))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+async def test_a_caller_whose_session_never_began_is_disconnected() -> None:
+    async with _listening() as (address, _), serve_tcp(build_unit()) as served:
+        host, port = split_host_port(address.removeprefix("tcp://"))
+        reader, writer = await asyncio.open_connection(host, port)
+        # As asyncio calls it; no turn of the loop lies between this and the close.
+        served._called(reader, writer)
+        await served.close()
+        assert writer.is_closing()
 
-    run(main())
+
+async def test_giving_up_a_connection_leaves_no_socket_behind() -> None:
+    async with _listening() as (address, _):
+        for turns in range(8):
+            task = asyncio.create_task(MiniMate.open(address))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
 
 # --- serial ---------------------------------------------------------------------------------------
@@ -434,21 +387,15 @@ def test_giving_up_a_connection_leaves_no_socket_behind() -> None:
         ("COM300", r"no such port\. Is the adapter plugged in\?"),
     ],
 )
-def test_a_serial_port_that_is_none_is_a_connect_error(address: str, message: str) -> None:
-    async def main() -> None:
-        with pytest.raises(ConnectError, match=message):
-            await open_link(address)
-
-    run(main())
+async def test_a_serial_port_that_is_none_is_a_connect_error(address: str, message: str) -> None:
+    with pytest.raises(ConnectError, match=message):
+        await open_link(address)
 
 
-def test_an_rfc2217_server_that_says_nothing_is_a_connect_timeout() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _):
-            with pytest.raises(ConnectTimeoutError, match=r"within 0\.05 s"):
-                await open_link(address.replace("tcp", "rfc2217"), Deadlines(connect_s=0.05))
-
-    run(main())
+async def test_an_rfc2217_server_that_says_nothing_is_a_connect_timeout() -> None:
+    async with _listening() as (address, _):
+        with pytest.raises(ConnectTimeoutError, match=r"within 0\.05 s"):
+            await open_link(address.replace("tcp", "rfc2217"), Deadlines(connect_s=0.05))
 
 
 class Rfc2217Link(FaultyLink):
@@ -490,15 +437,12 @@ class Rfc2217Link(FaultyLink):
             await super().send(b"\xff" + agreed + match["option"])
 
 
-def test_an_rfc2217_address_carries_every_byte() -> None:
-    async def main() -> None:
-        unit = build_unit()
-        # Bytes of 255 are doubled on this link, and must be in what it carries.
-        assert unit._memory.stored[0].image.count(b"\xff") > 2
-        async with serve_tcp(unit, wrap_link=Rfc2217Link) as served:
-            await check_truth(unit, served.url.replace("tcp", "rfc2217"))
-
-    run(main())
+async def test_an_rfc2217_address_carries_every_byte() -> None:
+    unit = build_unit()
+    # Bytes of 255 are doubled on this link, and must be in what it carries.
+    assert unit._memory.stored[0].image.count(b"\xff") > 2
+    async with serve_tcp(unit, wrap_link=Rfc2217Link) as served:
+        await check_truth(unit, served.url.replace("tcp", "rfc2217"))
 
 
 def test_a_missing_capture_is_a_capture_error() -> None:
@@ -531,29 +475,23 @@ def test_a_cancelled_receive_from_memory_loses_no_byte() -> None:
     virtual_time.run(_loses_nothing(*memory_pair()))
 
 
-def test_a_cancelled_receive_from_a_socket_loses_no_byte() -> None:
-    async def main() -> None:
-        async with _listening() as (address, callers):
-            ours = await open_link(address)
-            await _loses_nothing(ours, await callers.get())
-            await ours.close()
-
-    run(main())
+async def test_a_cancelled_receive_from_a_socket_loses_no_byte() -> None:
+    async with _listening() as (address, callers):
+        ours = await open_link(address)
+        await _loses_nothing(ours, await callers.get())
+        await ours.close()
 
 
-def test_a_cancelled_receive_from_a_pty_loses_no_byte() -> None:
-    async def main() -> None:
-        master, slave = os.openpty()
-        tty.setraw(slave)
-        for descriptor in (master, slave):
-            os.set_blocking(descriptor, False)
-        try:
-            await _loses_nothing(PtyLink(master, "unit"), PtyLink(slave, "host"))
-        finally:
-            os.close(slave)
-            os.close(master)
-
-    run(main())
+async def test_a_cancelled_receive_from_a_pty_loses_no_byte() -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    for descriptor in (master, slave):
+        os.set_blocking(descriptor, False)
+    try:
+        await _loses_nothing(PtyLink(master, "unit"), PtyLink(slave, "host"))
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -581,25 +519,20 @@ async def test_both_ends_of_a_pair_hear_each_other_and_the_end() -> None:
         await one.receive()
 
 
-def test_a_receive_under_way_ends_with_the_close_of_either_end() -> None:
-    async def main(nearer: bool) -> None:
-        one, other = memory_pair()
-        task = asyncio.create_task(one.receive())
-        await asyncio.sleep(1)
-        await (one if nearer else other).close()
-        with pytest.raises(LinkClosedError):
-            await task
-
-    virtual_time.run(main(True))
-    virtual_time.run(main(False))
+@pytest.mark.parametrize("is_nearer", [True, False])
+@virtual_time.in_virtual_time
+async def test_a_receive_under_way_ends_with_the_close_of_either_end(is_nearer: bool) -> None:
+    one, other = memory_pair()
+    task = asyncio.create_task(one.receive())
+    await asyncio.sleep(1)
+    await (one if is_nearer else other).close()
+    with pytest.raises(LinkClosedError):
+        await task
 
 
-def test_every_link_is_a_link() -> None:
-    async def main() -> None:
-        async with _listening() as (address, _), connect_memory(build_unit()) as link:
-            stream = await open_link(address)
-            assert isinstance(stream, Link)
-            assert isinstance(link, Link)
-            await stream.close()
-
-    run(main())
+async def test_every_link_is_a_link() -> None:
+    async with _listening() as (address, _), connect_memory(build_unit()) as link:
+        stream = await open_link(address)
+        assert isinstance(stream, Link)
+        assert isinstance(link, Link)
+        await stream.close()

@@ -408,15 +408,13 @@ def test_a_serial_number_has_one_to_seven_characters(serial: str) -> None:
         SimulatedUnit(serial)
 
 
-def test_a_unit_pauses_for_the_speed_of_its_line() -> None:
-    async def main() -> float:
-        unit = SimulatedUnit(clock=virtual_time.now_s, now_device_time=START_UNIT)
-        started_s = virtual_time.now_s()
-        async with connect_memory(unit, pace=Pace(38400)) as link, MiniMate.connect(link):
-            return virtual_time.now_s() - started_s
-
-    # Two requests of 21 bytes and two replies of 21 and 69, ten bits each.
-    assert virtual_time.run(main()) == pytest.approx((21 + 21 + 21 + 69) * 10 / 38400)
+@virtual_time.in_virtual_time
+async def test_a_unit_pauses_for_the_speed_of_its_line() -> None:
+    unit = SimulatedUnit(clock=virtual_time.now_s, now_device_time=START_UNIT)
+    started_s = virtual_time.now_s()
+    async with connect_memory(unit, pace=Pace(38400)) as link, MiniMate.connect(link):
+        # Two requests of 21 bytes and two replies of 21 and 69, ten bits each.
+        assert virtual_time.now_s() - started_s == pytest.approx((21 + 21 + 21 + 69) * 10 / 38400)
 
 
 # --- the blast ------------------------------------------------------------------------------------
@@ -479,12 +477,9 @@ def test_the_peaks_of_an_event_are_those_of_its_samples(range_in_s: float) -> No
     assert peaks.mic_psi == pytest.approx(float(np.abs(counts[3]).max()) * 3.627e-5, rel=1e-3)
 
 
-def test_a_single_shot_says_so_in_its_memory() -> None:
+@virtual_time.in_virtual_time
+async def test_a_single_shot_says_so_in_its_memory() -> None:
     unit = a_unit(setup=replace(DEFAULT_SETUP, mode=RecordMode.SINGLE_SHOT))
-
-    async def main() -> RecordMode | None:
-        unit.record_event(counts=counts_of(50))
-        async with connect_memory(unit) as link, MiniMate.connect(link) as host:
-            return (await host.read_waveform(0)).mode
-
-    assert virtual_time.run(main()) == RecordMode.SINGLE_SHOT
+    unit.record_event(counts=counts_of(50))
+    async with connect_memory(unit) as link, MiniMate.connect(link) as host:
+        assert (await host.read_waveform(0)).mode == RecordMode.SINGLE_SHOT

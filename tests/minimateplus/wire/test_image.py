@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimateplus.errors import RemoteProtocolError, SampleDecodeError
@@ -68,7 +68,6 @@ def test_an_event_as_a_unit_stores_it_is_good(seed: int) -> None:
     assert found.announced_samples == SAMPLES
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.data())
 def test_a_truncation_is_never_good(seed: int, data: st.DataObject) -> None:
     event, image = stored(seed)
@@ -76,7 +75,6 @@ def test_a_truncation_is_never_good(seed: int, data: st.DataObject) -> None:
     assert not is_good(event, image[:length])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.data())
 def test_a_body_that_breaks_off_before_its_texts_is_never_good(
     seed: int, data: st.DataObject
@@ -87,7 +85,6 @@ def test_a_body_that_breaks_off_before_its_texts_is_never_good(
     assert not is_good(event, image[:cut] + image[trailer:])
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 4),
     (st.integers(0, 0xFFFF) | st.integers(SAMPLES - 5, SAMPLES + 5)).filter(lambda n: n != SAMPLES),
@@ -99,7 +96,6 @@ def test_another_announced_count_is_never_good(seed: int, samples: int) -> None:
     assert is_contradicted(event, with_start(image, samples=samples))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.integers(-(10**7), 10**7).filter(lambda s: abs(s) > 2))
 def test_a_footer_of_another_time_is_never_good(seed: int, seconds: int) -> None:
     event, image = stored(seed)
@@ -108,7 +104,6 @@ def test_a_footer_of_another_time_is_never_good(seed: int, seconds: int) -> None
     assert not is_good(event, image[: -layouts.FOOTER.size] + layouts.FOOTER.build(fields))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.integers(-100, 10**6).filter(lambda s: s not in (0, 1, 2)))
 def test_a_stop_that_no_rate_explains_is_never_good(seed: int, seconds: int) -> None:
     event, image = stored(seed)
@@ -118,7 +113,6 @@ def test_a_stop_that_no_rate_explains_is_never_good(seed: int, seconds: int) -> 
     assert is_contradicted(event, altered)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.binary(min_size=26, max_size=26))
 def test_bytes_that_are_no_footer_are_never_good(seed: int, raw: bytes) -> None:
     event, image = stored(seed)
@@ -132,7 +126,6 @@ def test_bytes_that_are_no_footer_are_never_good(seed: int, raw: bytes) -> None:
 FIGURES = ("tran_in_s", "vert_in_s", "long_in_s", "mic_psi", "vector_sum_in_s")
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 4),
     st.sampled_from(FIGURES),

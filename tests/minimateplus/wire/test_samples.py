@@ -153,7 +153,7 @@ def assert_agrees_with_the_plain_decoder(body: bytes, samples: int | None = None
 # --- both ways
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records())
 def test_what_was_encoded_is_decoded_again(counts: NDArray[np.int16]) -> None:
     body = encode_body(counts)
@@ -166,7 +166,7 @@ def test_what_was_encoded_is_decoded_again(counts: NDArray[np.int16]) -> None:
     np.testing.assert_array_equal(decode_body(body, counts.shape[1]), counts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(bodies(), st.one_of(st.none(), st.integers(0, 1700)))
 def test_the_plain_decoder_agrees_on_bodies_that_no_encoder_wrote(
     body: bytes, samples: int | None
@@ -174,7 +174,7 @@ def test_the_plain_decoder_agrees_on_bodies_that_no_encoder_wrote(
     assert_agrees_with_the_plain_decoder(body, samples)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(bodies(), st.data())
 def test_a_corrupted_body_is_read_alike_or_refused(body: bytes, data: st.DataObject) -> None:
     broken = bytearray(body)

@@ -11,28 +11,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from typing import Any, TypeVar
 
+from kit.memory_database import memory_engines
 from orders import Order
 
 from sfm.devices.answer import Answer
 from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted, archive, audit, maintenance, mirror
-from sfm.store.engine import Engines, read_url
 from sfm.store.errors import StoreLostError
 
 T = TypeVar("T")
-
-
-@cache
-def _template() -> Any:
-    """An empty database of the right revision, made once in a process."""
-    return _connection(Store.open("sqlite://").engines)
-
-
-def _connection(engines: Engines) -> Any:
-    return engines.writing.raw_connection().driver_connection
 
 
 class _RunStore(Store):
@@ -52,8 +41,7 @@ class Disk:
     """The database of one world."""
 
     def __init__(self, clock: Callable[[], float], chance: random.Random, pace_s: float) -> None:
-        self._engines = Engines(read_url("sqlite://"))
-        _template().backup(_connection(self._engines))
+        self._engines = memory_engines()
         self._chance = random.Random(chance.getrandbits(32))
         self._pace_s = pace_s
         self._run_number = 0

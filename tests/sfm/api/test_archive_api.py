@@ -914,24 +914,20 @@ def test_no_error_of_the_instrument_is_one_of_the_store() -> None:
 # ---- the whole way, and the OpenAPI page
 
 
-def test_the_archive_is_read_beside_the_event_loop_from_a_file(tmp_path: Path) -> None:
+async def test_the_archive_is_read_beside_the_event_loop_from_a_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'archive.sqlite'}"
-
-    async def main() -> None:
-        application = build_app(Settings(database_url=url))
-        transport = httpx.ASGITransport(application)
-        async with (
-            application.router.lifespan_context(application),
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
-        ):
-            answers = await asyncio.gather(*(client.get("/archive/events") for _ in range(20)))
-            assert {answer.text for answer in answers} == {
-                '{"events":[],"next_cursor":null,"damaged":[]}'
-            }
-            assert_problem(await client.get(ONE), 404, "no-such-record")
-            assert (await client.get("/health")).json()["store"]["state"] == "ok"
-
-    asyncio.run(main())
+    application = build_app(Settings(database_url=url))
+    transport = httpx.ASGITransport(application)
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        answers = await asyncio.gather(*(client.get("/archive/events") for _ in range(20)))
+        assert {answer.text for answer in answers} == {
+            '{"events":[],"next_cursor":null,"damaged":[]}'
+        }
+        assert_problem(await client.get(ONE), 404, "no-such-record")
+        assert (await client.get("/health")).json()["store"]["state"] == "ok"
 
 
 def test_the_page_describes_every_status_that_occurs() -> None:

@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from kit.access_world import (
     HERE,
@@ -21,7 +20,7 @@ from kit.access_world import (
 from kit.relay_world import HERE as UNIT_HERE
 from kit.relay_world import FieldUnit, World
 from kit.stored_rows import public_id
-from kit.virtual_time import in_virtual_time, run
+from kit.virtual_time import in_virtual_time
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
@@ -69,49 +68,43 @@ def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.value if role else "none")
 @pytest.mark.parametrize("state", ["right", "wrong", "revoked"])
-def test_exactly_the_allowed_ones_pass(
+@in_virtual_time
+async def test_exactly_the_allowed_ones_pass(
     rule: tuple[str, str], role: Role | None, state: str
 ) -> None:
     needed = RULES[rule]
-
-    async def main() -> bool:
-        async with protected_app() as found:
-            secret = None
-            if role is not None:
-                secret = found.token("t", role)
-                if state == "revoked":
-                    found.store.write(tokens.revoke, "t", datetime.now(UTC))
-                if state == "wrong":
-                    secret = secret[:-1] + ("A" if secret[-1] != "A" else "B")
-            return await found.passes(rule[0], concrete(rule[1]), secret=secret)
-
     allowed = (
         needed is None
         if role is None
         else state == "right" and (needed is None or role.includes(needed))
     )
-    assert run(main()) is allowed
+    async with protected_app() as found:
+        secret = None
+        if role is not None:
+            secret = found.token("t", role)
+            if state == "revoked":
+                found.store.write(tokens.revoke, "t", datetime.now(UTC))
+            if state == "wrong":
+                secret = secret[:-1] + ("A" if secret[-1] != "A" else "B")
+        assert await found.passes(rule[0], concrete(rule[1]), secret=secret) is allowed
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
-def test_who_sits_at_this_machine_may_do_everything(rule: tuple[str, str]) -> None:
-    async def main() -> bool:
-        async with protected_app() as found:
-            return await found.passes(
-                rule[0], concrete(rule[1]), server=HERE, peer=HERE, host="127.0.0.1:8200"
-            )
-
-    assert run(main())
+@in_virtual_time
+async def test_who_sits_at_this_machine_may_do_everything(rule: tuple[str, str]) -> None:
+    async with protected_app() as found:
+        assert await found.passes(
+            rule[0], concrete(rule[1]), server=HERE, peer=HERE, host="127.0.0.1:8200"
+        )
 
 
-def test_a_missing_path_is_hidden_from_clients_without_a_token() -> None:
-    async def main() -> list[int]:
-        async with protected_app(real=True) as found:
-            secret = found.token("t", Role.VIEWER)
-            asked: tuple[dict[str, Any], ...] = ({}, {"secret": secret}, LOCAL)
-            return [(await found.ask("GET", "/secret/plans", **how)).status_code for how in asked]
-
-    assert run(main()) == [401, 404, 404]
+@in_virtual_time
+async def test_a_missing_path_is_hidden_from_clients_without_a_token() -> None:
+    async with protected_app(real=True) as found:
+        secret = found.token("t", Role.VIEWER)
+        asked: tuple[dict[str, Any], ...] = ({}, {"secret": secret}, LOCAL)
+        answers = [await found.ask("GET", "/secret/plans", **how) for how in asked]
+        assert [answer.status_code for answer in answers] == [401, 404, 404]
 
 
 @pytest.mark.parametrize("behind", ["\n", "/", "\r\n", " ", "\x00", "\u2028"], ids=ascii)
@@ -169,23 +162,20 @@ async def test_head_is_answered_as_get_is_without_the_body() -> None:
                 assert head.headers.get(name) == got.headers.get(name), target
 
 
-def test_head_of_a_stream_ends() -> None:
-    async def main() -> httpx.Response:
-        async with protected_app(real=True) as found:
-            return await found.ask("HEAD", f"{PROGRESS}?{UNIT}", **LOCAL)
-
-    answer = run(main())
+@in_virtual_time
+async def test_head_of_a_stream_ends() -> None:
+    async with protected_app(real=True) as found:
+        answer = await found.ask("HEAD", f"{PROGRESS}?{UNIT}", **LOCAL)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-def test_a_method_that_is_not_there_names_head_beside_get() -> None:
-    async def main() -> tuple[str, int]:
-        async with protected_app(real=True) as found:
-            refused = await found.ask("PATCH", "/health", **LOCAL)
-            return refused.headers["allow"], (await found.ask("HEAD", "/nothing")).status_code
-
-    assert run(main()) == ("GET, HEAD", 401)
+@in_virtual_time
+async def test_a_method_that_is_not_there_names_head_beside_get() -> None:
+    async with protected_app(real=True) as found:
+        refused = await found.ask("PATCH", "/health", **LOCAL)
+        assert refused.headers["allow"] == "GET, HEAD"
+        assert (await found.ask("HEAD", "/nothing")).status_code == 401
 
 
 # --- who is of this machine -----------------------------------------------------------------------
@@ -214,43 +204,35 @@ def test_a_method_that_is_not_there_names_head_beside_get() -> None:
     ],
     ids=str,
 )
-def test_one_part_that_is_not_of_this_machine_needs_a_token(change: dict[str, Any]) -> None:
-    async def main() -> tuple[bool, bool]:
-        async with protected_app() as found:
-            local = await found.passes(**LOCAL)
-            return local, await found.passes(**{**LOCAL, **change})
-
-    assert run(main()) == (True, False)
+@in_virtual_time
+async def test_one_part_that_is_not_of_this_machine_needs_a_token(change: dict[str, Any]) -> None:
+    async with protected_app() as found:
+        assert await found.passes(**LOCAL)
+        assert not await found.passes(**{**LOCAL, **change})
 
 
 @pytest.mark.parametrize("host", ["localhost:8200", "[::1]:8200", "127.0.0.1", "127.8.8.8:1"])
-def test_the_names_of_this_machine_are_known(host: str) -> None:
-    async def main() -> bool:
-        async with protected_app() as found:
-            return await found.passes(**{**LOCAL, "host": host})
-
-    assert run(main())
+@in_virtual_time
+async def test_the_names_of_this_machine_are_known(host: str) -> None:
+    async with protected_app() as found:
+        assert await found.passes(**{**LOCAL, "host": host})
 
 
-def test_tokens_can_be_required_of_all_clients() -> None:
-    async def main() -> bool:
-        async with protected_app(require_tokens=True) as found:
-            return await found.passes(**LOCAL)
-
-    assert not run(main())
+@in_virtual_time
+async def test_tokens_can_be_required_of_all_clients() -> None:
+    async with protected_app(require_tokens=True) as found:
+        assert not await found.passes(**LOCAL)
 
 
-def test_insecure_admits_all_clients_but_no_page_of_another_site() -> None:
-    async def main() -> list[bool]:
-        async with protected_app(insecure=True) as found:
-            target = f"/device/events/erase?{UNIT}"
-            return [
-                await found.passes("POST", target),
-                await found.passes("POST", target, origin="http://evil.example"),
-                await found.passes("POST", target, sec_fetch_site="cross-site"),
-            ]
-
-    assert run(main()) == [True, False, False]
+@in_virtual_time
+async def test_insecure_admits_all_clients_but_no_page_of_another_site() -> None:
+    async with protected_app(insecure=True) as found:
+        target = f"/device/events/erase?{UNIT}"
+        assert [
+            await found.passes("POST", target),
+            await found.passes("POST", target, origin="http://evil.example"),
+            await found.passes("POST", target, sec_fetch_site="cross-site"),
+        ] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -275,39 +257,38 @@ def test_insecure_admits_all_clients_but_no_page_of_another_site() -> None:
     ],
     ids=str,
 )
-def test_a_web_page_of_another_site_gives_no_command(headers: dict[str, str], passes: bool) -> None:
-    async def main() -> list[bool]:
-        async with protected_app() as found:
-            asked = [
-                ("POST", f"/device/monitor/stop?{UNIT}"),
-                # Reads, too: they open ports and use the unit's line.
-                ("GET", f"/device/info?{UNIT}"),
-                ("GET", f"/device/progress?{UNIT}"),
-                ("HEAD", f"/device/event/0/waveform?{UNIT}"),
-                # A link to the web app, and what uses no unit.
-                ("GET", "/"),
-                ("GET", "/units"),
-            ]
-            return [await found.passes(*what, **LOCAL, **headers) for what in asked]
-
-    assert run(main()) == [passes] * 4 + [True, True]
+@in_virtual_time
+async def test_a_web_page_of_another_site_gives_no_command(
+    headers: dict[str, str], passes: bool
+) -> None:
+    async with protected_app() as found:
+        asked = [
+            ("POST", f"/device/monitor/stop?{UNIT}"),
+            # Reads, too: they open ports and use the unit's line.
+            ("GET", f"/device/info?{UNIT}"),
+            ("GET", f"/device/progress?{UNIT}"),
+            ("HEAD", f"/device/event/0/waveform?{UNIT}"),
+            # A link to the web app, and what uses no unit.
+            ("GET", "/"),
+            ("GET", "/units"),
+        ]
+        seen = [await found.passes(*what, **LOCAL, **headers) for what in asked]
+        assert seen == [passes] * 4 + [True, True]
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"referer": "http://e/"}])
-def test_nor_does_one_that_shows_a_token_or_comes_to_an_insecure_relay(
+@in_virtual_time
+async def test_nor_does_one_that_shows_a_token_or_comes_to_an_insecure_relay(
     headers: dict[str, str],
 ) -> None:
-    async def main() -> list[bool]:
-        async with protected_app() as found, protected_app(insecure=True) as open_to_all:
-            secret = found.token("t", Role.ADMIN)
-            return [
-                await found.passes(secret=secret, **headers),
-                await open_to_all.passes(**headers),
-                await found.passes(secret=secret),
-                await open_to_all.passes(),
-            ]
-
-    assert run(main()) == [False, False, True, True]
+    async with protected_app() as found, protected_app(insecure=True) as open_to_all:
+        secret = found.token("t", Role.ADMIN)
+        assert [
+            await found.passes(secret=secret, **headers),
+            await open_to_all.passes(**headers),
+            await found.passes(secret=secret),
+            await open_to_all.passes(),
+        ] == [False, False, True, True]
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -342,12 +323,10 @@ async def test_a_session_reads_with_its_cookie_and_changes_with_its_second_secre
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
-    async def main() -> str:
-        async with protected_app(real=True) as found:
-            return (await logged_in(found, Role.VIEWER, scheme))[2].lower()
-
-    cookie = run(main())
+@in_virtual_time
+async def test_the_cookie_is_for_no_script_and_no_other_site(scheme: str) -> None:
+    async with protected_app(real=True) as found:
+        cookie = (await logged_in(found, Role.VIEWER, scheme))[2].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert ("secure" in cookie) is (scheme == "https")
@@ -369,15 +348,13 @@ async def test_a_session_ends_with_its_token_and_with_the_day() -> None:
         assert not await found.passes("GET", "/cache/stats", cookie=again.split(";")[0])
 
 
-def test_a_page_of_another_site_begins_no_session() -> None:
-    async def main() -> int:
-        async with protected_app(real=True) as found:
-            secret = found.token("browser", Role.VIEWER)
-            body = f'{{"token": "{secret}"}}'.encode()
-            answer = await found.ask("POST", "/session", body=body, origin="http://evil.example")
-            return answer.status_code
-
-    assert run(main()) == 403
+@in_virtual_time
+async def test_a_page_of_another_site_begins_no_session() -> None:
+    async with protected_app(real=True) as found:
+        secret = found.token("browser", Role.VIEWER)
+        body = f'{{"token": "{secret}"}}'.encode()
+        answer = await found.ask("POST", "/session", body=body, origin="http://evil.example")
+        assert answer.status_code == 403
 
 
 # --- tokens ---------------------------------------------------------------------------------------
@@ -409,16 +386,14 @@ async def test_an_admin_makes_lists_and_revokes_tokens_and_all_of_it_is_noted() 
         assert secret not in str(entries)
 
 
-def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
-    async def main() -> list[bool]:
-        async with protected_app() as found:
-            secret = found.token("t", Role.VIEWER)
-            seen = [await found.passes(secret=secret)]
-            found.store.write(tokens.revoke, "t", datetime.now(UTC))
-            await asyncio.sleep(TOKEN_KEPT_S + 0.1)
-            return [*seen, await found.passes(secret=secret)]
-
-    assert run(main()) == [True, False]
+@in_virtual_time
+async def test_a_token_revoked_elsewhere_is_good_for_a_few_seconds_more() -> None:
+    async with protected_app() as found:
+        secret = found.token("t", Role.VIEWER)
+        seen = [await found.passes(secret=secret)]
+        found.store.write(tokens.revoke, "t", datetime.now(UTC))
+        await asyncio.sleep(TOKEN_KEPT_S + 0.1)
+        assert [*seen, await found.passes(secret=secret)] == [True, False]
 
 
 @in_virtual_time
@@ -449,13 +424,11 @@ async def test_while_no_token_can_be_looked_up_every_route_returns_the_documente
         *((path, False) for path in sorted(OF_ALL_UNITS) if "{" not in path),
     ],
 )
-def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> None:
-    async def main() -> bool:
-        async with protected_app(egress=["any"]) as found:
-            secret = found.token("t", Role.ADMIN, KEY, "BE1")
-            return await found.passes("GET", target, secret=secret)
-
-    assert run(main()) is passes
+@in_virtual_time
+async def test_a_token_for_some_units_is_for_no_other(target: str, passes: bool) -> None:
+    async with protected_app(egress=["any"]) as found:
+        secret = found.token("t", Role.ADMIN, KEY, "BE1")
+        assert await found.passes("GET", target, secret=secret) is passes
 
 
 @in_virtual_time
@@ -497,48 +470,37 @@ async def test_a_token_for_some_units_reveals_nothing_of_others_in_the_archive()
         ("/device/info?host=10.9.9.10&only_if_cached=true", False),
     ],
 )
-def test_over_the_network_only_registered_units_are_reached(target: str, passes: bool) -> None:
-    async def main() -> tuple[bool, str]:
-        async with protected_app() as found:
-            secret = found.token("t", Role.OPERATOR)
-            return (
-                await found.passes("GET", target, secret=secret),
-                (await found.ask("GET", target, secret=secret)).text,
-            )
-
-    through, reported = run(main())
-    assert through is passes
+@in_virtual_time
+async def test_over_the_network_only_registered_units_are_reached(
+    target: str, passes: bool
+) -> None:
+    async with protected_app() as found:
+        secret = found.token("t", Role.OPERATOR)
+        assert await found.passes("GET", target, secret=secret) is passes
+        reported = (await found.ask("GET", target, secret=secret)).text
     assert passes or "may not connect there" in reported
 
 
-def test_clients_are_shown_only_the_registered_units_that_they_may_use() -> None:
+@in_virtual_time
+async def test_clients_are_shown_only_the_registered_units_that_they_may_use() -> None:
     units = {"south": "tcp://10.9.9.9", "north": "tcp://10.0.0.6", "mast": "COM3"}
-
-    async def main() -> list[list[str]]:
-        async with protected_app(real=True, units=units) as found:
-            secrets = [found.token("all", Role.VIEWER), found.token("some", Role.ADMIN, KEY)]
-            answers = [await found.ask("GET", "/units", secret=secret) for secret in secrets]
-            assert (await found.ask("GET", "/units")).status_code == 401
-            return [[one["name"] for one in answer.json()["units"]] for answer in answers] + [
-                [one["conn_key"] for one in answers[0].json()["units"]]
-            ]
-
-    assert run(main()) == [
-        ["mast", "north", "south"],
-        ["south"],
-        ["serial:COM3:38400", "tcp:10.0.0.6:12345", KEY],
-    ]
+    async with protected_app(real=True, units=units) as found:
+        secrets = [found.token("all", Role.VIEWER), found.token("some", Role.ADMIN, KEY)]
+        answers = [await found.ask("GET", "/units", secret=secret) for secret in secrets]
+        assert (await found.ask("GET", "/units")).status_code == 401
+    of_all, of_some = [answer.json()["units"] for answer in answers]
+    assert [one["name"] for one in of_all] == ["mast", "north", "south"]
+    assert [one["name"] for one in of_some] == ["south"]
+    keys = [one["conn_key"] for one in of_all]
+    assert keys == ["serial:COM3:38400", "tcp:10.0.0.6:12345", KEY]
 
 
-def test_a_registered_unit_that_may_not_be_reached_is_never_listed() -> None:
+@in_virtual_time
+async def test_a_registered_unit_that_may_not_be_reached_is_never_listed() -> None:
     units = {"north": "tcp://10.0.0.6", "south": "tcp://10.9.9.9"}
-
-    async def main() -> list[str]:
-        async with protected_app(real=True, units=units, egress=["10.9.0.0/16"]) as found:
-            answer = await found.ask("GET", "/units", secret=found.token("t", Role.VIEWER))
-            return [one["name"] for one in answer.json()["units"]]
-
-    assert run(main()) == ["south"]
+    async with protected_app(real=True, units=units, egress=["10.9.0.0/16"]) as found:
+        answer = await found.ask("GET", "/units", secret=found.token("t", Role.VIEWER))
+        assert [one["name"] for one in answer.json()["units"]] == ["south"]
 
 
 def found_ports() -> list[SerialPort]:
@@ -564,44 +526,36 @@ def found_ports() -> list[SerialPort]:
     ],
     ids=lambda known: " ".join(known),
 )
-def test_clients_are_shown_only_the_serial_ports_that_they_may_reach(
+@in_virtual_time
+async def test_clients_are_shown_only_the_serial_ports_that_they_may_reach(
     settings: dict[str, Any], here: list[str], there: list[str]
 ) -> None:
-    async def main() -> list[list[dict[str, Any]]]:
-        async with protected_app(real=True, **settings) as found:
-            found.app.state.list_ports = found_ports
-            secret = found.token("t", Role.OPERATOR)
-            answers = [
-                await found.ask("GET", "/ports", **LOCAL),
-                await found.ask("GET", "/ports", secret=secret),
-            ]
-            return [answer.json()["ports"] for answer in answers]
-
+    async with protected_app(real=True, **settings) as found:
+        found.app.state.list_ports = found_ports
+        secret = found.token("t", Role.OPERATOR)
+        answers = [
+            await found.ask("GET", "/ports", **LOCAL),
+            await found.ask("GET", "/ports", secret=secret),
+        ]
     reported = [{"port": one.port, "description": one.description} for one in found_ports()]
-    for ports, expected in zip(run(main()), (here, there), strict=True):
-        assert ports == [one for one in reported if one["port"] in expected]
+    for answer, expected in zip(answers, (here, there), strict=True):
+        assert answer.json()["ports"] == [one for one in reported if one["port"] in expected]
 
 
-def test_a_viewer_gets_no_serial_ports() -> None:
-    async def main() -> bool:
-        async with protected_app(egress=["any"]) as found:
-            return await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
-
-    assert not run(main())
+@in_virtual_time
+async def test_a_viewer_gets_no_serial_ports() -> None:
+    async with protected_app(egress=["any"]) as found:
+        assert not await found.passes("GET", "/ports", secret=found.token("t", Role.VIEWER))
 
 
-def test_a_token_for_some_units_lists_only_their_serial_ports() -> None:
-    async def main() -> list[dict[str, Any]]:
-        async with protected_app(real=True, egress=["any"]) as found:
-            found.app.state.list_ports = found_ports
-            units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
-            secret = found.token("t", Role.ADMIN, *units)
-            reported: list[dict[str, Any]] = (
-                await found.ask("GET", "/ports", secret=secret)
-            ).json()["ports"]
-            return reported
-
-    assert [one["port"] for one in run(main())] == ["/dev/ttyUSB8"]
+@in_virtual_time
+async def test_a_token_for_some_units_lists_only_their_serial_ports() -> None:
+    async with protected_app(real=True, egress=["any"]) as found:
+        found.app.state.list_ports = found_ports
+        units = (KEY, "serial:/dev/ttyUSB8:9600", "/dev/ttyS9", "serial:/dev/ttyUSB:38400")
+        secret = found.token("t", Role.ADMIN, *units)
+        reported = (await found.ask("GET", "/ports", secret=secret)).json()["ports"]
+    assert [one["port"] for one in reported] == ["/dev/ttyUSB8"]
 
 
 # --- bounds ---------------------------------------------------------------------------------------
@@ -619,24 +573,23 @@ def test_a_token_for_some_units_lists_only_their_serial_ports() -> None:
     ids=["headers", "query", "body", "rubbish", "two lengths"],
 )
 @pytest.mark.parametrize("local", [True, False])
-def test_too_large_a_request_is_refused_by_the_middleware(
+@in_virtual_time
+async def test_too_large_a_request_is_refused_by_the_middleware(
     more: dict[str, Any], status: int, local: bool
 ) -> None:
-    async def main() -> int:
-        async with protected_app() as found:
-            return (await found.ask(**(LOCAL if local else {}), **more)).status_code
-
-    assert run(main()) == status
+    async with protected_app() as found:
+        answer = await found.ask(**(LOCAL if local else {}), **more)
+    assert answer.status_code == status
     assert status in AUTHENTICATION_PROBLEMS
 
 
-def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
-    async def main() -> list[httpx.Response]:
-        async with protected_app(real=True) as found:
-            body = b'{"token": "sfm_1_wrong"}'
-            return [await found.ask("POST", "/session", body=body) for _ in range(MAX_FAILURES + 1)]
-
-    *wrong, stopped = run(main())
+@in_virtual_time
+async def test_a_wrong_token_begins_no_session_and_counts_as_a_guess() -> None:
+    async with protected_app(real=True) as found:
+        body = b'{"token": "sfm_1_wrong"}'
+        *wrong, stopped = [
+            await found.ask("POST", "/session", body=body) for _ in range(MAX_FAILURES + 1)
+        ]
     for answer in wrong:
         assert (answer.status_code, answer.json()["status"]) == (401, 401)
         assert "bearer" in answer.headers["www-authenticate"].lower()
@@ -659,18 +612,16 @@ async def test_wrong_tokens_write_one_line_for_each_network_and_minute() -> None
         assert [line["left_out"] for line in lines] == [MAX_FAILURES - 1]
 
 
-def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
-    async def main() -> list[Any]:
-        async with protected_app(real=True) as found:
-            found.app.state.web = None  # the page fails
+@in_virtual_time
+async def test_our_own_fault_writes_one_line_for_each_network_and_minute() -> None:
+    async with protected_app(real=True) as found:
+        found.app.state.web = None  # the page fails
 
-            with capture_logs() as lines:
-                for _ in range(5):
-                    with pytest.raises(AttributeError):
-                        await found.ask("GET", "/", **LOCAL)
-            return [line["event"] for line in lines]
-
-    assert run(main()) == ["internal_error"]
+        with capture_logs() as lines:
+            for _ in range(5):
+                with pytest.raises(AttributeError):
+                    await found.ask("GET", "/", **LOCAL)
+        assert [line["event"] for line in lines] == ["internal_error"]
 
 
 @in_virtual_time
@@ -709,72 +660,64 @@ async def test_an_address_that_guesses_is_stopped_for_a_while_and_no_other_is() 
     ],
     ids=str,
 )
-def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
-    async def main() -> tuple[bool, bool]:
-        async with protected_app() as found:
-            viewer, operator = found.token("v", Role.VIEWER), found.token("o", Role.OPERATOR)
-            return (
-                await found.passes(secret=viewer, **more),
-                await found.passes(secret=operator, **more),
-            )
-
-    assert run(main()) == (not forced, True)
+@in_virtual_time
+async def test_a_viewer_forces_no_read(more: dict[str, Any], forced: bool) -> None:
+    async with protected_app() as found:
+        viewer, operator = found.token("v", Role.VIEWER), found.token("o", Role.OPERATOR)
+        assert await found.passes(secret=viewer, **more) is not forced
+        assert await found.passes(secret=operator, **more)
 
 
-def test_a_token_forces_so_many_reads_in_a_minute() -> None:
-    async def main() -> list[int]:
-        async with protected_app(max_forced_per_minute=3) as found:
-            one, other = found.token("a", Role.OPERATOR), found.token("b", Role.OPERATOR)
-            target = f"/device/info?{UNIT}&force=true"
-            seen = [(await found.ask("GET", target, secret=one)).status_code for _ in range(4)]
-            seen.append((await found.ask("GET", target, secret=other)).status_code)
-            await asyncio.sleep(21)
-            seen.append((await found.ask("GET", target, secret=one)).status_code)
-            return seen
-
-    assert run(main()) == [200, 200, 200, 429, 200, 200]
+@in_virtual_time
+async def test_a_token_forces_so_many_reads_in_a_minute() -> None:
+    async with protected_app(max_forced_per_minute=3) as found:
+        one, other = found.token("a", Role.OPERATOR), found.token("b", Role.OPERATOR)
+        target = f"/device/info?{UNIT}&force=true"
+        seen = [(await found.ask("GET", target, secret=one)).status_code for _ in range(4)]
+        seen.append((await found.ask("GET", target, secret=other)).status_code)
+        await asyncio.sleep(21)
+        seen.append((await found.ask("GET", target, secret=one)).status_code)
+        assert seen == [200, 200, 200, 429, 200, 200]
 
 
-def test_a_token_has_so_many_requests_under_way() -> None:
-    async def main() -> list[int]:
-        async with protected_app(max_requests_per_client=2) as found:
-            waiting = asyncio.Event()
+@in_virtual_time
+async def test_a_token_has_so_many_requests_under_way() -> None:
+    async with protected_app(max_requests_per_client=2) as found:
+        waiting = asyncio.Event()
 
-            async def slow(scope: Any, receive: Any, send: Any) -> None:
-                await waiting.wait()
-                await send({"type": "http.response.start", "status": 200, "headers": []})
-                await send({"type": "http.response.body", "body": b""})
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            await waiting.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
 
-            found.app.state.guard._app = slow
-            secret, other = found.token("a", Role.VIEWER), found.token("b", Role.VIEWER)
-            under_way = [asyncio.create_task(found.ask(secret=secret)) for _ in range(2)]
-            await asyncio.sleep(0.1)
-            third = await found.ask(secret=secret)
-            mine = asyncio.create_task(found.ask(secret=other))
-            await asyncio.sleep(0.1)
-            assert not mine.done()
-            waiting.set()
-            await asyncio.gather(*under_way, mine)
-            return [third.status_code, (await found.ask(secret=secret)).status_code]
-
-    assert run(main()) == [429, 200]
+        found.app.state.guard._app = slow
+        secret, other = found.token("a", Role.VIEWER), found.token("b", Role.VIEWER)
+        under_way = [asyncio.create_task(found.ask(secret=secret)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        third = await found.ask(secret=secret)
+        mine = asyncio.create_task(found.ask(secret=other))
+        await asyncio.sleep(0.1)
+        assert not mine.done()
+        waiting.set()
+        await asyncio.gather(*under_way, mine)
+        assert third.status_code == 429
+        assert (await found.ask(secret=secret)).status_code == 200
 
 
 # --- what every answer is sent with ---------------------------------------------------------------
 
 
-def test_every_answer_has_the_security_headers_and_allows_nothing_foreign() -> None:
-    async def main() -> list[httpx.Response]:
-        async with protected_app(real=True) as found:
-            return [
-                await found.ask("GET", "/health"),
-                await found.ask("GET", "/device/info"),
-                await found.ask("GET", "/docs", **LOCAL),
-                await found.ask("GET", "/nothing", **LOCAL),
-                await found.ask("OPTIONS", "/device/info", **LOCAL, origin="http://evil.example"),
-            ]
-
-    for answer in run(main()):
+@in_virtual_time
+async def test_every_answer_has_the_security_headers_and_allows_nothing_foreign() -> None:
+    async with protected_app(real=True) as found:
+        answers = [
+            await found.ask("GET", "/health"),
+            await found.ask("GET", "/device/info"),
+            await found.ask("GET", "/docs", **LOCAL),
+            await found.ask("GET", "/nothing", **LOCAL),
+            await found.ask("OPTIONS", "/device/info", **LOCAL, origin="http://evil.example"),
+        ]
+    for answer in answers:
         for name, value in SECURITY:
             assert answer.headers[name.decode()] == value.decode()
         assert "unsafe" not in answer.headers["content-security-policy"]
@@ -782,35 +725,26 @@ def test_every_answer_has_the_security_headers_and_allows_nothing_foreign() -> N
         assert "strict-transport-security" not in answer.headers
 
 
-def test_over_tls_browsers_must_stay_with_it() -> None:
-    async def main() -> httpx.Response:
-        async with protected_app() as found:
-            return await found.ask("GET", "/health", scheme="https")
+@in_virtual_time
+async def test_over_tls_browsers_must_stay_with_it() -> None:
+    async with protected_app() as found:
+        answer = await found.ask("GET", "/health", scheme="https")
+    assert "max-age" in answer.headers["strict-transport-security"]
 
-    assert "max-age" in run(main()).headers["strict-transport-security"]
 
-
-def test_who_is_not_known_hears_nothing_of_the_machine() -> None:
-    async def main() -> tuple[dict[str, Any], dict[str, Any]]:
-        async with protected_app(real=True) as found:
-            return (
-                (await found.ask("GET", "/health")).json()["store"],
-                (await found.ask("GET", "/health", **LOCAL)).json()["store"],
-            )
-
-    unknown, local = run(main())
+@in_virtual_time
+async def test_who_is_not_known_hears_nothing_of_the_machine() -> None:
+    async with protected_app(real=True) as found:
+        unknown = (await found.ask("GET", "/health")).json()["store"]
+        local = (await found.ask("GET", "/health", **LOCAL)).json()["store"]
     assert (unknown["where"], unknown["detail"]) == (None, None)
     assert local.keys() == unknown.keys()
 
 
-def test_an_unknown_client_is_reported_by_the_session() -> None:
-    async def main() -> tuple[Any, Any]:
-        async with protected_app(real=True) as found:
-            return (
-                (await found.ask("GET", "/session")).json(),
-                (await found.ask("GET", "/session", **LOCAL)).json(),
-            )
-
-    nobody, local = run(main())
+@in_virtual_time
+async def test_an_unknown_client_is_reported_by_the_session() -> None:
+    async with protected_app(real=True) as found:
+        nobody = (await found.ask("GET", "/session")).json()
+        local = (await found.ask("GET", "/session", **LOCAL)).json()
     assert nobody["role"] is None
     assert (local["name"], local["role"], local["csrf"]) == ("local", "admin", None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from kit.virtual_time import run
+from kit.virtual_time import in_virtual_time
 from test_server import HEAD, _Wire
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -46,48 +46,43 @@ def connections(most: int) -> tuple[Callable[[], tuple[Any, _Wire]], Any]:
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def test_the_connection_that_is_idle_longest_makes_room() -> None:
-    async def main() -> list[bool]:
-        opened, answering = connections(4)
-        answering.set()
-        made = [opened() for _ in range(4)]
-        made[0][0].data_received(WHOLE)
-        made[1][0].data_received(HEAD + b"half")
-        await asyncio.sleep(1)
-        made += [opened() for _ in range(3)]
-        found = [wire.is_closing() for _, wire in made]
-        for spoken, wire in made:
-            if not wire.is_closing():
-                spoken.connection_lost(None)
-        return found
-
+@in_virtual_time
+async def test_the_connection_that_is_idle_longest_makes_room() -> None:
+    opened, answering = connections(4)
+    answering.set()
+    made = [opened() for _ in range(4)]
+    made[0][0].data_received(WHOLE)
+    made[1][0].data_received(HEAD + b"half")
+    await asyncio.sleep(1)
+    made += [opened() for _ in range(3)]
+    found = [wire.is_closing() for _, wire in made]
+    for spoken, wire in made:
+        if not wire.is_closing():
+            spoken.connection_lost(None)
     # The first was answered a second ago; half a request is idle, however lately it grew.
-    assert run(main()) == [False, True, True, True, False, False, False]
+    assert found == [False, True, True, True, False, False, False]
 
 
-def test_one_that_is_answered_is_not_closed_and_a_stalled_one_is_closed_last() -> None:
-    async def main() -> tuple[list[bool], bytes]:
-        opened, answering = connections(2)
-        made = [opened() for _ in range(2)]
-        for spoken, _ in made:
-            spoken.data_received(WHOLE)
-        await asyncio.sleep(1)
-        _, refused = opened()
-        assert refused.is_closing()
-        made[1][0].pause_writing()
-        made.append(opened())
-        found = [wire.is_closing() for _, wire in made]
-        answering.set()
-        await asyncio.sleep(1)
-        for spoken, wire in made:
-            if not wire.is_closing():
-                spoken.connection_lost(None)
-        return found, refused.written
-
-    found, refusal = run(main())
+@in_virtual_time
+async def test_one_that_is_answered_is_not_closed_and_a_stalled_one_is_closed_last() -> None:
+    opened, answering = connections(2)
+    made = [opened() for _ in range(2)]
+    for spoken, _ in made:
+        spoken.data_received(WHOLE)
+    await asyncio.sleep(1)
+    _, refused = opened()
+    assert refused.is_closing()
+    made[1][0].pause_writing()
+    made.append(opened())
+    found = [wire.is_closing() for _, wire in made]
+    answering.set()
+    await asyncio.sleep(1)
+    for spoken, wire in made:
+        if not wire.is_closing():
+            spoken.connection_lost(None)
     assert found == [False, True, False]
-    assert refusal.startswith(b"HTTP/1.1 503 ")
-    assert b"too-many-connections" in refusal
+    assert refused.written.startswith(b"HTTP/1.1 503 ")
+    assert b"too-many-connections" in refused.written
 
 
 @pytest.mark.parametrize("descriptors", [64, 256, 1024, 65536])

@@ -215,7 +215,6 @@ def test_the_api_answers_as_its_page_says(label: str, scanned: Scanned) -> None:
         max_examples=EXAMPLES[scanned.who],
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

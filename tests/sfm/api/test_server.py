@@ -18,6 +18,7 @@ import httpx
 import pytest
 import trustme
 from kit.access_world import LOCAL, protected_app_of
+from kit.memory_database import memory_store
 from kit.relay_process import (
     PATIENCE_S,
     Relay,
@@ -27,7 +28,7 @@ from kit.relay_process import (
     relay,
     relay_with_files,
 )
-from kit.virtual_time import now_s, run
+from kit.virtual_time import in_virtual_time, now_s, run
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -473,23 +474,20 @@ def test_no_page_of_another_site_makes_the_relay_open_anything(local: Relay) -> 
 
 @pytest.mark.parametrize("egress", [None, ["any"], ["registered", "metadata.example"]], ids=str)
 @pytest.mark.parametrize("found", ["169.254.169.254", "fe80::1", "fd00:ec2::254"])
-def test_nor_is_a_name_that_leads_there(found: str, egress: list[str] | None) -> None:
+@in_virtual_time
+async def test_nor_is_a_name_that_leads_there(found: str, egress: list[str] | None) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return ["10.0.0.5", found]
 
-    async def main() -> tuple[int, str]:
-        known = Settings(database_url="none", egress=egress)
-        gateway = Gateway(
-            LiveCache(clock=now_s), known, clock=now_s, egress=EgressPolicy(egress, resolve=resolve)
-        )
-        target = "/device/info?host=metadata.example&tcp_port=80"
-        try:
-            opened = protected_app_of(gateway, known, Store.open("sqlite://"), real=True)
-            answer = await opened.ask("GET", target, **LOCAL)
-            return answer.status_code, answer.text
-        finally:
-            await gateway.close()
-
-    status, reported = run(main())
-    assert status == 403
-    assert found not in reported
+    known = Settings(database_url="none", egress=egress)
+    gateway = Gateway(
+        LiveCache(clock=now_s), known, clock=now_s, egress=EgressPolicy(egress, resolve=resolve)
+    )
+    target = "/device/info?host=metadata.example&tcp_port=80"
+    try:
+        opened = protected_app_of(gateway, known, memory_store(), real=True)
+        answer = await opened.ask("GET", target, **LOCAL)
+    finally:
+        await gateway.close()
+    assert answer.status_code == 403
+    assert found not in answer.text

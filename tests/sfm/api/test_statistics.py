@@ -140,18 +140,14 @@ def test_prometheus_reads_what_was_counted_of_each_unit() -> None:
     in_real_time(test)
 
 
-def test_a_label_may_hold_anything() -> None:
-    async def main() -> str:
-        async with World() as world:
-            address = Address("tcp", 'a"b\\c\nd', 12345)
-            world.plug(FieldUnit(), address)
-            await world.gateway.events(address)
-            transport = httpx.ASGITransport(build_app(world.settings, world.gateway))
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://127.0.0.1"
-            ) as client:
-                return (await client.get("/metrics")).text
-
-    families = {one.name: one for one in text_string_to_metric_families(asyncio.run(main()))}
+async def test_a_label_may_hold_anything() -> None:
+    async with World() as world:
+        address = Address("tcp", 'a"b\\c\nd', 12345)
+        world.plug(FieldUnit(), address)
+        await world.gateway.events(address)
+        transport = httpx.ASGITransport(build_app(world.settings, world.gateway))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            text = (await client.get("/metrics")).text
+    families = {one.name: one for one in text_string_to_metric_families(text)}
     (sample,) = families["seismo_relay_exchanges"].samples
     assert sample.labels["device"] == 'tcp:a"b\\c\nd:12345'

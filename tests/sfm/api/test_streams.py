@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from kit.ports import reserve_port
+from kit.relay_process import PATIENCE_S
 from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
 from minimateplus.simulator.faulty_links import LateLink
@@ -120,20 +121,22 @@ def test_an_open_stream_does_not_hold_a_sigterm(how: str) -> None:
     }[how]
     relay = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            deadline = time.monotonic() + 20
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+            deadline = time.monotonic() + PATIENCE_S
             while True:
                 try:
                     client.get("/health").raise_for_status()
                     break
                 except httpx.TransportError:
+                    assert relay.poll() is None
                     assert time.monotonic() < deadline
+                    time.sleep(0.01)  # the relay that is starting needs this core
             with client.stream("GET", "/device/progress", params={"host": "10.0.0.1"}) as stream:
                 chunks = stream.iter_text()
                 assert "retry" in next(chunks)
                 relay.send_signal(signal.SIGTERM)
                 assert "event: end" in "".join(chunks)
-        assert relay.wait(timeout=10) in (0, -signal.SIGTERM)
+        assert relay.wait(timeout=PATIENCE_S) in (0, -signal.SIGTERM)
     finally:
         relay.kill()
         relay.wait()

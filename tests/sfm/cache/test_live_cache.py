@@ -1341,7 +1341,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
 
 TestAgainstAModel = AgainstAModel.TestCase
-TestAgainstAModel.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestAgainstAModel.settings = settings(max_examples=250, stateful_step_count=40)
 
 
 # ---- the house

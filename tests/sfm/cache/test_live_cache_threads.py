@@ -221,7 +221,7 @@ def threads() -> Iterator[list[ThreadPoolExecutor]]:
         executor.shutdown()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(schedule=schedules())
 def test_operations_of_several_threads_in_any_order_do_what_the_rules_say(
     threads: list[ThreadPoolExecutor], schedule: list[tuple[int, tuple[Any, ...]]]

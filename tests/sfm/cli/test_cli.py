@@ -170,7 +170,7 @@ def test_the_relay_serves_a_unit_and_stops_at_ctrl_c(unit: Served) -> None:
         )
         assert json.loads(asked.stdout)["count"] == 3
         relay.send_signal(signal.SIGINT)
-        _, rest = relay.communicate(timeout=20)
+        _, rest = relay.communicate(timeout=60)
         assert relay.returncode == 0
         assert "Traceback" not in rest
     finally:
@@ -200,7 +200,7 @@ def test_the_demo_reads_once_from_the_device_and_once_from_the_cache_and_stops_a
         assert "6 events stored" in output
         assert "/device/events?host=127.0.0.1" in output
         shown.send_signal(signal.SIGINT)
-        rest, _ = shown.communicate(timeout=20)
+        rest, _ = shown.communicate(timeout=60)
         assert shown.returncode == 0
         assert "Traceback" not in rest
     finally:

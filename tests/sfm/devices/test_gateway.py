@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from kit import virtual_time
 from kit.relay_world import (
     ELSEWHERE,
     HERE,
@@ -17,7 +18,7 @@ from kit.relay_world import (
     in_virtual_time,
     listed_events,
 )
-from kit.virtual_time import now_s, run
+from kit.virtual_time import now_s
 
 from minimateplus.errors import (
     ConnectError,
@@ -976,7 +977,8 @@ async def test_a_unit_whose_clock_steps_back_is_still_listed_in_the_order_of_its
     assert answer.provenance.why == "partial"
 
 
-def test_a_serial_server_is_opened_at_the_address_of_its_name(
+@virtual_time.in_virtual_time
+async def test_a_serial_server_is_opened_at_the_address_of_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Address] = []
@@ -993,12 +995,8 @@ def test_a_serial_server_is_opened_at_the_address_of_its_name(
         return {"server.invalid": ["10.0.0.9"]}.get(host, [])
 
     known = EgressPolicy(resolve=resolve)
-
-    async def main() -> None:
-        settings = Settings(connect_s=3.0)
-        gateway = Gateway(LiveCache(clock=now_s), settings, egress=known, clock=now_s)
-        with pytest.raises(ConnectError):
-            await gateway.info(server)
-
-    run(main())
+    settings = Settings(connect_s=3.0)
+    gateway = Gateway(LiveCache(clock=now_s), settings, egress=known, clock=now_s)
+    with pytest.raises(ConnectError):
+        await gateway.info(server)
     assert asked == [Address("serial", "rfc2217://10.0.0.9:2217", 9600)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from kit.memory_database import memory_store
 from kit.relay_world import World, at_once, in_virtual_time
 from kit.virtual_time import now_s
 
@@ -61,7 +62,7 @@ async def test_an_ended_operation_is_there_after_a_restart_and_gone_after_a_day(
     world: World,
 ) -> None:
     wall = Wall()
-    with Store.open("sqlite://") as store:
+    with memory_store() as store:
         before = operations(store, wall)
         operation = await before.begin("test", "tcp:a:1", ends_after(1.0))
         await asyncio.sleep(2)
@@ -84,7 +85,7 @@ async def test_an_ended_operation_is_there_after_a_restart_and_gone_after_a_day(
 @in_virtual_time
 async def test_an_operation_that_a_restart_cut_has_an_unknown_outcome(world: World) -> None:
     wall = Wall()
-    with Store.open("sqlite://") as store:
+    with memory_store() as store:
         killed = operations(store, wall)
         operation = await killed.begin("test", "tcp:a:1", ends_after(1000.0))
         await asyncio.sleep(1)

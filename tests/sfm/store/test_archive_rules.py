@@ -196,9 +196,7 @@ wire_floats = st.none() | st.floats(width=32, allow_nan=False)
 """What the four bytes of a wire float can say."""
 
 
-@settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_peaks=st.lists(st.tuples(*[wire_floats] * 5), min_size=1, max_size=20))
 def test_any_peaks_come_back_as_their_live_form(
     store: Store, given_peaks: list[tuple[float | None, ...]]

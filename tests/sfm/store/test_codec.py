@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kit.durable_world import (
     event,
@@ -41,7 +41,6 @@ COUNTS: bytes = waveform(event(0))[0]["counts"]
 TABLE = schema.recording_waveforms
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=5000))
 def test_what_is_packed_comes_back(counts: bytes) -> None:
     assert unpack(pack(counts), digest(counts), "x") == counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,57 +45,53 @@ def emptied(path: Path) -> None:
 
 
 @pytest.mark.parametrize("take_away", [removed, renamed, replaced, emptied])
-def test_nothing_is_called_stored_or_erased_after_the_file_was_taken_away(
+async def test_nothing_is_called_stored_or_erased_after_the_file_was_taken_away(
     tmp_path: Path, take_away: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "relay.sqlite"
+    unit = SimulatedUnit("BE11529")
+    unit.record_event(seed=1)
+    async with serve_tcp(unit) as server:
+        where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
+        application = build_app(settings_of(path))
+        transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
+        async with (
+            application.router.lifespan_context(application),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
+        ):
 
-    async def main() -> None:
-        unit = SimulatedUnit("BE11529")
-        unit.record_event(seed=1)
-        async with serve_tcp(unit) as server:
-            where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
-            application = build_app(settings_of(path))
-            transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
-            async with (
-                application.router.lifespan_context(application),
-                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
-            ):
+            async def get(what: str, **more: Any) -> Any:
+                answer = await client.get(f"/device/{what}", params=where | more, timeout=30)
+                assert answer.status_code == 200, answer.text
+                return answer.json()
 
-                async def get(what: str, **more: Any) -> Any:
-                    answer = await client.get(f"/device/{what}", params=where | more, timeout=30)
-                    assert answer.status_code == 200, answer.text
-                    return answer.json()
+            assert (await get("events"))["provenance"]["stored"] is True
+            assert (await get("event/0/waveform"))["provenance"]["stored"] is True
+            assert (await client.get("/health")).json()["status"] == "ok"
+            take_away(path)
 
-                assert (await get("events"))["provenance"]["stored"] is True
-                assert (await get("event/0/waveform"))["provenance"]["stored"] is True
-                assert (await client.get("/health")).json()["status"] == "ok"
-                take_away(path)
-
-                health = (await client.get("/health")).json()
-                assert health["status"] == "degraded"
-                assert health["store"]["problem"] == "replaced"
-                assert str(path) in health["store"]["detail"]
-                unit.record_event(seed=2)
-                reported = await get("events", force="true")
-                assert reported["provenance"]["stored"] is False
-                assert reported["provenance"]["store_problem"] == "replaced"
-                assert (await get("event/1/waveform"))["provenance"]["stored"] is False
-                refused = await client.post(
-                    "/device/events/erase",
-                    params=where,
-                    json={"serial": "BE11529", "count": 2},
-                    timeout=30,
-                )
-                assert refused.status_code >= 400
-                assert len(unit.events) == 2
-                answer = await client.get("/archive/events")
-                assert answer.status_code == 503
-                assert answer.json()["type"].endswith(":store-replaced")
-                token = await client.post("/tokens", json={"name": "a", "role": "viewer"})
-                assert token.status_code == 503
-
-    asyncio.run(main())
+            health = (await client.get("/health")).json()
+            assert health["status"] == "degraded"
+            assert health["store"]["problem"] == "replaced"
+            assert str(path) in health["store"]["detail"]
+            unit.record_event(seed=2)
+            reported = await get("events", force="true")
+            assert reported["provenance"]["stored"] is False
+            assert reported["provenance"]["store_problem"] == "replaced"
+            assert (await get("event/1/waveform"))["provenance"]["stored"] is False
+            refused = await client.post(
+                "/device/events/erase",
+                params=where,
+                json={"serial": "BE11529", "count": 2},
+                timeout=30,
+            )
+            assert refused.status_code >= 400
+            assert len(unit.events) == 2
+            answer = await client.get("/archive/events")
+            assert answer.status_code == 503
+            assert answer.json()["type"].endswith(":store-replaced")
+            token = await client.post("/tokens", json={"name": "a", "role": "viewer"})
+            assert token.status_code == 503
 
 
 class TakingAway(SimulatedUnit):
@@ -123,31 +118,27 @@ class TakingAway(SimulatedUnit):
         ("rescue", {"serial": "BE11529", "erase": True}, commands.CALL_HOME.sub),
     ],
 )
-def test_no_erase_goes_out_when_the_file_was_taken_away_since_the_command_began(
+async def test_no_erase_goes_out_when_the_file_was_taken_away_since_the_command_began(
     tmp_path: Path, route: str, body: dict[str, Any], at_request: int
 ) -> None:
     path = tmp_path / "relay.sqlite"
-
-    async def main() -> None:
-        unit = TakingAway("BE11529")
-        unit.path = path
-        for seed in (1, 2):
-            unit.record_event(seed=seed)
-        async with serve_tcp(unit) as server:
-            where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
-            application = build_app(settings_of(path))
-            transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
-            async with (
-                application.router.lifespan_context(application),
-                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
-            ):
-                for what in ("events", "event/0/waveform", "event/1/waveform"):
-                    answer = await client.get(f"/device/{what}", params=where, timeout=30)
-                    assert answer.json()["provenance"]["stored"] is True
-                unit.at_request = at_request
-                answer = await client.post(f"/device/{route}", params=where, json=body, timeout=30)
-                assert not path.exists()
-                assert len(unit.events) == 2, "erased, and what was archived is gone"
-                assert answer.status_code in (409, 503), answer.text
-
-    asyncio.run(main())
+    unit = TakingAway("BE11529")
+    unit.path = path
+    for seed in (1, 2):
+        unit.record_event(seed=seed)
+    async with serve_tcp(unit) as server:
+        where: dict[str, Any] = {"host": "127.0.0.1", "tcp_port": server.port}
+        application = build_app(settings_of(path))
+        transport = httpx.ASGITransport(application, client=("127.0.0.1", 1))
+        async with (
+            application.router.lifespan_context(application),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8200") as client,
+        ):
+            for what in ("events", "event/0/waveform", "event/1/waveform"):
+                answer = await client.get(f"/device/{what}", params=where, timeout=30)
+                assert answer.json()["provenance"]["stored"] is True
+            unit.at_request = at_request
+            answer = await client.post(f"/device/{route}", params=where, json=body, timeout=30)
+            assert not path.exists()
+            assert len(unit.events) == 2, "erased, and what was archived is gone"
+            assert answer.status_code in (409, 503), answer.text

@@ -9,7 +9,6 @@ the long run, of every column as well; it prints how each damage ended.
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import contextlib
 import os
@@ -315,23 +314,19 @@ async def outcome(world: World, path: Path) -> str:
     return judged(world.truth, asked.answers, faults)
 
 
-def test_no_flipped_byte_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
-    async def main() -> collections.Counter[str]:
-        chance = random.Random(SEED)
-        ended: collections.Counter[str] = collections.Counter()
-        async with whole_database(tmp_path) as world:
-            data = world.data
-            for number in range(FLIPS):
-                at, bit = chance.randrange(len(data)), 1 << chance.randrange(8)
-                path = tmp_path / f"flipped-{number}.sqlite"
-                path.write_bytes(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :])
-                try:
-                    ended[await outcome(world, path)] += 1
-                except AssertionError as error:
-                    raise AssertionError(f"byte {at} of {len(data)}, bit {bit}: {error}") from error
-        return ended
-
-    ended = asyncio.run(main())
+async def test_no_flipped_byte_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    ended: collections.Counter[str] = collections.Counter()
+    async with whole_database(tmp_path) as world:
+        data = world.data
+        for number in range(FLIPS):
+            at, bit = chance.randrange(len(data)), 1 << chance.randrange(8)
+            path = tmp_path / f"flipped-{number}.sqlite"
+            path.write_bytes(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :])
+            try:
+                ended[await outcome(world, path)] += 1
+            except AssertionError as error:
+                raise AssertionError(f"byte {at} of {len(data)}, bit {bit}: {error}") from error
     sys.stdout.write(f"\n{FLIPS} flips, seed {SEED}: {dict(ended)}\n")
     assert sum(ended.values()) == FLIPS
 
@@ -386,27 +381,23 @@ def damage(path: Path, table: str, column: str, change: str, chance: random.Rand
     return True
 
 
-def test_no_changed_column_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
-    async def main() -> collections.Counter[str]:
-        chance, wrong = random.Random(SEED), list[str]()
-        ended: collections.Counter[str] = collections.Counter()
-        async with whole_database(tmp_path) as world:
-            path = tmp_path / "changed.sqlite"
+async def test_no_changed_column_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
+    chance, wrong = random.Random(SEED), list[str]()
+    ended: collections.Counter[str] = collections.Counter()
+    async with whole_database(tmp_path) as world:
+        path = tmp_path / "changed.sqlite"
+        path.write_bytes(world.data)
+        every = changes_of(path)
+        for table, column, change in chance.sample(every, min(FLIPS, len(every))):
             path.write_bytes(world.data)
-            every = changes_of(path)
-            for table, column, change in chance.sample(every, min(FLIPS, len(every))):
-                path.write_bytes(world.data)
-                if not damage(path, table, column, change, chance):
-                    ended["not taken by the database"] += 1
-                    cleared(path)
-                    continue
-                try:
-                    ended[await outcome(world, path)] += 1
-                except AssertionError as error:
-                    wrong.append(f"{table}.{column}, {change}: {str(error)[:800]}")
-        assert wrong == [], "\n".join(wrong)
-        return ended
-
-    ended = asyncio.run(main())
+            if not damage(path, table, column, change, chance):
+                ended["not taken by the database"] += 1
+                cleared(path)
+                continue
+            try:
+                ended[await outcome(world, path)] += 1
+            except AssertionError as error:
+                wrong.append(f"{table}.{column}, {change}: {str(error)[:800]}")
+    assert wrong == [], "\n".join(wrong)
     sys.stdout.write(f"\n{sum(ended.values())} columns, seed {SEED}: {dict(ended)}\n")
     assert ended["found and reported"] + ended["dropped and read again"]

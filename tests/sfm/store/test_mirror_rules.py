@@ -621,9 +621,7 @@ ARCHIVE_THEN = ("recordings", "recording_waveforms")
 
 
 @only_sqlite
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=8))
 def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_sqlite(
     fresh_store: Callable[[], Store], steps: list[Any]
@@ -632,9 +630,7 @@ def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_sqlite(
 
 
 @only_postgresql
-@settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=8))
 @example(steps=[("list", (1, "BE1"), "now", [event(0)], 0), ("drop", (1, "BE1"), "now", 0, 0)])
 def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_postgresql(

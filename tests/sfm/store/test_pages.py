@@ -273,9 +273,7 @@ def test_cursors_that_no_page_gave_are_refused(store: Store) -> None:
             store.read(archive.load_page, Wanted(), cursor)
 
 
-@settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text() | st.binary().map(coded) | st.text().map(lambda text: coded(f"1 {text!s}")))
 @example(coded("1 0001-01-01T00:00:00"))
 def test_any_text_is_a_cursor_or_refused_as_one(store: Store, text: str) -> None:
