@@ -42,6 +42,12 @@ class Postgres:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
         return name
 
+    def copy_of(self, name: str) -> str:
+        """Copy a database that nobody is connected to; return the copy's name."""
+        copy = f"t_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {copy} TEMPLATE {name} STRATEGY wal_log")
+        return copy
+
     def drop(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -159,10 +159,16 @@ class _CountedLink(FaultyLink):
 
 
 class Disk(Store):
-    """A database in memory that stays when the relay that had it is gone. Can fail."""
+    """A database that stays when its relay is gone; in memory if none is named. Can fail."""
 
-    def __init__(self) -> None:
-        super().__init__(memory_engines())
+    def __init__(self, url: str = "sqlite://") -> None:
+        if url == "sqlite://":
+            super().__init__(memory_engines())
+        else:
+            with Store.open(url) as opened:
+                super().__init__(opened.engines)
+                self._whole = opened  # its engines live as long as this
+                opened.close = lambda: None  # type: ignore[method-assign]
         self.failing: StoreError | None = None
 
     def opened(self) -> Disk:
@@ -239,11 +245,11 @@ class World:
             wall=self.wall,
         )
 
-    async def with_disk(self, **settings: Any) -> Disk:
+    async def with_disk(self, url: str = "sqlite://", **settings: Any) -> Disk:
         """Start the relay anew, with an empty database."""
         await self.gateway.close()
         self.settings = Settings(**{**self.settings.model_dump(), **settings})
-        self.disk = Disk()
+        self.disk = Disk(url)
         self._start()
         return self.disk
 
@@ -325,6 +331,8 @@ class World:
         trace: TracebackType | None,
     ) -> None:
         await self.gateway.close()
+        if self.disk is not None:
+            self.disk.engines.close()
         if self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=60)
             assert kind or not pending, "the gateway closed, and left a session open"

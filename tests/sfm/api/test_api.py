@@ -28,6 +28,8 @@ from sfm.devices.single_flight import ShuttingDownError
 from sfm.settings import Settings
 from sfm.store import archive
 
+pytest_plugins = ["kit.durable_databases"]
+
 UNIT = {"host": "unit.invalid"}
 DEVICE_ROUTES = [
     "/device/info",
@@ -288,9 +290,9 @@ async def test_a_silent_unit_is_504(world: World, path: str) -> None:
 @pytest.mark.parametrize("column", ["event_json", "waveform_key", "row_hash"])
 @in_virtual_time
 async def test_a_damaged_row_of_the_list_is_read_again_whatever_is_asked_first(
-    world: World, path: str, more: dict[str, str], column: str
+    world: World, database_url: str, path: str, more: dict[str, str], column: str
 ) -> None:
-    disk = await world.with_disk()
+    disk = await world.with_disk(database_url)
     unit = world.plug(FieldUnit().record(2))
     await world.gateway.events(HERE)
     with disk.engines.write() as connection:

@@ -43,6 +43,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+pytest_plugins = ["kit.durable_databases"]
+
 COUNTS = {"accept": "application/octet-stream"}
 FRAME = {**COUNTS, "accept-encoding": "zstd"}
 FOR_GOOD = "private, max-age=31536000, immutable"
@@ -75,9 +77,9 @@ async def raw(world: World, path: str, headers: dict[str, str]) -> tuple[Any, by
     return {**reported, "status": sent[0]["status"]}, b"".join(m.get("body", b"") for m in sent[1:])
 
 
-async def filled(world: World, count: int = 3) -> FieldUnit:
+async def filled(world: World, count: int = 3, url: str = "sqlite://") -> FieldUnit:
     """Start with a database, read a unit's list and the waveform of its first event."""
-    await world.with_disk()
+    await world.with_disk(url)
     # A second long, so that the event itself says its rate.
     unit = world.plug(FieldUnit().record(count, size=1024))
     await world.gateway.events(HERE)
@@ -741,9 +743,9 @@ async def test_an_endless_body_is_refused_before_it_is_read(world: World) -> Non
 @pytest.mark.parametrize("headers", [{}, COUNTS, FRAME], ids=["json", "counts", "frame"])
 @in_virtual_time
 async def test_a_flipped_byte_in_the_counts_is_never_served_and_reported_once(
-    world: World, headers: dict[str, str]
+    world: World, database_url: str, headers: dict[str, str]
 ) -> None:
-    await filled(world)
+    await filled(world, url=database_url)
     tag = (await raw(world, f"{ONE}/waveform", headers))[0]["etag"]
     name = str(public_id(disk_of(world), 1))
     damage(world, "recording_waveforms", "counts")
@@ -772,9 +774,9 @@ async def test_a_flipped_byte_in_the_counts_is_never_served_and_reported_once(
 )
 @in_virtual_time
 async def test_whatever_does_not_match_its_hash_is_a_problem_and_a_finding(
-    world: World, path: str, table: str, column: str
+    world: World, database_url: str, path: str, table: str, column: str
 ) -> None:
-    await filled(world)
+    await filled(world, url=database_url)
     damage(world, table, column)
     for _ in range(2):
         assert_problem(await ask(world, path), 503, "damaged-record")
@@ -783,9 +785,9 @@ async def test_whatever_does_not_match_its_hash_is_a_problem_and_a_finding(
 
 @in_virtual_time
 async def test_two_damages_of_one_recording_are_two_findings_however_often_read(
-    world: World,
+    world: World, database_url: str
 ) -> None:
-    await filled(world)
+    await filled(world, url=database_url)
     damage(world, "recording_waveforms", "counts")
     damage(world, "recording_waveforms", "image")
     for _ in range(3):
@@ -795,8 +797,10 @@ async def test_two_damages_of_one_recording_are_two_findings_however_often_read(
 
 
 @in_virtual_time
-async def test_what_was_mended_and_damaged_again_is_reported_again(world: World) -> None:
-    await filled(world)
+async def test_what_was_mended_and_damaged_again_is_reported_again(
+    world: World, database_url: str
+) -> None:
+    await filled(world, url=database_url)
     whole = await raw(world, f"{ONE}/waveform", FRAME)
     for _ in range(2):
         damage(world, "recording_waveforms", "counts")
@@ -808,9 +812,9 @@ async def test_what_was_mended_and_damaged_again_is_reported_again(world: World)
 
 @in_virtual_time
 async def test_damage_is_reported_even_if_it_cannot_be_recorded(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await filled(world)
+    await filled(world, url=database_url)
     damage(world, "recording_waveforms", "image")
 
     def full(*_: object) -> None:

@@ -1,6 +1,6 @@
 """
 The database damaged in two ways, and every route asked: single bits of the file flipped at random,
-and single columns of every table changed to something that the database takes.
+and, in both engines, single columns of every table changed to something that the database takes.
 
 Nothing served may be wrong: an answer is the true one, or an error that says what is damaged, or
 names its damaged part; and ``db check`` reports what is not harmless. ``SFM_TEST_FLIPS=1000`` makes
@@ -15,14 +15,16 @@ import os
 import random
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+from sqlalchemy import NullPool, create_engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from sfm.api.app import build_app
@@ -43,6 +45,11 @@ from sfm.store import (
 )
 from sfm.store.maintenance import check
 
+if TYPE_CHECKING:  # pytest imports its plugins itself
+    from kit.durable_databases import Postgres
+
+pytest_plugins = ["kit.durable_databases"]
+
 FLIPS = int(os.environ.get("SFM_TEST_FLIPS", "20"))
 SEED = int(os.environ.get("SFM_TEST_FLIPS_SEED", "13"))
 CHANGING = ("waveforms", "contents", "archived", "counted_by_erase", "review", "epoch_proven")
@@ -55,11 +62,11 @@ REVIEW = {"reviewer": "A. Noether", "false_trigger": True, "note": "a lorry"}
 
 
 class Asked:
-    """A relay on one database file, and what it answers."""
+    """A relay on one database, and what it answers."""
 
-    def __init__(self, path: Path, ports: tuple[int, int]) -> None:
+    def __init__(self, url: str, ports: tuple[int, int]) -> None:
         self.ports = ports
-        self.app = build_app(Settings(database_url=f"sqlite:///{path}", keep_open_s=5.0))
+        self.app = build_app(Settings(database_url=url, keep_open_s=5.0))
         self.answers: dict[str, httpx.Response] = {}
 
     def where(self, unit: int) -> dict[str, Any]:
@@ -90,9 +97,9 @@ class Asked:
             self.answers["/archive/findings"] = await client.get("/archive/findings")
 
 
-async def fill(path: Path, ports: tuple[int, int], units: list[SimulatedUnit]) -> list[str]:
+async def fill(url: str, ports: tuple[int, int], units: list[SimulatedUnit]) -> list[str]:
     """Make a database with everything in it; return the ids of its recordings."""
-    asked = Asked(path, ports)
+    asked = Asked(url, ports)
 
     async def read(client: httpx.AsyncClient, unit: int, what: str, **more: str) -> Any:
         query = asked.where(unit) | more
@@ -115,19 +122,14 @@ async def fill(path: Path, ports: tuple[int, int], units: list[SimulatedUnit]) -
             assert made.status_code == 201, made.text
 
     await asked.everything([], before=before)
-    fill_what_no_read_leaves(path, ports, units)
-    with Store.open(f"sqlite:///{path}") as store:
+    fill_what_no_read_leaves(url, ports, units)
+    with Store.open(url) as store:
         empty = [name for name, count in store.read(maintenance.count_rows).items() if not count]
         assert empty == [], empty
-        ids = [row["id"] for row in store.read(archive.load_page, Wanted()).rows]
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return ids
+        return [row["id"] for row in store.read(archive.load_page, Wanted()).rows]
 
 
-def fill_what_no_read_leaves(
-    path: Path, ports: tuple[int, int], units: list[SimulatedUnit]
-) -> None:
+def fill_what_no_read_leaves(url: str, ports: tuple[int, int], units: list[SimulatedUnit]) -> None:
     """A finding, an operation, a walk and a download that were cut, as they stand then."""
     now = datetime.now(UTC)
     conn_key, other = f"tcp:127.0.0.1:{ports[1]}", "tcp:127.0.0.1:1"
@@ -137,7 +139,7 @@ def fill_what_no_read_leaves(
         more: dict[str, Any] = {"simulated": True, "began_mono": 0.0, "boot_id": None}
         return Origin(conn_key=conn_key, serial=unit.serial, epoch=epoch, read_at=now, **more)
 
-    with Store.open(f"sqlite:///{path}") as store:
+    with Store.open(url) as store:
         store.write(archive.save_damage_finding, 1, "noted for the test", now)
         operation = Operation(
             id=OPERATION.rpartition("/")[2],
@@ -178,7 +180,6 @@ class World:
 
     ports: tuple[int, int]
     ids: list[str]
-    data: bytes
     truth: dict[str, httpx.Response]
 
 
@@ -280,7 +281,7 @@ def judged(
 
 
 @contextlib.asynccontextmanager
-async def whole_database(tmp_path: Path) -> AsyncIterator[World]:
+async def whole_database(url: str) -> AsyncIterator[World]:
     """A database with everything in it, the two units it is of, and what it answers."""
     units = [SimulatedUnit(serial) for serial in SERIALS]
     for unit in units:
@@ -288,45 +289,51 @@ async def whole_database(tmp_path: Path) -> AsyncIterator[World]:
             unit.record_event(seed=seed, at_device_time=datetime(2026, 3, seed, 10, 0, 0))
     async with serve_tcp(units[0]) as first, serve_tcp(units[1]) as second:
         ports = (first.port, second.port)
-        path = tmp_path / "whole.sqlite"
-        ids = await fill(path, ports, units)
-        data = path.read_bytes()
-        asked = Asked(path, ports)
+        ids = await fill(url, ports, units)
+        asked = Asked(url, ports)
         await asked.everything(ids)
         wrong = [path for path, answer in asked.answers.items() if answer.status_code != 200]
         assert [path.rpartition("/")[2] for path in wrong] == ["waveform", "image"] * 2, wrong
-        yield World(ports, ids, data, asked.answers)
+        yield World(ports, ids, asked.answers)
 
 
-async def outcome(world: World, path: Path) -> str:
+def bytes_of(path: Path) -> bytes:
+    """The whole of a SQLite file that nobody has open."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.read_bytes()
+
+
+async def outcome(world: World, url: str) -> str:
     """Return how the damage of a database ended; fails where something wrong was served."""
     try:
-        faults = check(f"sqlite:///{path}").faults
+        faults = check(url).faults
     except StoreError as error:
         faults = [str(error)]
-    asked = Asked(path, world.ports)
+    asked = Asked(url, world.ports)
     try:
         await asked.everything(world.ids)
     except StoreError:  # the relay does not start, and says why
         return "start refused with its reason"
-    finally:
-        cleared(path)
     return judged(world.truth, asked.answers, faults)
 
 
 async def test_no_flipped_byte_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     ended: collections.Counter[str] = collections.Counter()
-    async with whole_database(tmp_path) as world:
-        data = world.data
+    whole = tmp_path / "whole.sqlite"
+    async with whole_database(f"sqlite:///{whole}") as world:
+        data = bytes_of(whole)
         for number in range(FLIPS):
             at, bit = chance.randrange(len(data)), 1 << chance.randrange(8)
             path = tmp_path / f"flipped-{number}.sqlite"
             path.write_bytes(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :])
             try:
-                ended[await outcome(world, path)] += 1
+                ended[await outcome(world, f"sqlite:///{path}")] += 1
             except AssertionError as error:
                 raise AssertionError(f"byte {at} of {len(data)}, bit {bit}: {error}") from error
+            finally:
+                cleared(path)
     sys.stdout.write(f"\n{FLIPS} flips, seed {SEED}: {dict(ended)}\n")
     assert sum(ended.values()) == FLIPS
 
@@ -347,22 +354,25 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def changes_of(path: Path) -> list[tuple[str, str, str]]:
+Change = tuple[str, str, str]
+"""Table, column and what is done to a value of it."""
+
+
+def changes_of(store: Store) -> list[Change]:
     """Every column of every table of ours with each change."""
-    with closing(sqlite3.connect(path)) as connection:
+    with store.engines.read() as connection:
         return [
             (table.name, column.name, change)
             for table in schema.metadata.sorted_tables
             for column in table.c
             for change in CHANGES
-            if connection.execute(
-                f'SELECT count(*) FROM {table.name} WHERE "{column.name}" IS NOT NULL'
-            ).fetchone()[0]
+            if connection.execute(select(func.count(column))).scalar()
         ]
 
 
-def damage(path: Path, table: str, column: str, change: str, chance: random.Random) -> bool:
+def damage(path: Path, of: Change, chance: random.Random) -> bool:
     """Change a value as the file's own bytes might be; return whether the database took it."""
+    table, column, change = of
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA ignore_check_constraints=ON")
         for trigger in ("audit_not_changed", "audit_not_removed", "audit_not_replaced"):
@@ -381,23 +391,78 @@ def damage(path: Path, table: str, column: str, change: str, chance: random.Rand
     return True
 
 
-async def test_no_changed_column_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
+def damage_in_postgresql(url: str, of: Change, chance: random.Random) -> bool:
+    """The same in PostgreSQL, which guards its types, and text that is no UTF-8, itself."""
+    table, column, change = of
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            # No trigger and no foreign key looks.
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            query = f'SELECT ctid::text, "{column}" FROM {table} WHERE "{column}" IS NOT NULL'
+            place, value = chance.choice(connection.exec_driver_sql(query + " ORDER BY 1").all())
+            now = CHANGES[change](value) if value not in ("", b"") else "x"
+            connection.exec_driver_sql(
+                f'UPDATE {table} SET "{column}" = %s WHERE ctid::text = %s',
+                (bool(now) if isinstance(value, bool) and now is not None else now, place),
+            )
+    except SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()
+    return True
+
+
+async def changed_columns(
+    url: str, made: Callable[[Change, random.Random], AbstractContextManager[str | None]]
+) -> collections.Counter[str]:
+    """Damage a whole database column by column; ``made`` gives a damaged copy's URL, or None."""
     chance, wrong = random.Random(SEED), list[str]()
     ended: collections.Counter[str] = collections.Counter()
-    async with whole_database(tmp_path) as world:
-        path = tmp_path / "changed.sqlite"
-        path.write_bytes(world.data)
-        every = changes_of(path)
-        for table, column, change in chance.sample(every, min(FLIPS, len(every))):
-            path.write_bytes(world.data)
-            if not damage(path, table, column, change, chance):
-                ended["not taken by the database"] += 1
-                cleared(path)
-                continue
-            try:
-                ended[await outcome(world, path)] += 1
-            except AssertionError as error:
-                wrong.append(f"{table}.{column}, {change}: {str(error)[:800]}")
+    async with whole_database(url) as world:
+        with Store.open(url) as store:
+            every = changes_of(store)
+        for change in chance.sample(every, min(FLIPS, len(every))):
+            with made(change, chance) as copy:
+                if copy is None:
+                    ended["not taken by the database"] += 1
+                    continue
+                try:
+                    ended[await outcome(world, copy)] += 1
+                except AssertionError as error:
+                    wrong.append(f"{change}: {str(error)[:800]}")
     assert wrong == [], "\n".join(wrong)
     sys.stdout.write(f"\n{sum(ended.values())} columns, seed {SEED}: {dict(ended)}\n")
+    return ended
+
+
+async def test_no_changed_column_makes_a_wrong_answer_or_an_internal_error(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.sqlite", tmp_path / "changed.sqlite"
+
+    @contextlib.contextmanager
+    def made(change: Change, chance: random.Random) -> Iterator[str | None]:
+        path.write_bytes(bytes_of(whole))
+        yield f"sqlite:///{path}" if damage(path, change, chance) else None
+        cleared(path)
+
+    ended = await changed_columns(f"sqlite:///{whole}", made)
+    assert ended["found and reported"] + ended["dropped and read again"]
+
+
+async def test_the_same_is_true_of_a_changed_column_in_postgresql(postgres: Postgres) -> None:
+    whole = postgres.make(migrated=True)
+
+    @contextlib.contextmanager
+    def made(change: Change, chance: random.Random) -> Iterator[str | None]:
+        copy = postgres.copy_of(whole)
+        try:
+            url = postgres.url(copy)
+            yield url if damage_in_postgresql(url, change, chance) else None
+        finally:
+            postgres.drop(copy)
+
+    try:
+        ended = await changed_columns(postgres.url(whole), made)
+    finally:
+        postgres.drop(whole)
     assert ended["found and reported"] + ended["dropped and read again"]
