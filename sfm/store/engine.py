@@ -35,6 +35,7 @@ except ImportError:  # no wheel for this platform
     _sqlite = sqlite3
 
 __all__ = [
+    "BUSY_S",
     "NO_DATABASE",
     "SQLITE",
     "Engines",

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, inspect, text
 
 from sfm.store import schema
 from sfm.store.database_file import not_an_archive, sync_folder
-from sfm.store.engine import SQLITE, Engines, quoted
-from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
+from sfm.store.engine import BUSY_S, SQLITE, Engines, quoted
+from sfm.store.errors import RevisionError, StoreBusyError, StoreDamagedError, StoreLostError
 
 __all__ = [
     "BEFORE_REVISIONS",
@@ -37,6 +37,8 @@ __all__ = [
 HEAD = "0008"
 EMPTY = ""
 """The revision of a database with nothing of ours in it."""
+PAGES_AT_ONCE = 1024
+"""Pages that are copied in one step; between two steps the source is locked for nobody."""
 BEFORE_REVISIONS = "unnumbered"
 """Of one from before revisions were numbered."""
 UPGRADE_COMMAND = "seismo-relay db upgrade"
@@ -115,22 +117,34 @@ def upgrade(engines: Engines, revision: str = "head") -> None:
     """
     Run the migrations up to ``revision``, all or nothing.
 
+    A backup of a SQLite file that runs meanwhile has all of it or nothing. One of PostgreSQL has
+    the tables locked until it ends; it is not waited for, since it can take hours.
+
     Raises:
         RevisionError: a newer program made this database.
+        StoreBusyError: another program uses it; nothing was changed.
     """
     from alembic import command
     from alembic.config import Config
 
     config, folder = Config(), Path(__file__).parent
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    with engines.write() as connection:
-        if not engines.is_sqlite:
-            # Two relays that start at once must not both fill it.
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(7110111)"))
-        refuse_newer(engines.where, revision_of(connection))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+    try:
+        with engines.write() as connection:
+            if not engines.is_sqlite:
+                # Two relays that start at once must not both fill it.
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(7110111)"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}"))
+            refuse_newer(engines.where, revision_of(connection))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    except StoreBusyError as error:
+        raise StoreBusyError(
+            f"{engines.where} was not upgraded and not changed, because another program uses it: "
+            f"wait until a running backup has ended, stop every relay on it, and run "
+            f"{UPGRADE_COMMAND} again ({error})"
+        ) from error
     engines.publish()
 
 
@@ -172,7 +186,7 @@ def copy_sqlite(
                 if on_progress is not None:
                     on_progress(total - remaining, total)
 
-            entry.backup(copy, pages=1024, progress=report, sleep=0.0)
+            entry.backup(copy, pages=PAGES_AT_ONCE, progress=report, sleep=0.0)
             copy.execute("PRAGMA journal_mode=DELETE").close()
         with part.open("rb") as written:
             os.fsync(written.fileno())

@@ -38,7 +38,12 @@ from sfm.cache.identity import Stamp, stamp_of
 from sfm.records.payloads import event_payload
 from sfm.store import Store, maintenance, migrations, mirror, schema, unit_data
 from sfm.store.engine import Engines, read_url
-from sfm.store.errors import RevisionError, StoreDamagedError, StoreLostError
+from sfm.store.errors import (
+    RevisionError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreLostError,
+)
 
 pytest_plugins = ["kit.durable_databases"]
 
@@ -533,6 +538,83 @@ def test_two_that_start_at_once_on_an_empty_database_both_go_on(bare_url: str) -
     for thread in threads:
         thread.join(60)
     assert failed == []
+
+
+# --- upgrades while a backup runs ----------------------------------------------------------------
+
+
+@only_sqlite
+@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
+def test_a_backup_during_which_the_file_is_upgraded_has_all_of_it(
+    engines: Engines, bare_url: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(engines, start)
+    engines.close()
+    monkeypatch.setattr(migrations, "PAGES_AT_ONCE", 1)
+    upgraded: list[str] = []
+
+    def upgrade_once(done: int, total: int) -> None:
+        if not upgraded:
+            assert 0 < done < total
+            Store.open(bare_url, now=lambda: NOW, on_upgrade=upgraded.append).close()
+
+    target = tmp_path / "backup.sqlite"
+    maintenance.backup(bare_url, target, upgrade_once)
+    assert f"from revision {start} to 0008" in upgraded[0]
+    now, copied = Engines(read_url(bare_url)), Engines(read_url(f"sqlite:///{target}"))
+    try:
+        assert fingerprint(copied) == fingerprint(now)
+    finally:
+        now.close()
+        copied.close()
+    assert maintenance.check(f"sqlite:///{target}").faults == []
+
+
+@only_sqlite
+@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
+def test_a_backup_made_in_the_middle_of_an_upgrade_has_nothing_of_it(
+    engines: Engines, bare_url: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(engines, start)
+    before = fingerprint(engines)
+    target = tmp_path / "backup.sqlite"
+    create_index = Operations.create_index
+
+    def back_up_first(*given: Any, **more: Any) -> Any:
+        if not target.exists():
+            maintenance.backup(bare_url, target)
+        return create_index(*given, **more)
+
+    monkeypatch.setattr(Operations, "create_index", back_up_first)
+    migrations.upgrade(engines)
+    assert differences(engines) == []
+    copied = Engines(read_url(f"sqlite:///{target}"))
+    try:
+        assert fingerprint(copied) == before
+    finally:
+        copied.close()
+
+
+@only_postgresql
+@pytest.mark.parametrize("start", ["unnumbered", "0001", "0002", "0003"])
+def test_an_upgrade_of_postgresql_is_refused_while_a_backup_runs(
+    engines: Engines, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(engines, start)
+    before = fingerprint(engines)
+    monkeypatch.setattr(migrations, "BUSY_S", 0.02)
+    with engines.reading.begin() as backup:  # as pg_dump begins: one view, and every table locked
+        tables = inspect(backup).get_table_names()
+        backup.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+        with pytest.raises(StoreBusyError, match="wait until a running backup has ended") as busy:
+            migrations.upgrade(engines)
+        assert "run seismo-relay db upgrade again" in str(busy.value)
+        seen = backup.exec_driver_sql("SELECT event_json FROM cached_events").scalars().all()
+        assert [json.loads(one) for one in seen] == [LEGACY[0]]
+    assert fingerprint(engines) == before
+    migrations.upgrade(engines)
+    assert differences(engines) == []
+    assert len(entry(engines)) == 1
 
 
 # --- copies --------------------------------------------------------------------------------------
