@@ -104,7 +104,7 @@ def list_(
             load_page, query.wanted, query.cursor, query.limit, zones=Settings().zones
         )
     body = {
-        "events": [payloads.event_view(row) for row in page.rows],
+        "events": [payloads.event_view(row, row["geo_range_in_s"]) for row in page.rows],
         "next_cursor": page.next_cursor,
         "damaged": page.damaged,
     }
@@ -130,7 +130,7 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
         except (NoSuchRecordError, UndecodedSamplesError):
             body["waveform"] = None
         body["archived"] = store.read(load_archived, recording)
-        body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"])
+        body["peaks"]["bound"] = payloads.peak_bounds(body["peaks"], body["geo_range_in_s"])
     if as_json:
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:

@@ -582,6 +582,8 @@ def recording_numbered(connection: Connection, number: int, *, zones: Zones = NO
     """
     Return one recording: the event's payload with hash, origin and the unit's own record in hex.
 
+    ``geo_range_in_s`` is the range that its archived samples gave, or ``None``.
+
     Raises:
         NoSuchRecordError: there is none of that number.
         DamagedRecordError: its row or its record does not match its hash.
@@ -593,8 +595,10 @@ def recording_numbered(connection: Connection, number: int, *, zones: Zones = NO
             f"recording {short(row['public_id'])} ({row['serial']}, {row['waveform_key']} of "
             f"{row['event_timestamp']}): the stored record does not match its hash"
         )
+    _, ranges = _states(connection, {number: str(row["public_id"])})
     return {
         **recording_payload(row, zones),
+        "geo_range_in_s": ranges.get(number),
         "content_hash": bytes(row["content_hash"]).hex(),
         "record": record.hex(),
     }
@@ -942,11 +946,12 @@ def _add_what_changes(
         else:
             latest[one["recording_id"]] = _review_payload(one)
     marked = _unproven_among(connection, names)
-    archived, unread = decodings.states(connection, names, contents)
+    archived, ranges, unread = decodings.states(connection, names, contents)
     counted = decodings.counted(connection, archived)
     for number, payload in zip(numbers, found, strict=True):
         payload["epoch_proven"] = number not in marked
         payload["archived"] = archived[number]
+        payload["geo_range_in_s"] = ranges.get(number)
         payload["counted_by_erase"] = number in counted
         payload["waveforms"] = len(contents[number])
         payload["contents"] = contents[number]
@@ -983,8 +988,14 @@ def load_archived(connection: Connection, name: int | str) -> Payload:
     """Return what is archived: record, image, samples; raises as ``load_recording`` does."""
     number = find(connection, name)
     names = {number: str(_recording_row(connection, number)["public_id"])}
-    states, _ = decodings.states(connection, names, _contents(connection, names)[0])
-    return states[number]
+    return _states(connection, names)[0][number]
+
+
+def _states(
+    connection: Connection, names: Mapping[int, str]
+) -> tuple[dict[int, Payload], dict[int, float]]:
+    states, ranges, _ = decodings.states(connection, names, _contents(connection, names)[0])
+    return states, ranges
 
 
 def _unproven_among(connection: Connection, names: Mapping[int, str]) -> set[int]:

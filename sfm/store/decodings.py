@@ -204,9 +204,11 @@ def latest(
 
 def states(
     connection: Connection, names: Mapping[int, str], contents: Mapping[int, Sequence[str]]
-) -> tuple[dict[int, Payload], list[str]]:
+) -> tuple[dict[int, Payload], dict[int, float], list[str]]:
     """
     Return of each recording what the archive has (record, image, samples), and what is damaged.
+
+    Between them, in in/s, the range of each recording whose samples gave it.
 
     Args:
         connection: inside a transaction.
@@ -216,6 +218,7 @@ def states(
     found: dict[int, Payload] = {
         number: {"record": True, "image": "none", "samples": None} for number in names
     }
+    ranges: dict[int, float] = {}
     damaged = []
     parts = (
         select(
@@ -267,12 +270,15 @@ def states(
             found[of] |= {"image": "whole", "samples": "partial"}
         elif is_sound("recording_decodings", _reading_of(row), image=image):
             found[of] |= {"image": "whole", "samples": row["state"]}
+            geo_range = orjson.loads(row["facts_json"])["geo_range_in_s"]
+            if geo_range is not None:
+                ranges[of] = geo_range
         else:
             damaged.append(
                 f"recording {names[of][:12]}: the last reading of its image does not match its "
                 "hash; stop the relay and run: seismo-relay archive decode"
             )
-    return found, damaged
+    return found, ranges, damaged
 
 
 def _reading_of(joined: RowMapping) -> dict[str, Any]:
@@ -349,7 +355,9 @@ def _archived(connection: Connection, name: str | None) -> Archived:
     nothing = Archived(is_counted=False, is_contradicted=False)
     r, w = recordings.c, waveforms.c
     found = None
-    query = select(recordings).where(r.public_id == name)
+    # By number: SQLite would take the name from the index, and the row's own may be damaged.
+    number = connection.execute(select(r.id).where(r.public_id == name)).scalar()
+    query = select(recordings).where(r.id == number)
     for _, row in read_rows(connection, recordings, query):
         if row is not None and row["public_id"] == name and is_sound("recordings", row):
             found = row

@@ -132,7 +132,7 @@ async def get_archived_events(request: Request, query: Which) -> Response:
     )
     return _no_store_response(
         {
-            "events": [payloads.event_view(row) for row in page.rows],
+            "events": [payloads.event_view(row, row["geo_range_in_s"]) for row in page.rows],
             "next_cursor": page.next_cursor,
             "damaged": page.damaged,
         }
@@ -152,7 +152,8 @@ def _load_event(
 ) -> _Representation:
     payload = load_recording(connection, name, zones=zones)
     _check_permitted(principal, name, payload["serial"])
-    body, content_hash = orjson.dumps(payloads.event_view(payload)), payload["content_hash"]
+    view = payloads.event_view(payload, payload["geo_range_in_s"])
+    body, content_hash = orjson.dumps(view), payload["content_hash"]
     return _Representation.of(
         body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE)
     )

@@ -623,6 +623,10 @@ class ArchivedBase(EventBase):
         description="The instant of timestamp, by the zone that SFM_SITE_ZONES gives now."
     )
     utc_unknown: Unknown | None = Field(description="Why utc is null; null: it is not.")
+    geo_range_in_s: float | None = Field(
+        description="The range by which peaks are marked, as its archived samples gave it; null: "
+        "not known."
+    )
     simulated: bool
     read_at: str | None = Field(
         description="Start of the device read, UTC, by the host's clock; null: that was never set."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kit.command_line import caller
 from kit.field_memory import (
     KINDS,
     alter,
@@ -362,6 +366,49 @@ async def test_a_peak_at_the_end_of_the_range_says_so_everywhere(world: World) -
 
 
 @in_virtual_time
+async def test_archived_peaks_are_marked_at_the_range_that_the_samples_gave(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'archive.sqlite'}"
+    disk = await world.with_disk(url)
+    unit = world.plug(FieldUnit())
+    unit.setup = replace(unit.setup, geo_range_in_s=1.25)
+    counts = np.zeros((4, 1024), dtype=np.int16)
+    # Peaks that are whole steps of the larger range too, so that they show neither of them.
+    counts[0, 300], counts[1, 300], counts[2, 300] = 2000, 16, 8
+    unit.record_event(counts=counts)
+    listed = (await ask(world, "/device/events", **UNIT)).json()["events"][0]
+    assert listed["peaks"]["tran_in_s"] == 1.25
+    [before] = (await ask(world, "/archive/events")).json()["events"]
+    for row in (listed, before):
+        assert set(row["peaks"]["bound"].values()) == {None}
+    assert before["geo_range_in_s"] is None
+    body = (await waveform(world)).json()
+    over = {"tran_in_s": ">", "vert_in_s": None, "long_in_s": None, "vector_sum_in_s": ">"}
+    assert body["geo_range_source"] == "event"
+    assert body["peaks"]["bound"] == {**over, "mic_psi": None, "mic_db": None}
+    [row] = (await ask(world, "/archive/events")).json()["events"]
+    one = (await ask(world, f"/archive/recordings/{row['id']}")).json()
+    for found in (row, one):
+        assert found["geo_range_in_s"] == 1.25
+        assert found["peaks"]["bound"] == body["peaks"]["bound"]
+    disk.engines.close()  # the command line reads the same file
+    call = caller(capsys)
+
+    def run_cli(*words: str) -> tuple[int | str, str, str]:
+        with ThreadPoolExecutor(1) as other:  # this thread has a loop already
+            return other.submit(call, "archive", *words, "--database", url).result()
+
+    for words in (["list"], ["show", row["id"]]):
+        status, out, err = run_cli(*words)
+        assert (status, err) == (0, "")
+        assert ">1." in out  # the table cuts what has no room
+        reported = json.loads(run_cli(*words, "--json")[1])
+        found = reported["events"][0] if "events" in reported else reported
+        assert found["peaks"]["bound"] == body["peaks"]["bound"]
+
+
+@in_virtual_time
 async def test_a_peak_within_the_range_has_no_bound(world: World) -> None:
     unit = world.plug(FieldUnit())
     unit.record_event(blast=Blast(peak_in_s=1.25), seed=2)
@@ -371,11 +418,21 @@ async def test_a_peak_within_the_range_has_no_bound(world: World) -> None:
 
 
 @in_virtual_time
-async def test_a_negative_microphone_peak_is_unknown(world: World) -> None:
+async def test_a_negative_microphone_peak_is_unknown_and_the_rest_of_the_event_is_good(
+    world: World,
+) -> None:
+    await world.with_disk()
     unit = world.plug(FieldUnit())
     unit.record_event(seed=1)
     stored = unit._memory.stored[0]
     bad = replace(stored.event.peaks, mic_psi=-0.0087)
     unit._memory.stored[0] = replace(stored, event=replace(stored.event, peaks=bad))
     [event] = (await ask(world, "/device/events", **UNIT)).json()["events"]
-    assert (event["peaks"]["mic_psi"], event["peaks"]["mic_db"]) == (None, None)
+    body = (await waveform(world)).json()
+    [row] = (await ask(world, "/archive/events")).json()["events"]
+    for peaks in (event["peaks"], body["peaks"], row["peaks"]):
+        assert (peaks["mic_psi"], peaks["mic_db"], peaks["bound"]["mic_psi"]) == (None, None, None)
+        assert peaks["vector_sum_in_s"] == pytest.approx(stored.event.peaks.vector_sum_in_s)
+    assert body["provenance"]["quality"] == "good", body["reasons"]
+    assert body["channels"]["MicL"]["peak"] > 0  # by its samples it is known
+    assert (row["archived"]["samples"], row["counted_by_erase"]) == ("decoded", True)

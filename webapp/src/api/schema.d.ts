@@ -762,6 +762,11 @@ export interface components {
              * @description Why utc is null; null: it is not.
              */
             utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
+            /**
+             * Geo Range In S
+             * @description The range by which peaks are marked, as its archived samples gave it; null: not known.
+             */
+            geo_range_in_s: number | null;
             /** Simulated */
             simulated: boolean;
             /**
@@ -825,6 +830,11 @@ export interface components {
              * @description Why utc is null; null: it is not.
              */
             utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
+            /**
+             * Geo Range In S
+             * @description The range by which peaks are marked, as its archived samples gave it; null: not known.
+             */
+            geo_range_in_s: number | null;
             /** Simulated */
             simulated: boolean;
             /**
