@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 from kit.browser import NewUnit, Open, Watched, at, ground
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
@@ -98,6 +100,8 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
         row[TIME_OF_PEAK] = "unknown"
     assert table_of(archived) == shown, "else as it was on the unit"
     expect(page.get_by_text("2026-03-01 07:00:00 unit time").first).to_be_visible()
+    facts = page.get_by_role("region", name="Facts")
+    expect(facts).to_contain_text("Archivedrecord; image: whole; samples: decoded")
     expect(page.get_by_text("No findings for this recording.")).to_be_visible()
     expect(page.get_by_text("Nobody has reviewed this recording.")).to_be_visible()
     seen.look("recording")
@@ -122,7 +126,24 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
     page.get_by_role("link", name="Open recording").first.click()
     expect(page.get_by_text("Its samples were never downloaded")).to_be_visible()
     expect(page.get_by_role("img")).to_have_count(0)
+    expect(facts).to_contain_text("Archivedrecord; image: none; samples: none")
     seen.look("recording-without-samples")
+
+
+def test_the_list_marks_the_end_of_the_small_range_once_the_samples_gave_it(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    simulated = long_lived("SIM0504", 0)
+    simulated.setup = replace(simulated.setup, geo_range_in_s=1.25)
+    counts = np.zeros((4, 1024), dtype=np.int16)
+    # Peaks that are whole steps of the larger range too, so that they show neither of them.
+    counts[0, 300], counts[1, 300], counts[2, 300] = 2000, 16, 8
+    simulated.record_event(counts=counts)
+    seen = visit(at(new_unit("SIM0504", events=0, unit=simulated), "event/0"))
+    expect(seen.page.get_by_role("img")).to_have_count(4)
+    seen.go("#/archive?serial=SIM0504")
+    row = seen.page.get_by_role("row").filter(has=seen.page.get_by_role("link"))
+    expect(row).to_contain_text(">1.25")
 
 
 def test_a_recording_that_does_not_exist_says_so(visit: Open) -> None:

@@ -255,7 +255,11 @@ def test_an_erase_counts_histogram_broken_off_contradicted_and_clean_events_each
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Type the serial number of the unit").fill("SIM0312")
     dialog.get_by_role("button", name="Erase 4 events").click()
-    expect(block(seen, "Erase").get_by_text("4 events were erased")).to_be_visible()
+    erased = block(seen, "Erase")
+    expect(erased.get_by_text("4 events were erased")).to_be_visible()
+    expect(
+        erased.get_by_text("The parts of an event contradicted one another: 1, 2.")
+    ).to_be_visible()
 
 
 def test_what_is_not_archived_is_erased_only_by_who_says_so(new_unit: NewUnit, visit: Open) -> None:

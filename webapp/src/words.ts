@@ -446,6 +446,7 @@ export const words = {
       serialDiffers: "That is not the serial number of this unit.",
       confirm: (count: number): string => `Erase ${plural(count, "event", "events")}`,
       erased: (count: number): string => `${plural(count, "event was", "events were")} erased; the unit shows an empty memory.`,
+      contradicted: (events: number[]): string => `The parts of an event contradicted one another: ${events.join(", ")}.`,
     },
     rescue: {
       title: "Rescue",
@@ -494,6 +495,9 @@ export const words = {
       "after-read": "unknown: later than the read; check clock and zone",
     },
     id: "Id",
+    archived: "Archived",
+    archivedParts: ({ image, samples }: { image: string; samples: string | null }): string =>
+      `record; image: ${image}; samples: ${samples ?? "none"}`,
     readAt: "Read from the unit",
     route: "Over",
     slot: "Slot when it was read",

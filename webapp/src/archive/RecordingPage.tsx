@@ -21,6 +21,7 @@ const ofWaveform = words.waveform;
 
 export function RecordingPage({ id }: { id: string }) {
   const { body, problem, again } = useAsked<Schemas["ArchivedOut"]>(`/archive/recordings/${id}`);
+  const row = useRow(body);
   return (
     <article class="recording-page">
       <p>
@@ -34,11 +35,11 @@ export function RecordingPage({ id }: { id: string }) {
       {!body && !problem && <p role="status">{words.fresh.reading}</p>}
       {body && (
         <>
-          <Samples recording={body} />
+          <Samples recording={body} row={row} />
           <div class="columns">
             <section class="block" aria-labelledby="recording-facts">
               <header><h2 id="recording-facts">{ofWaveform.facts}</h2></header>
-              <RecordingFacts recording={body} />
+              <RecordingFacts recording={body} row={row} />
             </section>
             <section class="block" aria-labelledby="recording-findings">
               <header><h2 id="recording-findings">{text.findings}</h2></header>
@@ -55,10 +56,15 @@ export function RecordingPage({ id }: { id: string }) {
   );
 }
 
-function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
-  const { id, serial, timestamp } = recording;
+interface Props {
+  recording: Schemas["ArchivedOut"];
+  row: Row;
+}
+
+function Samples({ recording, row }: Props) {
+  const { id, serial } = recording;
   const [content, setContent] = useState<string | undefined>(undefined);
-  const contents = useContents(id, serial, timestamp);
+  const contents = row && (row === "unsaid" ? row : row.contents);
   const hasNone = contents !== "unsaid" && contents?.length === 0;
   const { body, problem, again } = useAsked<Schemas["ArchivedWaveformOut"]>(
     contents === null || hasNone ? null : `/archive/recordings/${id}/waveform`,
@@ -101,22 +107,25 @@ function Samples({ recording }: { recording: Schemas["ArchivedOut"] }) {
   );
 }
 
+type Row = Schemas["ArchivedRow"] | "unsaid" | null;
+
 /**
- * Return the contents of a recording's samples; null: not known yet. Only the list tells them, and it can be
- * asked for one instant and not for an unknown one: of that they are unsaid.
+ * Return a recording's row of the list; null: not known yet. Only the list says what is archived, and it can be
+ * asked for one instant and not for an unknown one: of that it is unsaid.
  */
-function useContents(id: string, serial: string, timestamp: string | null): string[] | "unsaid" | null {
-  const until = timestamp === null ? null : secondAfter(timestamp);
-  const { body, problem } = useAsked<Schemas["ArchivePage"]>(until === null ? null : "/archive/events", {
-    serial,
-    since: timestamp ?? undefined,
+function useRow(recording: Schemas["ArchivedOut"] | null | undefined): Row {
+  const since = recording?.timestamp ?? null;
+  const until = since && secondAfter(since);
+  const { body, problem } = useAsked<Schemas["ArchivePage"]>(until ? "/archive/events" : null, {
+    serial: recording?.serial,
+    since: since ?? undefined,
     until: until ?? undefined,
   });
-  if (until === null || problem) return "unsaid";
-  return body && (body.events.find((row) => row.id === id)?.contents ?? "unsaid");
+  if ((recording && !until) || problem) return "unsaid";
+  return body && (body.events.find((row) => row.id === recording?.id) ?? "unsaid");
 }
 
-function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
+function RecordingFacts({ recording, row }: Props) {
   const { peaks } = recording;
   return (
     <Facts
@@ -134,6 +143,7 @@ function RecordingFacts({ recording }: { recording: Schemas["ArchivedOut"] }) {
         ["Long", (peaks.bound.long_in_s ?? "") + ground(peaks.long_in_s, unitsOf.value)],
         [ofWaveform.pvs, (peaks.bound.vector_sum_in_s ?? "") + ground(peaks.vector_sum_in_s, unitsOf.value)],
         ["MicL", (peaks.bound.mic_psi ?? "") + air(peaks.mic_psi, airUnits.value)],
+        [text.archived, row && row !== "unsaid" && text.archivedParts(row.archived)],
         [text.id, <code>{recording.id}</code>],
         [text.hash, <code>{recording.content_hash}</code>],
       ]}

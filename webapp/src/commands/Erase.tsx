@@ -35,7 +35,12 @@ export function Erase({ unit, serial, onErased }: Props) {
         {text.open}
       </button>
       <OutcomeBox of={giving} onLook={onErased}>
-        {(done) => done.outcome === "done" && <p>{text.erased(done.erased)}</p>}
+        {(done) => done.outcome === "done" && (
+          <>
+            <p>{text.erased(done.erased)}</p>
+            {done.contradicted[0] !== undefined && <p>{text.contradicted(done.contradicted)}</p>}
+          </>
+        )}
       </OutcomeBox>
       {giving.problem && Array.isArray(giving.problem.more.unarchived) && (
         <p class="alarm">{text.lost(giving.problem.more.unarchived.length)}</p>
