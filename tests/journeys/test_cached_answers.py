@@ -8,6 +8,7 @@ gets must be what a client without any cache gets.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,6 +175,82 @@ def test_after_a_backup_was_put_back_each_address_is_its_own_recording(
             shutil.copy(tmp_path / "backup", tmp_path / "relay.sqlite")
     finally:
         unit.close()
+
+
+COUNTS = {"accept": "application/octet-stream"}
+
+
+def bytes_named(base: str) -> dict[str, dict[str, str]]:
+    """Each address of a unit's own bytes in the archive now, with the headers to ask with."""
+    found: dict[str, dict[str, str]] = {}
+    for row in requests.get(f"{base}/archive/events", timeout=30).json()["events"]:
+        for content in row["contents"]:
+            path = f"/archive/recordings/{row['id']}"
+            found[f"{path}/image?content={content}"] = {}
+            found[f"{path}/waveform?content={content}"] = COUNTS
+            found[f"{path}/image"] = {}
+    return found
+
+
+def right_bytes(
+    cached: requests.Session, base: str, asked: dict[str, dict[str, str]]
+) -> tuple[int, int]:
+    """Ask with a cache and without; return how many came from the cache, how many are gone."""
+    unasked = gone = 0
+    for path, headers in asked.items():
+        true = requests.get(base + path, headers=headers, timeout=30)
+        answer = cached.get(base + path, headers=headers, timeout=30)
+        from_cache = bool(getattr(answer, "from_cache", False))
+        if "/image?content=" in path and answer.status_code == 200:
+            # The address is the hash of the bytes, so they are right whatever the relay has now.
+            content = path.partition("=")[2]
+            assert hashlib.blake2b(answer.content, digest_size=32).hexdigest() == content, path
+            unasked += from_cache
+        else:
+            assert (answer.status_code, answer.content) == (true.status_code, true.content), path
+        gone += true.status_code == 404
+    return unasked, gone
+
+
+def test_bytes_that_may_be_cached_for_ever_are_those_of_their_address(
+    start: Start, tmp_path: Path
+) -> None:
+    simulated = unit_of("BE11529", 1, datetime(2026, 3, 1, 10))
+    unit = UnitThread(simulated)
+    other = UnitThread(unit_of("BE18189", 9, datetime(2026, 7, 7, 15)))
+    path = tmp_path / "relay.sqlite"
+    try:
+        with CacheControl(requests.Session()) as cached:
+            with start() as first:
+                read(first.base, unit)
+                asked = bytes_named(first.base)
+                assert right_bytes(cached, first.base, asked) == (0, 0)
+                assert right_bytes(cached, first.base, asked) == (1, 0)
+            shutil.copy(path, tmp_path / "backup")
+            # A new database: the same numbers of rows, another unit.
+            for one in tmp_path.glob("relay.sqlite*"):
+                one.unlink()
+            with start() as second:
+                read(second.base, other)
+                assert right_bytes(cached, second.base, asked) == (1, 3)
+                of_other = bytes_named(second.base)
+                assert right_bytes(cached, second.base, of_other) == (0, 0)
+            # A restored backup, in which the same slot is recorded anew.
+            for one in tmp_path.glob("relay.sqlite*"):
+                one.unlink()
+            shutil.copy(tmp_path / "backup", path)
+            unit.do(simulated.erase)
+            at = datetime(2026, 3, 2, 10)
+            unit.do(partial(simulated.record_event, seed=2, at_device_time=at))
+            with start() as third:
+                read(third.base, unit)
+                now = bytes_named(third.base)
+                assert asked.keys() < now.keys()
+                assert right_bytes(cached, third.base, asked | of_other) == (2, 3)
+                assert right_bytes(cached, third.base, now) == (1, 0)
+    finally:
+        unit.close()
+        other.close()
 
 
 def test_a_corrected_zone_or_scale_is_what_every_client_gets(
