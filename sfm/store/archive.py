@@ -103,9 +103,10 @@ NO_ZONES: Zones = MappingProxyType({})
 """Of which zone each unit's clock is, by serial number; see ``sfm.records.site_time``."""
 
 # Executed at every new event, so built once.
-_BY_PUBLIC_ID = select(recordings).where(
+_NUMBERS = select(recordings.c.id, recordings.c.public_id).where(
     recordings.c.public_id.in_(bindparam("ids", expanding=True))
 )
+_OF_NUMBERS = select(recordings).where(recordings.c.id.in_(bindparam("numbers", expanding=True)))
 _OF_KEYS = select(recordings).where(
     recordings.c.serial == bindparam("of"),
     recordings.c.waveform_key.in_(bindparam("keys", expanding=True)),
@@ -263,12 +264,16 @@ def _known(
     names, found = sorted(wanted), dict[str, int]()
     for at in range(0, len(names), AT_ONCE):
         ids = {"ids": names[at : at + AT_ONCE]}
-        for (number,), row in read_rows(connection, recordings, _BY_PUBLIC_ID, ids):
-            name = str(_public_id_of(connection, number) if row is None else row["public_id"])
-            if name not in wanted:
-                continue  # an index that is damaged led to another row
+        # The rows themselves are read by number: SQLite takes what an index has from the index, so
+        # that a row read by its name would seem to have a sound one.
+        numbers = {row.id: row.public_id for row in connection.execute(_NUMBERS, ids)}
+        rows = read_rows(connection, recordings, _OF_NUMBERS, {"numbers": list(numbers)})
+        for (number,), row in rows:
+            name = numbers[number]
             if row is None or not is_sound("recordings", row):
                 _mend_recording(connection, origin, serial, wanted[name], number)
+            elif row["public_id"] != name:
+                continue  # an index that is damaged led to another row
             found[name] = number
     return found
 

@@ -1,7 +1,8 @@
 """
 ``Backlog``: records that could not be archived yet, because the database failed.
 
-They are archived in the order in which they were read, as soon as the database works. The backlog
+They are archived in the order in which they were read, as soon as the database works; one whose
+place in the database is damaged goes to the end, so that no other record waits for it. The backlog
 is bounded: beyond the bound the oldest records are lost to the archive, and are counted.
 """
 
@@ -16,7 +17,8 @@ import structlog
 from sqlalchemy import Connection
 
 from sfm.back_off import BackingOffError
-from sfm.store.errors import StoreError
+from sfm.store.database import Store
+from sfm.store.errors import DamagedRecordError, StoreDamagedError, StoreError
 from sfm.store.executor import StoreExecutor
 from sfm.store.health import StoreHealth
 
@@ -24,8 +26,13 @@ __all__ = ["BACKLOG_BYTES", "Backlog", "WaitingRecord"]
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 RETRY_S = 5.0
+NAMED = 20
+"""Lost records that the log names."""
 
 log = structlog.get_logger(__name__)
+
+_OF_ONE_PLACE = (DamagedRecordError, StoreDamagedError)
+"""Failures that another record need not meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,10 @@ class WaitingRecord:
     what: str
     size_bytes: int
     save: Callable[[Connection], object]
+
+    def archive(self, store: Store) -> object:
+        """Archive it in a transaction of its own."""
+        return store.write(self.save)
 
 
 class Backlog:
@@ -72,9 +83,11 @@ class Backlog:
         if self._retrying is None and not self._closed:
             self._retrying = asyncio.create_task(self._retry())
 
-    async def flush(self) -> None:
+    async def flush(self, *, is_last_chance: bool = False) -> None:
         """
         Archive the waiting records, the oldest first.
+
+        ``is_last_chance``: try it although the database is backed off.
 
         Raises:
             StoreError: the database failed again.
@@ -82,7 +95,14 @@ class Backlog:
         """
         while self._records:
             record = self._records[0]
-            await self._executor.write(record.save)
+            try:
+                await self._executor.call(
+                    record.archive, is_write=True, is_last_chance=is_last_chance
+                )
+            except _OF_ONE_PLACE:
+                if self._records and self._records[0] is record:
+                    self._records.rotate(-1)
+                raise
             # Another flush may have archived it meanwhile, or ``add`` dropped it.
             if self._records and self._records[0] is record:
                 self._records.popleft()
@@ -99,14 +119,20 @@ class Backlog:
             await asyncio.wait([self._retrying])
 
     async def close(self) -> None:
-        """Archive what waits, if the database works; count what is lost otherwise."""
-        if not self._records:
-            return
-        try:
-            await self.flush()
-        except (StoreError, BackingOffError) as error:
+        """Archive what waits, as far as the database works; count what is lost otherwise."""
+        reason = ""
+        for _ in range(len(self._records)):
+            try:
+                await self.flush(is_last_chance=True)
+            except _OF_ONE_PLACE as error:
+                reason = str(error)  # the next record may have a sound place
+            except StoreError as error:
+                reason = str(error)
+                break
+        if self._records:
             self.not_archived += len(self._records)
-            log.error("records_not_archived", count=len(self._records), error=str(error))
+            what = [record.what for record in self._records][:NAMED]
+            log.error("records_not_archived", count=len(self._records), what=what, error=reason)
 
     async def _retry(self) -> None:
         try:

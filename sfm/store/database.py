@@ -17,17 +17,24 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 
-from sfm.store import migrations
+from sfm.store import archive, migrations, schema
 from sfm.store.decoding_runs import decode_outdated, has_outdated
 from sfm.store.engine import Engines, read_url
-from sfm.store.errors import RevisionError
+from sfm.store.errors import RevisionError, StoreDamagedError, StoreError
+from sfm.store.statements import rebuild_indexes
 
 __all__ = ["Store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Store:
@@ -36,10 +43,14 @@ class Store:
 
     Args:
         engines: its connections.
+        now: the time of day, for findings.
     """
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, now: Callable[[], datetime] = _utc_now) -> None:
         self.engines = engines
+        self._now = now
+        self._is_beyond_repair = False
+        """Whether a write failed although the indexes had just been rebuilt."""
 
     @classmethod
     def open(
@@ -47,7 +58,7 @@ class Store:
         url: str,
         *,
         read_only: bool = False,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = _utc_now,
         on_upgrade: Callable[[str], None] = lambda _: None,
         reads_again: bool = True,
     ) -> Store:
@@ -83,7 +94,7 @@ class Store:
         except BaseException:
             engines.close()
             raise
-        store = cls(engines)
+        store = cls(engines, now)
         if reads_again and not read_only:
             store._decode_after_upgrade(now, on_upgrade)
         return store
@@ -157,8 +168,37 @@ class Store:
         """
         Return ``function(connection, ...)``; what it wrote is durable then, or none of it is.
 
+        SQLite refuses to change a row that an index does not list under the row's own values, as
+        after a byte of either was damaged. Then the indexes are rebuilt from the rows, and the
+        function runs once more: otherwise such a row would keep its own repair out for ever.
+
         Raises:
             StoreError: the function's own, or the database could not be written.
         """
-        with self.engines.write() as connection:
-            return function(connection, *args, **kwargs)
+        try:
+            with self.engines.write() as connection:
+                return function(connection, *args, **kwargs)
+        except StoreDamagedError as error:
+            if self._is_beyond_repair or not self._rebuild_indexes(str(error)):
+                raise
+        try:
+            with self.engines.write() as connection:
+                return function(connection, *args, **kwargs)
+        except StoreDamagedError:
+            # The damage is elsewhere: do not rebuild them again at each write that fails.
+            self._is_beyond_repair = True
+            raise
+
+    def _rebuild_indexes(self, damage: str) -> bool:
+        """Rebuild a SQLite file's indexes and note it; return whether that was possible."""
+        if not self.engines.is_sqlite:
+            return False
+        log.error("indexes_rebuilt", database=self.where, error=damage)
+        detail = f"a write met damage ({damage}); the indexes were rebuilt from the rows"
+        try:
+            with self.engines.write() as connection:
+                rebuild_indexes(connection, schema.metadata.sorted_tables)
+                archive.note(connection, self._now(), "mended", "unknown", None, detail)
+        except StoreError:
+            self._is_beyond_repair = True
+        return not self._is_beyond_repair

@@ -126,9 +126,13 @@ class StoreExecutor:
             if health.problem is not None and not health.writes_fail:
                 health.succeeded()
 
-    async def call(self, function: Callable[[Store], T], *, is_write: bool) -> T:
+    async def call(
+        self, function: Callable[[Store], T], *, is_write: bool, is_last_chance: bool = False
+    ) -> T:
         """
         Return ``function(store)``; open the database first if it is not open.
+
+        ``is_last_chance``: try it although the database is backed off.
 
         Raises:
             StoreError: the function failed, or the database did.
@@ -136,7 +140,7 @@ class StoreExecutor:
         """
         if self._closed:
             raise StoreLostError("the relay is shutting down")
-        if is_write or self._store is None:
+        if (is_write or self._store is None) and not is_last_chance:
             self._health.back_off.check()
 
         def run() -> T:

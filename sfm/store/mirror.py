@@ -35,7 +35,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.model import Event, MemoryProbe, Peaks
@@ -56,7 +55,7 @@ from sfm.store.row_hashes import (
     row_hash,
     with_hash,
 )
-from sfm.store.statements import insert_unless_there, json_text
+from sfm.store.statements import insert_unless_there, json_text, rebuild_indexes
 
 __all__ = [
     "OF_A_DEVICE",
@@ -570,7 +569,10 @@ def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[in
     r = schema.recordings.c
     highest = connection.execute(select(func.max(r.epoch)).where(r.route == conn_key)).scalar()
     epochs += [highest] if isinstance(highest, int) and highest < 2**30 else []
-    _rebuild_indexes(connection)
+    # A row whose key was damaged is not found by its key any more, and an index that still names it
+    # would bring it back for ever, whatever is deleted.
+    for table in rebuild_indexes(connection, OF_A_DEVICE):
+        connection.execute(delete(table))  # of two rows with one key none can be believed
     for table in OF_A_DEVICE:
         connection.execute(delete(table).where(table.c.conn_key == conn_key))
     epoch, version = max(epochs) + 1, max(versions) + BEYOND_ANY_VERSION
@@ -585,23 +587,6 @@ def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[in
         connection, datetime.now(UTC), "mirror_dropped", serial, None, f"{damage}; read again"
     )
     return epoch, version
-
-
-def _rebuild_indexes(connection: Connection) -> None:
-    """
-    Rebuild the mirror's indexes from its rows, in SQLite.
-
-    A row whose key was damaged is not found by its key any more, and an index that still names it
-    would bring it back for ever, whatever is deleted.
-    """
-    if connection.dialect.name != "sqlite":
-        return
-    for table in OF_A_DEVICE:
-        try:
-            with connection.begin_nested():
-                connection.exec_driver_sql(f"REINDEX {table.name}")
-        except IntegrityError:  # two rows have one key now: none of them can be believed
-            connection.execute(delete(table))
 
 
 def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int | Fenced:

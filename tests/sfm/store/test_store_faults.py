@@ -7,7 +7,9 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sfm.store import (
     Store,
     Wanted,
     archive,
+    database,
     engine,
     maintenance,
     migrations,
@@ -327,3 +330,64 @@ def test_no_relay_starts_with_a_url_that_cannot_work(
     monkeypatch.setattr(engine, "find_spec", lambda _: None)
     with pytest.raises(WrongUrlError, match=re.escape(expected)):
         build_app(Settings(database_url=url))
+
+
+KEY_COLUMNS = ("public_id", "serial", "waveform_key", "event_timestamp", "content_hash")
+
+
+@pytest.mark.parametrize("column", KEY_COLUMNS)
+def test_a_recording_whose_key_is_damaged_in_its_row_or_in_an_index_is_archived_again(
+    tmp_path: Path, column: str
+) -> None:
+    event = replace(an_event(0), record=bytes(range(210)))
+    whole = tmp_path / "whole.sqlite"
+    payload, image = a_waveform(event)
+    save = partial(
+        unit_data.save_waveform,
+        origin=ORIGIN,
+        seen=None,
+        event=event,
+        payload=payload,
+        image=image,
+        is_mirrored=False,
+    )
+    with Store.open(f"sqlite:///{whole}") as store:
+        name = store.write(save).public_id
+        assert name is not None
+        with store.engines.read() as connection:
+            value = connection.exec_driver_sql(f"SELECT {column} FROM recordings").scalar_one()
+    data, wanted = whole.read_bytes(), value if isinstance(value, bytes) else value.encode()
+    places = [at for at in range(len(data)) if data.startswith(wanted, at)]
+    assert len(places) > 1, "neither in the row nor in an index"
+    for number, at in enumerate(places):
+        path = tmp_path / f"damaged{number}.sqlite"
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with Store.open(f"sqlite:///{path}") as store:
+            assert store.write(save).public_id == name
+            assert store.read(archive.load_recording, name)["record"] == event.record.hex()
+            entry = store.read(archive.load_samples, name)
+            assert entry.counts() == payload["counts"]
+            assert store.read(archive.load_image, entry.waveform_id) == image
+            assert store.read(maintenance.count_rows)["recordings"] == 1
+        # An index that no write needed stays as it is, and the check names it.
+        faults = maintenance.check(f"sqlite:///{path}").faults
+        assert all(" missing from index " in fault for fault in faults), f"byte {at}: {faults}"
+
+
+def test_indexes_are_rebuilt_at_most_once_when_that_does_not_help(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilt = []
+    monkeypatch.setattr(
+        database, "rebuild_indexes", lambda connection, tables: rebuilt.append(list(tables))
+    )
+
+    def fail(connection: Any) -> None:
+        raise StoreDamagedError("a page of the table itself")
+
+    for _ in range(3):
+        with pytest.raises(StoreDamagedError, match="the table itself"):
+            store.write(fail)
+    assert len(rebuilt) == 1
+    grow(store, 1, None)
+    assert state(store) == (1, 1, 1, 1)
