@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import numpy as np
 import pytest
 from kit.http_requests import app_of, ask, assert_problem, named
-from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World, ground, in_virtual_time
 from kit.stored_rows import hash_of, public_id, write_row
 from pydantic import BaseModel
 from sqlalchemy import func, insert, select, update
@@ -36,6 +37,7 @@ from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
 from sfm.store import archive as store_archive
 from sfm.store import errors as store_errors
+from sfm.store.archive import utc_text
 from sfm.store.errors import NoStoreError
 
 if sys.version_info >= (3, 14):
@@ -603,6 +605,40 @@ async def test_bad_input_is_refused_and_the_field_is_named(
     assert all(error["message"] for error in body["errors"])
     assert disk_of(world).read(store_archive.load_findings) == []
     assert world.gateway.store_service.state()["state"] == "ok"
+
+
+DENVER = {"*": ZoneInfo("America/Denver")}
+"""UTC-6 in April and May, UTC-7 in January."""
+READ_AT = datetime(2026, 5, 1, tzinfo=UTC)
+"""When the first event of a world is read."""
+
+
+@pytest.mark.parametrize(
+    ("device_time", "utc", "unknown"),
+    [
+        ("2026-04-30T17:59:59", "2026-04-30T23:59:59.000+00:00", None),
+        ("1999-12-31T23:59:59", None, "before-2000"),
+        ("2000-01-01T00:00:00", "2000-01-01T07:00:00.000+00:00", None),
+        ("2026-05-01T20:00:00", "2026-05-02T02:00:00.000+00:00", None),  # 26 h after the read
+        ("2026-05-01T20:00:01", None, "after-read"),
+        ("2038-01-19T03:14:08", None, "after-read"),
+    ],
+)
+@in_virtual_time
+async def test_the_instant_of_a_recording_is_right_or_the_answer_says_why_there_is_none(
+    world: World, device_time: str, utc: str | None, unknown: str | None
+) -> None:
+    await world.with_disk()
+    unit = world.plug(FieldUnit())
+    unit.record_event(counts=ground(), at_device_time=datetime.fromisoformat(device_time))
+    await world.gateway.events(HERE)
+    world.gateway.store_service.zones = DENVER
+    one = assert_declared(await ask(world, ONE), ONE)
+    [row] = (await ask(world, "/archive/events")).json()["events"]
+    assert one["read_at"] == utc_text(READ_AT)
+    for answer in (one, row):
+        assert answer["timestamp"] == device_time
+        assert (answer["utc"], answer["utc_unknown"]) == (utc, unknown)
 
 
 @in_virtual_time
