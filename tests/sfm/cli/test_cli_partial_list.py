@@ -52,14 +52,14 @@ def test_the_beginning_of_a_list_is_shown_and_the_exit_status_is_7(
     unit: Served, call: Call
 ) -> None:
     status, out, err = call("events", unit.url)
-    told = [int(count) for count in re.findall(r"First (\d+) events, still reading\.", err)]
+    counts = [int(count) for count in re.findall(r"First (\d+) events, still reading\.", err)]
     assert status == 7, err
-    assert told == sorted(set(told)), "each contact brought more"
-    assert len(told) == 2
-    assert 0 < told[-1] < EVENTS
+    assert counts == sorted(set(counts)), "each contact brought more"
+    assert len(counts) == 2
+    assert 0 < counts[-1] < EVENTS
     assert "The list is not complete." in err
     shown = [event.key.hex() for event in unit.unit.events if event.key.hex() in out]
-    assert shown == [event.key.hex() for event in unit.unit.events[: told[-1]]]
+    assert shown == [event.key.hex() for event in unit.unit.events[: counts[-1]]]
 
 
 def test_the_beginning_of_a_list_is_called_that_in_json_too(unit: Served, call: Call) -> None:
