@@ -56,6 +56,11 @@ class BackOff:
         self.failures = 0
         self._until_mono = float("-inf")
 
+    @property
+    def remaining_s(self) -> float:
+        """How long the unit is not tried yet, s; 0: it may be tried now."""
+        return max(0.0, self._until_mono - self._clock())
+
     def check(self) -> None:
         """
         Return if the unit may be tried now.
@@ -63,6 +68,5 @@ class BackOff:
         Raises:
             BackingOffError: it may not; the error has the remaining delay.
         """
-        left_s = self._until_mono - self._clock()
-        if left_s > 0:
+        if left_s := self.remaining_s:
             raise BackingOffError(self._unit, self.failures, left_s, self._cause)

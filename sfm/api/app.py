@@ -31,6 +31,7 @@ from sfm.api.schemas import reading
 from sfm.api.statistics import Statistics
 from sfm.api.streams import ending_streams_first
 from sfm.devices.commands import Commands
+from sfm.devices.fetch import Fetches
 from sfm.devices.gateway import Gateway
 from sfm.devices.operations import Operations
 from sfm.live_cache import LiveCache
@@ -150,6 +151,7 @@ def build_app(
     )
     application.state.gateway = gateway
     application.state.commands = Commands(gateway)
+    application.state.fetches = Fetches(gateway)
     application.state.operations = under_way
     application.state.web = WebFiles()
     application.state.list_ports = list_ports

@@ -43,6 +43,7 @@ from sfm.access.principal import ForbiddenUnitError, rate_limit_key
 from sfm.back_off import BackingOffError
 from sfm.devices.commands import CommandConflictError, NotMonitoringError
 from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.fetch import FetchIncompleteError
 from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.errors import SfmError
@@ -171,6 +172,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ListIncompleteError: Problem(
         "list-incomplete", 503, "The event list is not complete yet", RETRY_AFTER_S
     ),
+    FetchIncompleteError: Problem("fetch-incomplete", 503, "Not every event could be fetched"),
     NotCachedError: Problem("not-cached", 504, "Not in the cache"),
     ForbiddenAddressError: Problem(
         "forbidden-address", 403, "Connecting to this address is not permitted"
@@ -242,6 +244,10 @@ def _more(error: Exception) -> dict[str, Any]:
         more["diagnosis"] = diagnosis
     if isinstance(error, CommandConflictError):
         more |= {"reason": error.reason, **error.facts}
+        if error.reason == "not-archived":
+            more["fetch"] = "/device/fetch"
+    if isinstance(error, FetchIncompleteError):
+        more["result"] = error.result
     if isinstance(error, NotMonitoringError):
         more |= error.seen
     if isinstance(error, errors.SampleDecodeError | store_errors.UndecodedSamplesError):

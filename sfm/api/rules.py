@@ -40,6 +40,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/device/call_home"): V,
     ("POST", "/device/monitor/start"): O,
     ("POST", "/device/monitor/stop"): O,
+    ("POST", "/device/fetch"): O,
     ("GET", "/operations/{id}"): V,
     ("GET", "/operations/{id}/progress"): V,
     ("POST", "/device/config"): O,

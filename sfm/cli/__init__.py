@@ -19,6 +19,7 @@ from sfm.cli import (  # noqa: F401
     command,
     database,
     doctor,
+    fetch,
     relay,
     unit,
 )

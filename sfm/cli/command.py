@@ -29,6 +29,7 @@ from sfm.cli.application import (
     handles_errors,
     print_body,
 )
+from sfm.cli.fetch import how_to_fetch
 from sfm.cli.unit import ask
 from sfm.cli.views import safe_text
 
@@ -209,7 +210,12 @@ async def erase(
     if typed is None or stored is None:
         typed, stored = await _agreed(unit, relay, typed)
     body = {"serial": typed, "count": stored, "discard_unarchived": discard_unarchived}
-    done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
+    try:
+        done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
+    except CommandError as refused:
+        if (advice := how_to_fetch(unit, relay, refused.problem)) is not None:
+            err.print(safe_text(advice), soft_wrap=True)
+        raise
     print_body(done, views.command_view, as_json)
 
 

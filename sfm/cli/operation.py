@@ -8,7 +8,7 @@ tried again, because the command goes on at the relay whether or not anybody loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import httpx
@@ -30,7 +30,7 @@ from sfm.cli.application import (
 )
 from sfm.cli.views import safe_text
 
-__all__ = ["PREFER", "finished", "location_of", "operation"]
+__all__ = ["PREFER", "OnLook", "finished", "location_of", "operation"]
 
 PREFER = {"Prefer": "respond-async"}
 POLL_S = 2.0
@@ -38,6 +38,8 @@ MAX_LOST_POLLS = 60
 """Failed looks in a row, 120 s, before the command line gives up; the command itself goes on."""
 
 Sleep = Callable[[float], Awaitable[None]]
+OnLook = Callable[[Mapping[str, Any]], None]
+"""Is given an operation as it is now."""
 
 
 def location_of(response: httpx.Response) -> str | None:
@@ -50,9 +52,19 @@ async def finished(
     client: httpx.AsyncClient,
     location: str,
     sleep: Sleep = asyncio.sleep,
+    *,
+    on_look: OnLook | None = None,
+    is_direct: bool = False,
 ) -> dict[str, Any]:
     """
     Return an operation's result once it has ended, however often a look at it fails.
+
+    Args:
+        client: of the relay.
+        location: of the operation.
+        sleep: waits so many seconds.
+        on_look: called with the operation at each look.
+        is_direct: it runs in this process, and ends with it.
 
     Raises:
         CommandError: it failed; or what became of it could not be learned.
@@ -63,6 +75,8 @@ async def finished(
         while lost < MAX_LOST_POLLS:
             found = await _look(client, location, id_)
             lost = lost + 1 if found is None else 0
+            if found is not None and on_look is not None:
+                on_look(found)
             if found is not None and found["state"] == "done":
                 result: dict[str, Any] = found["result"]
                 return result
@@ -71,7 +85,8 @@ async def finished(
             await sleep(POLL_S)
     except asyncio.CancelledError:
         went_on = f"Not stopped: the command goes on at the relay. {_how_to_look(id_)}"
-        err.print(safe_text(went_on), soft_wrap=True)
+        if not is_direct:
+            err.print(safe_text(went_on), soft_wrap=True)
         raise
     raise CommandError(
         f"The relay has not answered for {lost * POLL_S:.0f} s. The outcome is unknown: the "

@@ -73,6 +73,7 @@ async def _client(relay: str | None, address: Address) -> AsyncIterator[httpx.As
         try:
             yield client
         finally:
+            await application.state.operations.close()
             await application.state.gateway.close()
 
 
@@ -107,11 +108,13 @@ async def ask(
     query: Mapping[str, Any] | None = None,
     body: Mapping[str, Any] | None = None,
     is_long: bool = False,
+    on_progress: operation.OnLook | None = None,
 ) -> dict[str, Any]:
     """
     Return the body of one device route, with progress on the way.
 
     Args:
+        on_progress: called with an operation each time that it was looked at.
         is_long: a relay answers at once and is asked for the end, because a proxy between it and
             us may not wait that long. A unit that is asked directly has no proxy before it.
     """
@@ -119,7 +122,15 @@ async def ask(
     headers = operation.PREFER if is_long and relay is not None else None
     async with _client(relay, address) as client:
         return await _ask_by(
-            client, relay, address, path, method=method, query=query, body=body, headers=headers
+            client,
+            relay,
+            address,
+            path,
+            method=method,
+            query=query,
+            body=body,
+            headers=headers,
+            on_progress=on_progress,
         )
 
 
@@ -133,6 +144,7 @@ async def _ask_by(
     query: Mapping[str, Any] | None = None,
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    on_progress: operation.OnLook | None = None,
 ) -> dict[str, Any]:
     """Return the body of one device route, with progress on the way; see ``ask``."""
     parameters = {**_parameters(address), **(query or {})}
@@ -142,7 +154,9 @@ async def _ask_by(
                 method, path, params=parameters, json=body, headers=headers
             )
             if location := operation.location_of(response):
-                return await operation.finished(client, location)
+                return await operation.finished(
+                    client, location, on_look=on_progress, is_direct=relay is None
+                )
     except httpx.TransportError as error:
         raise CommandError(
             f"no relay answers at {relay} ({str(error) or type(error).__name__}); "

@@ -17,6 +17,7 @@ __all__ = [
     "call_home_view",
     "command_view",
     "events_view",
+    "fetch_view",
     "info_view",
     "number",
     "operation_view",
@@ -284,7 +285,32 @@ def operation_view(body: Body) -> RenderableType:
     )
     if body["problem"] is not None:
         return Group(head, problem_view(body["problem"]))
-    return head if body["result"] is None else Group(head, command_view(body["result"]))
+    if body["result"] is None:
+        return head
+    view = fetch_view if body["kind"] == "fetch" else command_view
+    return Group(head, view(body["result"]))
+
+
+def fetch_view(body: Body) -> Table:
+    """Return what a fetch archived as a table, and what it could not read."""
+    rows = [("Unit", f"{text(body['serial'])} at {body['conn_key']}")]
+    if body["simulated"]:
+        rows.append(("", "SIMULATED"))
+    rows += [
+        ("Events stored", str(body["events"])),
+        ("Archived now", f"{body['archived']}, {body['read_bytes']:,} bytes"),
+        ("Archived before", str(body["already_archived"])),
+    ]
+    if body["contradicted"]:
+        listed = ", ".join(map(str, body["contradicted"]))
+        rows.append(("Contradicted", f"event {listed}: archived, and its parts do not agree"))
+    rows += [
+        (f"Event {one['index']}", f"{one['waveform_key']}, {one['timestamp'] or UNKNOWN}: NOT "
+         f"archived: {one['why']}")
+        for one in body["failed"]
+    ]  # fmt: skip
+    rows.append(("Cost", f"{body['exchanges']:,} exchanges in {body['took_s']:,.1f} s"))
+    return _facts(rows)
 
 
 def audit_view(body: Body) -> RenderableType:

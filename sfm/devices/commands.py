@@ -48,6 +48,7 @@ from sfm.back_off import BackingOffError
 from sfm.cache.freshness import FORCED
 from sfm.devices.device import Device
 from sfm.devices.event_list import ListIncompleteError
+from sfm.devices.fetch import event_names
 from sfm.devices.gateway import Gateway, Report
 from sfm.devices.progress import report_step
 from sfm.devices.single_flight import BusyError, ShuttingDownError
@@ -511,6 +512,7 @@ class Commands:
                 "not-archived",
                 unarchived=lost,
                 contradicted=contradicted,
+                missing=event_names(events, lost),
             )
         # 4. Erase.
         report("events erased", 0, count)
@@ -738,14 +740,14 @@ def _what_is_lost(check: EraseCheck, count: int) -> str:
     if absent:
         reasons.append(
             f"{absent} of {count} events are not in the archive with their complete image; "
-            "download their waveforms first"
+            "fetch them first"
         )
     if contradicted:
         listed = ", ".join(map(str, contradicted))
         reasons.append(
             f"the parts of {len(contradicted)} of {count} events contradict one another (event "
-            f"{listed}); download each once more with force=true, and they count when the same "
-            "bytes come again"
+            f"{listed}); fetch them once more with all=true, and they count when the same bytes "
+            "come again"
         )
     return f"{'; '.join(reasons)}; nothing was erased; or set discard_unarchived"
 

@@ -3,8 +3,8 @@ Operations: work that takes longer than a proxy between client and relay waits.
 
 A client that prefers not to wait gets an id at once, and polls or follows the progress. The rule:
 an operation is saved before its work begins and again when it has ended, and is kept for 24 h, also
-over a restart. An operation that was running when the relay stopped has failed with an unknown
-outcome; nothing is ever restarted automatically.
+over a restart. An operation that was running when the relay stopped has failed: a command with an
+unknown outcome, a fetch with what it had archived. Nothing is ever restarted automatically.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -26,15 +26,24 @@ from sfm.store import StoreError, operations
 from sfm.store.errors import NoStoreError
 from sfm.store.service import StoreService
 
-__all__ = ["Operation", "Operations"]
+__all__ = ["FETCH", "Operation", "Operations", "Report"]
 
 RETENTION = timedelta(hours=24)
 MAX_RUNNING = 64
+FETCH = "fetch"
+"""The kind of an operation that only reads."""
 MAX_ENDED = 1000
 """Ended operations in memory; older ones are read from the database."""
 
-Report = Callable[[str, float, float | None], None]
-"""Takes a step: what is counted, how many, of how many."""
+
+class Report(Protocol):
+    """Takes a step of an operation."""
+
+    def __call__(
+        self, what: str, done: float, total: float | None, read_bytes: int | None = None, /
+    ) -> None:
+        """Note what is counted, how many, of how many, and how many bytes were read if it reads."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +63,8 @@ class Operation:
     """What ``done`` and ``total`` count, with its unit of measure."""
     done: float | None = None
     total: float | None = None
+    read_bytes: int | None = None
+    """Bytes that it has read so far; ``None``: it does not count them."""
     ended_at: str | None = None
     result: Payload | None = None
     """The body that the request would have answered."""
@@ -61,15 +72,18 @@ class Operation:
     """The problem document that the request would have answered."""
     steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
 
-    def report(self, what: str, done: float, total: float | None) -> None:
+    def report(
+        self, what: str, done: float, total: float | None, read_bytes: int | None = None, /
+    ) -> None:
         """Note how far the work is, and send it to the followers."""
-        self.what, self.done, self.total = what, done, total
-        self.steps.add("step", what=what, done=done, total=total)
+        self.what, self.done, self.total, self.read_bytes = what, done, total, read_bytes
+        more = {} if read_bytes is None else {"read_bytes": read_bytes}
+        self.steps.add("step", what=what, done=done, total=total, **more)
 
     def payload(self) -> Payload:
         """Return it as plain values."""
         names = ("id", "kind", "unit", "begun_at", "ended_at", "state", "what", "done", "total")
-        return {name: getattr(self, name) for name in (*names, "result", "problem")}
+        return {name: getattr(self, name) for name in (*names, "read_bytes", "result", "problem")}
 
 
 class Operations:
@@ -203,6 +217,15 @@ class Operations:
 
 def _interrupt(operation: Operation) -> None:
     operation.state = "failed"
+    if operation.kind == FETCH:
+        operation.problem = {
+            "type": "urn:seismo-relay:problem:shutting-down",
+            "title": "The relay was stopped",
+            "status": 503,
+            "detail": f"{operation.unit}: the relay was stopped while it fetched. What was read is "
+            "in the archive, also parts of an image. Start the fetch again; it continues there.",
+        }
+        return
     operation.problem = {
         "type": "urn:seismo-relay:problem:outcome-unknown",
         "title": "The command's outcome is unknown",

@@ -18,7 +18,7 @@ passed over. Dropping the mirror never drops a recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -618,9 +618,12 @@ def erase_check(
     version: int | None,
     count: int,
     walked: Sequence[Payload] | None = None,
+    among: Collection[int] | None = None,
 ) -> EraseCheck:
     """
     Return which of a unit's ``count`` events an erase would lose (``decodings.erase_check``).
+
+    ``among``: look at the images of these indices only; nothing is returned about the others.
 
     Proven by the mirror's list alone: unless that is of this version, whole, current and of that
     many events, every event would be; and so would one that no recording is named for. Where
@@ -640,8 +643,8 @@ def erase_check(
         return every
     if walked is not None and [orjson.loads(row["event_json"]) for row in rows] != list(walked):
         return every
-    of = _recordings_of(connection, device["serial"], rows)
-    return decodings.erase_check(connection, of)
+    asked = rows if among is None else [row for row in rows if row["index"] in among]
+    return decodings.erase_check(connection, _recordings_of(connection, device["serial"], asked))
 
 
 def _recordings_of(

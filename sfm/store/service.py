@@ -13,7 +13,7 @@ has the records that wait; ``unit_writer`` saves units' data and knows their mir
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -403,13 +403,18 @@ class StoreService:
         return None
 
     async def erase_check(
-        self, conn_key: str, count: int, walked: Sequence[Payload] | None = None
+        self,
+        conn_key: str,
+        count: int,
+        walked: Sequence[Payload] | None = None,
+        among: Collection[int] | None = None,
     ) -> EraseCheck:
         """
         Return which of a device's ``count`` events an erase would lose, by their indices.
 
         Without a database, and where the mirror does not prove otherwise: all of them. Events that
         wait for the database are not archived. ``walked``: the list that was just walked, if any.
+        ``among``: look at the images of these indices only, where the mirror proves anything.
 
         Raises:
             StoreError: the database could not be read.
@@ -418,7 +423,7 @@ class StoreService:
         seen = self._writer.version(conn_key)
         if not self.has_store or seen is None:
             return EraseCheck(unarchived=list(range(count)), contradicted=[])
-        return await self.executor.read(mirror.erase_check, conn_key, seen, count, walked)
+        return await self.executor.read(mirror.erase_check, conn_key, seen, count, walked, among)
 
     def began_mono(self, read_time: ReadTime | None) -> float:
         """Return when a value was read, by our clock; ``-inf`` where that is unknown."""

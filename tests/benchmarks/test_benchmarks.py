@@ -19,6 +19,7 @@ HEADS = {
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
     "bench_cache_hits.py": ("ns per hit", "LiveCache events_entry", "parts of a hit"),
     "bench_cache_writes.py": ("room left", "one goes for each that comes"),
+    "bench_fetch.py": ("spent twice", "longest wait s", "12 events"),
     "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
     "bench_http.py": ("requests/s", "JSON, again"),

@@ -59,6 +59,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "The archive": (reading.ArchiveQuery, reading.ContentQuery),
     "The audit log": (AuditQuery,),
     "Commands": (
+        commands.FetchQuery,
         commands.StartQuery,
         commands.StopQuery,
         commands.WriteQuery,

@@ -28,6 +28,7 @@ from minimateplus.link import Address
 from minimateplus.link.in_process import MemoryLink, memory_pair
 from sfm.api.app import build_app
 from sfm.devices.commands import Commands
+from sfm.devices.fetch import Fetches
 
 P = ParamSpec("P")
 
@@ -139,6 +140,7 @@ class RawWorld(World):
         if self._app is None or self._app.state.gateway is not self.gateway:
             self._app = build_app(self.settings, self.gateway)
             self._app.state.commands = Commands(self.gateway, wall=self.wall, clock=now_s)
+            self._app.state.fetches = Fetches(self.gateway, clock=now_s)
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         if path.startswith("/device"):
             query = {"host": "unit.invalid", **query}

@@ -1,5 +1,6 @@
 """
-The routes that change a unit. Each maps one method of ``sfm.devices.commands`` to HTTP.
+The routes that change a unit, and the one that fetches. Each maps one method of
+``sfm.devices.commands`` or ``sfm.devices.fetch`` to HTTP.
 
 A confirmed command is 200. One sent with ``wait_for_reply=false`` is 202. Any other command whose
 outcome is unknown is a problem (502, 504).
@@ -19,13 +20,16 @@ from sfm.api import provenance
 from sfm.api.middleware.authentication import principal_of
 from sfm.api.provenance import encode_body, reply
 from sfm.api.routes.dependencies import NOT_MODIFIED, commands_of, described_problems, gateway_of
-from sfm.api.routes.operations import operations_of, prefers_async
+from sfm.api.routes.operations import accepted, operations_of, prefers_async
 from sfm.api.schemas import commands as schemas
 from sfm.api.schemas.bodies import body_of, described_body
-from sfm.api.schemas.commands import CommandQuery, StartQuery, StopQuery, WriteQuery
+from sfm.api.schemas.commands import CommandQuery, FetchQuery, StartQuery, StopQuery, WriteQuery
 from sfm.api.schemas.reading import ReadQuery
 from sfm.devices.commands import Done
+from sfm.devices.fetch import Fetches
 from sfm.devices.gateway import Report
+from sfm.devices.operations import FETCH
+from sfm.devices.operations import Report as OperationReport
 from sfm.records.payloads import Payload
 
 __all__ = ["commands"]
@@ -105,12 +109,33 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
 
     conn_key = gateway_of(request).conn_key(query.address)
     operation = await operations_of(request).begin("monitor_start", conn_key, work)
-    headers = {
-        "Location": f"/operations/{operation.id}",
-        "Preference-Applied": "respond-async",
-        "Cache-Control": "no-store",
-    }
-    return Response(orjson.dumps(operation.payload()), 202, headers, "application/json")
+    return accepted(operation, **{"Preference-Applied": "respond-async"})
+
+
+@commands.post(
+    "/fetch",
+    status_code=202,
+    response_model=schemas.OperationOut,
+    responses=described_problems(404, 422, 503),
+)
+async def fetch(request: Request, query: Annotated[FetchQuery, Query()]) -> Response:
+    """
+    Archive every event's image that the archive does not have whole, the newest event first.
+
+    The answer is 202 at once, and its ``Location`` the operation. It goes on over a link that is
+    cut, and lets other readers in. 503 ``fetch-incomplete`` in the operation: nothing came for 15
+    minutes; a new fetch continues there.
+    """
+    fetches: Fetches = request.app.state.fetches
+    fetches.check_store()
+
+    async def work(report: OperationReport) -> Payload:
+        return await fetches.fetch(
+            query.address, report, since=query.since, reads_contradicted=query.all
+        )
+
+    conn_key = gateway_of(request).conn_key(query.address)
+    return accepted(await operations_of(request).begin(FETCH, conn_key, work))
 
 
 @commands.post(

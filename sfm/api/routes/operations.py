@@ -17,7 +17,7 @@ from sfm.api.schemas.commands import OperationOut
 from sfm.api.streams import steps_stream
 from sfm.devices.operations import Operation, Operations
 
-__all__ = ["operations", "operations_of", "prefers_async"]
+__all__ = ["accepted", "operations", "operations_of", "prefers_async"]
 
 operations = APIRouter(prefix="/operations", tags=["operations"])
 
@@ -41,6 +41,12 @@ def prefers_async(prefer: Iterable[str]) -> bool:
     """
     preferences = (one.partition(";")[0].strip() for line in prefer for one in line.split(","))
     return any(re.fullmatch("respond-async", one, re.IGNORECASE) for one in preferences)
+
+
+def accepted(operation: Operation, **headers: str) -> Response:
+    """Return the answer to a request whose work goes on as an operation."""
+    headers = {"Location": f"/operations/{operation.id}", "Cache-Control": "no-store", **headers}
+    return Response(orjson.dumps(operation.payload()), 202, headers, "application/json")
 
 
 async def _found(request: Request, id_: str) -> Operation:

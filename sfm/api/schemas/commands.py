@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from minimateplus.model import CallHomeChange, RecordMode, SetupChange
 from minimateplus.wire.setup_changes import DIAL, LIMITS, MAX_DIAL_LETTERS, TEXT, TIME
-from sfm.api.schemas.reading import DeviceQuery, ProvenanceOut
+from sfm.api.schemas.reading import DeviceQuery, DeviceTime, ProvenanceOut
 
 __all__ = [
     "CallHomeIn",
@@ -22,6 +22,7 @@ __all__ = [
     "ConfigIn",
     "EraseIn",
     "EraseOut",
+    "FetchQuery",
     "MonitorOut",
     "OperationOut",
     "RescueIn",
@@ -85,6 +86,25 @@ class StopQuery(DeviceQuery):
             "unit; the outcome is then unknown."
         ),
     ] = True
+
+
+class FetchQuery(DeviceQuery):
+    """Which unit, and which of its events."""
+
+    since: Annotated[
+        DeviceTime | None,
+        Field(
+            description="Only events of this unit time or later: the unit's own clock, ISO 8601 "
+            "without zone; a date alone is its midnight. Events without a time, or from before "
+            "2000, are always read: their clock was not set."
+        ),
+    ] = None
+    all: Annotated[
+        bool,
+        Field(
+            description="Also read once more what is whole, contradicts itself and came once only."
+        ),
+    ] = False
 
 
 class WriteQuery(DeviceQuery):
@@ -245,7 +265,12 @@ class OperationOut(BaseModel):
     what: str | None = Field(description="What done and total count, with its unit of measure.")
     done: float | None
     total: float | None
-    result: dict[str, Any] | None = Field(description="What the request would have answered.")
+    read_bytes: int | None = Field(
+        description="Bytes that it has read so far; null: it does not count them."
+    )
+    result: dict[str, Any] | None = Field(
+        description="What the request would have answered; of a fetch: what was archived."
+    )
     problem: dict[str, Any] | None = Field(
         description="The problem document that it would have answered."
     )

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, get_type_hints
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from minimateplus.link import Address
 from minimateplus.model import RecordingSetup
@@ -26,6 +34,7 @@ __all__ = [
     "ArchivedWaveformOut",
     "ContentQuery",
     "DeviceQuery",
+    "DeviceTime",
     "EventOut",
     "EventsOut",
     "EventsQuery",
@@ -172,6 +181,26 @@ class LimitQuery(BaseModel):
     limit: Limit = PAGE_LIMIT
 
 
+def _device_time(value: str) -> str:
+    """Return a time as it stands in the archive, so that the two compare as texts."""
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(
+            "give unit time, ISO 8601 without zone, as 2026-04-01T00:28:12 or 2026-04-01"
+        ) from None
+    if time.tzinfo is not None:
+        raise ValueError(
+            "give it without zone: it is the unit's own clock, whose zone the unit does not "
+            "know; utc of a recording is there where SFM_SITE_ZONES names the unit's"
+        )
+    return time.isoformat()
+
+
+DeviceTime = Annotated[str, Field(max_length=40), AfterValidator(_device_time)]
+"""Unit time as every ``since`` and ``until`` takes it."""
+
+
 class ArchiveQuery(LimitQuery):
     """Which recordings (every given condition must match), and which page of them."""
 
@@ -179,16 +208,15 @@ class ArchiveQuery(LimitQuery):
         str | None, Field(min_length=1, max_length=64, description="Serial number, whole.")
     ] = None
     since: Annotated[
-        str | None,
+        DeviceTime | None,
         Field(
-            max_length=40,
             description="Unit time, at or after: the unit's own clock, ISO 8601 without zone; "
             "a date alone is its midnight.",
         ),
     ] = None
     until: Annotated[
-        str | None,
-        Field(max_length=40, description="Unit time, before; written as with since."),
+        DeviceTime | None,
+        Field(description="Unit time, before; written as with since."),
     ] = None
     min_pvs: Annotated[
         float | None,
@@ -213,25 +241,6 @@ class ArchiveQuery(LimitQuery):
         if value is not None and _CONTROL.search(value):
             raise ValueError("must not hold control characters")
         return value
-
-    @field_validator("since", "until")
-    @classmethod
-    def _is_device_time(cls, value: str | None) -> str | None:
-        """Return a time as it stands in the archive, so that the two compare as texts."""
-        if value is None:
-            return None
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(
-                "give unit time, ISO 8601 without zone, as 2026-04-01T00:28:12 or 2026-04-01"
-            ) from None
-        if time.tzinfo is not None:
-            raise ValueError(
-                "give it without zone: it is the unit's own clock, whose zone the unit does not "
-                "know; utc of a recording is there where SFM_SITE_ZONES names the unit's"
-            )
-        return time.isoformat()
 
     @field_validator("cursor")
     @classmethod

@@ -38,6 +38,7 @@ OPERATORS = {
     ("GET", "/ports"),
     ("POST", "/device/monitor/start"),
     ("POST", "/device/monitor/stop"),
+    ("POST", "/device/fetch"),
     ("POST", "/device/config"),
     ("POST", "/device/call_home"),
     ("PUT", "/archive/events/{id}/review"),

@@ -313,6 +313,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/device/fetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch
+         * @description Archive every event's image that the archive does not have whole, the newest event first.
+         *
+         *     The answer is 202 at once, and its ``Location`` the operation. It goes on over a link that is
+         *     cut, and lets other readers in. 503 ``fetch-incomplete`` in the operation: nothing came for 15
+         *     minutes; a new fetch continues there.
+         */
+        post: operations["fetch_device_fetch_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/device/monitor/stop": {
         parameters: {
             query?: never;
@@ -1494,8 +1518,13 @@ export interface components {
             /** Total */
             total: number | null;
             /**
+             * Read Bytes
+             * @description Bytes that it has read so far; null: it does not count them.
+             */
+            read_bytes: number | null;
+            /**
              * Result
-             * @description What the request would have answered.
+             * @description What the request would have answered; of a fetch: what was archived.
              */
             result: {
                 [key: string]: unknown;
@@ -4258,6 +4287,129 @@ export interface operations {
             };
             /** @description The unit did not reply in time */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    fetch_device_fetch_post: {
+        parameters: {
+            query?: {
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Only events of this unit time or later: the unit's own clock, ISO 8601 without zone; a date alone is its midnight. Events without a time, or from before 2000, are always read: their clock was not set. */
+                since?: string | null;
+                /** @description Also read once more what is whole, contradicts itself and came once only. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
