@@ -6,6 +6,7 @@ SfmError
 ├── BusyError                     a limit on queued or running work is reached; retry later
 ├── ShuttingDownError             the relay is shutting down
 ├── ListIncompleteError           the event list could not be read to its end
+├── FetchIncompleteError          a fetch gave up; says what it archived and what is missing
 ├── AppendContradictedError       the unit contradicts the cached list; it is read from the start
 ├── NotCachedError                the request allows cached values only, and there is none
 ├── FencedError                   the value was invalidated, or another relay wrote this unit's rows

@@ -229,10 +229,13 @@ async def test_what_is_not_in_the_archive_with_its_samples_is_not_erased(world: 
     await world.gateway.waveform(HERE, 1)
     with pytest.raises(CommandConflictError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=3)
-    assert (caught.value.reason, caught.value.facts) == (
-        "not-archived",
-        {"unarchived": [0, 2], "contradicted": []},
-    )
+    facts = caught.value.facts
+    assert (caught.value.reason, facts["unarchived"], facts["contradicted"]) == (
+        "not-archived", [0, 2], []
+    )  # fmt: skip
+    assert [one["waveform_key"] for one in facts["missing"]] == [
+        unit.events[index].key.hex() for index in (0, 2)
+    ]
     assert len(unit.events) == 3
     done = await commands_of(world).erase(
         HERE, ME, serial="SIM0001", count=3, discard_unarchived=True
@@ -320,7 +323,7 @@ async def test_samples_that_are_not_what_their_hash_says_are_not_archived(world:
         connection.execute(update(waveforms).where(waveforms.c.id == 2).values(image=b"rotten"))
     with pytest.raises(CommandConflictError) as caught:
         await commands_of(world).erase(HERE, ME, serial="SIM0001", count=2)
-    assert caught.value.facts == {"unarchived": [1], "contradicted": []}
+    assert (caught.value.facts["unarchived"], caught.value.facts["contradicted"]) == ([1], [])
     assert len(unit.events) == 2
 
 
