@@ -75,7 +75,7 @@ def _log_upgrade(message: str) -> None:
     log.warning("store_upgraded", what=message)
 
 
-def build_store_service(settings: Settings) -> StoreService:
+def build_store_service(settings: Settings, *, read_only: bool = False) -> StoreService:
     """
     Return the store service of the configured database; nothing is opened yet.
 
@@ -87,7 +87,7 @@ def build_store_service(settings: Settings) -> StoreService:
         read_url(url)
 
     def open_store() -> Store:
-        return Store.open(url, on_upgrade=_log_upgrade)
+        return Store.open(url, read_only=read_only, is_relay=not read_only, on_upgrade=_log_upgrade)
 
     return StoreService(
         None if url == NO_DATABASE else open_store,
@@ -95,6 +95,7 @@ def build_store_service(settings: Settings) -> StoreService:
         wall=lambda: datetime.now(UTC),
         boot=boot_id(),
         zones=settings.zones,
+        is_read_only=read_only,
     )
 
 
@@ -103,12 +104,13 @@ def build_app(
     gateway: Gateway | None = None,
     *,
     egress: EgressPolicy | None = None,
+    store_service: StoreService | None = None,
 ) -> Application:
     """
     Return the application with its own gateway, or with the one given.
 
-    The gateway is closed when the application shuts down. ``egress`` is for its own gateway: what
-    may be connected to; as the settings say if not given.
+    The gateway is closed when the application shuts down. ``egress`` (what may be connected to) and
+    ``store_service`` are for its own gateway; as the settings say if not given.
     """
     settings = settings or Settings()
     if gateway is None:
@@ -116,7 +118,10 @@ def build_app(
             limit_bytes=settings.cache_limit_bytes, status_ttl_s=settings.status_ttl_s
         )
         gateway = Gateway(
-            cache, settings, store_service=build_store_service(settings), egress=egress
+            cache,
+            settings,
+            store_service=store_service or build_store_service(settings),
+            egress=egress,
         )
 
     under_way = Operations(

@@ -216,6 +216,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "store-replaced", 503, "The database file was removed or replaced", RETRY_STORE_S
     ),
     store_errors.StoreInUseError: STORE_FAILED,
+    store_errors.StoreReadOnlyError: STORE_FAILED,
     store_errors.RevisionError: STORE_FAILED,
     store_errors.StoreError: STORE_FAILED,
     store_errors.OwnToolsError: STORE_FAILED,

@@ -53,7 +53,7 @@ def upgrade(*, database: Database = None) -> None:
     from sfm.store import migrations
     from sfm.store.engine import Engines, read_url
 
-    engines = Engines(read_url(database_url(database)))
+    engines = Engines(read_url(database_url(database)), is_relay=True)
     try:
         with engines.write() as connection:
             found = migrations.revision_of(connection)

@@ -16,7 +16,7 @@ from cyclopts.validators import Number
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
 from sfm.access.egress import EgressPolicy
-from sfm.api.app import Application, build_app
+from sfm.api.app import Application, build_app, build_store_service
 from sfm.cli import files, operation, views
 from sfm.cli.application import (
     MISUSED,
@@ -41,6 +41,7 @@ from sfm.devices.gateway import Gateway
 from sfm.logs import configure_logs
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, StoreError
+from sfm.store.errors import StoreInUseError
 
 __all__ = ["OPEN", "POLL_PROGRESS_S", "ask", "events", "info", "status", "waveform"]
 
@@ -81,22 +82,36 @@ async def _own_relay(address: Address) -> Application:
     """
     Return a relay in this process; what it reads is archived, if the archive can be had.
 
-    It may open ``address``, whatever file that is: the person at the terminal named it, and the
-    system asks for their own rights.
+    Beside a live relay the database is opened to be read: its lists save reading the unit's whole
+    memory again, and nothing is archived. It may open ``address``, whatever file that is: the
+    person at the terminal named it, and the system asks for their own rights.
     """
     egress = EgressPolicy(None, {"named on the command line": address})
-    application = build_app(Settings(**OPEN), egress=egress)
-    store_service = application.state.gateway.store_service
-    try:
-        await store_service.start()
-        problem = store_service.state()["detail"]
-    except StoreError as error:
-        problem = str(error)
+    settings = Settings(**OPEN)
+    application = build_app(settings, egress=egress)
+    problem = await _start(application)
     if problem is None:
         return application
     err.print(safe_text(f"What is read now is not archived: {problem}"), soft_wrap=True)
     await application.state.gateway.close()
+    if isinstance(problem, StoreInUseError):
+        reading = build_store_service(settings, read_only=True)
+        application = build_app(settings, egress=egress, store_service=reading)
+        if await _start(application) is None:
+            return application
+        await application.state.gateway.close()
     return build_app(Settings(database_url=NO_DATABASE, **OPEN), egress=egress)
+
+
+async def _start(application: Application) -> StoreError | str | None:
+    """Open the application's database; return why that failed, or ``None``."""
+    store_service = application.state.gateway.store_service
+    try:
+        await store_service.start()
+    except StoreError as error:
+        return error
+    detail: str | None = store_service.state()["detail"]
+    return detail
 
 
 async def ask(

@@ -42,7 +42,7 @@ from sfm.devices.single_flight import BusyError, SharedRead
 from sfm.errors import SfmError
 from sfm.records.payloads import Payload
 from sfm.records.site_time import instant_of
-from sfm.store.errors import NoStoreError, StoreError, StoreLostError
+from sfm.store.errors import NoStoreError, StoreError, StoreLostError, StoreReadOnlyError
 
 __all__ = ["FetchIncompleteError", "Fetches", "event_names"]
 
@@ -89,7 +89,13 @@ class Fetches:
 
         Raises:
             NoStoreError: the settings name none.
+            StoreReadOnlyError: a relay uses it, and this program only reads it.
         """
+        if self._gateway.store_service.is_read_only:
+            raise StoreReadOnlyError(
+                "nothing can be fetched here: a relay uses the database, so it is open for reading "
+                "only; fetch through that relay with --relay"
+            )
         if not self._gateway.store_service.has_store:
             raise NoStoreError(
                 "nothing can be fetched: SFM_DATABASE_URL is none, so there is no archive; set it "

@@ -58,6 +58,7 @@ class Store:
         url: str,
         *,
         read_only: bool = False,
+        is_relay: bool = False,
         now: Callable[[], datetime] = _utc_now,
         on_upgrade: Callable[[str], None] = lambda _: None,
         reads_again: bool = True,
@@ -68,6 +69,7 @@ class Store:
         Args:
             url: as in ``SFM_DATABASE_URL``.
             read_only: no lock, no upgrade, no write.
+            is_relay: for a live relay, of which a database has one at a time.
             now: the time of day, which names the copy that is made before an upgrade.
             on_upgrade: receives a sentence about what an upgrade did.
             reads_again: decode images again that an older decoder read (``decode_outdated``).
@@ -75,7 +77,7 @@ class Store:
         Raises:
             StoreError: one of ``sfm.store.errors``.
         """
-        engines = Engines(read_url(url), read_only=read_only)
+        engines = Engines(read_url(url), read_only=read_only, is_relay=is_relay)
         try:
             if read_only:
                 with engines.read() as connection:

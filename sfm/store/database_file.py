@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sfm.store.errors import StoreDamagedError, StoreInUseError, StoreLostError, StoreReplacedError
@@ -145,8 +147,8 @@ class DatabaseFile:
             except (BlockingIOError, PermissionError):
                 os.close(descriptor)
                 raise StoreInUseError(
-                    f"{self.path} is in use by another relay; ask through that one, stop it, or "
-                    "set SFM_DATABASE_URL to another file or to PostgreSQL"
+                    f"{self.path} is in use by another relay{_holder(path)}; ask through that "
+                    "one, stop it, or set SFM_DATABASE_URL to another file or to PostgreSQL"
                 ) from None
             except BaseException:
                 os.close(descriptor)
@@ -155,6 +157,30 @@ class DatabaseFile:
                 return descriptor
             # Replaced between opening and locking, as a restore does: the lock is on the old one.
             os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    """Return which process has the lock, where the system tells (Linux: /proc/locks, proc(5))."""
+    try:
+        entry = path.stat()
+        named = f"{os.major(entry.st_dev):02x}:{os.minor(entry.st_dev):02x}:{entry.st_ino}"
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            words = line.split()
+            if "FLOCK" in words and "->" not in words and named in words:
+                pid = int(words[words.index("FLOCK") + 3])
+                since = _started_at(pid).isoformat(timespec="seconds")
+                return f" (process {pid} on host {socket.gethostname()}, running since {since})"
+    except (OSError, ValueError, IndexError, AttributeError):  # another system, or gone meanwhile
+        pass
+    return ""
+
+
+def _started_at(pid: int) -> datetime:
+    """Return when a process was started (proc(5): ``starttime``, in ticks since the boot)."""
+    words = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    lines = Path("/proc/stat").read_text("ascii").splitlines()
+    booted_s = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    return datetime.fromtimestamp(booted_s + int(words[19]) / os.sysconf("SC_CLK_TCK"), UTC)
 
 
 def is_locked(path: Path) -> bool:

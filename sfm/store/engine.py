@@ -27,7 +27,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from sfm.store.database_file import DatabaseFile
-from sfm.store.errors import WrongUrlError, as_store_errors
+from sfm.store.errors import StoreReadOnlyError, WrongUrlError, as_store_errors
+from sfm.store.relay_lock import RelayLock
 
 try:
     import pysqlite3 as _sqlite
@@ -104,22 +105,27 @@ class Engines:
     Args:
         url: of the database; see ``read_url``.
         read_only: nothing is locked, created or written.
+        is_relay: for a live relay, of which a database has one at a time (``relay_lock``).
 
     Raises:
-        StoreInUseError: another relay has the file.
-        StoreLostError: the file's folder cannot be made, or the file not be opened.
+        StoreInUseError: another relay has the database.
+        StoreLostError: the file's folder cannot be made, or the database not be opened.
     """
 
-    def __init__(self, url: URL, *, read_only: bool = False) -> None:
+    def __init__(self, url: URL, *, read_only: bool = False, is_relay: bool = False) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.path = Path(url.database) if self.is_sqlite and url.database else None
         if self.path is not None and str(self.path) == ":memory:":
             self.path = None
         self._file: DatabaseFile | None = None
+        self._relay_lock: RelayLock | None = None
+        self._is_read_only = read_only
         self.writing: Engine
         self.reading: Engine
         if not self.is_sqlite:
+            if is_relay and not read_only:
+                self._relay_lock = RelayLock(url, self.where)
             engine = create_engine(
                 url, pool_size=4, max_overflow=4, pool_pre_ping=True, pool_timeout=BUSY_S
             )
@@ -150,6 +156,8 @@ class Engines:
         self._disconnect()
         if self._file is not None:
             self._file.close()
+        if self._relay_lock is not None:
+            self._relay_lock.close()
 
     @property
     def is_new(self) -> bool:
@@ -189,12 +197,21 @@ class Engines:
         One transaction that is durable when the block has ended.
 
         Raises:
+            StoreReadOnlyError: the database was opened to be read.
             StoreReplacedError: the file is not under its name, before or after it was written.
+            StoreInUseError: another relay took the database, after our lock on it was lost.
         """
+        if self._is_read_only:
+            raise StoreReadOnlyError(
+                f"{self.where} is open for reading only, because a relay uses it; ask through that "
+                "one with --relay"
+            )
         self.check()
         with as_store_errors(self.where), self.writing.begin() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
+            if self._relay_lock is not None and not self._relay_lock.is_held(connection):
+                self._relay_lock.take_again()
             yield connection
         self.check()
 

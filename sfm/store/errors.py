@@ -5,7 +5,8 @@ StoreError                  the root; derives from ``sfm.errors.SfmError``
 ├── NoStoreError            the settings name no database
 ├── WrongUrlError           the database URL cannot be used here, now or later
 ├── RevisionError           the database has another revision; the message names the command to run
-├── StoreInUseError         another relay uses this SQLite file
+├── StoreInUseError         another relay uses this database
+├── StoreReadOnlyError      the database was opened to be read, because a relay uses it
 ├── StoreBusyError          another program has the write lock; it passes
 ├── StoreFullError          no room is left; free some
 ├── StoreDamagedError       the file is not a sound database; restore a backup
@@ -49,6 +50,7 @@ __all__ = [
     "StoreFullError",
     "StoreInUseError",
     "StoreLostError",
+    "StoreReadOnlyError",
     "StoreReplacedError",
     "TokenNameTakenError",
     "UndecodedSamplesError",
@@ -77,9 +79,15 @@ class RevisionError(StoreError):
 
 
 class StoreInUseError(StoreError):
-    """Another relay on this machine uses the database file."""
+    """Another relay uses the database."""
 
     kind = "in-use"
+
+
+class StoreReadOnlyError(StoreError):
+    """The database was opened to be read; nothing can be written."""
+
+    kind = "read-only"
 
 
 class StoreBusyError(StoreError):

@@ -80,6 +80,7 @@ class StoreService:
         boot: the boot from which the clock counts; see ``boot_id``.
         run: how blocking calls are run.
         zones: the time zone of each unit's clock, by serial number; ``*`` for all others.
+        is_read_only: the database is opened to be read; every write fails.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class StoreService:
         boot: str | None = None,
         run: Run | None = None,
         zones: Mapping[str, ZoneInfo] = NO_ZONES,
+        is_read_only: bool = False,
     ) -> None:
+        self.is_read_only = is_read_only
         self._clock = clock
         self._wall = wall
         self._boot = boot
