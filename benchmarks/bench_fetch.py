@@ -7,7 +7,7 @@ twice" is what the unit was asked more often than over the link that is never cu
 
 The unit is the raw one of the tests, which shares no code with the product; the relay is production
 with a database in memory, asked over HTTP. Time is virtual, so the seconds are exact.
-``tests/sfm/devices/test_fetch.py`` asserts the bounds. Five minutes.
+``tests/sfm/devices/test_fetch.py`` asserts the bounds. Some minutes.
 """
 
 from __future__ import annotations

@@ -173,6 +173,18 @@ async def test_others_are_served_between_two_events(world: RawWorld) -> None:
 
 
 @in_raw_world
+async def test_a_unit_whose_link_is_cut_again_and_again_is_not_backed_off(world: RawWorld) -> None:
+    world.unit.record(12, samples=600)
+    world.connection.delay = round_trip_of_replies(0.3)
+    world.connection.cut_each_s = 20.0
+    location = (await world.post(FETCH)).headers["location"]
+    while world.called < 8:
+        await world.pause(0.2)
+    assert (await world.get("/device/monitor/status")).status_code == 200
+    assert (await ended(world, location))["result"]["archived"] == 12
+
+
+@in_raw_world
 async def test_two_fetches_at_once_read_every_event_once(world: RawWorld) -> None:
     unit = world.unit.record(6)
     world.connection.delay = round_trip_of_replies(0.3)
