@@ -198,8 +198,8 @@ def tcp_url(tmp_path: Path) -> Iterator[str]:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     finally:
         # The library knows the process from before the restart, and would leave this one.
-        words = ("-w", "-m", "fast", "-D", str(folder / "data"), "stop")
-        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user, timeout=30)
+        stop = ("-w", "-m", "fast", "-D", str(folder / "data"), "stop")
+        pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user, timeout=30)
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
