@@ -61,6 +61,11 @@ class BackOff:
         """How long the unit is not tried yet, s; 0: it may be tried now."""
         return max(0.0, self._until_mono - self._clock())
 
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether the unit may not be tried now."""
+        return self.remaining_s > 0
+
     def check(self) -> None:
         """
         Return if the unit may be tried now.

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from minimateplus.link import Address, Deadlines, parse_address
 from sfm.access.egress import EgressPolicy
+from sfm.access.names import check_name, folded
 
 __all__ = ["Settings"]
 
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     units: Annotated[
         dict[str, str],
         Field(
-            description="The registered units, name and address, as JSON: "
+            description="Names of locations and the address of the unit at each, as JSON: "
             '{"north face": "tcp://10.0.0.5:12345"}. Remote clients reach only these, '
             "unless SFM_EGRESS permits more.",
         ),
@@ -138,8 +139,9 @@ class Settings(BaseSettings):
     site_zones: Annotated[
         dict[str, str],
         Field(
-            description="Time zone of each unit's clock, by serial number, as JSON: "
-            '{"BE12345": "Europe/Oslo", "*": "UTC"}; * applies to all other units.',
+            description="Time zone of each unit's clock, by serial number or location, as JSON: "
+            '{"BE12345": "Europe/Oslo", "*": "UTC"}; * applies to all other units. Added to the '
+            "roster where it has none.",
         ),
     ] = {}
 
@@ -149,7 +151,7 @@ class Settings(BaseSettings):
         for serial, name in value.items():
             try:
                 ZoneInfo(name)
-            except (ValueError, OSError) as error:
+            except (KeyError, ValueError, OSError) as error:
                 raise ValueError(f"{serial}: unknown time zone {name!r}") from error
         return value
 
@@ -157,8 +159,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_addresses(cls, value: dict[str, str]) -> dict[str, str]:
         for name, address in value.items():
+            check_name(name)
             if parse_address(address).kind == "replay":
                 raise ValueError(f"{name}: a capture cannot be a unit's address")
+        if len({folded(name) for name in value}) < len(value):
+            raise ValueError("two names differ only in case")
         return value
 
     @field_validator("trusted_proxies")
@@ -201,11 +206,6 @@ class Settings(BaseSettings):
     def registered(self) -> dict[str, Address]:
         """The addresses of ``units``."""
         return {name: parse_address(address) for name, address in self.units.items()}
-
-    @property
-    def zones(self) -> dict[str, ZoneInfo]:
-        """The time zones of ``site_zones``."""
-        return {serial: ZoneInfo(name) for serial, name in self.site_zones.items()}
 
     @property
     def deadlines(self) -> Deadlines:

@@ -12,7 +12,8 @@ A serial port is opened only if the system lists it as one or the settings name 
 of the machine, a terminal included, would be put into raw mode and written to. Symbolic links are
 resolved before a port is compared, and what is opened is the resolved path.
 
-``entries`` (``SFM_EGRESS``) may name: ``any``; ``registered``, the devices of ``SFM_UNITS``; a
+``entries`` (``SFM_EGRESS``) may name: ``any``; ``registered``, the units of ``SFM_UNITS`` and the
+routes of the roster; a
 network (``10.1.0.0/16``), an address, ``HOST`` or ``HOST:PORT``; serial ports by pattern
 (``/dev/ttyUSB*``). Without entries, who sits at this machine may reach any, everybody else the
 registered devices.
@@ -211,10 +212,37 @@ class EgressPolicy:
             _Entry.read(word) for word in words or () if word not in ("any", "registered")
         ]
         self._registered = frozenset((registered or {}).values())
+        self._routes: frozenset[Address] = frozenset()
         self._resolve = resolve
         self._ports = ports
         self._real_path = real_path
         self._exists = exists
+
+    def set_routes(self, addresses: Iterable[Address]) -> None:
+        """
+        Register the roster's enabled routes, in the place of those registered so before.
+
+        Unlike the devices of the settings, a serial port among them is opened only if the system
+        lists it: an administrator of the relay need not be one of its machine.
+        """
+        self._routes = frozenset(addresses)
+
+    def check_route(self, address: Address) -> None:
+        """
+        Return if an address may become a route.
+
+        Raises:
+            ForbiddenAddressError: it is never reached, or no serial port of this system, or the
+                settings admit certain addresses and not this one.
+        """
+        host, _ = _host_of(address)
+        ip = None if host is None else _literal(host)
+        if ip is not None and is_never(ip):
+            raise _forbidden(address)
+        if host is None and address not in self._registered:
+            self._check_is_port(address, None)
+        if not self._has_registered:
+            self.check(address, is_local=True)
 
     def check(
         self, address: Address, *, is_local: bool, listed: Collection[str] | None = None
@@ -235,6 +263,8 @@ class EgressPolicy:
         if ip is not None and is_never(ip):
             raise _forbidden(address)
         if self._has_registered and self.is_registered(address):
+            if host is None and not self._is_in_settings(address):
+                self._check_is_port(address, listed)
             return
         if not self._is_set and not is_local:
             raise _forbidden(address)
@@ -247,7 +277,10 @@ class EgressPolicy:
             raise _forbidden(address)
 
     def is_registered(self, address: Address) -> bool:
-        """Whether the settings name that address; a serial port by any of its names."""
+        """Whether it is a unit's registered address; a serial port by any of its names."""
+        return address in self._routes or self._is_in_settings(address)
+
+    def _is_in_settings(self, address: Address) -> bool:
         if address in self._registered:
             return True
         if address.kind != "serial" or _SCHEME.match(address.target):
@@ -267,7 +300,8 @@ class EgressPolicy:
 
     def has_port(self, path: str, *, is_local: bool) -> bool:
         """Whether a listed port may be asked for, at the usual speed or at a registered one."""
-        known = {a.number for a in self._registered if (a.kind, a.target) == ("serial", path)}
+        registered = self._registered | self._routes
+        known = {a.number for a in registered if (a.kind, a.target) == ("serial", path)}
         return any(
             self.allows(Address("serial", path, baud), is_local=is_local, listed={path})
             for baud in known | {DEFAULT_BAUD}
@@ -311,7 +345,7 @@ class EgressPolicy:
         if found:
             # Modems are reached by IPv4; a name's IPv6 address may lead nowhere from here.
             return min(found, key=lambda text: ":" in text)
-        if self._any or address in self._registered:
+        if self._any or self.is_registered(address):
             raise ConnectError(f"{address}: the host name does not resolve; check its spelling")
         raise _forbidden(address)
 
@@ -336,6 +370,15 @@ class EgressPolicy:
         if not is_known or not is_named:
             raise _forbidden(address)
 
+    def _check_is_port(self, address: Address, listed: Collection[str] | None) -> None:
+        """Refuse a file that is there and that the system does not list as a serial port."""
+        named = address.target
+        port = self._real_path(named)
+        if _SCHEME.match(named) or ".." in named.split("/"):
+            raise _forbidden(address)
+        if not self._is_missing(port) and port not in (self._ports() if listed is None else listed):
+            raise _forbidden(address)
+
     def _is_missing(self, path: str) -> bool:
         """Return whether a path names a device file that is not there."""
         return path.startswith("/dev/") and not self._exists(path)
@@ -347,7 +390,7 @@ class EgressPolicy:
                 yield one, self._real_path(one.target)
 
     def _may(self, address: Address, host: str, ip: IpAddress, port: int) -> bool:
-        if self._any or (self._has_registered and address in self._registered):
+        if self._any or (self._has_registered and self.is_registered(address)):
             return True
         return any(
             (entry.port in (None, port))

@@ -94,7 +94,6 @@ def build_store_service(settings: Settings, *, read_only: bool = False) -> Store
         clock=time.monotonic,
         wall=lambda: datetime.now(UTC),
         boot=boot_id(),
-        zones=settings.zones,
         is_read_only=read_only,
     )
 
@@ -138,6 +137,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.store_service.start()
+        await gateway.roster.load()
         with ending_streams_first(end_streams):
             yield
         await under_way.close()

@@ -191,6 +191,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
     store_errors.TokenNameTakenError: Problem(
         "token-name-taken", 409, "Another token has this name"
     ),
+    store_errors.NoSuchUnitError: Problem(
+        "unknown-unit", 404, "The roster has no such unit or location"
+    ),
+    store_errors.RosterConflictError: Problem(
+        "roster-conflict", 409, "The roster does not admit this"
+    ),
     store_errors.UndecodedSamplesError: UNDECODED,
     store_errors.DamagedRecordError: Problem(
         "damaged-record", 503, "A stored record is damaged", RETRY_STORE_S

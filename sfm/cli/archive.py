@@ -17,11 +17,10 @@ from rich.table import Table
 from minimateplus.wire.image import DECODER
 from sfm.api.schemas.reading import ArchiveQuery
 from sfm.cli.application import MISUSED, CommandError, Json, app, err, handles_errors, out
-from sfm.cli.database import Bar, Database, database_url, opened
+from sfm.cli.database import Bar, Database, database_url, opened, roster_of
 from sfm.cli.views import peak, safe_text
 from sfm.records import payloads
 from sfm.records.site_time import Unknown
-from sfm.settings import Settings
 from sfm.store import Store
 from sfm.store.archive import (
     load_archived,
@@ -41,7 +40,7 @@ app.command(archive)
 
 UTC_UNKNOWN: dict[Unknown, str] = {
     "no-unit-time": "the unit reported no time",
-    "no-zone": "SFM_SITE_ZONES names no zone for this unit",
+    "no-zone": "the roster has no zone for this unit at that time",
     "before-2000": "the unit's clock was not set",
     "ambiguous-hour": "the zone's clocks showed this hour twice that day",
     "skipped-hour": "the zone's clocks skipped this hour that day",
@@ -101,7 +100,7 @@ def list_(
     )
     with opened(database) as store:
         page = store.read(
-            load_page, query.wanted, query.cursor, query.limit, zones=Settings().zones
+            load_page, query.wanted, query.cursor, query.limit, zones=roster_of(store)
         )
     body = {
         "events": [payloads.event_view(row, row["geo_range_in_s"]) for row in page.rows],
@@ -121,7 +120,7 @@ def list_(
 def show(recording: Id, *, database: Database = None, as_json: Json = False) -> None:
     """Show one recording: the unit's values, where it was read, and its reviews."""
     with opened(database) as store:
-        body = store.read(load_recording, recording, zones=Settings().zones)
+        body = store.read(load_recording, recording, zones=roster_of(store))
         body["reviews"] = store.read(load_reviews, recording)
         try:
             samples = store.read(load_samples, recording)
@@ -176,7 +175,7 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
         Created if it does not exist. Nothing is overwritten.
     """
     with opened(database) as store:
-        event = store.read(load_recording, recording, zones=Settings().zones)
+        event = store.read(load_recording, recording, zones=roster_of(store))
         parts = {"record.bin": bytes.fromhex(event["record"])}
         note: dict[str, Any] = {k: v for k, v in event.items() if k != "record"}
         try:

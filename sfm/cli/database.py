@@ -13,8 +13,10 @@ from rich.progress import Progress, TaskID
 
 from sfm.cli.application import FAILED, Json, app, err, handles_errors, out, progress_bar
 from sfm.cli.views import safe_text
+from sfm.devices.roster import seeds_of
+from sfm.records.roster import Roster
 from sfm.settings import Settings
-from sfm.store import NO_DATABASE, Store, StoreError, default_url
+from sfm.store import NO_DATABASE, Store, StoreError, default_url, roster
 
 __all__ = [
     "Bar",
@@ -25,6 +27,7 @@ __all__ = [
     "db",
     "opened",
     "restore",
+    "roster_of",
     "upgrade",
     "vacuum",
 ]
@@ -149,6 +152,11 @@ def vacuum(*, database: Database = None) -> None:
 def opened(database: str | None) -> Store:
     """Return the database, opened read-only; a relay may use it at the same time."""
     return Store.open(database_url(database), read_only=True)
+
+
+def roster_of(store: Store) -> Roster:
+    """Return the roster as a relay with this database and these settings would have it."""
+    return store.read(roster.load).with_seeds(seeds_of(Settings())).roster
 
 
 class Bar:

@@ -23,8 +23,9 @@ from minimateplus.link.ports import list_ports
 from sfm.cli.application import FAILED, Json, app, handles_errors, out
 from sfm.cli.database import database_url
 from sfm.cli.views import safe_text
+from sfm.devices.roster import seeds_of
 from sfm.settings import Settings
-from sfm.store import StoreError, migrations
+from sfm.store import StoreError, migrations, roster
 from sfm.store.database_file import is_locked
 from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
 from sfm.store.service import boot_id
@@ -112,6 +113,7 @@ def _database() -> Iterator[Finding]:
             found = migrations.revision_of(connection)
         if found == migrations.HEAD:
             yield Finding("database", "ok", f"{engines.where}, revision {found}")
+            yield from _roster(engines, settings)
         else:
             yield Finding(
                 "database",
@@ -121,6 +123,21 @@ def _database() -> Iterator[Finding]:
             )
     finally:
         engines.close()
+
+
+def _roster(engines: Engines, settings: Settings) -> Iterator[Finding]:
+    """Compare the settings with the roster, which they only add to."""
+    with engines.read() as connection:
+        known = roster.load(connection)
+    seeded = known.with_seeds(seeds_of(settings))
+    for sentence in known.damaged:
+        yield Finding("roster", "failed", f"{sentence}; restore a backup that has it")
+    for sentence in seeded.differences:
+        yield Finding("roster", "warning", sentence)
+    counts = f"{len(known.units)} units, {len(known.locations)} locations"
+    to_add = [one.name for one in seeded.locations]
+    more = f"; added at the relay's next start: {', '.join(to_add)}" if to_add else ""
+    yield Finding("roster", "ok", f"{counts}{more}")
 
 
 def _folder(path: Path) -> Iterator[Finding]:

@@ -9,13 +9,12 @@ slot before and after its samples are fetched (``download``). ``durable_cache`` 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -68,7 +67,6 @@ class Device:
         clock: monotonic seconds.
         single_flight: its reads, one at a time.
         wall: the time of day, UTC.
-        zones: of units' clocks, by serial number; ``*`` for all others.
     """
 
     def __init__(
@@ -80,7 +78,6 @@ class Device:
         clock: Callable[[], float],
         single_flight: SingleFlight,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
-        zones: Mapping[str, ZoneInfo] | None = None,
     ) -> None:
         self.conn_key = conn_key
         self.connection = connection
@@ -105,7 +102,7 @@ class Device:
         )
         self._clock = clock
         self._wall = wall
-        self._zones = zones or {}
+        self._store_service = store_service
 
     async def close(self) -> None:
         """End every read and hang up."""
@@ -149,7 +146,8 @@ class Device:
                 await self.identification.identify(unit)
                 began, generation = self._clock(), self.durable.generation
                 status = await unit.read_monitor_status()
-                zone = self._zones.get(unit.serial or "", self._zones.get("*"))
+                zones, shown = self._store_service.zones, status.clock_device_time
+                zone = zones.zone_at(unit.serial or "", shown)
                 payload = payloads.status_payload(status, self._wall(), zone)
                 stored = self.durable.save_status(payload, generation, began)
                 return self.durable.new_reading(payload, why, began, stored=stored)

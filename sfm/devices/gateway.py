@@ -41,6 +41,7 @@ from sfm.devices.progress import ProgressLog, report_step
 from sfm.devices.reading import Reading, event_at, is_unreachable
 from sfm.devices.registry import Registry
 from sfm.devices.resource import Candidate, Resource, Resources
+from sfm.devices.roster import UnitRoster
 from sfm.devices.single_flight import (
     BusyError,
     SharedRead,
@@ -109,6 +110,14 @@ class Gateway:
             clock=clock,
             wall=wall,
         )
+        self.roster = UnitRoster(
+            self.settings,
+            self.store_service,
+            self.egress,
+            is_backing_off=self.registry.is_backing_off,
+            wall=wall,
+        )
+        self.registry.keep_open_s_of = self.roster.keep_open_s_of
         self._resources = Resources(cache, self.settings.status_ttl_s, self.settings.validated_s)
         self._alone_numbers = itertools.count(1)
         self._clock = clock

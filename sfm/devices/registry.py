@@ -92,6 +92,7 @@ class Registry:
             settings.max_unknown_sessions, queue_s, is_known=False, clock=clock
         )
         self.is_closed = False
+        self.keep_open_s_of = settings.keep_open_s_of
         self._cache = cache
         self._settings = settings
         self._store_service = store_service
@@ -133,7 +134,7 @@ class Registry:
             connection = Connection(
                 address,
                 self.connect,
-                settings.keep_open_s_of(address),
+                self.keep_open_s_of(address),
                 partial(self._session_limit_for, address),
                 deadlines=settings.deadlines,
             )
@@ -148,10 +149,14 @@ class Registry:
                 self._clock,
                 single_flight,
                 self._wall,
-                settings.zones,
             )
             self.served[key] = ServedCounts()
         return device
+
+    def is_backing_off(self, address: Address) -> bool:
+        """Whether an address fails, and is not tried now; makes no device."""
+        device = self.devices.get(self.conn_key(address))
+        return device is not None and device.back_off.is_backing_off
 
     async def loaded_device(self, address: Address) -> Device:
         """Return the device at an address, with what the database knows of it adopted."""
@@ -161,9 +166,10 @@ class Registry:
         return device
 
     def forget_if_unknown(self, device: Device) -> None:
-        """Forget an address where no unit ever answered."""
+        """Forget an address where no unit ever answered; a registered one backs off instead."""
         never_answered = device.serial is None and device.single_flight.is_idle
-        if never_answered and self.devices.get(device.conn_key) is device:
+        is_registered = self._egress.is_registered(device.connection.address)
+        if never_answered and not is_registered and self.devices.get(device.conn_key) is device:
             del self.devices[device.conn_key], self.served[device.conn_key]
 
     def _session_limit_for(self, address: Address) -> SessionLimit:

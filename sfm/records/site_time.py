@@ -2,20 +2,18 @@
 Conversion of the unit's clock to UTC, by the time zone that is configured at that moment.
 
 A unit has a clock without a zone. What is stored is that clock's time, so a zone that is set or
-corrected later is right for everything that was ever recorded. ``SFM_SITE_ZONES`` has the zones.
+corrected later is right for everything that was ever recorded. The zones are in
+``sfm.records.roster``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-__all__ = ["Unknown", "instant_of", "is_credible", "zone_of"]
+__all__ = ["Unknown", "instant_of", "is_credible"]
 
-ANY_UNIT = "*"
-"""Stands for every unit that has no zone of its own."""
 FIRST_YEAR = 2000
 """No unit of this kind recorded before it: an earlier time is that of a clock that lost power."""
 LONGEST_LEAD = timedelta(hours=26)
@@ -33,11 +31,6 @@ class Instant(NamedTuple):
 
     at: datetime | None
     unknown: Unknown | None
-
-
-def zone_of(serial: str, zones: Mapping[str, ZoneInfo]) -> ZoneInfo | None:
-    """Return the zone of a unit's clock, where it is known."""
-    return zones.get(serial, zones.get(ANY_UNIT))
 
 
 def instant_of(

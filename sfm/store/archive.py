@@ -19,9 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from math import isnan
-from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import orjson
@@ -42,7 +40,8 @@ from minimateplus.model import Event, Peaks
 from minimateplus.wire.image import DECODER
 from sfm.records import payloads
 from sfm.records.payloads import Payload
-from sfm.records.site_time import instant_of, zone_of
+from sfm.records.roster import NO_ROSTER, Roster
+from sfm.records.site_time import instant_of
 from sfm.store import decodings, schema
 from sfm.store.codec import CODEC, digest, has_digest, pack, unpack
 from sfm.store.cursors import Cursor, check_page_size
@@ -66,7 +65,6 @@ from sfm.store.statements import insert_unless_there, json_text
 
 __all__ = [
     "AT_ONCE",
-    "NO_ZONES",
     "Origin",
     "Page",
     "Samples",
@@ -98,9 +96,6 @@ unproven = schema.unproven_recordings
 AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 
-Zones = Mapping[str, ZoneInfo]
-NO_ZONES: Zones = MappingProxyType({})
-"""Of which zone each unit's clock is, by serial number; see ``sfm.records.site_time``."""
 
 # Executed at every new event, so built once.
 _NUMBERS = select(recordings.c.id, recordings.c.public_id).where(
@@ -571,7 +566,9 @@ def find(connection: Connection, name: int | str) -> int:
     return number
 
 
-def load_recording(connection: Connection, name: int | str, *, zones: Zones = NO_ZONES) -> Payload:
+def load_recording(
+    connection: Connection, name: int | str, *, zones: Roster = NO_ROSTER
+) -> Payload:
     """
     Return one recording by its name; see ``recording_numbered``.
 
@@ -583,7 +580,9 @@ def load_recording(connection: Connection, name: int | str, *, zones: Zones = NO
     return recording_numbered(connection, find(connection, name), zones=zones)
 
 
-def recording_numbered(connection: Connection, number: int, *, zones: Zones = NO_ZONES) -> Payload:
+def recording_numbered(
+    connection: Connection, number: int, *, zones: Roster = NO_ROSTER
+) -> Payload:
     """
     Return one recording: the event's payload with hash, origin and the unit's own record in hex.
 
@@ -873,7 +872,7 @@ def load_page(
     cursor: str | None = None,
     limit: int = 100,
     *,
-    zones: Zones = NO_ZONES,
+    zones: Roster = NO_ROSTER,
 ) -> Page:
     """
     Return a page of recordings: newest unit time first, unknown times last, then latest entered.
@@ -1078,12 +1077,13 @@ def event_payload(row: Mapping[Any, Any]) -> Payload:
     )
 
 
-def recording_payload(row: Mapping[Any, Any], zones: Zones) -> Payload:
+def recording_payload(row: Mapping[Any, Any], zones: Roster) -> Payload:
     """Return one recording's payload: unit, event, when and by which route it was read."""
     timestamp, read_at = row["event_timestamp"], row["read_at"] or None
+    device_time = datetime.fromisoformat(timestamp) if timestamp else None
     instant = instant_of(
-        datetime.fromisoformat(timestamp) if timestamp else None,
-        zone_of(row["serial"], zones),
+        device_time,
+        zones.zone_at(row["serial"], device_time),
         None if read_at is None else datetime.fromisoformat(read_at),
     )
     return {

@@ -2,7 +2,7 @@
 ``Store``: one open database. ``read`` and ``write`` run a function in a transaction of its own.
 
 The functions are those of ``archive``, ``mirror``, ``unit_data``, ``decodings``, ``audit``,
-``tokens`` and ``operations``; each takes the connection first. For example::
+``tokens``, ``operations`` and ``roster``; each takes the connection first. For example::
 
     page = store.read(archive.load_page, Wanted(serial="BE18189"), limit=20)
 

@@ -17,6 +17,8 @@ StoreError                  the root; derives from ``sfm.errors.SfmError``
 ├── AmbiguousIdError        several recordings' ids begin with the letters given
 ├── NoSuchTokenError        no token has that name or number, or it is revoked
 ├── TokenNameTakenError     another token that is not revoked has that name
+├── NoSuchUnitError         the roster has no such unit, location, route or zone
+├── RosterConflictError     the roster has it already, or something that excludes it
 ├── BadCursorError          no page of this archive returned that cursor
 ├── OwnToolsError           PostgreSQL has a program of its own for this; the message names it
 ├── UndecodedSamplesError   the image is archived, but no decoder reads its samples
@@ -42,8 +44,10 @@ __all__ = [
     "NoStoreError",
     "NoSuchRecordError",
     "NoSuchTokenError",
+    "NoSuchUnitError",
     "OwnToolsError",
     "RevisionError",
+    "RosterConflictError",
     "StoreBusyError",
     "StoreDamagedError",
     "StoreError",
@@ -154,6 +158,18 @@ class TokenNameTakenError(StoreError):
     """Another token that is not revoked has that name."""
 
     kind = "token-name-taken"
+
+
+class NoSuchUnitError(StoreError):
+    """The roster has no such unit, location, route or zone."""
+
+    kind = "unknown-unit"
+
+
+class RosterConflictError(StoreError):
+    """The roster has it already, or has something that excludes it."""
+
+    kind = "roster-conflict"
 
 
 class BadCursorError(StoreError):

@@ -28,6 +28,8 @@ from sfm.store.errors import (
     NoStoreError,
     NoSuchRecordError,
     NoSuchTokenError,
+    NoSuchUnitError,
+    RosterConflictError,
     StoreError,
     StoreLostError,
     StoreReplacedError,
@@ -52,6 +54,8 @@ _NOT_THE_DATABASES_FAULT = (
     NoSerialError,
     NoSuchRecordError,
     NoSuchTokenError,
+    NoSuchUnitError,
+    RosterConflictError,
     TokenNameTakenError,
     UndecodedSamplesError,
 )

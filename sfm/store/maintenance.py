@@ -259,6 +259,11 @@ ADVICE = {
     "partial_images": "restore a backup that has it",
     "operations": "check the unit itself and the audit log",
     "tokens": "make a new token and revoke this one",
+    "units": "restore a backup that has it",
+    "locations": "restore a backup that has it",
+    "unit_places": "restore a backup that has it; until then no time zone is applied",
+    "routes": "restore a backup that has it",
+    "zones": "restore a backup that has it; until then no time zone is applied",
 }
 """Tables whose rows have a hash and nothing beyond it to check, and what to do about a fault."""
 
@@ -269,6 +274,11 @@ PARENTS: dict[str, tuple[str, Column[Any]]] = {
     "recording_decodings": _OF_IMAGE,
     "recording_downloads": _OF_IMAGE,
     "operations": ("key", schema.operations.c.id),
+    # Other rows point at these by their numbers.
+    **{
+        table.name: ("key", table.c.id)
+        for table in (schema.locations, schema.unit_places, schema.routes, schema.zones)
+    },
 }
 """What the hash of a row covers beside it, or of the row that it points at, and by which name."""
 

@@ -22,6 +22,14 @@ About recordings, beside the archive, because they change:
 - ``unproven_recordings``: which were met by a walk that has not been proven. Gone once it is.
 - ``volatile_record_bytes``: which bytes of a unit's records change while the event stays the same.
 
+Roster, which changes as units move (``sfm.records.roster``):
+
+- ``units``: every instrument, by its serial number.
+- ``locations``: named places, and the unit that is there now.
+- ``unit_places``: from when until when a unit stood at a location, by the unit's own clock.
+- ``routes``: addresses of locations.
+- ``zones``: time zones of a location, of one unit (``serial``), or of all (``*``).
+
 Access:
 
 - ``tokens``: who may read and command; only a secret's digest. Revoked ones stay.
@@ -64,6 +72,7 @@ __all__ = [
     "cached_waveforms",
     "download_chunks",
     "findings",
+    "locations",
     "metadata",
     "operations",
     "partial_images",
@@ -72,11 +81,15 @@ __all__ = [
     "recording_waveforms",
     "recordings",
     "reviews",
+    "routes",
     "tokens",
+    "unit_places",
+    "units",
     "unproven_recordings",
     "volatile_record_bytes",
     "walked_events",
     "walks",
+    "zones",
 ]
 
 metadata = MetaData(
@@ -359,6 +372,73 @@ operations = Table(
     Column("unit", Text, nullable=False),
     Column("state_json", Text, nullable=False),
     Column("row_hash", LargeBinary),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("serial", Sorted, primary_key=True),
+    Column("simulated", Boolean),
+    Column("state", Text, nullable=False),
+    Column("notes", Text),
+    Column("calibrated_on", Text),
+    Column("calibration_due_on", Text),
+    Column("added_at", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+    CheckConstraint("state IN ('deployed', 'benched', 'retired')", name="state_known"),
+)
+
+locations = Table(
+    "locations",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    # As names are compared: without regard to case.
+    Column("folded_name", Sorted, nullable=False),
+    Column("project", Text),
+    Column("latitude", Number),
+    Column("longitude", Number),
+    Column("serial", Sorted, ForeignKey("units.serial")),
+    Column("confirmed_serial", Sorted, ForeignKey("units.serial")),
+    Column("row_hash", LargeBinary),
+    UniqueConstraint("folded_name"),
+)
+
+unit_places = Table(
+    "unit_places",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("serial", Sorted, ForeignKey("units.serial"), nullable=False),
+    Column("location_id", Id, ForeignKey("locations.id"), nullable=False),
+    Column("from_device_time", Sorted, nullable=False),
+    Column("until_device_time", Sorted),
+    Column("row_hash", LargeBinary),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("location_id", Id, ForeignKey("locations.id"), nullable=False),
+    Column("address", Sorted, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("keep_open_s", Number),
+    Column("enabled", Boolean, nullable=False),
+    Column("row_hash", LargeBinary),
+    UniqueConstraint("address"),
+)
+
+zones = Table(
+    "zones",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("location_id", Id, ForeignKey("locations.id")),
+    # Of one unit, or * for all, where it is no location's.
+    Column("serial", Sorted, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("from_device_time", Sorted, nullable=False),
+    Column("row_hash", LargeBinary),
+    CheckConstraint("(location_id IS NULL) = (serial <> '')", name="one_scope"),
 )
 
 AUDIT_GUARDS = {

@@ -13,12 +13,11 @@ has the records that wait; ``unit_writer`` saves units' data and knows their mir
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
-from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import Connection
@@ -26,9 +25,10 @@ from sqlalchemy import Connection
 from minimateplus.model import Event, MemoryProbe
 from sfm.back_off import BackingOffError
 from sfm.records.payloads import Payload
+from sfm.records.roster import NO_ROSTER
 from sfm.records.site_time import is_credible
 from sfm.store import archive, audit, mirror, unit_data
-from sfm.store.archive import NO_ZONES, Origin
+from sfm.store.archive import Origin
 from sfm.store.audit import AuditEntry
 from sfm.store.backlog import Backlog, WaitingRecord
 from sfm.store.chunk_log import ChunkLog
@@ -79,7 +79,6 @@ class StoreService:
         wall: the time of day, UTC.
         boot: the boot from which the clock counts; see ``boot_id``.
         run: how blocking calls are run.
-        zones: the time zone of each unit's clock, by serial number; ``*`` for all others.
         is_read_only: the database is opened to be read; every write fails.
     """
 
@@ -91,14 +90,14 @@ class StoreService:
         wall: Callable[[], datetime],
         boot: str | None = None,
         run: Run | None = None,
-        zones: Mapping[str, ZoneInfo] = NO_ZONES,
         is_read_only: bool = False,
     ) -> None:
         self.is_read_only = is_read_only
         self._clock = clock
         self._wall = wall
         self._boot = boot
-        self.zones = zones
+        self.zones = NO_ROSTER
+        """Which zone each unit's clock had when; ``sfm.devices.roster`` sets it."""
         self._health = StoreHealth(clock=clock, wall=wall)
         self.executor = StoreExecutor(open_store, run or in_threads(), self._health)
         self._backlog = Backlog(self.executor, self._health)

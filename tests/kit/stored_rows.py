@@ -18,8 +18,8 @@ def hash_of(connection: Connection, name: str, row: Mapping[Any, Any]) -> bytes:
         w = schema.recording_waveforms.c
         image = select(w.content_hash).where(w.id == row["waveform_id"])
         belongs_to["image"] = bytes(connection.execute(image).scalar_one()).hex()
-    if name == "operations":
-        belongs_to["key"] = row["id"]
+    if name in ("operations", "locations", "unit_places", "routes", "zones"):
+        belongs_to["key"] = str(row["id"])
     if name in ("recording_waveforms", "unproven_recordings"):
         r = schema.recordings.c
         of = select(r.public_id).where(r.id == row["recording_id"])

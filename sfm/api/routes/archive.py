@@ -12,13 +12,12 @@ revalidated by its tag each time. Loading, checking and encoding run outside the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import orjson
 import structlog
@@ -36,6 +35,7 @@ from sfm.api.schemas import reading
 from sfm.api.schemas.bodies import body_of, described_body
 from sfm.api.schemas.reading import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
 from sfm.records import payloads
+from sfm.records.roster import Roster
 from sfm.store import Samples, StoreError
 from sfm.store.archive import (
     load_devices,
@@ -148,7 +148,7 @@ async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response
 
 
 def _load_event(
-    name: str, principal: Principal, zones: Mapping[str, ZoneInfo], connection: Connection
+    name: str, principal: Principal, zones: Roster, connection: Connection
 ) -> _Representation:
     payload = load_recording(connection, name, zones=zones)
     _check_permitted(principal, name, payload["serial"])

@@ -34,7 +34,7 @@ __all__ = [
     "upgrade",
 ]
 
-HEAD = "0008"
+HEAD = "0009"
 EMPTY = ""
 """The revision of a database with nothing of ours in it."""
 PAGES_AT_ONCE = 1024

@@ -6,7 +6,6 @@ import math
 import threading
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -34,6 +33,7 @@ from sqlalchemy import func, select
 
 from minimateplus.model import Event, Peaks
 from sfm.records.payloads import event_payload
+from sfm.records.roster import NO_ROSTER, Roster, Seeds
 from sfm.store import Store, Wanted, WriteResult, archive, maintenance, mirror, schema, unit_data
 from sfm.store.archive import save_events
 from sfm.store.errors import NoSerialError, NoSuchRecordError
@@ -236,6 +236,11 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
     assert [row["id"] for row in page.rows] == [public_id(store, numbers[2])]
 
 
+def zoned(zones: dict[str, str]) -> Roster:
+    """The roster of settings with these zones."""
+    return NO_ROSTER.with_seeds(Seeds(zones=zones)).roster
+
+
 @pytest.mark.parametrize(
     ("unit_time", "utc"),
     [
@@ -257,11 +262,11 @@ def test_peaks_that_are_no_number_are_unknown_and_match_no_filter(store: Store) 
 def test_the_instant_is_returned_where_there_is_exactly_one(
     database_url: str, unit_time: datetime | None, utc: str | None
 ) -> None:
-    zones = {"BE18189": ZoneInfo("Europe/Berlin")}
+    zones = {"BE18189": "Europe/Berlin"}
     with open_store(database_url) as store:
         read_at = datetime(2026, 12, 1, tzinfo=UTC)
         store.write(archive.save_events, origin(read_at=read_at), [event(0, device_time=unit_time)])
-        [row] = store.read(archive.load_page, Wanted(), zones=zones).rows
+        [row] = store.read(archive.load_page, Wanted(), zones=zoned(zones)).rows
         assert row["utc"] == utc
 
 
@@ -269,18 +274,18 @@ def test_a_unit_of_no_known_zone_has_no_instant_unless_there_is_one_for_all(
     database_url: str,
 ) -> None:
     noon = [event(0, device_time=datetime(2026, 1, 15, 12))]
-    zones = {"BE18189": ZoneInfo("Europe/Berlin")}
+    zones = {"BE18189": "Europe/Berlin"}
     with open_store(database_url) as store:
         store.write(archive.save_events, origin("BE2"), noon)
         store.write(archive.save_events, origin(" BE18189 "), noon)
-        page = store.read(archive.load_page, Wanted(), zones=zones)
+        page = store.read(archive.load_page, Wanted(), zones=zoned(zones))
         found = {row["serial"]: row["utc"] for row in page.rows}
         assert found == {"BE2": None, "BE18189": "2026-01-15T11:00:00.000+00:00"}
-    everywhere = {**zones, "*": ZoneInfo("America/Denver")}
+    everywhere = {**zones, "*": "America/Denver"}
     with open_store(database_url) as store:
         store.write(archive.save_events, origin("BE3"), noon)
         store.write(archive.save_events, origin("BE2"), noon)
-        page = store.read(archive.load_page, Wanted(), zones=everywhere)
+        page = store.read(archive.load_page, Wanted(), zones=zoned(everywhere))
         found = {row["serial"]: row["utc"] for row in page.rows}
     assert found == {
         "BE2": "2026-01-15T19:00:00.000+00:00",

@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from sfm.api.app import build_app
 from sfm.devices.operations import Operation
+from sfm.records.roster import Seeds
 from sfm.records.walk import Walk
 from sfm.settings import Settings
 from sfm.store import (
@@ -40,6 +41,7 @@ from sfm.store import (
     maintenance,
     mirror,
     operations,
+    roster,
     schema,
     unit_data,
 )
@@ -141,6 +143,8 @@ def fill_what_no_read_leaves(url: str, ports: tuple[int, int], units: list[Simul
 
     with Store.open(url) as store:
         store.write(archive.save_damage_finding, 1, "noted for the test", now)
+        store.write(roster.seed, Seeds(units={"North face": "tcp://10.0.0.5"}, zones={"*": "UTC"}))
+        store.write(roster.note_contact, 1, "BE99999", now, simulated=True)
         operation = Operation(
             id=OPERATION.rpartition("/")[2],
             kind="monitor_start",

@@ -158,7 +158,7 @@ def differences(engines: Engines) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "start", ["", "0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
+    "start", ["", "0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
 )
 def test_every_revision_comes_to_head_and_agrees_with_the_schema(
     engines: Engines, start: str
@@ -240,7 +240,7 @@ def test_head_is_the_newest_script() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == migrations.HEAD
     found = [script.revision for script in scripts.walk_revisions()]
-    assert found == ["0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
+    assert found == ["0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 
 
 @each_legacy_table
@@ -411,7 +411,7 @@ def test_a_database_of_a_newer_program_is_refused(
     migrations.upgrade(engines)
     execute(engines, "UPDATE alembic_version SET version_num = '0099'")
     before = fingerprint(engines)
-    with pytest.raises(RevisionError, match=r"0099.*newer seismo-relay.*0008.*restore a backup"):
+    with pytest.raises(RevisionError, match=r"0099.*newer seismo-relay.*0009.*restore a backup"):
         migrations.upgrade(engines)
     engines.close()
     with pytest.raises(RevisionError, match="0099") as refused:
@@ -433,7 +433,7 @@ def test_an_older_postgresql_is_left_alone_and_the_command_is_named(
     with pytest.raises(RevisionError) as refused:
         open_store(bare_url)
     assert str(refused.value).endswith("run: seismo-relay db upgrade")
-    for part in (f"revision {start},", "needs 0008", "backup", "stop every relay"):
+    for part in (f"revision {start},", "needs 0009", "backup", "stop every relay"):
         assert part in str(refused.value)
     assert fingerprint(engines) == before
 
@@ -450,7 +450,7 @@ def test_an_older_file_is_upgraded_after_a_copy_was_made_beside_it(
     Store.open(bare_url, now=lambda: NOW, on_upgrade=reported.append).close()
     copy = tmp_path / f"relay.sqlite.revision-{start}.20260501T120000.backup"
     [sentence] = reported
-    assert f"from revision {start} to 0008" in sentence
+    assert f"from revision {start} to 0009" in sentence
     assert sentence.endswith(str(copy))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part"))

@@ -28,6 +28,7 @@ from sqlalchemy import MetaData, Table, func, insert, select
 from minimateplus.model import Event, Peaks
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.layouts import parse_waveform_record
+from sfm.records.roster import Seeds
 from sfm.records.walk import Walk
 from sfm.store import (
     Store,
@@ -36,6 +37,7 @@ from sfm.store import (
     migrations,
     mirror,
     operations,
+    roster,
     schema,
     tokens,
     unit_data,
@@ -82,6 +84,7 @@ TABLES_SINCE = {
     "0005": ("walks", "walked_events", "unproven_recordings", "volatile_record_bytes"),
     "0006": ("recording_decodings", "recording_downloads", "partial_images"),
     "0008": ("operations",),
+    "0009": ("units", "locations", "unit_places", "routes", "zones"),
 }
 """Which revision made each table."""
 REVISIONS = [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
@@ -112,6 +115,8 @@ def fill(store: Store) -> None:
     )
     store.write(audit.append, entry)
     store.write(operations.save, {"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
+    store.write(roster.seed, Seeds(units={"North face": "tcp://unit-a:1"}, zones={"*": "UTC"}))
+    store.write(roster.note_contact, 1, "BE18189", NOW, simulated=False)
 
 
 def copy_into(engines: Engines, present: dict[str, list[dict[str, Any]]], **more: Any) -> None:
@@ -131,7 +136,8 @@ def copy_into(engines: Engines, present: dict[str, list[dict[str, Any]]], **more
             if not wanted:
                 continue
             connection.execute(insert(table), wanted)
-            if connection.dialect.name == "postgresql" and "id" in columns and name != "operations":
+            has_numbers = "id" in columns and name != "operations"
+            if connection.dialect.name == "postgresql" and has_numbers:
                 # Numbers go on behind these, as they would had the database given them.
                 sequence = func.pg_get_serial_sequence(name, "id")
                 connection.execute(select(func.setval(sequence, max(r["id"] for r in wanted))))
@@ -145,6 +151,16 @@ def expected_after(
     for since, names in TABLES_SINCE.items():
         if since <= start:
             expected |= {name: present[name] for name in names}
+    if start < "0009":  # every unit that was read is one, since it was read first
+        reads = [row["read_at"] for row in expected["recordings"] if row["read_at"]]
+        infos = [row for row in expected["cached_devices"] if row["serial"]]
+        [unit] = present["units"]
+        added_at = min(
+            [*reads, *(row["info_read_at"] for row in infos if row["info_read_at"])], default=None
+        )
+        unit = {**unit, "added_at": added_at}
+        unit["row_hash"] = row_hash("units", unit)
+        expected["units"] = [unit] if reads else []
     if start < "0003":  # a row of the list points at no recording yet
         bare = [{**row, "recording_id": None} for row in present["cached_events"]]
         if start == "0001":  # and is written anew, from its JSON
