@@ -26,6 +26,7 @@ from sfm.api.routes.archive import archive
 from sfm.api.routes.commands import commands
 from sfm.api.routes.dependencies import described_problems
 from sfm.api.routes.operations import operations
+from sfm.api.routes.roster import roster
 from sfm.api.routes.web import WebFiles, web
 from sfm.api.schemas import reading
 from sfm.api.statistics import Statistics
@@ -50,6 +51,7 @@ ROUTERS = (
     commands,
     operations,
     archive,
+    roster,
     accounts,
     web,
 )

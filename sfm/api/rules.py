@@ -48,6 +48,21 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/device/events/erase"): A,
     ("POST", "/device/rescue"): A,
     ("GET", "/units"): V,
+    ("POST", "/units"): A,
+    ("PATCH", "/units/{serial}"): O,
+    ("DELETE", "/units/{serial}"): A,
+    ("GET", "/locations"): V,
+    ("POST", "/locations"): A,
+    ("PATCH", "/locations/{name}"): A,
+    ("DELETE", "/locations/{name}"): A,
+    ("POST", "/locations/{name}/unit"): O,
+    ("POST", "/routes"): A,
+    ("PATCH", "/routes"): A,
+    ("DELETE", "/routes"): A,
+    ("GET", "/zones"): V,
+    ("POST", "/zones"): A,
+    ("PATCH", "/zones"): A,
+    ("DELETE", "/zones"): A,
     ("GET", "/ports"): O,
     ("GET", "/cache/stats"): V,
     ("DELETE", "/cache/device"): A,
@@ -75,7 +90,7 @@ FORCED = Role.OPERATOR
 """What a read needs that asks the unit in any case: force, no-cache, max_age below 1 s."""
 
 OF_ALL_UNITS = frozenset(
-    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit")
+    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit", "/zones")
 )
 """Routes that reveal every unit: not for a token that is limited to some."""
 

@@ -41,6 +41,7 @@ app.command(archive)
 UTC_UNKNOWN: dict[Unknown, str] = {
     "no-unit-time": "the unit reported no time",
     "no-zone": "the roster has no zone for this unit at that time",
+    "damaged-zones": "a zone or place of the roster is damaged; run: seismo-relay db check",
     "before-2000": "the unit's clock was not set",
     "ambiguous-hour": "the zone's clocks showed this hour twice that day",
     "skipped-hour": "the zone's clocks skipped this hour that day",

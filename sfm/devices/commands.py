@@ -180,6 +180,7 @@ class Commands:
         address: Address,
         principal: Principal,
         *,
+        serial: str | None = None,
         follow: bool = True,
         report: Report | None = None,
     ) -> Done:
@@ -189,16 +190,19 @@ class Commands:
         Args:
             address: of the unit.
             principal: who gives the command, for the audit log.
+            serial: the expected unit; ``None``: any.
             follow: return when the unit monitors, or after 60 s; else at the acknowledgement.
             report: receives each step, in addition to the followers of the unit's progress.
 
         Raises:
+            CommandConflictError: another unit answers.
             NotMonitoringError: the unit acknowledged, and does not monitor after 60 s.
         """
 
         reached: list[tuple[Device, _Attempt]] = []
         act = partial(self._start, reached)
-        done = await self._run_alone(address, principal, "monitor_start", {}, act)
+        asked = _expecting(serial)
+        done = await self._run_alone(address, principal, "monitor_start", asked, act)
         if not follow:
             return done
         followed = await self._followed(address, done, partial(self._sensor_check, report=report))
@@ -230,6 +234,7 @@ class Commands:
         address: Address,
         principal: Principal,
         *,
+        serial: str | None = None,
         follow: bool = True,
         wait_for_reply: bool = True,
     ) -> Done:
@@ -239,17 +244,24 @@ class Commands:
         Args:
             address: of the unit.
             principal: who gives the command, for the audit log.
+            serial: the expected unit; ``None``: any. Without a reply it is compared with the unit
+                that answered last.
             follow: read the monitor status afterwards.
             wait_for_reply: False for a busy unit: send the command only; the outcome is
                 ``unknown``.
+
+        Raises:
+            CommandConflictError: another unit answers.
         """
 
         if not wait_for_reply:
-            asked = {"wait_for_reply": False}
+            asked = {"wait_for_reply": False, **_expecting(serial)}
             return await self._run_alone(
                 address, principal, "monitor_stop", asked, self._stop_without_reply
             )
-        done = await self._run_alone(address, principal, "monitor_stop", {}, self._stop)
+        done = await self._run_alone(
+            address, principal, "monitor_stop", _expecting(serial), self._stop
+        )
         return await self._followed(address, done, self._poll_once) if follow else done
 
     async def _stop(self, device: Device, attempt: _Attempt, _: Report) -> tuple[Outcome, Payload]:
@@ -259,6 +271,8 @@ class Commands:
     async def _stop_without_reply(
         self, device: Device, attempt: _Attempt, _: Report
     ) -> tuple[Outcome, Payload]:
+        if device.serial is not None:
+            self._check_serial(device, attempt.asked.get("serial"))
         await device.connection.run_without_wake(partial(self._send_stop, device, attempt))
         return "unknown", {"reported": "sent, effect unknown: the relay did not wait for the reply"}
 
@@ -279,7 +293,7 @@ class Commands:
     ) -> None:
         """Start or stop monitoring; the status is invalid before the first byte, and after."""
         attempt.begin(unit)
-        await device.identification.identify(unit)
+        await self._same_unit(device, unit, attempt.asked.get("serial"))
         device.durable.invalidate_status()
         try:
             await switch(unit)
@@ -418,10 +432,14 @@ class Commands:
 
     async def _same_unit(self, device: Device, unit: MiniMate, serial: str | None) -> None:
         await device.identification.identify(unit)
+        self._check_serial(device, serial)
+
+    @staticmethod
+    def _check_serial(device: Device, serial: str | None) -> None:
         if serial is not None and device.serial != serial:
             raise CommandConflictError(
                 f"{device.conn_key}: the command is for unit {serial}, and {device.serial} answers "
-                "there; nothing was sent",
+                "there; nothing was sent; if that is the unit you mean, give its serial number",
                 "serial-differs",
                 serial=device.serial,
             )
@@ -709,6 +727,11 @@ class Commands:
                 detail=detail,
             )
         )
+
+
+def _expecting(serial: str | None) -> Payload:
+    """Return what a command is asked with, if it is for one unit only."""
+    return {} if serial is None else {"serial": serial}
 
 
 def _outcome_of(is_written: bool, dry_run: bool) -> Outcome:

@@ -22,7 +22,13 @@ RELAY_FIRST_YEAR = 2026
 """The relay did not exist before: an earlier host clock was never set."""
 
 Unknown = Literal[
-    "no-unit-time", "no-zone", "before-2000", "ambiguous-hour", "skipped-hour", "after-read"
+    "no-unit-time",
+    "no-zone",
+    "damaged-zones",
+    "before-2000",
+    "ambiguous-hour",
+    "skipped-hour",
+    "after-read",
 ]
 
 

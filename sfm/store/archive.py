@@ -1086,12 +1086,15 @@ def recording_payload(row: Mapping[Any, Any], zones: Roster) -> Payload:
         zones.zone_at(row["serial"], device_time),
         None if read_at is None else datetime.fromisoformat(read_at),
     )
+    unknown = instant.unknown
+    if unknown == "no-zone" and zones.has_damaged_zones:
+        unknown = "damaged-zones"
     return {
         "id": row["public_id"],
         "serial": row["serial"],
         **event_payload(row),
         "utc": None if instant.at is None else utc_text(instant.at),
-        "utc_unknown": instant.unknown,
+        "utc_unknown": unknown,
         "simulated": row["simulated"],
         "read_at": read_at,
         "route": row["route"],

@@ -14,7 +14,7 @@ from sfm.api.app import build_app
 from sfm.api.middleware.authentication import REFUSALS
 from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem, problem_of
 from sfm.api.routes.accounts import AuditQuery
-from sfm.api.schemas import commands, reading
+from sfm.api.schemas import commands, reading, roster
 from sfm.devices.commands import Outcome
 from sfm.server import TOO_MANY_CONNECTIONS
 from sfm.settings import Settings
@@ -58,6 +58,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     UNIT: (reading.EventsQuery,),
     "The archive": (reading.ArchiveQuery, reading.ContentQuery),
     "The audit log": (AuditQuery,),
+    "The roster": (roster.RouteQuery, roster.ZoneQuery),
     "Commands": (
         commands.FetchQuery,
         commands.StartQuery,
@@ -71,6 +72,8 @@ def documented_words(route: str) -> dict[str, list[str]]:
     """The rows that describe the query parameters of a route."""
     if "/archive/" in route:
         return rows("The archive")
+    if re.search(r" /(units|locations|routes|zones)", route):
+        return rows("The roster")
     if "/audit" in route:
         return rows("The audit log")
     return rows(UNIT) | (rows("Commands") if route.startswith("POST") else {})

@@ -492,6 +492,7 @@ export const words = {
       "before-2000": "unknown: the unit's clock was not set",
       "ambiguous-hour": "unknown: the zone had this hour twice",
       "skipped-hour": "unknown: the zone skipped this hour",
+      "damaged-zones": "unknown: the zones of the roster are damaged",
       "after-read": "unknown: later than the read; check clock and zone",
     },
     id: "Id",

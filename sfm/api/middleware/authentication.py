@@ -29,6 +29,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from minimateplus.link import Address
 from sfm.access.egress import ForbiddenAddressError
 from sfm.access.principal import (
     ANYBODY,
@@ -60,10 +61,12 @@ from sfm.api.rules import FORCED, OF_ALL_UNITS, Rule, rule_of
 from sfm.api.schemas.bodies import MAX_BYTES
 from sfm.api.schemas.reading import DeviceQuery
 from sfm.devices.gateway import Gateway
+from sfm.devices.roster import Target
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.logs import ClientLog
 from sfm.settings import Settings
 from sfm.store import StoreError, tokens
+from sfm.store.errors import NoSuchUnitError
 from sfm.store.tokens import Token, number_of
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "TOKEN_KEPT_S",
     "TOO_MANY_HEADERS",
     "Authentication",
+    "may_see",
     "principal_of",
     "security_headers",
 ]
@@ -94,6 +98,7 @@ TOKEN_KEPT_S = 5.0
 FORCED_AGE_S = 1.0
 """A ``max_age`` below this counts as a forced read."""
 MAX_KNOWN_TOKENS = 1000
+MAX_REMEMBERED_QUERIES = 4096
 
 SAFE = frozenset(("GET", "HEAD"))
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.]+))(?::\d{1,5})?")
@@ -177,6 +182,18 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def may_see(scope: Scope, serial: str | None) -> bool:
+    """
+    Whether the client may get an answer of that unit.
+
+    A token that names units and not the address gets answers of those units alone.
+    """
+    if not scope.get("sfm.by_serial"):
+        return True
+    principal: Principal = scope["sfm.principal"]
+    return principal.may_use(serial)
+
+
 class Authentication:
     """
     ASGI middleware before everything. Lives as long as the application; owns the sessions.
@@ -211,6 +228,8 @@ class Authentication:
         self._forced = TokenBucket(settings.max_forced_per_minute, 60.0, clock)
         self._concurrency_limit = ConcurrencyLimit(settings.max_requests_per_client)
         self._tokens: dict[int, tuple[float, Token | None]] = {}
+        self._named: dict[bytes, Address | str | None] = {}
+        """Which unit each query names, by its bytes."""
         self._local: dict[tuple[object, object, bytes], bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -251,6 +270,7 @@ class Authentication:
                 _check_own_page(asked, scope)
             if self._is_local(scope, asked):
                 principal = LOCAL
+                await self._find_target(scope, LOCAL)
                 self._check_egress(scope, LOCAL)
             else:
                 principal, client = await self._admit(scope, asked)
@@ -284,7 +304,8 @@ class Authentication:
         if template is None:
             raise RequestRejectedError(NOT_FOUND, "Not Found")
         self._check_role(principal, rule, template)
-        self._check_units(scope, principal, template)
+        await self._find_target(scope, principal)
+        self._check_units(scope, principal)
         self._check_forced(scope, asked, principal)
         client = principal.token_id or rate_limit_key(principal.origin)
         if not scope["path"].startswith("/device/"):
@@ -429,31 +450,59 @@ class Authentication:
                 NOT_ALLOWED, "this covers every unit; your token is limited to some"
             )
 
-    def _check_units(self, scope: Scope, principal: Principal, template: str) -> None:
-        if not template.startswith(("/device/", "/cache/device")):
+    async def _find_target(self, scope: Scope, principal: Principal) -> None:
+        """Find the address of the unit that a request names, once for all who need it."""
+        if not scope["path"].startswith(("/device/", "/cache/device")):
             return
-        query = _device_query(scope)
-        if query is None:
+        try:
+            which = self._which(scope["query_string"])
+        except RequestRejectedError:
+            if principal.token_id is None and self._settings.egress is None:
+                return  # the route reads one of them, which is permitted whichever it is
+            raise
+        if which is None:
             return  # the route reports what is wrong with it
-        conn_key = self._gateway.conn_key(query.address)
-        if not principal.may_use(conn_key):
-            raise RequestRejectedError(NOT_ALLOWED, f"your token does not permit {conn_key}")
-        self._check_egress(scope, principal, query)
+        roster = self._gateway.roster
+        if isinstance(which, str) or principal.token_id is not None:
+            await roster.load()
+        try:
+            scope["sfm.target"] = roster.target(which)
+        except NoSuchUnitError as error:
+            if principal.is_limited:
+                detail = f"your token does not permit {which}"
+                raise RequestRejectedError(NOT_ALLOWED, detail) from None
+            raise RequestRejectedError(problem_of(error), str(error)) from None
 
-    def _check_egress(
-        self, scope: Scope, principal: Principal, query: DeviceQuery | None = None
-    ) -> None:
+    def _which(self, query_string: bytes) -> Address | str | None:
+        """Return the unit that a query names, remembered; ``None``: it names none."""
+        try:
+            return self._named[query_string]
+        except KeyError:
+            if len(self._named) >= MAX_REMEMBERED_QUERIES:
+                self._named.clear()
+            found = self._named[query_string] = _unit_named(query_string)
+            return found
+
+    def _check_units(self, scope: Scope, principal: Principal) -> None:
+        target: Target | None = scope.get("sfm.target")
+        if target is None:
+            return
+        conn_key = self._gateway.conn_key(target.address)
+        if not principal.may_use(conn_key):
+            if principal.units.isdisjoint(self._gateway.roster.units_at(target.address)):
+                raise RequestRejectedError(NOT_ALLOWED, f"your token does not permit {conn_key}")
+            scope["sfm.by_serial"] = True
+        self._check_egress(scope, principal)
+
+    def _check_egress(self, scope: Scope, principal: Principal) -> None:
         """Reject a forbidden address before anything else about it is disclosed."""
         is_local = principal.token_id is None
         if is_local and self._settings.egress is None:
             return  # addresses that are never permitted are rejected at the connection
-        if query is None:
-            if not scope["path"].startswith(("/device/", "/cache/device")):
-                return
-            query = _device_query(scope)
-        if query is not None:
+        target: Target | None = scope.get("sfm.target")
+        if target is not None:
             try:
-                self._gateway.egress.check(query.address, is_local=is_local)
+                self._gateway.egress.check(target.address, is_local=is_local)
             except ForbiddenAddressError as error:
                 raise RequestRejectedError(problem_of(error), str(error)) from None
 
@@ -599,18 +648,18 @@ def _is_young(age: str) -> bool:
         return False
 
 
-def _device_query(scope: Scope) -> DeviceQuery | None:
-    """Return the unit of a request; ``None`` when the parameters name none."""
-    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+def _unit_named(query_string: bytes) -> Address | str | None:
+    """Return the unit that a query names; ``None`` when the parameters name none."""
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     wanted = {name: value for name, value in pairs if name in DeviceQuery.model_fields}
     try:
-        query = DeviceQuery.model_validate(wanted)
+        which = DeviceQuery.model_validate(wanted).which
     except ValidationError:
         return None
     repeated = [name for name, _ in pairs if name in wanted]
     if len(repeated) != len(wanted):
         raise RequestRejectedError(NOT_ALLOWED, "name the unit once")
-    return query
+    return which
 
 
 def _is_loopback_name(host: bytes) -> bool:

@@ -20,11 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from minimateplus.errors import NoSuchEventError
 from sfm.api import provenance
 from sfm.api.cache_control import freshness
+from sfm.api.middleware.authentication import may_see
 from sfm.api.provenance import EncodedBody, Reply, View
 from sfm.api.schemas.reading import MAX_INDEX, EventsQuery, ReadQuery
 from sfm.cache.freshness import Freshness
 from sfm.devices.answer import Answer
 from sfm.devices.gateway import Gateway
+from sfm.devices.roster import Target
 
 __all__ = ["HitLayer", "encoded_for"]
 
@@ -32,7 +34,8 @@ REMEMBERED_URLS = 4096
 
 _EVENT = re.compile(r"/device/event/(\d{1,7})(/waveform)?")
 
-Lookup = Callable[[Freshness], Answer | None]
+Lookup = Callable[[str, Freshness], Answer | None]
+"""Takes a device's key, and how fresh the answer must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,11 @@ class HitLayer:
             if cache_control
             else asked.freshness
         )
-        answer = asked.look(wish)
-        if answer is None:
+        target: Target | None = scope.get("sfm.target")
+        if target is None:
+            return None  # the route reports what is wrong with it
+        answer = asked.look(self._gateway.conn_key(target.address), wish)
+        if answer is None or not may_see(scope, answer.provenance.serial):
             return None
         what = encoded_for(answer, asked.view, accept.decode("latin-1"))
         return provenance.reply(answer, what, if_none_match)
@@ -109,29 +115,31 @@ class HitLayer:
             is_list = path == "/device/events" or path.startswith("/device/event/")
             model = EventsQuery if is_list and not path.endswith("/waveform") else ReadQuery
             query = model.model_validate(dict(pairs))
-            key = self._gateway.conn_key(query.address)
         except (ValidationError, ValueError):
             return None
-        found = self._look(path, key) if len(dict(pairs)) == len(pairs) else None
+        found = self._look(path) if len(dict(pairs)) == len(pairs) else None
         if found is None:
             return None
         look, view = found
         return _Asked(query, freshness(query, None), look, view)
 
-    def _look(self, path: str, key: str) -> tuple[Lookup, View] | None:
+    def _look(self, path: str) -> tuple[Lookup, View] | None:
         gateway = self._gateway
         if path == "/device/info":
-            return lambda wish: gateway.cached_info(key, wish), provenance.INFO
+            return gateway.cached_info, provenance.INFO
         if path == "/device/monitor/status":
-            return lambda wish: gateway.cached_monitor_status(key, wish), provenance.STATUS
+            return gateway.cached_monitor_status, provenance.STATUS
         if path == "/device/events":
-            return lambda wish: gateway.cached_events(key, wish), provenance.EVENTS
+            return gateway.cached_events, provenance.EVENTS
         match = _EVENT.fullmatch(path)
         if match is None or (index := int(match[1])) > MAX_INDEX:
             return None
         if match[2]:
-            return lambda wish: gateway.cached_waveform(key, index, wish), provenance.WAVEFORM
-        return lambda wish: _one(gateway, key, index, wish), provenance.EVENT
+            return (
+                lambda key, wish: gateway.cached_waveform(key, index, wish),
+                provenance.WAVEFORM,
+            )
+        return lambda key, wish: _one(gateway, key, index, wish), provenance.EVENT
 
 
 def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | None:

@@ -16,10 +16,19 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from sfm.access.principal import ForbiddenUnitError
 from sfm.api import provenance
-from sfm.api.middleware.authentication import principal_of
+from sfm.api.middleware.authentication import may_see, principal_of
 from sfm.api.provenance import encode_body, reply
-from sfm.api.routes.dependencies import NOT_MODIFIED, commands_of, described_problems, gateway_of
+from sfm.api.routes.dependencies import (
+    NOT_MODIFIED,
+    address_of,
+    commands_of,
+    described_problems,
+    gateway_of,
+    note_answer,
+    target_of,
+)
 from sfm.api.routes.operations import accepted, operations_of, prefers_async
 from sfm.api.schemas import commands as schemas
 from sfm.api.schemas.bodies import body_of, described_body
@@ -30,12 +39,13 @@ from sfm.devices.fetch import Fetches
 from sfm.devices.gateway import Report
 from sfm.devices.operations import FETCH
 from sfm.devices.operations import Report as OperationReport
+from sfm.devices.roster import Target
 from sfm.records.payloads import Payload
 
 __all__ = ["commands"]
 
-WRITE_PROBLEMS = described_problems(409, 413, 422, 500, 502, 503, 504)
-SWITCH_PROBLEMS = described_problems(422, 500, 502, 503, 504)
+WRITE_PROBLEMS = described_problems(404, 409, 413, 422, 500, 502, 503, 504)
+SWITCH_PROBLEMS = described_problems(404, 409, 422, 500, 502, 503, 504)
 
 Which = Annotated[CommandQuery, Query()]
 Write = Annotated[WriteQuery, Query()]
@@ -63,6 +73,41 @@ def _answer(done: Done, status: int = 200, seen: Payload | None = None) -> Respo
     return Response(orjson.dumps(_body(done, seen)), status, headers, "application/json")
 
 
+def _expected(request: Request, target: Target) -> str | None:
+    """
+    Return the unit that a command is for which gives no serial number; ``None``: any.
+
+    By name: the one that was confirmed at that location. A token that names units instead of the
+    address: its unit.
+    """
+    if target.serial is None and request.scope.get("sfm.by_serial"):
+        return next(iter(gateway_of(request).roster.units_at(target.address)), None)
+    return target.serial
+
+
+def _expect(request: Request, target: Target, given: str | None) -> str | None:
+    """
+    Return the unit that a command is for.
+
+    Raises:
+        ForbiddenUnitError: the client's token does not permit the unit that it gives.
+    """
+    if given is not None and not may_see(request.scope, given):
+        raise ForbiddenUnitError(f"your token does not permit unit {given}")
+    return given or _expected(request, target)
+
+
+async def _note(request: Request, target: Target, done: Done, given: str | None) -> None:
+    """Note which unit followed a command, and that the caller confirmed it by its number."""
+    roster = gateway_of(request).roster
+    if done.serial is None or not done.exchanges:
+        return
+    await roster.note_contact(target.address, done.serial, simulated=done.simulated)
+    location = roster.location_at(target.address)
+    if location is not None and given == done.serial:
+        await roster.confirm(location, done.serial)
+
+
 async def _change(
     request: Request,
     query: WriteQuery,
@@ -70,13 +115,15 @@ async def _change(
     order: Callable[..., Awaitable[Done]],
 ) -> Response:
     wanted = await body_of(request, model)
+    target = target_of(request, query)
     done = await order(
-        query.address,
+        target.address,
         principal_of(request),
         wanted.change,
-        serial=wanted.serial,
+        serial=_expect(request, target, wanted.serial),
         dry_run=query.dry_run,
     )
+    await _note(request, target, done, wanted.serial)
     return _answer(done)
 
 
@@ -88,7 +135,6 @@ async def _change(
             "description": "Begun (Prefer: respond-async); Location names the operation",
             "model": schemas.OperationOut,
         },
-        **described_problems(409),
         **SWITCH_PROBLEMS,
     },
 )
@@ -99,15 +145,23 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     With ``Prefer: respond-async`` (RFC 7240) the answer is 202 at once, and its ``Location`` the
     operation, for callers behind a proxy that does not wait so long.
     """
-    order, by = commands_of(request).start_monitoring, principal_of(request)
+    target, by = target_of(request, query), principal_of(request)
+    serial = _expect(request, target, query.serial)
+
+    async def started(report: Report | None = None) -> Done:
+        done = await commands_of(request).start_monitoring(
+            target.address, by, serial=serial, follow=query.follow, report=report
+        )
+        await _note(request, target, done, query.serial)
+        return done
+
     if not prefers_async(request.headers.getlist("prefer")):
-        return _answer(await order(query.address, by, follow=query.follow), seen=NOT_POLLED)
+        return _answer(await started(), seen=NOT_POLLED)
 
     async def work(report: Report) -> Payload:
-        done = await order(query.address, by, follow=query.follow, report=report)
-        return _body(done, NOT_POLLED)
+        return _body(await started(report), NOT_POLLED)
 
-    conn_key = gateway_of(request).conn_key(query.address)
+    conn_key = gateway_of(request).conn_key(target.address)
     operation = await operations_of(request).begin("monitor_start", conn_key, work)
     return accepted(operation, **{"Preference-Applied": "respond-async"})
 
@@ -128,13 +182,12 @@ async def fetch(request: Request, query: Annotated[FetchQuery, Query()]) -> Resp
     """
     fetches: Fetches = request.app.state.fetches
     fetches.check_store()
+    address = address_of(request, query)
 
     async def work(report: OperationReport) -> Payload:
-        return await fetches.fetch(
-            query.address, report, since=query.since, reads_contradicted=query.all
-        )
+        return await fetches.fetch(address, report, since=query.since, reads_contradicted=query.all)
 
-    conn_key = gateway_of(request).conn_key(query.address)
+    conn_key = gateway_of(request).conn_key(address)
     return accepted(await operations_of(request).begin(FETCH, conn_key, work))
 
 
@@ -151,13 +204,16 @@ async def fetch(request: Request, query: Annotated[FetchQuery, Query()]) -> Resp
 )
 async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]) -> Response:
     """Stop monitoring; for a busy unit, ``wait_for_reply=false`` does not wait for its reply."""
-    order = commands_of(request).stop_monitoring
-    done = await order(
-        query.address,
+    target = target_of(request, query)
+    done = await commands_of(request).stop_monitoring(
+        target.address,
         principal_of(request),
+        serial=_expect(request, target, query.serial),
         follow=query.follow,
         wait_for_reply=query.wait_for_reply,
     )
+    if query.wait_for_reply:
+        await _note(request, target, done, query.serial)
     return _answer(done, 200 if query.wait_for_reply else 202, NOT_POLLED)
 
 
@@ -181,13 +237,16 @@ async def change_config(request: Request, query: Write) -> Response:
 async def erase_events(request: Request, query: Which) -> Response:
     """Erase every event; serial and count must be those of the unit at that moment."""
     wanted = await body_of(request, schemas.EraseIn)
+    target = target_of(request, query)
+    _expect(request, target, wanted.serial)
     done = await commands_of(request).erase(
-        query.address,
+        target.address,
         principal_of(request),
         serial=wanted.serial,
         count=wanted.count,
         discard_unarchived=wanted.discard_unarchived,
     )
+    await _note(request, target, done, wanted.serial)
     return _answer(done)
 
 
@@ -198,7 +257,8 @@ async def erase_events(request: Request, query: Which) -> Response:
 )
 async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) -> Response:
     """When and whom the unit calls automatically; always read from the unit."""
-    answer = await gateway_of(request).call_home(query.address)
+    answer = await gateway_of(request).call_home(address_of(request, query))
+    await note_answer(request, answer)
     what = encode_body(answer, provenance.DIRECT)
     return reply(answer, what, request.headers.get("if-none-match")).response()
 
@@ -223,7 +283,10 @@ async def change_call_home(request: Request, query: Write) -> Response:
 async def rescue(request: Request, query: Which) -> Response:
     """Free a unit that dials home endlessly, in one short session."""
     wanted = await body_of(request, schemas.RescueIn)
+    target = target_of(request, query)
+    _expect(request, target, wanted.serial)
     done = await commands_of(request).rescue(
-        query.address, principal_of(request), serial=wanted.serial, erase=wanted.erase
+        target.address, principal_of(request), serial=wanted.serial, erase=wanted.erase
     )
+    await _note(request, target, done, wanted.serial)
     return _answer(done)

@@ -6,12 +6,26 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 
+from minimateplus.link import Address
+from sfm.access.principal import ForbiddenUnitError
+from sfm.api.middleware.authentication import may_see
 from sfm.api.problems import MEDIA_TYPE
-from sfm.api.schemas.reading import NoQuery
+from sfm.api.schemas.reading import DeviceQuery, NoQuery
+from sfm.devices.answer import Answer
 from sfm.devices.commands import Commands
 from sfm.devices.gateway import Gateway
+from sfm.devices.roster import Target
 
-__all__ = ["NOT_MODIFIED", "Nothing", "commands_of", "described_problems", "gateway_of"]
+__all__ = [
+    "NOT_MODIFIED",
+    "Nothing",
+    "address_of",
+    "commands_of",
+    "described_problems",
+    "gateway_of",
+    "note_answer",
+    "target_of",
+]
 
 Described = dict[int | str, dict[str, Any]]
 """Answers of a route by status, as the OpenAPI page wants them."""
@@ -21,7 +35,7 @@ _TEXT = {
     401: "A token is required, or the given one is wrong",
     403: "The token does not permit this, or the egress policy forbids the address",
     304: "Not modified (If-None-Match)",
-    404: "No such event or record",
+    404: "No such unit, event or record",
     409: "The command does not match the unit (see reason), or the id is ambiguous",
     412: "The slot now contains another event (If-Match)",
     413: "The request body is too large",
@@ -42,6 +56,37 @@ def gateway_of(request: Request) -> Gateway:
     """Return the gateway of the application that was asked."""
     gateway: Gateway = request.app.state.gateway
     return gateway
+
+
+def target_of(request: Request, query: DeviceQuery) -> Target:
+    """
+    Return the address that a request is for, as it was authorised.
+
+    Raises:
+        NoSuchUnitError: nothing has that name, or no route leads there.
+    """
+    target: Target | None = request.scope.get("sfm.target")
+    return target or gateway_of(request).roster.target(query.which)
+
+
+def address_of(request: Request, query: DeviceQuery) -> Address:
+    """Return the address that a request is for; raises as ``target_of``."""
+    return target_of(request, query).address
+
+
+async def note_answer(request: Request, answer: Answer) -> None:
+    """
+    Note which unit gave an answer.
+
+    Raises:
+        ForbiddenUnitError: it is not one of those that the client's token permits.
+    """
+    found, gateway = answer.provenance, gateway_of(request)
+    target: Target | None = request.scope.get("sfm.target")
+    if target is not None and found.source == "device":
+        await gateway.roster.note_contact(target.address, found.serial, simulated=found.simulated)
+    if not may_see(request.scope, found.serial):
+        raise ForbiddenUnitError("another unit answers there, which your token does not permit")
 
 
 def commands_of(request: Request) -> Commands:

@@ -23,7 +23,14 @@ from sfm.api.middleware.authentication import principal_of
 from sfm.api.middleware.cache_hits import encoded_for
 from sfm.api.problems import OtherEventError
 from sfm.api.provenance import View
-from sfm.api.routes.dependencies import NOT_MODIFIED, Nothing, described_problems, gateway_of
+from sfm.api.routes.dependencies import (
+    NOT_MODIFIED,
+    Nothing,
+    address_of,
+    described_problems,
+    gateway_of,
+    note_answer,
+)
 from sfm.api.schemas import reading
 from sfm.api.schemas.reading import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
 from sfm.api.statistics import Statistics
@@ -33,7 +40,7 @@ from sfm.devices.answer import Answer
 __all__ = ["cache", "device", "health"]
 
 RELAY_PROBLEMS = described_problems(422, 500)
-DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(422, 500, 502, 503, 504)
+DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(404, 422, 500, 502, 503, 504)
 EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503, 504)
 
 Which = Annotated[DeviceQuery, Query()]
@@ -46,7 +53,8 @@ device = APIRouter(prefix="/device", tags=["device"])
 cache = APIRouter(prefix="/cache", tags=["cache"])
 
 
-def _send(request: Request, answer: Answer, view: View) -> Response:
+async def _send(request: Request, answer: Answer, view: View) -> Response:
+    await note_answer(request, answer)
     what = encoded_for(answer, view, request.headers.get("accept", ""))
     return provenance.reply(answer, what, request.headers.get("if-none-match")).response()
 
@@ -78,19 +86,6 @@ async def get_health(request: Request, _: Nothing) -> Response:
         "store": store,
     }
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-@health.get("/units", response_model=reading.UnitsOut, responses=RELAY_PROBLEMS)
-async def get_units(request: Request, _: Nothing) -> Response:
-    """Registered units that the client may use, by name; reads none of them."""
-    principal, gateway = principal_of(request), gateway_of(request)
-    units = [
-        {"name": name, "conn_key": conn_key}
-        for name, address in sorted(gateway.settings.registered.items())
-        if principal.may_use(conn_key := gateway.conn_key(address))
-        and gateway.egress.allows(address, is_local=principal.token_id is None)
-    ]
-    return Response(orjson.dumps({"units": units}), media_type="application/json")
 
 
 @health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
@@ -127,8 +122,8 @@ async def get_metrics(request: Request, _: Nothing) -> Response:
 @device.get("/info", response_model=reading.InfoOut, responses=DEVICE_PROBLEMS)
 async def get_info(request: Request, query: Read) -> Response:
     """Identity, firmware, calibration, recording setup."""
-    answer = await gateway_of(request).info(query.address, wanted(request, query))
-    return _send(request, answer, provenance.INFO)
+    answer = await gateway_of(request).info(address_of(request, query), wanted(request, query))
+    return await _send(request, answer, provenance.INFO)
 
 
 @device.get("/events", response_model=reading.EventsOut, responses=DEVICE_PROBLEMS)
@@ -140,9 +135,9 @@ async def get_events(request: Request, query: ReadList) -> Response:
     or with `partial` what was read so far. Ask again to read on.
     """
     answer = await gateway_of(request).events(
-        query.address, wanted(request, query), partial=query.partial
+        address_of(request, query), wanted(request, query), partial=query.partial
     )
-    return _send(request, answer, provenance.LISTS[not answer.is_complete])
+    return await _send(request, answer, provenance.LISTS[not answer.is_complete])
 
 
 @device.get(
@@ -150,25 +145,25 @@ async def get_events(request: Request, query: ReadList) -> Response:
 )
 async def get_storage_range(request: Request, query: Read) -> Response:
     """First and last key of the event memory; always from the unit."""
-    answer = await gateway_of(request).storage_range(query.address)
-    return _send(request, answer, provenance.DIRECT)
+    answer = await gateway_of(request).storage_range(address_of(request, query))
+    return await _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/events/index", response_model=reading.LifetimeOut, responses=DEVICE_PROBLEMS)
 async def get_event_index(request: Request, query: Read) -> Response:
     """Lifetime event counter; always from the unit."""
-    answer = await gateway_of(request).lifetime_count(query.address)
-    return _send(request, answer, provenance.DIRECT)
+    answer = await gateway_of(request).lifetime_count(address_of(request, query))
+    return await _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/event/{index}", response_model=reading.EventOut, responses=EVENT_PROBLEMS)
 async def get_event(request: Request, index: Index, query: ReadList) -> Response:
     """One event of the list."""
     answer = await gateway_of(request).event(
-        query.address, index, wanted(request, query), partial=query.partial
+        address_of(request, query), index, wanted(request, query), partial=query.partial
     )
     _still_the_same(request, answer)
-    return _send(request, answer, provenance.EVENT)
+    return await _send(request, answer, provenance.EVENT)
 
 
 @device.get("/event/{index}/waveform", response_model=reading.WaveformOut, responses=EVENT_PROBLEMS)
@@ -177,15 +172,21 @@ async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     gateway, wish = gateway_of(request), wanted(request, query)
     if "if-match" in request.headers:
         # The slot is judged by its event, before anything is downloaded.
-        _still_the_same(request, await gateway.event(query.address, index, wish))
-    return _send(request, await gateway.waveform(query.address, index, wish), provenance.WAVEFORM)
+        _still_the_same(request, await gateway.event(address_of(request, query), index, wish))
+    return await _send(
+        request,
+        await gateway.waveform(address_of(request, query), index, wish),
+        provenance.WAVEFORM,
+    )
 
 
 @device.get("/monitor/status", response_model=reading.StatusOut, responses=DEVICE_PROBLEMS)
 async def get_monitor_status(request: Request, query: Read) -> Response:
     """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
-    answer = await gateway_of(request).monitor_status(query.address, wanted(request, query))
-    return _send(request, answer, provenance.STATUS)
+    answer = await gateway_of(request).monitor_status(
+        address_of(request, query), wanted(request, query)
+    )
+    return await _send(request, answer, provenance.STATUS)
 
 
 @device.get(
@@ -196,17 +197,19 @@ async def get_monitor_status(request: Request, query: Read) -> Response:
             "description": "Steps of the reads, as they happen",
             "content": {"text/event-stream": {}},
         },
-        **described_problems(422, 500, 503),
+        **described_problems(404, 422, 500, 503),
     },
 )
 async def get_progress(request: Request, query: Which) -> Response:
     """How far the unit's reads are, as server-sent events; resumable with ``Last-Event-ID``."""
     if request.scope.get("sfm.is_head"):
         return Response(headers=STREAM_HEADERS, media_type=STREAM_TYPE)  # else it would not end
-    return event_stream(gateway_of(request), query.address, request.headers.get("last-event-id"))
+    return event_stream(
+        gateway_of(request), address_of(request, query), request.headers.get("last-event-id")
+    )
 
 
-@cache.delete("/device", status_code=204, responses=described_problems(422, 500, 503))
+@cache.delete("/device", status_code=204, responses=described_problems(404, 422, 500, 503))
 async def delete_cache_device(request: Request, query: Which) -> Response:
     """
     Forget everything held of one device, archive excepted; the next reader asks the unit.
@@ -214,7 +217,7 @@ async def delete_cache_device(request: Request, query: Which) -> Response:
     503 when the database could not forget: memory has, and what the database still holds is proven
     at the unit before it is served again.
     """
-    await gateway_of(request).drop(query.address, "dropped by request")
+    await gateway_of(request).drop(address_of(request, query), "dropped by request")
     return Response(status_code=204)
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from sfm.api.middleware.authentication import principal_of
-from sfm.api.routes.dependencies import Nothing, described_problems
+from sfm.api.routes.dependencies import Nothing, described_problems, gateway_of
 from sfm.api.schemas.commands import OperationOut
 from sfm.api.streams import steps_stream
 from sfm.devices.operations import Operation, Operations
@@ -49,10 +49,18 @@ def accepted(operation: Operation, **headers: str) -> Response:
     return Response(orjson.dumps(operation.payload()), 202, headers, "application/json")
 
 
+def _may_see(request: Request, operation: Operation) -> bool:
+    """Whether the client's token permits the operation's unit, by address or by serial number."""
+    principal, roster = principal_of(request), gateway_of(request).roster
+    return principal.may_use(operation.unit) or not principal.units.isdisjoint(
+        roster.units_with_key(operation.unit)
+    )
+
+
 async def _found(request: Request, id_: str) -> Operation:
     operation = await operations_of(request).find(id_)
     # One of a unit that the token may not see is not there for it.
-    if operation is None or not principal_of(request).may_use(operation.unit):
+    if operation is None or not _may_see(request, operation):
         raise HTTPException(404, "There is no such operation; they are kept for 24 h.")
     return operation
 

@@ -69,6 +69,9 @@ class CommandQuery(DeviceQuery):
 class StartQuery(DeviceQuery):
     """Which unit, and whether to wait."""
 
+    serial: Annotated[Serial | None, Field(description="Whose; 409 when another unit answers.")] = (
+        None
+    )
     follow: Annotated[
         bool,
         Field(description="Answer when the unit monitors, or after 60 s; else at once."),
@@ -78,6 +81,9 @@ class StartQuery(DeviceQuery):
 class StopQuery(DeviceQuery):
     """Which unit, and what to wait for."""
 
+    serial: Annotated[Serial | None, Field(description="Whose; 409 when another unit answers.")] = (
+        None
+    )
     follow: Annotated[bool, Field(description="Read the monitor status afterwards.")] = True
     wait_for_reply: Annotated[
         bool,

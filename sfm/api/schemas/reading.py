@@ -19,6 +19,7 @@ from pydantic import (
 
 from minimateplus.link import Address
 from minimateplus.model import RecordingSetup
+from sfm.access.names import parse_unit
 from sfm.live_cache import DEFAULT_BAUD, DEFAULT_TCP_PORT
 from sfm.records.site_time import Unknown
 from sfm.store import Wanted
@@ -54,7 +55,6 @@ __all__ = [
     "StatsOut",
     "StatusOut",
     "StorageRangeOut",
-    "UnitsOut",
     "WaveformOut",
     "describe_problems",
 ]
@@ -75,9 +75,22 @@ MAX_INDEX = 1_000_000
 
 
 class DeviceQuery(BaseModel):
-    """Which unit: ``host`` and ``tcp_port``, or ``port`` and ``baud``. Others are rejected."""
+    """
+    Which unit: ``unit``, or ``host`` and ``tcp_port``, or ``port`` and ``baud``.
+
+    Others are rejected.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    unit: Annotated[
+        str | None,
+        Field(
+            max_length=300,
+            description="Name of a location, serial number, or address in any spelling; the "
+            "roster has its route.",
+        ),
+    ] = None
 
     port: Annotated[
         str | None,
@@ -108,17 +121,33 @@ class DeviceQuery(BaseModel):
     @field_validator("host")
     @classmethod
     def _one_address(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "port" not in info.data:
+        if "port" not in info.data or "unit" not in info.data:
             return value
-        if value is None and info.data["port"] is None:
-            raise ValueError("give host (TCP) or port (serial)")
-        if value is not None and info.data["port"] is not None:
-            raise ValueError("give host (TCP) or port (serial), not both")
+        given = [one for one in (value, info.data["port"], info.data["unit"]) if one is not None]
+        if not given:
+            raise ValueError("give unit (name or serial number), host (TCP) or port (serial)")
+        if len(given) > 1:
+            raise ValueError(
+                "give one of unit (name or serial number), host (TCP) and port (serial)"
+            )
+        return value
+
+    @field_validator("unit")
+    @classmethod
+    def _is_a_unit(cls, value: str | None) -> str | None:
+        if value is not None:
+            unit = parse_unit(value)
+            if isinstance(unit, Address) and unit.kind == "replay":
+                raise ValueError("a capture cannot be a unit's address")
+            if isinstance(unit, str) and not unit.isprintable():
+                raise ValueError("must contain only printable characters")
         return value
 
     @property
-    def address(self) -> Address:
-        """The unit's address, as links know it."""
+    def which(self) -> Address | str:
+        """The unit's address, or its name or serial number; the roster knows the address."""
+        if self.unit is not None:
+            return parse_unit(self.unit)
         if self.host is not None:
             return Address("tcp", self.host.strip("[]"), self.tcp_port)
         assert self.port is not None
@@ -192,7 +221,7 @@ def _device_time(value: str) -> str:
     if time.tzinfo is not None:
         raise ValueError(
             "give it without zone: it is the unit's own clock, whose zone the unit does not "
-            "know; utc of a recording is there where SFM_SITE_ZONES names the unit's"
+            "know; utc of a recording is there where the roster has a zone for it"
         )
     return time.isoformat()
 
@@ -524,7 +553,7 @@ class StatusOut(BaseModel):
     clock_sentence: str | None = Field(
         None, description="How far the unit's clock is off, for people; null: not compared."
     )
-    clock_zone: str | None = Field(None, description="Of SFM_SITE_ZONES; null: not known.")
+    clock_zone: str | None = Field(None, description="In force where the unit is; null: not known.")
     clock_settable: bool = Field(
         False, description="Always false: how the clock is set is not known on the wire."
     )
@@ -582,19 +611,6 @@ class HealthOut(BaseModel):
     store: StoreState
 
 
-class UnitOut(BaseModel):
-    """A registered unit."""
-
-    name: str = Field(description="As SFM_UNITS has it.")
-    conn_key: str = Field(description="Its address, as tcp:10.0.0.5:12345.")
-
-
-class UnitsOut(BaseModel):
-    """Registered units, by name."""
-
-    units: list[UnitOut]
-
-
 class PortOut(BaseModel):
     """A serial port of the relay's machine."""
 
@@ -629,7 +645,7 @@ class ArchivedBase(EventBase):
     serial: str
     index: int = Field(description="Its slot when it was first read.")
     utc: str | None = Field(
-        description="The instant of timestamp, by the zone that SFM_SITE_ZONES gives now."
+        description="The instant of timestamp, by the zone in force then where the unit stood."
     )
     utc_unknown: Unknown | None = Field(description="Why utc is null; null: it is not.")
     geo_range_in_s: float | None = Field(

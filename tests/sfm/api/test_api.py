@@ -22,7 +22,7 @@ from sfm.api.app import build_app
 from sfm.api.middleware.authentication import AUTHENTICATION_PROBLEMS
 from sfm.api.problems import MEDIA_TYPE, PROBLEMS, problem_of
 from sfm.api.rules import RULES
-from sfm.api.schemas import reading
+from sfm.api.schemas import reading, roster
 from sfm.devices.answer import Provenance
 from sfm.devices.single_flight import ShuttingDownError
 from sfm.settings import Settings
@@ -50,7 +50,7 @@ COMMANDS_AND_ACCOUNTS = (
     "/tokens",
     "/audit",
 )
-RELAY_ROUTES = ["/health", "/units", "/ports", "/cache/stats"]
+RELAY_ROUTES = ["/health", "/units", "/locations", "/zones", "/ports", "/cache/stats"]
 EVERY_ROUTE = DEVICE_ROUTES + RELAY_ROUTES
 
 
@@ -63,7 +63,8 @@ async def get(world: World, path: str, /, method: str = "GET", **params: Any) ->
 def model_of(app: FastAPI, path: str) -> type[BaseModel]:
     operation = app.openapi()["paths"][path.replace("/event/0", "/event/{index}")]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-    found: type[BaseModel] = getattr(reading, schema.rpartition("/")[2])
+    name = schema.rpartition("/")[2]
+    found: type[BaseModel] = getattr(reading, name, None) or getattr(roster, name)
     return found
 
 

@@ -21,7 +21,7 @@ from sfm.api.middleware import authentication
 from sfm.api.rules import RULES
 from sfm.store.tokens import number_of
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROLES: tuple[Role | None, ...] = (None, *Role)
 ORIGINS = (
     "no browser",
@@ -43,6 +43,8 @@ OPERATORS = {
     ("POST", "/device/call_home"),
     ("PUT", "/archive/events/{id}/review"),
     ("PUT", "/archive/recordings/{id}/review"),
+    ("PATCH", "/units/{serial}"),
+    ("POST", "/locations/{name}/unit"),
 }
 ADMINS = {
     ("POST", "/device/events/erase"),
@@ -52,6 +54,17 @@ ADMINS = {
     ("DELETE", "/tokens/{id}"),
     ("DELETE", "/cache/device"),
     ("GET", "/audit"),
+    ("POST", "/units"),
+    ("DELETE", "/units/{serial}"),
+    ("POST", "/locations"),
+    ("PATCH", "/locations/{name}"),
+    ("DELETE", "/locations/{name}"),
+    ("POST", "/routes"),
+    ("PATCH", "/routes"),
+    ("DELETE", "/routes"),
+    ("POST", "/zones"),
+    ("PATCH", "/zones"),
+    ("DELETE", "/zones"),
 }
 
 
@@ -191,6 +204,9 @@ HOLES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "tokens are revoked by operators": rule("DELETE", "/tokens/{id}", Role.OPERATOR),
     "a unit is dropped by operators": rule("DELETE", "/cache/device", Role.OPERATOR),
     "an erase is for operators": rule("POST", "/device/events/erase", Role.OPERATOR),
+    "a route is added by operators": rule("POST", "/routes", Role.OPERATOR),
+    "a unit is benched by viewers": rule("PATCH", "/units/{serial}", Role.VIEWER),
+    "PATCH counts as safe": replaced("SAFE", frozenset(("GET", "HEAD", "PATCH"))),
     "tokens are for viewers": rule("GET", "/tokens", Role.VIEWER),
     "a status is for everybody": rule("GET", "/device/monitor/status", None),
     "HEAD has no rule": replaced("rule_of", lambda method, path: (path, None)),

@@ -12,7 +12,7 @@ from kit.durable_world import NOW, events, rows, save_list
 from sqlalchemy import text
 
 from sfm.records.roster import Roster, Seeds
-from sfm.store import Store, audit, roster
+from sfm.store import Store, Wanted, archive, audit, roster
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import DamagedRecordError, NoSuchUnitError, RosterConflictError
 from sfm.store.maintenance import check
@@ -212,6 +212,10 @@ def test_a_damaged_row_is_named_and_never_used(store: Store, table: str, databas
         else ["serial:/dev/ttyUSB0:38400"]
     )
     assert (found.zone_at("BE1", at) is None) is (table in ("zones", "unit_places"))
+    if found.has_damaged_zones:
+        save_list(store, events(1))
+        [row] = store.read(archive.load_page, Wanted(), zones=found).rows
+        assert (row["utc"], row["utc_unknown"]) == (None, "damaged-zones")
     # Nothing is added in the place of what cannot be read.
     store.write(roster.seed, SEEDS)
     assert len(rows(store, "locations")) == 2

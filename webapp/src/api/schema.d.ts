@@ -24,26 +24,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/units": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Units
-         * @description Registered units that the client may use, by name; reads none of them.
-         */
-        get: operations["get_units_units_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/ports": {
         parameters: {
             query?: never;
@@ -632,6 +612,185 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/units": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Units
+         * @description Units and locations that the client may see, with routes and last contact; reads no unit.
+         */
+        get: operations["get_units_units_get"];
+        put?: never;
+        /**
+         * Post Unit
+         * @description Add a unit that was not read yet; one that is read is added by itself.
+         */
+        post: operations["post_unit_units_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/units/{serial}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Unit
+         * @description Remove a unit that was added by mistake; one with a past is retired instead.
+         */
+        delete: operations["delete_unit_units__serial__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Patch Unit
+         * @description Bench, retire or deploy a unit; change its notes and calibration dates.
+         */
+        patch: operations["patch_unit_units__serial__patch"];
+        trace?: never;
+    };
+    "/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Locations
+         * @description Locations that the client may see, with routes, zones and the units that stood there.
+         */
+        get: operations["get_locations_locations_get"];
+        put?: never;
+        /**
+         * Post Location
+         * @description Add a location.
+         */
+        post: operations["post_location_locations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/locations/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Location
+         * @description Remove a location at which no unit ever stood, with its routes and zones.
+         */
+        delete: operations["delete_location_locations__name__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Patch Location
+         * @description Rename a location, change its project or coordinates.
+         */
+        patch: operations["patch_location_locations__name__patch"];
+        trace?: never;
+    };
+    "/locations/{name}/unit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Location Unit
+         * @description Say which unit stands at a location since when; its stay elsewhere ends then.
+         *
+         *     Its events from then on belong to this location. It also confirms the unit for commands that
+         *     name the location.
+         */
+        post: operations["post_location_unit_locations__name__unit_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Route
+         * @description Add an address of a location; 403 for one that is never reached.
+         */
+        post: operations["post_route_routes_post"];
+        /**
+         * Delete Route
+         * @description Remove an address from its location.
+         */
+        delete: operations["delete_route_routes_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Patch Route
+         * @description Enable or disable a route, change its priority or keep-open time.
+         */
+        patch: operations["patch_route_routes_patch"];
+        trace?: never;
+    };
+    "/zones": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Zones
+         * @description Every time zone, with its beginning: of locations, of units' clocks, of all others.
+         */
+        get: operations["get_zones_zones_get"];
+        put?: never;
+        /**
+         * Post Zone
+         * @description Put a zone in force from a time on, until the next one begins.
+         */
+        post: operations["post_zone_zones_post"];
+        /**
+         * Delete Zone
+         * @description Remove a zone; the one before it is in force then.
+         */
+        delete: operations["delete_zone_zones_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Patch Zone
+         * @description Correct a zone, for everything that was and will be recorded under it.
+         */
+        patch: operations["patch_zone_zones_patch"];
+        trace?: never;
+    };
     "/session": {
         parameters: {
             query?: never;
@@ -778,7 +937,7 @@ export interface components {
             serial: string;
             /**
              * Utc
-             * @description The instant of timestamp, by the zone that SFM_SITE_ZONES gives now.
+             * @description The instant of timestamp, by the zone in force then where the unit stood.
              */
             utc: string | null;
             /**
@@ -846,7 +1005,7 @@ export interface components {
             serial: string;
             /**
              * Utc
-             * @description The instant of timestamp, by the zone that SFM_SITE_ZONES gives now.
+             * @description The instant of timestamp, by the zone in force then where the unit stood.
              */
             utc: string | null;
             /**
@@ -1403,6 +1562,47 @@ export interface components {
             provenance: components["schemas"]["ProvenanceOut"];
         };
         /**
+         * LocationOut
+         * @description A named place.
+         */
+        LocationOut: {
+            /** Name */
+            name: string;
+            /** Project */
+            project: string | null;
+            /** Latitude */
+            latitude: number | null;
+            /** Longitude */
+            longitude: number | null;
+            /**
+             * Serial
+             * @description The unit that answered there last.
+             */
+            serial: string | null;
+            /**
+             * Confirmed Serial
+             * @description The unit that commands by name are for.
+             */
+            confirmed_serial: string | null;
+            /** Routes */
+            routes: components["schemas"]["RouteOut"][];
+            /** Zones */
+            zones: components["schemas"]["ZoneOut"][];
+            /**
+             * Stays
+             * @description Which unit stood there when, the latest first.
+             */
+            stays: components["schemas"]["StayOut"][];
+        };
+        /**
+         * LocationsOut
+         * @description Every location, by name.
+         */
+        LocationsOut: {
+            /** Locations */
+            locations: components["schemas"]["LocationOut"][];
+        };
+        /**
          * MonitorOut
          * @description How a start or stop of monitoring ended.
          */
@@ -1781,6 +1981,46 @@ export interface components {
             history: components["schemas"]["ReviewOut"][];
         };
         /**
+         * RouteOut
+         * @description An address of a location.
+         */
+        RouteOut: {
+            /** Address */
+            address: string;
+            /**
+             * Conn Key
+             * @description As provenance has it.
+             */
+            conn_key: string;
+            /**
+             * Priority
+             * @description The lowest is tried first.
+             */
+            priority: number;
+            /**
+             * Keep Open S
+             * @description s; null: as the settings say.
+             */
+            keep_open_s: number | null;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Backing Off
+             * @description It failed repeatedly and is not tried now.
+             */
+            backing_off: boolean;
+            /**
+             * Last Contact At
+             * @description When a unit answered last, UTC; null: not since the relay's start.
+             */
+            last_contact_at: string | null;
+            /**
+             * Last Serial
+             * @description Which unit that was.
+             */
+            last_serial: string | null;
+        };
+        /**
          * SessionOut
          * @description The principal of a request.
          */
@@ -1920,7 +2160,7 @@ export interface components {
             clock_sentence?: string | null;
             /**
              * Clock Zone
-             * @description Of SFM_SITE_ZONES; null: not known.
+             * @description In force where the unit is; null: not known.
              */
             clock_zone?: string | null;
             /**
@@ -1930,6 +2170,24 @@ export interface components {
              */
             clock_settable: boolean;
             provenance: components["schemas"]["ProvenanceOut"];
+        };
+        /**
+         * StayOut
+         * @description A unit's stay at a location, by its own clock.
+         */
+        StayOut: {
+            /** Serial */
+            serial: string;
+            /**
+             * From Device Time
+             * @description Empty: always.
+             */
+            from_device_time: string;
+            /**
+             * Until Device Time
+             * @description null: it is still there.
+             */
+            until_device_time: string | null;
         };
         /**
          * StorageRangeOut
@@ -2048,27 +2306,79 @@ export interface components {
         };
         /**
          * UnitOut
-         * @description A registered unit.
+         * @description A unit with the location where it is; or a location whose unit is not known yet.
          */
         UnitOut: {
             /**
              * Name
-             * @description As SFM_UNITS has it.
+             * @description Of its location; null: it is at none.
              */
-            name: string;
+            name: string | null;
             /**
              * Conn Key
-             * @description Its address, as tcp:10.0.0.5:12345.
+             * @description The route that a request for it takes now; null: none leads to it.
              */
-            conn_key: string;
+            conn_key: string | null;
+            /**
+             * Serial
+             * @description null: no unit has answered at this location yet.
+             */
+            serial: string | null;
+            /**
+             * Confirmed
+             * @description False: another unit answers at this location than the one that commands by name are for; such a command must give the new serial number.
+             */
+            confirmed: boolean;
+            /**
+             * Simulated
+             * @description null: it was never read.
+             */
+            simulated: boolean | null;
+            /** State */
+            state: ("deployed" | "benched" | "retired") | null;
+            /** Notes */
+            notes: string | null;
+            /** Calibrated On */
+            calibrated_on: string | null;
+            /** Calibration Due On */
+            calibration_due_on: string | null;
+            /**
+             * Added At
+             * @description UTC.
+             */
+            added_at: string | null;
+            /**
+             * Project
+             * @description Of its location.
+             */
+            project: string | null;
+            /** Latitude */
+            latitude: number | null;
+            /** Longitude */
+            longitude: number | null;
+            /**
+             * Routes
+             * @description The preferred one first.
+             */
+            routes: components["schemas"]["RouteOut"][];
+            /**
+             * Last Contact At
+             * @description UTC; null: not since the relay's start.
+             */
+            last_contact_at: string | null;
         };
         /**
          * UnitsOut
-         * @description Registered units, by name.
+         * @description Units and locations, by name, then by serial number.
          */
         UnitsOut: {
             /** Units */
             units: components["schemas"]["UnitOut"][];
+            /**
+             * Damaged
+             * @description Rows of the roster that do not match their hash.
+             */
+            damaged: string[];
         };
         /**
          * WaveformOut
@@ -2183,6 +2493,34 @@ export interface components {
             elsewhere_bytes: number;
         };
         /**
+         * ZoneOut
+         * @description A zone in force from a time on.
+         */
+        ZoneOut: {
+            /** Location */
+            location: string | null;
+            /**
+             * Serial
+             * @description Of one unit's clock; * for all others.
+             */
+            serial: string | null;
+            /** Zone */
+            zone: string;
+            /**
+             * From Device Time
+             * @description By the unit's clock; empty: always.
+             */
+            from_device_time: string;
+        };
+        /**
+         * ZonesOut
+         * @description Every zone.
+         */
+        ZonesOut: {
+            /** Zones */
+            zones: components["schemas"]["ZoneOut"][];
+        };
+        /**
          * ProblemOut
          * @description Problem details (RFC 9457).
          */
@@ -2259,116 +2597,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOut"];
-                };
-            };
-            /** @description Not a valid HTTP request, or its length is given twice */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description A token is required, or the given one is wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description The token does not permit this, or the egress policy forbids the address */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description The request body is too large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description The query is too long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description A parameter is invalid; errors names it */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description Too many requests; Retry-After gives the delay */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description The headers are too large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description Internal error, or a stored record is damaged */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemOut"];
-                };
-            };
-        };
-    };
-    get_units_units_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnitsOut"];
                 };
             };
             /** @description Not a valid HTTP request, or its length is given twice */
@@ -2686,6 +2914,8 @@ export interface operations {
     get_info_device_info_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -2745,6 +2975,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2838,6 +3077,8 @@ export interface operations {
     get_events_device_events_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -2899,6 +3140,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2992,6 +3242,8 @@ export interface operations {
     get_storage_range_device_events_storage_range_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3051,6 +3303,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3144,6 +3405,8 @@ export interface operations {
     get_event_index_device_events_index_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3203,6 +3466,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3296,6 +3568,8 @@ export interface operations {
     get_event_device_event__index__get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3367,7 +3641,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3471,6 +3745,8 @@ export interface operations {
     get_waveform_device_event__index__waveform_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3540,7 +3816,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3644,6 +3920,8 @@ export interface operations {
     get_monitor_status_device_monitor_status_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3703,6 +3981,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3796,6 +4083,8 @@ export interface operations {
     get_progress_device_progress_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3840,6 +4129,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3915,6 +4213,8 @@ export interface operations {
     delete_cache_device_cache_device_delete: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -3957,6 +4257,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4142,6 +4451,8 @@ export interface operations {
     start_monitoring_device_monitor_start_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -4150,6 +4461,8 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
+                /** @description Whose; 409 when another unit answers. */
+                serial?: string | null;
                 /** @description Answer when the unit monitors, or after 60 s; else at once. */
                 follow?: boolean;
             };
@@ -4197,6 +4510,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4422,6 +4744,8 @@ export interface operations {
     stop_monitoring_device_monitor_stop_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -4430,6 +4754,8 @@ export interface operations {
                 host?: string | null;
                 /** @description TCP port of the unit. */
                 tcp_port?: number;
+                /** @description Whose; 409 when another unit answers. */
+                serial?: string | null;
                 /** @description Read the monitor status afterwards. */
                 follow?: boolean;
                 /** @description false: send the command and do not wait for the unit's reply, for a busy unit; the outcome is then unknown. */
@@ -4479,6 +4805,24 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4572,6 +4916,8 @@ export interface operations {
     change_config_device_config_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -4705,6 +5051,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
@@ -4800,6 +5155,8 @@ export interface operations {
     erase_events_device_events_erase_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -4865,6 +5222,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4967,6 +5333,8 @@ export interface operations {
     get_call_home_device_call_home_get: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -5026,6 +5394,24 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5119,6 +5505,8 @@ export interface operations {
     change_call_home_device_call_home_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -5227,6 +5615,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description The command does not match the unit (see reason), or the id is ambiguous */
             409: {
                 headers: {
@@ -5322,6 +5719,8 @@ export interface operations {
     rescue_device_rescue_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -5382,6 +5781,15 @@ export interface operations {
             };
             /** @description The token does not permit this, or the egress policy forbids the address */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5529,7 +5937,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5642,7 +6050,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5752,7 +6160,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5886,7 +6294,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6015,7 +6423,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6157,7 +6565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6298,7 +6706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6429,7 +6837,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6580,7 +6988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6711,8 +7119,2190 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_units_units_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnitsOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_unit_units_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * State
+                     * @description benched, retired: not in the field.
+                     * @default deployed
+                     * @enum {string}
+                     */
+                    state?: "deployed" | "benched" | "retired";
+                    /** Notes */
+                    notes?: string | null;
+                    /** Calibrated On */
+                    calibrated_on?: string | null;
+                    /** Calibration Due On */
+                    calibration_due_on?: string | null;
+                    /**
+                     * Serial
+                     * @description The unit's serial number.
+                     */
+                    serial: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnitOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_unit_units__serial__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The unit's serial number. */
+                serial: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    patch_unit_units__serial__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The unit's serial number. */
+                serial: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * State
+                     * @description benched, retired: not in the field.
+                     * @default deployed
+                     * @enum {string}
+                     */
+                    state?: "deployed" | "benched" | "retired";
+                    /** Notes */
+                    notes?: string | null;
+                    /** Calibrated On */
+                    calibrated_on?: string | null;
+                    /** Calibration Due On */
+                    calibration_due_on?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnitOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_locations_locations_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationsOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_location_locations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Name
+                     * @description Unique without regard to case; reads neither as an address nor as a serial number.
+                     */
+                    name: string;
+                    /** Project */
+                    project?: string | null;
+                    /** Latitude */
+                    latitude?: number | null;
+                    /** Longitude */
+                    longitude?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_location_locations__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    patch_location_locations__name__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Name
+                     * @description Unique without regard to case; reads neither as an address nor as a serial number.
+                     * @default
+                     */
+                    name?: string;
+                    /** Project */
+                    project?: string | null;
+                    /** Latitude */
+                    latitude?: number | null;
+                    /** Longitude */
+                    longitude?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_location_unit_locations__name__unit_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Serial
+                     * @description null: none does any more.
+                     */
+                    serial: string | null;
+                    /**
+                     * From Device Time
+                     * @description By the unit's clock; absent: now, by the zone in force there.
+                     */
+                    from_device_time?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_route_routes_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Priority
+                     * @description The lowest is tried first.
+                     * @default 0
+                     */
+                    priority?: number;
+                    /** Keep Open S */
+                    keep_open_s?: number | null;
+                    /**
+                     * Enabled
+                     * @default true
+                     */
+                    enabled?: boolean;
+                    /**
+                     * Location
+                     * @description Unique without regard to case; reads neither as an address nor as a serial number.
+                     */
+                    location: string;
+                    /**
+                     * Address
+                     * @description HOST, HOST:PORT, tcp://HOST:PORT, /dev/ttyUSB0, COM3, serial:PORT:BAUD, rfc2217://HOST:PORT or telnet://HOST:PORT.
+                     */
+                    address: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_route_routes_delete: {
+        parameters: {
+            query: {
+                /** @description HOST, HOST:PORT, tcp://HOST:PORT, /dev/ttyUSB0, COM3, serial:PORT:BAUD, rfc2217://HOST:PORT or telnet://HOST:PORT. */
+                address: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    patch_route_routes_patch: {
+        parameters: {
+            query: {
+                /** @description HOST, HOST:PORT, tcp://HOST:PORT, /dev/ttyUSB0, COM3, serial:PORT:BAUD, rfc2217://HOST:PORT or telnet://HOST:PORT. */
+                address: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Priority
+                     * @description The lowest is tried first.
+                     * @default 0
+                     */
+                    priority?: number;
+                    /** Keep Open S */
+                    keep_open_s?: number | null;
+                    /**
+                     * Enabled
+                     * @default true
+                     */
+                    enabled?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_zones_zones_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ZonesOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_zone_zones_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Location */
+                    location?: string | null;
+                    /** Serial */
+                    serial?: string | null;
+                    /**
+                     * From Device Time
+                     * @description By the unit's clock, ISO 8601 without zone; empty: always.
+                     * @default
+                     */
+                    from_device_time?: string;
+                    /**
+                     * Zone
+                     * @description IANA name, as Europe/Oslo.
+                     */
+                    zone: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ZoneOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_zone_zones_delete: {
+        parameters: {
+            query?: {
+                location?: string | null;
+                serial?: string | null;
+                /** @description By the unit's clock, ISO 8601 without zone; empty: always. */
+                from_device_time?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    patch_zone_zones_patch: {
+        parameters: {
+            query?: {
+                location?: string | null;
+                serial?: string | null;
+                /** @description By the unit's clock, ISO 8601 without zone; empty: always. */
+                from_device_time?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Zone
+                     * @description IANA name, as Europe/Oslo.
+                     */
+                    zone: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ZoneOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7168,7 +9758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7308,7 +9898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7439,7 +10029,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7572,7 +10162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
