@@ -24,6 +24,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from minimateplus.link import parse_address
+from sfm.access.names import parse_host
 from sfm.cli import views
 from sfm.cli.application import (
     FAILED,
@@ -317,7 +318,8 @@ def _unit(text: str) -> str:
     if text.isalnum():
         return text
     try:
-        return Gateway.conn_key(where(text, None)[1])
+        unit = where(text, None)[1]
+        return Gateway.conn_key(parse_host(unit) if isinstance(unit, str) else unit)
     except ValueError as error:
         raise CommandError(f"--unit {text}: {error}", MISUSED) from error
 

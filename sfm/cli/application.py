@@ -20,8 +20,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from minimateplus.errors import MiniMateError
 from minimateplus.link import Address, parse_address
-from minimateplus.link.address import DEFAULT_TCP_PORT, split_host_port
 from minimateplus.model import Progress as Step
+from sfm.access.names import parse_unit
 from sfm.cli import views
 from sfm.cli.views import safe_text
 from sfm.errors import SfmError
@@ -69,7 +69,13 @@ app = App(
 out = Console()
 err = Console(stderr=True)
 
-Unit = Annotated[str, Parameter(help="tcp://HOST:PORT, /dev/ttyUSB0, serial:PORT:BAUD, HOST:PORT")]
+Unit = Annotated[
+    str,
+    Parameter(
+        help="Name of a location, serial number, tcp://HOST:PORT, /dev/ttyUSB0, serial:PORT:BAUD, "
+        "HOST:PORT"
+    ),
+]
 Relay = Annotated[str | None, Parameter(help=f"Ask through this relay [default: {DEFAULT_RELAY}].")]
 Force = Annotated[bool, Parameter(help="Go to the device, whatever a cache holds.", negative=())]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.", negative=())]
@@ -123,16 +129,20 @@ def shown_token(file: Path | None = None) -> str | None:
     return words[0]
 
 
-def where(unit: str, relay: str | None) -> tuple[str | None, Address]:
-    """Return the relay to ask, ``None`` for the unit itself, and the unit's address."""
+def where(unit: str, relay: str | None) -> tuple[str | None, Address | str]:
+    """
+    Return the relay to ask, ``None`` for the unit itself, and the unit's address, name or number.
+
+    A word is a name or serial number of the relay's roster first, then a host name.
+    """
     try:
         return relay, parse_address(unit)
+    except ValueError:
+        pass
+    try:
+        return relay or DEFAULT_RELAY, parse_unit(unit)
     except ValueError as error:
-        try:
-            host, port = split_host_port(unit, DEFAULT_TCP_PORT)
-        except ValueError:
-            raise CommandError(str(error), MISUSED) from None
-        return relay or DEFAULT_RELAY, Address("tcp", host, port)
+        raise CommandError(str(error), MISUSED) from None
 
 
 def relay_client(base: str) -> httpx.AsyncClient:

@@ -13,11 +13,12 @@ from cyclopts import Parameter
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import CaptureError
-from minimateplus.link import Address, open_link
+from minimateplus.link import open_link
 from minimateplus.link.capture import CaptureLink, ReplayLink, load_capture
 from minimateplus.model import Progress as Step
 from minimateplus.wire.commands import COMMANDS
 from minimateplus.wire.framing import Direction, FrameReader, reply_sub
+from sfm.access.names import parse_host
 from sfm.cli.application import (
     CommandError,
     Unit,
@@ -76,9 +77,9 @@ async def capture(
     waveforms
         Download every waveform too.
     """
-    relay, address = where(unit, None)
-    if relay is not None:
-        address = Address("tcp", address.target, address.number)
+    _, found = where(unit, None)
+    # A unit is read directly here: no relay's roster is asked for a word.
+    address = parse_host(found) if isinstance(found, str) else found
     note = SURVEY_WITH_WAVEFORMS if waveforms else SURVEY
     link = await open_link(address, Settings().deadlines)
     try:

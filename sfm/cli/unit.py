@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 from minimateplus.link import Address
 from minimateplus.model import Progress as Step
 from sfm.access.egress import EgressPolicy
+from sfm.access.names import folded, parse_host
 from sfm.api.app import Application, build_app, build_store_service
 from sfm.cli import files, operation, views
 from sfm.cli.application import (
@@ -50,7 +51,9 @@ OPEN: dict[str, Any] = {"require_tokens": False, "trusted_proxies": [], "egress"
 """Of a relay that nobody else can reach, whatever the settings of this machine's real one."""
 
 
-def _parameters(address: Address) -> dict[str, Any]:
+def _parameters(address: Address | str) -> dict[str, Any]:
+    if isinstance(address, str):
+        return {"unit": address}
     if address.kind == "tcp":
         return {"host": address.target, "tcp_port": address.number}
     if address.kind == "replay":
@@ -59,12 +62,13 @@ def _parameters(address: Address) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _client(relay: str | None, address: Address) -> AsyncIterator[httpx.AsyncClient]:
+async def _client(relay: str | None, address: Address | str) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the relay, or of an own one in this process that nobody else can reach."""
     if relay is not None:
         async with relay_client(relay) as client:
             yield client
         return
+    assert isinstance(address, Address)  # a word is asked through a relay
     configure_logs(quiet=True)
     application = await _own_relay(address)
     transport = httpx.ASGITransport(application)
@@ -133,13 +137,13 @@ async def ask(
         is_long: a relay answers at once and is asked for the end, because a proxy between it and
             us may not wait that long. A unit that is asked directly has no proxy before it.
     """
-    relay, address = where(unit, relay)
+    relay, which = where(unit, relay)
     headers = operation.PREFER if is_long and relay is not None else None
-    async with _client(relay, address) as client:
+    async with _client(relay, which) as client:
         return await _ask_by(
             client,
             relay,
-            address,
+            which,
             path,
             method=method,
             query=query,
@@ -152,7 +156,7 @@ async def ask(
 async def _ask_by(
     client: httpx.AsyncClient,
     relay: str | None,
-    address: Address,
+    which: Address | str,
     path: str,
     *,
     method: str = "GET",
@@ -162,8 +166,9 @@ async def _ask_by(
     on_progress: operation.OnLook | None = None,
 ) -> dict[str, Any]:
     """Return the body of one device route, with progress on the way; see ``ask``."""
-    parameters = {**_parameters(address), **(query or {})}
     try:
+        address = await _known(client, which)
+        parameters = {**_parameters(address), **(query or {})}
         async with _progress(client, address):
             response = await client.request(
                 method, path, params=parameters, json=body, headers=headers
@@ -186,13 +191,37 @@ async def _ask_by(
     return answer
 
 
+async def _known(client: httpx.AsyncClient, which: Address | str) -> Address | str:
+    """Return a word that the relay's roster has, as it is; any other as a host name."""
+    if isinstance(which, Address):
+        return which
+    response = await client.get("/units")
+    if response.is_error:
+        return which  # the relay says why at the request itself
+    try:
+        words = {word for one in response.json()["units"] for word in _words(one)}
+    except (ValueError, KeyError, TypeError):
+        return which
+    if folded(which) in words:
+        return which
+    try:
+        return parse_host(which)
+    except ValueError:
+        return which
+
+
+def _words(unit: Mapping[str, Any]) -> set[str]:
+    """Return the words that name a unit of the roster."""
+    return {folded(unit[name]) for name in ("name", "serial") if unit[name]}
+
+
 async def _get(unit: str, path: str, relay: str | None, *, force: bool) -> dict[str, Any]:
     """Return the body of one device route that reads."""
     return await ask(unit, path, relay, query={"force": "true"} if force else None)
 
 
 @contextlib.asynccontextmanager
-async def _progress(client: httpx.AsyncClient, address: Address) -> AsyncIterator[None]:
+async def _progress(client: httpx.AsyncClient, address: Address | str) -> AsyncIterator[None]:
     """
     Show how far the unit's reads are while the body runs.
 
@@ -209,7 +238,7 @@ async def _progress(client: httpx.AsyncClient, address: Address) -> AsyncIterato
         await asyncio.gather(displaying, return_exceptions=True)
 
 
-async def _display(client: httpx.AsyncClient, address: Address) -> None:
+async def _display(client: httpx.AsyncClient, address: Address | str) -> None:
     with progress_bar() as bar:
         task = bar.add_task(f"asking {address}", total=None)
         while True:
@@ -219,12 +248,18 @@ async def _display(client: httpx.AsyncClient, address: Address) -> None:
                     advance(bar, task, step)
 
 
-async def _steps(client: httpx.AsyncClient, address: Address) -> list[Step]:
+async def _steps(client: httpx.AsyncClient, address: Address | str) -> list[Step]:
     """Return how far the unit's reads are; nothing if this token may not see the statistics."""
     response = await client.get("/cache/stats")
     if response.is_error:
         return []
-    device = response.json()["devices"].get(Gateway.conn_key(address), {"under_way": []})
+    if isinstance(address, str):
+        units = (await client.get("/units")).json().get("units", [])
+        named = (one for one in units if folded(address) in _words(one))
+        key = next((one["conn_key"] for one in named), None)
+    else:
+        key = Gateway.conn_key(address)
+    device = response.json()["devices"].get(key, {"under_way": []})
     return [Step(**step) for step in device["under_way"]]
 
 
@@ -259,10 +294,10 @@ async def events(
 
 async def _list(unit: str, relay: str | None, *, force: bool) -> dict[str, Any]:
     """Return the event list, read in as many contacts as bring something; else its beginning."""
-    relay, address = where(unit, relay)
+    relay, which = where(unit, relay)
     # One relay for all contacts: without a database an own one keeps what was read in memory.
-    async with _client(relay, address) as client:
-        get = functools.partial(_ask_by, client, relay, address, "/device/events")
+    async with _client(relay, which) as client:
+        get = functools.partial(_ask_by, client, relay, which, "/device/events")
         walked = 0
         while True:
             try:
