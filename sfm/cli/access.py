@@ -24,7 +24,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from minimateplus.link import parse_address
-from sfm.access.names import parse_host
+from sfm.access.names import parse_host, parse_unit
 from sfm.cli import views
 from sfm.cli.application import (
     FAILED,
@@ -36,7 +36,6 @@ from sfm.cli.application import (
     handles_errors,
     out,
     shown_token,
-    where,
 )
 from sfm.cli.database import Database, database_url, opened
 from sfm.cli.views import safe_text
@@ -318,7 +317,7 @@ def _unit(text: str) -> str:
     if text.isalnum():
         return text
     try:
-        unit = where(text, None)[1]
+        unit = parse_unit(text)
         return Gateway.conn_key(parse_host(unit) if isinstance(unit, str) else unit)
     except ValueError as error:
         raise CommandError(f"--unit {text}: {error}", MISUSED) from error

@@ -310,7 +310,7 @@ async def test_a_command_by_name_is_refused_until_the_new_unit_is_confirmed(comm
         target = f"{path}unit=North+face"
         for _ in range(2):
             status, answer = await tell(found, "POST", target, body)
-            assert (status, answer["reason"]) == (409, "serial-differs"), answer
+            assert (status, answer.get("reason")) == (409, "serial-differs"), answer
             await tell(found, "GET", "/device/monitor/status?unit=North+face")
         _, units = await tell(found, "GET", "/units")
         [here] = [one for one in units["units"] if one["name"] is not None]
@@ -334,7 +334,7 @@ async def test_a_command_by_serial_number_is_for_that_unit_alone() -> None:
         world.plug(FieldUnit("BE2"))
         await asyncio.sleep(60)
         status, answer = await tell(found, "POST", "/device/monitor/start?unit=BE1&follow=false")
-        assert (status, answer["reason"]) == (409, "serial-differs")
+        assert (status, answer.get("reason")) == (409, "serial-differs")
 
 
 # --- zones ---------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_missing_event_is_reported_and_fails(
 
 
 def test_a_wrong_address_says_what_would_be_right(capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = call(capsys, "info", "not an address")
+    status, _, err = call(capsys, "info", "serial:")
     assert status == 2
     assert "tcp://HOST:PORT" in err
 
