@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import numpy as np
@@ -33,6 +32,7 @@ from sfm.api.schemas import reading
 from sfm.api.schemas.bodies import MAX_BYTES
 from sfm.cache.freshness import FORCED
 from sfm.records.payloads import event_view
+from sfm.records.roster import Roster, Zone
 from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
 from sfm.store import archive as store_archive
@@ -607,7 +607,7 @@ async def test_bad_input_is_refused_and_the_field_is_named(
     assert world.gateway.store_service.state()["state"] == "ok"
 
 
-DENVER = {"*": ZoneInfo("America/Denver")}
+DENVER = Roster(zones=(Zone(id=1, serial="*", zone="America/Denver"),))
 """UTC-6 in April and May, UTC-7 in January."""
 READ_AT = datetime(2026, 5, 1, tzinfo=UTC)
 """When the first event of a world is read."""

@@ -317,7 +317,7 @@ async def test_a_command_by_name_is_refused_until_the_new_unit_is_confirmed(comm
         assert (here["serial"], here["confirmed"]) == ("BE2", False)
         changed = [one for one in other.heard if one in (0x96, 0x97, 0x71, 0x72)]
         assert changed == []
-        # By address it is whoever answers; by name once the new number is given.
+        # By address it is the unit that answers; by name once the new number is given.
         given = body and {**body, "serial": "BE2"}
         more = "&serial=BE2" if is_in_query else ""
         status, answer = await tell(found, "POST", target + more, given)

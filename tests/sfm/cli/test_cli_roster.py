@@ -50,7 +50,9 @@ def story(run_cli: RunCli, *more: str) -> Any:
     assert run_cli("location", "add", "Portal", "--project", "Tunnel", *more)[0] == 0
     moved = run_cli("location", "move", "Portal", "be12345", "--from", "2026-05-01T12:00", *more)
     assert moved[0] == 0, moved
-    assert run_cli("unit", "route", "add", "Portal", "10.0.0.6:9000", "--priority", "2", *more)[0] == 0
+    assert (
+        run_cli("unit", "route", "add", "Portal", "10.0.0.6:9000", "--priority", "2", *more)[0] == 0
+    )
     changed = run_cli("unit", "route", "change", "10.0.0.6:9000", "--no-enabled", *more)
     assert changed[0] == 0, changed
     assert run_cli("unit", "bench", "BE12345", *more)[0] == 0
@@ -139,7 +141,9 @@ def test_a_file_is_imported_and_again_adds_nothing(run_cli: RunCli, tmp_path: Pa
     assert (status, "1 of 4 rows" in aside) == (1, True), aside
     assert [len(row["added"]) for row in rows] == [5, 4, 1, 0]
     assert "serial number" in rows[3]["error"]
-    found = {one["serial"]: one for one in json.loads(run_cli("unit", "list", "--json")[1])["units"]}
+    found = {
+        one["serial"]: one for one in json.loads(run_cli("unit", "list", "--json")[1])["units"]
+    }
     assert (found["BE1"]["notes"], found["BE1"]["latitude"]) == ("first, of two", 59.9)
     assert found["BE2"]["conn_key"] == "tcp:10.0.0.2:12345"
     assert found["BE3"]["name"] is None
@@ -159,7 +163,9 @@ def test_a_file_is_imported_and_again_adds_nothing(run_cli: RunCli, tmp_path: Pa
         "serial,notes\n,x\n",
     ],
 )
-def test_a_file_of_another_form_is_refused_whole(run_cli: RunCli, tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_form_is_refused_whole(
+    run_cli: RunCli, tmp_path: Path, text: str
+) -> None:
     file = tmp_path / "units.csv"
     file.write_text(text)
     status, _, aside = run_cli("unit", "import", str(file))

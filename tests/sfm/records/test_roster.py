@@ -93,7 +93,7 @@ def test_settings_add_what_is_missing() -> None:
     assert (again.locations, again.routes, again.zones, again.differences) == ([], [], [], [])
 
 
-def test_settings_change_nothing_and_the_difference_is_told() -> None:
+def test_settings_change_nothing_and_the_difference_is_reported() -> None:
     routes = (
         Route(id=1, location_id=1, address="tcp://10.0.0.6:12345"),
         Route(id=2, location_id=2, address="tcp://10.0.0.7:12345"),

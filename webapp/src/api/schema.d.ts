@@ -944,7 +944,7 @@ export interface components {
              * Utc Unknown
              * @description Why utc is null; null: it is not.
              */
-            utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
+            utc_unknown: ("no-unit-time" | "no-zone" | "damaged-zones" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
             /**
              * Geo Range In S
              * @description The range by which peaks are marked, as its archived samples gave it; null: not known.
@@ -1012,7 +1012,7 @@ export interface components {
              * Utc Unknown
              * @description Why utc is null; null: it is not.
              */
-            utc_unknown: ("no-unit-time" | "no-zone" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
+            utc_unknown: ("no-unit-time" | "no-zone" | "damaged-zones" | "before-2000" | "ambiguous-hour" | "skipped-hour" | "after-read") | null;
             /**
              * Geo Range In S
              * @description The range by which peaks are marked, as its archived samples gave it; null: not known.
@@ -4621,6 +4621,8 @@ export interface operations {
     fetch_device_fetch_post: {
         parameters: {
             query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
                 /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
                 port?: string | null;
                 /** @description Speed of the serial port. */
@@ -4676,7 +4678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
-            /** @description No such event or record */
+            /** @description No such unit, event or record */
             404: {
                 headers: {
                     [name: string]: unknown;
