@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 import httpx
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from sfm.access.names import folded
 from sfm.api.app import build_app
@@ -35,6 +34,7 @@ from sfm.cli.application import (
     shown_token,
 )
 from sfm.cli.database import Database, database_url
+from sfm.cli.roster_views import location_view, locations_view, unit_view, units_view
 from sfm.cli.unit import OPEN
 from sfm.cli.views import safe_text
 from sfm.logs import configure_logs
@@ -349,25 +349,7 @@ async def list_units(
     if as_json:
         _print_json({"units": found})
         return
-    table = _table("Serial", "Location", "State", "Route", "Last contact", "Calibration due")
-    for one in found:
-        serial = one["serial"] or "not known yet"
-        if not one["confirmed"]:
-            serial += " (not confirmed)"
-        table.add_row(
-            *(
-                safe_text(str(cell or ""))
-                for cell in (
-                    serial,
-                    one["name"],
-                    one["state"],
-                    one["routes"][0]["address"] if one["routes"] else "",
-                    (one["last_contact_at"] or "")[:19],
-                    one["calibration_due_on"],
-                )
-            )
-        )
-    out.print(table)
+    out.print(units_view(found))
 
 
 @unit.command
@@ -397,20 +379,10 @@ async def show(
     ]
     if not wanted:
         raise CommandError(f"the roster has no unit or location {unit!r}; see: unit list")
-    _print_facts(wanted[0], as_json)
-
-
-def _print_facts(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        _print_json(found)
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    for name, value in found.items():
-        lines = value if isinstance(value, list) else [value]
-        for one in lines:
-            shown = ", ".join(f"{k} {v}" for k, v in one.items()) if isinstance(one, dict) else one
-            table.add_row(name, safe_text("" if shown is None else str(shown)))
-    out.print(table)
+        _print_json(wanted[0])
+    else:
+        out.print(unit_view(wanted[0]))
 
 
 async def _change_unit(
@@ -616,13 +588,7 @@ async def list_locations(
     if as_json:
         _print_json(body)
         return
-    table = _table("Name", "Project", "Unit", "Routes", "Zone")
-    for one in body["locations"]:
-        zone = one["zones"][-1]["zone"] if one["zones"] else ""
-        addresses = ", ".join(r["address"] for r in one["routes"])
-        cells = (one["name"], one["project"] or "", one["serial"] or "", addresses, zone)
-        table.add_row(*(safe_text(cell) for cell in cells))
-    out.print(table)
+    out.print(locations_view(body["locations"]))
 
 
 @location.command(name="show")
@@ -641,7 +607,10 @@ async def show_location(
     found = [one for one in body["locations"] if folded(one["name"]) == folded(name)]
     if not found:
         raise CommandError(f"the roster has no location {name!r}; see: location list")
-    _print_facts(found[0], as_json)
+    if as_json:
+        _print_json(found[0])
+    else:
+        out.print(location_view(found[0]))
 
 
 @location.command
@@ -712,10 +681,3 @@ async def set_zone(
                 raise
             body = await roster.ask("PATCH", "/zones", {"zone": zone}, {**whose, **when})
     _show(body, f"{zone} is in force at {name}.", as_json)
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table

@@ -171,3 +171,24 @@ def test_a_file_of_another_form_is_refused_whole(
     status, _, aside = run_cli("unit", "import", str(file))
     assert status == 2, aside
     assert json.loads(run_cli("unit", "list", "--json")[1]) == {"units": []}
+
+
+def test_a_unit_and_its_location_are_shown_in_words(run_cli: RunCli) -> None:
+    story(run_cli)
+    unit = [" ".join(line.split()) for line in run_cli("unit", "show", "portal")[1].splitlines()]
+    assert unit[:5] == [
+        "Serial number BE12345",
+        "State benched",
+        "Location Portal",
+        "Project Tunnel",
+        "Coordinates not entered",
+    ]
+    assert " ".join(unit[8:-1]) == (
+        "Route tcp://10.0.0.6:9000, priority 2, disabled, last contact not since the relay's start"
+    )
+    place = [
+        " ".join(one.split()) for one in run_cli("location", "show", "north face")[1].split("\n")
+    ]
+    assert "Zone Europe/Oslo from the beginning" in place
+    assert "Stay BE12345 from the beginning until 2026-05-01T12:00:00" in place
+    assert "None" not in " ".join(unit + place)
