@@ -172,7 +172,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ListIncompleteError: Problem(
         "list-incomplete", 503, "The event list is not complete yet", RETRY_AFTER_S
     ),
-    FetchIncompleteError: Problem("fetch-incomplete", 503, "Not every event could be fetched"),
+    FetchIncompleteError: Problem(
+        "fetch-incomplete", 503, "Not every event could be fetched", RETRY_AFTER_S
+    ),
     NotCachedError: Problem("not-cached", 504, "Not in the cache"),
     ForbiddenAddressError: Problem(
         "forbidden-address", 403, "Connecting to this address is not permitted"

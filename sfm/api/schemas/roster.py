@@ -203,8 +203,10 @@ class RouteQuery(_In):
 class ZoneQuery(_In):
     """Whose zone, and from when: of a location, of one unit, or of all if neither is given."""
 
-    location: Name | None = None
-    serial: Serial | None = None
+    location: Annotated[Name | None, Field(description="A location's name.")] = None
+    serial: Annotated[
+        Serial | None, Field(description="Of one unit's clock; neither: of all others.")
+    ] = None
     from_device_time: DeviceTime = ""
 
     @model_validator(mode="after")

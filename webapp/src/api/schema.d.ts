@@ -8965,9 +8965,15 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** Location */
+                    /**
+                     * Location
+                     * @description A location's name.
+                     */
                     location?: string | null;
-                    /** Serial */
+                    /**
+                     * Serial
+                     * @description Of one unit's clock; neither: of all others.
+                     */
                     serial?: string | null;
                     /**
                      * From Device Time
@@ -9106,7 +9112,9 @@ export interface operations {
     delete_zone_zones_delete: {
         parameters: {
             query?: {
+                /** @description A location's name. */
                 location?: string | null;
+                /** @description Of one unit's clock; neither: of all others. */
                 serial?: string | null;
                 /** @description By the unit's clock, ISO 8601 without zone; empty: always. */
                 from_device_time?: string;
@@ -9237,7 +9245,9 @@ export interface operations {
     patch_zone_zones_patch: {
         parameters: {
             query?: {
+                /** @description A location's name. */
                 location?: string | null;
+                /** @description Of one unit's clock; neither: of all others. */
                 serial?: string | null;
                 /** @description By the unit's clock, ISO 8601 without zone; empty: always. */
                 from_device_time?: string;
