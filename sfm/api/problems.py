@@ -226,6 +226,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     store_errors.StoreInUseError: STORE_FAILED,
     store_errors.StoreReadOnlyError: STORE_FAILED,
     store_errors.RevisionError: STORE_FAILED,
+    store_errors.WrongUrlError: STORE_FAILED,
     store_errors.StoreError: STORE_FAILED,
     store_errors.OwnToolsError: STORE_FAILED,
 }

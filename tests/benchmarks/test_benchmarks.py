@@ -23,6 +23,7 @@ HEADS = {
     "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
     "bench_http.py": ("requests/s", "JSON, again"),
+    "bench_statistics.py": ("longest hold of the loop", "`/metrics`"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
     "bench_units.py": ("longest wait, s", "| again | 20 | 0 |"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),

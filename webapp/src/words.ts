@@ -126,7 +126,7 @@ export const words = {
     baud: "Speed, baud",
     open: "Open",
     registered: "Units of this relay",
-    registeredCaption: "Units registered by the relay's operator",
+    registeredCaption: "Registered units",
     name: "Name",
     address: "Address",
     recent: "Recent units",

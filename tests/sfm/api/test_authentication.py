@@ -128,7 +128,7 @@ async def test_no_other_way_to_write_a_path_passes_its_rule(behind: str) -> None
 async def test_no_other_method_passes_a_rule(method: str) -> None:
     async with protected_app(real=True) as found:
         viewer = found.token("v", Role.VIEWER)
-        for _, path in RULES:
+        for path in {path for _, path in RULES if (method, path) not in RULES}:
             target = concrete(path)
             status = (await found.ask(method, target, secret=viewer)).status_code
             assert status == 405, target

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import orjson
 import pytest
 import requests
 import schemathesis
@@ -48,8 +49,10 @@ CHECKS: list[CheckFunction] = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-FIRST: dict[str, Any] = {"id": 1, "index": 0}
-"""A token and a slot; a recording is aimed at by the id that the archive gives it."""
+FIRST: dict[str, Any] = {"id": 1, "index": 0, "name": "North face"}
+"""A token, a slot and a location; a recording is aimed at by its id, a unit by its number."""
+ADDED_UNIT, ADDED_ADDRESS = "BE99999", "10.0.0.7"
+ROSTER = ("/units", "/locations", "/routes", "/zones")
 OPEN = [f"{method} {path}" for (method, path), role in RULES.items() if role is None]
 
 
@@ -135,9 +138,9 @@ class Scanned:
     def aimed(self, case: Case) -> Case:
         """The same request to the unit, the operation or the first record that is there."""
         if case.path.startswith(("/device/", "/cache/device")):
-            kept = {k: v for k, v in case.query.items() if k not in ("port", "baud")}
+            kept = {k: v for k, v in case.query.items() if k not in ("unit", "port", "baud")}
             case.query = {**kept, **UNIT}
-        first: dict[str, Any] = dict(FIRST)
+        first: dict[str, Any] = {**FIRST, "serial": ADDED_UNIT}
         if case.path.startswith("/archive/recordings"):
             rows = self.protected.store.read(archive.load_page, Wanted(), limit=50).rows
             rows.sort(key=lambda row: -row["waveforms"])
@@ -147,8 +150,59 @@ class Scanned:
         case.path_parameters |= {name: first[name] for name in case.path_parameters}
         return case
 
+    def ask_directly(self, method: str, path: str, body: dict[str, Any]) -> int:
+        """Send a request from this machine; return the status of the answer."""
+        headers = [(b"host", LOCAL["host"].encode()), (b"content-type", b"application/json")]
+        how = {name: LOCAL[name] for name in ("server", "peer")}
+        asked = answer_of(
+            self.protected.app, method, path, b"", headers, body=orjson.dumps(body), **how
+        )
+        return self.runner.run(asked).status_code
+
+    def add_to_roster(self) -> None:
+        """Add what the roster's routes are aimed at, as far as an earlier scan removed it."""
+        place = FIRST["name"]
+        for path, body in (
+            ("/units", {"serial": ADDED_UNIT}),
+            ("/locations", {"name": place}),
+            ("/routes", {"location": place, "address": ADDED_ADDRESS}),
+            ("/zones", {"location": place, "zone": "UTC"}),
+        ):
+            assert self.ask_directly("POST", path, body) in (200, 201, 409), path
+
+    def roster_case(self, case: Case) -> Case:
+        """A request that changes the roster as it is meant to be changed."""
+        self.made += 1
+        place = FIRST["name"]
+        query, body = {
+            "POST /units": ({}, {"serial": f"BE{self.made}"}),
+            "PATCH /units/{serial}": ({}, {"notes": "on the sill"}),
+            "POST /locations": ({}, {"name": f"Place {self.made}"}),
+            "PATCH /locations/{name}": ({}, {"project": "Quarry"}),
+            "POST /locations/{name}/unit": ({}, {"serial": None}),
+            "POST /routes": ({}, {"location": place, "address": f"10.0.1.{self.made % 250}"}),
+            "PATCH /routes": ({"address": ADDED_ADDRESS}, {"priority": 1}),
+            "DELETE /routes": ({"address": ADDED_ADDRESS}, None),
+            "POST /zones": (
+                {},
+                {
+                    "location": place,
+                    "zone": "Europe/Oslo",
+                    "from_device_time": f"{1900 + self.made}-01-01",
+                },
+            ),
+            "PATCH /zones": ({"location": place}, {"zone": "UTC"}),
+            "DELETE /zones": ({"location": place}, None),
+        }.get(f"{case.method} {case.path}", (case.query, case.body))
+        case.query = query
+        if body is not None:
+            case.body = body
+        return case
+
     def meant(self, case: Case) -> Case:
         """The same with a body that is true of that unit, or opens a session."""
+        if case.path.startswith(ROSTER):
+            return self.aimed(self.roster_case(case))
         facts: dict[str, Any] = {
             "serial": self.unit.serial,
             "count": len(self.unit.events),
@@ -208,6 +262,8 @@ def test_the_api_answers_as_its_page_says(label: str, scanned: Scanned) -> None:
     )
     made = st.one_of(right, wrong, right.map(scanned.meant), wrong.map(scanned.aimed))
     scanned.record(2)
+    if operation.path.startswith(ROSTER):
+        scanned.add_to_roster()
     statuses: list[int] = []
 
     @given(case=made)

@@ -4,7 +4,6 @@ import gzip
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +132,6 @@ def test_what_is_packed_is_the_same_each_time(built: Path) -> None:
     assert first is not None
     assert first == second
     assert gzip.decompress(first.packed["gzip"]) == first.body
-
-
-def test_the_wheel_holds_the_build_and_the_source_archive_what_it_is_built_from() -> None:
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    assert "sfm/web/**" in build["artifacts"]
-    assert "sfm" in build["targets"]["wheel"]["packages"]
-    assert {"sfm", "webapp", "Makefile"} <= set(build["targets"]["sdist"]["include"])
 
 
 def test_a_build_that_cannot_be_had_leaves_its_reason_where_the_relay_finds_it(

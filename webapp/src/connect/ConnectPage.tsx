@@ -77,11 +77,12 @@ function Registered() {
     <section class="block" aria-labelledby="registered">
       <h2 id="registered">{text.registered}</h2>
       <Table caption={text.registeredCaption} heads={[text.name, text.address]}>
-        {body.units.map(({ name, conn_key }) => {
-          const unit = unitOf(conn_key);
+        {body.units.map(({ name, serial, conn_key }) => {
+          const unit = conn_key && unitOf(conn_key);
+          const label = name ?? serial;
           return (
-            <tr key={name}>
-              <th scope="row">{unit ? <a href={linkTo(unit)}>{name}</a> : name}</th>
+            <tr key={label}>
+              <th scope="row">{unit ? <a href={linkTo(unit)}>{label}</a> : label}</th>
               <td>{conn_key}</td>
             </tr>
           );
