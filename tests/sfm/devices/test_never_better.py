@@ -161,7 +161,7 @@ async def test_a_contradicted_event_counts_after_a_second_download(world: World,
         [0],
         [0],
     )
-    assert "force=true" in problem["detail"]
+    assert "all=true" in problem["detail"]
     assert len(unit.events) == 1
     await world.pause(1)
     await waveform(world, force="true")
