@@ -8,6 +8,7 @@ import inspect
 import os
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # A test that needs a database names one. This also applies to the processes that tests start.
@@ -19,6 +20,11 @@ settings.load_profile("tests")
 
 HANGS_AFTER_S = 300.0
 """A bound for a test that waits for ever; nothing is judged by it."""
+
+
+def pytest_runtest_setup() -> None:
+    """Undo what a command line that ran in this process did to the log."""
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
@@ -15,6 +16,8 @@ from typing import Annotated, Any, ParamSpec
 import httpx
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -215,8 +218,24 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
         err.print(safe_text(str(error)), soft_wrap=True)
         raise SystemExit(FAILED) from error
+    except ValidationError as error:
+        for one in error.errors():
+            err.print(safe_text(_setting_fault(one)), soft_wrap=True)
+        raise SystemExit(MISUSED) from None
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = "a setting" if found is None else f"SFM_{found[1].upper()}"
+        err.print(safe_text(f"{name}: the value is not JSON; see `serve --help`"), soft_wrap=True)
+        raise SystemExit(MISUSED) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+def _setting_fault(fault: Mapping[str, Any]) -> str:
+    """Return a line that names a setting and says what is wrong with it."""
+    first, *rest = (str(part) for part in fault["loc"] or ("settings",))
+    place = "".join(f", {part}" for part in rest)
+    return f"SFM_{first.upper()}{place}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def main() -> None:

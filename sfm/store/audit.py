@@ -36,6 +36,7 @@ from sqlalchemy.types import NullType
 
 from sfm.records.payloads import Payload
 from sfm.store import schema
+from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.archive import utc_text
 from sfm.store.codec import digest
 from sfm.store.cursors import check_page_size
@@ -59,8 +60,6 @@ OutcomeWord = Literal["begun", "done", "refused", "failed", "unknown"]
 BEFORE_THE_FIRST = bytes(32)
 AT_ONCE = 500
 """Rows fetched together where the whole log is read."""
-_WRITER_LOCK = 7110112
-"""PostgreSQL's advisory lock for adding an entry; it is released by the commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ def append(connection: Connection, entry: AuditEntry) -> int:
     Writers are serialised by SQLite's write lock, or by an advisory lock of PostgreSQL.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({AdvisoryLock.AUDIT})"))
     last = connection.execute(
         select(table.c.number, table.c.hash).order_by(table.c.number.desc()).limit(1)
     ).first()

@@ -27,12 +27,11 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.errors import StoreInUseError, as_store_errors
 
 __all__ = ["IDLE_S", "INTERVAL_S", "PROBES", "VANISHED_S", "RelayLock"]
 
-KEY = 7110112
-"""Of the advisory lock; that of an upgrade is the number before."""
 WAIT_S = 2.0
 """How long a start waits for the lock: the server notices a killed process within milliseconds."""
 
@@ -102,7 +101,8 @@ class RelayLock:
 
     def is_held(self, connection: Connection) -> bool:
         """Return whether our session has the lock, as the transaction of ``connection`` sees it."""
-        found: bool = connection.execute(_IS_HELD, {"key": KEY, "pid": self._pid}).scalar_one()
+        ours = {"key": AdvisoryLock.RELAY, "pid": self._pid}
+        found: bool = connection.execute(_IS_HELD, ours).scalar_one()
         return found
 
     def take_again(self) -> None:
@@ -141,7 +141,7 @@ class RelayLock:
             # (Nothing happens where a server is too old to know one of them.)
             connection.execute(_SET, {"name": name, "value": str(value)})
         try:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": AdvisoryLock.RELAY})
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
                 raise
@@ -167,7 +167,7 @@ def _own_name() -> str:
 
 def _holder(connection: Connection) -> str:
     """Return which process has the lock, as far as the server tells."""
-    row = connection.execute(_HOLDER, {"key": KEY}).first()
+    row = connection.execute(_HOLDER, {"key": AdvisoryLock.RELAY}).first()
     name, _, rest = ("" if row is None else row[0] or "").partition(" ")
     if row is None or name != _PROGRAM:
         return "which one, the database does not say"

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sfm.access.names import check_name, check_serial, folded
 from sfm.records.roster import Location, Place, Roster, Route, Seeds, Unit, Zone
 from sfm.store import audit, schema
+from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import DamagedRecordError, NoSuchUnitError, RosterConflictError
@@ -48,8 +49,6 @@ __all__ = [
 
 units, locations, places = schema.units, schema.locations, schema.unit_places
 routes, zones = schema.routes, schema.zones
-_WRITER_LOCK = 7110113
-"""PostgreSQL's advisory lock for changing the roster; it is released by the commit."""
 _NOT_THEIRS = ("row_hash", "folded_name")
 """Columns that are of the table alone."""
 
@@ -98,7 +97,7 @@ def changed(
         StoreError: the function's own; nothing is changed then.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({AdvisoryLock.ROSTER})"))
     function(connection)
     if entry is not None:
         audit.append(connection, entry)

@@ -59,7 +59,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
                 )[1]
                 for name, role, of in kinds
             }
-        named = json.dumps({unit.unit.serial: unit.url for unit in units})
+        named = json.dumps({"north face": units[0].url, "south face": units[1].url})
         with relay(database=database, SFM_UNITS=named, **settings) as started:
             yield Guarded(started.base, units[0], units[1], tokens)
     finally:
@@ -178,9 +178,9 @@ def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visi
     sign_in(seen, guarded.tokens["site"])
     # What the relay has named is there to choose; nobody needs to know an address.
     registered = page.get_by_role("region", name="Units of this relay")
-    expect(registered.get_by_role("link")).to_have_text(["SIM0401"])
+    expect(registered.get_by_role("link")).to_have_text(["north face"])
     seen.look("connect-as-limited")
-    registered.get_by_role("link", name="SIM0401").click()
+    registered.get_by_role("link", name="north face").click()
     page.get_by_role("link", name="Events").click()
     expect(page.get_by_text("2 events", exact=True)).to_be_visible()
     seen.go(at(guarded.other))

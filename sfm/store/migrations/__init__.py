@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from sfm.store import schema
+from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.database_file import not_an_archive, sync_folder
 from sfm.store.engine import BUSY_S, SQLITE, Engines, quoted
 from sfm.store.errors import RevisionError, StoreBusyError, StoreDamagedError, StoreLostError
@@ -134,7 +135,7 @@ def upgrade(engines: Engines, revision: str = "head") -> None:
             if not engines.is_sqlite:
                 # Two relays that start at once must not both fill it.
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(7110111)"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({AdvisoryLock.UPGRADE})"))
                 connection.execute(text(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}"))
             refuse_newer(engines.where, revision_of(connection))
             config.attributes["connection"] = connection

@@ -174,7 +174,7 @@ class Scanned:
         """A request that changes the roster as it is meant to be changed."""
         self.made += 1
         place = FIRST["name"]
-        query, body = {
+        meant: dict[str, tuple[dict[str, Any], Any]] = {
             "POST /units": ({}, {"serial": f"BE{self.made}"}),
             "PATCH /units/{serial}": ({}, {"notes": "on the sill"}),
             "POST /locations": ({}, {"name": f"Place {self.made}"}),
@@ -193,7 +193,8 @@ class Scanned:
             ),
             "PATCH /zones": ({"location": place}, {"zone": "UTC"}),
             "DELETE /zones": ({"location": place}, None),
-        }.get(f"{case.method} {case.path}", (case.query, case.body))
+        }
+        query, body = meant.get(f"{case.method} {case.path}", (case.query, case.body))
         case.query = query
         if body is not None:
             case.body = body

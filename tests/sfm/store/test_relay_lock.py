@@ -30,7 +30,8 @@ from structlog.testing import capture_logs
 
 from minimateplus.simulator import SimulatedUnit
 from sfm.access.principal import Role
-from sfm.store import Store, maintenance, operations, relay_lock, tokens
+from sfm.store import Store, audit, maintenance, operations, relay_lock, tokens
+from sfm.store.audit import AuditEntry
 from sfm.store.errors import StoreInUseError, StoreReadOnlyError
 from sfm.store.service import StoreService
 
@@ -127,6 +128,20 @@ def test_beside_a_relay_a_token_is_made_in_postgresql(database_url: str) -> None
             at = datetime.now(UTC)
             beside.write(tokens.create, "first", Role.ADMIN.value, (), at, token_bytes)
         assert [one.name for one in live.read(tokens.load_all)] == ["first"]
+
+
+def test_a_relay_that_holds_its_lock_adds_to_the_audit_log(database_url: str) -> None:
+    entry = AuditEntry(
+        at=datetime.now(UTC),
+        actor="local",
+        role="admin",
+        origin="127.0.0.1",
+        command="erase",
+        outcome="done",
+    )
+    with relay_store(database_url) as live:
+        assert live.write(audit.append, entry) == 1
+        assert live.read(audit.load_latest, 10)[0]["command"] == "erase"
 
 
 @only_postgresql
