@@ -54,7 +54,15 @@ pytest_plugins = ["kit.durable_databases"]
 
 FLIPS = int(os.environ.get("SFM_TEST_FLIPS", "20"))
 SEED = int(os.environ.get("SFM_TEST_FLIPS_SEED", "13"))
-CHANGING = ("waveforms", "contents", "archived", "counted_by_erase", "review", "epoch_proven")
+CHANGING = (
+    "waveforms",
+    "contents",
+    "archived",
+    "counted_by_erase",
+    "review",
+    "epoch_proven",
+    "geo_range_in_s",
+)
 """What a page says of a recording beside the facts of the instrument."""
 NEW_FINDINGS = ("mirror_dropped", "mended", "other_waveform", "other_content")
 """What a read may find of a damaged database."""
@@ -261,9 +269,15 @@ def judged(
                 {**t, **{name: row[name] for name in CHANGING}} == row
                 and set(row["contents"]) <= set(t["contents"])
                 and row["review"] in (None, t["review"])
+                and row["geo_range_in_s"] in (None, t["geo_range_in_s"])
                 and all(t[name] or not row[name] for name in ("epoch_proven", "counted_by_erase"))
                 for t in true_rows
             )
+            if path.startswith("/archive/recordings/") and isinstance(row, dict):
+                # The range is known from the samples; of those that cannot be read it is not.
+                is_less |= row.get("geo_range_in_s", "") is None and any(
+                    row | {"geo_range_in_s": t["geo_range_in_s"]} == t for t in true_rows
+                )
             if row not in true_rows:
                 ok = is_marked(row) or is_new or is_named or ((is_fewer or is_less) and faults)
                 assert ok, f"{path}: {unlike(row, true_rows)}"
