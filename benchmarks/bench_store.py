@@ -35,8 +35,8 @@ from sfm.store.cursors import Cursor
 from sfm.store.engine import SQLITE
 
 QUICK = bool(os.environ.get("SFM_BENCH_QUICK"))
-ROWS = 20_000 if QUICK else 1_000_000
-ARCHIVES = (1_000,) if QUICK else (10_000, 100_000)
+ROWS = 2_000 if QUICK else 1_000_000
+ARCHIVES = (200,) if QUICK else (10_000, 100_000)
 COMMITS = 20 if QUICK else 200
 SERIALS = 50
 T0 = datetime(2020, 1, 1)
@@ -57,10 +57,10 @@ def print_row(what: str, figure: str, target: str = "") -> None:
     print(f"{what:<58}{figure:>26}  {target}")
 
 
-def origin(conn_key: str = "tcp:bench:1", serial: str = "SIM0001") -> Origin:
+def origin(route: str = "tcp:bench:1", serial: str = "SIM0001") -> Origin:
     """Return where benchmark records are from."""
     return Origin(
-        conn_key=conn_key,
+        route=route,
         serial=serial,
         epoch=0,
         simulated=True,

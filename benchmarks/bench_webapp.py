@@ -52,7 +52,7 @@ EVENTS = 20 if QUICK else 1000
 LONGEST = Blast(record_time_s=1.0 if QUICK else 13.0, sample_rate_hz=4096)
 STREAMED_BAUD = 800_000
 """Fast for a serial line, so that the longest record takes seconds and not minutes."""
-TURNS = 3 if QUICK else 15
+TURNS = 1 if QUICK else 15
 OPENINGS = 1 if QUICK else 5
 FACTORS = (1,) if QUICK else (1, 4)
 """How many times as slow the browser makes its processor."""
@@ -201,7 +201,7 @@ def drawn(browser: Any, relay: Relay) -> None:
         page.wait_for_selector(".u-over")
         took: dict[str, list[tuple[float, float]]] = {}
         for _ in range(TURNS):
-            for name, key in (("zoom step", "+"), ("pan", "ArrowRight"), ("whole record", "0")):
+            for name, key in (("zoom step", "+"), ("pan", "PageDown"), ("whole record", "0")):
                 took.setdefault(name, []).append(page.evaluate("(key) => watching.key(key)", key))
         for name, pairs in took.items():
             draws, waits = (sorted(figures) for figures in zip(*pairs, strict=True))
@@ -250,16 +250,30 @@ def streamed(browser: Any, relay: Relay) -> None:
 def open_list(page: Any, relay: Relay) -> None:
     """Open the list of the fast unit."""
     page.goto(relay.page("fast", "/events"))
-    page.wait_for_selector(".events-table tbody a", timeout=60_000)
+    events_of(page, more_than=0)
 
 
 def arrive(page: Any, relay: Relay) -> None:
     """Let events arrive in the list, one by one."""
     for _ in range(3):
+        before = events_of(page, more_than=0)
         relay.record()
         page.click(".page-head button")
+        events_of(page, more_than=before)
         page.wait_for_selector("tr.is-new", timeout=60_000)
-        page.wait_for_timeout(300)
+
+
+def events_of(page: Any, *, more_than: int) -> int:
+    """Wait until a whole list of more than so many events is shown; return how many it has."""
+    counted = r"""more => {
+        const status = document.querySelector("#events-keys [role=status]");
+        const whole = /^([\d,]+) events?$/.exec(status?.textContent.trim() ?? "");
+        const count = whole ? Number(whole[1].replaceAll(",", "")) : 0;
+        return count > more && count;
+    }"""
+    handle = page.wait_for_function(counted, arg=more_than, timeout=60_000)
+    count: int = handle.json_value()
+    return count
 
 
 def download(page: Any, relay: Relay, index: int) -> None:

@@ -61,7 +61,7 @@ globalThis.watching = {
     return took;
   },
   async scroll(count) {
-    const table = document.querySelector(".table-box");
+    const table = document.querySelector(".list-box");
     for (let i = 0; i < count; i++) {
       table.scrollTop += 400;
       await frame();

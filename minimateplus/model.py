@@ -11,12 +11,16 @@ A missing reading is never zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from minimateplus.conversions import in_s_per_count, mic_psi, sample_times_s
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     import numpy as np
@@ -319,6 +323,56 @@ class Waveform:
     """Every range that the event's own peaks and counts allow, in in/s."""
     reasons: tuple[Reason, ...] = ()
     """Why this may not be all that was recorded; empty: no contradiction was found."""
+
+    def times_s(self, sample_rate_hz: int | None = None) -> NDArray[np.float64]:
+        """
+        Return the time of each sample relative to the trigger, in s, shape (n,).
+
+        Args:
+            sample_rate_hz: of an event that does not show its own; it is not checked.
+
+        Raises:
+            ValueError: the event does not show its rate, and none is given.
+        """
+        rate_hz = self.sample_rate_hz or sample_rate_hz
+        if rate_hz is None:
+            raise ValueError(
+                f"event {self.event.index} does not show its sample rate; possible are "
+                f"{self.sample_rates_possible} Hz; give sample_rate_hz, as in the unit's setup"
+            )
+        return sample_times_s(self.counts.shape[1], self.pretrigger_samples, rate_hz)
+
+    def velocities_in_s(self, geo_range_in_s: float | None = None) -> NDArray[np.float64]:
+        """
+        Return the velocities of Tran, Vert and Long, in in/s, shape (3, n).
+
+        What is no measurement (beyond ``valid_samples``) is NaN.
+
+        Args:
+            geo_range_in_s: of an event that does not show its own; it is not checked.
+
+        Raises:
+            ValueError: the event does not show its range, and none is given; or there is no such.
+        """
+        range_in_s = self.geo_range_in_s or geo_range_in_s
+        if range_in_s is None:
+            raise ValueError(
+                f"event {self.event.index} does not show its geophone range; possible are "
+                f"{self.geo_ranges_possible} in/s; give geo_range_in_s, as in the unit's setup"
+            )
+        values = self.counts[:3].astype("float64") * in_s_per_count(range_in_s)
+        return _only_valid(values, self.valid_samples[:3])
+
+    def pressures_psi(self) -> NDArray[np.float64]:
+        """Return the microphone's pressures, in psi, shape (n,); NaN where nothing was measured."""
+        return _only_valid(mic_psi(self.counts[3]), self.valid_samples[3:])
+
+
+def _only_valid(values: NDArray[np.float64], valid: Sequence[int]) -> NDArray[np.float64]:
+    """Replace what is behind each row's valid samples by NaN; ``values`` has a row for each."""
+    for row, samples in zip(values.reshape(len(valid), -1), valid, strict=True):
+        row[samples:] = math.nan
+    return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ The live cache: what was read from each unit, until evidence from the unit inval
 The rule. Nothing is served that an invalidation has touched, and nothing enters that was read
 before one. Where the evidence contradicts itself, everything of that device goes first.
 
+Keys are opaque: what is cached under one key is of one unit. The relay uses ``unit:SERIAL``.
+
 The theory. Each device has one immutable snapshot. A reader loads it once, takes no lock, and so
 sees one state; a writer takes the one lock, builds the next snapshot and publishes it. The
 waveforms of an epoch are one dict of immutable entries, which the writer changes in place: storing
@@ -119,6 +121,8 @@ class CacheEntry:
     generation: int
     """The device's generation once this value was in."""
     source: str
+    route: str = ""
+    """The address over which it was read, in the caller's words; empty: not given."""
     size_bytes: int
     """Size of the encoded value, not of the Python objects."""
     probe: object = None
@@ -204,6 +208,7 @@ class LiveCache:
       that has not come yet (another machine's clock, another boot's) means an unknown age, and an
       unknown age is stale.
     - ``source``: where the data comes from, in a word.
+    - ``route``: the address over which it was read; a unit may have several.
 
     and return whether the value was stored. A setter that finds a conflict still stores: its own
     generation was judged before the conflict raised it, and it is the later evidence. All other
@@ -382,6 +387,7 @@ class LiveCache:
         generation: int | None = None,
         read_began_mono: float | None = None,
         source: str = "device",
+        route: str = "",
     ) -> bool:
         """Store the info and end a dirty configuration; another serial drops all else first."""
         now = self._clock()
@@ -400,6 +406,7 @@ class LiveCache:
                 epoch=device.epoch.number,
                 generation=device.generation,
                 source=source,
+                route=route,
                 size_bytes=size_bytes,
                 memo=Memo(self),
             )
@@ -418,6 +425,7 @@ class LiveCache:
         generation: int | None = None,
         read_began_mono: float | None = None,
         source: str = "device",
+        route: str = "",
         proven: bool = True,
     ) -> bool:
         """
@@ -451,6 +459,7 @@ class LiveCache:
                 epoch=device.epoch.number,
                 generation=device.generation,
                 source=source,
+                route=route,
                 size_bytes=size_bytes,
                 probe=probe,
                 device_count=device_count,
@@ -473,6 +482,7 @@ class LiveCache:
         generation: int | None = None,
         read_began_mono: float | None = None,
         source: str = "device",
+        route: str = "",
     ) -> bool:
         """
         Store the waveform; a conflict with the cached list or waveform drops all else first.
@@ -506,6 +516,7 @@ class LiveCache:
                 epoch=device.epoch.number,
                 generation=device.generation,
                 source=source,
+                route=route,
                 size_bytes=size_bytes,
                 stamp=stamp,
                 memo=Memo(self),
@@ -523,6 +534,7 @@ class LiveCache:
         generation: int | None = None,
         read_began_mono: float | None = None,
         source: str = "device",
+        route: str = "",
     ) -> bool:
         """Store the status; its age counts from ``read_began_mono``."""
         now = self._clock()
@@ -537,6 +549,7 @@ class LiveCache:
                 epoch=device.epoch.number,
                 generation=device.generation,
                 source=source,
+                route=route,
                 size_bytes=size_bytes,
                 memo=Memo(self),
             )

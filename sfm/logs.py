@@ -1,4 +1,4 @@
-"""The log: one line per event on standard error; JSON unless it is a terminal."""
+"""The log: one line per event on standard error, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TextIO, cast
+from types import TracebackType
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
-__all__ = ["CLIENT_LINE_S", "ClientLog", "configure_logs"]
+__all__ = [
+    "ACCESS_LOGGER",
+    "CLIENT_LINE_S",
+    "ClientLog",
+    "configure_logs",
+    "log_is_json",
+    "reset_logs",
+]
+
+ACCESS_LOGGER = "uvicorn.access"
 
 CLIENT_LINE_S = 60.0
 MAX_CLIENTS = 10_000
@@ -79,28 +89,111 @@ class _BestEffort:
             self._file.flush()
 
 
-def configure_logs(*, quiet: bool = False) -> None:
+def configure_logs(
+    *, quiet: bool = False, level: str = "info", kind: Literal["auto", "text", "json"] = "auto"
+) -> None:
     """
-    Write the relay's log to standard error, coloured for a terminal, JSON otherwise.
+    Write the relay's log to standard error, with that of every library in it.
 
-    ``quiet`` is for a command that says itself what went wrong: nothing is written.
+    A JSON log contains nothing but JSON objects, one in each line: also warnings, what nobody
+    caught, and the server's access log, go through it.
+
+    Args:
+        quiet: for a command that says itself what went wrong: nothing is written.
+        level: the least severe lines that are written.
+        kind: lines for people, or JSON; auto: for people on a terminal, otherwise JSON.
     """
     is_terminal = sys.stderr.isatty()
+    sink = cast(TextIO, _BestEffort(sys.stderr))
+    is_json = not quiet and (kind == "json" or (kind == "auto" and not is_terminal))
     renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if is_json
         # With quotes and escapes: what a unit says moves no cursor and forges no line.
-        structlog.dev.ConsoleRenderer(repr_native_str=True)
-        if is_terminal
-        else structlog.processors.JSONRenderer()
+        else structlog.dev.ConsoleRenderer(repr_native_str=True, colors=is_terminal)
     )
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    least = logging.CRITICAL if quiet else getattr(logging, level.upper())
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.CRITICAL if quiet else logging.INFO
-        ),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _BestEffort(sys.stderr))),
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.PrintLoggerFactory(sink),
     )
+    _catch_libraries(sink, shared, renderer, logging.CRITICAL + 1 if quiet else least)
+    _State.is_json = is_json
+    if is_json:
+        sys.excepthook = _log_uncaught
+
+
+def log_is_json() -> bool:
+    """Whether standard error is a JSON log now, where no sentence for people belongs."""
+    return _State.is_json
+
+
+def reset_logs() -> None:
+    """Undo ``configure_logs``; for tests, which run more than one command in a process."""
+    structlog.reset_defaults()
+    _State.is_json = False
+    sys.excepthook = sys.__excepthook__
+    logging.captureWarnings(False)
+    if _State.handler is not None:
+        logging.getLogger().removeHandler(_State.handler)
+        _State.handler = None
+
+
+class _State:
+    """What ``configure_logs`` changed in this process."""
+
+    is_json = False
+    handler: logging.Handler | None = None
+
+
+def _catch_libraries(
+    sink: TextIO,
+    shared: list[structlog.typing.Processor],
+    renderer: structlog.typing.Processor,
+    least: int,
+) -> None:
+    """Write what libraries log with the standard library's ``logging``, as our own lines."""
+    handler = logging.StreamHandler(sink)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            pass_foreign_args=True,
+            foreign_pre_chain=[*shared, _access_fields, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    if _State.handler is not None:
+        root.removeHandler(_State.handler)
+    _State.handler = handler
+    root.addHandler(handler)
+    # Of libraries only what may need somebody: their information is about themselves.
+    root.setLevel(max(least, logging.WARNING))
+    logging.captureWarnings(True)
+
+
+def _access_fields(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Return a line of uvicorn's access log with its parts as fields."""
+    record: logging.LogRecord = event["_record"]
+    parts = event.pop("positional_args", ())
+    if record.name == ACCESS_LOGGER and len(parts) == 5:
+        client, method, path, http, status = parts
+        event.update(event="request", client=client, method=method, path=path)
+        event.update(http=http, status=status)
+    return event
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    structlog.get_logger(__name__).critical("uncaught", exc_info=(kind, error, trace))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import ssl
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import h11
@@ -27,17 +29,18 @@ from fastapi.responses import Response
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
 from sfm.access.principal import rate_limit_key
-from sfm.api.middleware.authentication import BAD_REQUEST, TOO_MANY_HEADERS, security_headers
+from sfm.api.middleware.authentication import security_headers
 from sfm.api.middleware.connection_limit import (
     QUEUE,
     ConnectionLimit,
     accepted_at_once,
     max_connections,
 )
+from sfm.api.middleware.request_head import BAD_REQUEST, TOO_MANY_HEADERS
 from sfm.api.problems import Problem, problem_response
 from sfm.errors import SfmError
 from sfm.heap import return_large_blocks_at_once
-from sfm.logs import ClientLog
+from sfm.logs import ACCESS_LOGGER, ClientLog
 
 __all__ = [
     "GRACE_S",
@@ -65,7 +68,7 @@ class PortTakenError(SfmError):
 
 MAX_HEADER_BYTES = 32 * 1024
 """
-The server's limit for a request's head; ``sfm.api.middleware.authentication`` has a lower one and
+The server's limit for a request's head; ``sfm.api.middleware.request_head`` has a lower one and
 answers it with a problem.
 """
 REQUEST_S = 20.0
@@ -129,7 +132,7 @@ async def listening(
         if not server.started:
             raise PortTakenError(
                 f"cannot listen on {host}:{http_port}: taken by another program, or not an address "
-                "of this machine; choose another port with --http-port"
+                "of this machine; choose another port with --http-port or SFM_HTTP_PORT"
             )
         name, port = server.servers[0].sockets[0].getsockname()[:2]
         scheme = "https" if terms.tls_cert else "http"
@@ -186,8 +189,10 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         application,
         host=host,
         port=http_port,
+        # Its lines go where ours go (``sfm.logs``); clients can cause most of them at will.
+        log_config=None,
         log_level="critical",
-        access_log=False,
+        access_log=settings.access_log,
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
         # Whatever else is installed: the bounds are of this protocol, and no web socket is served.
@@ -202,14 +207,34 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         ssl_certfile=terms.tls_cert,
         ssl_keyfile=terms.tls_key,
     )
+    if settings.access_log:
+        logging.getLogger(ACCESS_LOGGER).setLevel(logging.INFO)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:
-        raise CertificateError(
-            f"{terms.tls_cert}, {terms.tls_key}: {error.strerror or error}; expected a certificate "
-            "and its key as PEM files"
-        ) from error
+        raise CertificateError(_certificate_fault(terms, error)) from error
     return config
+
+
+def _certificate_fault(terms: Terms, error: OSError) -> str:
+    """Return what is wrong with certificate or key, which file, and what was expected."""
+    files = {"SFM_TLS_CERT": terms.tls_cert, "SFM_TLS_KEY": terms.tls_key}
+    for name, file in files.items():
+        try:
+            if file is not None:
+                Path(file).read_bytes()
+        except OSError as unreadable:
+            return (
+                f"{name}: {file}: {unreadable.strerror}; expected a certificate or its key as a "
+                f"PEM file; for example: {name}=/etc/seismo-relay/{name[8:].lower()}.pem"
+            )
+    named = ", ".join(f"{name}: {file}" for name, file in files.items() if file is not None)
+    reason = getattr(error, "reason", None)
+    return (
+        f"{named}: expected a certificate and the key that belongs to it, in PEM form"
+        f"{f', got {reason}' if reason else ''}; for example: "
+        "SFM_TLS_CERT=/etc/seismo-relay/cert.pem SFM_TLS_KEY=/etc/seismo-relay/key.pem"
+    )
 
 
 class _Protocol(H11Protocol):

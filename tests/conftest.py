@@ -5,26 +5,56 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import itertools
 import os
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
+from kit.compiled_statements import share_compiled_statements
+
+from sfm.logs import reset_logs
 
 # A test that needs a database names one. This also applies to the processes that tests start.
 os.environ["SFM_DATABASE_URL"] = "none"
+# Commands look for this machine's relay; a developer's own must not be asked.
+os.environ["SFM_HTTP_PORT"] = "1"
+os.environ["SFM_CONFIG"] = "none"
 
 # No example is judged by how fast this machine is; by default one may take 0.2 s.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
-HANGS_AFTER_S = float(os.environ.get("SFM_TEST_HANGS_AFTER_S", "300"))
+share_compiled_statements()
+
+TEST_VARIABLES = ("TEST_PROOF_S", "TEST_REQUIRE_PEERS", "TEST_HANGS_AFTER_S")
+"""They configure the tests. The command line would warn of them, because they are no settings."""
+
+
+@pytest.fixture(autouse=True)
+def no_name_that_is_no_setting(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if request.node.path.parent.name == "cli":
+        for name in TEST_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+
+
+HANGS_AFTER_S = float(os.environ.get("TEST_HANGS_AFTER_S", "300"))
 """A bound for a test that waits for ever; nothing is judged by it. Longer for a thousand flips."""
 
 
+FREEZES_EVERY = 50
+"""Tests between two times that what stays alive is put out of the garbage collector's way."""
+COLLECTS_EVERY = gc.get_threshold()
+_tests_begun = itertools.count(1)
+
+
 def pytest_runtest_setup() -> None:
-    """Undo what a command line that ran in this process did to the log."""
-    structlog.reset_defaults()
+    """Undo what a command line that ran in this process did to log and garbage collector."""
+    reset_logs()
+    gc.set_threshold(*COLLECTS_EVERY)
+    if next(_tests_begun) % FREEZES_EVERY == 0:
+        freeze_what_stays()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,7 +74,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector, which tests call, skip what was imported and collected."""
+def freeze_what_stays() -> None:
+    """Let the garbage collector, which tests call, skip what is alive between two tests."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Begin with what was imported and collected."""
+    freeze_what_stays()

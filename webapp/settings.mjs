@@ -10,7 +10,9 @@ function fieldOf([name, schema]) {
   if (rest.enum) return { name, kind: "choice", choices: rest.enum.filter((one) => one !== null), unit };
   if (type === "boolean") return { name, kind: "switch" };
   if (type === "string" && rest.pattern) {
-    return unit === "HH:MM" ? { name, kind: "time", pattern: rest.pattern } : { name, kind: "text", most: rest.maxLength, pattern: rest.pattern };
+    return unit === "HH:MM"
+      ? { name, kind: "time", pattern: rest.pattern }
+      : { name, kind: "text", most: rest.maxLength, pattern: rest.pattern };
   }
   if (["number", "integer"].includes(type) && "minimum" in rest && "maximum" in rest) {
     const whole = type === "integer" ? { isWhole: true } : {};
@@ -21,7 +23,9 @@ function fieldOf([name, schema]) {
 
 function settingsOf(path) {
   const { properties } = paths[path].post.requestBody.content["application/json"].schema;
-  return Object.entries(properties).filter(([name]) => name !== "serial").map(fieldOf);
+  return Object.entries(properties)
+    .filter(([name]) => name !== "serial")
+    .map(fieldOf);
 }
 
 const listed = (name, path) =>

@@ -1,11 +1,11 @@
 import preact from "@preact/preset-vite";
 import { defineConfig } from "vite";
-import { leanerUplot } from "./leaner.ts";
 
 // The built files go where the relay serves them from, and travel in the wheel.
 export default defineConfig({
-  plugins: [preact(), leanerUplot()],
+  plugins: [preact()],
   base: "/",
+  worker: { format: "es" },
   build: {
     outDir: "../sfm/web",
     emptyOutDir: true,

@@ -384,7 +384,16 @@ class Session:
                 f"{self.name}: {requested} was answered by {rubbish[:24]!r} and no frame in "
                 f"{waited}; the far end is not a MiniMate Plus"
             )
-        return ReplyTimeoutError(f"{self.name}: no answer to {requested} within {waited}")
+        # While nothing has answered in this session, the POLLs before were waited for as well.
+        tries = 1 if self.answers else 1 + self._polls_unanswered
+        text = f"{self.name}: no answer to {requested} within {tries * self._deadlines.reply_s:g} s"
+        has_begun = _without_start(reader.pending) != reader.pending
+        if self.answers or has_begun:
+            return ReplyTimeoutError(text)
+        found = diagnosis.diagnose_silence(self.name)
+        error = ReplyTimeoutError(f"{text}: {found}")
+        error.diagnosis = found.name
+        return error
 
     def _text_so_far(self) -> bytes:
         """Return the first bytes that arrived since the request and belong to no frame."""

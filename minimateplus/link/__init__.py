@@ -9,7 +9,7 @@ Links: streams of bytes to a unit. Each is a ``Link``; the client does not depen
 ``/dev/ttyUSB0``, ``COM3``      the same, at 38400 baud
 ``rfc2217://HOST:PORT``         a serial port behind an RFC 2217 server
 ``telnet://HOST:PORT``          the Telnet port of a serial server, with the server's own speed
-``replay:FILE``                 a recorded session (docs/capture-format.md)
+``replay:FILE``                 a recorded session (docs/reference/capture-format.md)
 ==============================  ===========================================================
 
 A link lives from ``open_link`` to ``close``; the caller of ``open_link`` closes it, on every path.

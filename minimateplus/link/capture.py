@@ -1,7 +1,8 @@
 """
 Record a session to a text file, and replay it as a link.
 
-The file is text, one JSON object a line (docs/capture-format.md). The first line is a header::
+The file is text, one JSON object a line (docs/reference/capture-format.md). The first line is a
+header::
 
     {"format": "seismo-relay-capture", "version": 1, "link": "tcp://10.0.0.5:12345",
      "started_at": "2026-11-23T20:45:00+00:00", "note": ""}
@@ -251,7 +252,9 @@ def load_capture(path: str | Path) -> Capture:
     try:
         content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise CaptureError(f"{path}: cannot be read: {error}") from error
+        raise CaptureError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     return parse_capture(content, path)
 
 

@@ -3,7 +3,8 @@ Causes of a failed exchange: one table of signatures, each with a sentence and a
 
 The rule: a signature names a cause only where the bytes prove it. A frame that arrived damaged is
 repaired as that cause would have damaged it, and only a repair that makes the frame's length and
-checksum right is believed. Without proof the caller's general message remains.
+checksum right is believed. Without proof the caller's general message remains. Silence proves no
+cause: its sentence says only what to check.
 
 Pure: bytes and errors in, a ``Diagnosis`` or ``None`` out. The sentences of modems and serial
 servers are those of Hayes-compatible modems (ITU-T V.250, 5.7.1) and of ser2net.
@@ -27,6 +28,7 @@ __all__ = [
     "diagnose_reply",
     "diagnose_reply_length",
     "diagnose_reply_sub",
+    "diagnose_silence",
     "diagnose_text",
     "without_modem_text",
 ]
@@ -38,8 +40,8 @@ class Diagnosis:
     One cause: its stable name, what happened, and what to do next.
 
     ``class_`` names the party at fault: ``refused`` (no request reached a unit), ``lost`` (the link
-    ended), ``foreign`` (something other than a unit answered), ``damaged`` (a unit answered, and
-    its bytes were changed in transit).
+    ended), ``silent`` (nothing answered), ``foreign`` (something other than a unit answered),
+    ``damaged`` (a unit answered, and its bytes were changed in transit).
     """
 
     name: str
@@ -254,6 +256,20 @@ SIGNATURES: dict[str, Diagnosis] = {
             "this machine's firewall or rights do not allow the connection",
             "Ask who runs this machine",
         ),
+        # --- no answer ----------------------------------------------------------------------------
+        Diagnosis(
+            "silent",
+            "silent",
+            "the unit is silent",
+            "Is it switched on? Check the power and the cables of modem and unit, and the port "
+            "number",
+        ),
+        Diagnosis(
+            "silent-port",
+            "silent",
+            "the unit on this serial port is silent",
+            "Is it switched on? Check the cable, the port's name and the baud rate",
+        ),
         # --- serial ports -------------------------------------------------------------------------
         Diagnosis(
             "no-such-port",
@@ -350,6 +366,12 @@ def diagnose_hang_up(error: BaseException | None) -> Diagnosis:
             return SIGNATURES["reset"]
         error = error.__cause__
     return SIGNATURES["hung-up"]
+
+
+def diagnose_silence(name: str) -> Diagnosis:
+    """Return what to check where nothing answered; ``name``: of the link."""
+    is_port = name.startswith("serial:") and "://" not in name
+    return SIGNATURES["silent-port" if is_port else "silent"]
 
 
 # --- texts --------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import serialx
-
 __all__ = [
     "SerialPort",
     "list_ports",
@@ -28,6 +26,8 @@ def list_ports() -> list[SerialPort]:
     The name is the system's own (``/dev/ttyUSB0``), which settings are written with, and not the
     longer one that is derived from the adapter's description.
     """
+    import serialx  # asyncio and all of its platform's parts; most commands need neither
+
     found = serialx.list_serial_ports()
     return sorted(
         (

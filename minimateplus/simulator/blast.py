@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minimateplus.wire.conversions import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
+from minimateplus.conversions import FULL_SCALE_COUNTS, MIC_PSI_PER_COUNT, in_s_per_count
 
 __all__ = [
     "PRETRIGGER_S",

@@ -13,8 +13,8 @@ accepted only when the complete write arrives in the captured order (``settings_
 In histogram mode it stores bodies of the one captured format, from which no samples are read.
 
 What it does **not** simulate: a histogram's other forms, dialling out, timers, alarms, filters and
-real sensors, a full memory's behaviour, the real contents of unknown payloads (docs/wire.md lists
-our choices), and a real battery's life.
+real sensors, a full memory's behaviour, the real contents of unknown payloads
+(docs/reference/wire.md lists our choices), and a real battery's life.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from minimateplus.conversions import in_s_per_count, mic_psi, peak_vector_sum_in_s
 from minimateplus.model import FIRST_KEY, Event, Peaks, RecordingSetup, RecordMode
 from minimateplus.simulator import payloads
 from minimateplus.simulator.blast import PRETRIGGER_S, Blast, synthesise
@@ -36,7 +37,6 @@ from minimateplus.simulator.memory import EventMemory, StoredEvent
 from minimateplus.simulator.settings_write import SettingsWrite
 from minimateplus.wire import commands, layouts
 from minimateplus.wire.commands import ARM
-from minimateplus.wire.conversions import in_s_per_count, mic_psi, peak_vector_sum_in_s
 from minimateplus.wire.framing import Frame, encode_reply, reply_sub
 from minimateplus.wire.protocol_state import TOKEN_PLACE, ProtocolState
 from minimateplus.wire.samples import encode_body
@@ -75,8 +75,8 @@ DEFAULT_SETUP = RecordingSetup(
     geo_range_in_s=10.0,
     trigger_level_in_s=0.5,
     alarm_level_in_s=1.0,
-    mic_trigger_psi=0.045,
-    mic_alarm_psi=0.021,
+    mic_trigger_psi=0.0029,  # 120 dB(L)
+    mic_alarm_psi=0.013,  # 133 dB(L), the limit of 30 CFR 816.67 for a microphone from 2 Hz
     setup_name="Standard Recording Setup",
     project="Simulated quarry, north face",
     client="Nobody",

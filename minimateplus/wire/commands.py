@@ -10,7 +10,7 @@ the order of the capture of 2026-03-11, each followed by a confirming command; a
 read's plus 60.
 
 Each row carries the mark of its evidence: C captured, D derived from captured bytes,
-I inferred, U unknown (docs/wire.md explains the marks).
+I inferred, U unknown (docs/reference/wire.md explains the marks).
 """
 
 from __future__ import annotations

@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minimateplus.errors import SampleDecodeError
-from minimateplus.model import CHANNELS, Reason, Waveform
-from minimateplus.wire import layouts
-from minimateplus.wire.conversions import (
+from minimateplus.conversions import (
     MIC_PSI_PER_COUNT,
     fits_peak,
     in_s_per_count,
     peak_vector_sum_in_s,
     ranges_possible,
 )
+from minimateplus.errors import SampleDecodeError
+from minimateplus.model import CHANNELS, Reason, Waveform
+from minimateplus.wire import layouts
 from minimateplus.wire.samples import BodyReading, padded, read_body
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def _samples(body: bytes, announced: int) -> tuple[BodyReading, list[Reason]]:
     if reading.continues or reading.body_samples > padded(announced):
         reading = read_body(body, MAX_SAMPLES)
         detail = (
-            f"the body goes on behind the {announced:,} samples per channel that STRT announces: "
-            f"it holds {reading.body_samples:,}; 16 bits cannot count more than 65,535"
+            f"the body goes on behind the {announced:,} samples per channel that its header "
+            f"announces: it holds {reading.body_samples:,}; 16 bits cannot count more than 65,535"
         )
         reading = dataclasses.replace(reading, continues=True)
         return reading, [_contradiction("body-goes-on", detail)]
@@ -212,7 +212,9 @@ def _samples(body: bytes, announced: int) -> tuple[BodyReading, list[Reason]]:
         valid = ", ".join(
             f"{name} {count:,}" for name, count in zip(CHANNELS, reading.valid_samples, strict=True)
         )
-        detail = f"of {announced:,} samples per channel that STRT announces, valid are {valid}"
+        detail = (
+            f"of {announced:,} samples per channel that its header announces, valid are {valid}"
+        )
         if reading.stopped is not None:
             detail += f" ({reading.stopped})"
         tran, vert, long, mic = reading.valid_samples
@@ -241,20 +243,23 @@ def _peak_reasons(
         reported = (peaks.tran_in_s, peaks.vert_in_s, peaks.long_in_s)
         pairs = zip(CHANNELS, largest, reported, strict=False)
         differing.append(
-            ", ".join(f"{name} {peak} in/s beside {n} counts" for name, n, peak in pairs)
+            ", ".join(
+                f"{name} {'unknown' if peak is None else f'{peak:.4g}'} in/s beside {n} counts"
+                for name, n, peak in pairs
+            )
         )
     elif len(ranges) == 1 and is_whole and peaks.vector_sum_in_s is not None:
         scale = in_s_per_count(ranges[0])
         vector_sum = peak_vector_sum_in_s(counts[:3].astype(np.float64))
         if not fits_peak(vector_sum, peaks.vector_sum_in_s, scale):
             differing.append(
-                f"vector sum {peaks.vector_sum_in_s} in/s beside {vector_sum * scale:.4f} in/s"
+                f"vector sum {peaks.vector_sum_in_s:.4f} in/s beside {vector_sum * scale:.4f} in/s"
             )
     mic = peaks.mic_psi
     # Of a part of the samples the peak may be missing, but none is larger than it.
     is_comparable = mic is not None and (is_whole or largest[3] * MIC_PSI_PER_COUNT > mic)
     if mic is not None and is_comparable and not fits_peak(largest[3], mic, MIC_PSI_PER_COUNT):
-        differing.append(f"MicL {mic} psi beside {largest[3] * MIC_PSI_PER_COUNT:.6f} psi")
+        differing.append(f"MicL {mic:.6f} psi beside {largest[3] * MIC_PSI_PER_COUNT:.6f} psi")
     if not differing:
         return []
     detail = f"the unit's own peaks differ from those of the samples: {'; '.join(differing)}"

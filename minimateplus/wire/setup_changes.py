@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minimateplus.conversions import GEO_RANGES_IN_S
 from minimateplus.errors import NotWritableError, SettingError
 from minimateplus.model import CHANNELS, CallHomeChange, FieldChange, RecordingSetup, SetupChange
 from minimateplus.wire import layouts
 from minimateplus.wire.commands import Mark
-from minimateplus.wire.conversions import GEO_RANGES_IN_S
 
 __all__ = [
     "DIAL",

@@ -37,7 +37,7 @@ from minimateplus.link.diagnosis import SIGNATURES
 from minimateplus.link.ports import list_ports
 from sfm.errors import SfmError
 
-__all__ = ["EgressPolicy", "ForbiddenAddressError", "resolve_host"]
+__all__ = ["EgressPolicy", "ForbiddenAddressError", "endpoint_of", "resolve_host"]
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -64,7 +64,9 @@ NEVER: tuple[Network, ...] = tuple(
         "ff00::/8",
     )
 )
-"""Where no unit ever is. (RFC 1122, 3927, 4291; docs/security.md names the clouds' pages.)"""
+"""
+Where no unit ever is (RFC 1122, 3927, 4291; docs/explanation/security.md names the clouds' pages).
+"""
 
 _WITH_IPV4_LAST: tuple[ipaddress.IPv6Network, ...] = tuple(
     ipaddress.IPv6Network(network)
@@ -112,6 +114,25 @@ def resolved_path(port: str) -> str:
     Nothing outside ``/dev`` is looked at: a foreign name may lead to a network drive that hangs.
     """
     return os.path.realpath(port) if port.startswith("/dev/") else port
+
+
+def endpoint_of(resolved: Address) -> str:
+    """
+    Return what a resolved address leads to, in one spelling.
+
+    >>> endpoint_of(Address("tcp", "::ffff:10.0.0.5", 9000))
+    '10.0.0.5:9000'
+    >>> endpoint_of(Address("serial", "rfc2217://10.0.0.5:9000", 38400))
+    '10.0.0.5:9000'
+    >>> endpoint_of(Address("serial", "/dev/ttyUSB0", 9600))
+    '/dev/ttyUSB0'
+    """
+    host, port = _host_of(resolved)
+    if host is None:
+        return resolved.target
+    ip = _literal(host)
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return f"{mapped or ip or host.lower()}:{port}"
 
 
 def embedded_ipv4(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
@@ -346,7 +367,10 @@ class EgressPolicy:
             # Modems are reached by IPv4; a name's IPv6 address may lead nowhere from here.
             return min(found, key=lambda text: ":" in text)
         if self._any or self.is_registered(address):
-            raise ConnectError(f"{address}: the host name does not resolve; check its spelling")
+            unknown = SIGNATURES["unknown-host"]
+            error = ConnectError(f"{address}: {unknown.sentence}")
+            error.diagnosis = unknown.name
+            raise error
         raise _forbidden(address)
 
     def _check_port(

@@ -5,6 +5,11 @@ A unit is given as an address (``tcp://10.0.0.5:12345``, ``10.0.0.5``, ``modem.e
 ``/dev/ttyUSB0``, ``COM3``, ``serial:PORT:BAUD``, ``rfc2217://HOST:PORT``) or as a word: the name of
 a location, a serial number, or a host name without a dot. Which of these a word is, the roster
 decides (``sfm.devices.roster``); a registered name or serial number comes before a host name.
+
+What is known of a unit is kept under ``unit:SERIAL``, whichever address it was read at. A *route*,
+the address itself, has the key ``tcp:HOST:PORT`` or ``serial:PORT:BAUD``
+(``LiveCache.make_conn_key``); in tokens, where both kinds stand side by side, it is named with
+``route:`` before its key.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from minimateplus.link import Address, parse_address
 from minimateplus.link.address import split_host_port
 
 __all__ = [
+    "EVERY_UNIT",
     "LONGEST_NAME",
     "check_name",
     "check_serial",
@@ -23,7 +29,14 @@ __all__ = [
     "parse_host",
     "parse_unit",
     "reads_as_serial",
+    "route_name",
+    "serial_of",
+    "unit_key",
 ]
+
+EVERY_UNIT = "*"
+"""In a token: all units."""
+UNIT, ROUTE = "unit:", "route:"
 
 LONGEST_NAME = 64
 LONGEST_SERIAL = 16
@@ -55,6 +68,11 @@ def parse_unit(text: str) -> Address | str:
     except ValueError:
         if text.startswith("/") or _SCHEME.match(text):
             raise
+        if "://" in text:
+            raise ValueError(
+                f"cannot read {text!r} as the address of a unit: expected tcp://HOST:PORT, HOST, "
+                "serial:PORT:BAUD or rfc2217://HOST:PORT; a relay's address is given with --relay"
+            ) from None
     if re.search(r"\s", text) or not re.search(r"[.:\[]", text):
         return text
     return parse_host(text)
@@ -130,3 +148,33 @@ def check_serial(serial: str) -> str:
             f"got {serial!r}"
         )
     return serial
+
+
+def unit_key(serial: str) -> str:
+    """
+    Return the key of a unit.
+
+    >>> unit_key("BE12345")
+    'unit:BE12345'
+    """
+    return UNIT + serial
+
+
+def serial_of(key: str) -> str | None:
+    """
+    Return the serial number in a unit's key; ``None`` if it is a route's.
+
+    >>> serial_of("unit:BE12345"), serial_of("tcp:10.0.0.5:12345")
+    ('BE12345', None)
+    """
+    return key.removeprefix(UNIT) if key.startswith(UNIT) else None
+
+
+def route_name(conn_key: str) -> str:
+    """
+    Return how tokens name a route.
+
+    >>> route_name("tcp:10.0.0.5:12345")
+    'route:tcp:10.0.0.5:12345'
+    """
+    return ROUTE + conn_key

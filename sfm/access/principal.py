@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from sfm.access.names import EVERY_UNIT, route_name
 from sfm.errors import SfmError
 
 __all__ = [
@@ -63,23 +64,28 @@ class Principal:
     role: Role
     origin: str
     """The client's address."""
-    units: frozenset[str] = frozenset()
-    """Connection keys and serial numbers that the token permits; empty: all."""
+    units: frozenset[str] = frozenset((EVERY_UNIT,))
+    """Serial numbers, and routes as ``route:KEY``, that the token permits; ``*``: all."""
     token_id: int | None = None
     """``None``: no token was given, and none was required."""
 
     @property
     def is_limited(self) -> bool:
         """Whether it is limited to some units."""
-        return bool(self.units)
+        return EVERY_UNIT not in self.units
 
-    def may_use(self, name: str | None) -> bool:
-        """Whether it may use the unit of that connection key, or see that serial number."""
-        return not self.units or name in self.units
+    def may_use(self, serial: str | None) -> bool:
+        """Whether it may use the unit of that serial number."""
+        return not self.is_limited or serial in self.units
+
+    def may_use_route(self, conn_key: str) -> bool:
+        """Whether it may use whatever unit answers over that route."""
+        return not self.is_limited or route_name(conn_key) in self.units
 
     def may_use_port(self, port: str) -> bool:
         """Whether it may use a unit at that serial port, at some speed."""
-        return not self.units or any(u.rpartition(":")[0] == f"serial:{port}" for u in self.units)
+        named = route_name(f"serial:{port}")
+        return not self.is_limited or any(u.rpartition(":")[0] == named for u in self.units)
 
 
 LOCAL = Principal("local", Role.ADMIN, "127.0.0.1")

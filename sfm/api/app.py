@@ -25,22 +25,30 @@ from sfm.api.routes.accounts import accounts
 from sfm.api.routes.archive import archive
 from sfm.api.routes.commands import commands
 from sfm.api.routes.dependencies import described_problems
+from sfm.api.routes.exports import exports
+from sfm.api.routes.limits import limits
 from sfm.api.routes.operations import operations
+from sfm.api.routes.reports import reports
 from sfm.api.routes.roster import roster
 from sfm.api.routes.web import WebFiles, web
 from sfm.api.schemas import reading
 from sfm.api.statistics import Statistics
 from sfm.api.streams import ending_streams_first
+from sfm.devices.analyses import Analyses
 from sfm.devices.commands import Commands
 from sfm.devices.fetch import Fetches
 from sfm.devices.gateway import Gateway
 from sfm.devices.operations import Operations
+from sfm.exports.made_files import made_files_folder
+from sfm.exports.service import Exports
 from sfm.live_cache import LiveCache
 from sfm.logs import ClientLog
+from sfm.reports.service import Reports
 from sfm.settings import Settings
 from sfm.store import NO_DATABASE, Store, default_url
 from sfm.store.engine import read_url
 from sfm.store.service import StoreService, boot_id
+from sfm.worker import Worker
 
 __all__ = ["Application", "build_app", "build_store_service"]
 
@@ -51,7 +59,10 @@ ROUTERS = (
     commands,
     operations,
     archive,
+    exports,
+    reports,
     roster,
+    limits,
     accounts,
     web,
 )
@@ -106,12 +117,14 @@ def build_app(
     *,
     egress: EgressPolicy | None = None,
     store_service: StoreService | None = None,
+    worker: Worker | None = None,
 ) -> Application:
     """
     Return the application with its own gateway, or with the one given.
 
     The gateway is closed when the application shuts down. ``egress`` (what may be connected to) and
-    ``store_service`` are for its own gateway; as the settings say if not given.
+    ``store_service`` are for its own gateway; as the settings say if not given. ``worker`` computes
+    analyses; it is closed with the application.
     """
     settings = settings or Settings()
     if gateway is None:
@@ -132,6 +145,14 @@ def build_app(
         describe=problems.problem_payload,
     )
 
+    analyses = Analyses(gateway.store_service, wall=lambda: datetime.now(UTC), worker=worker)
+    analyses.on_stored = gateway.verdicts.renew
+
+    made_exports = Exports(gateway.store_service, analyses, wall=lambda: datetime.now(UTC))
+    made = Reports(
+        gateway, analyses, wall=lambda: datetime.now(UTC), version=version("seismo-relay")
+    )
+
     def end_streams() -> None:
         gateway.end_streams()
         under_way.end_streams()
@@ -140,9 +161,18 @@ def build_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.store_service.start()
         await gateway.roster.load()
+        await gateway.limits.load()
+        analyses.start()
+        if gateway.store_service.has_store and not gateway.store_service.is_read_only:
+            folder = made_files_folder(settings.database_url)
+            made_exports.files.start(folder)
+            made.files.start(folder)
         with ending_streams_first(end_streams):
             yield
         await under_way.close()
+        await analyses.close()
+        made_exports.close()
+        made.close()
         await gateway.close()
 
     application = Application(
@@ -160,6 +190,9 @@ def build_app(
     application.state.commands = Commands(gateway)
     application.state.fetches = Fetches(gateway)
     application.state.operations = under_way
+    application.state.analyses = analyses
+    application.state.exports = made_exports
+    application.state.reports = made
     application.state.web = WebFiles()
     application.state.list_ports = list_ports
     application.state.statistics = Statistics(gateway)
@@ -173,6 +206,7 @@ def build_app(
     )
     application.state.sessions, application.state.guard = sessions, guard
     for router in ROUTERS:
-        application.include_router(router)
+        # As they are: `include_router` would build each of them anew, at the first request.
+        application.router.routes.extend(router.routes)
     reading.describe_problems(application, described_problems(*AUTHENTICATION_PROBLEMS))
     return application

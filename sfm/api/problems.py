@@ -16,6 +16,7 @@ the table complete. The status tells the client which side failed and whether a 
 422     a parameter is invalid; ``errors`` names each
 429     too many requests; ``Retry-After`` gives the delay
 502     the reply is not that of a MiniMate Plus
+501     a package that this needs is not installed
 503     unreachable, busy, changing, or the database fails; ``Retry-After`` gives the delay
 504     the unit did not reply in time; with ``outcome: unknown`` a command had been sent
 500     internal error, or a stored record is damaged
@@ -47,9 +48,12 @@ from sfm.devices.fetch import FetchIncompleteError
 from sfm.devices.gateway import NotCachedError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.errors import SfmError
+from sfm.exports.errors import ExportError, MissingExtraError, UnwritableEventError
 from sfm.logs import ClientLog
+from sfm.reports.errors import NoTypesetterError, ReportError
 from sfm.store import errors as store_errors
 from sfm.store.errors import NoStoreError
+from sfm.worker import WorkerBusyError, WorkerError
 
 __all__ = [
     "GONE",
@@ -129,6 +133,7 @@ NOT_ALLOWED = Problem("not-allowed", 403, "The token does not permit this reques
 TOO_LARGE = Problem("too-large", 413, "The request body is too large")
 UNIT_FAILED = Problem("unit-failed", 502, "The unit failed")
 
+EXTRA_MISSING = Problem("extra-missing", 501, "A package is not installed")
 UNDECODED = Problem("samples-undecoded", 502, "The event's samples cannot be decoded")
 
 PROBLEMS: dict[type[Exception], Problem] = {
@@ -176,6 +181,11 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "fetch-incomplete", 503, "Not every event could be fetched", RETRY_AFTER_S
     ),
     NotCachedError: Problem("not-cached", 504, "Not in the cache"),
+    WorkerBusyError: Problem(
+        "computing-busy", 503, "Too many computations are waiting", RETRY_AFTER_S
+    ),
+    WorkerError: Problem("computing-failed", 503, "The computation failed", RETRY_AFTER_S),
+    ReportError: Problem("report-impossible", 422, "The report cannot be made as asked for"),
     ForbiddenAddressError: Problem(
         "forbidden-address", 403, "Connecting to this address is not permitted"
     ),
@@ -185,6 +195,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ),
     NotMonitoringError: Problem("not-monitoring", 409, "The unit did not start monitoring"),
     OtherEventError: Problem("event-mismatch", 412, "The slot contains another event"),
+    MissingExtraError: EXTRA_MISSING,
+    NoTypesetterError: EXTRA_MISSING,
+    UnwritableEventError: Problem(
+        "unwritable-event", 409, "The format cannot state what is known of the event"
+    ),
+    ExportError: INVALID,
     ShuttingDownError: Problem("shutting-down", 503, "The relay is shutting down", RETRY_AFTER_S),
     TooLargeError: TOO_LARGE,
     NoStoreError: Problem("no-archive", 404, "This relay has no archive"),
@@ -198,6 +214,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ),
     store_errors.RosterConflictError: Problem(
         "roster-conflict", 409, "The roster does not admit this"
+    ),
+    store_errors.NoSuchCurveError: Problem(
+        "unknown-curve", 404, "There is no such limit curve or choice"
+    ),
+    store_errors.LimitConflictError: Problem(
+        "limit-conflict", 409, "The limit curve does not admit this"
     ),
     store_errors.UndecodedSamplesError: UNDECODED,
     store_errors.DamagedRecordError: Problem(

@@ -12,14 +12,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from fastapi.responses import Response
 
+from sfm.api.compression import MIN_BYTES, OpenGzip
 from sfm.devices.answer import Answer, Provenance
+from sfm.devices.reading import NO_FACTS, ArchivedFacts
 from sfm.records import payloads
+from sfm.records.verdicts import NOT_JUDGED
 
 __all__ = [
     "COUNTS_TYPE",
@@ -36,9 +39,13 @@ __all__ = [
     "View",
     "encode_as_counts",
     "encode_body",
+    "encode_compressed",
+    "encode_file",
+    "event_tag",
     "meaning_of_counts",
     "names",
     "reply",
+    "saved_as",
     "still_matches",
     "tag",
     "takes_counts",
@@ -57,6 +64,10 @@ SIMULATED = (b"x-simulated", b"true")
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
+Facts = Mapping[int, Mapping[str, Any]]
+"""What the archive adds to the events of a list, by their indices."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedBody:
     """A form as it goes out: its bytes without provenance, and its tag."""
@@ -66,10 +77,14 @@ class EncodedBody:
     etag: str
     """Without the quotes."""
     headers: tuple[tuple[bytes, bytes], ...]
-    """Those that every reply has that says this; the first is the content type."""
+    """Those that every reply has that says this: content type, then the coding if it has one."""
     is_json: bool = True
     is_list: bool = False
     """Whether each reply says how many events were recorded since."""
+    facts: ArchivedFacts = NO_FACTS
+    """What the archive had added when it was encoded."""
+    gzip: OpenGzip | None = None
+    """The body compressed; ``body`` is then empty, so that it is cached once."""
 
 
 @dataclass(slots=True)
@@ -92,23 +107,37 @@ class View:
     """One way to say a form: what the body is made of it."""
 
     name: str
-    body_of: Callable[[Any], dict[str, Any]]
+    body_of: Callable[[Any, Facts], dict[str, Any]]
+    """Takes the payload, and what the archive adds to the events of a list."""
 
 
-INFO = View("info", lambda payload: payload)
-STATUS = View("status", lambda payload: payload)
-DIRECT = View("direct", lambda payload: payload)
-EVENTS = View("events", lambda events: _list_body(events, len(events), 0.0))
+INFO = View("info", lambda payload, _: payload)
+STATUS = View("status", lambda payload, _: payload)
+DIRECT = View("direct", lambda payload, _: payload)
+EVENTS = View("events", lambda events, facts: _list_body(events, facts, len(events), 0.0))
 PARTIAL_EVENTS = View(
-    "partial events", lambda walk: _list_body(walk["events"], None, walk["estimate_s"])
+    "partial events",
+    lambda walk, facts: _list_body(walk["events"], facts, None, walk["estimate_s"]),
 )
 LISTS = (EVENTS, PARTIAL_EVENTS)
-EVENT = View("event", payloads.event_view)
-WAVEFORM = View("waveform", payloads.waveform_arrays)
+EVENT = View("event", lambda event, facts: _event_body(event, facts))
+OF_EVENTS = (*LISTS, EVENT)
+WAVEFORM = View("waveform", lambda payload, _: payloads.waveform_arrays(payload))
+
+
+def _event_body(event: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    return payloads.event_view(event, facts.get(event["index"], {}).get("geo_range_in_s"))
+
+
+def _listed_body(event: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """Return an event in a list: its verdicts stand beside it."""
+    known = facts.get(event["index"], NOT_JUDGED)
+    judged = {name: known.get(name, NOT_JUDGED[name]) for name in NOT_JUDGED}
+    return {**_event_body(event, facts), **judged}
 
 
 def _list_body(
-    events: list[dict[str, Any]], count: int | None, estimate_s: float | None
+    events: list[dict[str, Any]], facts: Facts, count: int | None, estimate_s: float | None
 ) -> dict[str, Any]:
     """Return the body of a list; without a ``count`` it is not complete."""
     return {
@@ -116,22 +145,60 @@ def _list_body(
         "count": count,
         "walked": len(events),
         "estimate_s": estimate_s,
-        "events": list(map(payloads.event_view, events)),
+        "events": [_listed_body(event, facts) for event in events],
     }
 
 
 def encode_body(answer: Answer, view: View) -> EncodedBody:
-    """Return the encoded body of an answer, encoded at most once for all readers that share it."""
+    """
+    Return the encoded body of an answer, encoded at most once for all readers that share it.
+
+    A body of events is encoded again when the archive has more to add to them.
+    """
     name = answer.part + view.name
     known: EncodedBody | None = answer.memo.get(name)
-    if known is None:
-        payload = answer.value
-        body = orjson.dumps(view.body_of(payload), option=orjson.OPT_SERIALIZE_NUMPY)
+    if known is None or (known.facts is not answer.facts and view in OF_EVENTS):
+        payload, facts = answer.value, answer.facts
+        by_index = facts.by_index
+        body = orjson.dumps(view.body_of(payload, by_index), option=orjson.OPT_SERIALIZE_NUMPY)
         serial = answer.provenance.serial
-        etag = waveform_tag(serial, payload) if view is WAVEFORM else tag(serial, payload, body)
+        if view is WAVEFORM:
+            etag = waveform_tag(serial, payload)
+        elif view is EVENT:
+            etag = _event_tag(serial, payload, body)
+        else:
+            etag = tag(serial, payload, body)
         headers = _headers(b"application/json", etag, answer.provenance)
-        known = EncodedBody(body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS)
+        known = EncodedBody(
+            body[:-1] + b',"provenance":', etag, headers, is_list=view in LISTS, facts=facts
+        )
         answer.memo.save(name, known, len(known.body))
+    return known
+
+
+def encode_compressed(answer: Answer, view: View) -> EncodedBody:
+    """
+    Return the encoded body with the coding gzip, compressed at most once for all readers.
+
+    The tag differs from that of the plain body, because the bytes do (RFC 9110, 8.8.3.3). A body
+    too small to gain anything is returned as it is.
+    """
+    name = f"{answer.part}{view.name} gzip"
+    known: EncodedBody | None = answer.memo.get(name)
+    if known is not None and (known.facts is answer.facts or view not in OF_EVENTS):
+        return known
+    plain = encode_body(answer, view)
+    if len(plain.body) < MIN_BYTES:
+        return plain
+    etag = f"{plain.etag}.gzip"
+    headers = tuple(
+        (key, f'"{etag}"'.encode()) if key == b"etag" else (key, value)
+        for key, value in plain.headers
+    )
+    gzip = OpenGzip.of(plain.body)
+    coded = (headers[0], (b"content-encoding", b"gzip"), *headers[1:])
+    known = replace(plain, body=b"", etag=etag, headers=coded, gzip=gzip)
+    answer.memo.save(name, known, len(gzip.beginning))
     return known
 
 
@@ -150,6 +217,18 @@ def encode_as_counts(answer: Answer) -> EncodedBody:
         # The counts are the held value's own bytes, which are counted there.
         answer.memo.save("counts", known, 0)
     return known
+
+
+def encode_file(answer: Answer, data: bytes, media_type: str, name: str) -> EncodedBody:
+    """Return a file that was made from an answer's payload, to be saved under ``name``."""
+    etag = tag(answer.provenance.serial, answer.value, data)
+    headers = _headers(media_type.encode(), etag, answer.provenance)
+    return EncodedBody(data, etag, (*headers, saved_as(name)), is_json=False)
+
+
+def saved_as(name: str) -> tuple[bytes, bytes]:
+    """Return the header that names a file for those who save it; the name is plain ASCII."""
+    return b"content-disposition", f'attachment; filename="{name}"'.encode("ascii")
 
 
 def meaning_of_counts(payload: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
@@ -183,7 +262,7 @@ def _headers(
         (b"etag", f'"{etag}"'.encode()),
         # A shared cache between us and the reader would answer without the probe.
         (b"cache-control", b"private, no-cache"),
-        (b"vary", b"accept"),
+        (b"vary", b"accept, accept-encoding"),
     ]
     if provenance.simulated:
         headers.append(SIMULATED)
@@ -199,14 +278,19 @@ def reply(answer: Answer, what: EncodedBody, if_none_match: str | None = None) -
     provenance = answer.provenance
     age = b"%d" % min(provenance.confirmed_age_s, UNKNOWN_AGE_S)
     own = [(b"age", age), (b"cache-status", cache_status(provenance).encode())]
+    if provenance.exchanges:
+        # A reader that polls paces itself by it, also where the answer is 304 and has no body.
+        own.append((b"server-timing", b"unit;dur=%d" % round(1000 * provenance.took_s)))
     if if_none_match is not None and names(if_none_match, what.etag):
-        return Reply(304, [*what.headers[1:], *own], b"")
+        # Neither the type nor the coding of a body that is not there.
+        return Reply(304, [*what.headers[2 if what.gzip else 1 :], *own], b"")
     body = what.body
     if what.is_json:
         end = b"}"
         if what.is_list:
             end = b',"recorded_since":%s}' % orjson.dumps(answer.recorded_since)
-        body = b"".join((body, orjson.dumps(provenance), end))
+        rest = (orjson.dumps(provenance), end)
+        body = b"".join((body, *rest)) if what.gzip is None else what.gzip.closed(b"".join(rest))
     return Reply(200, [*what.headers, *own, (b"content-length", b"%d" % len(body))], body)
 
 
@@ -221,15 +305,29 @@ def tag(serial: str | None, payload: Any, body: bytes) -> str:
     parts = [serial or "unknown"]
     if isinstance(payload, dict) and "waveform_key" in payload:
         parts += [payload["waveform_key"], payload["timestamp"] or "unknown"]
-    parts.append(hashlib.blake2b(body, digest_size=12).hexdigest())
+    parts.append(_digest(body))
     return ".".join(parts)
+
+
+def event_tag(serial: str | None, payload: Mapping[str, Any]) -> str:
+    """Return the tag of an event as the unit's own record has it."""
+    event = payloads.event_view({name: payload[name] for name in payloads.EVENT_FIELDS})
+    return tag(serial, event, orjson.dumps(event))
+
+
+def _event_tag(serial: str | None, payload: dict[str, Any], body: bytes) -> str:
+    """Return the tag of an event's body; what the archive adds to the record stands behind it."""
+    own = event_tag(serial, payload)
+    return own if tag(serial, payload, body) == own else f"{own}.{_digest(body)}"
 
 
 def waveform_tag(serial: str | None, payload: dict[str, Any]) -> str:
     """Return the tag of the event in the slot, with a digest of its samples behind it."""
-    event = payloads.event_view({name: payload[name] for name in payloads.EVENT_FIELDS})
-    digest = hashlib.blake2b(payload["counts"], digest_size=12).hexdigest()
-    return f"{tag(serial, event, orjson.dumps(event))}.{digest}"
+    return f"{event_tag(serial, payload)}.{_digest(payload['counts'])}"
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=12).hexdigest()
 
 
 def names(header: str, etag: str) -> bool:
@@ -240,16 +338,16 @@ def names(header: str, etag: str) -> bool:
     return any(found.removeprefix("W/") == quoted for found in _TAG.findall(header))
 
 
-def still_matches(if_match: str, event_tag: str) -> bool:
+def still_matches(if_match: str, own_tag: str) -> bool:
     """
-    Return whether an ``If-Match`` names the event with that tag, or a waveform of it.
+    Return whether an ``If-Match`` names the event with that tag (``event_tag``), or its waveform.
 
-    A waveform's tag begins with its event's, so the slot can be judged before a download.
+    The tag of each body of an event begins so, and the slot can be judged before a download.
     """
     if if_match.strip() == "*":
         return True
     tags = [found[1:-1] for found in _TAG.findall(if_match) if not found.startswith("W/")]
-    return any(found == event_tag or found.startswith(event_tag + ".") for found in tags)
+    return any(found == own_tag or found.startswith(own_tag + ".") for found in tags)
 
 
 def cache_status(provenance: Provenance) -> str:

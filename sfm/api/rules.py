@@ -21,6 +21,7 @@ V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741  # as in the tabl
 
 RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/health"): None,
+    ("GET", "/health/ready"): None,
     ("GET", "/"): None,
     ("GET", "/assets/{name}"): None,
     ("GET", "/session"): None,
@@ -35,6 +36,11 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/device/events/index"): V,
     ("GET", "/device/event/{index}"): V,
     ("GET", "/device/event/{index}/waveform"): V,
+    ("GET", "/device/event/{index}/export"): V,
+    ("GET", "/device/event/{index}/analysis"): V,
+    ("GET", "/device/event/{index}/spectra"): V,
+    ("GET", "/device/event/{index}/report.pdf"): V,
+    ("GET", "/device/event/{index}/chart"): V,
     ("GET", "/device/monitor/status"): V,
     ("GET", "/device/progress"): V,
     ("GET", "/device/call_home"): V,
@@ -63,6 +69,17 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/zones"): A,
     ("PATCH", "/zones"): A,
     ("DELETE", "/zones"): A,
+    ("GET", "/archive/recordings/{id}/verdicts"): V,
+    ("GET", "/limits"): V,
+    ("POST", "/limits"): A,
+    ("GET", "/limits/{id}"): V,
+    ("DELETE", "/limits/{id}"): A,
+    ("GET", "/limits/{id}/value"): V,
+    ("PUT", "/limits/{id}/confirmation"): A,
+    ("DELETE", "/limits/{id}/confirmation"): A,
+    ("GET", "/limit-choices"): V,
+    ("PUT", "/limit-choices"): A,
+    ("DELETE", "/limit-choices"): A,
     ("GET", "/ports"): O,
     ("GET", "/cache/stats"): V,
     ("DELETE", "/cache/device"): A,
@@ -70,9 +87,20 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/archive/events"): V,
     ("GET", "/archive/recordings/{id}"): V,
     ("GET", "/archive/recordings/{id}/waveform"): V,
+    ("GET", "/archive/recordings/{id}/export"): V,
+    ("POST", "/archive/exports"): V,
+    ("GET", "/archive/exports/{id}"): V,
     ("GET", "/archive/recordings/{id}/image"): V,
     ("GET", "/archive/recordings/{id}/review"): V,
     ("PUT", "/archive/recordings/{id}/review"): O,
+    ("GET", "/archive/recordings/{id}/analysis"): V,
+    ("GET", "/archive/recordings/{id}/spectra"): V,
+    ("GET", "/archive/recordings/{id}/report.pdf"): V,
+    ("GET", "/archive/recordings/{id}/chart"): V,
+    ("GET", "/archive/recordings/{id}/facts"): V,
+    ("PUT", "/archive/recordings/{id}/facts"): O,
+    ("POST", "/archive/reports"): V,
+    ("GET", "/archive/reports/{id}"): V,
     # 410 Gone: browsers may have cached answers of these paths.
     ("GET", "/archive/events/{id}"): V,
     ("GET", "/archive/events/{id}/waveform"): V,
@@ -90,7 +118,16 @@ FORCED = Role.OPERATOR
 """What a read needs that asks the unit in any case: force, no-cache, max_age below 1 s."""
 
 OF_ALL_UNITS = frozenset(
-    ("/metrics", "/cache/stats", "/archive/findings", "/tokens", "/tokens/{id}", "/audit", "/zones")
+    (
+        "/metrics",
+        "/cache/stats",
+        "/archive/findings",
+        "/tokens",
+        "/tokens/{id}",
+        "/audit",
+        "/zones",
+        "/limit-choices",
+    )
 )
 """Routes that reveal every unit: not for a token that is limited to some."""
 

@@ -18,9 +18,9 @@ from types import FrameType
 import orjson
 from fastapi.responses import Response, StreamingResponse
 
-from minimateplus.link import Address
 from sfm.devices.gateway import Gateway
 from sfm.devices.progress import Entry, ProgressLog
+from sfm.devices.target import Target
 
 __all__ = ["STREAM_HEADERS", "STREAM_TYPE", "ending_streams_first", "event_stream", "steps_stream"]
 
@@ -30,10 +30,10 @@ KEEP_ALIVE_S = 15.0
 """How often a quiet stream says that it lives, so that nothing on the way closes it."""
 
 
-def event_stream(gateway: Gateway, address: Address, last_id: str | None) -> Response:
-    """Return the steps of a device's reads as a stream, from behind ``last_id`` on."""
-    log = gateway.progress(address)
-    return steps_stream(log, last_id, lambda: gateway.stopped_following(address))
+def event_stream(gateway: Gateway, target: Target, last_id: str | None) -> Response:
+    """Return the steps of a unit's reads as a stream, from behind ``last_id`` on."""
+    log = gateway.progress(target)
+    return steps_stream(log, last_id, lambda: gateway.stopped_following(target))
 
 
 def steps_stream(

@@ -1,30 +1,25 @@
 """
 Commands that manage tokens and read the audit log.
 
-A token is created in the database, or through a relay that has opened it, because only one program
-may write a SQLite file. ``--relay`` needs an admin's token, from ``SFM_TOKEN`` or ``--token-file``.
+A token is created through the relay that has opened the database, because only one program may
+write a SQLite file; without a relay, in the database itself. A relay that wants a token is shown
+that from ``SFM_TOKEN`` or ``--token-file``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import httpx
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import RenderableType
-from rich.table import Table
 
-from minimateplus.link import parse_address
-from sfm.access.names import parse_host, parse_unit
 from sfm.cli import views
 from sfm.cli.application import (
     FAILED,
@@ -32,25 +27,28 @@ from sfm.cli.application import (
     CommandError,
     Json,
     app,
-    err,
     handles_errors,
     out,
+    print_json,
+    print_note,
+    print_view,
     shown_token,
 )
-from sfm.cli.database import Database, database_url, opened
+from sfm.cli.database import Database, database_url, opened, relay_before
+from sfm.cli.exits import NO_RELAY, REFUSED
+from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal
+from sfm.cli.tables import Head, ListTable
 from sfm.cli.views import safe_text
-from sfm.devices.gateway import Gateway
-from sfm.store import AuditEntry, AuditVerdict, Store, Token, tokens
-from sfm.store import audit as audit_log
-from sfm.store.errors import StoreInUseError
-from sfm.store.tokens import TokenCommand, token_entry
+
+if TYPE_CHECKING:
+    from sfm.store import AuditEntry, AuditVerdict, Store, Token
+    from sfm.store.tokens import TokenCommand
 
 __all__ = [
     "ANSWER_S",
     "COMMAND_LINE",
     "Admin",
     "RoleName",
-    "ThisRelay",
     "audit",
     "create",
     "list_entries",
@@ -68,14 +66,11 @@ audit = App(name="audit", help="Show and verify the audit log.")
 app.command(token)
 app.command(audit)
 
-ThisRelay = Annotated[
-    str | None, Parameter(help="Use the relay that has opened the database: http://HOST:PORT.")
-]
 Admin = Annotated[
     Path | None,
     Parameter(
         name="--token-file",
-        help="File with an admin's token, for --relay [SFM_TOKEN, SFM_TOKEN_FILE].",
+        help="File with an admin's token, for a relay [SFM_TOKEN, SFM_TOKEN_FILE].",
     ),
 ]
 RoleName = Literal["viewer", "operator", "admin"]
@@ -88,7 +83,7 @@ def create(
     *,
     role: RoleName,
     unit: Annotated[list[str] | None, Parameter(negative=())] = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -106,15 +101,15 @@ def create(
         Limit the token to this address or serial number. May be repeated.
     """
     units = [_unit(one) for one in unit or ()]
-    if relay is not None:
+    if (relay := relay_before(database, at)) is not None:
         body = {"name": name, "role": role, "units": units}
         made = _ask(relay, admin, "POST", "/tokens", json=body)
     else:
         made = _create(name, role, units, database)
     if as_json:
-        _print_json(made)
+        print_json(made)
     else:
-        _print_note(f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:")
+        print_note(f"Token {made['id']} ({name}, {role}, {_units(made)}). Its secret, shown once:")
         sys.stdout.write(f"{made['secret']}\n")
 
 
@@ -122,18 +117,20 @@ def create(
 @handles_errors
 def list_tokens(
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """List all tokens, including revoked ones."""
-    if relay is not None:
+    if (relay := relay_before(database, at)) is not None:
         body = _ask(relay, admin, "GET", "/tokens")
     else:
+        from sfm.store import tokens
+
         with opened(database) as store:
             body = {"tokens": [one.payload() for one in store.read(tokens.load_all)]}
-    _print(body, _tokens_view, as_json)
+    print_view(body, _tokens_view, as_json)
 
 
 @token.command
@@ -141,7 +138,7 @@ def list_tokens(
 def revoke(
     name_or_id: str,
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -154,17 +151,19 @@ def revoke(
     name_or_id
         Its name; or its number, if no valid token has that name.
     """
-    if relay is not None:
+    if (relay := relay_before(database, at)) is not None:
         revoked = _revoke_through(relay, admin, name_or_id)
     else:
+        from sfm.store import tokens
+
         with _to_change(database) as store:
             revoked = store.write(
                 tokens.revoke, name_or_id, _now(), audited=partial(_entry, "token_revoke")
             ).payload()
     if as_json:
-        _print_json(revoked)
+        print_json(revoked)
     else:
-        _print_note(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
+        print_note(f"Token {revoked['id']} ({revoked['name']}, {revoked['role']}) is revoked.")
 
 
 @audit.command(name="list")
@@ -173,7 +172,7 @@ def list_entries(
     *,
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
     before: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -188,13 +187,15 @@ def list_entries(
     before
         Only entries with a lower number.
     """
-    if relay is not None:
+    if (relay := relay_before(database, at)) is not None:
         query = {"limit": limit, **({} if before is None else {"before": before})}
         body = _ask(relay, admin, "GET", "/audit", params=query)
     else:
+        from sfm.store import audit as audit_log
+
         with opened(database) as store:
             body = {"entries": store.read(audit_log.load_latest, limit, before)}
-    _print(body, views.audit_view, as_json)
+    print_view(body, views.audit_view, as_json)
 
 
 @audit.command
@@ -210,11 +211,13 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
     expect
         NUMBER:HASH of an entry, as printed by an earlier verify.
     """
+    from sfm.store import audit as audit_log
+
     noted = None if expect is None else _parse_expected(expect)
     with opened(database) as store:
         verdict = store.read(audit_log.verify, noted)
     if as_json:
-        _print_json({name: getattr(verdict, name) for name in verdict.__slots__})
+        print_json({name: getattr(verdict, name) for name in verdict.__slots__})
     else:
         out.print(safe_text(_verdict_sentence(verdict)), soft_wrap=True)
     if not verdict.is_sound:
@@ -225,6 +228,8 @@ def verify(*, expect: str | None = None, database: Database = None, as_json: Jso
 
 
 def _create(name: str, role: RoleName, units: list[str], database: str | None) -> dict[str, Any]:
+    from sfm.store import tokens
+
     try:
         with _to_change(database) as store:
             made, secret = store.write(
@@ -244,18 +249,24 @@ def _create(name: str, role: RoleName, units: list[str], database: str | None) -
 @contextlib.contextmanager
 def _to_change(database: str | None) -> Iterator[Store]:
     """Open the database for writing; if a relay has opened it, explain --relay."""
+    from sfm.store import Store
+    from sfm.store.errors import StoreInUseError
+
     try:
-        store = Store.open(database_url(database), on_upgrade=_print_note)
+        store = Store.open(database_url(database), on_upgrade=print_note)
     except StoreInUseError as error:
         raise CommandError(
             f"{error}. Through the relay, as an admin: --relay URL with SFM_TOKEN or --token-file; "
-            "create the first token before the relay is started"
+            "create the first token before the relay is started",
+            REFUSED,
         ) from error
     with store:
         yield store
 
 
 def _entry(command: TokenCommand, about: Token) -> AuditEntry:
+    from sfm.store.tokens import token_entry
+
     # A person who can write to the database may do everything.
     return token_entry(
         command, about, at=_now(), actor=COMMAND_LINE, role="admin", origin=COMMAND_LINE
@@ -271,6 +282,8 @@ def _now() -> datetime:
 
 def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) -> dict[str, Any]:
     """Return the body that a relay answers with; empty where it has none."""
+    import httpx
+
     secret = shown_token(admin)
     headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
     try:
@@ -279,18 +292,17 @@ def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) ->
             method, relay.rstrip("/") + path, headers=headers, timeout=ANSWER_S, **more
         )
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        raise CommandError(
-            f"no relay answers at {relay} ({str(error) or type(error).__name__}); start one with: "
-            "seismo-relay serve, or leave out --relay to use the database itself"
-        ) from error
+        raise no_relay(relay, error, "--direct uses the database itself") from error
     try:
         body: Any = response.json() if response.content else {}
     except ValueError:
         body = None
     if not isinstance(body, dict) or response.is_redirect:
-        raise CommandError(f"{relay} answers {response.status_code}, but not as a relay does")
+        raise CommandError(
+            f"{relay} answers {response.status_code}, but not as a relay does", NO_RELAY
+        )
     if response.is_error:
-        raise CommandError(views.problem_view(body))
+        raise refusal(body, relay)
     return body
 
 
@@ -304,7 +316,7 @@ def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str
     numbered = [one for one in in_use if str(one["id"]) == name_or_id]
     for one in named or numbered:
         return {**one, **_ask(relay, admin, "DELETE", f"/tokens/{one['id']}")}
-    raise CommandError(f"{relay} has no token {name_or_id!r} in use; see: token list")
+    raise CommandError(f"{relay} has no token {name_or_id!r} in use; see: token list", REFUSED)
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -312,6 +324,10 @@ def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str
 
 def _unit(text: str) -> str:
     """Return the connection key of an address; what is no address is a serial number."""
+    from minimateplus.link import parse_address
+    from sfm.access.names import parse_host, parse_unit
+    from sfm.devices.gateway import Gateway
+
     with contextlib.suppress(ValueError):
         return Gateway.conn_key(parse_address(text))
     if text.isalnum():
@@ -335,39 +351,24 @@ def _parse_expected(text: str) -> tuple[int, bytes]:
         ) from None
 
 
-def _print_note(sentence: str) -> None:
-    err.print(safe_text(sentence), soft_wrap=True)
-
-
-def _print_json(body: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(body, indent=2) + "\n")
-
-
-def _print(body: dict[str, Any], view: Any, as_json: bool) -> None:
-    if as_json:
-        _print_json(body)
-    else:
-        shown: RenderableType = view(body)
-        out.print(shown)
-
-
 def _units(payload: dict[str, Any]) -> str:
-    return ", ".join(payload["units"]) or "every unit"
+    return ", ".join(payload["units"]).replace("*", "every unit") or "no unit"
 
 
-def _tokens_view(body: dict[str, Any]) -> Table:
-    table = _table("Id", "Name", "Role", "Units", "Made", "Revoked")
+def _tokens_view(body: dict[str, Any]) -> ListTable:
+    table = ListTable(
+        "Id",
+        Head(name="Name", is_text=True, rank=0),
+        Head(name="Role", rank=0),
+        Head(name="Units", is_text=True),
+        Head(name="Made", rank=3),
+        Head(name="Revoked", rank=2),
+        gap=1,
+    )
     for payload in body["tokens"]:
         words = (payload["name"], payload["role"], _units(payload), payload["created_at"][:19])
         revoked = (payload.get("revoked_at") or "")[:19]
         table.add_row(str(payload["id"]), *(safe_text(word) for word in words), safe_text(revoked))
-    return table
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
     return table
 
 

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import inspect
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
-import httpx
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.validators import Number
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.text import Text
 
-from minimateplus.errors import MiniMateError
-from minimateplus.link import Address, parse_address
-from minimateplus.model import Progress as Step
-from sfm.access.names import parse_unit
 from sfm.cli import views
+from sfm.cli.consoles import AnyConsole
+from sfm.cli.exits import (
+    FAILED,
+    KIND_OF_STATUS,
+    MISUSED,
+    PARTIAL,
+    TYPE_PREFIX,
+    UNKNOWN,
+    status_of,
+)
+from sfm.cli.measures import UnitsName
 from sfm.cli.views import safe_text
 from sfm.errors import SfmError
-from sfm.server import CertificateError, PortTakenError
-from sfm.store import StoreError
+
+if TYPE_CHECKING:
+    import httpx
+    from rich.progress import Progress
 
 __all__ = [
-    "DEFAULT_RELAY",
     "FAILED",
     "MISUSED",
     "PARTIAL",
@@ -41,36 +44,80 @@ __all__ = [
     "Force",
     "Json",
     "PortNumber",
-    "Relay",
     "Unit",
     "advance",
     "app",
+    "check_units",
     "err",
     "failure",
     "handles_errors",
-    "main",
     "out",
     "print_body",
+    "print_done",
+    "print_json",
+    "print_note",
+    "print_view",
     "progress_bar",
     "relay_client",
     "shown_token",
-    "where",
 ]
 
-DEFAULT_RELAY = "http://127.0.0.1:8200"
-FAILED, MISUSED, UNKNOWN, PARTIAL, INTERRUPTED = 1, 2, 5, 7, 130
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
 """Environment variables with the token that is shown to a relay, or with the file that has it."""
 
 P = ParamSpec("P")
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("seismo-relay")
+
+
+def _missing(error: CycloptsError) -> str | None:
+    """Return which argument is not there, as the usage line of the help calls it."""
+    if not isinstance(error, MissingArgumentError) or error.argument is None or error.keyword:
+        return None  # an option without its value, or another mistake
+    if error.argument.field_info.is_keyword_only or error.target is None:
+        return f"{error.argument.name} is missing."
+    parameters = inspect.signature(error.target).parameters.values()
+    wanted = [
+        one.name.strip("_").upper()
+        for one in parameters
+        if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty
+    ]
+    command = " ".join(("seismo-relay", *(error.command_chain or ()), *wanted))
+    name = str(error.argument.field_info.name).strip("_").upper()
+    return f"{name} is missing; expected: {command}."
+
+
+def _usage_line(error: CycloptsError) -> RenderableType:
+    """Return what is wrong with a command line; with ``--json`` print it as a problem document."""
+    sentence = _missing(error) or " ".join(str(error).split())
+    # The help lists the commands; these would come in whatever order they were imported.
+    sentence = sentence.partition(" Available commands:")[0]
+    if "--json" in (error.root_input_tokens or ()):
+        print_json(_problem(sentence, MISUSED))
+    chain = " ".join(("seismo-relay", *(error.command_chain or ())))
+    return Text(views.plain(f"{sentence} See: {chain} --help"))
+
+
+out = AnyConsole()
+err = AnyConsole(stderr=True)
+_help_console = AnyConsole()
+_help_console.pipe_columns = 100  # its boxes are as wide as there is room
+
 app = App(
     name="seismo-relay",
-    help="Read Instantel MiniMate Plus seismographs, and serve them from a live cache.",
-    version=version("seismo-relay"),
+    help="Read Instantel MiniMate Plus seismographs, and serve them from a live cache. "
+    "`--config FILE`, with any command, names the settings file.",
+    version=_version,
+    error_formatter=_usage_line,
+    # Ctrl-C is answered by ``sfm.cli.main``, wherever it arrives.
+    suppress_keyboard_interrupt=False,
+    console=_help_console,
+    error_console=err,
 )
-out = Console()
-err = Console(stderr=True)
 
 Unit = Annotated[
     str,
@@ -79,32 +126,40 @@ Unit = Annotated[
         "HOST:PORT"
     ),
 ]
-Relay = Annotated[str | None, Parameter(help=f"Ask through this relay [default: {DEFAULT_RELAY}].")]
 Force = Annotated[bool, Parameter(help="Go to the device, whatever a cache holds.", negative=())]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.", negative=())]
 PortNumber = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
 
 
 class CommandError(SfmError):
-    """A message for the person at the terminal, and an exit status."""
+    """
+    A message for the person at the terminal, and an exit status.
+
+    Args:
+        message: what happened, which unit, what to do next.
+        status: of ``sfm.cli.exits``.
+        problem: the problem document that the relay answered with, if it is one.
+        is_answered: standard output has the answer already, so that ``--json`` adds nothing to it.
+    """
 
     def __init__(
         self,
         message: RenderableType,
         status: int = FAILED,
         problem: Mapping[str, Any] | None = None,
+        *,
+        is_answered: bool = False,
     ) -> None:
         super().__init__(str(message))
         self.message = message
         self.status = status
         self.problem = problem or {}
-        """The problem document that the relay answered with, if it is one."""
+        self.is_answered = is_answered
 
 
 def failure(problem: Mapping[str, Any]) -> CommandError:
-    """Return the error of a problem document; what is unknown has an exit status of its own."""
-    status = UNKNOWN if problem.get("outcome") == "unknown" else FAILED
-    return CommandError(views.problem_view(problem), status, problem)
+    """Return the error of a problem document."""
+    return CommandError(views.problem_view(problem), status_of(problem), problem)
 
 
 def shown_token(file: Path | None = None) -> str | None:
@@ -132,24 +187,10 @@ def shown_token(file: Path | None = None) -> str | None:
     return words[0]
 
 
-def where(unit: str, relay: str | None) -> tuple[str | None, Address | str]:
-    """
-    Return the relay to ask, ``None`` for the unit itself, and the unit's address, name or number.
-
-    A word is a name or serial number of the relay's roster first, then a host name.
-    """
-    try:
-        return relay, parse_address(unit)
-    except ValueError:
-        pass
-    try:
-        return relay or DEFAULT_RELAY, parse_unit(unit)
-    except ValueError as error:
-        raise CommandError(str(error), MISUSED) from None
-
-
 def relay_client(base: str) -> httpx.AsyncClient:
     """Return a client of the relay at ``base``, with the token of this terminal if there is one."""
+    import httpx
+
     timeout = httpx.Timeout(None, connect=10.0)
     secret = shown_token()
     headers = {"Authorization": f"Bearer {secret}"} if secret else None
@@ -158,10 +199,19 @@ def relay_client(base: str) -> httpx.AsyncClient:
 
 def progress_bar() -> Progress:
     """Return a bar on standard error that vanishes when done; its tasks carry a ``figure``."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[figure]}"),
+        TextColumn("{task.fields[figure]}", table_column=Column(no_wrap=False)),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -171,16 +221,58 @@ def progress_bar() -> Progress:
     return bar
 
 
-def advance(bar: Progress, task: Any, step: Step) -> None:
+def advance(bar: Progress, task: Any, what: str, done: float, total: float | None) -> None:
     """Move a task of the bar to where a read is."""
-    of = "" if step.total is None else f" of {step.total:,}"
-    bar.update(task, completed=step.done, total=step.total, figure=f"{step.done:,}{of} {step.what}")
+    whole = views.counted(done if total is None else total, what)
+    figure = whole if total is None else f"{done:,} of {whole}"
+    bar.update(task, completed=done, total=total, figure=figure)
+
+
+def check_units(units: UnitsName | None, *, as_json: bool) -> None:
+    """
+    Refuse units of measure for JSON.
+
+    Raises:
+        CommandError: both were asked for.
+    """
+    if units is not None and as_json:
+        raise CommandError(
+            "--units is for people: with --json every name ends in its unit of measure", MISUSED
+        )
+
+
+def print_json(body: Any) -> None:
+    """Print a JSON document on standard output."""
+    sys.stdout.write(json.dumps(body, indent=2) + "\n")
+
+
+def print_note(sentence: str) -> None:
+    """Print a sentence for people on standard error."""
+    err.print(safe_text(sentence), soft_wrap=True)
+
+
+def print_done(body: Any, sentence: str, as_json: bool) -> None:
+    """Print the answer to a change: the document, or what was done in a sentence."""
+    if as_json:
+        print_json(body)
+    else:
+        print_note(sentence)
+
+
+def print_view(
+    body: Any, view: Callable[[Any], RenderableType], as_json: bool, *, soft_wrap: bool = False
+) -> None:
+    """Print an answer that comes from no unit, as JSON or as its view."""
+    if as_json:
+        print_json(body)
+    else:
+        out.print(view(body), soft_wrap=soft_wrap)
 
 
 def print_body(body: dict[str, Any], view: Callable[[Any], RenderableType], as_json: bool) -> None:
     """Print an answer as JSON, or as its view and where it comes from."""
     if as_json:
-        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+        print_json(body)
     else:
         views.show(out, view(body), body)
 
@@ -190,12 +282,21 @@ def handles_errors(body: Callable[P, Coroutine[Any, Any, None] | None]) -> Calla
     Return ``body`` as a command: every expected error becomes a message and an exit status.
 
     A coroutine function runs in an event loop of its own. A plain function does too, so that Ctrl-C
-    has the same effect on both.
+    has the same effect on both. With ``as_json`` an error is a problem document on standard output.
     """
 
     @functools.wraps(body)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        _run(_awaited(body, *args, **kwargs))
+        import asyncio
+
+        try:
+            asyncio.run(_awaited(body, *args, **kwargs))
+        except Exception as error:
+            ending = _ending_of(error)
+            if ending is None:
+                raise
+            _report(ending, as_json=bool(kwargs.get("as_json")))
+            raise SystemExit(ending.status) from error
 
     return command
 
@@ -208,49 +309,39 @@ async def _awaited(
         await running
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(main)
-    except CommandError as error:
-        message = error.message
-        err.print(safe_text(message) if isinstance(message, str) else message, soft_wrap=True)
-        raise SystemExit(error.status) from error
-    except (MiniMateError, PortTakenError, CertificateError, StoreError) as error:
-        err.print(safe_text(str(error)), soft_wrap=True)
-        raise SystemExit(FAILED) from error
-    except ValidationError as error:
-        for one in error.errors():
-            err.print(safe_text(_setting_fault(one)), soft_wrap=True)
-        raise SystemExit(MISUSED) from None
-    except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = "a setting" if found is None else f"SFM_{found[1].upper()}"
-        err.print(safe_text(f"{name}: the value is not JSON; see `serve --help`"), soft_wrap=True)
-        raise SystemExit(MISUSED) from None
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+def _ending_of(error: Exception) -> CommandError | None:
+    """Return how a command ends that met ``error``; ``None``: nobody expected it."""
+    if isinstance(error, CommandError):
+        return error
+    from sfm.cli import endings  # what can fail was imported by the command, so this costs little
+
+    return endings.ending_of(error)
 
 
-def _setting_fault(fault: Mapping[str, Any]) -> str:
-    """Return a line that names a setting and says what is wrong with it."""
-    first, *rest = (str(part) for part in fault["loc"] or ("settings",))
-    place = "".join(f", {part}" for part in rest)
-    return f"SFM_{first.upper()}{place}: {fault['msg'].removeprefix('Value error, ')}"
+def _problem(sentence: str, status: int) -> dict[str, Any]:
+    kind = KIND_OF_STATUS[status]
+    title = kind.replace("-", " ").capitalize()
+    return {
+        "type": TYPE_PREFIX + kind,
+        "title": title,
+        "detail": sentence,
+        "exit_status": status,
+    }
 
 
-def main() -> None:
-    """
-    Run the command line.
+def _report(ending: CommandError, *, as_json: bool) -> None:
+    """Say how a command ended: a line for people, or a problem document."""
+    message = ending.message
+    if as_json and not ending.is_answered:
+        problem = ending.problem or _problem(str(message), ending.status)
+        print_json({**problem, "exit_status": ending.status})
+        return
+    if "sfm.logs" in sys.modules:  # what was not imported was not configured
+        from sfm.logs import log_is_json
 
-    A reader who has seen enough (``| head``) ends it without a word. Not by the signal that the
-    system has for it: that would end a relay, or a command to a unit, when a client disconnects.
-    """
-    try:
-        try:
-            app()
-        finally:
-            print(end="", flush=True)
-    except BrokenPipeError:
-        # What is left in the buffer has no reader either, and would be complained of at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(FAILED) from None
+        if log_is_json():
+            import structlog
+
+            structlog.get_logger(__name__).error(str(message), exit_status=ending.status)
+            return
+    err.print(safe_text(message) if isinstance(message, str) else message, soft_wrap=True)

@@ -7,31 +7,42 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from pydantic import ValidationError
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from minimateplus.wire.image import DECODER
-from sfm.api.schemas.reading import ArchiveQuery
-from sfm.cli.application import MISUSED, CommandError, Json, app, err, handles_errors, out
-from sfm.cli.database import Bar, Database, database_url, opened, roster_of
-from sfm.cli.views import peak, safe_text
-from sfm.records import payloads
-from sfm.records.site_time import Unknown
-from sfm.store import Store
-from sfm.store.archive import (
-    load_archived,
-    load_image,
-    load_page,
-    load_recording,
-    load_reviews,
-    load_samples,
+from sfm.cli import files
+from sfm.cli.application import (
+    MISUSED,
+    CommandError,
+    Json,
+    app,
+    check_units,
+    err,
+    handles_errors,
+    out,
 )
-from sfm.store.decoding_runs import decode_outdated
-from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
+from sfm.cli.database import Bar, Database, database_url, judge_of, opened, roster_of
+from sfm.cli.measures import Units, UnitsName, converted
+from sfm.cli.tables import Head, ListTable, facts_table
+from sfm.cli.views import (
+    LIMIT_HEADS,
+    is_judged,
+    limit_cells,
+    limit_notes,
+    peak,
+    safe_text,
+    velocity,
+    verdict_text,
+)
+
+if TYPE_CHECKING:
+    from sfm.api.schemas.reading import ArchiveQuery
+    from sfm.records.site_time import Unknown
 
 __all__ = ["Id", "archive", "decode", "list_", "show"]
 
@@ -52,7 +63,7 @@ UTC_UNKNOWN: dict[Unknown, str] = {
 _UNSAFE = re.compile(r"^\.|[^0-9A-Za-z._-]")
 """Characters that a file's name must not contain."""
 
-Id = Annotated[str, Parameter(help="The recording's id, or the first 8 letters of it or more.")]
+Id = Annotated[str, Parameter(help="The recording's id, or its first 8 characters or more.")]
 
 
 @archive.command(name="list")
@@ -66,11 +77,12 @@ def list_(
     project: str | None = None,
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
     cursor: str | None = None,
+    units: Units = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """
-    List recordings, newest unit time first.
+    List recordings, newest unit time first, with each one's share of its limit.
 
     Parameters
     ----------
@@ -90,6 +102,10 @@ def list_(
     cursor
         The cursor printed by the previous page.
     """
+    from sfm.records import payloads
+    from sfm.store.verdicts import load_judged_page
+
+    check_units(units, as_json=as_json)
     query = _query(
         serial=serial,
         since=since,
@@ -101,7 +117,12 @@ def list_(
     )
     with opened(database) as store:
         page = store.read(
-            load_page, query.wanted, query.cursor, query.limit, zones=roster_of(store)
+            load_judged_page,
+            query.wanted,
+            query.cursor,
+            query.limit,
+            judge=judge_of(store),
+            zones=roster_of(store),
         )
     body = {
         "events": [payloads.event_view(row, row["geo_range_in_s"]) for row in page.rows],
@@ -111,17 +132,27 @@ def list_(
     if as_json:
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:
-        out.print(_list_view(body))
+        out.print(_list_view(body, units))
         for damage in page.damaged:
             err.print(safe_text(damage), soft_wrap=True)
 
 
 @archive.command
 @handles_errors
-def show(recording: Id, *, database: Database = None, as_json: Json = False) -> None:
-    """Show one recording: the unit's values, where it was read, and its reviews."""
+def show(
+    recording: Id, *, units: Units = None, database: Database = None, as_json: Json = False
+) -> None:
+    """Show one recording: the unit's values, verdicts, where it was read, and its reviews."""
+    from sfm.records import payloads
+    from sfm.store.archive import load_archived, load_recording, load_reviews, load_samples
+    from sfm.store.errors import NoSuchRecordError, UndecodedSamplesError
+    from sfm.store.verdicts import load_judged_recording
+
+    check_units(units, as_json=as_json)
     with opened(database) as store:
         body = store.read(load_recording, recording, zones=roster_of(store))
+        _, judged = store.read(load_judged_recording, recording, judge=judge_of(store))
+        body |= judged.brief()
         body["reviews"] = store.read(load_reviews, recording)
         try:
             samples = store.read(load_samples, recording)
@@ -134,7 +165,7 @@ def show(recording: Id, *, database: Database = None, as_json: Json = False) -> 
     if as_json:
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:
-        out.print(_show_view(body))
+        out.print(_show_view(body, units))
 
 
 @archive.command
@@ -145,9 +176,13 @@ def decode(*, database: Database = None, as_json: Json = False) -> None:
 
     A relay does this automatically when it starts with a new decoder.
     """
+    from minimateplus.wire.image import DECODER
+    from sfm.store import Store
+    from sfm.store.decoding_runs import decode_outdated
+
     url = database_url(database)
     with Store.open(url, reads_again=False) as store, Bar("decoding images") as report:
-        done = decode_outdated(store.engines, datetime.now(UTC), report)
+        done = decode_outdated(store, datetime.now(UTC), report)
     if as_json:
         body = {"decoder": DECODER, "images": done}
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
@@ -173,8 +208,12 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
     Parameters
     ----------
     folder
-        Created if it does not exist. Nothing is overwritten.
+        Folder to write into; created if it does not exist. Nothing is overwritten.
     """
+    from sfm.store.archive import load_image, load_recording, load_samples
+    from sfm.store.errors import NoSuchRecordError
+
+    files.check_folder(folder)
     with opened(database) as store:
         event = store.read(load_recording, recording, zones=roster_of(store))
         parts = {"record.bin": bytes.fromhex(event["record"])}
@@ -207,6 +246,10 @@ def export_raw(recording: Id, folder: Path, *, database: Database = None) -> Non
 
 def _query(**given: Any) -> ArchiveQuery:
     """Return what is wanted, read by the same parser as the parameters of the HTTP route."""
+    from pydantic import ValidationError
+
+    from sfm.api.schemas.reading import ArchiveQuery
+
     try:
         return ArchiveQuery.model_validate({k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
@@ -217,14 +260,20 @@ def _query(**given: Any) -> ArchiveQuery:
         raise CommandError("; ".join(wrong), MISUSED) from None
 
 
-def _list_view(body: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("Id", "Serial", "Unit's time"):
-        table.add_column(name, no_wrap=True)
-    for name in ("PVS\nin/s", "MicL\ndB(L)", "Samples"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Note", no_wrap=True)
-    table.add_column("Project", no_wrap=True, overflow="ellipsis", max_width=12)
+def _list_view(body: dict[str, Any], units: UnitsName | None) -> RenderableType:
+    judged = is_judged(body["events"])
+    table = ListTable(
+        "Id",
+        Head(name="Serial", rank=2),
+        Head(name="Unit's time", rank=0),
+        Head(name=f"PVS\n{converted(None, 'in/s', units)[1]}", is_right=True, rank=0),
+        Head(name="MicL\ndB(L)", is_right=True, rank=3),
+        *(LIMIT_HEADS if judged else ()),
+        Head(name="Samples", is_right=True, rank=4),
+        Head(name="Note", rank=5),
+        Head(name="Project", is_text=True, rank=6),
+        gap=1,
+    )
     for row in body["events"]:
         peaks, review = row["peaks"], row["review"]
         notes = ["simulated"] if row["simulated"] else []
@@ -234,19 +283,20 @@ def _list_view(body: dict[str, Any]) -> Table:
             row["id"][:12],
             safe_text(row["serial"]),
             (row["timestamp"] or "unknown").replace("T", " "),
-            peak(peaks, "vector_sum_in_s"),
+            velocity(peaks, "vector_sum_in_s", units),
             peak(peaks, "mic_db", digits=1),
+            *(limit_cells(row) if judged else ()),
             row["archived"]["samples"] or "no",
             ", ".join(notes),
             safe_text(row["project"] or ""),
         )
+    lines = [safe_text(line, "dim") for line in limit_notes(body["events"])]
     if body["next_cursor"]:
-        table.caption = f"more: --cursor {body['next_cursor']}"
-    return table
+        lines.append(Text(f"more: --cursor {body['next_cursor']}", "dim"))
+    return Group(table, *lines)
 
 
-def _show_view(body: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+def _show_view(body: dict[str, Any], units: UnitsName | None) -> Table:
     peaks, waveform, archived = body["peaks"], body["waveform"], body["archived"]
     rows = {
         "Recording": f"{body['id']}{', SIMULATED' if body['simulated'] else ''}",
@@ -255,7 +305,7 @@ def _show_view(body: dict[str, Any]) -> Table:
         "Unit's time": (body["timestamp"] or "unknown").replace("T", " "),
         "Instant (UTC)": body["utc"] or f"unknown: {UTC_UNKNOWN[body['utc_unknown']]}",
         "Peaks": ", ".join(
-            f"{name} {peak(peaks, field, unit, digits)}"
+            f"{name} {peak(peaks, field, unit, digits, units)}"
             for name, field, digits, unit in (
                 ("Tran", "tran_in_s", 3, "in/s"),
                 ("Vert", "vert_in_s", 3, "in/s"),
@@ -275,8 +325,10 @@ def _show_view(body: dict[str, Any]) -> Table:
     }
     if waveform is not None:
         rows |= {f"Not good ({r['code']})": r["detail"] for r in waveform["reasons"]}
-    for name, value in rows.items():
-        table.add_row(name, safe_text(str(value)))
+    rows |= {f"Limit {one['curve']}": verdict_text(one) for one in body["verdicts"]}
+    if body["no_verdict"] is not None:
+        rows["Limit"] = f"no verdict ({body['no_verdict']})"
+    table = facts_table((name, safe_text(str(value))) for name, value in rows.items())
     for review in body["reviews"]:
         kind = "false trigger" if review["false_trigger"] else "note"
         table.add_row(

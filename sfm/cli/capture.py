@@ -7,18 +7,10 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from minimateplus.client import MiniMate
-from minimateplus.errors import CaptureError
-from minimateplus.link import open_link
-from minimateplus.link.capture import CaptureLink, ReplayLink, load_capture
-from minimateplus.model import Progress as Step
-from minimateplus.wire.commands import COMMANDS
-from minimateplus.wire.framing import Direction, FrameReader, reply_sub
-from sfm.access.names import parse_host
 from sfm.cli.application import (
     CommandError,
     Unit,
@@ -28,11 +20,14 @@ from sfm.cli.application import (
     handles_errors,
     out,
     progress_bar,
-    where,
 )
-from sfm.cli.views import safe_text
-from sfm.records import payloads
-from sfm.settings import Settings
+from sfm.cli.files import refuse_missing_folder
+from sfm.cli.routing import Baud, target_of
+from sfm.cli.views import counted, safe_text
+
+if TYPE_CHECKING:
+    from minimateplus.client import MiniMate
+    from minimateplus.model import Progress as Step
 
 __all__ = ["capture"]
 
@@ -42,13 +37,15 @@ SURVEY, SURVEY_WITH_WAVEFORMS = "survey", "survey with waveforms"
 
 async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], None]) -> list[str]:
     """Read everything from a unit; return one line per value, in a fixed order."""
+    from sfm.records import payloads
+
     info = await unit.read_info()
     probe = await unit.read_probe()
     status = await unit.read_monitor_status()
     found = [] if probe.is_empty else await unit.read_events(on_progress=on_step)
     lines = [
         f"unit {info.serial}, firmware {info.firmware}{', SIMULATED' if info.simulated else ''}",
-        f"memory: {len(found)} events, {probe.lifetime_count} ever recorded",
+        f"memory: {counted(len(found), 'events')}, {probe.lifetime_count} ever recorded",
         f"status: {json.dumps(payloads.status_payload(status))}",
         *(f"event: {json.dumps(payloads.event_payload(event))}" for event in found),
     ]
@@ -65,7 +62,11 @@ async def _survey(unit: MiniMate, waveforms: bool, on_step: Callable[[Step], Non
 @app.command
 @handles_errors
 async def capture(
-    unit: Unit, file: Path, *, waveforms: Annotated[bool, Parameter(negative=())] = False
+    unit: Unit,
+    file: Path,
+    *,
+    waveforms: Annotated[bool, Parameter(negative=())] = False,
+    baud: Baud = None,
 ) -> None:
     """
     Read a unit directly and record every byte to a file that can be replayed, or sent to us.
@@ -77,11 +78,18 @@ async def capture(
     waveforms
         Download every waveform too.
     """
-    _, found = where(unit, None)
+    from minimateplus.client import MiniMate
+    from minimateplus.link import open_link
+    from minimateplus.link.capture import CaptureLink
+    from sfm.access.names import parse_host
+    from sfm.cli.configuration import load_settings
+
+    refuse_missing_folder(file)
+    found = target_of(unit, baud)
     # A unit is read directly here: no relay's roster is asked for a word.
     address = parse_host(found) if isinstance(found, str) else found
     note = SURVEY_WITH_WAVEFORMS if waveforms else SURVEY
-    link = await open_link(address, Settings().deadlines)
+    link = await open_link(address, load_settings().deadlines)
     try:
         sink = file.open("x", encoding="utf-8")
     except OSError as error:
@@ -89,9 +97,13 @@ async def capture(
         raise CommandError(f"cannot write {file}: {error.strerror}") from error
     with sink, progress_bar() as bar:
         task = bar.add_task(f"reading {address}", total=None)
+
+        def show(step: Step) -> None:
+            advance(bar, task, step.what, step.done, step.total)
+
         recording = CaptureLink(link, sink, note=note)
-        async with MiniMate.connect(recording, deadlines=Settings().deadlines) as mate:
-            lines = await _survey(mate, waveforms, lambda step: advance(bar, task, step))
+        async with MiniMate.connect(recording, deadlines=load_settings().deadlines) as mate:
+            lines = await _survey(mate, waveforms, show)
     for line in lines:
         out.print(safe_text(line))
     err.print(safe_text(f"written to {file}"))
@@ -110,6 +122,10 @@ async def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] 
     frames
         List the frames with their times instead.
     """
+    from minimateplus.client import MiniMate
+    from minimateplus.errors import CaptureError
+    from minimateplus.link.capture import ReplayLink, load_capture
+
     loaded = load_capture(file)
     if frames:
         _list_frames(file)
@@ -122,6 +138,10 @@ async def replay(file: Path, *, frames: Annotated[bool, Parameter(negative=())] 
 
 
 def _list_frames(file: Path) -> None:
+    from minimateplus.link.capture import load_capture
+    from minimateplus.wire.commands import COMMANDS
+    from minimateplus.wire.framing import Direction, FrameReader, reply_sub
+
     loaded = load_capture(file)
     readers = {
         "host": FrameReader(Direction.REQUEST),

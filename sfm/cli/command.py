@@ -7,7 +7,6 @@ the serial number typed after both were shown.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import sys
 from collections.abc import Coroutine
@@ -20,17 +19,18 @@ from minimateplus.wire.setup_changes import LIMITS
 from sfm.cli import views
 from sfm.cli.application import (
     MISUSED,
+    UNKNOWN,
     CommandError,
     Json,
-    Relay,
     Unit,
     app,
     err,
     handles_errors,
     print_body,
 )
+from sfm.cli.asking import ask
 from sfm.cli.fetch import how_to_fetch
-from sfm.cli.unit import ask
+from sfm.cli.routing import UNIT_DEFAULTS, Kind, UnitOptions
 from sfm.cli.views import safe_text
 
 __all__ = ["call_home", "erase", "rescue", "start", "stop"]
@@ -42,7 +42,7 @@ Switch = Annotated[bool | None, Parameter(negative=())]
 @app.command
 @handles_errors
 async def start(
-    unit: Unit, *, follow: bool = True, relay: Relay = None, as_json: Json = False
+    unit: Unit, *, follow: bool = True, at: UnitOptions = UNIT_DEFAULTS, as_json: Json = False
 ) -> None:
     """
     Start monitoring, and follow the sensor check of about 40 s.
@@ -55,14 +55,18 @@ async def start(
         Wait until the unit monitors, for at most 60 s.
     """
     query = {"follow": _word(follow)}
-    starting = ask(unit, "/device/monitor/start", relay, method="POST", query=query, is_long=True)
-    await _show(starting, as_json)
+    path = "/device/monitor/start"
+    await _show(_command(unit, path, at, query=query, is_long=True), as_json)
 
 
 @app.command
 @handles_errors
 async def stop(
-    unit: Unit, *, wait_for_reply: bool = True, relay: Relay = None, as_json: Json = False
+    unit: Unit,
+    *,
+    wait_for_reply: bool = True,
+    at: UnitOptions = UNIT_DEFAULTS,
+    as_json: Json = False,
 ) -> None:
     """
     Stop monitoring.
@@ -74,7 +78,13 @@ async def stop(
         reply. Whether the unit stopped is then unknown (exit status 5).
     """
     query = {"wait_for_reply": _word(wait_for_reply)}
-    await _show(ask(unit, "/device/monitor/stop", relay, method="POST", query=query), as_json)
+    await _show(_command(unit, "/device/monitor/stop", at, query=query), as_json)
+
+
+def _command(
+    unit: str, path: str, at: UnitOptions, **more: Any
+) -> Coroutine[Any, Any, dict[str, Any]]:
+    return ask(unit, path, at, "command", method="POST", **more)
 
 
 def _options(change: type, helps: dict[str, str]) -> Any:
@@ -139,11 +149,11 @@ async def configure(
     settings: Annotated[SetupOptions | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
     serial: str | None = None,
     dry_run: Yes = False,
-    relay: Relay = None,
+    at: UnitOptions = UNIT_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
-    Change the given recording settings; what is not given keeps its value.
+    Change the given recording settings; settings not given stay as they are.
 
     Parameters
     ----------
@@ -152,7 +162,7 @@ async def configure(
     dry_run
         Show what would change, byte by byte, and send nothing.
     """
-    await _write(unit, "/device/config", settings, serial, dry_run, relay, as_json)
+    await _write(unit, "/device/config", settings, serial, dry_run, at, as_json)
 
 
 @app.command(name="call-home")
@@ -163,7 +173,7 @@ async def call_home(
     settings: Annotated[CallHomeOptions | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
     serial: str | None = None,
     dry_run: Yes = False,
-    relay: Relay = None,
+    at: UnitOptions = UNIT_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -177,9 +187,9 @@ async def call_home(
         Show what would change, byte by byte, and send nothing.
     """
     if settings is not None:
-        await _write(unit, "/device/call_home", settings, serial, dry_run, relay, as_json)
+        await _write(unit, "/device/call_home", settings, serial, dry_run, at, as_json)
         return
-    body = await ask(unit, "/device/call_home", relay)
+    body = await ask(unit, "/device/call_home", at)
     print_body(body, views.call_home_view, as_json)
 
 
@@ -191,7 +201,7 @@ async def erase(
     serial: str | None = None,
     count: int | None = None,
     discard_unarchived: Yes = False,
-    relay: Relay = None,
+    at: UnitOptions = UNIT_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -208,30 +218,35 @@ async def erase(
     """
     typed, stored = serial, count
     if typed is None or stored is None:
-        typed, stored = await _agreed(unit, relay, typed)
+        typed, stored = await _agreed(unit, at, typed)
     body = {"serial": typed, "count": stored, "discard_unarchived": discard_unarchived}
     try:
-        done = await ask(unit, "/device/events/erase", relay, method="POST", body=body)
+        done = await _command(unit, "/device/events/erase", at, body=body)
     except CommandError as refused:
-        if (advice := how_to_fetch(unit, relay, refused.problem)) is not None:
+        if (advice := how_to_fetch(unit, at, refused.problem)) is not None:
             err.print(safe_text(advice), soft_wrap=True)
         raise
     print_body(done, views.command_view, as_json)
 
 
-async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str, int]:
+async def _agreed(unit: str, at: UnitOptions, serial: str | None) -> tuple[str, int]:
     """Show which unit will be erased, and ask for its serial number."""
     if not sys.stdin.isatty():
         raise CommandError(
             "an erase from a script needs --serial and --count; nothing was erased", MISUSED
         )
-    listed = await ask(unit, "/device/events", relay)
+    listed = await ask(unit, "/device/events", at)
     found, stored = str(listed["provenance"]["serial"]), len(listed["events"])
     err.print(
-        safe_text(f"{unit} is unit {found} and stores {stored} events. All of them will be erased.")
+        safe_text(
+            f"{unit} is unit {found} and stores {views.counted(stored, 'events')}. "
+            "The whole memory will be erased."
+        )
     )
     typed = serial
     if typed is None:
+        import asyncio
+
         typed = (await asyncio.to_thread(input, "Type its serial number to go on: ")).strip()
     if typed != found:
         raise CommandError(f"that is not {found}; nothing was erased")
@@ -241,7 +256,12 @@ async def _agreed(unit: str, relay: str | None, serial: str | None) -> tuple[str
 @app.command
 @handles_errors
 async def rescue(
-    unit: Unit, *, serial: str, erase: Yes = False, relay: Relay = None, as_json: Json = False
+    unit: Unit,
+    *,
+    serial: str,
+    erase: Yes = False,
+    at: UnitOptions = UNIT_DEFAULTS,
+    as_json: Json = False,
 ) -> None:
     """
     Free a unit that dials home endlessly: switch call-home off, in one short session.
@@ -254,7 +274,7 @@ async def rescue(
         Erase its memory as well, archived or not.
     """
     body = {"serial": serial, "erase": erase}
-    await _show(ask(unit, "/device/rescue", relay, method="POST", body=body), as_json)
+    await _show(_command(unit, "/device/rescue", at, body=body), as_json)
 
 
 async def _write(
@@ -263,21 +283,30 @@ async def _write(
     given: Any,
     serial: str | None,
     dry_run: bool,
-    relay: str | None,
+    at: UnitOptions,
     as_json: bool,
 ) -> None:
     values = {} if given is None else dataclasses.asdict(given)
     settings = {name: value for name, value in values.items() if value is not None}
     if not settings:
-        err.print("Nothing to change: give at least one setting (--help lists them).")
-        raise SystemExit(MISUSED)
+        raise CommandError(
+            "nothing to change: give at least one setting (--help lists them)", MISUSED
+        )
     body = settings if serial is None else {**settings, "serial": serial}
     query = {"dry_run": _word(dry_run)}
-    await _show(ask(unit, path, relay, method="POST", query=query, body=body), as_json)
+    kind: Kind = "read" if dry_run else "command"
+    await _show(ask(unit, path, at, kind, method="POST", query=query, body=body), as_json)
 
 
 async def _show(asked: Coroutine[Any, Any, dict[str, Any]], as_json: bool) -> None:
-    print_body(await asked, views.command_view, as_json)
+    body = await asked
+    print_body(body, views.command_view, as_json)
+    if body["outcome"] == "unknown":
+        raise CommandError(
+            "The outcome is unknown. Read the unit before you repeat the command.",
+            UNKNOWN,
+            is_answered=True,
+        )
 
 
 def _word(value: bool) -> str:

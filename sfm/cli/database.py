@@ -6,17 +6,33 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from rich.progress import Progress, TaskID
 
-from sfm.cli.application import FAILED, Json, app, err, handles_errors, out, progress_bar
+from sfm.cli.application import (
+    FAILED,
+    CommandError,
+    Json,
+    app,
+    err,
+    handles_errors,
+    out,
+    progress_bar,
+)
+from sfm.cli.exits import MISUSED
+from sfm.cli.files import refuse_missing_folder
+from sfm.cli.routing import RelayOptions, relay_of
 from sfm.cli.views import safe_text
-from sfm.devices.roster import seeds_of
-from sfm.records.roster import Roster
-from sfm.settings import Settings
-from sfm.store import NO_DATABASE, Store, StoreError, default_url, roster
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from sfm.analysis.limits import Catalogue
+    from sfm.records.limit_choices import LimitChoices
+    from sfm.records.roster import Roster
+    from sfm.records.verdicts import Judge
+    from sfm.store import Store
 
 __all__ = [
     "Bar",
@@ -25,7 +41,10 @@ __all__ = [
     "check",
     "database_url",
     "db",
+    "judge_of",
+    "limits_of",
     "opened",
+    "relay_before",
     "restore",
     "roster_of",
     "upgrade",
@@ -43,9 +62,13 @@ app.command(db)
 
 def database_url(given: str | None) -> str:
     """Return the URL of the given database, else that of the settings, else the default."""
-    url = given or Settings().database_url or default_url()
+    from sfm.cli.configuration import load_settings
+    from sfm.store import NO_DATABASE, default_url
+    from sfm.store.errors import NoStoreError
+
+    url = given or load_settings().database_url or default_url()
     if url == NO_DATABASE:
-        raise StoreError("no database: SFM_DATABASE_URL is none; give one with --database")
+        raise NoStoreError("no database: SFM_DATABASE_URL is none; give one with --database")
     return url
 
 
@@ -114,6 +137,7 @@ def backup(file: Path, *, database: Database = None) -> None:
     """
     from sfm.store import maintenance
 
+    refuse_missing_folder(file)
     with Bar("copying") as report:
         size = maintenance.backup(database_url(database), file, report)
     out.print(safe_text(f"{file}: {size:,} bytes, verified"))
@@ -141,6 +165,21 @@ def restore(file: Path, *, database: Database = None) -> None:
 
 @db.command
 @handles_errors
+def restored(*, database: Database = None) -> None:
+    """
+    Run this once after pg_restore, before the relay starts: units begin new epochs.
+
+    A unit may have been erased since the backup. What is in it now is read again, under an epoch
+    number that no answer had before.
+    """
+    from sfm.store import maintenance
+
+    maintenance.begin_after_restore(database_url(database))
+    out.print("each unit is read again at its next request, in a new epoch")
+
+
+@db.command
+@handles_errors
 def vacuum(*, database: Database = None) -> None:
     """Return the space of deleted data to the disk. Stop the relay first."""
     from sfm.store import maintenance
@@ -149,14 +188,52 @@ def vacuum(*, database: Database = None) -> None:
     out.print(safe_text(f"{before:,} bytes before, {after:,} bytes now"))
 
 
+def relay_before(database: str | None, at: RelayOptions) -> str | None:
+    """
+    Return the relay that uses the database for this command; ``None``: the command does.
+
+    A database that is named is used without a relay, and so is that of the settings with
+    ``--direct``: its lock keeps a relay and this command apart.
+    """
+    if database is not None and at.relay is not None:
+        raise CommandError("--relay and --database exclude each other", MISUSED)
+    if database is not None or (at.direct and at.relay is None):
+        return None
+    return relay_of(at, instead="the database")
+
+
 def opened(database: str | None) -> Store:
     """Return the database, opened read-only; a relay may use it at the same time."""
+    from sfm.store import Store
+
     return Store.open(database_url(database), read_only=True)
 
 
 def roster_of(store: Store) -> Roster:
     """Return the roster as a relay with this database and these settings would have it."""
-    return store.read(roster.load).with_seeds(seeds_of(Settings())).roster
+    from sfm.cli.configuration import load_settings
+    from sfm.records.roster import Seeds
+    from sfm.store import roster
+
+    return store.read(roster.load).with_seeds(Seeds.of(load_settings())).roster
+
+
+def limits_of(store: Store) -> tuple[Catalogue, LimitChoices]:
+    """Return curves and choices as a relay with this database and these settings would have."""
+    from sfm.cli.configuration import load_settings
+    from sfm.records.limit_choices import LimitChoices, region_curves
+    from sfm.store import limits
+
+    stored = store.read(limits.load)
+    region = region_curves(load_settings().region)
+    return stored.catalogue, LimitChoices(stored.choices, region, stored.damaged)
+
+
+def judge_of(store: Store) -> Judge:
+    """Return the judge that a relay with this database and these settings would have."""
+    from sfm.records.verdicts import Judge
+
+    return Judge(*limits_of(store), roster_of(store))
 
 
 class Bar:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import tempfile
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from minimateplus.simulator import SimulatedUnit, serve_tcp
 from minimateplus.simulator.serve import Pace
 from sfm.api.app import build_app
 from sfm.cli import views
+from sfm.cli.asking import file_of
+from sfm.cli.configuration import load_settings
+from sfm.cli.tables import Head, ListTable
 from sfm.server import asked_to_stop, listening
 from sfm.settings import Settings
 
 __all__ = ["record_past_events", "run"]
 
 EVENTS = 6
+CURVES = ("usbm-ri8507-drywall",)
+"""By which the blast is judged."""
 BAUD = 38400
 RELAY_HOST = "127.0.0.1"
 
@@ -44,7 +49,7 @@ async def run(console: Console, http_port: int, *, once: bool = False) -> None:
     record_past_events(unit, EVENTS)
     with tempfile.TemporaryDirectory(prefix="seismo-relay-demo-") as folder:
         # Simulated records are not for the archive of this machine's user.
-        settings = Settings(database_url=f"sqlite:///{folder}/demo.sqlite")
+        settings = load_settings(database_url=f"sqlite:///{folder}/demo.sqlite")
         await _run(console, settings, unit, http_port, once=once)
 
 
@@ -58,10 +63,11 @@ async def _run(
         console.print(
             f"A [bold]simulated[/bold] MiniMate Plus answers at {served.url}, "
             f"as slow as its line ({BAUD:,} baud).\nThe relay answers at {base}; "
-            "what it reads is kept in a folder that goes when it stops.\n"
+            "its archive goes when it stops, the report below stays.\n"
         )
         async with httpx.AsyncClient(base_url=base, timeout=None) as client:
             await _show(console, client, served.port, unit)
+            await _report(console, client, served.port)
         if not once:
             with asked_to_stop() as stop:
                 _addresses(console, base, served.port)
@@ -80,9 +86,11 @@ async def _show(
         body: dict[str, Any] = response.json()
         return body
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("What", "First read", "Second read"):
-        table.add_column(name)
+    table = ListTable(
+        "What",
+        Head(name="First read", is_text=True, rank=0),
+        Head(name="Second read", is_text=True, rank=0),
+    )
     reads = (
         ("Identity and setup", "/device/info", views.info_view),
         ("Event list", "/device/events", views.events_view),
@@ -103,12 +111,51 @@ async def _show(
     console.print(table)
     console.print(
         Text(
-            "Exchanges are as the unit counted them. A list from cache is proven first: a probe of "
-            "the unit's memory finds any erase, at a cost that does not grow with what is stored. "
-            "A waveform is served unasked for a while after such a proof.\n",
+            "Exchanges are as the unit counted them. Before a cached list is shown, a short probe "
+            "checks that the unit was not erased; it costs the same whatever the unit stores. For "
+            "30 s after a probe, waveforms are shown without another one.\n",
             style="dim",
         )
     )
+
+
+async def _report(console: Console, client: httpx.AsyncClient, tcp_port: int) -> None:
+    """Make the report of the last blast; print its verdicts and where the file is."""
+    from sfm.reports.verification import read_record
+
+    query: dict[str, str | int | list[str]] = {
+        "host": "127.0.0.1",
+        "tcp_port": tcp_port,
+        "curve": list(CURVES),
+    }
+    with console.status("making a report"):
+        response = await client.get(f"/device/event/{EVENTS - 1}/report.pdf", params=query)
+    if response.status_code == 501:
+        console.print("No report: the extra is not installed; pip install 'seismo-relay[report]'")
+        return
+    name, data = file_of(response, str(client.base_url))
+    path = _saved(name, data)
+    result = read_record(data).result or {}
+    console.print("No limit curve is chosen for this unit; its report judges by two, to show it:")
+    for verdict in result["limits"]["verdicts"]:
+        console.print(_verdict(verdict), highlight=False)
+    console.print(f"Its report: {path}\n", soft_wrap=True, highlight=False)
+
+
+def _saved(name: str, data: bytes) -> Path:
+    """Write a file that is kept when the demo stops, unlike its database."""
+    path = Path(tempfile.mkdtemp(prefix="seismo-relay-report-"), name)
+    path.write_bytes(data)
+    return path
+
+
+def _verdict(verdict: dict[str, Any]) -> str:
+    words = {"complies": "complies with", "exceeds": "exceeds", "no_verdict": "no verdict by"}
+    share = verdict["share_percent"]
+    detail = "" if share is None else f": {verdict['channel']} at {share:.0f} % of the limit"
+    if verdict["reason"] is not None:
+        detail = f": {verdict['reason']['detail']}"
+    return f"The simulated blast {words[verdict['outcome']]} {verdict['title']}{detail}"
 
 
 def _cost(body: dict[str, Any], exchanges: int) -> str:
@@ -125,7 +172,7 @@ def _addresses(console: Console, base: str, tcp_port: int) -> None:
         ("Waveform", f"/device/event/0/waveform?{query}"),
         ("Fresh from the unit", f"/device/events?{query}&force=true"),
         ("What the cache holds", "/cache/stats"),
-        ("Every route, to try", "/docs"),
+        ("Every route, described", "/docs"),
     ):
         console.print(f"{what:<22}{base}{path}", soft_wrap=True, highlight=False)
     console.print("\nCtrl-C stops both.")

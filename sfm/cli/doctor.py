@@ -11,24 +11,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, Literal
 
-import httpx
-from rich.table import Table
-
-from minimateplus.link.ports import list_ports
 from sfm.cli.application import FAILED, Json, app, handles_errors, out
-from sfm.cli.database import database_url
-from sfm.cli.views import safe_text
-from sfm.devices.roster import seeds_of
-from sfm.settings import Settings
-from sfm.store import StoreError, migrations, roster
-from sfm.store.database_file import is_locked
-from sfm.store.engine import SQLITE, Engines, read_url, sqlite_is_safe
-from sfm.store.service import boot_id
+from sfm.cli.tables import Head, ListTable
+from sfm.cli.views import counted, safe_text
+
+if TYPE_CHECKING:
+    from sfm.settings import Settings
+    from sfm.store.engine import Engines
 
 __all__ = ["doctor"]
 
@@ -62,19 +55,66 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 def _examine() -> Iterator[Finding]:
+    from importlib.metadata import version
+
     yield Finding(
         "program",
         "ok",
         f"seismo-relay {version('seismo-relay')}, Python {platform.python_version()}",
     )
+    yield _parts()
+    settings, found = _settings()
+    yield from found
     yield _sqlite()
-    yield from _guarded("database", _database)
+    yield from _guarded("database", partial(_database, settings))
     yield from _serial_ports()
     yield from _clock()
-    yield _relay()
+    yield _relay(settings)
+
+
+def _parts() -> Finding:
+    """Return which optional parts are installed, by the module that each needs most."""
+    from importlib.util import find_spec
+
+    modules = {"report": "typst", "postgresql": "psycopg", "parquet": "pyarrow"}
+    here = [part for part, module in modules.items() if find_spec(module) is not None]
+    missing = [part for part in modules if part not in here]
+    detail = f"installed: {', '.join(here) or 'none'}"
+    if missing:
+        detail += f"; not installed: {', '.join(missing)}"
+    return Finding("parts", "ok", detail)
+
+
+def _settings() -> tuple[Settings, list[Finding]]:
+    """Return the settings, or their defaults if one is wrong, and what was found."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from sfm.settings import (
+        Settings,
+        SettingsFileError,
+        fault_lines,
+        find_file,
+        search_path,
+        unknown_names,
+    )
+
+    try:
+        settings, lines, path = Settings(), unknown_names(), find_file()
+    except SettingsFileError as error:
+        return Settings.model_construct(), [Finding("settings", "failed", str(error))]
+    except (ValidationError, SettingsError) as error:
+        faults = [Finding("settings", "failed", line) for line in fault_lines(error)]
+        return Settings.model_construct(), faults
+    looked = ", ".join(map(str, search_path()))
+    where = f"{path} and environment" if path else f"environment; no file at {looked}"
+    warnings = [Finding("settings", "warning", line) for line in lines]
+    return settings, [Finding("settings", "ok", f"from {where}"), *warnings]
 
 
 def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    from sfm.store import StoreError
+
     try:
         yield from look()
     except StoreError as error:
@@ -82,6 +122,8 @@ def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def _sqlite() -> Finding:
+    from sfm.store.engine import SQLITE, sqlite_is_safe
+
     found = f"SQLite {SQLITE.sqlite_version} of {SQLITE.__name__}"
     if sqlite_is_safe():
         return Finding("SQLite", "ok", found)
@@ -94,17 +136,27 @@ def _sqlite() -> Finding:
     )
 
 
-def _database() -> Iterator[Finding]:
-    settings = Settings()
+def _database(settings: Settings) -> Iterator[Finding]:
+    from sfm.store import default_url, migrations
+    from sfm.store.engine import Engines, read_url
+    from sfm.store.network_share import share_of
+
     if settings.database_url == "none":
         yield Finding("database", "warning", "none, by SFM_DATABASE_URL: nothing read is kept")
         return
-    url = read_url(database_url(None))
+    url = read_url(settings.database_url or default_url())
     engines = Engines(url, read_only=True)
     try:
         path = engines.path
         if path is not None:
             yield from _folder(path)
+            if (share := share_of(path)) is not None:
+                yield Finding(
+                    "disk",
+                    "failed",
+                    f"{path} is on a network share ({share}), where SQLite loses and damages "
+                    "records; move it to a disk of this machine, or use PostgreSQL",
+                )
             if not path.exists():
                 yield Finding("database", "ok", f"{path} is not there yet; made at the first start")
                 return
@@ -127,14 +179,19 @@ def _database() -> Iterator[Finding]:
 
 def _roster(engines: Engines, settings: Settings) -> Iterator[Finding]:
     """Compare the settings with the roster, which they only add to."""
+    from sfm.records.roster import Seeds
+    from sfm.store import roster
+
     with engines.read() as connection:
         known = roster.load(connection)
-    seeded = known.with_seeds(seeds_of(settings))
+    seeded = known.with_seeds(Seeds.of(settings))
     for sentence in known.damaged:
         yield Finding("roster", "failed", f"{sentence}; restore a backup that has it")
     for sentence in seeded.differences:
         yield Finding("roster", "warning", sentence)
-    counts = f"{len(known.units)} units, {len(known.locations)} locations"
+    counts = ", ".join(
+        (counted(len(known.units), "units"), counted(len(known.locations), "locations"))
+    )
     to_add = [one.name for one in seeded.locations]
     more = f"; added at the relay's next start: {', '.join(to_add)}" if to_add else ""
     yield Finding("roster", "ok", f"{counts}{more}")
@@ -168,6 +225,8 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _lock(path: Path) -> Finding:
+    from sfm.store.database_file import is_locked
+
     try:
         if is_locked(path):
             return Finding("lock", "ok", "a relay has the database; ask through it with --relay")
@@ -177,6 +236,8 @@ def _lock(path: Path) -> Finding:
 
 
 def _serial_ports() -> Iterator[Finding]:
+    from minimateplus.link.ports import list_ports
+
     ports = [one.port for one in list_ports()]
     closed = [p for p in ports if p.startswith("/") and not os.access(p, os.R_OK | os.W_OK)]
     usable = [port for port in ports if port not in closed]
@@ -191,6 +252,10 @@ def _serial_ports() -> Iterator[Finding]:
 
 
 def _clock() -> Iterator[Finding]:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from sfm.store.service import boot_id
+
     now = datetime.now(UTC)
     found = f"{now.isoformat(timespec='seconds')}"
     if now.year < YEAR_OF_RELEASE:
@@ -209,8 +274,9 @@ def _clock() -> Iterator[Finding]:
         yield Finding("time zones", "failed", "no zone data; install the package tzdata")
 
 
-def _relay() -> Finding:
-    settings = Settings()
+def _relay(settings: Settings) -> Finding:
+    import httpx
+
     base = f"http://{settings.host}:{settings.http_port}"
     try:
         health = httpx.get(f"{base}/health", timeout=RELAY_ANSWERS_S, trust_env=False).json()
@@ -222,10 +288,8 @@ def _relay() -> Finding:
         return Finding("relay", "ok", f"none answers at {base}")
 
 
-def _view(found: list[Finding]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("What", "State", "Found"):
-        table.add_column(name)
+def _view(found: list[Finding]) -> ListTable:
+    table = ListTable("What", "State", Head(name="Found", is_text=True, rank=0))
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in found:
         table.add_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -12,18 +13,21 @@ from sfm.cli.application import (
     PARTIAL,
     CommandError,
     Json,
-    Relay,
     Unit,
     app,
     err,
     handles_errors,
     print_body,
 )
-from sfm.cli.unit import ask
+from sfm.cli.asking import ask
+from sfm.cli.exits import INTERRUPTED
+from sfm.cli.routing import UNIT_DEFAULTS, UnitOptions
 from sfm.cli.views import safe_text
 
 __all__ = ["fetch", "how_to_fetch"]
 
+Step = tuple[float, float]
+"""How many events are archived, of how many."""
 MAX_LISTED = 20
 """How many missing events are named; the rest is counted."""
 
@@ -35,13 +39,13 @@ async def fetch(
     *,
     since: str | None = None,
     all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
-    relay: Relay = None,
+    at: UnitOptions = UNIT_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
-    Archive every event's image that is not in the archive whole, the newest event first.
+    Archive the image of every event that the archive does not hold complete, newest first.
 
-    It goes on over a link that is cut. Through a relay it also goes on there after Ctrl-C. If it
+    It carries on when the link is cut. Through a relay it also goes on there after Ctrl-C. If it
     ends before everything was read, start it again: it continues where it was (exit status 7).
 
     Parameters
@@ -51,47 +55,48 @@ async def fetch(
         alone is its midnight. Events without a time, or from before 2000, are always read: their
         clock was not set.
     all_
-        Also read once more what is whole, contradicts itself and came once only; an erase counts it
-        when the same bytes come again.
+        Also read again recordings that are complete but contradict themselves and were received
+        only once; if the same bytes come again, an erase counts them as archived.
     """
     query = {**({"since": since} if since is not None else {}), "all": "true" if all_ else "false"}
+    from asyncio import CancelledError
+
+    steps: list[Step] = []
+    show = partial(_print_progress, steps)
     try:
-        body = await ask(
-            unit,
-            "/device/fetch",
-            relay,
-            method="POST",
-            query=query,
-            on_progress=_print_progress(),
-        )
-    except CommandError as stopped:
-        if not str(stopped.problem.get("type", "")).endswith(":fetch-incomplete"):
+        body = await ask(unit, "/device/fetch", at, method="POST", query=query, on_progress=show)
+    except CancelledError:
+        # Ctrl-C, and the fetch was in this process: it ended with it.
+        if not steps:
             raise
-        raise CommandError(stopped.message, PARTIAL, stopped.problem) from stopped
+        done, total = steps[-1]
+        raise CommandError(
+            f"Interrupted: {done:g} of {total:g} events archived, or more since the last look; the "
+            "same command continues.",
+            INTERRUPTED,
+        ) from None
     print_body(body, views.fetch_view, as_json)
     if body["failed"]:
         raise CommandError(
-            f"{len(body['failed'])} events could not be archived; the reasons are above.", PARTIAL
+            f"{views.counted(len(body['failed']), 'events')} could not be archived; the reasons "
+            "are above.",
+            PARTIAL,
+            is_answered=True,
         )
 
 
-def _print_progress() -> Any:
-    """Return what prints how far an operation is, each time that another event is archived."""
-    last: list[tuple[float, float]] = []
-
-    def show(operation: Mapping[str, Any]) -> None:
-        done, total = operation["done"], operation["total"]
-        if done is None or total is None or last[-1:] == [(done, total)]:
-            return
-        last[:] = [(done, total)]
-        err.print(
-            safe_text(f"{done:g} of {total:g} events archived, {operation['read_bytes']:,} bytes")
-        )
-
-    return show
+def _print_progress(steps: list[Step], operation: Mapping[str, Any]) -> None:
+    """Print how far an operation is, each time that another event is archived; add it to steps."""
+    done, total = operation["done"], operation["total"]
+    if done is None or total is None or steps[-1:] == [(done, total)]:
+        return
+    steps.append((done, total))
+    err.print(
+        safe_text(f"{done:g} of {total:g} events archived, {operation['read_bytes']:,} bytes")
+    )
 
 
-def how_to_fetch(unit: str, relay: str | None, problem: Mapping[str, Any]) -> str | None:
+def how_to_fetch(unit: str, at: UnitOptions, problem: Mapping[str, Any]) -> str | None:
     """Return which events an erase was refused for, and the command that archives them."""
     missing = problem.get("missing")
     if not missing:
@@ -99,12 +104,12 @@ def how_to_fetch(unit: str, relay: str | None, problem: Mapping[str, Any]) -> st
     again = set(problem.get("contradicted", ()))
     lines = ["Not archived:"]
     for event in missing[:MAX_LISTED]:
-        at = "at an unknown time" if event["timestamp"] is None else event["timestamp"]
+        moment = "at an unknown time" if event["timestamp"] is None else event["timestamp"]
         why = ", contradicts itself" if event["index"] in again else ""
-        lines.append(f"  event {event['index']}, key {event['waveform_key']}, {at}{why}")
+        lines.append(f"  event {event['index']}, key {event['waveform_key']}, {moment}{why}")
     if len(missing) > MAX_LISTED:
         lines.append(f"  and {len(missing) - MAX_LISTED} more")
-    words = ["seismo-relay fetch", unit, *([] if relay is None else ["--relay", relay])]
+    words = ["seismo-relay fetch", unit, *at.words()]
     if any(event["index"] in again for event in missing):
         words.append("--all")
     lines.append(f"Archive them with: {' '.join(words)}")

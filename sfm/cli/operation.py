@@ -7,28 +7,27 @@ tried again, because the command goes on at the relay whether or not anybody loo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 from cyclopts import Parameter
 
 from sfm.cli import views
 from sfm.cli.application import (
-    DEFAULT_RELAY,
     UNKNOWN,
     CommandError,
     Json,
-    Relay,
     app,
-    err,
     failure,
     handles_errors,
     print_body,
     relay_client,
 )
-from sfm.cli.views import safe_text
+from sfm.cli.exits import INTERRUPTED, NO_RELAY
+from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal, relay_of
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["PREFER", "OnLook", "finished", "location_of", "operation"]
 
@@ -51,7 +50,7 @@ def location_of(response: httpx.Response) -> str | None:
 async def finished(
     client: httpx.AsyncClient,
     location: str,
-    sleep: Sleep = asyncio.sleep,
+    sleep: Sleep | None = None,
     *,
     on_look: OnLook | None = None,
     is_direct: bool = False,
@@ -62,13 +61,16 @@ async def finished(
     Args:
         client: of the relay.
         location: of the operation.
-        sleep: waits so many seconds.
+        sleep: waits so many seconds; the loop's own if not given.
         on_look: called with the operation at each look.
         is_direct: it runs in this process, and ends with it.
 
     Raises:
         CommandError: it failed; or what became of it could not be learned.
     """
+    import asyncio
+
+    sleep = sleep or asyncio.sleep
     id_ = location.rpartition("/")[2]
     lost = 0
     try:
@@ -84,10 +86,10 @@ async def finished(
                 raise failure(found["problem"])
             await sleep(POLL_S)
     except asyncio.CancelledError:
+        if is_direct:
+            raise
         went_on = f"Not stopped: the command goes on at the relay. {_how_to_look(id_)}"
-        if not is_direct:
-            err.print(safe_text(went_on), soft_wrap=True)
-        raise
+        raise CommandError(went_on, INTERRUPTED) from None
     raise CommandError(
         f"The relay has not answered for {lost * POLL_S:.0f} s. The outcome is unknown: the "
         f"command may still be running there. {_how_to_look(id_)}",
@@ -97,6 +99,8 @@ async def finished(
 
 async def _look(client: httpx.AsyncClient, location: str, id_: str) -> dict[str, Any] | None:
     """Return an operation as it is now; ``None``: it could not be seen this time."""
+    import httpx
+
     try:
         response = await client.get(location)
         body: dict[str, Any] = response.json()
@@ -124,19 +128,22 @@ def _how_to_look(id_: str) -> str:
 async def operation(
     id_: Annotated[str, Parameter(name="ID", help="As the command printed it.")],
     *,
-    relay: Relay = None,
+    at: RelayOptions = DEFAULTS,
     as_json: Json = False,
 ) -> None:
-    """Show how far a long command is that a relay carries out, or how it ended; kept for 24 h."""
-    base = relay or DEFAULT_RELAY
+    """Show the progress of a long command on a relay, or how it ended; kept for 24 h."""
+    import httpx
+
+    base = relay_of(at, needs_relay=True)
+    assert base is not None
     async with relay_client(base) as client:
         try:
             response = await client.get(f"/operations/{id_}")
             body = response.json()
         except httpx.TransportError as error:
-            raise CommandError(f"no relay answers at {base} ({error})") from error
+            raise no_relay(base, error, "It knows the operations that it carries out") from error
         except ValueError as error:
-            raise CommandError(f"{base} answers, but not as a relay does") from error
+            raise CommandError(f"{base} answers, but not as a relay does", NO_RELAY) from error
     if response.is_error:
-        raise failure(body)
+        raise refusal(body, base)
     print_body(body, views.operation_view, as_json)

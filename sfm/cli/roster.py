@@ -1,51 +1,50 @@
 """
 Commands for the roster: units, locations, routes and zones.
 
-With ``--relay`` they go through that relay, with a token from ``SFM_TOKEN`` or ``--token-file``.
-Without it they use the database itself, which no relay may have open then.
+They go through the relay that has the database, with a token from ``SFM_TOKEN`` or
+``--token-file``; without a relay they use the database itself (``sfm.cli.routing``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import json
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
-import httpx
 from cyclopts import App, Parameter
 
-from sfm.access.names import folded
-from sfm.api.app import build_app
-from sfm.cli.access import ANSWER_S, Admin, ThisRelay
+from sfm.access.names import folded, parse_host, parse_unit
+from sfm.cli.access import ANSWER_S, Admin
 from sfm.cli.application import (
     MISUSED,
     CommandError,
     Json,
     app,
-    err,
-    failure,
     handles_errors,
-    out,
+    print_done,
+    print_json,
+    print_note,
+    print_view,
     shown_token,
 )
-from sfm.cli.database import Database, database_url
+from sfm.cli.database import Database, database_url, relay_before
+from sfm.cli.exits import NO_RELAY, PARTIAL, REFUSED, TYPE_PREFIX, kind_of
 from sfm.cli.roster_views import location_view, locations_view, unit_view, units_view
-from sfm.cli.unit import OPEN
-from sfm.cli.views import safe_text
-from sfm.logs import configure_logs
-from sfm.settings import Settings
-from sfm.store.errors import StoreInUseError
+from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal
 
-__all__ = ["COLUMNS", "location", "route", "unit", "zone"]
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["COLUMNS", "ask_roster", "location", "route", "unit", "zone"]
 
 unit = App(name="unit", help="Add, list, bench and retire units; their routes.")
 route = App(name="route", help="Add, change and remove addresses of locations.")
-location = App(name="location", help="Add and list locations; say which unit is where since when.")
+location = App(
+    name="location", help="Add and list locations; record which unit is where, and since when."
+)
 zone = App(name="zone", help="Which time zone is in force at a location, since when.")
 app.command(unit)
 app.command(location)
@@ -73,9 +72,10 @@ OF_LOCATION = ("project", "latitude", "longitude")
 class Roster:
     """The roster routes of a relay, or of the database itself. Lives for one command."""
 
-    def __init__(self, client: httpx.AsyncClient, where: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, where: str, base: str | None = None) -> None:
         self._client = client
         self._where = where
+        self._base = base
 
     async def ask(
         self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
@@ -86,75 +86,81 @@ class Roster:
         Raises:
             CommandError: it is a problem, or no answer of a relay.
         """
+        import httpx
+
         try:
             # A redirection would take the token elsewhere: none is followed.
             response = await self._client.request(method, path, json=body, params=query)
             answer = response.json() if response.content else None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CommandError(
-                f"no relay answers at {self._where} ({str(error) or type(error).__name__}); start "
-                "one with: seismo-relay serve, or leave out --relay to use the database itself"
-            ) from error
+            raise no_relay(self._where, error, "--direct uses the database itself") from error
         except ValueError:
             answer = ""
         if response.is_error and isinstance(answer, dict):
-            raise failure(answer)
+            raise refusal(answer, self._base)
         if response.is_error or response.is_redirect or isinstance(answer, str):
             raise CommandError(
-                f"{self._where} answers {response.status_code}, but not as a relay does"
+                f"{self._where} answers {response.status_code}, but not as a relay does",
+                NO_RELAY,
             )
         return answer
 
 
 @contextlib.asynccontextmanager
-async def _opened(
-    relay: str | None, admin: Path | None, database: str | None
+async def _opened_roster(
+    at: RelayOptions, admin: Path | None, database: str | None
 ) -> AsyncIterator[Roster]:
-    if relay is not None:
+    """Ask a relay, or the routes of one that runs in this process on the database."""
+    import httpx
+
+    if (relay := relay_before(database, at)) is not None:
         secret = shown_token(admin)
         headers = None if secret is None else {"Authorization": f"Bearer {secret}"}
         async with httpx.AsyncClient(
             base_url=relay.rstrip("/"), headers=headers, timeout=ANSWER_S
         ) as client:
-            yield Roster(client, relay)
+            yield Roster(client, relay, relay)
         return
+    from sfm.api.app import build_app
+    from sfm.cli.configuration import load_settings
+    from sfm.cli.direct import OPEN, client_of
+    from sfm.logs import configure_logs
+    from sfm.store.errors import StoreInUseError
+
     configure_logs(quiet=True)
     url = database_url(database)
-    application = build_app(Settings(**{**OPEN, "database_url": url}))
+    application = build_app(load_settings(**{**OPEN, "database_url": url}))
     gateway = application.state.gateway
     try:
         try:
             await gateway.store_service.start()
         except StoreInUseError as error:
             raise CommandError(
-                f"{error}. Through the relay: --relay URL with SFM_TOKEN or --token-file"
+                f"{error}. Through the relay: --relay URL with SFM_TOKEN or --token-file",
+                REFUSED,
             ) from error
-        transport = httpx.ASGITransport(application)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://127.0.0.1", timeout=None
-        ) as client:
+        async with client_of(application) as client:
             yield Roster(client, url)
     finally:
         await gateway.close()
 
 
+async def ask_roster(
+    at: RelayOptions,
+    admin: Path | None,
+    database: str | None,
+    method: str,
+    path: str,
+    body: Any = None,
+    query: dict[str, Any] | None = None,
+) -> Any:
+    """Ask once, as ``Roster.ask``; for a command that needs one answer."""
+    async with _opened_roster(at, admin, database) as roster:
+        return await roster.ask(method, path, body, query)
+
+
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _print_note(sentence: str) -> None:
-    err.print(safe_text(sentence), soft_wrap=True)
-
-
-def _print_json(body: Any) -> None:
-    sys.stdout.write(json.dumps(body, indent=2) + "\n")
-
-
-def _show(body: Any, sentence: str, as_json: bool) -> None:
-    if as_json:
-        _print_json(body)
-    else:
-        _print_note(sentence)
 
 
 # --- units ---------------------------------------------------------------------------------------
@@ -170,13 +176,15 @@ async def add(
     notes: str | None = None,
     calibrated_on: str | None = None,
     calibration_due_on: str | None = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """
     Add a unit; with --location and --address also where it is and how it is reached.
+
+    What the roster lacks is added; if it says otherwise, nothing is changed (exit status 4).
 
     Parameters
     ----------
@@ -203,10 +211,11 @@ async def add(
         calibrated_on=calibrated_on,
         calibration_due_on=calibration_due_on,
     )
-    async with _opened(relay, admin, database) as roster:
+    async with _opened_roster(at, admin, database) as roster:
         await _add_row(roster, row)
-        [found] = [one for one in await _units(roster) if one["serial"] == serial]
-    _show(found, f"Unit {serial} is in the roster{_at(found)}.", as_json)
+        found = _named(await _units(roster), "serial", serial)
+    assert found is not None
+    print_done(found, f"Unit {found['serial']} is registered{_at(found)}.", as_json)
 
 
 def _at(found: dict[str, Any]) -> str:
@@ -216,30 +225,48 @@ def _at(found: dict[str, Any]) -> str:
 async def _units(roster: Roster) -> list[dict[str, Any]]:
     body = await roster.ask("GET", "/units")
     for damage in body["damaged"]:
-        _print_note(damage)
+        print_note(damage)
     found: list[dict[str, Any]] = body["units"]
     return found
 
 
 async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
-    """Add what one row names and the roster does not have; return what was added."""
+    """
+    Add what one row names and the roster does not have; return what was added.
+
+    Raises:
+        CommandError: the roster says otherwise than the row, and nothing was added.
+    """
     added = []
     serial, name = row["serial"], row.get("location")
-    known = {folded(one["serial"]) for one in await _units(roster) if one["serial"] is not None}
-    if folded(serial) not in known:
-        body = {"serial": serial, **{k: row[k] for k in OF_UNIT if k in row}}
-        await roster.ask("POST", "/units", body)
+    unit = _named(await _units(roster), "serial", serial)
+    places = [] if name is None else (await roster.ask("GET", "/locations"))["locations"]
+    place = _named(places, "name", name)
+    if differences := [*_unit_differences(row, unit), *_place_differences(row, place)]:
+        raise CommandError(
+            f"Nothing was changed, because the roster says otherwise: {'; '.join(differences)}.",
+            REFUSED,
+            {
+                "type": TYPE_PREFIX + "roster-conflict",
+                "title": "The roster says otherwise",
+                "status": 409,
+                "detail": f"the roster says otherwise: {'; '.join(differences)}",
+            },
+        )
+    if unit is None:
+        await roster.ask("POST", "/units", {"serial": serial, **_facts(row, OF_UNIT)})
         added.append(f"unit {serial}")
+    elif missing := _facts(row, OF_UNIT, of=unit):
+        await roster.ask("PATCH", f"/units/{quote(unit['serial'], safe='')}", missing)
+        added += [f"{fact} of {serial}" for fact in missing]
     if name is None:
         return added
-    places = {
-        folded(one["name"]): one for one in (await roster.ask("GET", "/locations"))["locations"]
-    }
-    place = places.get(folded(name))
     if place is None:
-        body = {"name": name, **{k: row[k] for k in OF_LOCATION if k in row}}
-        place = await roster.ask("POST", "/locations", body)
+        place = await roster.ask("POST", "/locations", {"name": name, **_facts(row, OF_LOCATION)})
         added.append(f"location {name}")
+    elif missing := _facts(row, OF_LOCATION, of=place):
+        await roster.ask("PATCH", f"/locations/{quote(place['name'], safe='')}", missing)
+        added += [f"{fact} of {place['name']}" for fact in missing]
     if "zone" in row and not place["zones"]:
         await roster.ask("POST", "/zones", {"location": place["name"], "zone": row["zone"]})
         added.append(f"zone {row['zone']}")
@@ -247,11 +274,86 @@ async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
         body = {"location": place["name"], "address": row["address"]}
         await roster.ask("POST", "/routes", body)
         added.append(f"route {row['address']}")
-    if place["serial"] is None and not place["stays"]:
+    if place["serial"] is None:
         body = {"serial": serial, "from_device_time": ""}
         await roster.ask("POST", f"/locations/{quote(place['name'], safe='')}/unit", body)
         added.append(f"{serial} at {place['name']}")
     return added
+
+
+def _named(rows: list[dict[str, Any]], key: str, wanted: str | None) -> dict[str, Any] | None:
+    return next(
+        (one for one in rows if wanted and one[key] and folded(one[key]) == folded(wanted)), None
+    )
+
+
+def _facts(
+    row: dict[str, Any], names: tuple[str, ...], *, of: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the facts that a row gives; those that ``of`` lacks, if there is one."""
+    return {k: row[k] for k in names if k in row and (of is None or of[k] is None)}
+
+
+def _unit_differences(row: dict[str, Any], unit: dict[str, Any] | None) -> list[str]:
+    """Return what the roster says otherwise of the row's unit."""
+    if unit is None:
+        return []
+    serial, name, at = unit["serial"], row.get("location"), unit["name"]
+    found = _fact_differences(row, OF_UNIT, serial, unit)
+    if name is not None and at is not None and folded(at) != folded(name):
+        found.append(
+            f"{serial} is at {at}; to move it: seismo-relay location move '{name}' {serial}"
+        )
+    return found
+
+
+def _place_differences(row: dict[str, Any], place: dict[str, Any] | None) -> list[str]:
+    """Return what the roster says otherwise of the row's location."""
+    if place is None:
+        return []
+    serial, name, there = row["serial"], place["name"], place["serial"]
+    found = _fact_differences(row, OF_LOCATION, name, place)
+    routes = [one["address"] for one in place["routes"]]
+    if "address" in row and routes and _spelled(row["address"]) not in routes:
+        found.append(
+            f"{name} has the address {', '.join(routes)}; to add one: seismo-relay unit route add "
+            f"'{name}' {row['address']}"
+        )
+    if "zone" in row and place["zones"] and place["zones"][0]["zone"] != row["zone"]:
+        found.append(
+            f"{name} has the zone {place['zones'][0]['zone']}; to change it: seismo-relay "
+            f"location zone set '{name}' {row['zone']}"
+        )
+    if there is not None and folded(there) != folded(serial):
+        found.append(
+            f"{there} is at {name}; to put {serial} there: add it without a location, then "
+            f"seismo-relay location move '{name}' {serial}"
+        )
+    if there is None and place["stays"]:
+        found.append(
+            f"units were at {name} before; to put {serial} there: add it without a location, then "
+            f"seismo-relay location move '{name}' {serial}"
+        )
+    return found
+
+
+def _fact_differences(
+    row: dict[str, Any], names: tuple[str, ...], whose: str, known: dict[str, Any]
+) -> list[str]:
+    return [
+        f"{name} of {whose} is {known[name]!r}"
+        for name in names
+        if name in row and known[name] not in (None, row[name])
+    ]
+
+
+def _spelled(address: str) -> str:
+    """Return an address as the roster spells it; as it is if it is none."""
+    try:
+        parsed = parse_unit(address)
+        return str(parse_host(parsed) if isinstance(parsed, str) else parsed)
+    except ValueError:
+        return address
 
 
 @unit.command(name="import")
@@ -259,7 +361,7 @@ async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
 async def import_(
     file: Path,
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -268,7 +370,8 @@ async def import_(
     Add the units of a CSV file, with their locations, routes and zones.
 
     What the roster has already is left as it is, so a file may be imported again. A row that cannot
-    be added is named, and the others are added all the same; the exit status is then 1.
+    be added, or contradicts the roster, is named; the others are added all the same, and the exit
+    status is 7.
 
     Parameters
     ----------
@@ -278,7 +381,7 @@ async def import_(
     """
     rows = _rows_of(file)
     done: list[dict[str, Any]] = []
-    async with _opened(relay, admin, database) as roster:
+    async with _opened_roster(at, admin, database) as roster:
         for number, row in rows:
             try:
                 done.append({"line": number, "added": await _add_row(roster, row), "error": None})
@@ -289,13 +392,15 @@ async def import_(
                 done.append({"line": number, "added": [], "error": why})
     failed = [one for one in done if one["error"] is not None]
     if as_json:
-        _print_json({"rows": done})
+        print_json({"rows": done})
     else:
         for one in done:
             what = one["error"] or ", ".join(one["added"]) or "nothing new"
-            _print_note(f"line {one['line']}: {what}")
+            print_note(f"line {one['line']}: {what}")
     if failed:
-        raise CommandError(f"{len(failed)} of {len(done)} rows could not be added")
+        raise CommandError(
+            f"{len(failed)} of {len(done)} rows could not be added", PARTIAL, is_answered=True
+        )
 
 
 def _rows_of(file: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -303,7 +408,9 @@ def _rows_of(file: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeError) as error:
-        raise CommandError(f"{file} cannot be read: {error}", MISUSED) from error
+        raise CommandError(
+            f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", MISUSED
+        ) from error
     reader = csv.DictReader(text.splitlines())
     names = [name.strip() for name in reader.fieldnames or ()]
     unknown = [name for name in names if name not in COLUMNS]
@@ -338,18 +445,15 @@ def _rows_of(file: Path) -> list[tuple[int, dict[str, Any]]]:
 @handles_errors
 async def list_units(
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """List units with their locations, and locations whose unit is not known yet."""
-    async with _opened(relay, admin, database) as roster:
+    async with _opened_roster(at, admin, database) as roster:
         found = await _units(roster)
-    if as_json:
-        _print_json({"units": found})
-        return
-    out.print(units_view(found))
+    print_view({"units": found}, lambda body: units_view(body["units"]), as_json)
 
 
 @unit.command
@@ -357,7 +461,7 @@ async def list_units(
 async def show(
     unit: str,
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -370,7 +474,7 @@ async def show(
     unit
         Its serial number, or the name of its location.
     """
-    async with _opened(relay, admin, database) as roster:
+    async with _opened_roster(at, admin, database) as roster:
         found = await _units(roster)
     wanted = [
         one
@@ -378,79 +482,79 @@ async def show(
         if folded(unit) in {folded(one["serial"] or ""), folded(one["name"] or "")}
     ]
     if not wanted:
-        raise CommandError(f"the roster has no unit or location {unit!r}; see: unit list")
-    if as_json:
-        _print_json(wanted[0])
-    else:
-        out.print(unit_view(wanted[0]))
+        raise CommandError(f"the roster has no unit or location {unit!r}; see: unit list", REFUSED)
+    print_view(wanted[0], unit_view, as_json)
 
 
 async def _change_unit(
     serial: str,
-    relay: str | None,
+    at: RelayOptions,
     admin: Path | None,
     database: str | None,
     as_json: bool,
     sentence: str,
     **values: Any,
 ) -> None:
-    async with _opened(relay, admin, database) as roster:
-        body = await roster.ask("PATCH", f"/units/{quote(serial, safe='')}", values)
-    _show(body, sentence, as_json)
+    body = await ask_roster(
+        at, admin, database, "PATCH", f"/units/{quote(serial, safe='')}", values
+    )
+    print_done(body, sentence, as_json)
+
+
+STATES: dict[str, tuple[State, str]] = {
+    "bench": ("benched", "Mark a unit as not in the field; where it stood stays known."),
+    "retire": ("retired", "Mark a unit as out of use for good; its recordings stay."),
+    "deploy": ("deployed", "Mark a unit as in the field again."),
+}
+"""What each command makes of a unit, and its help."""
+
+
+def _change_to(state: State) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Return the command that gives a unit this state."""
+
+    async def change(
+        serial: str,
+        *,
+        notes: str | None = None,
+        at: RelayOptions = DEFAULTS,
+        admin: Admin = None,
+        database: Database = None,
+        as_json: Json = False,
+    ) -> None:
+        values = _given(state=state, notes=notes)
+        sentence = f"Unit {serial} is {state}."
+        await _change_unit(serial, at, admin, database, as_json, sentence, **values)
+
+    return change
+
+
+for _name, (_state, _help) in STATES.items():
+    unit.command(handles_errors(_change_to(_state)), name=_name, help=_help)
 
 
 @unit.command
 @handles_errors
-async def bench(
+async def microphone(
     serial: str,
+    low_hz: float,
     *,
-    notes: str | None = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
-    """Mark a unit as not in the field; where it stood stays known."""
-    values = _given(state="benched", notes=notes)
-    await _change_unit(
-        serial, relay, admin, database, as_json, f"Unit {serial} is benched.", **values
-    )
+    """
+    Enter the lower corner of a unit's microphone, on which limits of airblast depend.
 
-
-@unit.command
-@handles_errors
-async def retire(
-    serial: str,
-    *,
-    notes: str | None = None,
-    relay: ThisRelay = None,
-    admin: Admin = None,
-    database: Database = None,
-    as_json: Json = False,
-) -> None:
-    """Mark a unit as out of use for good; its recordings stay."""
-    values = _given(state="retired", notes=notes)
-    await _change_unit(
-        serial, relay, admin, database, as_json, f"Unit {serial} is retired.", **values
-    )
-
-
-@unit.command
-@handles_errors
-async def deploy(
-    serial: str,
-    *,
-    notes: str | None = None,
-    relay: ThisRelay = None,
-    admin: Admin = None,
-    database: Database = None,
-    as_json: Json = False,
-) -> None:
-    """Mark a unit as in the field again."""
-    values = _given(state="deployed", notes=notes)
-    await _change_unit(
-        serial, relay, admin, database, as_json, f"Unit {serial} is deployed.", **values
-    )
+    Parameters
+    ----------
+    serial
+        The unit's serial number.
+    low_hz
+        Where its response is 3 dB down, Hz; the data sheet has it.
+    """
+    sentence = f"The microphone of unit {serial} is flat from {low_hz:g} Hz."
+    await _change_unit(serial, at, admin, database, as_json, sentence, microphone_low_hz=low_hz)
 
 
 # --- routes --------------------------------------------------------------------------------------
@@ -464,7 +568,7 @@ async def add_route(
     *,
     priority: int | None = None,
     keep_open_s: float | None = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -484,9 +588,8 @@ async def add_route(
         How long a link stays open after a read, s.
     """
     body = _given(location=location, address=address, priority=priority, keep_open_s=keep_open_s)
-    async with _opened(relay, admin, database) as roster:
-        added = await roster.ask("POST", "/routes", body)
-    _show(added, f"{added['address']} is a route of {location}.", as_json)
+    added = await ask_roster(at, admin, database, "POST", "/routes", body)
+    print_done(added, f"{added['address']} is a route of {location}.", as_json)
 
 
 @route.command(name="change")
@@ -497,7 +600,7 @@ async def change_route(
     enabled: bool | None = None,
     priority: int | None = None,
     keep_open_s: float | None = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -517,9 +620,8 @@ async def change_route(
         How long a link stays open after a read, s.
     """
     body = _given(enabled=enabled, priority=priority, keep_open_s=keep_open_s)
-    async with _opened(relay, admin, database) as roster:
-        changed = await roster.ask("PATCH", "/routes", body, {"address": address})
-    _show(changed, f"The route {changed['address']} is changed.", as_json)
+    changed = await ask_roster(at, admin, database, "PATCH", "/routes", body, {"address": address})
+    print_done(changed, f"The route {changed['address']} is changed.", as_json)
 
 
 @route.command(name="remove")
@@ -527,14 +629,13 @@ async def change_route(
 async def remove_route(
     address: str,
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
 ) -> None:
     """Remove an address from its location."""
-    async with _opened(relay, admin, database) as roster:
-        await roster.ask("DELETE", "/routes", query={"address": address})
-    _print_note(f"{address} is no route any more.")
+    await ask_roster(at, admin, database, "DELETE", "/routes", query={"address": address})
+    print_note(f"{address} is no route any more.")
 
 
 # --- locations -----------------------------------------------------------------------------------
@@ -548,7 +649,7 @@ async def add_location(
     project: str | None = None,
     latitude: float | None = None,
     longitude: float | None = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -568,27 +669,22 @@ async def add_location(
         Degrees.
     """
     body = _given(name=name, project=project, latitude=latitude, longitude=longitude)
-    async with _opened(relay, admin, database) as roster:
-        added = await roster.ask("POST", "/locations", body)
-    _show(added, f"Location {name} is in the roster.", as_json)
+    added = await ask_roster(at, admin, database, "POST", "/locations", body)
+    print_done(added, f"Location {name} is registered.", as_json)
 
 
 @location.command(name="list")
 @handles_errors
 async def list_locations(
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """List locations with the unit, routes and present zone of each."""
-    async with _opened(relay, admin, database) as roster:
-        body = await roster.ask("GET", "/locations")
-    if as_json:
-        _print_json(body)
-        return
-    out.print(locations_view(body["locations"]))
+    body = await ask_roster(at, admin, database, "GET", "/locations")
+    print_view(body, lambda body: locations_view(body["locations"]), as_json)
 
 
 @location.command(name="show")
@@ -596,21 +692,17 @@ async def list_locations(
 async def show_location(
     name: str,
     *,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """Show one location: coordinates, routes, zones, and which unit stood there when."""
-    async with _opened(relay, admin, database) as roster:
-        body = await roster.ask("GET", "/locations")
+    body = await ask_roster(at, admin, database, "GET", "/locations")
     found = [one for one in body["locations"] if folded(one["name"]) == folded(name)]
     if not found:
-        raise CommandError(f"the roster has no location {name!r}; see: location list")
-    if as_json:
-        _print_json(found[0])
-    else:
-        out.print(location_view(found[0]))
+        raise CommandError(f"the roster has no location {name!r}; see: location list", REFUSED)
+    print_view(found[0], location_view, as_json)
 
 
 @location.command
@@ -620,7 +712,7 @@ async def move(
     serial: str,
     *,
     since: Annotated[str | None, Parameter(name="--from")] = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -641,10 +733,11 @@ async def move(
     """
     whose = None if serial == "none" else serial
     body = {"serial": whose, **_given(from_device_time=since)}
-    async with _opened(relay, admin, database) as roster:
-        moved = await roster.ask("POST", f"/locations/{quote(name, safe='')}/unit", body)
+    moved = await ask_roster(
+        at, admin, database, "POST", f"/locations/{quote(name, safe='')}/unit", body
+    )
     what = f"Unit {whose} is" if whose else "No unit is"
-    _show(moved, f"{what} at {moved['name']} from then on.", as_json)
+    print_done(moved, f"{what} at {moved['name']} from then on.", as_json)
 
 
 @zone.command(name="set")
@@ -654,7 +747,7 @@ async def set_zone(
     zone: str,
     *,
     since: Annotated[str | None, Parameter(name="--from")] = None,
-    relay: ThisRelay = None,
+    at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
@@ -673,11 +766,11 @@ async def set_zone(
     """
     whose = {} if name == "*" else {"location": name}
     when = _given(from_device_time=since)
-    async with _opened(relay, admin, database) as roster:
+    async with _opened_roster(at, admin, database) as roster:
         try:
             body = await roster.ask("POST", "/zones", {**whose, **when, "zone": zone})
         except CommandError as error:
-            if not str(error.problem.get("type", "")).endswith(":roster-conflict"):
+            if kind_of(error.problem) != "roster-conflict":
                 raise
             body = await roster.ask("PATCH", "/zones", {"zone": zone}, {**whose, **when})
-    _show(body, f"{zone} is in force at {name}.", as_json)
+    print_done(body, f"{zone} is in force at {name}.", as_json)

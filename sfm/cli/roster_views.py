@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from sfm.cli.tables import Head, ListTable, facts_table
 from sfm.cli.views import safe_text
 
 __all__ = ["location_view", "locations_view", "unit_view", "units_view"]
@@ -16,13 +17,21 @@ Row = tuple[str, str]
 
 def units_view(units: Iterable[dict[str, Any]]) -> Table:
     """Return the table of units and locations."""
-    table = _list_of("Serial", "Location", "State", "Route", "Last contact, UTC", "Calibration due")
+    table = ListTable(
+        Head(name="Serial", is_text=True),
+        Head(name="Location", is_text=True, rank=0),
+        Head(name="State", rank=2),
+        Head(name="Route", rank=3),
+        Head(name="Last contact, UTC", rank=4),
+        Head(name="Calibration due", rank=5),
+        gap=1,
+    )
     for one in units:
         cells = (
             _serial(one),
             one["name"] or "",
             one["state"] or "",
-            one["routes"][0]["address"] if one["routes"] else "",
+            one["routes"][0]["address"] if one["routes"] else one["conn_key"] or "",
             _moment(one["last_contact_at"]),
             one["calibration_due_on"] or "",
         )
@@ -32,7 +41,14 @@ def units_view(units: Iterable[dict[str, Any]]) -> Table:
 
 def locations_view(locations: Iterable[dict[str, Any]]) -> Table:
     """Return the table of locations."""
-    table = _list_of("Name", "Project", "Unit", "Routes", "Zone")
+    table = ListTable(
+        Head(name="Name", is_text=True),
+        Head(name="Project", is_text=True, rank=4),
+        Head(name="Unit", rank=0),
+        Head(name="Routes", rank=2),
+        Head(name="Zone", rank=3),
+        gap=1,
+    )
     for one in locations:
         zone = one["zones"][-1]["zone"] if one["zones"] else ""
         addresses = "\n".join(route["address"] for route in one["routes"])
@@ -52,8 +68,9 @@ def unit_view(one: dict[str, Any]) -> Table:
             ("Coordinates", _coordinates(one)),
             ("Calibrated on", one["calibrated_on"] or "not entered"),
             ("Calibration due on", one["calibration_due_on"] or "not entered"),
+            ("Microphone from", _corner(one["microphone_low_hz"])),
             ("Notes", one["notes"] or "none"),
-            *_several("Route", map(_route, one["routes"])),
+            *_several("Route", _routes(one)),
             ("Last contact", _contact(one["last_contact_at"], None)),
         ]
     )
@@ -86,6 +103,10 @@ def location_view(one: dict[str, Any]) -> Table:
     )
 
 
+def _corner(hz: float | None) -> str:
+    return "not entered" if hz is None else f"{hz:g} Hz"
+
+
 def _serial(one: dict[str, Any]) -> str:
     return (one["serial"] or "not known yet") + ("" if one["confirmed"] else " (not confirmed)")
 
@@ -94,6 +115,13 @@ def _coordinates(one: dict[str, Any]) -> str:
     if one["latitude"] is None or one["longitude"] is None:
         return "not entered"
     return f"latitude {one['latitude']}, longitude {one['longitude']}"
+
+
+def _routes(one: dict[str, Any]) -> list[str]:
+    """Return the routes that are registered; without one, where the unit answered last."""
+    if one["routes"] or one["conn_key"] is None:
+        return [_route(route) for route in one["routes"]]
+    return [f"{one['conn_key']}, where it answered; not registered"]
 
 
 def _route(route: dict[str, Any]) -> str:
@@ -125,15 +153,5 @@ def _several(name: str, values: Iterable[str]) -> list[Row]:
     ]
 
 
-def _list_of(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _facts(rows: Iterable[Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    for name, value in rows:
-        table.add_row(name, safe_text(value))
-    return table
+    return facts_table((name, safe_text(value)) for name, value in rows)

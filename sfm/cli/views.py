@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sfm.cli.measures import UnitsName, converted, waveform_in
+from sfm.cli.tables import Head, ListTable, facts_table
+
 __all__ = [
+    "LIMIT_HEADS",
     "UNKNOWN",
+    "Envelope",
     "audit_view",
     "call_home_view",
     "command_view",
+    "counted",
     "events_view",
     "fetch_view",
     "info_view",
+    "is_judged",
+    "limit_cells",
+    "limit_notes",
     "number",
     "operation_view",
     "peak",
@@ -29,6 +40,8 @@ __all__ = [
     "sparkline",
     "status_view",
     "text",
+    "velocity",
+    "verdict_text",
     "waveform_view",
 ]
 
@@ -54,6 +67,19 @@ def plain(words: str) -> str:
 def safe_text(words: str, style: str = "") -> Text:
     """Return words of somebody else as text for the terminal: no markup, nothing unprintable."""
     return Text(plain(words), style)
+
+
+def counted(number: float, what: str) -> str:
+    """
+    Return a number with what it counts, which is given as for several.
+
+    >>> counted(1, "events archived"), counted(2, "events"), counted(5, "s without an answer")
+    ('1 event archived', '2 events', '5 s without an answer')
+    """
+    word, _, rest = what.partition(" ")
+    if number == 1:
+        word = word.removesuffix("s") or word  # s alone is the unit
+    return f"{number:,} {word} {rest}".rstrip()
 
 
 def source_line(provenance: Mapping[str, Any]) -> str:
@@ -98,14 +124,28 @@ def age(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def number(value: float | None, unit: str = "", digits: int = 3) -> str:
-    """Return a figure with its unit; an unknown one says so."""
+def number(
+    value: float | None, unit: str = "", digits: int = 3, units: UnitsName | None = None
+) -> str:
+    """Return a figure with its unit of measure; an unknown one says so."""
+    value, unit = converted(value, unit, units)
     return UNKNOWN if value is None else f"{value:.{digits}f}{' ' if unit else ''}{unit}"
 
 
-def peak(peaks: Mapping[str, Any], name: str, unit: str = "", digits: int = 3) -> str:
+def peak(
+    peaks: Mapping[str, Any],
+    name: str,
+    unit: str = "",
+    digits: int = 3,
+    units: UnitsName | None = None,
+) -> str:
     """Return a reported peak; one at the end of the range says that it was at least that."""
-    return (peaks["bound"][name] or "") + number(peaks[name], unit, digits)
+    return (peaks["bound"][name] or "") + number(peaks[name], unit, digits, units)
+
+
+def velocity(peaks: Mapping[str, Any], name: str, units: UnitsName | None) -> str:
+    """Return a reported peak velocity for a column whose head has the unit of measure."""
+    return peak(peaks, name, "in/s", units=units).partition(" ")[0]
 
 
 def text(value: object) -> str:
@@ -114,15 +154,10 @@ def text(value: object) -> str:
 
 
 def _facts(rows: list[tuple[str, str]]) -> Table:
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column()
-    for name, value in rows:
-        table.add_row(name, safe_text(value))
-    return table
+    return facts_table((name, safe_text(value)) for name, value in rows)
 
 
-def info_view(body: Body) -> RenderableType:
+def info_view(body: Body, units: UnitsName | None = None) -> RenderableType:
     """Return identity and setup as a table."""
     setup = body["setup"]
     kind = " (SIMULATED)" if body["simulated"] else ""
@@ -134,16 +169,16 @@ def info_view(body: Body) -> RenderableType:
             ("Calibrated on", text(body["calibrated_on"])),
             ("Recording", f"{text(setup['mode'])}, {number(setup['record_time_s'], 's', 1)}"),
             ("Sample rate", f"{text(setup['sample_rate_hz'])} samples/s per channel"),
-            ("Geophone range", number(setup["geo_range_in_s"], "in/s")),
+            ("Geophone range", number(setup["geo_range_in_s"], "in/s", units=units)),
             (
                 "Geophone levels",
-                f"trigger {number(setup['trigger_level_in_s'], 'in/s')}, "
-                f"alarm {number(setup['alarm_level_in_s'], 'in/s')}",
+                f"trigger {number(setup['trigger_level_in_s'], 'in/s', units=units)}, "
+                f"alarm {number(setup['alarm_level_in_s'], 'in/s', units=units)}",
             ),
             (
                 "Microphone levels",
-                f"trigger {number(setup['mic_trigger_psi'], 'psi', 4)}, "
-                f"alarm {number(setup['mic_alarm_psi'], 'psi', 4)}",
+                f"trigger {number(setup['mic_trigger_psi'], 'psi', 4, units)}, "
+                f"alarm {number(setup['mic_alarm_psi'], 'psi', 4, units)}",
             ),
             ("Setup", text(setup["setup_name"])),
             (_titled(setup, "project"), text(setup["project"])),
@@ -166,33 +201,104 @@ def _titled(setup: Body, name: str) -> str:
     return name.capitalize() + (f' ("{title}" on the unit)' if title else "")
 
 
-def events_view(body: Body) -> RenderableType:
+def events_view(body: Body, units: UnitsName | None = None) -> RenderableType:
     """Return the event list as a table, newest first."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("#", justify="right", no_wrap=True, min_width=3)
-    for name, width in (("Key", 8), ("Unit's time", 19)):
-        table.add_column(name, no_wrap=True, min_width=width)
-    for name, unit in (("Tran", "in/s"), ("Vert", "in/s"), ("Long", "in/s"), ("PVS", "in/s")):
-        table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True, min_width=5)
-    table.add_column("MicL\ndB(L)", justify="right", no_wrap=True, min_width=5)
-    table.add_column("Project", no_wrap=True, overflow="ellipsis", min_width=8)
+    _, in_velocity = converted(None, "in/s", units)
+    judged = is_judged(body["events"])
+    table = ListTable(
+        Head(name="#", is_right=True),
+        Head(name="Key", rank=4),
+        Head(name="Unit's time", rank=0),
+        *(
+            Head(name=f"{name}\n{in_velocity}", is_right=True, rank=rank)
+            for name, rank in (("Tran", 5), ("Vert", 5), ("Long", 5), ("PVS", 0))
+        ),
+        Head(name="MicL\ndB(L)", is_right=True, rank=2),
+        *(LIMIT_HEADS if judged else ()),
+        Head(name="Project", is_text=True, rank=3),
+    )
     for event in reversed(body["events"]):
         peaks = event["peaks"]
         table.add_row(
             str(event["index"]),
             event["waveform_key"],
             text(event["timestamp"]).replace("T", " "),
-            peak(peaks, "tran_in_s"),
-            peak(peaks, "vert_in_s"),
-            peak(peaks, "long_in_s"),
-            peak(peaks, "vector_sum_in_s"),
+            velocity(peaks, "tran_in_s", units),
+            velocity(peaks, "vert_in_s", units),
+            velocity(peaks, "long_in_s", units),
+            velocity(peaks, "vector_sum_in_s", units),
             peak(peaks, "mic_db", digits=1),
+            *(limit_cells(event) if judged else ()),
             safe_text(text(event["project"])),
         )
     count = body["count"]
     if count is None:
-        return Group(f"First {body['walked']} events; the list is not complete", table)
-    return Group(f"{count} event{'' if count == 1 else 's'} stored", table)
+        head = f"First {counted(body['walked'], 'events')}; the list is not complete"
+    else:
+        head = f"{counted(count, 'events')} stored"
+    notes = [safe_text(line, "dim") for line in limit_notes(body["events"])]
+    return Group(head, table, *notes)
+
+
+LIMIT_HEADS = (Head(name="Limit\n%", is_right=True), Head(name="at\nHz", is_right=True))
+"""Of the columns that ``limit_cells`` fills."""
+
+
+def is_judged(events: Sequence[Body]) -> bool:
+    """Whether any event has a verdict; without one a list needs no columns for it."""
+    return any(event.get("verdicts") for event in events)
+
+
+def _worst(event: Body) -> Mapping[str, Any] | None:
+    """Return the verdict that a row shows: one that exceeds, then the greatest share."""
+    verdicts = event.get("verdicts") or []
+    return max(
+        verdicts,
+        key=lambda one: (one["outcome"] == "exceeds", one["share_percent"] or 0.0),
+        default=None,
+    )
+
+
+def limit_cells(event: Body) -> tuple[Text, Text]:
+    """Return the share of the limit, marked where it exceeds, and the frequency."""
+    worst = _worst(event)
+    if worst is None or worst["share_percent"] is None:
+        return Text("-"), Text("-")
+    share = f"{worst['bound'] or ''}{worst['share_percent']:.0f}"
+    if worst["outcome"] == "no_verdict":
+        share += "?"
+    hz = worst["frequency_hz"]
+    at = "-" if hz is None else f"{worst['frequency_bound'] or ''}{hz:.3g}"
+    return safe_text(share, "bold" if worst["outcome"] == "exceeds" else ""), Text(at)
+
+
+def verdict_text(one: Body) -> str:
+    """Return one verdict as words: "exceeds: at least 125 %, Tran at 12.5 Hz"."""
+    words = "no verdict" if one["outcome"] == "no_verdict" else one["outcome"]
+    if one["reason"] is not None:
+        words += f" ({one['reason']})"
+    if one["share_percent"] is None:
+        return words
+    bound = "at least " if one["bound"] else ""
+    words += f": {bound}{one['share_percent']:.0f} % of the limit"
+    hz = one["frequency_hz"]
+    at = "" if hz is None else f" at {one['frequency_bound'] or ''}{hz:.3g} Hz"
+    return f"{words}, {one['channel']}{at}" if one["channel"] else words
+
+
+def limit_notes(events: Sequence[Body]) -> Iterator[str]:
+    """Yield which curves were judged, what disagrees, and why some events have no verdict."""
+    judged = [one for event in events for one in event.get("verdicts") or ()]
+    curves = ", ".join(dict.fromkeys(one["curve"] for one in judged))
+    if curves:
+        yield f"Limit: {curves}. >: at least; ?: no verdict; -: none or not known."
+    two = sum(1 for one in judged if one["other_outcome"] is not None)
+    if two:
+        yield f"In {two} the vendor's figures and the refined ones lead to different verdicts."
+    reasons = Counter(one["reason"] for one in judged if one["reason"] is not None)
+    reasons.update(reason for event in events if (reason := event.get("no_verdict")) is not None)
+    for reason, count in reasons.most_common():
+        yield f"No verdict ({reason}): {count} of {len(events)} events"
 
 
 def status_view(body: Body) -> RenderableType:
@@ -205,7 +311,7 @@ def status_view(body: Body) -> RenderableType:
         [
             ("Monitoring", "yes" if body["monitoring"] else "no"),
             ("Unit's clock", text(body["clock_device_time"]).replace("T", " ")),
-            ("Its drift", _drift(body)),
+            ("Clock drift", _drift(body)),
             ("Battery", number(body["battery_v"], "V", 2)),
             ("Memory", memory),
         ]
@@ -245,7 +351,10 @@ def command_view(body: Body) -> Table:
     rows = [("Unit", f"{text(body['serial'])} at {body['conn_key']}")]
     if body["simulated"]:
         rows.append(("", "SIMULATED"))
-    rows.append((body["command"].replace("_", " ").capitalize(), OUTCOMES[body["outcome"]]))
+    outcome = OUTCOMES[body["outcome"]]
+    if body["outcome"] == "dry_run" and not body.get("changes"):
+        outcome += ", and nothing would change"
+    rows.append((body["command"].replace("_", " ").capitalize(), outcome))
     if body.get("monitoring") is not None:
         rows.append(("Monitoring now", "yes" if body["monitoring"] else "no"))
     if body.get("poll_failed"):
@@ -358,7 +467,25 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS = 64
 
 
-def sparkline(values: list[float], columns: int = SPARK_COLUMNS) -> str:
+PLAIN_SPARKS = " .:-=+*#"
+"""The same for an encoding that lacks them, such as cp1252."""
+
+
+class Envelope:
+    """The envelope of a record, as wide as its column, with signs that its console has."""
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = values
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        sparks = PLAIN_SPARKS if options.ascii_only else SPARKS
+        yield Text(sparkline(self._values, min(SPARK_COLUMNS, options.max_width), sparks))
+
+    def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, min(SPARK_COLUMNS, options.max_width))
+
+
+def sparkline(values: list[float], columns: int = SPARK_COLUMNS, sparks: str = SPARKS) -> str:
     """Return the envelope of a record, largest magnitude in each column."""
     if not values:
         return ""
@@ -366,7 +493,7 @@ def sparkline(values: list[float], columns: int = SPARK_COLUMNS) -> str:
     edges = [i * len(values) // columns for i in range(columns + 1)]
     heights = [max(abs(v) for v in values[a:b]) for a, b in pairwise(edges)]
     top = max(heights) or 1.0
-    return "".join(SPARKS[min(7, int(8 * height / top))] for height in heights)
+    return "".join(sparks[min(7, int(8 * height / top))] for height in heights)
 
 
 def _samples(body: Body) -> str:
@@ -376,8 +503,9 @@ def _samples(body: Body) -> str:
     return f"{body['samples']:,} per channel{of} at {rate}/s{unconfirmed}"
 
 
-def waveform_view(body: Body) -> RenderableType:
+def waveform_view(body: Body, units: UnitsName | None = None) -> RenderableType:
     """Return the four channels as envelopes with their peaks."""
+    body = waveform_in(body, units)
     start, step = body["time"]["start"], body["time"]["step"]
     span = UNKNOWN
     if step is not None:
@@ -391,16 +519,16 @@ def waveform_view(body: Body) -> RenderableType:
             ("Project", text(body["project"])),
         ]
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("Channel", "Peak", "At", "Envelope"):
-        table.add_column(name)
+    table = ListTable(
+        "Channel", "Peak", Head(name="At", rank=2), Head(name="Envelope", is_text=True, rank=3)
+    )
     for name, channel in body["channels"].items():
         digits = 5 if channel["unit"] == "psi" else 3
         table.add_row(
             name,
             (channel["bound"] or "") + number(channel["peak"], channel["unit"], digits),
             number(channel["peak_time_s"], "s"),
-            sparkline(channel["values"]),
+            Envelope(channel["values"]),
         )
     parts: list[RenderableType] = [head, table]
     if any("over_range" in channel["flags"] for channel in body["channels"].values()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sfm.devices.reading import Reading, Source, Why, event_at
+from sfm.devices.reading import NO_FACTS, ArchivedFacts, Reading, Source, Why, event_at
 from sfm.live_cache import Memo
 from sfm.records import payloads
 from sfm.records.payloads import Payload
@@ -38,6 +38,7 @@ class Provenance:
     """
 
     conn_key: str
+    """The route over which it was read."""
     serial: str | None
     epoch: int
     """Which memory of the unit this is of; rises with every erase that was noticed."""
@@ -83,6 +84,8 @@ class Answer:
     """What was derived from the payload before, such as its body; shared with the cache."""
     part: str = ""
     """Of one event out of a list: what its entries in the list's memo begin with."""
+    facts: ArchivedFacts = NO_FACTS
+    """What the archive adds to the events of a list."""
     instead_of: Exception | None = None
     """The failure that this last known or partial answer stands in for."""
     recorded_since: int | None = None
@@ -95,10 +98,19 @@ class Answer:
         """The payload."""
         return self.produce()
 
+    def derived(self, part: str, produce: Callable[[], Any]) -> Answer:
+        """
+        Return an answer with something computed from the payload, and the same provenance.
+
+        Args:
+            part: what its entries in the memo begin with.
+            produce: returns the payload; the same one for each answer of that part.
+        """
+        return Answer(self.provenance, produce, self.memo, part)
+
 
 def answer_of(
     reading: Reading,
-    conn_key: str,
     now_mono: float,
     wall: Callable[[], datetime],
     *,
@@ -112,7 +124,6 @@ def answer_of(
 
     Args:
         reading: what was read, or cached.
-        conn_key: the device's key.
         now_mono: the monotonic clock.
         wall: the time of day, UTC; asked once for each reading.
         store_problem: what is wrong with the database now.
@@ -127,7 +138,7 @@ def answer_of(
         memo["read_at"] = _read_at(age_s, wall)
     reasons = _reasons(reading)
     provenance = Provenance(
-        conn_key=conn_key,
+        conn_key=reading.route,
         serial=reading.serial,
         epoch=reading.epoch,
         source=reading.source,
@@ -145,7 +156,13 @@ def answer_of(
         simulated=reading.simulated,
         reasons=reasons,
     )
-    return Answer(provenance, reading.produce, memo, recorded_since=reading.recorded_since)
+    return Answer(
+        provenance,
+        reading.produce,
+        memo,
+        facts=reading.facts,
+        recorded_since=reading.recorded_since,
+    )
 
 
 def event_answer(answer: Answer, index: int, unit: str) -> Answer:
@@ -160,7 +177,7 @@ def event_answer(answer: Answer, index: int, unit: str) -> Answer:
     if picked is None:
         picked = event_at(answer.value, index, unit)
         answer.memo.save(part + "picked", picked, PICKED_BYTES)
-    return Answer(answer.provenance, lambda: picked, answer.memo, part)
+    return Answer(answer.provenance, lambda: picked, answer.memo, part, answer.facts)
 
 
 def _read_at(age_s: float, wall: Callable[[], datetime]) -> str | None:

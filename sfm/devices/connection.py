@@ -1,5 +1,5 @@
 """
-The connection to one unit: one session at a time, kept open a little while.
+The connection over one route: one session at a time, kept open a little while.
 
 The rule: the task that runs an operation has ``Connection.lock``, and no operation runs twice, with
 one exception: a link that died while it was idle is replaced, since nothing was read over it yet.
@@ -11,7 +11,8 @@ caller shortly after we hung up, because it has one slot and frees it late.
 
 A start-up costs two exchanges and, over a modem, seconds; a burst of requests shares one. A link
 that stays open keeps every other program from the unit, so it is closed after ``keep_open_s``, or
-sooner if another connection waits for a slot (``sfm.devices.session_limit``).
+sooner if another connection waits for a slot (``sfm.devices.session_limit``). Two names may lead to
+one endpoint (``sfm.devices.endpoints``): of the two connections one is open at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -39,15 +41,20 @@ from minimateplus.link import Address, Deadlines
 from minimateplus.link.diagnosis import SLOT_TAKEN
 from minimateplus.model import Progress
 from sfm.devices.connection_lock import ConnectionLock
+from sfm.devices.endpoints import Endpoints
 from sfm.devices.session_limit import SessionLimit, SessionSlot
 
 T = TypeVar("T")
 
 Connect = Callable[[Address], Awaitable[MiniMate]]
-"""Opens a link to an address and a session on it, whose unit need not be awake yet."""
+"""Opens a link to a resolved address and a session on it, whose unit need not be awake yet."""
+Resolve = Callable[[Address], Awaitable[Address]]
+"""Looks an address up: what to connect to, if that is permitted."""
 
 SLOT_FREE_S = 10.0
 """How long after we hung up a refusal may mean that our own slot is not free yet, s. [U: ours]"""
+HANDOVER_S = 1.0
+"""How long a link stays open for the unit that it turned out to lead to, s."""
 FIRST_REPORT_S = 5.0
 """A wait that takes longer is reported to those who follow the progress, s."""
 WAKE_POLLS = 2
@@ -58,16 +65,49 @@ NO_LINK = "s without a connection"
 NO_ANSWER = "s without an answer"
 NO_ANSWER_YET = "s without an answer, trying again"
 NO_LINE = "s until the next try: the modem may not have freed its line yet"
+NO_ENDPOINT = "s for another name of the same address, which is in use"
 """What is waited for, as the progress shows it."""
 
-__all__ = ["Connect", "Connection", "ConnectionSession"]
+__all__ = ["Connect", "Connection", "ConnectionSession", "Named", "Resolve", "Usage", "as_it_is"]
 
 log = structlog.get_logger(__name__)
 
 
+async def as_it_is(address: Address) -> Address:
+    """Return an address that needs no look-up."""
+    return address
+
+
+@dataclass(slots=True)
+class Usage:
+    """What sessions cost, counted for one unit."""
+
+    exchanges: int = 0
+    """Requests sent, start-ups included."""
+    sessions: int = 0
+    """Sessions opened."""
+
+    def take(self, other: Usage) -> None:
+        """Add what another has counted, which begins again."""
+        self.exchanges += other.exchanges
+        self.sessions += other.sessions
+        other.exchanges = other.sessions = 0
+
+
+class Named(NamedTuple):
+    """The serial number that was the last thing read over a link."""
+
+    unit: MiniMate
+    exchanges: int
+    """How many the session had had then."""
+    serial: str
+    began_mono: float
+    """When it was asked for."""
+
+
 class Connection:
     """
-    Has at most one session with one unit. Lives as long as its device; ``close`` hangs up.
+    Has at most one session over one route. Lives as long as its route; ``close`` hangs up.
 
     A task acquires ``lock`` for everything that must not be interrupted by another.
 
@@ -77,6 +117,8 @@ class Connection:
         keep_open_s: how long an idle link stays open.
         session_limit: returns the slots that this connection takes one of.
         deadlines: of its sessions, for the progress.
+        resolve: looks the address up, before each call.
+        endpoints: what is connected to, of all connections.
     """
 
     def __init__(
@@ -87,29 +129,37 @@ class Connection:
         session_limit: Callable[[], SessionLimit] | None = None,
         *,
         deadlines: Deadlines | None = None,
+        resolve: Resolve = as_it_is,
+        endpoints: Endpoints | None = None,
     ) -> None:
         self.address = address
         self.lock = ConnectionLock()
-        self.exchanges = 0
-        """Requests sent over this connection, start-ups included."""
-        self.sessions = 0
-        """Sessions opened."""
+        self.usage = Usage()
+        """What is counted of it; that of the unit which is read over it now."""
         self._counted = 0
-        """How many exchanges of the present session are in ``exchanges``."""
+        """How many exchanges of the present session are in ``usage``."""
         self.on_wait: Callable[[Progress], None] | None = None
         """Called with each step of a wait that is longer than usual."""
+        self.check_endpoint: Callable[[Address], None] = lambda _: None
+        """Called with what is about to be connected to, which is in no other use; may refuse it."""
+        self.resolved: Address | None = None
+        """What was connected to last, or is now."""
+        self.named: Named | None = None
+        """Of a link that was kept open for the unit that it turned out to lead to."""
         self._deadlines = deadlines or Deadlines()
         self._hung_up_mono = float("-inf")
         self._operations = 0
         self._depth = 0
         """Operations under way: a short one may run between two steps of a long one."""
         self._connect = connect
+        self._resolve = resolve
+        self._endpoints = endpoints or Endpoints(math.inf, time.monotonic)
         self._keep_open_s = keep_open_s
         alone = SessionLimit(sys.maxsize, math.inf, is_known=True, clock=time.monotonic)
         self._session_limit = session_limit or (lambda: alone)
         self._unit: MiniMate | None = None
-        self._slot: SessionSlot | None = None
-        """Taken while a session is open."""
+        self._slots: tuple[SessionSlot, ...] = ()
+        """Taken while a session is open: of the endpoint, and of all sessions."""
         self._hang_up_later: asyncio.TimerHandle | None = None
         self._hanging_up: set[asyncio.Task[None]] = set()
 
@@ -174,33 +224,43 @@ class Connection:
         """
         await self.hang_up()
         unit = await self._open(wake=False)
+        self._counted = 0
         try:
             return await operation(unit)
         finally:
-            self.exchanges += unit.exchanges
+            self._count(unit)
             await self._close(unit)
 
     async def _open(self, *, wake: bool = True, silent_since_mono: float | None = None) -> MiniMate:
         """
-        Open a session, as soon as there is a slot for it.
+        Open a session, as soon as its endpoint is free and there is a slot for it.
 
         Args:
             wake: wait until the unit answers.
             silent_since_mono: since when it has been asked without an answer; ``None``: since now.
         """
-        limit = self._session_limit()
-        with self._waiting(NO_SESSION, limit.queue_s):
-            slot = await limit.enter()
+        with self._waiting(NO_LINK, self._deadlines.connect_s):
+            resolved = await self._resolve(self.address)
+        slots: list[SessionSlot] = []
         try:
+            # The endpoint first: who has a slot of all sessions never waits for another's.
+            with self._waiting(NO_ENDPOINT, self._endpoints.queue_s):
+                slots.append(await self._endpoints.enter(resolved))
+            self.resolved = resolved
+            self.check_endpoint(resolved)
+            limit = self._session_limit()
+            with self._waiting(NO_SESSION, limit.queue_s):
+                slots.append(await limit.enter())
             with self._waiting(NO_LINK, self._deadlines.connect_s):
-                unit = await self._connect(self.address)
+                unit = await self._connect(resolved)
             if wake:
                 await self._wake(unit, silent_since_mono)
         except BaseException:
-            slot.leave()
+            for slot in slots:
+                slot.leave()
             raise
-        self._slot = slot
-        self.sessions += 1
+        self._slots = tuple(slots)
+        self.usage.sessions += 1
         return unit
 
     async def _wake(self, unit: MiniMate, silent_since_mono: float | None) -> None:
@@ -215,12 +275,12 @@ class Connection:
 
     async def _close(self, unit: MiniMate) -> None:
         """Close a session, then give its slot to the next connection."""
-        slot, self._slot = self._slot, None
+        slots, self._slots, self.named = self._slots, (), None
         try:
             await unit.close()
         finally:
             self._hung_up_mono = asyncio.get_running_loop().time()
-            if slot is not None:
+            for slot in slots:
                 slot.leave()
 
     async def _end_operation(self, unit: MiniMate) -> None:
@@ -229,23 +289,27 @@ class Connection:
         self._count(unit)
         if self._depth:
             return  # the long operation continues, or finds the session closed
-        if unit.is_usable and self._keep_open_s > 0 and self._may_keep():
+        # For the unit that turned out to answer, which is read over it now: not idle.
+        is_handed_over = self.named is not None and self.named.unit is unit
+        keep_open_s = HANDOVER_S if is_handed_over else self._keep_open_s
+        if unit.is_usable and keep_open_s > 0 and (is_handed_over or self._may_keep()):
             self._operations += 1
             if self._hang_up_later is not None:
                 self._hang_up_later.cancel()
             loop = asyncio.get_running_loop()
-            self._hang_up_later = loop.call_later(self._keep_open_s, self._start_hanging_up)
+            self._hang_up_later = loop.call_later(keep_open_s, self._start_hanging_up)
         else:
             self._unit = None
             await self._close(unit)
 
     def _may_keep(self) -> bool:
         """Return whether no other connection waits for this one's slot."""
-        return self._slot is not None and self._slot.idle(self._start_hanging_up)
+        stay = [slot.idle(self._start_hanging_up) for slot in self._slots]
+        return bool(stay) and all(stay)
 
     def _count(self, unit: MiniMate) -> None:
-        """Add what was asked in this session since the last count to the connection's exchanges."""
-        self.exchanges += unit.exchanges - self._counted
+        """Add what was asked in this session since the last count to what it has cost."""
+        self.usage.exchanges += unit.exchanges - self._counted
         self._counted = unit.exchanges
 
     def _start_hanging_up(self) -> None:
@@ -329,8 +393,8 @@ class ConnectionSession:
         kept = self._kept = connection._unit
         self._answers = None if kept is None else kept.answers
         if kept is not None:
-            if connection._slot is not None:
-                connection._slot.used()
+            for slot in connection._slots:
+                slot.used()
             unit = kept
             loop = asyncio.get_running_loop()
             self._began_mono = loop.time()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = ["ConnectionLock"]
+
+
+def never() -> bool:
+    """Return False."""
+    return False
 
 
 @dataclass(eq=False, slots=True)
@@ -13,7 +19,7 @@ class _Waiter:
     """One task that waits for the lock."""
 
     turn: asyncio.Future[None]
-    is_short: bool
+    is_short: Callable[[], bool]
 
 
 class ConnectionLock:
@@ -35,8 +41,8 @@ class ConnectionLock:
         """Return whether a task has it."""
         return self._is_locked
 
-    async def acquire(self, *, is_short: bool = False) -> None:
-        """Wait for the lock; a short read also gets it while it is lent."""
+    async def acquire(self, *, is_short: Callable[[], bool] = never) -> None:
+        """Wait for the lock; what ``is_short`` when it is lent also gets it then."""
         if not self._is_locked:
             self._is_locked = True
             return
@@ -70,7 +76,7 @@ class ConnectionLock:
 
     async def lend(self) -> None:
         """Let the short reads that wait now go first, one by one. The caller has the lock."""
-        short = [waiter for waiter in self._waiters if waiter.is_short]
+        short = [waiter for waiter in self._waiters if waiter.is_short()]
         if not short:
             return
         self._lender, self._lent_to = asyncio.get_running_loop().create_future(), short

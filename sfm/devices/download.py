@@ -54,7 +54,7 @@ class Downloads:
         event_list: proves that the memory only grew meanwhile.
         store_service: where chunks of an image under way are written.
         clock: monotonic seconds.
-        pause_for: returns what lets short reads in between two chunks.
+        pause: lets short reads in between two chunks.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Downloads:
         event_list: EventList,
         store_service: StoreService,
         clock: Callable[[], float],
-        pause_for: Callable[[MiniMate], Pause],
+        pause: Pause,
     ) -> None:
         self._cut: _CutImage | None = None
         """The image of the last download, if it was cut."""
@@ -73,7 +73,7 @@ class Downloads:
         self._event_list = event_list
         self._store_service = store_service
         self._clock = clock
-        self._pause_for = pause_for
+        self._pause = pause
 
     async def download(
         self,
@@ -133,7 +133,7 @@ class Downloads:
             waveform, payload, generation, began, is_decoded=undecoded is None
         )
         if undecoded is not None:
-            await self._store_service.chunks.forget(self._durable.conn_key, event)
+            await self._store_service.chunks.forget(self._durable.unit_id, event)
             raise self._undecoded(undecoded, event, outcome)
         why: Why = "request" if shared_read.forced else "miss"
         reading = self._durable.new_reading(payload, why, began, stored=stored)
@@ -150,9 +150,9 @@ class Downloads:
         this event. A unit that answers the rest wrongly, or not at all, is read from the start the
         next time: whether every unit can continue in the middle is not known.
         """
-        cut, conn_key = self._cut, self._durable.conn_key
+        cut, unit_id = self._cut, self._durable.unit_id
         if cut is None or cut.event != event or cut.epoch != epoch:
-            image = await self._store_service.chunks.load(conn_key, epoch, event)
+            image = await self._store_service.chunks.load(unit_id, epoch, event)
             cut = _CutImage(epoch, event, bytearray(image))
         self._cut = cut
         bytes_before, cut.chunks = len(cut.image), 0
@@ -162,7 +162,7 @@ class Downloads:
                 on_progress=shared_read.report,
                 begun=bytes(cut.image),
                 on_image=partial(self._save_chunk, cut),
-                pause=self._pause_for(unit),
+                pause=self._pause,
             )
         except Exception as error:
             is_cut = isinstance(error, LinkError | ReplyTimeoutError | DeadlineError)
@@ -170,10 +170,10 @@ class Downloads:
                 self._cut = None  # it is whole: the chunks stay until it is archived
             elif not is_cut or (bytes_before and not cut.chunks):
                 self._cut = None
-                await self._store_service.chunks.forget(conn_key, event)
+                await self._store_service.chunks.forget(unit_id, event)
             raise
         finally:
-            await asyncio.shield(self._store_service.chunks.settle(conn_key))
+            await asyncio.shield(self._store_service.chunks.settle(unit_id))
         self._cut = None
         return waveform
 
@@ -182,7 +182,7 @@ class Downloads:
         cut.chunks += 1
         del cut.image[start:]
         cut.image.extend(chunk)
-        self._store_service.chunks.save(self._durable.conn_key, cut.epoch, cut.event, start, chunk)
+        self._store_service.chunks.save(self._durable.unit_id, cut.epoch, cut.event, start, chunk)
 
     def _undecoded(
         self, error: SampleDecodeError, event: Event, outcome: Outcome
@@ -192,7 +192,7 @@ class Downloads:
         recorded_at = "an unknown time" if at is None else at.isoformat()
         kept = "its whole image is in the archive" if outcome.is_archived else "it is not archived"
         detailed = SampleDecodeError(
-            f"{self._durable.conn_key}: event {event.index} ({event.key.hex()} of {recorded_at}) "
+            f"{self._durable.unit_id}: event {event.index} ({event.key.hex()} of {recorded_at}) "
             f"was downloaded and {kept}; its samples cannot be decoded: {error}"
         )
         detailed.waveform, detailed.recording_id = error.waveform, outcome.public_id

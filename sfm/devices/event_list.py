@@ -138,7 +138,7 @@ class EventList:
         identification: which unit answers.
         store_service: where a walk's progress is written.
         clock: monotonic seconds.
-        pause_for: returns what lets short reads in between two steps of a walk.
+        pause: lets short reads in between two steps of a walk.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EventList:
         identification: Identification,
         store_service: StoreService,
         clock: Callable[[], float],
-        pause_for: Callable[[MiniMate], Pause],
+        pause: Pause,
     ) -> None:
         self.verdicts: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         """What happened to the cached list at each contact; see the table above."""
@@ -159,7 +159,7 @@ class EventList:
         self._identification = identification
         self._store_service = store_service
         self._clock = clock
-        self._pause_for = pause_for
+        self._pause = pause
 
     # --- a list that is not whole yet -----------------------------------------------------------
 
@@ -189,10 +189,14 @@ class EventList:
 
         By the exchanges of the last walk; if there was none since the relay's start, by two that
         are timed now, which read the serial number.
+
+        Raises:
+            OtherUnitError: another unit answers.
         """
         if self._exchange_s is None:
             began_s, spent = self._clock(), unit.exchanges
-            await unit.read_serial()
+            while unit.exchanges == spent:  # (a name that was just read costs none)
+                await self._identification.name(unit)
             self._exchange_s = (self._clock() - began_s) / (unit.exchanges - spent)
         return count * EXCHANGES_PER_EVENT * self._exchange_s
 
@@ -224,19 +228,18 @@ class EventList:
         for _ in range(ATTEMPTS_WHILE_CHANGING):
             # 1. Which unit answers, and how it is set up: at the first contact, and after settings
             #    were written, no list is cached or may be.
-            serial: str | None = None
-            if not self._identification.is_met or self._durable.info is None:
+            is_named = not self._identification.is_met or self._durable.info is None
+            if is_named:
                 await self._identification.meet(unit)
-                serial = unit.serial
             # 2. Probe the memory. The generation is taken first, so that whatever invalidates the
             #    device from here on makes this read late (promise 2).
             began, generation = self._clock(), self._durable.generation
+            if not is_named:
+                await self._identification.name(unit)
             cut = self._cut_walk()
             known = self._durable.probe if cut is None else cut.judge
-            probe = await self._probe(unit, known, serial=serial)
-            generation = await self._identification.recognise(probe.serial, generation)
-            if not self._identification.is_met:
-                continue  # another unit answers than a moment ago
+            probe = await self._probe(unit, known, serial=self._durable.serial)
+            self._identification.check(probe.serial)
             if (cut := self._cut_walk()) is not None:
                 cut.drop_torn(probe, self._durable.volatile_offsets)
             # 3. Judge what is cached. If it is proven, that is all.
@@ -245,6 +248,8 @@ class EventList:
                 return await self._confirm(entry, probe, began)
             if verdict is Verdict.REPLACED:
                 generation = await self._durable.drop(generation, OTHER_MEMORY)
+                if not is_named:
+                    generation = await self._identification.meet_again(unit, generation)
             # 4. Walk: continue a walk that was cut, read behind the cached list, or read it all.
             walk = self._walk_to_continue(probe, entry, verdict, whole=whole)
             may_lose = walk.anchor is None or bool(walk.events)
@@ -430,7 +435,7 @@ class EventList:
         finally:
             if shared_read is not None:
                 shared_read.can_join_late = joins_closed
-            settled = self._store_service.walks.settle(self._durable.conn_key, is_cut=part is None)
+            settled = self._store_service.walks.settle(self._durable.unit_id, is_cut=part is None)
             await asyncio.shield(settled)
 
     async def _close_walk(
@@ -506,7 +511,7 @@ class EventList:
                 until_key=probe.last_key,
                 on_progress=None if shared_read is None else shared_read.report,
                 on_event=partial(self._save_walked, walk, origin),
-                pause=self._pause_for(unit),
+                pause=self._pause,
             )
         finally:
             if unit.exchanges > spent:
@@ -591,7 +596,7 @@ class EventList:
         walk, self.walk = self._present_walk(), None
         if walk is not None:
             # (Of another epoch, it went with the mirror.)
-            await self._store_service.walks.forget(self._durable.conn_key)
+            await self._store_service.walks.forget(self._durable.unit_id)
 
     async def _compare_last_record(self, entry: CacheEntry | None, read: list[Event]) -> None:
         """Note what changed in the record of the cached list's last event, which is still there."""

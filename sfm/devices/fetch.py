@@ -35,10 +35,12 @@ from sfm.back_off import BackingOffError, BackOff
 from sfm.devices.device import Device
 from sfm.devices.durable_cache import FencedError
 from sfm.devices.event_list import AppendContradictedError, ListIncompleteError, ProvenList
-from sfm.devices.gateway import Gateway, Report
+from sfm.devices.gateway import Gateway, as_target
 from sfm.devices.operations import Report as OperationReport
 from sfm.devices.reading import Reading, is_unreachable
 from sfm.devices.single_flight import BusyError, SharedRead
+from sfm.devices.target import Target
+from sfm.devices.unit_access import Report
 from sfm.errors import SfmError
 from sfm.records.payloads import Payload
 from sfm.records.site_time import instant_of
@@ -104,7 +106,7 @@ class Fetches:
 
     async def fetch(
         self,
-        address: Address,
+        target: Address | Target,
         report: OperationReport,
         *,
         since: str | None = None,
@@ -114,7 +116,7 @@ class Fetches:
         Archive the image of every event that the archive does not have whole; return what was done.
 
         Args:
-            address: of the unit.
+            target: an address, or what was resolved for a name or serial number.
             report: receives each step.
             since: only events of this unit time (ISO 8601) or later; an event without a time, or of
                 a clock that lost power, is always read, because it may be later.
@@ -123,18 +125,20 @@ class Fetches:
 
         Raises:
             NoStoreError: the settings name no database.
+            ConnectError: the address leads nowhere, and nothing was read yet.
             FetchIncompleteError: turns brought nothing for ``IDLE_LIMIT_S``.
             MemoryChangedError: the memory was erased meanwhile, or another unit answers.
             MiniMateError: the unit's event list is damaged.
         """
         self.check_store()
+        name = as_target(target).name
         fetch = _Fetch(self._gateway, report, since, reads_contradicted)
-        back_off = BackOff(str(address), self._clock)
+        back_off = BackOff(name, self._clock)
         began = self._clock()
         progressed_mono, before = began, fetch.progress
         while True:
             try:
-                is_done = await self._gateway.run_alone(address, "fetch", fetch.take_turn)
+                is_done = await self._gateway.run_alone(target, "fetch", fetch.take_turn)
                 cause: Exception | None = None
             except (
                 MiniMateError,
@@ -143,7 +147,7 @@ class Fetches:
                 StoreError,
                 BackingOffError,
             ) as e:
-                if not _is_passing(e):
+                if not _is_passing(e) or (fetch.progress == 0 and _names_nothing(e)):
                     raise
                 is_done, cause = False, e
             if is_done:
@@ -154,11 +158,11 @@ class Fetches:
                 fetch.note_progress()
             if cause is None:
                 continue
-            log.info("fetch_cut", unit=str(address), error=str(cause))
+            log.info("fetch_cut", unit=name, error=str(cause))
             back_off.failed(cause)
             if self._clock() - progressed_mono >= IDLE_LIMIT_S:
                 raise FetchIncompleteError(
-                    f"{address}: {fetch.sentence()}; then nothing more came for "
+                    f"{name}: {fetch.sentence()}; then nothing more came for "
                     f"{IDLE_LIMIT_S / 60:.0f} minutes, and the fetch ended; start it again, and it "
                     f"continues where it was; last: {cause}",
                     fetch.result(round(self._clock() - began, 3)),
@@ -173,6 +177,12 @@ def _is_passing(error: Exception) -> bool:
     if not isinstance(error, MiniMateError):
         return True
     return is_unreachable(error) or isinstance(error, MemoryChangedError)
+
+
+def _names_nothing(error: Exception) -> bool:
+    """Whether the address leads nowhere from this machine, as a misspelt name does."""
+    diagnosis = error.diagnosis if isinstance(error, MiniMateError) else None
+    return diagnosis in ("unknown-host", "no-such-port", "not-serial")
 
 
 def event_names(events: list[Payload], indices: list[int]) -> list[Payload]:
@@ -237,7 +247,7 @@ class _Fetch:
     def note_progress(self) -> None:
         """Let other readers try the unit: it was read, and the next turn continues."""
         if self._device is not None:
-            self._device.back_off.succeeded()
+            self._device.note_success()
 
     def result(self, took_s: float) -> Payload:
         """Return what was done as plain values."""
@@ -272,6 +282,12 @@ class _Fetch:
         done = len(self._archived) + len(self._failed)
         self._report("events archived", done, done + len(self._pending), self._read_bytes)
 
+    def _gone(self, device: Device) -> _MemoryGoneError:
+        return _MemoryGoneError(
+            f"{device.conn_key}: the memory was erased while it was fetched, or another unit "
+            f"answers there now; {self.sentence()}; start the fetch again for what is there now"
+        )
+
     # --- one turn -------------------------------------------------------------------------------
 
     async def take_turn(self, device: Device, report: Report) -> bool:
@@ -281,9 +297,11 @@ class _Fetch:
         Raises:
             MiniMateError, StoreError, ListIncompleteError: what ended it; see ``_is_passing``.
         """
+        if self._device is not None and self._device.serial not in (None, device.serial):
+            raise self._gone(device)
         self._device = device
         self._turns += 1
-        spent = device.connection.exchanges
+        spent = device.usage.exchanges
         session, whole = device.session(is_read=True), False
         try:
             while True:
@@ -294,7 +312,7 @@ class _Fetch:
                     log.info("append_contradicted", unit=device.conn_key, reason=str(contradiction))
                     whole = True
         finally:
-            self._exchanges += device.connection.exchanges - spent
+            self._exchanges += device.usage.exchanges - spent
 
     async def _archive_pending(
         self, device: Device, unit: MiniMate, report: Report, *, whole: bool
@@ -344,10 +362,7 @@ class _Fetch:
         """Prove the list, and find out what of it the archive does not have."""
         proven = await device.event_list.prove(unit, shared_read, whole=whole)
         if self._epoch not in (None, device.durable.epoch):
-            raise _MemoryGoneError(
-                f"{device.conn_key}: the memory was erased while it was fetched, or another unit "
-                f"answers there now; {self.sentence()}; start the fetch again for what is there now"
-            )
+            raise self._gone(device)
         self._epoch, self._events = device.durable.epoch, proven.events
         unsettled = self._unsettled()
         missing = await self._missing(device, unsettled)
@@ -376,7 +391,7 @@ class _Fetch:
     async def _missing(self, device: Device, indices: set[int]) -> set[int]:
         """Return which of some events are to be read, and note those that are contradicted."""
         check = await self._gateway.store_service.erase_check(
-            device.conn_key, len(self._events), self._events, indices
+            device.key, len(self._events), self._events, indices
         )
         self._is_proven_on_disk = set(check.unarchived) <= indices
         contradicted = indices & set(check.contradicted)

@@ -26,12 +26,12 @@ from sfm.store import StoreError, operations
 from sfm.store.errors import NoStoreError
 from sfm.store.service import StoreService
 
-__all__ = ["FETCH", "Operation", "Operations", "Report"]
+__all__ = ["EXPORTS", "FETCH", "REPORTS", "Operation", "Operations", "Report"]
 
 RETENTION = timedelta(hours=24)
 MAX_RUNNING = 64
-FETCH = "fetch"
-"""The kind of an operation that only reads."""
+FETCH, EXPORTS, REPORTS = "fetch", "exports", "reports"
+"""The kinds of operations that change no unit."""
 MAX_ENDED = 1000
 """Ended operations in memory; older ones are read from the database."""
 
@@ -224,6 +224,14 @@ def _interrupt(operation: Operation) -> None:
             "status": 503,
             "detail": f"{operation.unit}: the relay was stopped while it fetched. What was read is "
             "in the archive, also parts of an image. Start the fetch again; it continues there.",
+        }
+        return
+    if operation.kind in (EXPORTS, REPORTS):
+        operation.problem = {
+            "type": "urn:seismo-relay:problem:shutting-down",
+            "title": "The relay was stopped",
+            "status": 503,
+            "detail": "the relay was stopped while it made these files; ask for them again",
         }
         return
     operation.problem = {

@@ -44,6 +44,8 @@ class ProgressLog:
         self.mark = mark or secrets.token_hex(4)
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._count = 0
+        self.continued: set[str] = set()
+        """What began before a first contact, and goes on with the unit that was met."""
         self._closed = False
         self._grown = asyncio.Event()
 

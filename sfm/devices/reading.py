@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ from sfm.records.payloads import Payload
 __all__ = [
     "ATTEMPTS_WHILE_CHANGING",
     "DISK",
+    "NO_FACTS",
+    "ArchivedFacts",
     "ReadTimes",
     "Reading",
     "Source",
@@ -49,6 +51,19 @@ DISK = "disk"
 """The source of what was read before the relay's last start."""
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedFacts:
+    """What the archive knows of a list's events and their records do not say. Never changed."""
+
+    epoch: int
+    """Of which memory; with another one they are forgotten."""
+    by_index: Mapping[int, Payload]
+    """``verdicts`` and ``no_verdict``; of an event whose samples gave it, ``geo_range_in_s``."""
+
+
+NO_FACTS = ArchivedFacts(-1, {})
+
+
 @dataclass(slots=True, kw_only=True)
 class Reading:
     """
@@ -61,6 +76,8 @@ class Reading:
     """Returns the payload."""
     why: Why
     read_began_mono: float
+    route: str
+    """The key of the route over which it was read."""
     epoch: int
     serial: str | None
     """Which unit was asked."""
@@ -75,6 +92,8 @@ class Reading:
     memo: Memo = field(default_factory=Memo, repr=False, compare=False)
     """What readers derived from the payload, such as its encoded body; they share it."""
     source: Source = "device"
+    facts: ArchivedFacts = NO_FACTS
+    """Of a list: what the archive adds to its events."""
     recorded_since: int | None = None
     """Of a list: events that the unit recorded while it was read; ``None``: not known."""
     is_of_beginning: bool = False
@@ -115,7 +134,9 @@ def event_at(events: list[Payload], index: int, unit: str) -> Payload:
     for event in events:
         if event["index"] == index:
             return event
-    raise NoSuchEventError(f"{unit}: no event {index}; the unit holds {len(events)}")
+    numbers = [event["index"] for event in events]
+    known = f"{len(events)}, numbered {min(numbers)} to {max(numbers)}" if numbers else "none"
+    raise NoSuchEventError(f"{unit}: no event {index}; the unit stores {known}")
 
 
 def memory_keeps_changing(unit: MiniMate) -> MemoryChangedError:

@@ -128,8 +128,8 @@ async def _read_waveform(
 
 
 async def _read_info(device: Device, shared_read: SharedRead[Reading]) -> Reading:
-    return await device.read_info("request" if shared_read.forced else "miss")
+    return await device.read_info(shared_read)
 
 
 async def _read_status(device: Device, shared_read: SharedRead[Reading]) -> Reading:
-    return await device.read_status("request" if shared_read.forced else "miss")
+    return await device.read_status(shared_read)

@@ -14,6 +14,7 @@ own: however many silent addresses are asked, units are read as before.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
@@ -59,11 +60,20 @@ class SessionLimit:
         queue_s: how long a connection waits for a slot.
         is_known: whether they are with units; else with addresses where none has answered yet.
         clock: monotonic seconds, for ``longest_wait_s``.
+        what: names all slots in messages.
     """
 
     def __init__(
-        self, limit: int, queue_s: float, *, is_known: bool, clock: Callable[[], float]
+        self,
+        limit: int,
+        queue_s: float,
+        *,
+        is_known: bool,
+        clock: Callable[[], float],
+        what: str = "",
     ) -> None:
+        units = "units" if is_known else "addresses where no unit has answered yet"
+        self._what = what or f"the relay has sessions with {limit} {units} at once"
         self.limit = limit
         self.is_known = is_known
         self.longest_wait_s = 0.0
@@ -101,7 +111,7 @@ class SessionLimit:
         self._waiting.append(turn)
         self._hang_up_one()
         try:
-            async with asyncio.timeout(self.queue_s):
+            async with asyncio.timeout(self.queue_s if math.isfinite(self.queue_s) else None):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
@@ -116,11 +126,8 @@ class SessionLimit:
         return turn.result()
 
     def _busy(self, why: str) -> BusyError:
-        what = "units" if self.is_known else "addresses where no unit has answered yet"
         return BusyError(
-            f"the relay has sessions with {self.limit} {what} at once, and {why}; ask again in "
-            f"{RETRY_AFTER_S:g} s",
-            RETRY_AFTER_S,
+            f"{self._what}, and {why}; ask again in {RETRY_AFTER_S:g} s", RETRY_AFTER_S
         )
 
     def _new(self) -> SessionSlot:

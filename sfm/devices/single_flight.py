@@ -6,11 +6,11 @@ same resource while its read waits for the connection share that read, its answe
 alike; no reader tries again alone because a shared read failed. A reader who goes away changes
 nothing for the others, and the read, once begun, is finished.
 
-A read starts when it gets the connection; until then a forced reader may join as well, which makes
-the read a forced one. Late joins are possible later on: a long read that proves at its end that
-the unit's memory is still what was read takes unforced readers up to that proof
-(``SharedRead.can_join_late``), since what they get is then proven after they asked. Forced readers
-never join late.
+A read starts when it gets its turn; until then a forced reader may join as well, which makes the
+read a forced one. Late joins are possible later on (``SharedRead.can_join_late``), for unforced
+readers only: while the read waits for its session, since nothing was read yet; and during a long
+read that proves at its end that the unit's memory is still what was read, up to that proof, since
+what they get is then proven after they asked.
 
 A long read pauses between two steps (``let_short_reads_in``) for short ones that wait: a person's
 status read waits for one event of a walk or one chunk of a download, not for the whole of it.
@@ -38,6 +38,7 @@ __all__ = [
     "ShuttingDownError",
     "SingleFlight",
     "joins_closed",
+    "joins_open",
     "retrieve_exception",
 ]
 
@@ -64,6 +65,11 @@ def joins_closed() -> bool:
     return False
 
 
+def joins_open() -> bool:
+    """Return True: any unforced reader may join late."""
+    return True
+
+
 @dataclass(eq=False)
 class SharedRead(Generic[T]):
     """One read of one resource, and its readers. Lives until the read has ended."""
@@ -73,8 +79,10 @@ class SharedRead(Generic[T]):
     """Whether one of its readers wants the device asked whatever is cached."""
     max_age_s: float = math.inf
     """The greatest age that all of its readers will take."""
-    is_short: bool = False
-    """Whether it may go in between two steps of a long read."""
+    asked_mono: float = -math.inf
+    """When the latest of its forced readers asked."""
+    is_short: Callable[[], bool] = joins_closed
+    """Asked between two steps of a long read: may it go in between?"""
     readers: int = 0
     can_join_late: Callable[[], bool] = joins_closed
     """Asked at each join: may unforced readers join although the read has started?"""
@@ -83,6 +91,8 @@ class SharedRead(Generic[T]):
     """Called with each step."""
     started: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when it starts, or never will."""
+    redirected: Exception | None = None
+    """Why it will not be done here: its readers are to ask elsewhere."""
     task: asyncio.Task[T] = field(init=False, repr=False)
 
     def report(self, step: Progress) -> None:
@@ -154,7 +164,8 @@ class SingleFlight:
         *,
         forced: bool = False,
         max_age_s: float = math.inf,
-        is_short: bool = False,
+        asked_mono: float = -math.inf,
+        is_short: Callable[[], bool] = joins_closed,
     ) -> tuple[T, bool]:
         """
         Return what a read of ``resource`` brings, and whether another reader had begun it.
@@ -164,7 +175,9 @@ class SingleFlight:
             read: reads it, if this reader is the first.
             forced: join no read that has started already.
             max_age_s: the greatest age that this reader will take.
-            is_short: a read of a few exchanges, which may run between two steps of a long one.
+            asked_mono: when this reader asked, if the read is forced.
+            is_short: whether it may run now between two steps of a long read; for reads of a few
+                exchanges.
 
         Raises:
             ShuttingDownError: the relay shuts down, or did so meanwhile.
@@ -186,6 +199,7 @@ class SingleFlight:
         self.joined += joined
         shared_read.forced |= forced
         shared_read.max_age_s = min(max_age_s, shared_read.max_age_s)
+        shared_read.asked_mono = max(asked_mono, shared_read.asked_mono)
         shared_read.readers += 1
         self.readers += 1
         try:
@@ -221,6 +235,10 @@ class SingleFlight:
     async def _run_shared(self, shared_read: SharedRead[T], read: Read[T]) -> T:
         try:
             await self._lock.acquire(is_short=shared_read.is_short)
+        except asyncio.CancelledError:
+            if shared_read.redirected is None:
+                raise
+            raise shared_read.redirected from None
         finally:
             del self._waiting[shared_read.resource]
             shared_read.started.set()
@@ -231,6 +249,19 @@ class SingleFlight:
         finally:
             del self._running[shared_read.resource]
             self._lock.release()
+
+    def redirect(self, route: tuple[str, ...], why: Exception) -> None:
+        """
+        End reads that wait, because their readers are to ask elsewhere.
+
+        Args:
+            route: what the names of such reads end with.
+            why: what their readers get.
+        """
+        for resource, shared_read in list(self._waiting.items()):
+            if isinstance(resource, tuple) and resource[-len(route) :] == route:
+                shared_read.redirected = why
+                shared_read.task.cancel()
 
     async def let_short_reads_in(self) -> None:
         """Let short reads that wait run between two steps of the read under way."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 
 from sfm.devices.device import Device
-from sfm.devices.registry import Registry, ServedCounts
+from sfm.devices.registry import Registry
 from sfm.records.payloads import Payload
 
 __all__ = ["device_statistics", "session_statistics"]
 
 
-def device_statistics(device: Device, served: ServedCounts) -> Payload:
-    """Return how one device's readers were served, and what its connection cost."""
-    single_flight = device.single_flight
+def device_statistics(device: Device) -> Payload:
+    """Return how one unit's readers were served, and what its connections cost."""
+    single_flight, served, routes = device.single_flight, device.served, device.routes
     return {
         "serial": device.serial,
         "simulated": device.simulated,
+        "routes": list(routes),
         "hits": served.hits,
         "misses": dict(served.misses),
         "verdicts": dict(device.event_list.verdicts),
@@ -25,9 +26,9 @@ def device_statistics(device: Device, served: ServedCounts) -> Payload:
         "readers": single_flight.readers,
         "waiting_readers": single_flight.waiting_readers,
         "rejected_readers": single_flight.rejected_readers,
-        "failures_in_a_row": device.back_off.failures,
-        "sessions": device.connection.sessions,
-        "exchanges": device.connection.exchanges,
+        "failures_in_a_row": min((one.back_off.failures for one in routes.values()), default=0),
+        "sessions": device.usage.sessions,
+        "exchanges": device.usage.exchanges,
         "read_times": {
             "bounds_s": [b for b in device.read_times.BOUNDS_S if math.isfinite(b)],
             "counts": list(device.read_times.counts),

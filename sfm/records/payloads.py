@@ -18,10 +18,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from minimateplus.conversions import (
+    FULL_SCALE_COUNTS,
+    GEO_RANGES_IN_S,
+    MIC_PSI_PER_COUNT,
+    db_from_psi,
+    in_s_per_count,
+)
 from minimateplus.model import (
     CHANNELS,
     CallHome,
     Event,
+    MemoryProbe,
     MonitorStatus,
     Peaks,
     RecordMode,
@@ -30,20 +38,17 @@ from minimateplus.model import (
     Waveform,
     Written,
 )
-from minimateplus.wire.conversions import (
-    FULL_SCALE_COUNTS,
-    GEO_RANGES_IN_S,
-    MIC_PSI_PER_COUNT,
-    db_from_psi,
-    in_s_per_count,
-)
 from sfm.records.site_time import is_credible
 
 __all__ = [
     "COUNTS_DTYPE",
     "EVENT_FIELDS",
+    "NEVER_SET_BEFORE_YEAR",
+    "OVER_RANGE",
     "SCALE_CODES",
+    "SCALE_UNCONFIRMED",
     "Payload",
+    "archived_facts",
     "as_fact",
     "call_home_payload",
     "clock_drift",
@@ -54,6 +59,8 @@ __all__ = [
     "info_payload",
     "peak_bounds",
     "plain",
+    "probe_of",
+    "probe_payload",
     "reasons_of",
     "scales_of",
     "status_payload",
@@ -261,6 +268,13 @@ def event_of(payload: Mapping[str, Any]) -> Event:
         peaks=Peaks(**{n: None if v is None else float(np.float32(v)) for n, v in peaks.items()}),
         project=payload["project"],
     )
+
+
+def archived_facts(payload: Mapping[str, Any]) -> Payload:
+    """Return what a waveform's payload shows of its event beyond the record: its own range."""
+    if payload["geo_range_source"] != "event":
+        return {}  # the setup only says how the unit records next
+    return {"geo_range_in_s": payload["geo_range_in_s"]}
 
 
 def event_view(payload: Mapping[str, Any], geo_range_in_s: float | None = None) -> Payload:
@@ -518,3 +532,31 @@ def _channel(
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def probe_payload(probe: MemoryProbe) -> Payload:
+    """Return what a probe found, for ``probe_of``."""
+    peaks = None if probe.last_peaks is None else dataclasses.asdict(probe.last_peaks)
+    return {
+        "serial": probe.serial,
+        "first_key": None if probe.first_key is None else probe.first_key.hex(),
+        "last_key": None if probe.last_key is None else probe.last_key.hex(),
+        "lifetime_count": probe.lifetime_count,
+        "last_timestamp": probe.last_timestamp,
+        "is_empty": probe.is_empty,
+        "last_peaks": peaks,
+        "last_project": probe.last_project,
+        "last_record": probe.last_record.hex(),
+    }
+
+
+def probe_of(payload: Payload) -> MemoryProbe:
+    """Return the probe of a payload that ``probe_payload`` made."""
+    keys = {
+        name: None if payload[name] is None else bytes.fromhex(payload[name])
+        for name in ("first_key", "last_key")
+    }
+    # A probe of before revision 0005 has its newest event's time and nothing else of it.
+    peaks, record = payload.get("last_peaks"), bytes.fromhex(payload.get("last_record", ""))
+    last = {"last_peaks": None if peaks is None else Peaks(**peaks), "last_record": record}
+    return MemoryProbe(**{**payload, **keys, **last})

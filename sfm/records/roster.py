@@ -6,6 +6,7 @@ The roster: units, locations, routes and zones, and where each unit stood when. 
 - *Place*: from when until when a unit stood at a location, by the unit's own clock.
 - *Route*: an address of a location.
 - *Zone*: the time zone in force from a unit time on: at a location, for one unit, or for all.
+- *Meeting*: that a unit answered over an address once, whether or not that is a route.
 
 ``Roster`` is one state of all of it and never changes; ``sfm.devices.roster`` has the present one.
 A time is ISO 8601 without zone, by the unit's clock; an empty one is before every other.
@@ -18,17 +19,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from itertools import count
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from minimateplus.link import parse_address
 from sfm.access.names import folded
+
+if TYPE_CHECKING:
+    from sfm.settings import Settings
 
 __all__ = [
     "ALL_UNITS",
     "NO_ROSTER",
     "STATES",
     "Location",
+    "Meeting",
     "Place",
     "Roster",
     "Route",
@@ -57,6 +62,8 @@ class Unit:
     calibrated_on: str | None = None
     """ISO 8601, a date, as the two below."""
     calibration_due_on: str | None = None
+    microphone_low_hz: float | None = None
+    """The microphone's lower corner (-3 dB), on which limits of airblast depend."""
     added_at: str = ""
 
 
@@ -123,6 +130,16 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """That a unit answered over a route once, registered or not."""
+
+    conn_key: str
+    serial: str
+    is_latest: bool
+    """Whether no other unit answered there since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
     """What the settings name: they add what is missing, and change nothing."""
 
@@ -130,6 +147,11 @@ class Seeds:
     """Names of locations, and an address of each (``SFM_UNITS``)."""
     zones: Mapping[str, str] = field(default_factory=dict)
     """By serial number, by name of a location, or by ``*`` (``SFM_SITE_ZONES``)."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Seeds:
+        """Return what the settings add to a roster."""
+        return cls(units=settings.units, zones=settings.site_zones)
 
 
 class Seeded(NamedTuple):
@@ -150,6 +172,10 @@ def _zone_info(name: str) -> ZoneInfo | None:
         return None
 
 
+def _folded_host(address: str) -> str:
+    return address.lower() if address.startswith("tcp:") else address
+
+
 class Roster:
     """
     One state of the roster; immutable.
@@ -160,6 +186,7 @@ class Roster:
         places: where each unit stood.
         routes: of the locations.
         zones: of locations, units and ``*``.
+        meetings: which units answered over which routes.
         damaged: rows that do not match their hash, as sentences; they are left out of the rest.
         has_damaged_zones: whether one of them is a place or a zone: then no zone is known.
     """
@@ -171,6 +198,7 @@ class Roster:
         places: tuple[Place, ...] = (),
         routes: tuple[Route, ...] = (),
         zones: tuple[Zone, ...] = (),
+        meetings: tuple[Meeting, ...] = (),
         *,
         damaged: tuple[str, ...] = (),
         has_damaged_zones: bool = False,
@@ -181,12 +209,19 @@ class Roster:
         self.routes = tuple(sorted(routes, key=lambda one: (one.priority, one.id)))
         """The preferred ones first."""
         self.zones = zones
+        self.meetings = meetings
+        self._met: dict[str, list[str]] = {}
+        self._met_over: dict[str, list[str]] = {}
+        for meeting in sorted(meetings, key=lambda one: not one.is_latest):
+            self._met.setdefault(meeting.conn_key, []).append(meeting.serial)
+            if meeting.is_latest:
+                self._met_over.setdefault(meeting.serial, []).append(meeting.conn_key)
         self.damaged = damaged
         self.has_damaged_zones = has_damaged_zones
         self._by_name = {folded(one.name): one for one in locations}
         self._by_serial = {folded(one.serial): one for one in units}
         self._of_unit = {one.serial: one for one in locations if one.serial is not None}
-        self._by_address = {one.address: one for one in self.routes}
+        self._by_address = {_folded_host(one.address): one for one in self.routes}
         self._places: dict[str, list[Place]] = {}
         for place in sorted(places, key=lambda one: one.from_device_time, reverse=True):
             self._places.setdefault(place.serial, []).append(place)
@@ -213,8 +248,16 @@ class Roster:
         return [one for one in self.routes if one.location_id == location.id]
 
     def route_at(self, address: str) -> Route | None:
-        """Return the route of an address, as ``str(Address)`` writes it."""
-        return self._by_address.get(address)
+        """Return the route of an address, as ``str(Address)`` writes it; hosts ignore case."""
+        return self._by_address.get(_folded_host(address))
+
+    def met_at(self, conn_key: str) -> Sequence[str]:
+        """Return the units that ever answered over a route, the latest first."""
+        return self._met.get(conn_key, ())
+
+    def met_over(self, serial: str) -> Sequence[str]:
+        """Return the keys of the routes over which a unit was the last to answer."""
+        return self._met_over.get(serial, ())
 
     def zones_of(self, scope: int | str) -> list[Zone]:
         """Return the zones of a location's number, a serial number or ``*``, the latest first."""
@@ -316,6 +359,7 @@ class Roster:
             self.places,
             (*self.routes, *routes),
             (*self.zones, *zones),
+            self.meetings,
             damaged=self.damaged,
             has_damaged_zones=self.has_damaged_zones,
         )

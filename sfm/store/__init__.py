@@ -9,7 +9,8 @@ from sfm.store.database import Store
 from sfm.store.decodings import EraseCheck
 from sfm.store.engine import NO_DATABASE, default_url
 from sfm.store.errors import StoreError
-from sfm.store.mirror import Fenced, LoadedDevice, LoadedWaveform, ReadTime
+from sfm.store.mirror import LoadedDevice, LoadedWaveform
+from sfm.store.mirror_rows import Fenced, ReadTime
 from sfm.store.tokens import Token
 from sfm.store.unit_data import WriteResult
 

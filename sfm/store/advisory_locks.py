@@ -23,3 +23,5 @@ class AdvisoryLock(enum.IntEnum):
     """For changing it."""
     RELAY = 7110114
     """Held by the one live relay, for as long as its connection lives."""
+    LIMITS = 7110115
+    """For changing curves, confirmations and choices."""

@@ -34,11 +34,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, insert, select, text, type_coerce
 from sqlalchemy.types import NullType
 
+from sfm.records.digests import digest
 from sfm.records.payloads import Payload
 from sfm.store import schema
 from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.archive import utc_text
-from sfm.store.codec import digest
 from sfm.store.cursors import check_page_size
 from sfm.store.row_hashes import read_rows
 

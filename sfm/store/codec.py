@@ -8,11 +8,11 @@ one zstd frame (RFC 8878). It is also what goes out over HTTP under ``Content-En
 from __future__ import annotations
 
 import sys
-from hashlib import blake2b
 
+from sfm.records.digests import digest
 from sfm.store.errors import DamagedRecordError
 
-__all__ = ["CODEC", "MAX_BYTES", "digest", "has_digest", "pack", "unpack"]
+__all__ = ["CODEC", "MAX_BYTES", "pack", "unpack"]
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,18 +24,6 @@ LEVEL = 3
 """More costs several times the time for a few per cent (benchmarks, "size at rest")."""
 MAX_BYTES = 64 << 20
 """No frame of ours unpacks to more: the longest event of the instrument has under 3 MB."""
-
-
-def digest(data: bytes) -> bytes:
-    """Return the BLAKE2b digest that names a content here: 32 bytes."""
-    return blake2b(data, digest_size=32).digest()
-
-
-def has_digest(data: object, wanted: object) -> bool:
-    """Whether stored bytes, if they are bytes at all, match their digest."""
-    if not (isinstance(data, bytes | memoryview) and isinstance(wanted, bytes | memoryview)):
-        return False
-    return digest(bytes(data)) == bytes(wanted)
 
 
 def pack(counts: bytes) -> bytes:

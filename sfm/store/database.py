@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
-import structlog
 from sqlalchemy import Connection
 
 from sfm.store import archive, migrations, schema
@@ -30,7 +29,6 @@ __all__ = ["Store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -104,9 +102,9 @@ class Store:
     def _decode_after_upgrade(
         self, now: Callable[[], datetime], on_upgrade: Callable[[str], None]
     ) -> None:
-        if not has_outdated(self.engines):
+        if not has_outdated(self):
             return
-        decoded = decode_outdated(self.engines, now())
+        decoded = decode_outdated(self, now())
         if not decoded:
             return  # the images that are left are damaged
         changed = sum(payload["change"] is not None for payload in decoded)
@@ -195,6 +193,9 @@ class Store:
         """Rebuild a SQLite file's indexes and note it; return whether that was possible."""
         if not self.engines.is_sqlite:
             return False
+        import structlog  # others do not wait for it
+
+        log = structlog.get_logger(__name__)
         log.error("indexes_rebuilt", database=self.where, error=damage)
         detail = f"a write met damage ({damage}); the indexes were rebuilt from the rows"
         try:

@@ -50,7 +50,7 @@ class DatabaseFile:
         path: of the file.
 
     Raises:
-        StoreInUseError: another relay has the file, or is making it now.
+        StoreInUseError: another relay or command has the file, or is making it now.
         StoreLostError: its folder cannot be made, or the file not be opened.
     """
 
@@ -147,8 +147,9 @@ class DatabaseFile:
             except (BlockingIOError, PermissionError):
                 os.close(descriptor)
                 raise StoreInUseError(
-                    f"{self.path} is in use by another relay{_holder(path)}; ask through that "
-                    "one, stop it, or set SFM_DATABASE_URL to another file or to PostgreSQL"
+                    f"{self.path} is in use by another seismo-relay program{_holder(path)}: ask "
+                    "through it if it is a relay, wait until it ends if it is a command, or set "
+                    "SFM_DATABASE_URL to another file or to PostgreSQL"
                 ) from None
             except BaseException:
                 os.close(descriptor)

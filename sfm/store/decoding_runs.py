@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from sfm.records.payloads import Payload
 from sfm.store import decodings
-from sfm.store.engine import Engines
+
+if TYPE_CHECKING:
+    from sfm.store.database import Store  # which decodes again after an upgrade
 
 __all__ = ["decode_outdated", "has_outdated"]
 
@@ -23,32 +28,39 @@ OnProgress = Callable[[int, int], None]
 """Receives how many images are done, of how many."""
 
 
-def has_outdated(engines: Engines) -> bool:
+def has_outdated(store: Store) -> bool:
     """Whether an older decoder produced some image's latest reading."""
-    with engines.read() as connection:
-        return bool(decodings.outdated(connection, 1))
+    return bool(store.read(decodings.outdated, 1))
 
 
 def decode_outdated(
-    engines: Engines, at: datetime, on_progress: OnProgress = lambda _done, _total: None
+    store: Store, at: datetime, on_progress: OnProgress = lambda _done, _total: None
 ) -> list[Payload]:
     """
     Decode every image whose latest reading is an older decoder's; return what became of each.
 
     Readings that do not match their hash are removed first, and their images decoded again.
+
+    Raises:
+        StoreError: the database failed; the batches before are stored.
     """
     results: list[Payload] = []
     done = last = 0
-    with engines.write() as connection:
-        decodings.drop_damaged(connection, at)
-    with engines.read() as connection:
-        total = len(decodings.outdated(connection, MAX_DECODED))
+    store.write(decodings.drop_damaged, at)
+    total = len(store.read(decodings.outdated, MAX_DECODED))
     while True:
-        with engines.write() as connection:
-            numbers = decodings.outdated(connection, BATCH_SIZE, last)
-            found = [decodings.read_again(connection, number, at) for number in numbers]
+        numbers, found = store.write(_decode_batch, last, at)
         if not numbers:
             return results
-        results += [payload for payload in found if payload is not None]
+        results += found
         done, last = done + len(numbers), numbers[-1]
         on_progress(done, max(total, done))
+
+
+def _decode_batch(
+    connection: Connection, after: int, at: datetime
+) -> tuple[list[int], list[Payload]]:
+    """Decode the next images; return their numbers, and what became of each."""
+    numbers = decodings.outdated(connection, BATCH_SIZE, after)
+    found = [decodings.read_again(connection, number, at) for number in numbers]
+    return numbers, [payload for payload in found if payload is not None]

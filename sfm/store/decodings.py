@@ -25,9 +25,10 @@ from minimateplus.model import Event
 from minimateplus.wire import layouts
 from minimateplus.wire.image import DECODER, read_image
 from sfm.records import payloads
+from sfm.records.digests import digest, has_digest
 from sfm.records.payloads import Payload
 from sfm.store import schema
-from sfm.store.codec import CODEC, digest, has_digest, pack
+from sfm.store.codec import CODEC, pack
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
 from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNREADABLE, is_sound, read_rows, with_hash
@@ -554,7 +555,7 @@ def _setup_of(connection: Connection, serial: str) -> Payload | None:
 def save_partial_image(
     connection: Connection,
     serial: str | None,
-    conn_key: str,
+    route: str,
     read_at: str,
     rows: Sequence[Mapping[Any, Any]],
 ) -> None:
@@ -564,7 +565,7 @@ def save_partial_image(
     Args:
         connection: inside a transaction.
         serial: the unit's; without it the bytes could not be identified later.
-        conn_key: the route.
+        route: the address over which they came.
         read_at: when the list was read that the downloads belong to.
         rows: chunks (``download_chunks``), in the order of their starts.
     """
@@ -591,7 +592,7 @@ def save_partial_image(
             "size_bytes": _size_of(data),
             "data": data,
             "data_hash": digest(data),
-            "route": conn_key,
+            "route": route,
             "read_at": read_at,
         }
         same = [partial.c[n] == entry[n] for n in ("serial", "waveform_key", "event_timestamp")]

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -28,7 +28,9 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from sfm.store.database_file import DatabaseFile
 from sfm.store.errors import StoreReadOnlyError, WrongUrlError, as_store_errors
-from sfm.store.relay_lock import RelayLock
+
+if TYPE_CHECKING:
+    from sfm.store.relay_lock import RelayLock
 
 try:
     import pysqlite3 as _sqlite
@@ -88,6 +90,8 @@ def read_url(text: str) -> URL:
             )
         return url.set(drivername="postgresql+psycopg")
     if kind == "sqlite":
+        if url.host:  # sqlite://file: SQLite would open a database in memory, and lose it
+            raise WrongUrlError(f"{text!r} names no file; {EXPECTED_URL}")
         return url
     raise WrongUrlError(f"{kind} is not a database that is known here; {EXPECTED_URL}")
 
@@ -125,6 +129,8 @@ class Engines:
         self.reading: Engine
         if not self.is_sqlite:
             if is_relay and not read_only:
+                from sfm.store.relay_lock import RelayLock  # others do not wait for its log
+
                 self._relay_lock = RelayLock(url, self.where)
             engine = create_engine(
                 url, pool_size=4, max_overflow=4, pool_pre_ping=True, pool_timeout=BUSY_S
@@ -203,8 +209,8 @@ class Engines:
         """
         if self._is_read_only:
             raise StoreReadOnlyError(
-                f"{self.where} is open for reading only, because a relay uses it; ask through that "
-                "one with --relay"
+                f"{self.where} is open for reading only, because another seismo-relay program "
+                "uses it; if that is a relay, ask through it with --relay"
             )
         self.check()
         with as_store_errors(self.where), self.writing.begin() as connection:

@@ -14,11 +14,13 @@ StoreError                  the root; derives from ``sfm.errors.SfmError``
 │   └── StoreReplacedError  the file was removed, renamed or replaced while the relay used it
 ├── NoSerialError           a record without a serial number; refused, not filed under a placeholder
 ├── NoSuchRecordError       the archive has no such record
-├── AmbiguousIdError        several recordings' ids begin with the letters given
+├── AmbiguousIdError        several recordings' ids begin with the characters given
 ├── NoSuchTokenError        no token has that name or number, or it is revoked
 ├── TokenNameTakenError     another token that is not revoked has that name
 ├── NoSuchUnitError         the roster has no such unit, location, route or zone
 ├── RosterConflictError     the roster has it already, or something that excludes it
+├── NoSuchCurveError        no limit curve has that name, or nothing is chosen there
+├── LimitConflictError      the curve is there already, is chosen, or needs no confirmation
 ├── BadCursorError          no page of this archive returned that cursor
 ├── OwnToolsError           PostgreSQL has a program of its own for this; the message names it
 ├── UndecodedSamplesError   the image is archived, but no decoder reads its samples
@@ -40,8 +42,10 @@ __all__ = [
     "BadCursorError",
     "DamagedMirrorError",
     "DamagedRecordError",
+    "LimitConflictError",
     "NoSerialError",
     "NoStoreError",
+    "NoSuchCurveError",
     "NoSuchRecordError",
     "NoSuchTokenError",
     "NoSuchUnitError",
@@ -141,9 +145,17 @@ class NoSuchRecordError(StoreError):
 
     kind = "no-such-record"
 
+    @classmethod
+    def of(cls, name: str | int) -> NoSuchRecordError:
+        """Return the error; the same for one that a token may not see."""
+        return cls(
+            f"the archive has no recording {name}; seismo-relay archive list (GET /archive/events) "
+            "shows them"
+        )
+
 
 class AmbiguousIdError(StoreError):
-    """Several recordings' ids begin with the letters given."""
+    """Several recordings' ids begin with the characters given."""
 
     kind = "ambiguous-id"
 
@@ -170,6 +182,14 @@ class RosterConflictError(StoreError):
     """The roster has it already, or has something that excludes it."""
 
     kind = "roster-conflict"
+
+
+class NoSuchCurveError(StoreError):
+    """No limit curve has that name, or nothing is chosen there."""
+
+
+class LimitConflictError(StoreError):
+    """The curve is there already, is chosen, or needs no confirmation."""
 
 
 class BadCursorError(StoreError):

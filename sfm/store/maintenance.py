@@ -16,10 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, func, select
+from sqlalchemy import Column, Connection, Table, func, select
 
-from sfm.store import archive, audit, migrations, mirror, schema
-from sfm.store.codec import has_digest
+from sfm.records.digests import has_digest
+from sfm.store import archive, audit, migrations, mirror_rows, mirrored_lists, schema
+from sfm.store.database import Store
 from sfm.store.database_file import DatabaseFile, sync_folder
 from sfm.store.engine import SQLITE, Engines, quoted, read_url
 from sfm.store.errors import (
@@ -33,7 +34,13 @@ from sfm.store.errors import (
 )
 from sfm.store.row_hashes import UNCOVERED, UNREADABLE, is_sound, raise_unless_unreadable, read_rows
 
-__all__ = ["backup", "check", "count_rows", "restore", "vacuum"]
+__all__ = ["backup", "begin_after_restore", "check", "count_rows", "restore", "vacuum"]
+
+UNSEEN_EPOCHS = 1000
+"""
+How far beyond a restored database each unit begins: further than any unit can have been erased
+since its backup, where the database that it replaced is gone.
+"""
 
 OnProgress = Callable[[int, int], None]
 """Receives how much is done, of how much."""
@@ -69,7 +76,7 @@ def check(url: str, on_progress: OnProgress = lambda _done, _total: None) -> Che
                     f"{migrations.HEAD}; run: {migrations.UPGRADE_COMMAND}"
                 )
             migrations.check_schema(engines.where, connection)
-            faults += mirror.contradictions(connection)
+            faults += mirrored_lists.contradictions(connection)
             faults += _audit_faults(connection)
             for table, advice in ADVICE.items():
                 faults += _row_faults(connection, schema.metadata.tables[table], advice)
@@ -118,7 +125,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
 
     The backup is made ready under another name and takes its place in one step. What the units have
     in memory now is not part of a backup: the restored mirror is emptied, and each unit is read
-    again at the next request.
+    again at the next request, in an epoch that neither database has seen.
 
     Raises:
         OwnToolsError: it is PostgreSQL.
@@ -128,7 +135,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
     """
     if not source.is_file():
         raise StoreLostError(f"{source}: no such file")
-    path = _path_of(url, "pg_restore --clean --dbname=URL FILE")
+    path = _path_of(url, "pg_restore --clean --dbname=URL FILE, then seismo-relay db restored")
     with _locked(path):
         migrations.refuse_newer(str(source), _sound_revision(source))
         new = path.with_name(f"{path.name}.restoring")
@@ -137,8 +144,7 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
         with _opened(f"sqlite:///{new.absolute()}") as engines:
             migrations.upgrade(engines)
             with engines.write() as connection:
-                for table in mirror.OF_A_DEVICE:
-                    connection.execute(delete(table))
+                mirror_rows.begin_beyond(connection, _epochs_in(path))
         kept = None
         if path.exists():
             kept = path.with_name(f"{path.name}.replaced.{now:%Y%m%dT%H%M%S}")
@@ -149,6 +155,41 @@ def restore(url: str, source: Path, now: datetime) -> Path | None:
                 shutil.copy2(path, kept)
         _put_in_place(new, path)
     return kept
+
+
+def begin_after_restore(url: str) -> None:
+    """
+    Do for a database that its own tools restored what ``restore`` does for a file.
+
+    What units were erased since the backup is in no database any more, so each unit begins far
+    beyond the epochs that the backup has. Otherwise a number that answers had after the backup
+    would come again for another memory.
+
+    Raises:
+        StoreInUseError: a relay has the database.
+        RevisionError: it is of another revision; upgrade it first.
+        StoreError: it cannot be read or written.
+    """
+    with Store.open(url, is_relay=True) as store:
+        store.write(mirror_rows.begin_beyond, {}, by=UNSEEN_EPOCHS)
+
+
+def _epochs_in(path: Path) -> dict[str, int]:
+    """Return the highest epoch of each unit in a database that may be damaged, or of old."""
+    highest: dict[str, int] = {}
+    queries = (
+        "SELECT serial, max(epoch) FROM recordings GROUP BY serial",
+        "SELECT substr(unit_id, 6), epoch FROM cached_devices WHERE unit_id LIKE 'unit:%'",
+    )
+    if not path.exists():
+        return highest
+    with contextlib.closing(SQLITE.connect(path)) as connection:
+        for query in queries:
+            with contextlib.suppress(SQLITE.Error):
+                for serial, epoch in connection.execute(query):
+                    if isinstance(serial, str) and isinstance(epoch, int):
+                        highest[serial] = max(epoch, highest.get(serial, 0))
+    return highest
 
 
 def vacuum(url: str) -> tuple[int, int]:
@@ -244,8 +285,10 @@ def _file_faults(engines: Engines) -> list[str]:
 
 READ_AGAIN = "it is read again when it is requested and its unit still has it; or restore a backup"
 ADVICE = {
+    "analyses": "it is computed again when it is asked for",
     "findings": "restore a backup that has it",
     "reviews": "restore a backup that has it",
+    "entered_facts": "restore a backup that has it",
     "cached_devices": "it is dropped, and the unit read again, when it is asked for",
     "cached_events": "it is dropped, and the unit read again, when it is asked for",
     "cached_waveforms": "it is read again from its unit when it is asked for",
@@ -263,7 +306,11 @@ ADVICE = {
     "locations": "restore a backup that has it",
     "unit_places": "restore a backup that has it; until then no time zone is applied",
     "routes": "restore a backup that has it",
+    "meetings": "it is written anew when a unit answers over that route",
     "zones": "restore a backup that has it; until then no time zone is applied",
+    "limit_curves": "add the curve again from its file under another name",
+    "limit_confirmations": "confirm the curve again",
+    "limit_choices": "choose the limits again",
 }
 """Tables whose rows have a hash and nothing beyond it to check, and what to do about a fault."""
 
@@ -271,13 +318,22 @@ ADVICE = {
 _OF_IMAGE = ("image", schema.recording_waveforms.c.content_hash)
 PARENTS: dict[str, tuple[str, Column[Any]]] = {
     "unproven_recordings": ("recording", schema.recordings.c.public_id),
+    "entered_facts": ("recording", schema.recordings.c.public_id),
     "recording_decodings": _OF_IMAGE,
     "recording_downloads": _OF_IMAGE,
+    "analyses": _OF_IMAGE,
     "operations": ("key", schema.operations.c.id),
     # Other rows point at these by their numbers.
     **{
         table.name: ("key", table.c.id)
-        for table in (schema.locations, schema.unit_places, schema.routes, schema.zones)
+        for table in (
+            schema.locations,
+            schema.unit_places,
+            schema.routes,
+            schema.zones,
+            schema.limit_confirmations,
+            schema.limit_choices,
+        )
     },
 }
 """What the hash of a row covers beside it, or of the row that it points at, and by which name."""

@@ -18,106 +18,60 @@ passed over. Dropping the mirror never drops a recording.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    Table,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, delete, insert, select
 
 from minimateplus.errors import RemoteProtocolError
-from minimateplus.model import Event, MemoryProbe, Peaks
+from minimateplus.model import Event, MemoryProbe
 from minimateplus.wire.layouts import parse_waveform_record
-from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
-from sfm.records import payloads
-from sfm.records.payloads import Payload
+from sfm.access.names import unit_key
+from sfm.cache.identity import Stamp, stamp_of
+from sfm.records.payloads import Payload, probe_of, probe_payload
 from sfm.records.walk import Walk
-from sfm.store import archive, decodings, schema
+from sfm.store import archive, schema
 from sfm.store.archive import Origin, Samples
-from sfm.store.decodings import EraseCheck
 from sfm.store.errors import DamagedMirrorError, DamagedRecordError
-from sfm.store.row_hashes import (
-    UNREADABLE,
-    is_sound,
-    raise_unless_unreadable,
-    read_rows,
-    row_hash,
-    with_hash,
+from sfm.store.mirror_rows import (
+    Fenced,
+    ReadTime,
+    clear,
+    conflict,
+    device_row,
+    drop_damaged,
+    forget_slots,
+    locked_row,
+    read_time_of,
+    set_device,
+    slots_of,
+    sound_events,
+    take,
+    write_device,
 )
-from sfm.store.statements import insert_unless_there, json_text, rebuild_indexes
+from sfm.store.mirrored_chunks import forget_chunks
+from sfm.store.mirrored_walks import load_walk
+from sfm.store.row_hashes import is_sound, read_rows, with_hash
+from sfm.store.statements import json_text
 
 __all__ = [
-    "OF_A_DEVICE",
-    "Fenced",
     "LoadedDevice",
     "LoadedWaveform",
-    "ReadTime",
-    "contradictions",
     "drop",
-    "drop_damaged",
-    "erase_check",
-    "forget_chunks",
     "forget_info",
-    "forget_walk",
     "load",
-    "load_chunks",
+    "load_info",
     "load_waveform",
-    "save_chunks",
     "save_info",
     "save_list",
     "save_volatile_offsets",
-    "save_walk",
     "save_waveform",
 ]
 
-devices, events = schema.cached_devices, schema.cached_events
-waveforms, chunks = schema.cached_waveforms, schema.download_chunks
-walks, walked_events = schema.walks, schema.walked_events
-unproven, volatile = schema.unproven_recordings, schema.volatile_record_bytes
-
-OF_A_DEVICE = (events, waveforms, chunks, walked_events, walks, devices)
-"""Tables whose rows are of one device each."""
-BEYOND_ANY_VERSION = 2**32
-"""Added to a damaged version, so that no writer that knew the true one passes the fence."""
-
-# Executed at every new event, so built once.
-_DEVICE = select(devices).where(devices.c.conn_key == bindparam("of"))
-_DEVICE_LOCKED = _DEVICE.with_for_update()
-_SET = update(devices).where(devices.c.conn_key == bindparam("of"))
-_SLOTS = {
-    table: select(table.c.conn_key, table.c["index"], table.c.waveform_key, table.c.event_timestamp)
-    .where(table.c.conn_key == bindparam("of"))
-    .order_by(table.c["index"])
-    for table in (events, waveforms)
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fenced:
-    """Nothing was written: another relay wrote this device's rows. Begin beyond their epoch."""
-
-    epoch: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadTime:
-    """When something was read, as far as it can be known after a restart."""
-
-    read_at: str | None
-    began_mono: float | None
-    boot_id: str | None
+devices, events, waveforms = schema.cached_devices, schema.cached_events, schema.cached_waveforms
+volatile = schema.volatile_record_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +85,10 @@ class LoadedDevice:
     simulated: bool | None
     info: Payload | None
     info_read_time: ReadTime | None
+    info_route: str
     events: list[Payload] | None
     events_read_time: ReadTime | None
+    list_route: str
     probe: MemoryProbe | None
     walk: Walk | None = None
     """A walk that was cut, to go on with."""
@@ -148,26 +104,28 @@ class LoadedWaveform:
     index: int
     stamp: Stamp
     read_time: ReadTime
+    route: str
+    """Over which it was read."""
 
 
-def load(connection: Connection, conn_key: str) -> LoadedDevice | None:
+def load(connection: Connection, unit_id: str) -> LoadedDevice | None:
     """
     Return what the mirror has of a device; ``None``: nothing was ever written.
 
     Raises:
         DamagedMirrorError: a row of it does not match its hash; see ``drop_damaged``.
     """
-    row = _device(connection, conn_key)
+    row = device_row(connection, unit_id)
     if row is None:
         return None
-    probe = None if row["probe_json"] is None else _probe_of(orjson.loads(row["probe_json"]))
+    probe = None if row["probe_json"] is None else probe_of(orjson.loads(row["probe_json"]))
     entry: list[Payload] | None = None
     if row["list_count"] is not None:
-        listed = [orjson.loads(one["event_json"]) for one in _sound_events(connection, conn_key)]
+        listed = [orjson.loads(one["event_json"]) for one in sound_events(connection, unit_id)]
         if [event["index"] for event in listed] == list(range(row["list_count"])):
             entry = listed  # else it is not whole: as good as none
     if probe is not None and entry and not probe.last_record:
-        probe = _with_last_record(connection, conn_key, probe, entry)
+        probe = _with_last_record(connection, unit_id, probe, entry)
     info = None if row["info_json"] is None else orjson.loads(row["info_json"])
     return LoadedDevice(
         version=row["version"],
@@ -176,53 +134,47 @@ def load(connection: Connection, conn_key: str) -> LoadedDevice | None:
         serial=row["serial"],
         simulated=row["simulated"],
         info=info,
-        info_read_time=_read_time_of(
+        info_read_time=read_time_of(
             row["info_read_at"], row["info_began_mono"], row["info_boot_id"]
         ),
+        info_route=row["info_route"] or "",
         events=entry,
-        events_read_time=_read_time_of(
+        events_read_time=read_time_of(
             row["list_read_at"], row["list_began_mono"], row["list_boot_id"]
         ),
+        list_route=row["list_route"] or "",
         probe=probe,
-        walk=_load_walk(connection, conn_key, row["epoch"], entry, probe),
+        walk=load_walk(connection, unit_id, row["epoch"], entry, probe),
         volatile_offsets=_volatile_offsets(connection, row["serial"], info),
     )
 
 
-def _device(connection: Connection, conn_key: str, *, locked: bool = False) -> RowMapping | None:
-    """Return a device's row; the errors of ``load``."""
-    query = _DEVICE_LOCKED if locked else _DEVICE
-    for _, row in read_rows(connection, devices, query, {"of": conn_key}):
-        return _sound_row(devices, conn_key, row, "its own row")
-    return None
+def load_info(connection: Connection, serial: str, *, simulated: bool) -> Payload | None:
+    """
+    Return what a unit last reported of itself.
 
-
-def _sound_events(connection: Connection, conn_key: str) -> list[RowMapping]:
-    """Return the rows of a device's list, in order; the errors of ``load``."""
-    query = select(events).where(events.c.conn_key == conn_key).order_by(events.c.index)
-    return [
-        _sound_row(events, conn_key, row, f"event {slot} of its list")
-        for (_, slot), row in read_rows(connection, events, query)
-    ]
-
-
-def _sound_row(table: Table, conn_key: str, row: RowMapping | None, what: str) -> RowMapping:
-    if row is None or row["conn_key"] != conn_key or not is_sound(table.name, row):
-        raise DamagedMirrorError(
-            f"{conn_key}: this unit's rows in the database do not match their hash ({what})"
-        )
-    return row
+    ``None``: nothing since its settings were written or its memory was dropped; a simulation has
+    the number of a real unit; or the row is damaged, which the next read of the unit finds.
+    """
+    try:
+        row = device_row(connection, unit_key(serial))
+    except DamagedMirrorError:
+        return None
+    if row is None or row["info_json"] is None or row["simulated"] is not simulated:
+        return None
+    info: Payload = orjson.loads(row["info_json"])
+    return info
 
 
 def _with_last_record(
-    connection: Connection, conn_key: str, probe: MemoryProbe, entry: Sequence[Payload]
+    connection: Connection, unit_id: str, probe: MemoryProbe, entry: Sequence[Payload]
 ) -> MemoryProbe:
     """Return the probe with its newest event's record, from the archive."""
     r = schema.recordings
     query = (
         select(r)
         .join(events, events.c.recording_id == r.c.id)
-        .where(events.c.conn_key == conn_key, events.c["index"] == len(entry) - 1)
+        .where(events.c.unit_id == unit_id, events.c["index"] == len(entry) - 1)
     )
     for _, row in read_rows(connection, r, query):
         record = None if row is None else archive.sound_record(row)
@@ -241,67 +193,6 @@ def _with_last_record(
     return probe  # it proves nothing then, and the memory is walked
 
 
-def _load_walk(
-    connection: Connection,
-    conn_key: str,
-    epoch: int,
-    entry: Sequence[Payload] | None,
-    anchor: MemoryProbe | None,
-) -> Walk | None:
-    """
-    Return the walk that was cut, if all rows it depends on are there; raises as ``load``.
-
-    Where a recording of it is damaged, there is no walk: read again, the recording is mended.
-    """
-    row = None
-    for _, found in read_rows(connection, walks, select(walks).where(walks.c.conn_key == conn_key)):
-        row = _sound_row(walks, conn_key, found, "a walk that was cut")
-    if row is None or row["epoch"] != epoch:
-        return None
-    if row["known"] and (entry is None or len(entry) != row["known"]):
-        return None
-    query = (
-        select(walked_events)
-        .where(walked_events.c.conn_key == conn_key)
-        .order_by(walked_events.c["index"])
-    )
-    rows = [
-        _sound_row(walked_events, conn_key, one, f"event {slot} of a walk that was cut")
-        for (_, slot), one in read_rows(connection, walked_events, query)
-    ]
-    if [one["index"] for one in rows] != list(range(row["known"], row["known"] + len(rows))):
-        return None
-    records = _records(connection, [one["recording_id"] for one in rows])
-    if any(one["recording_id"] not in records for one in rows):
-        return None
-    read = [
-        replace(
-            payloads.event_of(orjson.loads(one["event_json"])), record=records[one["recording_id"]]
-        )
-        for one in rows
-    ]
-    return Walk(
-        epoch,
-        list(entry or ()) if row["known"] else [],
-        anchor if row["known"] else None,
-        events=read,
-        probes=[_probe_of(payload) for payload in orjson.loads(row["probes_json"])],
-        session_events=len(read),
-    )
-
-
-def _records(connection: Connection, numbers: Sequence[int]) -> dict[int, bytes]:
-    """Return the records of recordings that match their hashes."""
-    r, found = schema.recordings, dict[int, bytes]()
-    for at in range(0, len(numbers), archive.AT_ONCE):
-        query = select(r).where(r.c.id.in_(numbers[at : at + archive.AT_ONCE]))
-        for (number,), row in read_rows(connection, r, query):
-            record = None if row is None else archive.sound_record(row)
-            if record is not None:
-                found[number] = record
-    return found
-
-
 def _volatile_offsets(
     connection: Connection, serial: str | None, info: Payload | None
 ) -> frozenset[int]:
@@ -312,67 +203,6 @@ def _volatile_offsets(
         if row is not None and key == of and is_sound("volatile_record_bytes", row):
             return frozenset(orjson.loads(row["offsets_json"]))
     return frozenset()
-
-
-def save_walk(
-    connection: Connection,
-    origin: Origin,
-    seen: int | None,
-    walk: Walk,
-    first: int,
-    read: Sequence[Event],
-    recording_ids: Sequence[int],
-) -> int | Fenced | None:
-    """
-    Write down events of a walk that has not ended; return the version that is now to be seen.
-
-    ``read`` follow the ``first`` events of the walk; what was written behind those before goes.
-    """
-    try:
-        row = _device(connection, origin.conn_key)
-    except DamagedMirrorError:
-        row = None  # ``_take`` drops it
-    if row is not None and row["epoch"] > origin.epoch:
-        return None  # the walk was over a memory whose epoch has ended
-    taken = _take(connection, origin, seen)
-    if isinstance(taken, Fenced):
-        return taken
-    connection.execute(delete(walks).where(walks.c.conn_key == origin.conn_key))
-    probes = [_probe_payload(probe) for probe in walk.probes]
-    header = {
-        "conn_key": origin.conn_key,
-        "epoch": origin.epoch,
-        "known": len(walk.known),
-        "probes_json": json_text(probes),
-    }
-    connection.execute(insert(walks), [with_hash("walks", header)])
-    connection.execute(
-        delete(walked_events).where(
-            walked_events.c.conn_key == origin.conn_key, walked_events.c["index"] >= first
-        )
-    )
-    rows = [
-        with_hash(
-            "walked_events",
-            {
-                "conn_key": origin.conn_key,
-                "index": event.index,
-                "event_json": json_text(payloads.event_payload(event)),
-                "recording_id": number,
-            },
-        )
-        for event, number in zip(read, recording_ids, strict=True)
-    ]
-    if rows:
-        connection.execute(insert(walked_events), rows)
-    _set(connection, origin, taken)
-    return taken
-
-
-def forget_walk(connection: Connection, conn_key: str) -> None:
-    """Forget the walk of a device that has not ended; its events stay in the archive."""
-    for table in (walked_events, walks):
-        connection.execute(delete(table).where(table.c.conn_key == conn_key))
 
 
 def save_volatile_offsets(
@@ -386,7 +216,7 @@ def save_volatile_offsets(
 
 
 def load_waveform(
-    connection: Connection, conn_key: str, index: int, epoch: int, version: int
+    connection: Connection, unit_id: str, index: int, epoch: int, version: int
 ) -> LoadedWaveform | None:
     """
     Return the waveform of a slot, if the device's rows are those that the asker knows.
@@ -395,28 +225,29 @@ def load_waveform(
         DamagedRecordError: it does not match its hash, or belongs to another event.
         DamagedMirrorError: the device's row is not.
     """
-    device = _device(connection, conn_key)
+    device = device_row(connection, unit_id)
     if device is None or (device["epoch"], device["version"]) != (epoch, version):
         return None
-    query = select(waveforms).where(waveforms.c.conn_key == conn_key, waveforms.c["index"] == index)
+    query = select(waveforms).where(waveforms.c.unit_id == unit_id, waveforms.c["index"] == index)
     for _, row in read_rows(connection, waveforms, query):
-        damage = f"{conn_key}: the row of slot {index} does not match its hash"
+        damage = f"{unit_id}: the row of slot {index} does not match its hash"
         if row is None or not is_sound("cached_waveforms", row):
             raise DamagedRecordError(damage)
-        if (row["conn_key"], row["index"]) != (conn_key, index):
+        if (row["unit_id"], row["index"]) != (unit_id, index):
             raise DamagedRecordError(damage)
         samples = archive.samples_numbered(connection, waveform_id=row["waveform_id"])
         entry = (samples.event["waveform_key"], samples.event["timestamp"], samples.serial)
         # Compared as stored, not by the stamp rule: both were written from one event.
         if entry != (row["waveform_key"], row["event_timestamp"], device["serial"].strip()):
-            raise DamagedRecordError(f"{conn_key}: slot {index} points at {samples.what}")
-        read_time = _read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
+            raise DamagedRecordError(f"{unit_id}: slot {index} points at {samples.what}")
+        read_time = read_time_of(row["cached_at"], row["began_mono"], row["boot_id"])
         assert read_time is not None
         return LoadedWaveform(
             samples=samples,
             index=index,
             stamp=stamp_of({"waveform_key": entry[0], "timestamp": entry[1]}),
             read_time=read_time,
+            route=row["route"] or "",
         )
     return None
 
@@ -425,9 +256,9 @@ def save_info(
     connection: Connection, origin: Origin, seen: int | None, info: Payload
 ) -> int | Fenced:
     """Save a unit's identity and setup; return the new version, or the fence."""
-    taken = _take(connection, origin, seen)
+    taken = take(connection, origin, seen)
     if isinstance(taken, int):
-        _set(
+        set_device(
             connection,
             origin,
             taken,
@@ -435,6 +266,7 @@ def save_info(
             info_read_at=origin.read_at_text,
             info_began_mono=origin.began_mono,
             info_boot_id=origin.boot_id,
+            info_route=origin.route,
         )
     return taken
 
@@ -464,25 +296,25 @@ def save_list(
         is_servable: False for a list that was returned but came too late for the cache: after a
             restart it is compared with, so that its epoch names no other memory, and never served.
     """
-    taken = _take(connection, origin, seen)
+    taken = take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
     by_index = {payload["index"]: payload for payload in listed}
-    known = _slots(connection, events, origin.conn_key)
-    samples = _slots(connection, waveforms, origin.conn_key)
-    if _conflict(by_index, known) or _conflict(by_index, samples):
-        _clear(connection, origin.conn_key)
+    known = slots_of(connection, events, origin.unit_id)
+    samples = slots_of(connection, waveforms, origin.unit_id)
+    if conflict(by_index, known) or conflict(by_index, samples):
+        clear(connection, origin.unit_id)
         known, samples = [], []
     if [slot for slot, _ in known] != list(range(first_new)) or first_new > len(listed):
-        _forget(connection, events, origin.conn_key, [slot for slot, _ in known])
+        forget_slots(connection, events, origin.unit_id, [slot for slot, _ in known])
         first_new = 0
     gone = [slot for slot, _ in samples if slot not in by_index]
-    _forget(connection, waveforms, origin.conn_key, gone)
+    forget_slots(connection, waveforms, origin.unit_id, gone)
     rows = []
     for payload in listed[first_new:]:
         stamp = stamp_of(payload)
         row = {
-            "conn_key": origin.conn_key,
+            "unit_id": origin.unit_id,
             "index": payload["index"],
             "event_json": json_text(payload),
             "cached_at": origin.read_at_text,
@@ -493,15 +325,16 @@ def save_list(
         rows.append(with_hash("cached_events", row))
     if rows:
         connection.execute(insert(events), rows)
-    _set(
+    set_device(
         connection,
         origin,
         taken,
-        probe_json=json_text(_probe_payload(probe)),
+        probe_json=json_text(probe_payload(probe)),
         list_count=len(listed),
         list_read_at=origin.read_at_text if is_servable else None,
         list_began_mono=origin.began_mono,
         list_boot_id=origin.boot_id,
+        list_route=origin.route,
     )
     return taken
 
@@ -510,86 +343,48 @@ def save_waveform(
     connection: Connection, origin: Origin, seen: int | None, event: Event, waveform_id: int
 ) -> int | Fenced:
     """Write down which recorded waveform is in the event's slot; return the version to be seen."""
-    taken = _take(connection, origin, seen)
+    taken = take(connection, origin, seen)
     if isinstance(taken, Fenced):
         return taken
     found = {"waveform_key": event.key, "timestamp": archive.timestamp_text(event) or None}
     stamp = stamp_of(found)
     for table in (events, waveforms):
-        if _conflict({event.index: found}, _slots(connection, table, origin.conn_key, event.index)):
-            _clear(connection, origin.conn_key)
-    _forget(connection, waveforms, origin.conn_key, [event.index])
+        if conflict({event.index: found}, slots_of(connection, table, origin.unit_id, event.index)):
+            clear(connection, origin.unit_id)
+    forget_slots(connection, waveforms, origin.unit_id, [event.index])
     row = {
-        "conn_key": origin.conn_key,
+        "unit_id": origin.unit_id,
         "index": event.index,
         "waveform_key": stamp.key,
         "event_timestamp": stamp.timestamp,
         "waveform_id": waveform_id,
+        "route": origin.route,
         "cached_at": origin.read_at_text,
         "began_mono": origin.began_mono,
         "boot_id": origin.boot_id,
     }
     connection.execute(insert(waveforms), [with_hash("cached_waveforms", row)])
-    forget_chunks(connection, origin.conn_key, event)
-    _set(connection, origin, taken)
+    forget_chunks(connection, origin.unit_id, event)
+    set_device(connection, origin, taken)
     return taken
 
 
-def drop(connection: Connection, conn_key: str, epoch: int, reason: str) -> tuple[int, int]:
+def drop(connection: Connection, unit_id: str, epoch: int, reason: str) -> tuple[int, int]:
     """Drop a device's mirror, also another relay's; return its new epoch and version."""
     try:
-        row = _locked(connection, conn_key)
+        row = locked_row(connection, unit_id)
         beyond, version = row["epoch"] + 1, row["version"] + 1
     except DamagedMirrorError as error:
-        beyond, version = drop_damaged(connection, conn_key, str(error))
-    _clear(connection, conn_key)
+        beyond, version = drop_damaged(connection, unit_id, str(error))
+    clear(connection, unit_id)
     beyond = max(epoch, beyond)
-    _write_device(
-        connection, conn_key, epoch=beyond, epoch_reason=reason, version=version, serial=None
+    write_device(
+        connection, unit_id, epoch=beyond, epoch_reason=reason, version=version, serial=None
     )
     return beyond, version
 
 
-def drop_damaged(connection: Connection, conn_key: str, damage: str) -> tuple[int, int]:
-    """
-    Drop everything of a device, since a row of it is damaged, and write down that it was.
-
-    Returns the epoch and the version from now on, beyond whatever the damaged row may have had.
-    """
-    epochs = [-1]
-    versions = [0]
-    serial = "unknown"
-    for _, row in read_rows(connection, devices, _DEVICE, {"of": conn_key}):
-        if row is not None:
-            if row["conn_key"] == conn_key and is_sound("cached_devices", row):
-                _archive_chunks(connection, conn_key, row)
-            epochs += [e for e in [row["epoch"]] if isinstance(e, int) and e < 2**30]
-            versions += [v for v in [row["version"]] if isinstance(v, int) and v < 2**60]
-            serial = str(row["serial"])
-    r = schema.recordings.c
-    highest = connection.execute(select(func.max(r.epoch)).where(r.route == conn_key)).scalar()
-    epochs += [highest] if isinstance(highest, int) and highest < 2**30 else []
-    # A row whose key was damaged is not found by its key any more, and an index that still names it
-    # would bring it back for ever, whatever is deleted.
-    for table in rebuild_indexes(connection, OF_A_DEVICE):
-        connection.execute(delete(table))  # of two rows with one key none can be believed
-    for table in OF_A_DEVICE:
-        connection.execute(delete(table).where(table.c.conn_key == conn_key))
-    epoch, version = max(epochs) + 1, max(versions) + BEYOND_ANY_VERSION
-    row_now = {
-        "conn_key": conn_key,
-        "epoch": epoch,
-        "epoch_reason": "the unit's rows in the database were damaged",
-        "version": version,
-    }
-    connection.execute(insert(devices), [with_hash("cached_devices", row_now)])
-    archive.note(
-        connection, datetime.now(UTC), "mirror_dropped", serial, None, f"{damage}; read again"
-    )
-    return epoch, version
-
-
-def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int | Fenced:
+def forget_info(connection: Connection, unit_id: str, seen: int | None) -> int | Fenced:
     """
     Forget how the unit is set up, since its settings were written; return the version to be seen.
 
@@ -597,357 +392,16 @@ def forget_info(connection: Connection, conn_key: str, seen: int | None) -> int 
     writer that read the settings of before finds the version moved on.
     """
     try:
-        row = _device(connection, conn_key, locked=True)
+        row = device_row(connection, unit_id, locked=True)
     except DamagedMirrorError as error:
-        return Fenced(*drop_damaged(connection, conn_key, str(error)))
+        return Fenced(*drop_damaged(connection, unit_id, str(error)))
     if row is None:
         if seen is not None:
             return Fenced(-1, 0)  # as with the other writes; its epoch is unknown
-        row, seen = _locked(connection, conn_key), 0
+        row, seen = locked_row(connection, unit_id), 0
     if row["version"] != seen:
         return Fenced(row["epoch"], row["version"])
     values: dict[str, Any] = {c.name: None for c in devices.c if c.name.startswith("info_")}
     values |= {"epoch": max(row["epoch"], 0), "version": row["version"] + 1}
-    _write_device(connection, conn_key, **values)
+    write_device(connection, unit_id, **values)
     return int(row["version"]) + 1
-
-
-def erase_check(
-    connection: Connection,
-    conn_key: str,
-    version: int | None,
-    count: int,
-    walked: Sequence[Payload] | None = None,
-    among: Collection[int] | None = None,
-) -> EraseCheck:
-    """
-    Return which of a unit's ``count`` events an erase would lose (``decodings.erase_check``).
-
-    ``among``: look at the images of these indices only; nothing is returned about the others.
-
-    Proven by the mirror's list alone: unless that is of this version, whole, current and of that
-    many events, every event would be; and so would one that no recording is named for. Where
-    ``walked`` is given, the list just walked, the mirror's must be equal to it as well: the
-    database may not have taken it.
-    """
-    every = EraseCheck(unarchived=list(range(count)), contradicted=[])
-    try:
-        device = _device(connection, conn_key)
-        rows = _sound_events(connection, conn_key)
-    except DamagedMirrorError:
-        return every
-    if device is None or (device["version"], device["list_count"]) != (version, count):
-        return every
-    # A list with no time of its own came too late: the unit's memory may differ by now.
-    if device["list_read_at"] is None or [row["index"] for row in rows] != every.unarchived:
-        return every
-    if walked is not None and [orjson.loads(row["event_json"]) for row in rows] != list(walked):
-        return every
-    asked = rows if among is None else [row for row in rows if row["index"] in among]
-    return decodings.erase_check(connection, _recordings_of(connection, device["serial"], asked))
-
-
-def _recordings_of(
-    connection: Connection, serial: str, rows: Sequence[RowMapping]
-) -> dict[int, str | None]:
-    """Return of each row of a list the public id of its recording, where that is of its event."""
-    r = schema.recordings
-    numbers = [row["recording_id"] for row in rows if row["recording_id"] is not None]
-    names: dict[tuple[Any, ...], str] = {}
-    for at in range(0, len(numbers), archive.AT_ONCE):
-        query = select(r).where(r.c.id.in_(numbers[at : at + archive.AT_ONCE]))
-        for (number,), one in read_rows(connection, r, query):
-            if one is not None:
-                of = (one["serial"], one["waveform_key"], one["event_timestamp"])
-                names[number, *of] = one["public_id"]
-    return {
-        row["index"]: names.get(
-            (
-                row["recording_id"],
-                serial.strip(),
-                row["waveform_key"],
-                row["event_timestamp"] or "",
-            )
-        )
-        for row in rows
-    }
-
-
-def save_chunks(
-    connection: Connection,
-    conn_key: str,
-    epoch: int,
-    seen: int | None,
-    event: Event,
-    parts: Sequence[tuple[int, bytes]],
-) -> bool:
-    """
-    Keep parts of an image that is being read; return whether they were kept.
-
-    They belong to the device's epoch and are dropped with it. A part at 0 starts over.
-    """
-    try:
-        known = _device(connection, conn_key, locked=True)
-    except DamagedMirrorError:
-        return False
-    if known is None or (known["epoch"], known["version"]) != (epoch, seen):
-        return False
-    begun_anew = max((at for at, (start, _) in enumerate(parts) if start == 0), default=None)
-    if begun_anew is not None:
-        forget_chunks(connection, conn_key, event)
-    rows = [
-        with_hash(
-            "download_chunks",
-            {
-                "conn_key": conn_key,
-                "waveform_key": event.key.hex(),
-                "event_timestamp": archive.timestamp_text(event),
-                "start": start,
-                "data": data,
-            },
-        )
-        for start, data in parts[begun_anew or 0 :]
-    ]
-    connection.execute(insert_unless_there(connection, chunks), rows)
-    return True
-
-
-def load_chunks(
-    connection: Connection, conn_key: str, epoch: int, seen: int | None, event: Event
-) -> bytes:
-    """Return what was kept of an event's image, from its first byte up to a gap or damage."""
-    try:
-        device = _device(connection, conn_key)
-    except DamagedMirrorError:
-        return b""
-    if device is None or (device["epoch"], device["version"]) != (epoch, seen):
-        return b""
-    mine = (conn_key, event.key.hex(), archive.timestamp_text(event))
-    query = (
-        select(chunks)
-        .where(
-            chunks.c.conn_key == mine[0],
-            chunks.c.waveform_key == mine[1],
-            chunks.c.event_timestamp == mine[2],
-        )
-        .order_by(chunks.c.start)
-    )
-    image = bytearray()
-    for _, row in read_rows(connection, chunks, query):
-        if row is None or row["start"] != len(image) or not is_sound("download_chunks", row):
-            break
-        if (row["conn_key"], row["waveform_key"], row["event_timestamp"]) != mine:
-            break
-        image += row["data"]
-    return bytes(image)
-
-
-def forget_chunks(connection: Connection, conn_key: str, event: Event) -> None:
-    """Forget what was kept of an event's image."""
-    connection.execute(
-        delete(chunks).where(
-            chunks.c.conn_key == conn_key, chunks.c.waveform_key == event.key.hex()
-        )
-    )
-
-
-def contradictions(connection: Connection) -> list[str]:
-    """Return a sentence for each row of the mirror that does not agree with the archive."""
-    r, w = schema.recordings.c, schema.recording_waveforms.c
-    listed = select(
-        events.c.conn_key,
-        events.c["index"].label("slot"),
-        events.c.waveform_key,
-        events.c.event_timestamp,
-        r.waveform_key.label("key"),
-        r.event_timestamp.label("at"),
-    ).join(schema.recordings, r.id == events.c.recording_id)
-    sampled = (
-        select(
-            waveforms.c.conn_key,
-            waveforms.c["index"].label("slot"),
-            waveforms.c.waveform_key,
-            waveforms.c.event_timestamp,
-            r.waveform_key.label("key"),
-            r.event_timestamp.label("at"),
-        )
-        .join(schema.recording_waveforms, w.id == waveforms.c.waveform_id)
-        .join(schema.recordings, r.id == w.recording_id)
-    )
-    found = []
-    for query in (listed, sampled):
-        try:
-            rows = connection.execute(query).all()
-        except UNREADABLE as error:
-            raise_unless_unreadable(error)
-            continue  # the check of the rows' hashes names it
-        found += [
-            f"{row.conn_key}: slot {row.slot} says {row.waveform_key} of {row.event_timestamp}, "
-            f"its recording {row.key} of {row.at}"
-            for row in rows
-            if (row.waveform_key, row.event_timestamp or "") != (row.key, row.at)
-        ]
-    return found
-
-
-# --- inside --------------------------------------------------------------------------------------
-
-
-def _take(connection: Connection, origin: Origin, seen: int | None) -> int | Fenced:
-    """
-    Lock the device's rows for a write; clear them if they are of another epoch or unit.
-
-    Returns the version that they will have; ``_set`` writes it.
-    """
-    try:
-        row = _device(connection, origin.conn_key, locked=True)
-    except DamagedMirrorError as error:
-        return Fenced(*drop_damaged(connection, origin.conn_key, str(error)))
-    if row is None:
-        if seen is not None:
-            # The rows that the writer knows of are gone: another database, or a manual cleanup.
-            return Fenced(origin.epoch, 0)
-        # Of two writers that both begin, the second one finds the first one's version here.
-        row, seen = _locked(connection, origin.conn_key), 0
-    if row["version"] != seen:
-        return Fenced(row["epoch"], row["version"])
-    if row["epoch"] != origin.epoch or row["serial"] not in (None, origin.serial):
-        _clear(connection, origin.conn_key)
-    return int(row["version"]) + 1
-
-
-def _locked(connection: Connection, conn_key: str) -> RowMapping:
-    """
-    Return the device's row, locked until the transaction ends; made if it was not there.
-
-    Raises:
-        DamagedMirrorError: it does not match its hash.
-    """
-    empty = {"conn_key": conn_key, "epoch": -1, "epoch_reason": "", "version": 0}
-    row = with_hash("cached_devices", empty)
-    connection.execute(insert_unless_there(connection, devices), [row])
-    found = _device(connection, conn_key, locked=True)
-    assert found is not None
-    return found
-
-
-def _set(connection: Connection, origin: Origin, version: int, **values: Any) -> None:
-    """Save a device's serial number, epoch, version and other values."""
-    values |= {
-        "epoch": origin.epoch,
-        "serial": origin.serial,
-        "simulated": origin.simulated,
-        "version": version,
-    }
-    _write_device(connection, origin.conn_key, **values)
-
-
-def _write_device(connection: Connection, conn_key: str, **values: Any) -> None:
-    """Write columns of a device's row, which is locked and sound, with the hash of the whole."""
-    row = dict(connection.execute(_DEVICE, {"of": conn_key}).mappings().one())
-    hashed = row_hash("cached_devices", row | values)
-    connection.execute(_SET, {"of": conn_key, **values, "row_hash": hashed})
-
-
-def _clear(connection: Connection, conn_key: str) -> None:
-    """
-    Drop a device's rows, except the one with its epoch and version.
-
-    What was received of images under way goes to the archive first.
-    """
-    for _, device in read_rows(connection, devices, _DEVICE, {"of": conn_key}):
-        if device is not None:
-            _archive_chunks(connection, conn_key, device)
-    for table in (events, waveforms, chunks, walked_events, walks):
-        connection.execute(delete(table).where(table.c.conn_key == conn_key))
-    nothing = {c.name: None for c in devices.c if c.name.startswith(("info_", "list_", "probe_"))}
-    _write_device(connection, conn_key, **nothing)
-
-
-def _archive_chunks(connection: Connection, conn_key: str, device: RowMapping) -> None:
-    """Archive what was received of a device's images under way, as far as it is sound."""
-    query = (
-        select(chunks)
-        .where(chunks.c.conn_key == conn_key)
-        .order_by(chunks.c.waveform_key, chunks.c.start)
-    )
-    under_way = [
-        row
-        for _, row in read_rows(connection, chunks, query)
-        if row is not None and is_sound("download_chunks", row)
-    ]
-    if under_way:
-        read_at = device["list_read_at"] or device["info_read_at"] or ""
-        decodings.save_partial_image(connection, device["serial"], conn_key, read_at, under_way)
-
-
-_Slot = tuple[int, tuple[str | None, str | None]]
-"""A slot and its stamp in a table: key and timestamp, normalised."""
-
-
-def _slots(
-    connection: Connection, table: Table, conn_key: str, index: int | None = None
-) -> list[_Slot]:
-    """Return the slots of a device in that table, in order, or that one slot."""
-    query = _SLOTS[table]
-    if index is not None:
-        query = query.where(table.c["index"] == index)
-    rows = read_rows(connection, table, query, {"of": conn_key})
-    # Of a row that cannot be read the slot alone is known: it conflicts with nothing, and goes
-    # with the next list or waveform that is written there.
-    return [
-        (slot, (None, None) if row is None else (row["waveform_key"], row["event_timestamp"]))
-        for (_, slot), row in rows
-    ]
-
-
-def _forget(connection: Connection, table: Table, conn_key: str, indices: Iterable[int]) -> None:
-    for index in indices:
-        connection.execute(
-            delete(table).where(table.c.conn_key == conn_key, table.c.index == index)
-        )
-
-
-def _conflict(listed: Mapping[int, Payload], entry: Iterable[_Slot]) -> bool:
-    for slot, stamp in entry:
-        payload = listed.get(slot)
-        # An entry that is equal to the stored one needs no rule: most of a list, each time.
-        if payload is None or (payload["waveform_key"], payload["timestamp"]) == stamp:
-            continue
-        if stamps_conflict(stamp_of(payload), Stamp(*stamp)):
-            return True
-    return False
-
-
-def _read_time_of(
-    read_at: str | None, began_mono: float | None, boot_id: str | None
-) -> ReadTime | None:
-    if read_at is None:
-        return None
-    return ReadTime(read_at=read_at or None, began_mono=began_mono, boot_id=boot_id)
-
-
-def _probe_payload(probe: MemoryProbe) -> Payload:
-    peaks = None if probe.last_peaks is None else asdict(probe.last_peaks)
-    return {
-        "serial": probe.serial,
-        "first_key": None if probe.first_key is None else probe.first_key.hex(),
-        "last_key": None if probe.last_key is None else probe.last_key.hex(),
-        "lifetime_count": probe.lifetime_count,
-        "last_timestamp": probe.last_timestamp,
-        "is_empty": probe.is_empty,
-        "last_peaks": peaks,
-        "last_project": probe.last_project,
-        "last_record": probe.last_record.hex(),
-    }
-
-
-def _probe_of(payload: Payload) -> MemoryProbe:
-    keys = {
-        name: None if payload[name] is None else bytes.fromhex(payload[name])
-        for name in ("first_key", "last_key")
-    }
-    # A probe of before revision 0005 has its newest event's time and nothing else of it.
-    peaks, record = payload.get("last_peaks"), bytes.fromhex(payload.get("last_record", ""))
-    last = {"last_peaks": None if peaks is None else Peaks(**peaks), "last_record": record}
-    return MemoryProbe(**{**payload, **keys, **last})

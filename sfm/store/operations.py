@@ -17,7 +17,7 @@ from sfm.store import schema
 from sfm.store.errors import DamagedRecordError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_result", "save"]
 
 table = schema.operations
 
@@ -53,4 +53,15 @@ def load(connection: Connection, id_: str) -> Payload | None:
                 "known here; check the unit itself and the audit log"
             )
         return dict(json.loads(row["state_json"]))
+    return None
+
+
+def load_result(connection: Connection, href: str) -> Payload | None:
+    """Return the result of the operation that made a file; ``None``: none that is known did."""
+    query = select(table).where(table.c.state_json.contains(href, autoescape=True))
+    for (id_,), row in read_rows(connection, table, query):
+        if row is not None and is_sound("operations", row, key=id_):
+            result = json.loads(row["state_json"])["result"]
+            if isinstance(result, dict) and result.get("href") == href:
+                return result
     return None

@@ -146,8 +146,9 @@ class RelayLock:
             if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
                 raise
             raise StoreInUseError(
-                f"{self._where} is in use by another relay ({_holder(connection)}); ask through "
-                "that one, stop it, or set SFM_DATABASE_URL to another database"
+                f"{self._where} is in use by another seismo-relay program ({_holder(connection)}): "
+                "ask through it if it is a relay, wait until it ends if it is a command, or set "
+                "SFM_DATABASE_URL to another database"
             ) from None
         pid: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         return pid

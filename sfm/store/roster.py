@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping, Table, delete, insert, or_, selec
 from sqlalchemy.exc import IntegrityError
 
 from sfm.access.names import check_name, check_serial, folded
-from sfm.records.roster import Location, Place, Roster, Route, Seeds, Unit, Zone
+from sfm.records.roster import Location, Meeting, Place, Roster, Route, Seeds, Unit, Zone
 from sfm.store import audit, schema
 from sfm.store.advisory_locks import AdvisoryLock
 from sfm.store.archive import utc_text
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 units, locations, places = schema.units, schema.locations, schema.unit_places
-routes, zones = schema.routes, schema.zones
+routes, zones, meetings = schema.routes, schema.zones, schema.meetings
 _NOT_THEIRS = ("row_hash", "folded_name")
 """Columns that are of the table alone."""
 
@@ -75,6 +75,7 @@ def load(connection: Connection) -> Roster:
         stood,
         rows(routes, Route),
         in_force,
+        rows(meetings, Meeting),
         damaged=tuple(damaged),
         has_damaged_zones=has_damaged_zones,
     )
@@ -145,7 +146,8 @@ def add_unit(
         serial: its serial number.
         at: the time of day, UTC.
         simulated: whether it is a simulation; ``None``: not known.
-        values: ``state``, ``notes``, ``calibrated_on``, ``calibration_due_on``.
+        values: ``state``, ``notes``, ``calibrated_on``, ``calibration_due_on``,
+            ``microphone_low_hz``.
 
     Raises:
         RosterConflictError: it is there already, or a location has that name.
@@ -163,6 +165,7 @@ def add_unit(
         "notes": None,
         "calibrated_on": None,
         "calibration_due_on": None,
+        "microphone_low_hz": None,
         "added_at": utc_text(at),
         **values,
     }
@@ -205,6 +208,7 @@ def remove_unit(connection: Connection, serial: str) -> None:
             f"unit {serial} has recordings or stood at a location; set its state to retired instead"
         )
     connection.execute(delete(zones).where(zones.c.serial == serial, zones.c.location_id.is_(None)))
+    connection.execute(delete(meetings).where(meetings.c.serial == serial))
     connection.execute(delete(units).where(units.c.serial == serial))
 
 
@@ -214,10 +218,11 @@ def note_contact(
     serial: str,
     at: datetime,
     *,
+    conn_key: str,
     simulated: bool | None,
 ) -> None:
     """
-    Note that a unit answered, at a location if the address is one of its routes.
+    Note that a unit answered over a route, at a location if the address is one of its routes.
 
     The first unit of a location is its confirmed one, and stood there always unless it stood
     elsewhere. Another one is only noted: a person confirms it, and says since when it is there.
@@ -228,6 +233,7 @@ def note_contact(
         connection.execute(insert(units), [with_hash("units", {"serial": serial, **values})])
     elif simulated is not None and row["simulated"] is not simulated:
         _write(connection, units, row, {"simulated": simulated})
+    _note_meeting(connection, conn_key, serial)
     location = None if location_id is None else _location_numbered(connection, location_id)
     if location is None:
         return
@@ -243,6 +249,18 @@ def note_contact(
         ).first()
         if stays is None:
             _add_place(connection, serial, location["id"], "")
+
+
+def _note_meeting(connection: Connection, conn_key: str, serial: str) -> None:
+    """Note that a unit answered over a route; no other is the latest one there now."""
+    m = meetings.c
+    query = select(meetings).where(m.conn_key == conn_key)
+    known = {key[1] for key, _ in read_rows(connection, meetings, query)}
+    for one in known | {serial}:
+        row = {"conn_key": conn_key, "serial": one, "is_latest": one == serial}
+        if one in known:
+            connection.execute(delete(meetings).where(m.conn_key == conn_key, m.serial == one))
+        connection.execute(insert(meetings), [with_hash("meetings", row)])
 
 
 # --- locations -----------------------------------------------------------------------------------
@@ -309,7 +327,7 @@ def remove_location(connection: Connection, location_id: int) -> None:
             f"unit {found[0]} stood at {row['name']!r}, and its events belong there; disable the "
             "location's routes instead"
         )
-    for table in (routes, zones):
+    for table in (routes, zones, schema.limit_choices):
         connection.execute(delete(table).where(table.c.location_id == location_id))
     connection.execute(delete(locations).where(locations.c.id == location_id))
 
@@ -517,7 +535,7 @@ def _zone_rows(
 
 def _belongs_to(table: Table, row: Mapping[Any, Any]) -> dict[str, str]:
     """What the hash of a row covers beside it: its number, since other rows point at that."""
-    return {} if table is units else {"key": str(row["id"])}
+    return {} if table in (units, meetings) else {"key": str(row["id"])}
 
 
 def _is_sound(table: Table, row: RowMapping) -> bool:

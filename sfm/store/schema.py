@@ -11,8 +11,15 @@ longer match their own hash may be replaced by samples that do.
 - ``partial_images``: what was received of an image whose download never reached its end.
 - ``findings``: what was noticed: two contents under one stamp, damage, repair.
 - ``reviews``: people's comments on a recording. The last one counts; all are kept.
+- ``entered_facts``: what people state about a recording. The last one of a name counts.
 
-Mirror: each unit's memory now, as far as it is known. May be dropped at any time.
+Derived from the archive, and computed again where it is missing or of an older version:
+
+- ``analyses``: what was computed from the samples of a waveform. ``reading_id`` is the reading (of
+  ``recording_decodings``) that it was computed from.
+
+Mirror: each unit's memory now, as far as it is known, by the unit's key (``sfm.access.names``),
+whichever route it was read over. May be dropped at any time.
 
 - ``cached_devices``, ``cached_events``, ``cached_waveforms``, ``download_chunks``.
 - ``walks``, ``walked_events``: a walk over a unit's memory that has not ended.
@@ -28,7 +35,14 @@ Roster, which changes as units move (``sfm.records.roster``):
 - ``locations``: named places, and the unit that is there now.
 - ``unit_places``: from when until when a unit stood at a location, by the unit's own clock.
 - ``routes``: addresses of locations.
+- ``meetings``: which units answered over which addresses, routes of locations or not.
 - ``zones``: time zones of a location, of one unit (``serial``), or of all (``*``).
+
+Limits (``sfm.analysis.limits``, ``sfm.records.limit_choices``):
+
+- ``limit_curves``: curves of projects. Never changed; removed while nobody has chosen them.
+- ``limit_confirmations``: who confirmed a disputed curve when, or withdrew that. The last counts.
+- ``limit_choices``: which curves count at a location, for a project, for all.
 
 Access:
 
@@ -66,13 +80,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 __all__ = [
+    "analyses",
     "audit",
     "cached_devices",
     "cached_events",
     "cached_waveforms",
     "download_chunks",
+    "entered_facts",
     "findings",
+    "limit_choices",
+    "limit_confirmations",
+    "limit_curves",
     "locations",
+    "meetings",
     "metadata",
     "operations",
     "partial_images",
@@ -176,6 +196,23 @@ recording_decodings = Table(
     CheckConstraint("state IN ('decoded', 'partial', 'undecoded')", name="state_known"),
 )
 
+analyses = Table(
+    "analyses",
+    metadata,
+    Column(
+        "waveform_id",
+        Id,
+        ForeignKey("recording_waveforms.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("reading_id", Id),
+    Column("version", Integer, nullable=False),
+    Column("computed_at", Text, nullable=False),
+    Column("result_json", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+)
+
 recording_downloads = Table(
     "recording_downloads",
     metadata,
@@ -228,10 +265,22 @@ reviews = Table(
     Column("row_hash", LargeBinary),
 )
 
+entered_facts = Table(
+    "entered_facts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("value_json", Text),
+    Column("author", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+)
+
 cached_devices = Table(
     "cached_devices",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("serial", Text),
     Column("simulated", Boolean),
     Column("epoch", Integer, nullable=False),
@@ -241,18 +290,20 @@ cached_devices = Table(
     Column("info_read_at", Text),
     Column("info_began_mono", Number),
     Column("info_boot_id", Text),
+    Column("info_route", Text),
     Column("probe_json", Text),
     Column("list_count", Integer),
     Column("list_read_at", Text),
     Column("list_began_mono", Number),
     Column("list_boot_id", Text),
+    Column("list_route", Text),
     Column("row_hash", LargeBinary),
 )
 
 cached_events = Table(
     "cached_events",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),
     Column("event_json", Text, nullable=False),
     Column("cached_at", Text, nullable=False),
@@ -265,11 +316,12 @@ cached_events = Table(
 cached_waveforms = Table(
     "cached_waveforms",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),
     Column("waveform_key", Text),
     Column("event_timestamp", Text),
     Column("waveform_id", Id, ForeignKey("recording_waveforms.id"), nullable=False),
+    Column("route", Text),
     Column("cached_at", Text, nullable=False),
     Column("began_mono", Number),
     Column("boot_id", Text),
@@ -279,7 +331,7 @@ cached_waveforms = Table(
 download_chunks = Table(
     "download_chunks",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("waveform_key", Text, primary_key=True),
     Column("start", Integer, primary_key=True, autoincrement=False),
     Column("event_timestamp", Text, nullable=False),
@@ -290,7 +342,7 @@ download_chunks = Table(
 walks = Table(
     "walks",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("epoch", Integer, nullable=False),
     Column("known", Integer, nullable=False),
     Column("probes_json", Text, nullable=False),
@@ -300,7 +352,7 @@ walks = Table(
 walked_events = Table(
     "walked_events",
     metadata,
-    Column("conn_key", Sorted, primary_key=True),
+    Column("unit_id", Sorted, primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),
     Column("event_json", Text, nullable=False),
     Column("recording_id", Id, ForeignKey("recordings.id"), nullable=False),
@@ -385,6 +437,7 @@ units = Table(
     Column("calibration_due_on", Text),
     Column("added_at", Text, nullable=False),
     Column("row_hash", LargeBinary),
+    Column("microphone_low_hz", Number),
     CheckConstraint("state IN ('deployed', 'benched', 'retired')", name="state_known"),
 )
 
@@ -428,6 +481,15 @@ routes = Table(
     UniqueConstraint("address"),
 )
 
+meetings = Table(
+    "meetings",
+    metadata,
+    Column("conn_key", Sorted, primary_key=True),
+    Column("serial", Sorted, ForeignKey("units.serial"), primary_key=True),
+    Column("is_latest", Boolean, nullable=False),
+    Column("row_hash", LargeBinary),
+)
+
 zones = Table(
     "zones",
     metadata,
@@ -439,6 +501,50 @@ zones = Table(
     Column("from_device_time", Sorted, nullable=False),
     Column("row_hash", LargeBinary),
     CheckConstraint("(location_id IS NULL) = (serial <> '')", name="one_scope"),
+)
+
+limit_curves = Table(
+    "limit_curves",
+    metadata,
+    Column("curve", Sorted, primary_key=True),
+    Column("entry_json", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+)
+
+limit_confirmations = Table(
+    "limit_confirmations",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("curve", Sorted, nullable=False),
+    Column("curve_digest", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("confirmed_by", Text, nullable=False),
+    Column("confirmed_on", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+    CheckConstraint("state IN ('confirmed', 'withdrawn')", name="state_known"),
+)
+
+limit_choices = Table(
+    "limit_choices",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Of a location or a project; neither: of all units.
+    Column("location_id", Id, ForeignKey("locations.id")),
+    Column("project", Text),
+    # "location 3", "project north pit", "default": one choice for each.
+    Column("scope", Sorted, nullable=False),
+    Column("curves_json", Text, nullable=False),
+    Column("results", Text, nullable=False),
+    Column("parameters_json", Text, nullable=False),
+    Column("chosen_by", Text, nullable=False),
+    Column("chosen_at", Text, nullable=False),
+    Column("row_hash", LargeBinary),
+    UniqueConstraint("scope"),
+    CheckConstraint("results IN ('vendor', 'refined')", name="results_known"),
 )
 
 AUDIT_GUARDS = {

@@ -12,6 +12,7 @@ has the records that wait; ``unit_writer`` saves units' data and knows their mir
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -27,7 +28,8 @@ from sfm.back_off import BackingOffError
 from sfm.records.payloads import Payload
 from sfm.records.roster import NO_ROSTER
 from sfm.records.site_time import is_credible
-from sfm.store import archive, audit, mirror, unit_data
+from sfm.records.verdicts import Judge
+from sfm.store import archive, audit, mirror, mirror_rows, mirrored_lists, unit_data, verdicts
 from sfm.store.archive import Origin
 from sfm.store.audit import AuditEntry
 from sfm.store.backlog import Backlog, WaitingRecord
@@ -45,7 +47,8 @@ from sfm.store.errors import (
 )
 from sfm.store.executor import Run, StoreExecutor, in_threads
 from sfm.store.health import StoreHealth
-from sfm.store.mirror import LoadedDevice, LoadedWaveform, ReadTime
+from sfm.store.mirror import LoadedDevice, LoadedWaveform
+from sfm.store.mirror_rows import ReadTime
 from sfm.store.unit_writer import Outcome, UnitWriter
 from sfm.store.walk_log import WalkLog, size_bytes
 
@@ -98,12 +101,16 @@ class StoreService:
         self._boot = boot
         self.zones = NO_ROSTER
         """Which zone each unit's clock had when; ``sfm.devices.roster`` sets it."""
+        self.judge = Judge()
+        """Judges events by the present limits; ``sfm.devices.verdicts`` sets it."""
         self._health = StoreHealth(clock=clock, wall=wall)
         self.executor = StoreExecutor(open_store, run or in_threads(), self._health)
         self._backlog = Backlog(self.executor, self._health)
         self._writer = UnitWriter(self.executor, self._health, self._backlog)
         self.chunks = ChunkLog(self.executor, self._writer)
         self.walks = WalkLog(self.executor, self._writer)
+        self.waveforms_changed = asyncio.Event()
+        """Set when a waveform was archived; the reader that follows the archive clears it."""
         self._unsound: set[tuple[str, int]] = set()
         """Slots whose stored waveform is damaged, until it is read again."""
         self._closed = False
@@ -227,7 +234,7 @@ class StoreService:
     # --- saving ----------------------------------------------------------------------------------
 
     def origin(
-        self, conn_key: str, serial: str, epoch: int, *, simulated: bool, began_mono: float
+        self, route: str, serial: str, epoch: int, *, simulated: bool, began_mono: float
     ) -> Origin:
         """
         Return where and when a value was read whose read began at ``began_mono``.
@@ -236,7 +243,7 @@ class StoreService:
         """
         read_at = self._wall() - timedelta(seconds=self._clock() - began_mono)
         return Origin(
-            conn_key=conn_key,
+            route=route,
             serial=serial,
             epoch=epoch,
             simulated=simulated,
@@ -248,7 +255,7 @@ class StoreService:
     async def save_info(self, origin: Origin, info: Payload) -> Outcome:
         """Save a unit's identity and setup."""
         save = partial(unit_data.save_info, origin=origin, info=info)
-        return await self._writer.save(origin.conn_key, save)
+        return await self._writer.save(origin.unit_id, save)
 
     async def save_list(
         self,
@@ -272,11 +279,11 @@ class StoreService:
             listed=listed,
             read=read,
             is_servable=is_servable,
-            ends_walk=self.walks.may_have(origin.conn_key),
+            ends_walk=self.walks.may_have(origin.unit_id),
         )
-        outcome = await self._writer.save(origin.conn_key, save, waiting if read else None)
+        outcome = await self._writer.save(origin.unit_id, save, waiting if read else None)
         if outcome.is_archived:
-            self.walks.note_ended(origin.conn_key)
+            self.walks.note_ended(origin.unit_id)
         return outcome
 
     async def save_waveform(
@@ -296,9 +303,10 @@ class StoreService:
             len(image) + len(payload["counts"]),
             partial(save, seen=None, is_mirrored=False),
         )
-        outcome = await self._writer.save(origin.conn_key, save, waiting)
+        outcome = await self._writer.save(origin.unit_id, save, waiting)
         if outcome.is_archived:
-            self._unsound.discard((origin.conn_key, event.index))
+            self._unsound.discard((origin.unit_id, event.index))
+            self.waveforms_changed.set()
         return outcome
 
     async def save_volatile_offsets(
@@ -308,7 +316,7 @@ class StoreService:
         if self.has_store and serial:
             await self.executor.try_write(mirror.save_volatile_offsets, serial, firmware, offsets)
 
-    async def drop(self, conn_key: str, epoch: int, reason: str) -> int | None:
+    async def drop(self, unit_id: str, epoch: int, reason: str) -> int | None:
         """
         Drop a device's mirror; return the epoch that it is at now, or ``None`` without a database.
 
@@ -320,13 +328,13 @@ class StoreService:
             return None
 
         def drop(store: Store) -> int:
-            beyond, version = store.write(mirror.drop, conn_key, epoch, reason)
-            self._writer.note_version(conn_key, version)
+            beyond, version = store.write(mirror.drop, unit_id, epoch, reason)
+            self._writer.note_version(unit_id, version)
             return beyond
 
         return await self.executor.call(drop, is_write=True)
 
-    async def forget_info(self, conn_key: str) -> int | None:
+    async def forget_info(self, unit_id: str) -> int | None:
         """
         Forget a device's setup in the mirror, because its settings were written.
 
@@ -341,16 +349,14 @@ class StoreService:
             return None
 
         def forget(store: Store) -> int | None:
-            seen = self._writer.version(conn_key)
-            return self._writer.note_result(
-                conn_key, store.write(mirror.forget_info, conn_key, seen)
-            )
+            seen = self._writer.version(unit_id)
+            return self._writer.note_result(unit_id, store.write(mirror.forget_info, unit_id, seen))
 
         return await self.executor.call(forget, is_write=True)
 
     # --- loading ---------------------------------------------------------------------------------
 
-    async def load(self, conn_key: str) -> LoadedDevice | None:
+    async def load(self, unit_id: str) -> LoadedDevice | None:
         """
         Return what the mirror has of a device; ``None``: nothing.
 
@@ -360,25 +366,25 @@ class StoreService:
             StoreError: the database could not be read, or the damaged rows not be dropped.
         """
         try:
-            return await self.executor.read(mirror.load, conn_key)
+            return await self.executor.read(mirror.load, unit_id)
         except DamagedMirrorError as error:
             damage = str(error)
         self.damaged += 1
-        log.error("mirror_damaged", unit=conn_key, error=damage)
+        log.error("mirror_damaged", unit=unit_id, error=damage)
 
         def drop(store: Store) -> LoadedDevice | None:
-            store.write(mirror.drop_damaged, conn_key, damage)
-            return store.read(mirror.load, conn_key)
+            store.write(mirror_rows.drop_damaged, unit_id, damage)
+            return store.read(mirror.load, unit_id)
 
         return await self.executor.call(drop, is_write=True)
 
-    def mark_adopted(self, conn_key: str, found: LoadedDevice) -> None:
+    def mark_adopted(self, unit_id: str, found: LoadedDevice) -> None:
         """Note that the cache begins with this mirror; otherwise its writes are fenced."""
-        self._writer.note_version(conn_key, found.version)
-        self.walks.note_written(conn_key)
+        self._writer.note_version(unit_id, found.version)
+        self.walks.note_written(unit_id)
 
     async def load_waveform(
-        self, conn_key: str, index: int, epoch: int
+        self, unit_id: str, index: int, epoch: int
     ) -> tuple[LoadedWaveform, Payload] | None:
         """
         Return a slot's waveform in that epoch, if the store has it and it is sound.
@@ -386,27 +392,43 @@ class StoreService:
         Raises:
             UndecodedSamplesError: its image is archived, but its samples could not be decoded.
         """
-        seen = self._writer.version(conn_key)
-        if seen is None or (conn_key, index) in self._unsound:
+        seen = self._writer.version(unit_id)
+        if seen is None or (unit_id, index) in self._unsound:
             return None
         try:
             return await self.executor.call(
-                lambda store: unit_data.load_waveform(store, conn_key, index, epoch, seen),
+                lambda store: unit_data.load_waveform(store, unit_id, index, epoch, seen),
                 is_write=False,
             )
         except DamagedRecordError as error:
             self.damaged += 1
-            self._unsound.add((conn_key, index))
-            log.error("stored_waveform_damaged", unit=conn_key, index=index, error=str(error))
+            self._unsound.add((unit_id, index))
+            log.error("stored_waveform_damaged", unit=unit_id, index=index, error=str(error))
         except UndecodedSamplesError:
             raise
         except (StoreError, BackingOffError):
             pass
         return None
 
+    async def load_facts(
+        self, unit_id: str, epoch: int, recordings: Collection[int] | None = None
+    ) -> dict[int, Payload]:
+        """
+        Return what the archive adds to the events of a device's mirrored list, by their indices.
+
+        ``recordings``: only to the events of these, by their numbers.
+
+        Raises:
+            StoreError: the database could not be read.
+            BackingOffError: the database failed recently and is not tried yet.
+        """
+        if not self.has_store:
+            return {}
+        return await self.executor.read(verdicts.load_facts, unit_id, epoch, self.judge, recordings)
+
     async def erase_check(
         self,
-        conn_key: str,
+        unit_id: str,
         count: int,
         walked: Sequence[Payload] | None = None,
         among: Collection[int] | None = None,
@@ -422,10 +444,12 @@ class StoreService:
             StoreError: the database could not be read.
             BackingOffError: the database failed recently and is not tried yet.
         """
-        seen = self._writer.version(conn_key)
+        seen = self._writer.version(unit_id)
         if not self.has_store or seen is None:
             return EraseCheck(unarchived=list(range(count)), contradicted=[])
-        return await self.executor.read(mirror.erase_check, conn_key, seen, count, walked, among)
+        return await self.executor.read(
+            mirrored_lists.erase_check, unit_id, seen, count, walked, among
+        )
 
     def began_mono(self, read_time: ReadTime | None) -> float:
         """Return when a value was read, by our clock; ``-inf`` where that is unknown."""

@@ -26,11 +26,12 @@ import orjson
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from sfm.access.names import EVERY_UNIT, route_name
+from sfm.records.digests import digest
 from sfm.records.payloads import Payload
 from sfm.store import audit, schema
 from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
-from sfm.store.codec import digest
 from sfm.store.errors import DamagedRecordError, NoSuchTokenError, TokenNameTakenError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 from sfm.store.statements import json_text
@@ -54,6 +55,8 @@ table = schema.tokens
 
 RoleName = Literal["viewer", "operator", "admin"]
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
+ROUTE_KINDS = ("tcp:", "serial:")
+"""What keys of routes begin with."""
 SECRET_BYTES = 32
 LONGEST_NAME = 64
 LONGEST_UNIT = 255
@@ -71,7 +74,7 @@ class Token:
     name: str
     role: RoleName
     units: tuple[str, ...]
-    """Which units it is for: connection keys or serial numbers; empty: every unit."""
+    """Serial numbers, and routes as ``route:KEY``; ``*``: every unit."""
     created_at: datetime
     revoked_at: datetime | None
     digest: bytes
@@ -131,7 +134,8 @@ def create(
         connection: a transaction that may write.
         name: 1 to 64 printable letters; no other token in use may have it.
         role: ``viewer``, ``operator`` or ``admin``.
-        units: connection keys or serial numbers; none: every unit.
+        units: serial numbers, and keys of routes with or without ``route:``; ``*``, or none: every
+            unit.
         at: the time of day, UTC.
         secret_bytes: the source of the secret; ``secrets.token_bytes``.
         audited: returns the audit entry, which is saved in the same transaction.
@@ -141,10 +145,11 @@ def create(
         ValueError: a name, role or unit that cannot be one, or too little chance.
     """
     _check(name, role, units)
+    named = [route_name(one) if one.startswith(ROUTE_KINDS) else one for one in units]
     row = {
         "name": name,
         "role": role,
-        "units_json": json_text(list(units)),
+        "units_json": json_text(list(dict.fromkeys(named)) or [EVERY_UNIT]),
         "digest": b"",  # of no secret; the number is in the secret and is not known yet
         "created_at": utc_text(at),
     }
@@ -268,7 +273,8 @@ def _check(name: str, role: str, units: Sequence[str]) -> None:
     for unit in units:
         if not (1 <= len(unit) <= LONGEST_UNIT and unit.isprintable()):
             raise ValueError(
-                f"units: expected serial numbers, or keys such as tcp:10.0.0.5:12345, got {unit!r}"
+                "units: expected serial numbers, or routes such as route:tcp:10.0.0.5:12345, "
+                f"got {unit!r}"
             )
 
 

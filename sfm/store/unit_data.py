@@ -20,11 +20,12 @@ from sqlalchemy import Connection
 from minimateplus.model import Event, MemoryProbe
 from sfm.records.payloads import Payload
 from sfm.records.walk import Walk
-from sfm.store import archive, mirror
+from sfm.store import archive, mirror, mirrored_walks
 from sfm.store.archive import Origin
 from sfm.store.database import Store
 from sfm.store.errors import DamagedRecordError, StoreError
-from sfm.store.mirror import Fenced, LoadedWaveform
+from sfm.store.mirror import LoadedWaveform
+from sfm.store.mirror_rows import Fenced
 
 __all__ = ["WriteResult", "load_waveform", "save_info", "save_list", "save_walk", "save_waveform"]
 
@@ -73,7 +74,7 @@ def save_list(
         NoSerialError: the unit's serial number is unknown.
     """
     if ends_walk:
-        mirror.forget_walk(connection, origin.conn_key)
+        mirrored_walks.forget_walk(connection, origin.unit_id)
     numbers = archive.save_events(connection, origin, read)
     ids = {event.index: number for event, number in zip(read, numbers, strict=True)}
     first_new = len(listed) - len(read)
@@ -92,9 +93,11 @@ def save_walk(
     first: int,
     read: Sequence[Event],
 ) -> WriteResult:
-    """Archive events of a walk that has not ended; mirror its progress (``mirror.save_walk``)."""
+    """Archive events of a walk that has not ended; mirror its progress."""
     numbers = archive.save_events(connection, origin, read, is_proven=False)
-    return WriteResult(mirror.save_walk(connection, origin, seen, walk, first, read, numbers))
+    return WriteResult(
+        mirrored_walks.save_walk(connection, origin, seen, walk, first, read, numbers)
+    )
 
 
 def save_waveform(
@@ -117,7 +120,7 @@ def save_waveform(
 
 
 def load_waveform(
-    store: Store, conn_key: str, index: int, epoch: int, version: int
+    store: Store, unit_id: str, index: int, epoch: int, version: int
 ) -> tuple[LoadedWaveform, Payload] | None:
     """
     Return a slot's waveform and its payload, if the mirror has that epoch and version.
@@ -127,7 +130,7 @@ def load_waveform(
     Raises:
         DamagedRecordError: the stored waveform does not match its hash.
     """
-    found = store.read(mirror.load_waveform, conn_key, index, epoch, version)
+    found = store.read(mirror.load_waveform, unit_id, index, epoch, version)
     if found is None:
         return None
     try:

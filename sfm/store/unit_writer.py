@@ -19,7 +19,7 @@ from sfm.store.database import Store
 from sfm.store.errors import NoSerialError, StoreError
 from sfm.store.executor import StoreExecutor
 from sfm.store.health import StoreHealth
-from sfm.store.mirror import Fenced
+from sfm.store.mirror_rows import Fenced
 from sfm.store.unit_data import WriteResult
 
 __all__ = ["Outcome", "Save", "UnitWriter"]
@@ -64,25 +64,25 @@ class UnitWriter:
         self._backlog = backlog
         self._versions: dict[str, int] = {}
 
-    def version(self, conn_key: str) -> int | None:
+    def version(self, unit_id: str) -> int | None:
         """Return the version of a device's mirror rows, as far as this relay wrote or read them."""
-        return self._versions.get(conn_key)
+        return self._versions.get(unit_id)
 
-    def note_version(self, conn_key: str, version: int) -> None:
+    def note_version(self, unit_id: str, version: int) -> None:
         """Note the version that a device's mirror rows have now."""
-        self._versions[conn_key] = version
+        self._versions[unit_id] = version
 
-    def note_result(self, conn_key: str, mirrored: int | Fenced) -> int | None:
+    def note_result(self, unit_id: str, mirrored: int | Fenced) -> int | None:
         """Note the version in a write's result; return the fence's epoch, if there is one."""
         if isinstance(mirrored, Fenced):
-            self._versions[conn_key] = mirrored.version
+            self._versions[unit_id] = mirrored.version
             return mirrored.epoch
-        self._versions[conn_key] = mirrored
+        self._versions[unit_id] = mirrored
         return None
 
     async def save(
         self,
-        conn_key: str,
+        unit_id: str,
         save: Save,
         waiting: WaitingRecord | None = None,
         *,
@@ -98,12 +98,12 @@ class UnitWriter:
             return NOT_ARCHIVED
 
         def write(store: Store) -> WriteResult:
-            written = store.write(save, seen=self.version(conn_key))
+            written = store.write(save, seen=self.version(unit_id))
             # Noted in the writing thread, after the commit: the write that is queued behind this
             # one must build on the new version.
             is_fenced = isinstance(written.mirror, Fenced)
             if written.mirror is not None and (notes_fence or not is_fenced):
-                self.note_result(conn_key, written.mirror)
+                self.note_result(unit_id, written.mirror)
             return written
 
         try:
@@ -111,7 +111,7 @@ class UnitWriter:
                 await self._backlog.flush()
             written = await self._executor.call(write, is_write=True)
         except NoSerialError as error:
-            log.error("record_refused", unit=conn_key, error=str(error))
+            log.error("record_refused", unit=unit_id, error=str(error))
             return NOT_ARCHIVED
         except (StoreError, BackingOffError):
             if waiting is not None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from minimateplus.model import Event
 from sfm.records.walk import Walk
-from sfm.store import archive, mirror, unit_data
+from sfm.store import archive, mirrored_walks, unit_data
 from sfm.store.archive import Origin
 from sfm.store.backlog import WaitingRecord
 from sfm.store.executor import StoreExecutor
@@ -50,35 +50,35 @@ class WalkLog:
         self._walks: dict[str, _WalkInProgress] = {}
         self._written: set[str] = set()
 
-    def may_have(self, conn_key: str) -> bool:
+    def may_have(self, unit_id: str) -> bool:
         """Whether the database may have a walk of this device that has not ended."""
-        return conn_key in self._written
+        return unit_id in self._written
 
-    def note_written(self, conn_key: str) -> None:
+    def note_written(self, unit_id: str) -> None:
         """Note that the database may have a walk of this device."""
-        self._written.add(conn_key)
+        self._written.add(unit_id)
 
-    def note_ended(self, conn_key: str) -> None:
+    def note_ended(self, unit_id: str) -> None:
         """Note that the database has no walk of this device any more."""
-        self._written.discard(conn_key)
+        self._written.discard(unit_id)
 
     def save_event(self, origin: Origin, walk: Walk, event: Event) -> None:
         """Archive an event of a walk soon; ``settle`` waits for it."""
         if not self._executor.has_store:
             return
-        walking = self._walks.setdefault(origin.conn_key, _WalkInProgress())
+        walking = self._walks.setdefault(origin.unit_id, _WalkInProgress())
         walking.events.append((origin, walk, event))
         if len(walking.events) > 1 and walking.task is None:
             walking.task = asyncio.create_task(self._write(walking, spare=1))
 
-    async def settle(self, conn_key: str, *, is_cut: bool) -> None:
+    async def settle(self, unit_id: str, *, is_cut: bool) -> None:
         """
         Return when every event so far is written, or could not be.
 
         Unless the walk was cut, events whose write has not begun are left to the list that the
         walk ended in.
         """
-        walking = self._walks.pop(conn_key, None)
+        walking = self._walks.pop(unit_id, None)
         if walking is None:
             return
         if not is_cut:
@@ -93,11 +93,11 @@ class WalkLog:
         if self._executor.has_store:
             await self._save(origin, walk, list(walk.events))
 
-    async def forget(self, conn_key: str) -> None:
+    async def forget(self, unit_id: str) -> None:
         """Forget a walk that has not ended; its events stay in the archive."""
-        if self.may_have(conn_key):
-            await self._executor.try_write(mirror.forget_walk, conn_key)
-            self.note_ended(conn_key)
+        if self.may_have(unit_id):
+            await self._executor.try_write(mirrored_walks.forget_walk, unit_id)
+            self.note_ended(unit_id)
 
     async def close(self) -> None:
         """Return when the writes in progress have ended."""
@@ -124,6 +124,6 @@ class WalkLog:
             partial(archive.save_events, origin=origin, events=read, is_proven=False),
         )
         save = partial(unit_data.save_walk, origin=origin, walk=walk, first=first, read=read)
-        self._written.add(origin.conn_key)
+        self._written.add(origin.unit_id)
         # Another relay's write is detected by the list that follows: the version stays unchanged.
-        await self._writer.save(origin.conn_key, save, waiting if read else None, notes_fence=False)
+        await self._writer.save(origin.unit_id, save, waiting if read else None, notes_fence=False)

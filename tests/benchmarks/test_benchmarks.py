@@ -16,16 +16,25 @@ PATIENCE_S = 300.0
 """A bound for a machine that is busy; nothing is judged by it."""
 
 HEADS = {
+    "bench_analysis.py": ("again, ms", "| 13 s at 4096/s |"),
     "bench_behaviour.py": ("keeps old", "seismo-relay Gateway"),
     "bench_cache_hits.py": ("ns per hit", "LiveCache events_entry", "parts of a hit"),
     "bench_cache_writes.py": ("room left", "one goes for each that comes"),
+    "bench_exports.py": (
+        "read, ms",
+        "| Blastware ASCII | converted |",
+        "| 3 s at 1024/s | JSON |",
+    ),
     "bench_fetch.py": ("spent twice", "longest wait s", "12 events"),
     "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
     "bench_http.py": ("requests/s", "JSON, again"),
+    "bench_reports.py": ("warm, ms", "verify --alone", "4 as zip", "longest pause, ms"),
     "bench_statistics.py": ("longest hold of the loop", "`/metrics`"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
     "bench_units.py": ("longest wait, s", "| again | 20 | 0 |"),
+    "bench_upgrade.py": ("30 events each, SQLite", "0 connections to units"),
+    "bench_verdicts.py": ("2 curves", "judge the unit's list", "a hit on the list with verdicts"),
     "bench_waiting.py": ("p99", "relay, HTTP", "def endpoints, HTTP"),
     "bench_walks.py": ("overhead a contact", "one new each s"),
     "bench_webapp.py": ("transfer, bytes", "four charts", "longest task"),

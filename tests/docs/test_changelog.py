@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib.metadata
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +44,23 @@ def test_no_old_problem_or_setting_of_the_table_is_left() -> None:
                 assert f'Problem("{name}"' not in source, name
             if what == "setting":
                 assert not re.search(rf"^    {spelt_in_code(name)}: ", source, re.M), name
+
+
+def test_the_version_is_that_of_the_newest_heading() -> None:
+    """``pyproject.toml`` has the version; everything else shows it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    newest = re.search(r"^## (\S+) \((\S+)\)$", CHANGELOG, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == version
+    assert re.fullmatch(r"unreleased|\d{4}-\d\d-\d\d", newest[2])
+    assert importlib.metadata.version("seismo-relay") == version
+    wheels = {
+        found
+        for page in (ROOT / "docs").rglob("*.md")
+        for found in re.findall(r"seismo_relay-([0-9.]+)-py3", page.read_text("utf-8"))
+    }
+    assert wheels == {version}
+    spelt = [
+        path for path in (ROOT / "sfm").rglob("*.py") if f'"{version}"' in path.read_text("utf-8")
+    ]
+    assert spelt == []

@@ -8,20 +8,26 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from minimateplus.errors import ConnectError, LinkClosedError, RemoteProtocolError
+from minimateplus.errors import (
+    ConnectError,
+    LinkClosedError,
+    RemoteProtocolError,
+    ReplyTimeoutError,
+)
 from minimateplus.link.diagnosis import SIGNATURES, Diagnosis
 from sfm.api.app import build_app
 from sfm.api.middleware.authentication import REFUSALS
 from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem, problem_of
 from sfm.api.routes.accounts import AuditQuery
-from sfm.api.schemas import commands, reading, roster
+from sfm.api.routes.device import NOT_READY
+from sfm.api.schemas import analysis, commands, exports, limits, reading, reports, roster
 from sfm.devices.commands import Outcome
 from sfm.server import TOO_MANY_CONNECTIONS
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "api.md").read_text()
-PROMISE = (ROOT / "docs" / "promise.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "http.md").read_text()
+PROMISE = (ROOT / "docs" / "explanation" / "promise.md").read_text()
 
 
 def section(title: str) -> str:
@@ -55,10 +61,21 @@ def test_every_route_has_its_heading_and_no_heading_is_without_a_route() -> None
 
 UNIT = "Which unit, and how fresh"
 TABLES: dict[str, tuple[type[BaseModel], ...]] = {
-    UNIT: (reading.EventsQuery,),
-    "The archive": (reading.ArchiveQuery, reading.ContentQuery),
+    UNIT: (
+        reading.EventsQuery,
+        analysis.DeviceAnalysisQuery,
+        exports.DeviceExportQuery,
+        reports.DeviceReportQuery,
+    ),
+    "The archive": (
+        reading.ArchiveQuery,
+        analysis.ArchivedAnalysisQuery,
+        exports.ArchivedExportQuery,
+        reports.ReportQuery,
+    ),
     "The audit log": (AuditQuery,),
     "The roster": (roster.RouteQuery, roster.ZoneQuery),
+    "Limit curves": (limits.LimitsQuery, limits.ValueQuery, limits.ScopeQuery),
     "Commands": (
         commands.FetchQuery,
         commands.StartQuery,
@@ -74,6 +91,8 @@ def documented_words(route: str) -> dict[str, list[str]]:
         return rows("The archive")
     if re.search(r" /(units|locations|routes|zones)", route):
         return rows("The roster")
+    if re.search(r" /limit", route):
+        return rows("Limit curves")
     if "/audit" in route:
         return rows("The audit log")
     return rows(UNIT) | (rows("Commands") if route.startswith("POST") else {})
@@ -117,17 +136,7 @@ def test_every_field_of_a_body_is_described(route: str, model: type[BaseModel]) 
     assert set(model.model_fields) <= set(re.findall(r"`(\w+)`", documented))
 
 
-def test_every_setting_has_its_row_with_its_default() -> None:
-    documented = rows("Settings")
-    assert set(documented) == set(Settings.model_fields)
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        assert documented[name][1] == (
-            f"{default:g}" if isinstance(default, float) else str(default)
-        )
-
-
-ALL = {*PROBLEMS.values(), *REFUSALS, CUT, TOO_MANY_CONNECTIONS, INTERNAL, INVALID}
+ALL = {*PROBLEMS.values(), *REFUSALS, CUT, TOO_MANY_CONNECTIONS, INTERNAL, INVALID, NOT_READY}
 KNOWN = sorted(ALL, key=lambda problem: problem.kind)
 
 
@@ -166,7 +175,7 @@ def test_every_diagnosis_has_its_row_with_what_a_person_is_shown(
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "minimateplus" / "link"))
     import test_wrong_ends
 
-    page = (ROOT / "docs" / "line-faults.md").read_text()
+    page = (ROOT / "docs" / "reference" / "line-faults.md").read_text()
     documented = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*) \|$", page, re.MULTILINE))
     assert documented == {
         name: row_of(found, test_wrong_ends.CASES.values(), test_wrong_ends.EXIT_STATUS)
@@ -176,9 +185,8 @@ def test_every_diagnosis_has_its_row_with_what_a_person_is_shown(
 
 def row_of(found: Diagnosis, cases: Iterable[Any], exit_status: int) -> str:
     """The cells of a diagnosis; its program and status are those of the cases that end in it."""
-    error = {"refused": ConnectError, "lost": LinkClosedError}.get(
-        found.class_, RemoteProtocolError
-    )
+    classes = {"refused": ConnectError, "lost": LinkClosedError, "silent": ReplyTimeoutError}
+    error = classes.get(found.class_, RemoteProtocolError)
     mine = [case for case in cases if case.diagnosis == found.name]
     [status] = {problem_of(error("")).status, *(case.status for case in mine)}
     programs = "; ".join(case.program for case in mine) or "-"

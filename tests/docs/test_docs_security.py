@@ -12,7 +12,7 @@ from sfm import server
 from sfm.access import sessions
 from sfm.access.egress import NEVER, is_never
 from sfm.access.principal import Role
-from sfm.api.middleware import authentication
+from sfm.api.middleware import authentication, known_tokens, request_head
 from sfm.api.middleware.connection_limit import max_connections
 from sfm.api.schemas import bodies
 from sfm.cli import app
@@ -21,7 +21,7 @@ from sfm.logs import CLIENT_LINE_S
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "security.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "security.md").read_text()
 SETTINGS_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -73,12 +73,12 @@ def test_every_command_of_the_page_is_understood_to_its_last_word() -> None:
 
 
 LIMITS = {
-    "bytes of all headers": authentication.MAX_HEADER_BYTES,
+    "bytes of all headers": request_head.MAX_HEADER_BYTES,
     "bytes of a request's head": server.MAX_HEADER_BYTES,
-    "bytes of a query": authentication.MAX_QUERY_BYTES,
+    "bytes of a query": request_head.MAX_QUERY_BYTES,
     "bytes of a body": bodies.MAX_BYTES,
     "seconds for a request": server.REQUEST_S,
-    "wrong tokens from one address": authentication.MAX_FAILURES,
+    "wrong tokens from one address": known_tokens.MAX_FAILURES,
     "device requests of one token": Settings().max_requests_per_client,
     "forced reads of one token": Settings().max_forced_per_minute,
     "sessions with units": Settings().max_sessions,
@@ -101,10 +101,10 @@ def test_every_limit_has_its_row_with_its_default() -> None:
 
 
 def test_the_figures_in_the_text_are_those_of_the_code() -> None:
-    assert f"opens nothing {authentication.TOKEN_KEPT_S:g} s later" in PAGE
+    assert f"opens nothing {known_tokens.TOKEN_KEPT_S:g} s later" in PAGE
     assert f"after {sessions.SESSION_S / 3600:g} h" in PAGE
-    assert f"below {authentication.FORCED_AGE_S:g} s" in PAGE
-    assert authentication.FAILURES_PER_S == 60
+    assert f"below {request_head.FORCED_AGE_S:g} s" in PAGE
+    assert known_tokens.FAILURES_PER_S == 60
 
 
 def test_every_role_has_its_row() -> None:

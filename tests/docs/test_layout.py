@@ -33,6 +33,7 @@ def test_imports_run_downwards_only() -> None:
     [
         ("minimateplus/errors.py", "import sfm.cache.identity", "The instrument knows nothing"),
         ("minimateplus/wire/framing.py", "import time", "The wire is pure"),
+        ("sfm/analysis/figures.py", "import time", "Analysis is pure"),
         ("sfm/live_cache.py", "import numpy", "stand on the standard library alone"),
         ("sfm/cache/identity.py", "import sfm.devices.gateway", "The layers of the relay"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +67,7 @@ def test_both_packages_have_the_web_app(clone: Path) -> None:
         names = {name.partition("/")[2] for name in opened.getnames()}
     wanted = {"sfm/web/index.html", "Makefile", "hatch_build.py", "requirements.lock"}
     assert wanted <= names
-    assert {"webapp/package-lock.json", "tests/conftest.py", "docs/api.md"} <= names
+    assert {"webapp/package-lock.json", "tests/conftest.py", "docs/reference/http.md"} <= names
     assert not [name for name in names if "node_modules" in name]
 
 
@@ -101,12 +103,55 @@ def pinned(file: str) -> dict[str, str]:
 
 def test_the_lock_has_every_dependency_in_the_tested_version_with_hashes() -> None:
     locked, tested = pinned("requirements.lock"), pinned("constraints.txt")
-    extras = PROJECT["optional-dependencies"].values()
+    # Large, and not needed to start: docs/decisions/0025-parquet-by-pyarrow.md.
+    unlocked = PROJECT["optional-dependencies"] | {"parquet": []}
+    extras = unlocked.values()
     needed = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
     names = {re.split(r"[\[<>=]", one)[0].replace(".", "-") for one in needed}
     assert names <= set(locked)
     assert {name: locked[name] for name in locked if name in tested} == {
         name: tested[name] for name in locked if name in tested
     }
-    blocks = re.split(r"^(?=\S+==)", (ROOT / "requirements.lock").read_text("utf-8"), flags=re.M)
-    assert [block.split()[0] for block in blocks[1:] if "--hash=sha256:" not in block] == []
+    assert without_hashes("requirements.lock") == []
+
+
+def without_hashes(file: str) -> list[str]:
+    blocks = re.split(r"^(?=\S+==)", (ROOT / file).read_text("utf-8"), flags=re.M)
+    return [block.split()[0] for block in blocks[1:] if "--hash=sha256:" not in block]
+
+
+def test_parquet_is_locked_by_itself() -> None:
+    [(name, version)] = pinned("requirements-parquet.lock").items()
+    assert [name] == [
+        re.split("[<>=]", one)[0] for one in PROJECT["optional-dependencies"]["parquet"]
+    ]
+    assert version == pinned("constraints.txt")[name]
+    assert name not in pinned("requirements.lock")
+    assert without_hashes("requirements-parquet.lock") == []
+
+
+def test_the_bill_of_materials_says_which_package_needs_which() -> None:
+    script = runpy.run_path(str(ROOT / "bill_of_materials.py"))
+    complete, program = script["complete"], script["PROGRAM"]
+    needs = script["needs_of"]((ROOT / "requirements.lock").read_text("utf-8"))
+    names = (re.split(r"[^A-Za-z0-9._-]", each)[0] for each in PROJECT["dependencies"])
+    assert {name.replace(".", "-") for name in names} <= needs[program]
+    assert {"starlette", "pydantic"} <= needs["fastapi"]
+    bill: dict[str, Any] = {
+        "metadata": {"component": {"bom-ref": "root"}},
+        "components": [
+            {"name": name, "bom-ref": f"ref-{name}"} for name in needs if name != program
+        ],
+        "dependencies": [],
+    }
+    complete(bill, needs)
+    graph = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
+    reached, waiting = set(), ["root"]
+    while waiting:
+        if (ref := waiting.pop()) not in reached:
+            reached.add(ref)
+            waiting += graph[ref]
+    assert reached == set(graph)
+    del bill["components"][0]
+    with pytest.raises(KeyError):
+        complete(bill, needs)

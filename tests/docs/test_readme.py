@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit.unit_thread import UnitThread
 
+from minimateplus.simulator import SimulatedUnit
 from sfm.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +24,41 @@ def python_blocks() -> list[tuple[str, str]]:
     return [(page.name, block) for page in PAGES for block in PYTHON.findall(page.read_text())]
 
 
+@pytest.fixture(scope="module")
+def unit() -> Iterator[str]:
+    """The address of a simulated unit, for the examples that read one."""
+    simulated = SimulatedUnit()
+    for seed in range(3):
+        simulated.record_event(seed=seed)
+    served = UnitThread(simulated)
+    yield served.url
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def folder(unit: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the examples run: beside the CSV of an event."""
+    made = tmp_path_factory.mktemp("examples")
+    command = Path(sys.executable).with_name("seismo-relay")
+    subprocess.run(
+        [command, "export", f"{unit}:0", "--direct", "-o", made], check=True, capture_output=True
+    )
+    [csv] = made.glob("*.csv")
+    csv.rename(made / "record.csv")
+    return made
+
+
 @pytest.mark.parametrize(("page", "block"), python_blocks())
-def test_every_python_block_of_the_docs_runs(page: str, block: str) -> None:
+def test_every_python_block_of_the_docs_runs(
+    page: str, block: str, unit: str, folder: Path
+) -> None:
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", block],
+        env={**os.environ, "UNIT": unit},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, f"{page}: {ran.stderr}"
 

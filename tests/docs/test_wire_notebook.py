@@ -1,4 +1,4 @@
-"""The wire notebook and the wire code say the same: docs/wire.md against the tables in code."""
+"""The wire notebook (docs/reference/wire.md) and the tables in the wire code say the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from minimateplus.wire.commands import COMMANDS, Mark
 from minimateplus.wire.framing import reply_sub
 from minimateplus.wire.layouts import LAYOUTS, Layout
 
-NOTEBOOK = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
+NOTEBOOK = (Path(__file__).parents[2] / "docs" / "reference" / "wire.md").read_text(
+    encoding="utf-8"
+)
 FIELD_COLUMNS = ["offset", "size", "field", "kind", "mark", "source"]
 COMMAND_COLUMNS = ["SUB", "reply", "name", "fetch", "parameters", "mark", "note"]
 

@@ -29,7 +29,11 @@ SLOWER = 4
 """A cheap phone's processor beside this one, as Chromium's makers take it."""
 MAX_FIRST_PAINT_MS = 1000.0
 MAX_REDRAW_MS = 50.0
+MAX_DRAWN_MS = 500.0
+"""From the last byte of an event's samples until its charts are seen."""
 MAX_TASK_MS = 200.0
+MAX_SCROLL_TASK_MS = 100.0
+ROWS = 1000
 SAMPLES = 13 * 4096
 """Of each channel; the time before the trigger comes on top."""
 LONGEST = Blast(record_time_s=13.0, sample_rate_hz=4096)
@@ -129,6 +133,29 @@ def test_four_channels_of_53248_samples_are_redrawn_within_50_ms(
     page.context.close()
 
 
+def test_an_event_is_drawn_within_half_a_second_after_its_data(
+    browser: Browser, base: str, new_unit: NewUnit
+) -> None:
+    unit = new_unit("SIM0604", events=2)
+    warm = opened(browser)
+    warm.goto(f"{base}/{at(unit, 'event/1')}")
+    warm.wait_for_selector(".u-over")
+    warm.context.close()
+
+    def drawn() -> float:
+        page = opened(browser)
+        page.goto(f"{base}/{at(unit, 'event/1')}", wait_until="commit")
+        seen_ms = page.evaluate("watching.until('.chart-MicL .u-over')")
+        data_ms = page.evaluate(
+            """() => performance.getEntriesByType("resource")
+                .find((one) => one.name.includes("/event/1/waveform")).responseEnd"""
+        )
+        page.context.close()
+        return float(seen_ms - data_ms)
+
+    assert best(drawn, MAX_DRAWN_MS) < MAX_DRAWN_MS
+
+
 def test_the_page_is_never_deaf_for_more_than_200_ms_while_a_record_comes_in(
     browser: Browser, base: str, new_unit: NewUnit
 ) -> None:
@@ -151,4 +178,29 @@ def test_the_page_is_never_deaf_for_more_than_200_ms_while_a_record_comes_in(
         return task
 
     assert best(download, MAX_TASK_MS) < MAX_TASK_MS
+    page.context.close()
+
+
+def test_a_thousand_rows_are_scrolled_without_a_task_of_more_than_100_ms(
+    browser: Browser, base: str, new_unit: NewUnit
+) -> None:
+    unit = new_unit("SIM0604", events=ROWS)
+    page = opened(browser)
+    page.goto(f"{base}/{at(unit, 'events')}")
+    page.get_by_text(f"{ROWS:,} events", exact=True).wait_for(timeout=120_000)
+    page.locator(".list-box").hover()
+
+    def scroll() -> float:
+        page.evaluate("watching.longestTask()")
+        for step in (400, -400):
+            for _ in range(30):
+                page.mouse.wheel(0, step)
+                page.evaluate("() => new Promise(requestAnimationFrame)")
+        task: float = page.evaluate("watching.longestTask()")
+        return task
+
+    page.mouse.wheel(0, 2000)
+    page.locator("a[data-row='60']").wait_for()
+    page.mouse.wheel(0, -2000)
+    assert best(scroll, MAX_SCROLL_TASK_MS) < MAX_SCROLL_TASK_MS
     page.context.close()

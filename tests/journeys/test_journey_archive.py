@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
-from kit.browser import NewUnit, Open, Watched, at, ground
+from kit.browser import BRISK, NewUnit, Open, Watched, at, ground
+from kit.field_memory import alter
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
+from numpy.typing import NDArray
 from playwright.sync_api import expect
 
 from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.blast import Blast
+from minimateplus.wire import layouts
 
 pytest_plugins = ["kit.web_world"]
 
@@ -48,7 +56,7 @@ def test_recordings_are_found_by_unit_and_time_in_pages(new_unit: NewUnit, visit
     expect(page.get_by_text(f"{PAGE} recordings shown")).to_be_visible()
     page.get_by_role("button", name="Older recordings").click()
     expect(page.get_by_text(f"{PAGE + 20} recordings shown")).to_be_visible()
-    expect(page.get_by_text("These are all.")).to_be_visible()
+    expect(page.get_by_text("shown; these are all")).to_be_visible()
     expect(page.get_by_text("Marked recordings are simulated.")).to_be_visible()
     seen.look("archive")
 
@@ -83,13 +91,13 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
     unit = new_unit("SIM0503", events=0, unit=long_lived("SIM0503", 3))
     seen = visit(at(unit, "event/1"))
     page = seen.page
-    expect(page.get_by_role("img")).to_have_count(4)
+    expect(page.locator('[role="img"]')).to_have_count(4)
     peaks = page.locator("table.peaks").inner_text()
     unit.do(unit.unit.erase)
     seen.go("#/archive?serial=SIM0503")
     expect(page.get_by_text("3 recordings shown")).to_be_visible()
     page.get_by_role("link", name="Open recording").nth(1).click()
-    expect(page.get_by_role("img")).to_have_count(4)
+    expect(page.locator('[role="img"]')).to_have_count(4)
     archived = page.locator("table.peaks").inner_text()
     # A rate that only the setup gives is no fact of the event, so the archive knows no times.
     shown = table_of(peaks)
@@ -97,19 +105,16 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
     assert len(channels) == 4
     for row in channels:
         assert float(row[TIME_OF_PEAK]) >= -1.0, "s from the trigger"
-        row[TIME_OF_PEAK] = "unknown"
+        row[TIME_OF_PEAK] = "not available"
     assert table_of(archived) == shown, "else as it was on the unit"
     expect(page.get_by_text("2026-03-01 07:00:00 unit time").first).to_be_visible()
-    facts = page.get_by_role("region", name="Facts")
+    facts = page.get_by_role("region", name="Recording", exact=True)
     expect(facts).to_contain_text("Archivedrecord; image: whole; samples: decoded")
     expect(page.get_by_text("No findings for this recording.")).to_be_visible()
     expect(page.get_by_text("Nobody has reviewed this recording.")).to_be_visible()
     seen.look("recording")
     page.get_by_role("button", name="Zoom in").click()
-    seen.fails = True  # there is no such recording
-    page.get_by_label("Another recording of this unit").fill("99999999")
-    page.get_by_role("button", name="Show over it").click()
-    expect(page.get_by_role("button", name="Show over it")).to_be_enabled()
+    expect(page.get_by_label("Another event of this unit")).to_have_count(0)
 
     for verdict, note in (("yes", "A lorry."), ("no", "No: the blast of seven.")):
         page.get_by_label("Reviewer").fill("K. Berg")
@@ -120,14 +125,55 @@ def test_a_recording_shows_its_samples_and_takes_a_review_that_is_never_lost(
         expect(page.get_by_role("cell", name=note)).to_be_visible()
     expect(page.get_by_role("cell", name="A lorry.")).to_be_visible()
     seen.look("recording-reviewed")
-    page.get_by_role("link", name="Archive").last.click()
+    page.get_by_role("link", name="All recordings").click()
     expect(page.get_by_text("true trigger")).to_be_visible()
     # One that was never downloaded says so, and shows no chart.
     page.get_by_role("link", name="Open recording").first.click()
     expect(page.get_by_text("Its samples were never downloaded")).to_be_visible()
-    expect(page.get_by_role("img")).to_have_count(0)
+    expect(page.locator('[role="img"]')).to_have_count(0)
     expect(facts).to_contain_text("Archivedrecord; image: none; samples: none")
     seen.look("recording-without-samples")
+
+
+def wave(hz: float) -> NDArray[np.int16]:
+    """Return counts with the same peaks whatever the frequency, so that the record fits both."""
+    counts = np.zeros((4, 1280), np.int16)
+    counts[:3] = np.rint(300 * np.sin(2 * np.pi * hz * np.arange(1280) / 1024))
+    return counts
+
+
+def test_another_content_of_a_recording_has_its_own_chart_and_report(
+    new_unit: NewUnit, visit: Open, tmp_path: Path
+) -> None:
+    simulated, other = long_lived("SIM0508", 0), SimulatedUnit("SIM0509")
+    simulated.record_event(counts=wave(10))
+    other.record_event(counts=wave(20))
+    image = other._memory.stored[0].image
+    unit = new_unit("SIM0508", events=0, unit=simulated)
+    with relay(database=tmp_path / "relay.sqlite", SFM_REGION="US", **BRISK) as started:
+        seen = visit(at(unit, "event/0"), at=started.base)
+        page = seen.page
+        chart = page.get_by_role("region", name="Peak velocity by frequency").get_by_role("img")
+        expect(chart).to_have_attribute("alt", re.compile("10(.0)? Hz"))
+        # The unit returns other samples under the same stamp and record.
+        body = image[layouts.BODY_OFFSET : -layouts.FOOTER.size]
+        unit.do(lambda: alter(simulated, body=body))
+        page.get_by_role("button", name="Force refresh").click()
+        page.get_by_role("button", name="Refresh: Event 0").click()
+        expect(chart).to_have_attribute("alt", re.compile("20(.0)? Hz"))
+        page.get_by_role("button", name="Switch off").click()
+        [row] = json.load(urlopen(f"{started.base}/archive/events"))["events"]
+        assert len(row["contents"]) == 2
+        seen.go(f"#/archive/{row['id']}")
+        contents = page.get_by_label("Contents of its samples")
+        expect(contents).to_be_visible()
+        expect(chart).to_have_attribute("alt", re.compile("10(.0)? Hz"))
+        contents.select_option(row["contents"][1])
+        expect(chart).to_have_attribute("alt", re.compile("20(.0)? Hz"))
+        report = page.get_by_role("link", name="Report (PDF)")
+        expect(report).to_have_attribute("href", re.compile(f"content={row['contents'][1]}"))
+        seen.look("recording-other-content")
+        seen.close()
 
 
 def test_the_list_marks_the_end_of_the_small_range_once_the_samples_gave_it(
@@ -140,7 +186,7 @@ def test_the_list_marks_the_end_of_the_small_range_once_the_samples_gave_it(
     counts[0, 300], counts[1, 300], counts[2, 300] = 2000, 16, 8
     simulated.record_event(counts=counts)
     seen = visit(at(new_unit("SIM0504", events=0, unit=simulated), "event/0"))
-    expect(seen.page.get_by_role("img")).to_have_count(4)
+    expect(seen.page.locator('[role="img"]')).to_have_count(4)
     seen.go("#/archive?serial=SIM0504")
     row = seen.page.get_by_role("row").filter(has=seen.page.get_by_role("link"))
     expect(row).to_contain_text(">1.25")
@@ -175,5 +221,34 @@ def test_a_relay_that_went_away_says_so_and_comes_back(new_unit: NewUnit, visit:
     with relay("--http-port", str(started.port)):
         seen.page.get_by_role("button", name="Try again").click()
         expect(seen.page.get_by_role("alert")).to_have_count(0)
-        expect(seen.page.get_by_text("from unit,").first).to_be_visible()
+        expect(seen.page.get_by_text(re.compile("from the unit |checked ")).first).to_be_visible()
         seen.page.goto("about:blank")
+
+
+def test_a_share_of_the_limit_is_good_news_only_once_the_samples_were_judged(
+    new_unit: NewUnit, visit: Open, tmp_path: Path
+) -> None:
+    quiet = SimulatedUnit("SIM0507", seed=1)
+    quiet.record_event(blast=Blast(peak_in_s=0.25), seed=3)
+    unit = new_unit("SIM0507", events=0, unit=quiet)
+    with relay(database=tmp_path / "relay.sqlite", SFM_REGION="US", **BRISK) as started:
+        seen = visit(at(unit, "events"), at=started.base)
+        share = seen.page.locator("td.column-verdict")
+        expect(share).to_contain_text(">")  # of the unit's peaks alone
+        expect(share.locator(".good, .alarm")).to_have_count(0)
+        where = f"host=127.0.0.1&tcp_port={unit.port}"
+        for path in ("waveform", "analysis"):
+            urlopen(f"{started.base}/device/event/0/{path}?{where}").close()
+        [row] = json.load(urlopen(f"{started.base}/archive/events"))["events"]
+        urlopen(f"{started.base}/archive/recordings/{row['id']}/analysis").close()
+        seen.page.reload()
+        expect(share.locator(".good")).to_have_text(re.compile(r"^\d\d %$"))
+        seen.look("events-judged")
+        # The report's own chart stands on the event's page, live and archived, in words too.
+        for page in (at(unit, "event/0"), f"#/archive/{row['id']}"):
+            seen.go(page)
+            chart = seen.page.get_by_role("region", name="Peak velocity by frequency")
+            expect(chart.get_by_role("img", name=re.compile("USBM"))).to_be_visible()
+            expect(chart).to_contain_text("USBM RI 8507")
+        seen.look("event-judged")
+        seen.close()

@@ -21,7 +21,7 @@ def test_the_web_app_was_built() -> None:
     assert not (BUILT / "no-build.txt").exists(), "its last build failed: make web says how"
 
 
-def test_the_whole_web_app_is_compressed_for_a_modem_as_any_browser_accepts_it() -> None:
+def test_the_first_load_is_compressed_for_a_modem_as_any_browser_accepts_it() -> None:
     if not (BUILT / "index.html").exists():
         lack("the web app is not built (make web says why)")
     files = WebFiles(BUILT)

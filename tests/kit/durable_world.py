@@ -36,10 +36,10 @@ def open_store(url: str) -> Store:
 
 
 def origin(
-    serial: str = "BE18189", conn_key: str = "tcp://unit-a:1", epoch: int = 1, **more: Any
+    serial: str = "BE18189", route: str = "tcp:unit-a:1", epoch: int = 1, **more: Any
 ) -> Origin:
     values: dict[str, Any] = {
-        "conn_key": conn_key,
+        "route": route,
         "serial": serial,
         "epoch": epoch,
         "simulated": False,
@@ -164,10 +164,10 @@ def snapshot(store: Store, *names: str) -> dict[str, list[dict[str, Any]]]:
     return {name: rows(store, name) for name in names}
 
 
-def mirrored(store: Store, conn_key: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the mirror's rows of one device."""
+def mirrored(store: Store, unit_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the mirror's rows of one unit."""
     return {
-        name: [row for row in rows(store, name) if row["conn_key"] == conn_key]
+        name: [row for row in rows(store, name) if row["unit_id"] == unit_id]
         for name in ("cached_devices", *MIRROR)
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from kit.inline_worker import InlineWorker
 from kit.relay_world import World
 from kit.stored_rows import public_id
 from sfm.api.app import build_app
@@ -16,7 +17,7 @@ from sfm.api.schemas import reading
 
 
 def app_of(world: World) -> FastAPI:
-    return build_app(world.settings, world.gateway)
+    return build_app(world.settings, world.gateway, worker=InlineWorker())
 
 
 def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:

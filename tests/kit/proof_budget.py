@@ -1,7 +1,7 @@
 """
 How much of the proofs a run repeats: their full counts, or what fits into a number of seconds.
 
-``make test`` sets ``SFM_PROOF_S``, the seconds that all simulated worlds together may take; ``make
+``make test`` sets ``TEST_PROOF_S``, the seconds that all simulated worlds together may take; ``make
 proofs`` sets none and gets the full counts. A budget only ends the sequence of seeds earlier: what
 a world shows never depends on the time that it takes.
 """
@@ -17,7 +17,7 @@ __all__ = ["is_short", "seeds"]
 
 def is_short() -> bool:
     """Return whether this run has a budget, and repeats only a part of the proofs."""
-    return bool(os.environ.get("SFM_PROOF_S"))
+    return bool(os.environ.get("TEST_PROOF_S"))
 
 
 def seeds(count: int, share: float, clock: Callable[[], float] = time.monotonic) -> Iterator[int]:
@@ -29,7 +29,7 @@ def seeds(count: int, share: float, clock: Callable[[], float] = time.monotonic)
         share: which part of the budget they may take.
         clock: monotonic seconds.
     """
-    budget = os.environ.get("SFM_PROOF_S")
+    budget = os.environ.get("TEST_PROOF_S")
     ends_mono = clock() + float(budget) * share if budget else None
     for seed in range(count):
         yield seed

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from kit.inline_worker import InlineWorker
 from kit.raw_unit import IN_S_PER_COUNT, REPLY_START, Delay, RawEvent, RawUnit, no_delay, request
 from kit.relay_world import World
 from kit.virtual_time import now_s, run
@@ -138,7 +139,7 @@ class RawWorld(World):
         self, method: str, path: str, body: Any, query: dict[str, Any]
     ) -> httpx.Response:
         if self._app is None or self._app.state.gateway is not self.gateway:
-            self._app = build_app(self.settings, self.gateway)
+            self._app = build_app(self.settings, self.gateway, worker=InlineWorker())
             self._app.state.commands = Commands(self.gateway, wall=self.wall, clock=now_s)
             self._app.state.fetches = Fetches(self.gateway, clock=now_s)
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)

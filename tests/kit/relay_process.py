@@ -1,4 +1,4 @@
-"""The real relay in a process of its own, as its user starts it."""
+"""The real relay in a process of its own, by the command line that its user gives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
 
+from kit.command_process import CommandProcess
+from kit.empty_databases import write_database
 from sfm.access.principal import Role
 from sfm.store import Store, tokens
 
@@ -36,39 +38,91 @@ class Relay:
 
 
 def environment(database: Path | None, **settings: str) -> dict[str, str]:
+    """Return the environment of a relay with a database, which is made if it does not exist."""
+    if database is not None and not database.exists():
+        write_database(database)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SFM_")}
     url = "none" if database is None else f"sqlite:///{database}"
-    return {**kept, "COLUMNS": "1000", "SFM_DATABASE_URL": url, **settings}
+    ours = {"SFM_DATABASE_URL": url, "SFM_HTTP_PORT": "1", "SFM_CONFIG": "none"}
+    return {**kept, "COLUMNS": "1000", **ours, **settings}
 
 
 @contextmanager
 def relay(*words: str, database: Path | None = None, **settings: str) -> Iterator[Relay]:
     """Run the relay in a process of its own until the block ends."""
-    with _run(RUN, *words, database=database, **settings) as started:
+    with (
+        _serving(*words, database=database, **settings) as process,
+        _answering(process, *words) as started,
+    ):
         yield started
 
 
 @contextmanager
-def relay_with_files(files: int) -> Iterator[Relay]:
-    """Run a relay that may have so many files open at once."""
-    with _run(["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *RUN]) as started:
-        yield started
-
-
-@contextmanager
-def _run(
-    run: list[str], *words: str, database: Path | None = None, **settings: str
+def relay_from_scratch(
+    *words: str, database: Path | None = None, files: int | None = None, **settings: str
 ) -> Iterator[Relay]:
-    port = () if "--http-port" in words else ("--http-port", "0")
-    started = subprocess.Popen(
-        [*run, "serve", *port, *words],
+    """
+    The same in a process that shares nothing with another, for what the system counts of it.
+
+    Args:
+        words: of ``serve``.
+        database: a file; none if not given.
+        files: how many it may have open at once; as many as this process if not given.
+        settings: in the environment.
+    """
+    limited = () if files is None else ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+    process = subprocess.Popen(
+        [*limited, *RUN, "serve", "--http-port", "0", *words],
         env=environment(database, **settings),
         stderr=subprocess.PIPE,
         text=True,
     )
-    err = started.stderr
+    try:
+        with _answering(process, *words) as started:
+            yield started
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def relay_to_stop(settings: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Run a relay that the block itself stops; yield its base address and its process id."""
+    with CommandProcess("serve", "--http-port", "0", env=settings) as process:
+        limit = threading.Timer(PATIENCE_S, process.kill)
+        limit.start()
+        try:
+            lines = iter(process.stderr.readline, "")
+            base = next(m[1] for line in lines if (m := re.search(r"answers at (\S+);", line)))
+            yield base, process.pid
+            process.stderr.read()  # it ends by itself, or by the limit
+            assert process.wait() == 0
+        finally:
+            limit.cancel()
+
+
+def refused(*words: str, database: Path | None = None, **settings: str) -> str:
+    """Return what a relay says that does not start."""
+    with _serving(*words, database=database, **settings) as process:
+        _, err = process.communicate(PATIENCE_S)
+        assert process.returncode in (1, 2, 4), err
+    assert "answers at" not in err
+    assert "Traceback" not in err
+    return err
+
+
+def _serving(*words: str, database: Path | None, **settings: str) -> CommandProcess:
+    port = () if "--http-port" in words else ("--http-port", "0")
+    return CommandProcess("serve", *port, *words, env=environment(database, **settings))
+
+
+@contextmanager
+def _answering(process: CommandProcess | subprocess.Popen[str], *words: str) -> Iterator[Relay]:
+    """Wait until a relay answers; at the end of the block it must still run, and is stopped."""
+    err = process.stderr
     assert err is not None
-    limit = threading.Timer(PATIENCE_S, started.kill)
+    # The bound is for the start.
+    limit = threading.Timer(PATIENCE_S, process.kill)
     limit.start()
     try:
         output, base = "", None
@@ -78,60 +132,19 @@ def _run(
         assert base is not None, output
         if "insecure" in "".join(words):
             output += err.readline()
-        # The bound is for the start. What it says from now on must not fill the pipe.
-        limit.cancel()
-        later: list[str] = []
-        drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
-        drained.start()
-        try:
-            yield Relay(base[1], output, started.pid, later)
-        finally:
-            died = started.poll()
-            started.terminate()
-            drained.join()
-        assert died is None, f"the relay ended by itself ({died}): {''.join(later)[-4000:]}"
     finally:
         limit.cancel()
-        started.terminate()
-        started.communicate()
-
-
-@contextmanager
-def relay_to_stop(settings: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """Run a relay that the block itself stops; yield its base address and its process id."""
-    command = [*RUN, "serve", "--http-port", "0"]
-    started = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
-    limit = threading.Timer(PATIENCE_S, started.kill)
-    limit.start()
+    # What it says from now on must not fill the pipe.
+    later: list[str] = []
+    drained = threading.Thread(target=lambda: later.extend(err), daemon=True)
+    drained.start()
     try:
-        assert started.stderr is not None
-        lines = iter(started.stderr.readline, "")
-        base = next(m[1] for line in lines if (m := re.search(r"answers at (\S+);", line)))
-        yield base, started.pid
-        started.stderr.read()  # it ends by itself, or by the limit
-        assert started.wait() == 0
+        yield Relay(base[1], output, process.pid, later)
     finally:
-        limit.cancel()
-        started.kill()
-        started.wait()
-        if started.stderr is not None:
-            started.stderr.close()
-
-
-def refused(*words: str, database: Path | None = None, **settings: str) -> str:
-    """Return what a relay says that does not start."""
-    ran = subprocess.run(
-        [*RUN, "serve", "--http-port", "0", *words],
-        env=environment(database, **settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert ran.returncode == 1, ran.stderr
-    assert "answers at" not in ran.stderr
-    assert "Traceback" not in ran.stderr
-    return ran.stderr
+        died = process.poll()
+        process.terminate()
+        drained.join()
+    assert died is None, f"the relay ended by itself ({died}): {''.join(later)[-4000:]}"
 
 
 def new_token(database: Path, role: Role) -> str:

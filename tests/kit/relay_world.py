@@ -21,7 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.memory_database import memory_engines
+from kit.empty_databases import memory_engines
 from kit.virtual_time import now_s, run
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
@@ -44,7 +44,10 @@ T = TypeVar("T")
 
 HERE = Address("tcp", "unit.invalid", 12345)
 ELSEWHERE = Address("tcp", "other.invalid", 12345)
-KEY = "tcp:unit.invalid:12345"
+KEY = "unit:SIM0001"
+"""Of the unit that stands ``HERE`` in most tests."""
+ROUTE = "tcp:unit.invalid:12345"
+"""Of ``HERE``."""
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 
 
@@ -219,6 +222,7 @@ class World:
         """Sessions begun."""
         self.open: dict[Address, int] = {}
         self.most_open: dict[Address, int] = {}
+        self.most_open_together = 0
         self._lines: list[MemoryLink] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -293,6 +297,7 @@ class World:
         session.add_done_callback(over)
         self.open[address] = self.open.get(address, 0) + 1
         self.most_open[address] = max(self.open[address], self.most_open.get(address, 0))
+        self.most_open_together = max(sum(self.open.values()), self.most_open_together)
 
         def hung_up() -> None:
             self.open[address] -= 1

@@ -10,17 +10,28 @@ from sqlalchemy import Connection, select
 from sfm.store import Store, schema
 from sfm.store.row_hashes import row_hash
 
+KEYED = (
+    "operations",
+    "locations",
+    "unit_places",
+    "routes",
+    "zones",
+    "limit_confirmations",
+    "limit_choices",
+)
+"""Tables whose hash covers a row's number."""
+
 
 def hash_of(connection: Connection, name: str, row: Mapping[Any, Any]) -> bytes:
     """The hash that the store writes beside a row."""
     belongs_to = {}
-    if name in ("recording_decodings", "recording_downloads"):
+    if name in ("recording_decodings", "recording_downloads", "analyses"):
         w = schema.recording_waveforms.c
         image = select(w.content_hash).where(w.id == row["waveform_id"])
         belongs_to["image"] = bytes(connection.execute(image).scalar_one()).hex()
-    if name in ("operations", "locations", "unit_places", "routes", "zones"):
+    if name in KEYED:
         belongs_to["key"] = str(row["id"])
-    if name in ("recording_waveforms", "unproven_recordings"):
+    if name in ("recording_waveforms", "unproven_recordings", "entered_facts"):
         r = schema.recordings.c
         of = select(r.public_id).where(r.id == row["recording_id"])
         belongs_to["recording"] = str(connection.execute(of).scalar_one())

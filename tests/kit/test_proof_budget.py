@@ -16,7 +16,7 @@ class Clock:
 
 
 def test_a_full_proof_has_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SFM_PROOF_S", raising=False)
+    monkeypatch.delenv("TEST_PROOF_S", raising=False)
     assert list(seeds(50, 0.1, Clock())) == list(range(50))
     assert not is_short()
 
@@ -25,6 +25,6 @@ def test_a_full_proof_has_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_short_proof_ends_when_its_share_is_used(
     budget_s: str, lived: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SFM_PROOF_S", budget_s)
+    monkeypatch.setenv("TEST_PROOF_S", budget_s)
     assert list(seeds(50, 0.1, Clock())) == list(range(lived))
     assert is_short()

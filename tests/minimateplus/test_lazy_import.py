@@ -51,7 +51,7 @@ def test_every_module_lists_exactly_its_public_names(path: Path) -> None:
 
 
 def test_the_package_exports_the_client_lazily() -> None:
-    assert minimateplus.__all__ == ["MiniMate"]
+    assert minimateplus.__all__ == ["BlockingMiniMate", "MiniMate"]
     assert minimateplus.MiniMate is MiniMate
     with pytest.raises(AttributeError, match="has no attribute 'Minimate'"):
         minimateplus.Minimate  # noqa: B018

@@ -2,27 +2,25 @@ import { render } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
-import { ArchivePage } from "./archive/ArchivePage";
-import { RecordingPage } from "./archive/RecordingPage";
-import { CachePage } from "./cache/CachePage";
-import { CommandsPage } from "./commands/CommandsPage";
-import { ConnectPage } from "./connect/ConnectPage";
-import { EventsPage } from "./events/EventsPage";
+import { Page, preload } from "./pages";
 import { Trouble } from "./parts/Trouble";
-import { followAddress, route, type Route } from "./route";
+import { followPrinting, isNarrow } from "./parts/window";
+import { followAddress, fragment, pathOf, route } from "./route";
 import { Bar } from "./shell/Bar";
 import { TokenDialog } from "./shell/TokenDialog";
-import { isMeKnown, me, start, wantsToken } from "./state";
+import { Tools } from "./shell/Tools";
+import { isMeKnown, me, noteSession, start, wantsToken } from "./state";
 import "./style.css";
-import { UnitPage } from "./unit/UnitPage";
-import { WaveformPage } from "./waveform/WaveformPage";
 import { words } from "./words";
 
 function App() {
   const [problem, setProblem] = useState<Problem | null>(null);
   const ask = (): void => {
     whoAsks().then(
-      () => setProblem(null),
+      (session) => {
+        noteSession(session);
+        setProblem(null);
+      },
       (error: unknown) => {
         if (!(error instanceof Problem)) throw error;
         setProblem(error);
@@ -50,43 +48,18 @@ function App() {
       <main id="main" tabIndex={-1}>
         {problem && <Trouble problem={problem} retry={ask} />}
         {/* After a sign-in each page is drawn anew for that role. */}
-        {isMeKnown.value && role !== null && <Page key={`${name}/${role}`} at={at} />}
+        {isMeKnown.value && role !== null && (
+          <Page key={`${name}/${role}/${at.page}/${pathOf(fragment.peek())}`} at={at} />
+        )}
       </main>
+      {!isNarrow.value && <Tools />}
       {wantsToken.value && <TokenDialog />}
     </>
   );
 }
 
-function Page({ at }: { at: Route }) {
-  switch (at.page) {
-    case "connect":
-      return <ConnectPage />;
-    case "cache":
-      return <CachePage />;
-    case "commands":
-      return <CommandsPage unit={at.unit} />;
-    case "unit":
-      return <UnitPage unit={at.unit} />;
-    case "events":
-      return <EventsPage unit={at.unit} />;
-    case "waveform":
-      return <WaveformPage unit={at.unit} index={at.index} />;
-    case "archive":
-      return <ArchivePage />;
-    case "recording":
-      return <RecordingPage id={at.id} />;
-    case "nowhere":
-      return (
-        <>
-          <h1>{words.app.notFound}</h1>
-          <p>
-            <a href="#/">{words.app.notFoundNext}</a>
-          </p>
-        </>
-      );
-  }
-}
-
+followPrinting();
 start();
 followAddress();
+preload(route.peek());
 render(<App />, document.getElementById("app")!);

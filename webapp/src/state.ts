@@ -1,7 +1,8 @@
 // What all pages share. Each signal is one fact; who shows it is redrawn when it changes, and nothing else.
-import { computed, effect, signal, type Signal } from "@preact/signals";
-import type { Schemas } from "./api/client";
-import { stored, store } from "./parts/remembered";
+import { computed, effect, type Signal, signal } from "@preact/signals";
+import type { Problem, Schemas } from "./api/client";
+import type { Session } from "./api/session";
+import { store, stored } from "./parts/remembered";
 
 export type Role = "viewer" | "operator" | "admin";
 export type GroundUnit = "in/s" | "mm/s";
@@ -26,14 +27,27 @@ export const wantsToken = signal(false);
 /** Milliseconds of this browser's clock, once a second. Only differences of it mean anything. */
 export const now: Signal<number> = signal(Date.now());
 
+/** Return the chosen units of measure as the relay calls them. */
+export const measures = (): "imperial" | "metric" => (unitsOf.value === "mm/s" ? "metric" : "imperial");
+
 export const unitsOf: Signal<GroundUnit> = signal(stored("ground-unit", ["in/s", "mm/s"] as const) ?? "in/s");
 export const airUnits: Signal<AirUnit> = signal(stored("air-unit", ["psi", "Pa", "dB(L)"] as const) ?? "dB(L)");
 
 /** Keys of units that report that they are simulations. */
 export const simulated: Signal<ReadonlySet<string>> = signal(new Set<string>());
 
-/** Serial numbers by unit key, as last reported by the units. */
-export const serials: Signal<ReadonlyMap<string, string>> = signal(new Map<string, string>());
+/** Units that were not reached when they were last asked, by unit key, and why. */
+export const lostUnits: Signal<ReadonlyMap<string, Problem>> = signal(new Map<string, Problem>());
+
+/** Names of the locations where units are, by serial number. */
+export const names: Signal<ReadonlyMap<string, string>> = signal(new Map<string, string>());
+
+export function noteNames(units: readonly Pick<Schemas["UnitOut"], "serial" | "name">[]): void {
+  names.value = new Map(units.flatMap(({ serial, name }) => (serial && name ? [[serial, name]] : [])));
+}
+
+/** The address over which each unit answered last, by unit key. */
+export const addresses: Signal<ReadonlyMap<string, string>> = signal(new Map<string, string>());
 
 const RANK: Record<Role, number> = { viewer: 1, operator: 2, admin: 3 };
 
@@ -45,15 +59,34 @@ export function atLeast(role: Role): boolean {
 
 export const mayForce = computed(() => atLeast("operator"));
 
+/** Note who asks, as the relay says it. */
+export function noteSession({ role, csrf, name }: Session): void {
+  me.value = { role, csrf, name };
+  isMeKnown.value = true;
+  wantsToken.value = role === null;
+}
+
 /** Note what an answer says of the unit itself. */
 export function noteUnit(key: string, provenance: Schemas["ProvenanceOut"]): void {
   if (provenance.simulated === true && !simulated.value.has(key)) simulated.value = new Set([...simulated.value, key]);
   if (provenance.simulated === false && simulated.value.has(key)) {
     simulated.value = new Set([...simulated.value].filter((other) => other !== key));
   }
-  if (provenance.serial && serials.value.get(key) !== provenance.serial) {
-    serials.value = new Map([...serials.value, [key, provenance.serial]]);
-  }
+  const at = provenance.conn_key;
+  if (!at.startsWith("unit:") && addresses.value.get(key) !== at)
+    addresses.value = new Map([...addresses.value, [key, at]]);
+}
+
+/** Note that a unit was reached, or why it was not. */
+export function noteReached(key: string, lost: Problem | null): void {
+  if ((lostUnits.value.get(key) ?? null) === lost) return;
+  const others = [...lostUnits.value].filter(([other]) => other !== key);
+  lostUnits.value = new Map(lost ? [...others, [key, lost]] : others);
+}
+
+/** Note a failure that concerns the whole app: who asks must sign in. */
+export function noteProblem(problem: Problem): void {
+  if (problem.kind === "token-required") wantsToken.value = true;
 }
 
 /** Begin what runs for as long as the page is open. */

@@ -4,7 +4,7 @@ The samples of one event: from the event body to counts and back.
 The rule: the decoder reports for every channel how many samples are proven. It never pads
 silently, never reads a delta beyond its own segment, and never wraps a value around. Counts are the
 body's own units, int16 as stored; one unit is 16 counts of the converter
-(``minimateplus.wire.conversions`` turns them into in/s and psi).
+(``minimateplus.conversions`` turns them into in/s and psi).
 
 A body is a chain of *segments*, each with up to 512 samples of one channel. The channels
 take turns (Tran, Vert, Long, MicL), four segments make a *round*, and only the last round may be

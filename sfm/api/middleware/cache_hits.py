@@ -20,13 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from minimateplus.errors import NoSuchEventError
 from sfm.api import provenance
 from sfm.api.cache_control import freshness
-from sfm.api.middleware.authentication import may_see
+from sfm.api.compression import takes
 from sfm.api.provenance import EncodedBody, Reply, View
 from sfm.api.schemas.reading import MAX_INDEX, EventsQuery, ReadQuery
 from sfm.cache.freshness import Freshness
 from sfm.devices.answer import Answer
 from sfm.devices.gateway import Gateway
-from sfm.devices.roster import Target
+from sfm.devices.target import Target
 
 __all__ = ["HitLayer", "encoded_for"]
 
@@ -34,8 +34,8 @@ REMEMBERED_URLS = 4096
 
 _EVENT = re.compile(r"/device/event/(\d{1,7})(/waveform)?")
 
-Lookup = Callable[[str, Freshness], Answer | None]
-"""Takes a device's key, and how fresh the answer must be."""
+Lookup = Callable[[Target, Freshness], Answer | None]
+"""Takes what is asked for, and how fresh the answer must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class HitLayer:
             asked = self._remember(url)
         if asked is None:
             return None
-        cache_control, if_none_match, accept = b"", None, b""
+        cache_control, if_none_match, accept, encodings = b"", None, b"", ""
         for name, value in scope["headers"]:
             if name == b"cache-control":
                 cache_control = cache_control + b", " + value if cache_control else value
@@ -86,6 +86,9 @@ class HitLayer:
                 return None
             elif name == b"accept":
                 accept = value
+            elif name == b"accept-encoding":
+                text = value.decode("latin-1")
+                encodings = f"{encodings},{text}" if encodings else text
         wish = (
             freshness(asked.query, cache_control.decode("latin-1"))
             if cache_control
@@ -94,10 +97,10 @@ class HitLayer:
         target: Target | None = scope.get("sfm.target")
         if target is None:
             return None  # the route reports what is wrong with it
-        answer = asked.look(self._gateway.conn_key(target.address), wish)
-        if answer is None or not may_see(scope, answer.provenance.serial):
+        answer = asked.look(target, wish)
+        if answer is None:
             return None
-        what = encoded_for(answer, asked.view, accept.decode("latin-1"))
+        what = encoded_for(answer, asked.view, accept.decode("latin-1"), encodings)
         return provenance.reply(answer, what, if_none_match)
 
     def _remember(self, url: tuple[str, bytes]) -> _Asked | None:
@@ -136,21 +139,23 @@ class HitLayer:
             return None
         if match[2]:
             return (
-                lambda key, wish: gateway.cached_waveform(key, index, wish),
+                lambda target, wish: gateway.cached_waveform(target, index, wish),
                 provenance.WAVEFORM,
             )
-        return lambda key, wish: _one(gateway, key, index, wish), provenance.EVENT
+        return lambda target, wish: _one(gateway, target, index, wish), provenance.EVENT
 
 
-def _one(gateway: Gateway, key: str, index: int, wish: Freshness) -> Answer | None:
+def _one(gateway: Gateway, target: Target, index: int, wish: Freshness) -> Answer | None:
     try:
-        return gateway.cached_event(key, index, wish)
+        return gateway.cached_event(target, index, wish)
     except NoSuchEventError:
         return None
 
 
-def encoded_for(answer: Answer, view: View, accept: str) -> EncodedBody:
-    """Return what an answer says in the form that the reader accepts: JSON, or bare counts."""
+def encoded_for(answer: Answer, view: View, accept: str, accept_encoding: str) -> EncodedBody:
+    """Return what an answer says as the reader accepts it: bare counts, or JSON, compressed too."""
     if view is provenance.WAVEFORM and provenance.takes_counts(accept):
         return provenance.encode_as_counts(answer)
+    if takes("gzip", accept_encoding):
+        return provenance.encode_compressed(answer, view)
     return provenance.encode_body(answer, view)

@@ -44,7 +44,7 @@ class SessionOut(BaseModel):
     role: Literal["viewer", "operator", "admin"] | None = Field(
         description="null: no token was given, and one is required."
     )
-    units: list[str] = Field(description="What the token is limited to; empty: all units.")
+    units: list[str] = Field(description="What the token is limited to; `*`: all units.")
     csrf: str | None = Field(
         description="To send as X-CSRF-Token with each request that changes something; null: none."
     )
@@ -66,8 +66,8 @@ class TokenIn(BaseModel):
     units: list[Annotated[str, Field(min_length=1, max_length=LONGEST_UNIT)]] = Field(
         [],
         max_length=100,
-        description="Connection keys (tcp:10.0.0.5:12345) for device routes, serial numbers for "
-        "the archive; empty: all.",
+        description="Serial numbers, and routes (route:tcp:10.0.0.5:12345) for whatever unit "
+        "answers there; `*`, or none: all units.",
     )
 
     @field_validator("name", "units")
@@ -188,7 +188,7 @@ async def post_session(request: Request, _: Nothing) -> Response:
     """Begin a session of this browser with a token."""
     shown = await body_of(request, SessionIn)
     origin = principal_of(request).origin
-    token = await authentication_of(request).token_of(shown.token, origin)
+    token = await authentication_of(request).tokens.of_secret(shown.token, origin)
     session = _sessions_of(request).begin(token.id)
     response = _send(
         _who(authentication_of(request).principal_for(token, origin), session, SESSION_S)
@@ -255,7 +255,7 @@ async def delete_token(
     """Revoke a token; its sessions end at once."""
     now, entry = datetime.now(UTC), partial(_entry, request, "token_revoke")
     token = await gateway_of(request).store_service.write(tokens.revoke, number, now, audited=entry)
-    authentication_of(request).forget_token(token.id)
+    authentication_of(request).tokens.forget(token.id)
     return _send(token.payload())
 
 

@@ -12,7 +12,7 @@ revalidated by its tag each time. Loading, checking and encoding run outside the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,27 +21,48 @@ from typing import Annotated, Any
 
 import orjson
 import structlog
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from sfm.access.principal import ForbiddenUnitError, Principal
+from sfm.analysis import Analysis
+from sfm.analysis.units_of_measure import System
 from sfm.api import provenance
+from sfm.api.compression import MIN_BYTES, compressed, takes
 from sfm.api.middleware.authentication import principal_of
 from sfm.api.problems import GONE, problem_response
 from sfm.api.provenance import COUNTS_TYPE, Reply, meaning_of_counts, takes_counts
-from sfm.api.routes.dependencies import NOT_MODIFIED, Nothing, described_problems, gateway_of
+from sfm.api.routes.dependencies import (
+    FILE,
+    NOT_MODIFIED,
+    Nothing,
+    RecordingId,
+    analyses_of,
+    check_visible,
+    described_problems,
+    gateway_of,
+)
 from sfm.api.schemas import reading
+from sfm.api.schemas.analysis import (
+    ArchivedAnalysisOut,
+    ArchivedAnalysisQuery,
+    ArchivedSpectraOut,
+)
 from sfm.api.schemas.bodies import body_of, described_body
+from sfm.api.schemas.exports import ArchivedExportQuery
 from sfm.api.schemas.reading import ArchiveQuery, ContentQuery, LimitQuery, ReviewIn
+from sfm.exports.event import ExportedEvent
+from sfm.exports.formats import exported_file
 from sfm.records import payloads
+from sfm.records.analysed import spectra_payload
 from sfm.records.roster import Roster
 from sfm.store import Samples, StoreError
+from sfm.store.analyses import recording_body
 from sfm.store.archive import (
     load_devices,
     load_findings,
     load_image,
-    load_page,
     load_recording,
     load_reviews,
     load_samples,
@@ -50,31 +71,28 @@ from sfm.store.archive import (
 )
 from sfm.store.codec import CODEC
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
+from sfm.store.verdicts import load_judged_page
 
-__all__ = ["archive", "takes_zstd"]
+__all__ = ["archive"]
 
 IMMUTABLE = b"private, max-age=31536000, immutable"
 REVALIDATED = b"private, no-cache"
 NO_STORE = {"Cache-Control": "no-store"}
 JSON_TYPE = b"application/json"
+VARY = (b"vary", b"accept, accept-encoding")
 BODY_HEADERS = (b"content-type", b"content-encoding")
 """Headers that an answer without a body must not carry."""
 
 LIST_PROBLEMS = described_problems(404, 422, 500, 503)
 FACT_PROBLEMS = NOT_MODIFIED | described_problems(404, 409, 422, 500, 503)
+SAMPLES_PROBLEMS = FACT_PROBLEMS | described_problems(502)
 BYTES: dict[str, Any] = {COUNTS_TYPE.decode(): {"schema": {"type": "string", "format": "binary"}}}
-Id = Annotated[
-    str,
-    Path(
-        alias="id",
-        pattern="^[0-9a-fA-F]{8,64}$",
-        description="The recording's id, or the first 8 letters of it or more.",
-    ),
-]
 ID_PROBLEMS = described_problems(404, 409, 422, 500, 503)
 Some = Annotated[LimitQuery, Query()]
 Which = Annotated[ArchiveQuery, Query()]
 Content = Annotated[ContentQuery, Query()]
+Export = Annotated[ArchivedExportQuery, Query()]
+Analyse = Annotated[ArchivedAnalysisQuery, Query()]
 Pair = tuple[bytes, bytes]
 Pairs = tuple[Pair, ...]
 
@@ -103,6 +121,15 @@ class _Representation:
         etag = f"{content_hash}.{hashlib.blake2b(body, digest_size=12).hexdigest()}"
         return cls(body, etag, is_simulated, headers)
 
+    @classmethod
+    def of_json(
+        cls, body: bytes, content_hash: str, is_simulated: bool, accept_encoding: str
+    ) -> _Representation:
+        """Return a part as JSON, compressed for a reader that takes it."""
+        coded, headers = _coded(body, accept_encoding)
+        content_type = (b"content-type", JSON_TYPE)
+        return cls.of(coded, content_hash, is_simulated, VARY, content_type, *headers)
+
 
 @archive.get("/units", response_model=reading.ArchivedUnits, responses=LIST_PROBLEMS)
 async def get_archived_units(request: Request, _: Nothing) -> Response:
@@ -110,7 +137,7 @@ async def get_archived_units(request: Request, _: Nothing) -> Response:
     units = await gateway_of(request).store_service.read(load_devices)
     principal = principal_of(request)
     return _no_store_response(
-        {"units": [unit for unit in units if principal.may_use(unit["serial"])]}
+        request, {"units": [unit for unit in units if principal.may_use(unit["serial"])]}
     )
 
 
@@ -127,35 +154,41 @@ async def get_archived_events(request: Request, query: Which) -> Response:
             "your token is limited to some units: give the serial number of one of them"
         )
     store_service = gateway_of(request).store_service
+    await gateway_of(request).limits.load()
     page = await store_service.read(
-        load_page, query.wanted, query.cursor, query.limit, zones=store_service.zones
+        load_judged_page,
+        query.wanted,
+        query.cursor,
+        query.limit,
+        judge=store_service.judge,
+        zones=store_service.zones,
     )
     return _no_store_response(
+        request,
         {
             "events": [payloads.event_view(row, row["geo_range_in_s"]) for row in page.rows],
             "next_cursor": page.next_cursor,
             "damaged": page.damaged,
-        }
+        },
     )
 
 
 @archive.get("/recordings/{id}", response_model=reading.ArchivedOut, responses=FACT_PROBLEMS)
-async def get_archived_event(request: Request, name: Id, _: Nothing) -> Response:
+async def get_archived_event(request: Request, name: RecordingId, _: Nothing) -> Response:
     """One recording: its decoded values, and the unit's own record."""
     zones = gateway_of(request).store_service.zones
-    load = partial(_load_event, name, principal_of(request), zones)
+    load = partial(_load_event, name, principal_of(request), zones, _accepted(request))
     return await _respond(request, name, load)
 
 
 def _load_event(
-    name: str, principal: Principal, zones: Roster, connection: Connection
+    name: str, principal: Principal, zones: Roster, accept_encoding: str, connection: Connection
 ) -> _Representation:
     payload = load_recording(connection, name, zones=zones)
     _check_permitted(principal, name, payload["serial"])
     view = payloads.event_view(payload, payload["geo_range_in_s"])
-    body, content_hash = orjson.dumps(view), payload["content_hash"]
-    return _Representation.of(
-        body, content_hash, payload["simulated"], (b"content-type", JSON_TYPE)
+    return _Representation.of_json(
+        orjson.dumps(view), payload["content_hash"], payload["simulated"], accept_encoding
     )
 
 
@@ -164,20 +197,21 @@ def _load_event(
     response_model=reading.ArchivedWaveformOut,
     responses={
         200: {"description": "JSON; or the bare counts, as with a live waveform", "content": BYTES},
-        **FACT_PROBLEMS,
+        **SAMPLES_PROBLEMS,
     },
 )
-async def get_archived_waveform(request: Request, name: Id, query: Content) -> Response:
+async def get_archived_waveform(request: Request, name: RecordingId, query: Content) -> Response:
     """
     Samples of a recording: in physical units, or as bare counts.
 
     A reader that accepts zstd gets the stored frame of the counts unchanged.
     """
-    await _check_visible(request, name)
+    await check_visible(request, name)
     wants_counts = takes_counts(request.headers.get("accept", ""))
-    accepts_zstd = takes_zstd(",".join(request.headers.getlist("accept-encoding")))
+    accept_encoding = _accepted(request)
+    principal = principal_of(request)
     load = partial(
-        _load_waveform, name, query.content_hash, principal_of(request), wants_counts, accepts_zstd
+        _load_waveform, name, query.content_hash, principal, wants_counts, accept_encoding
     )
     return await _respond(request, name, load)
 
@@ -187,24 +221,23 @@ def _load_waveform(
     content: bytes | None,
     principal: Principal,
     wants_counts: bool,
-    accepts_zstd: bool,
+    accept_encoding: str,
     connection: Connection,
 ) -> _Representation:
     samples = load_samples(connection, name, content)
     _check_permitted(principal, name, samples.serial)
     # Unpacked and compared with the hash in any case, also where the frame itself is sent.
     payload = samples.payload()
-    body, headers = payload["counts"], [(b"vary", b"accept, accept-encoding")]
     content_hash = samples.content_hash.hex()
     if not wants_counts:
-        body = _waveform_json(samples, payload)
-        headers.append((b"content-type", JSON_TYPE))
-    else:
-        headers += [(b"content-type", COUNTS_TYPE), *meaning_of_counts(payload)]
-        headers.append((b"x-content-hash", content_hash.encode()))
-        if accepts_zstd and samples.codec == CODEC:
-            body = samples.frame
-            headers.append((b"content-encoding", b"zstd"))
+        json = _waveform_json(samples, payload)
+        return _Representation.of_json(json, content_hash, samples.simulated, accept_encoding)
+    body = payload["counts"]
+    headers = [VARY, (b"content-type", COUNTS_TYPE), *meaning_of_counts(payload)]
+    headers.append((b"x-content-hash", content_hash.encode()))
+    if samples.codec == CODEC and takes("zstd", accept_encoding):
+        body = samples.frame
+        headers.append((b"content-encoding", b"zstd"))
     return _Representation.of(body, content_hash, samples.simulated, *headers)
 
 
@@ -213,13 +246,13 @@ def _load_waveform(
     response_class=Response,
     responses={200: {"description": "The bytes", "content": BYTES}, **FACT_PROBLEMS},
 )
-async def get_archived_image(request: Request, name: Id, query: Content) -> Response:
+async def get_archived_image(request: Request, name: RecordingId, query: Content) -> Response:
     """
     The unit's memory of an event, byte for byte, from the file-type tag to the footer.
 
     Requested by its content hash, it may be cached permanently.
     """
-    await _check_visible(request, name)
+    await check_visible(request, name)
     load = partial(_load_image, name, query.content_hash, principal_of(request))
     return await _respond(request, name, load)
 
@@ -236,12 +269,109 @@ def _load_image(
     return replace(part, is_immutable=content is not None)
 
 
+@archive.get(
+    "/recordings/{id}/analysis",
+    response_model=ArchivedAnalysisOut,
+    responses=SAMPLES_PROBLEMS,
+)
+async def get_archived_analysis(request: Request, name: RecordingId, query: Analyse) -> Response:
+    """
+    Quantities of a recording, computed from its samples once, and again by newer methods.
+
+    A scale that the recording does not give is unknown here, whatever its unit is set to now.
+    """
+    await check_visible(request, name)
+    return await _respond_with(request, name, _load_analysis(request, name, query))
+
+
+async def _load_analysis(
+    request: Request, name: str, query: ArchivedAnalysisQuery
+) -> _Representation:
+    samples, result = await analyses_of(request).of_recording(name, query.content_hash)
+    _check_permitted(principal_of(request), name, samples.serial)
+    if query.units is not None:
+        result = Analysis.from_payload(result).in_system(query.units).payload()
+    return _Representation.of_json(
+        orjson.dumps(recording_body(samples, result)),
+        samples.content_hash.hex(),
+        samples.simulated,
+        _accepted(request),
+    )
+
+
+@archive.get(
+    "/recordings/{id}/spectra", response_model=ArchivedSpectraOut, responses=SAMPLES_PROBLEMS
+)
+async def get_archived_spectra(request: Request, name: RecordingId, query: Analyse) -> Response:
+    """Fourier amplitudes of each channel of a recording, up to 250 Hz."""
+    await check_visible(request, name)
+    return await _respond_with(request, name, _make_spectra(request, name, query))
+
+
+async def _make_spectra(
+    request: Request, name: str, query: ArchivedAnalysisQuery
+) -> _Representation:
+    samples = await gateway_of(request).store_service.read(load_samples, name, query.content_hash)
+    _check_permitted(principal_of(request), name, samples.serial)
+    spectra = await analyses_of(request).worker.run(_spectra_of, samples, query.units)
+    content_hash = samples.content_hash.hex()
+    of = {
+        "id": samples.public_id,
+        "serial": samples.serial,
+        "simulated": samples.simulated,
+        "content_hash": content_hash,
+    }
+    return _Representation.of_json(
+        orjson.dumps({**of, **spectra}), content_hash, samples.simulated, _accepted(request)
+    )
+
+
+def _spectra_of(samples: Samples, units: System | None) -> payloads.Payload:
+    """Return the spectra of stored samples; in the worker, where unpacking them holds nobody up."""
+    payload = samples.payload()
+    event = {name: payload[name] for name in ("waveform_key", "timestamp")}
+    return {**event, **spectra_payload(payload, units)}
+
+
+@archive.get(
+    "/recordings/{id}/export",
+    response_class=Response,
+    responses={200: FILE, **SAMPLES_PROBLEMS, **described_problems(409, 501)},
+)
+async def get_archived_export(request: Request, name: RecordingId, query: Export) -> Response:
+    """A recording as a file for other programs; `docs/reference/exports.md` has the formats."""
+    await check_visible(request, name)
+    return await _respond_with(request, name, _make_export(request, name, query))
+
+
+async def _make_export(request: Request, name: str, query: ArchivedExportQuery) -> _Representation:
+    store_service = gateway_of(request).store_service
+    load = partial(_load_exported, name, query.content_hash, store_service.zones)
+    event, content_hash = await store_service.read(load)
+    _check_permitted(principal_of(request), name, event.serial or "")
+    file = await analyses_of(request).worker.run(exported_file, event, query.format, query.style)
+    coded, coding = _coded(file.data, _accepted(request))
+    headers = [VARY, (b"content-type", file.media_type.encode()), *coding]
+    return _Representation.of(
+        coded, content_hash, event.is_simulated, *headers, provenance.saved_as(file.name)
+    )
+
+
+def _load_exported(
+    name: str, content: bytes | None, zones: Roster, connection: Connection
+) -> tuple[ExportedEvent, str]:
+    samples = load_samples(connection, name, content)
+    return ExportedEvent.of_samples(samples, zones), samples.content_hash.hex()
+
+
 @archive.get("/recordings/{id}/review", response_model=reading.ReviewsOut, responses=ID_PROBLEMS)
-async def get_review(request: Request, name: Id, _: Nothing) -> Response:
+async def get_review(request: Request, name: RecordingId, _: Nothing) -> Response:
     """Reviews of a recording: the latest, and the history."""
-    await _check_visible(request, name)
+    await check_visible(request, name)
     history = await gateway_of(request).store_service.read(load_reviews, name)
-    return _no_store_response({"current": history[0] if history else None, "history": history})
+    return _no_store_response(
+        request, {"current": history[0] if history else None, "history": history}
+    )
 
 
 @archive.put(
@@ -250,10 +380,10 @@ async def get_review(request: Request, name: Id, _: Nothing) -> Response:
     responses=ID_PROBLEMS | described_problems(413),
     openapi_extra=described_body(ReviewIn),
 )
-async def put_review(request: Request, name: Id, _: Nothing) -> Response:
+async def put_review(request: Request, name: RecordingId, _: Nothing) -> Response:
     """Add a review; earlier reviews are kept. Nothing else changes."""
     review = await body_of(request, ReviewIn)
-    await _check_visible(request, name)
+    await check_visible(request, name)
     stored = await gateway_of(request).store_service.write(
         save_review,
         name,
@@ -262,14 +392,14 @@ async def put_review(request: Request, name: Id, _: Nothing) -> Response:
         false_trigger=review.false_trigger,
         note=review.note,
     )
-    return _no_store_response(stored)
+    return _no_store_response(request, stored)
 
 
 @archive.get("/findings", response_model=reading.FindingsOut, responses=LIST_PROBLEMS)
 async def get_findings(request: Request, query: Some) -> Response:
     """Findings, the latest first: two contents under one stamp, damage, repair."""
     found = await gateway_of(request).store_service.read(load_findings, query.limit)
-    return _no_store_response({"findings": found})
+    return _no_store_response(request, {"findings": found})
 
 
 @archive.get("/events/{id}", include_in_schema=False)
@@ -289,38 +419,7 @@ async def refuse_row_number() -> Response:
 def _check_permitted(principal: Principal, name: str, serial: str) -> None:
     """Raise the error of a recording that does not exist where the token does not permit it."""
     if not principal.may_use(serial):
-        raise NoSuchRecordError(f"the archive has no recording {name}")
-
-
-async def _check_visible(request: Request, name: str) -> None:
-    principal = principal_of(request)
-    if principal.is_limited:
-        payload = await gateway_of(request).store_service.read(load_recording, name)
-        _check_permitted(principal, name, payload["serial"])
-
-
-def takes_zstd(accept_encoding: str) -> bool:
-    """
-    Return whether an ``Accept-Encoding`` takes zstd (RFC 9110, 12.5.3).
-
-    A weight that cannot be read takes nothing.
-
-    >>> takes_zstd("gzip, zstd;q=0.5"), takes_zstd("*, zstd;q=0")
-    (True, False)
-    """
-    weights: dict[str, float] = {}
-    for part in accept_encoding.split(","):
-        name, *parameters = (word.strip().lower() for word in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.strip() == "q":
-                try:
-                    weight = float(value)
-                except ValueError:
-                    weight = 0.0
-        weights[name] = weight
-    return weights.get("zstd", weights.get("*", 0.0)) > 0
+        raise NoSuchRecordError.of(name)
 
 
 def _waveform_json(samples: Samples, payload: payloads.Payload) -> bytes:
@@ -341,13 +440,35 @@ def _waveform_json(samples: Samples, payload: payloads.Payload) -> bytes:
     )
 
 
-def _no_store_response(body: payloads.Payload) -> Response:
+def _accepted(request: Request) -> str:
+    """Return the content codings that a reader takes; a repeated header is one list."""
+    return ",".join(request.headers.getlist("accept-encoding"))
+
+
+def _coded(body: bytes, accept_encoding: str) -> tuple[bytes, Pairs]:
+    """Return a body as the reader takes it, and the header of its coding."""
+    if len(body) < MIN_BYTES or not takes("gzip", accept_encoding):
+        return body, ()
+    return compressed(body), ((b"content-encoding", b"gzip"),)
+
+
+def _no_store_response(request: Request, body: payloads.Payload) -> Response:
     """Return an answer that must not be stored, because it may change at any time."""
-    return Response(orjson.dumps(body), media_type=JSON_TYPE.decode(), headers=NO_STORE)
+    coded, headers = _coded(orjson.dumps(body), _accepted(request))
+    response = Response(coded, media_type=JSON_TYPE.decode(), headers=NO_STORE)
+    response.raw_headers += [VARY, *headers]
+    return response
 
 
 async def _respond(
     request: Request, name: str, load: Callable[[Connection], _Representation]
+) -> Response:
+    """Return a part of a recording that one transaction loads; as ``_respond_with``."""
+    return await _respond_with(request, name, gateway_of(request).store_service.read(load))
+
+
+async def _respond_with(
+    request: Request, name: str, loading: Awaitable[_Representation]
 ) -> Response:
     """
     Return a part of a recording, or 304 to a reader that has this version.
@@ -358,7 +479,7 @@ async def _respond(
     """
     store_service = gateway_of(request).store_service
     try:
-        part = await store_service.read(load)
+        part = await loading
     except DamagedRecordError as error:
         detail = str(error)
         store_service.damaged += 1

@@ -18,15 +18,13 @@ from fastapi.responses import Response
 
 from sfm.access.principal import ForbiddenUnitError
 from sfm.api import provenance
-from sfm.api.middleware.authentication import may_see, principal_of
+from sfm.api.middleware.authentication import principal_of
 from sfm.api.provenance import encode_body, reply
 from sfm.api.routes.dependencies import (
     NOT_MODIFIED,
-    address_of,
     commands_of,
     described_problems,
     gateway_of,
-    note_answer,
     target_of,
 )
 from sfm.api.routes.operations import accepted, operations_of, prefers_async
@@ -36,10 +34,10 @@ from sfm.api.schemas.commands import CommandQuery, FetchQuery, StartQuery, StopQ
 from sfm.api.schemas.reading import ReadQuery
 from sfm.devices.commands import Done
 from sfm.devices.fetch import Fetches
-from sfm.devices.gateway import Report
 from sfm.devices.operations import FETCH
 from sfm.devices.operations import Report as OperationReport
-from sfm.devices.roster import Target
+from sfm.devices.target import Target
+from sfm.devices.unit_access import Report
 from sfm.records.payloads import Payload
 
 __all__ = ["commands"]
@@ -73,37 +71,26 @@ def _answer(done: Done, status: int = 200, seen: Payload | None = None) -> Respo
     return Response(orjson.dumps(_body(done, seen)), status, headers, "application/json")
 
 
-def _expected(request: Request, target: Target) -> str | None:
+def _expect(target: Target, given: str | None) -> str | None:
     """
-    Return the unit that a command is for which gives no serial number; ``None``: any.
+    Return the unit that a command is for; ``None``: any.
 
-    By name: the one that was confirmed at that location. A token that names units instead of the
-    address: its unit.
-    """
-    if target.serial is None and request.scope.get("sfm.by_serial"):
-        return next(iter(gateway_of(request).roster.units_at(target.address)), None)
-    return target.serial
-
-
-def _expect(request: Request, target: Target, given: str | None) -> str | None:
-    """
-    Return the unit that a command is for.
+    By name, and without a serial number: the one that was confirmed at that location.
 
     Raises:
         ForbiddenUnitError: the client's token does not permit the unit that it gives.
     """
-    if given is not None and not may_see(request.scope, given):
+    if given is not None and target.only is not None and given not in target.only:
         raise ForbiddenUnitError(f"your token does not permit unit {given}")
-    return given or _expected(request, target)
+    return given or target.serial
 
 
 async def _note(request: Request, target: Target, done: Done, given: str | None) -> None:
-    """Note which unit followed a command, and that the caller confirmed it by its number."""
+    """Note that the caller confirmed by its number which unit is at a location."""
     roster = gateway_of(request).roster
-    if done.serial is None or not done.exchanges:
+    if done.serial is None or not done.exchanges or not target.addresses:
         return
-    await roster.note_contact(target.address, done.serial, simulated=done.simulated)
-    location = roster.location_at(target.address)
+    location = target.location or roster.location_at(target.addresses[0])
     if location is not None and given == done.serial:
         await roster.confirm(location, done.serial)
 
@@ -117,10 +104,10 @@ async def _change(
     wanted = await body_of(request, model)
     target = target_of(request, query)
     done = await order(
-        target.address,
+        target,
         principal_of(request),
         wanted.change,
-        serial=_expect(request, target, wanted.serial),
+        serial=_expect(target, wanted.serial),
         dry_run=query.dry_run,
     )
     await _note(request, target, done, wanted.serial)
@@ -146,11 +133,11 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     operation, for callers behind a proxy that does not wait so long.
     """
     target, by = target_of(request, query), principal_of(request)
-    serial = _expect(request, target, query.serial)
+    serial = _expect(target, query.serial)
 
     async def started(report: Report | None = None) -> Done:
         done = await commands_of(request).start_monitoring(
-            target.address, by, serial=serial, follow=query.follow, report=report
+            target, by, serial=serial, follow=query.follow, report=report
         )
         await _note(request, target, done, query.serial)
         return done
@@ -161,7 +148,7 @@ async def start_monitoring(request: Request, query: Annotated[StartQuery, Query(
     async def work(report: Report) -> Payload:
         return _body(await started(report), NOT_POLLED)
 
-    conn_key = gateway_of(request).conn_key(target.address)
+    conn_key = target.conn_key
     operation = await operations_of(request).begin("monitor_start", conn_key, work)
     return accepted(operation, **{"Preference-Applied": "respond-async"})
 
@@ -176,19 +163,18 @@ async def fetch(request: Request, query: Annotated[FetchQuery, Query()]) -> Resp
     """
     Archive every event's image that the archive does not have whole, the newest event first.
 
-    The answer is 202 at once, and its ``Location`` the operation. It goes on over a link that is
+    The answer is 202 at once, and its ``Location`` the operation. It carries on over a link that is
     cut, and lets other readers in. 503 ``fetch-incomplete`` in the operation: nothing came for 15
     minutes; a new fetch continues there.
     """
     fetches: Fetches = request.app.state.fetches
     fetches.check_store()
-    address = address_of(request, query)
+    target = target_of(request, query)
 
     async def work(report: OperationReport) -> Payload:
-        return await fetches.fetch(address, report, since=query.since, reads_contradicted=query.all)
+        return await fetches.fetch(target, report, since=query.since, reads_contradicted=query.all)
 
-    conn_key = gateway_of(request).conn_key(address)
-    return accepted(await operations_of(request).begin(FETCH, conn_key, work))
+    return accepted(await operations_of(request).begin(FETCH, target.conn_key, work))
 
 
 @commands.post(
@@ -206,9 +192,9 @@ async def stop_monitoring(request: Request, query: Annotated[StopQuery, Query()]
     """Stop monitoring; for a busy unit, ``wait_for_reply=false`` does not wait for its reply."""
     target = target_of(request, query)
     done = await commands_of(request).stop_monitoring(
-        target.address,
+        target,
         principal_of(request),
-        serial=_expect(request, target, query.serial),
+        serial=_expect(target, query.serial),
         follow=query.follow,
         wait_for_reply=query.wait_for_reply,
     )
@@ -238,9 +224,9 @@ async def erase_events(request: Request, query: Which) -> Response:
     """Erase every event; serial and count must be those of the unit at that moment."""
     wanted = await body_of(request, schemas.EraseIn)
     target = target_of(request, query)
-    _expect(request, target, wanted.serial)
+    _expect(target, wanted.serial)
     done = await commands_of(request).erase(
-        target.address,
+        target,
         principal_of(request),
         serial=wanted.serial,
         count=wanted.count,
@@ -257,8 +243,7 @@ async def erase_events(request: Request, query: Which) -> Response:
 )
 async def get_call_home(request: Request, query: Annotated[ReadQuery, Query()]) -> Response:
     """When and whom the unit calls automatically; always read from the unit."""
-    answer = await gateway_of(request).call_home(address_of(request, query))
-    await note_answer(request, answer)
+    answer = await gateway_of(request).call_home(target_of(request, query))
     what = encode_body(answer, provenance.DIRECT)
     return reply(answer, what, request.headers.get("if-none-match")).response()
 
@@ -284,9 +269,9 @@ async def rescue(request: Request, query: Which) -> Response:
     """Free a unit that dials home endlessly, in one short session."""
     wanted = await body_of(request, schemas.RescueIn)
     target = target_of(request, query)
-    _expect(request, target, wanted.serial)
+    _expect(target, wanted.serial)
     done = await commands_of(request).rescue(
-        target.address, principal_of(request), serial=wanted.serial, erase=wanted.erase
+        target, principal_of(request), serial=wanted.serial, erase=wanted.erase
     )
     await _note(request, target, done, wanted.serial)
     return _answer(done)

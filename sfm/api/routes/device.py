@@ -15,36 +15,48 @@ from fastapi.responses import (
     StreamingResponse,
 )
 
+from sfm.access.principal import is_loopback
+from sfm.analysis import Analysis
 from sfm.api import provenance
 from sfm.api.cache_control import wanted
 from sfm.api.docs_page import docs_page
 from sfm.api.metrics import MEDIA_TYPE
 from sfm.api.middleware.authentication import principal_of
 from sfm.api.middleware.cache_hits import encoded_for
-from sfm.api.problems import OtherEventError
+from sfm.api.problems import OtherEventError, Problem, problem_response
 from sfm.api.provenance import View
 from sfm.api.routes.dependencies import (
+    FILE,
     NOT_MODIFIED,
     Nothing,
-    address_of,
+    analyses_of,
     described_problems,
     gateway_of,
-    note_answer,
+    target_of,
 )
 from sfm.api.schemas import reading
+from sfm.api.schemas.analysis import DeviceAnalysisOut, DeviceAnalysisQuery, DeviceSpectraOut
+from sfm.api.schemas.exports import DeviceExportQuery
 from sfm.api.schemas.reading import MAX_INDEX, DeviceQuery, EventsQuery, ReadQuery
 from sfm.api.statistics import Statistics
 from sfm.api.streams import STREAM_HEADERS, STREAM_TYPE, event_stream
 from sfm.devices.answer import Answer
+from sfm.devices.gateway import Gateway
+from sfm.exports.event import ExportedEvent
+from sfm.exports.formats import exported_file
+from sfm.records.analysed import spectra_payload
 
-__all__ = ["cache", "device", "health"]
+__all__ = ["NOT_READY", "cache", "device", "health"]
 
+NOT_READY = Problem("not-ready", 503, "The relay is of no use now", 5)
 RELAY_PROBLEMS = described_problems(422, 500)
 DEVICE_PROBLEMS = NOT_MODIFIED | described_problems(404, 422, 500, 502, 503, 504)
 EVENT_PROBLEMS = NOT_MODIFIED | described_problems(404, 412, 422, 500, 502, 503, 504)
 
 Which = Annotated[DeviceQuery, Query()]
 Read = Annotated[ReadQuery, Query()]
+Analyse = Annotated[DeviceAnalysisQuery, Query()]
+Export = Annotated[DeviceExportQuery, Query()]
 ReadList = Annotated[EventsQuery, Query()]
 Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Place in the event list, from 0.")]
 
@@ -54,15 +66,19 @@ cache = APIRouter(prefix="/cache", tags=["cache"])
 
 
 async def _send(request: Request, answer: Answer, view: View) -> Response:
-    await note_answer(request, answer)
-    what = encoded_for(answer, view, request.headers.get("accept", ""))
-    return provenance.reply(answer, what, request.headers.get("if-none-match")).response()
+    if view in provenance.LISTS:
+        await gateway_of(request).limits.load()
+        answer = gateway_of(request).with_present_facts(answer)
+    headers = request.headers
+    accept_encoding = ",".join(headers.getlist("accept-encoding"))
+    what = encoded_for(answer, view, headers.get("accept", ""), accept_encoding)
+    return provenance.reply(answer, what, headers.get("if-none-match")).response()
 
 
 def _still_the_same(request: Request, event: Answer) -> None:
     """Raise when the reader's ``If-Match`` names another event than the slot holds now."""
     if_match = request.headers.get("if-match")
-    now = provenance.encode_body(event, provenance.EVENT).etag
+    now = provenance.event_tag(event.provenance.serial, event.value)
     if if_match is not None and not provenance.still_matches(if_match, now):
         raise OtherEventError(
             f"the slot holds another event now: {event.value['waveform_key']} of "
@@ -86,6 +102,35 @@ async def get_health(request: Request, _: Nothing) -> Response:
         "store": store,
     }
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+@health.get(
+    "/health/ready", response_model=reading.ReadyOut, responses=described_problems(422, 500, 503)
+)
+async def get_ready(request: Request, _: Nothing) -> Response:
+    """
+    Report whether the relay can do its work; 503 when it is degraded beyond use.
+
+    For a supervisor or load balancer. A database that fails for a while is no reason: units are
+    read, and what cannot be archived yet waits.
+    """
+    reasons = _reasons_against(gateway_of(request))
+    if reasons:
+        return problem_response(NOT_READY, "; ".join(reasons), reasons=reasons)
+    return Response(orjson.dumps({"ready": True}), media_type="application/json")
+
+
+def _reasons_against(gateway: Gateway) -> list[str]:
+    """Return why the relay is of no use now; empty: it is of use."""
+    reasons = ["the relay is shutting down"] if gateway.is_ending else []
+    store, settings = gateway.store_service.state(), gateway.settings
+    if store["state"] != "degraded":
+        return reasons
+    if store["not_archived"]:
+        reasons.append("the database fails and no more records can wait: what is read is lost")
+    if not settings.insecure and (settings.require_tokens or not is_loopback(settings.host)):
+        reasons.append("the database fails, and without it no token can be checked")
+    return reasons
 
 
 @health.get("/ports", response_model=reading.PortsOut, responses=RELAY_PROBLEMS)
@@ -122,7 +167,7 @@ async def get_metrics(request: Request, _: Nothing) -> Response:
 @device.get("/info", response_model=reading.InfoOut, responses=DEVICE_PROBLEMS)
 async def get_info(request: Request, query: Read) -> Response:
     """Identity, firmware, calibration, recording setup."""
-    answer = await gateway_of(request).info(address_of(request, query), wanted(request, query))
+    answer = await gateway_of(request).info(target_of(request, query), wanted(request, query))
     return await _send(request, answer, provenance.INFO)
 
 
@@ -135,7 +180,7 @@ async def get_events(request: Request, query: ReadList) -> Response:
     or with `partial` what was read so far. Ask again to read on.
     """
     answer = await gateway_of(request).events(
-        address_of(request, query), wanted(request, query), partial=query.partial
+        target_of(request, query), wanted(request, query), partial=query.partial
     )
     return await _send(request, answer, provenance.LISTS[not answer.is_complete])
 
@@ -145,14 +190,14 @@ async def get_events(request: Request, query: ReadList) -> Response:
 )
 async def get_storage_range(request: Request, query: Read) -> Response:
     """First and last key of the event memory; always from the unit."""
-    answer = await gateway_of(request).storage_range(address_of(request, query))
+    answer = await gateway_of(request).storage_range(target_of(request, query))
     return await _send(request, answer, provenance.DIRECT)
 
 
 @device.get("/events/index", response_model=reading.LifetimeOut, responses=DEVICE_PROBLEMS)
 async def get_event_index(request: Request, query: Read) -> Response:
     """Lifetime event counter; always from the unit."""
-    answer = await gateway_of(request).lifetime_count(address_of(request, query))
+    answer = await gateway_of(request).lifetime_count(target_of(request, query))
     return await _send(request, answer, provenance.DIRECT)
 
 
@@ -160,7 +205,7 @@ async def get_event_index(request: Request, query: Read) -> Response:
 async def get_event(request: Request, index: Index, query: ReadList) -> Response:
     """One event of the list."""
     answer = await gateway_of(request).event(
-        address_of(request, query), index, wanted(request, query), partial=query.partial
+        target_of(request, query), index, wanted(request, query), partial=query.partial
     )
     _still_the_same(request, answer)
     return await _send(request, answer, provenance.EVENT)
@@ -172,19 +217,77 @@ async def get_waveform(request: Request, index: Index, query: Read) -> Response:
     gateway, wish = gateway_of(request), wanted(request, query)
     if "if-match" in request.headers:
         # The slot is judged by its event, before anything is downloaded.
-        _still_the_same(request, await gateway.event(address_of(request, query), index, wish))
+        _still_the_same(request, await gateway.event(target_of(request, query), index, wish))
     return await _send(
         request,
-        await gateway.waveform(address_of(request, query), index, wish),
+        await gateway.waveform(target_of(request, query), index, wish),
         provenance.WAVEFORM,
     )
+
+
+@device.get("/event/{index}/analysis", response_model=DeviceAnalysisOut, responses=EVENT_PROBLEMS)
+async def get_analysis(request: Request, index: Index, query: Analyse) -> Response:
+    """
+    Quantities of an event, computed from its samples: as the vendor computes them, and refined.
+
+    The samples are read as for the waveform. Each figure has unit of measure, resolution, method
+    and flags; `docs/reference/analysis.md` defines them.
+    """
+    gateway, wish = gateway_of(request), wanted(request, query)
+    if "if-match" in request.headers:
+        _still_the_same(request, await gateway.event(target_of(request, query), index, wish))
+    answer = await gateway.waveform(target_of(request, query), index, wish)
+    result = await analyses_of(request).of_answer(answer)
+    if query.units is not None:
+        result = Analysis.from_payload(result).in_system(query.units).payload()
+    event = {name: answer.value[name] for name in ("index", "waveform_key", "timestamp")}
+    analysed = answer.derived(f"analysis {query.units} ", lambda: {**event, **result})
+    return await _send(request, analysed, provenance.DIRECT)
+
+
+@device.get("/event/{index}/spectra", response_model=DeviceSpectraOut, responses=EVENT_PROBLEMS)
+async def get_spectra(request: Request, index: Index, query: Analyse) -> Response:
+    """
+    Fourier amplitudes of each channel up to 250 Hz, the end of the instrument's band.
+
+    The samples are read as for the waveform.
+    """
+    gateway, wish = gateway_of(request), wanted(request, query)
+    if "if-match" in request.headers:
+        _still_the_same(request, await gateway.event(target_of(request, query), index, wish))
+    answer = await gateway.waveform(target_of(request, query), index, wish)
+    spectra = await analyses_of(request).worker.run(spectra_payload, answer.value, query.units)
+    event = {name: answer.value[name] for name in ("index", "waveform_key", "timestamp")}
+    derived = answer.derived(f"spectra {query.units} ", lambda: {**event, **spectra})
+    return await _send(request, derived, provenance.DIRECT)
+
+
+@device.get(
+    "/event/{index}/export",
+    response_class=Response,
+    responses={200: FILE, **EVENT_PROBLEMS, **described_problems(409, 501)},
+)
+async def get_export(request: Request, index: Index, query: Export) -> Response:
+    """
+    An event as a file for other programs; `docs/reference/exports.md` describes the formats.
+
+    The samples are read as for the waveform.
+    """
+    gateway, wish = gateway_of(request), wanted(request, query)
+    if "if-match" in request.headers:
+        _still_the_same(request, await gateway.event(target_of(request, query), index, wish))
+    answer = await gateway.waveform(target_of(request, query), index, wish)
+    event = ExportedEvent.of_answer(answer, gateway.store_service.zones)
+    file = await analyses_of(request).worker.run(exported_file, event, query.format, query.style)
+    encoded = provenance.encode_file(answer, file.data, file.media_type, file.name)
+    return provenance.reply(answer, encoded, request.headers.get("if-none-match")).response()
 
 
 @device.get("/monitor/status", response_model=reading.StatusOut, responses=DEVICE_PROBLEMS)
 async def get_monitor_status(request: Request, query: Read) -> Response:
     """Monitoring or not, the unit's clock, battery, memory. Kept for 30 s."""
     answer = await gateway_of(request).monitor_status(
-        address_of(request, query), wanted(request, query)
+        target_of(request, query), wanted(request, query)
     )
     return await _send(request, answer, provenance.STATUS)
 
@@ -205,7 +308,7 @@ async def get_progress(request: Request, query: Which) -> Response:
     if request.scope.get("sfm.is_head"):
         return Response(headers=STREAM_HEADERS, media_type=STREAM_TYPE)  # else it would not end
     return event_stream(
-        gateway_of(request), address_of(request, query), request.headers.get("last-event-id")
+        gateway_of(request), target_of(request, query), request.headers.get("last-event-id")
     )
 
 
@@ -217,7 +320,7 @@ async def delete_cache_device(request: Request, query: Which) -> Response:
     503 when the database could not forget: memory has, and what the database still holds is proven
     at the unit before it is served again.
     """
-    await gateway_of(request).drop(address_of(request, query), "dropped by request")
+    await gateway_of(request).drop(target_of(request, query), "dropped by request")
     return Response(status_code=204)
 
 

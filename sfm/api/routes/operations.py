@@ -52,7 +52,7 @@ def accepted(operation: Operation, **headers: str) -> Response:
 def _may_see(request: Request, operation: Operation) -> bool:
     """Whether the client's token permits the operation's unit, by address or by serial number."""
     principal, roster = principal_of(request), gateway_of(request).roster
-    return principal.may_use(operation.unit) or not principal.units.isdisjoint(
+    return principal.may_use_route(operation.unit) or not principal.units.isdisjoint(
         roster.units_with_key(operation.unit)
     )
 

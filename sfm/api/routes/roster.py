@@ -12,24 +12,28 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
-from minimateplus.link import parse_address
+from minimateplus.link import Address, parse_address
 from sfm.access.names import LONGEST_NAME
-from sfm.access.principal import ForbiddenUnitError, Principal
+from sfm.access.principal import Principal
 from sfm.api.middleware.authentication import principal_of
-from sfm.api.routes.dependencies import Nothing, described_problems, gateway_of
+from sfm.api.routes.dependencies import (
+    Nothing,
+    audit_entry,
+    described_problems,
+    gateway_of,
+    sent_json,
+)
 from sfm.api.schemas import roster as schemas
 from sfm.api.schemas.bodies import body_of, described_body
 from sfm.devices.gateway import Gateway
 from sfm.records.payloads import Payload, plain
 from sfm.records.roster import ALL_UNITS, Location, Roster, Route, Unit, Zone
 from sfm.store import roster as stored
-from sfm.store.audit import AuditEntry
 from sfm.store.errors import NoSuchUnitError
 
 __all__ = ["roster"]
@@ -37,17 +41,20 @@ __all__ = ["roster"]
 READ_PROBLEMS = described_problems(422, 500)
 CHANGE_PROBLEMS = described_problems(404, 409, 413, 422, 500, 503)
 
+OF_UNIT = (
+    "simulated",
+    "state",
+    "notes",
+    "calibrated_on",
+    "calibration_due_on",
+    "microphone_low_hz",
+)
 Named = Annotated[str, Path(max_length=LONGEST_NAME, description="The location's name.")]
 Numbered = Annotated[str, Path(max_length=LONGEST_NAME, description="The unit's serial number.")]
 WhichRoute = Annotated[schemas.RouteQuery, Query()]
 WhichZone = Annotated[schemas.ZoneQuery, Query()]
 
 roster = APIRouter(tags=["roster"])
-
-
-def _send(body: Any, status: int = 200) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(orjson.dumps(body), status, headers, "application/json")
 
 
 async def _roster_of(request: Request) -> Roster:
@@ -66,21 +73,10 @@ async def _change(
     serial: str | None = None,
 ) -> Roster:
     """Change the roster and note who did; a token that is limited may change its units alone."""
-    principal = principal_of(request)
-    if principal.is_limited and (serial is None or not principal.may_use(serial)):
-        raise ForbiddenUnitError("your token is limited to some units and cannot change the roster")
-    entry = AuditEntry(
-        at=datetime.now(UTC),
-        actor=principal.name,
-        role=principal.role.value,
-        origin=principal.origin,
-        serial=serial,
-        command=command,
-        outcome="done",
-        detail=detail,
-    )
-    await gateway_of(request).roster.load()
-    return await gateway_of(request).roster.change(function, entry)
+    entry = audit_entry(request, "the roster", command, detail, serial)
+    known = gateway_of(request).roster
+    await known.load()
+    return await known.change(function, entry)
 
 
 def _given(body: Any) -> dict[str, Any]:
@@ -111,7 +107,7 @@ async def get_units(request: Request, _: Nothing) -> Response:
     found += [view.unit(now, None, unit) for unit in homeless]
     shown = [one for one in found if one is not None]
     shown.sort(key=lambda one: (one["name"] is None, one["name"] or "", one["serial"] or ""))
-    return _send({"units": shown, "damaged": list(now.damaged)})
+    return sent_json({"units": shown, "damaged": list(now.damaged)})
 
 
 @roster.post(
@@ -127,7 +123,7 @@ async def post_unit(request: Request, _: Nothing) -> Response:
     values = {k: v for k, v in body.model_dump().items() if k != "serial"}
     add = partial(stored.add_unit, serial=body.serial, at=datetime.now(UTC), **values)
     now = await _change(request, "unit_add", body.model_dump(exclude_unset=True), add)
-    return _send(_View(request).unit(now, None, now.units[body.serial]), 201)
+    return sent_json(_View(request).unit(now, None, now.units[body.serial]), 201)
 
 
 @roster.patch(
@@ -143,7 +139,7 @@ async def patch_unit(request: Request, serial: Numbered, _: Nothing) -> Response
     change = partial(stored.change_unit, serial=unit.serial, **given)
     now = await _change(request, "unit_change", given, change, serial=unit.serial)
     location = now.location_of(unit.serial)
-    return _send(_View(request).unit(now, location, now.units[unit.serial]))
+    return sent_json(_View(request).unit(now, location, now.units[unit.serial]))
 
 
 @roster.delete("/units/{serial}", status_code=204, responses=CHANGE_PROBLEMS)
@@ -171,7 +167,7 @@ async def get_locations(request: Request, _: Nothing) -> Response:
     now, view = await _roster_of(request), _View(request)
     found = sorted(now.locations.values(), key=lambda one: one.name)
     shown = [view.location(now, one) for one in found if view.unit(now, one) is not None]
-    return _send({"locations": shown})
+    return sent_json({"locations": shown})
 
 
 @roster.post(
@@ -186,7 +182,7 @@ async def post_location(request: Request, _: Nothing) -> Response:
     body = await body_of(request, schemas.LocationIn)
     add = partial(stored.add_location, **body.model_dump())
     now = await _change(request, "location_add", body.model_dump(exclude_unset=True), add)
-    return _send(_View(request).location(now, _sure(now, body.name)), 201)
+    return sent_json(_View(request).location(now, _sure(now, body.name)), 201)
 
 
 @roster.patch(
@@ -202,7 +198,7 @@ async def patch_location(request: Request, name: Named, _: Nothing) -> Response:
     change = partial(stored.change_location, location_id=location.id, **given)
     detail = {"location": location.name, **given}
     now = await _change(request, "location_change", detail, change)
-    return _send(_View(request).location(now, now.locations[location.id]))
+    return sent_json(_View(request).location(now, now.locations[location.id]))
 
 
 @roster.delete("/locations/{name}", status_code=204, responses=CHANGE_PROBLEMS)
@@ -239,7 +235,7 @@ async def post_location_unit(request: Request, name: Named, _: Nothing) -> Respo
     )
     detail = {"location": location.name, "serial": serial, "from_device_time": begin}
     now = await _change(request, "location_unit", detail, place)
-    return _send(_View(request).location(now, now.locations[location.id]))
+    return sent_json(_View(request).location(now, now.locations[location.id]))
 
 
 def _now_at(now: Roster, location: Location, serial: str | None) -> str:
@@ -278,7 +274,7 @@ async def post_route(request: Request, _: Nothing) -> Response:
     values = body.model_dump(exclude={"location"})
     add = partial(stored.add_route, location_id=location.id, **values)
     now = await _change(request, "route_add", {"location": location.name, **values}, add)
-    return _send(_View(request).route(_sure_route(now, body.address)), 201)
+    return sent_json(_View(request).route(_sure_route(now, body.address)), 201)
 
 
 @roster.patch(
@@ -292,7 +288,7 @@ async def patch_route(request: Request, query: WhichRoute) -> Response:
     given = _given(await body_of(request, schemas.ChangeRouteIn))
     change = partial(stored.change_route, address=query.address, **given)
     now = await _change(request, "route_change", {"address": query.address, **given}, change)
-    return _send(_View(request).route(_sure_route(now, query.address)))
+    return sent_json(_View(request).route(_sure_route(now, query.address)))
 
 
 @roster.delete("/routes", status_code=204, responses=CHANGE_PROBLEMS)
@@ -310,7 +306,7 @@ async def delete_route(request: Request, query: WhichRoute) -> Response:
 async def get_zones(request: Request, _: Nothing) -> Response:
     """Every time zone, with its beginning: of locations, of units' clocks, of all others."""
     now = await _roster_of(request)
-    return _send({"zones": [_zone_payload(now, one) for one in now.zones]})
+    return sent_json({"zones": [_zone_payload(now, one) for one in now.zones]})
 
 
 @roster.post(
@@ -332,7 +328,7 @@ async def post_zone(request: Request, _: Nothing) -> Response:
         from_device_time=body.from_device_time,
     )
     await _change(request, "zone_add", body.model_dump(), add)
-    return _send(_zone_of(body, body.zone, serial), 201)
+    return sent_json(_zone_of(body, body.zone, serial), 201)
 
 
 @roster.patch(
@@ -353,7 +349,7 @@ async def patch_zone(request: Request, query: WhichZone) -> Response:
         zone=body.zone,
     )
     await _change(request, "zone_change", {**query.model_dump(), "zone": body.zone}, change)
-    return _send(_zone_of(query, body.zone, serial))
+    return sent_json(_zone_of(query, body.zone, serial))
 
 
 @roster.delete("/zones", status_code=204, responses=CHANGE_PROBLEMS)
@@ -426,34 +422,51 @@ class _View:
             unit = now.units.get(location.serial)
         serial = None if unit is None else unit.serial
         every = [] if location is None else now.routes_of(location)
-        routes = [one for one in every if self._may_see(one, serial)]
+        routes = [one for one in every if self._may_see(parse_address(one.address), serial)]
         is_its_own = serial is not None and serial in self._principal.units
         if self._principal.is_limited and not (routes or is_its_own):
             return None
         if every and not routes and not is_its_own:
             return None  # the settings admit none of its addresses
         shown = [self.route(one) for one in routes]
-        enabled = [one for one in shown if one["enabled"]]
-        preferred = next((one for one in enabled if not one["backing_off"]), None)
-        preferred = preferred or (enabled[0] if enabled else None)
-        facts = {
-            name: None if unit is None else getattr(unit, name)
-            for name in ("simulated", "state", "notes", "calibrated_on", "calibration_due_on")
-        }
+        # As a request by serial number does: its location's routes, then where else it answered.
+        met = [] if serial is None else self._met_over(serial, every)
+        taken = [(one["conn_key"], one["backing_off"]) for one in shown if one["enabled"]]
+        taken += [
+            (self._gateway.conn_key(one), self._gateway.registry.is_backing_off(one)) for one in met
+        ]
+        preferred = next((key for key, is_backing_off in taken if not is_backing_off), None)
+        if preferred is None and taken:
+            preferred = taken[0][0]
+        facts = {name: None if unit is None else getattr(unit, name) for name in OF_UNIT}
         place = {
             name: None if location is None else getattr(location, name)
             for name in ("name", "project", "latitude", "longitude")
         }
         return {
             **place,
-            "conn_key": None if preferred is None else preferred["conn_key"],
+            "conn_key": preferred,
             "serial": serial,
             "confirmed": location is None or location.serial == location.confirmed_serial,
             **facts,
             "added_at": None if unit is None else unit.added_at,
             "routes": shown,
-            "last_contact_at": max(_contacts(shown, serial), default=None),
+            "last_contact_at": self._last_contact_at(
+                [*(one["conn_key"] for one in shown), *map(self._gateway.conn_key, met)], serial
+            ),
         }
+
+    def _last_contact_at(self, conn_keys: Iterable[str], serial: str | None) -> str | None:
+        """Return when a unit answered last over one of these routes since the relay's start."""
+        known = self._gateway.roster.contacts
+        contacts = [known[key] for key in conn_keys if key in known]
+        return max((plain(one.at) for one in contacts if one.serial == serial), default=None)
+
+    def _met_over(self, serial: str, routes: Iterable[Route]) -> list[Address]:
+        """Return where a unit answered last beside these routes, as far as the client may know."""
+        besides = [parse_address(one.address) for one in routes]
+        met = self._gateway.roster.met_over(serial, besides=besides)
+        return [one for one in met if self._may_see(one, serial)]
 
     def location(self, now: Roster, location: Location) -> Payload:
         """Return a location with what belongs to it."""
@@ -466,7 +479,7 @@ class _View:
             "routes": [
                 self.route(one)
                 for one in now.routes_of(location)
-                if self._may_see(one, location.serial)
+                if self._may_see(parse_address(one.address), location.serial)
             ],
             "zones": [_zone_payload(now, one) for one in reversed(now.zones_of(location.id))],
             "stays": [
@@ -482,28 +495,21 @@ class _View:
     def route(self, route: Route) -> Payload:
         """Return a route."""
         address = parse_address(route.address)
-        contact = self._gateway.roster.contacts.get(route.address)
+        conn_key = self._gateway.conn_key(address)
+        contact = self._gateway.roster.contacts.get(conn_key)
         names = ("address", "priority", "keep_open_s", "enabled")
         return {
             **{name: getattr(route, name) for name in names},
-            "conn_key": self._gateway.conn_key(address),
+            "conn_key": conn_key,
             "backing_off": self._gateway.registry.is_backing_off(address),
             "last_contact_at": None if contact is None else plain(contact.at),
             "last_serial": None if contact is None else contact.serial,
         }
 
-    def _may_see(self, route: Route, serial: str | None) -> bool:
-        address, principal = parse_address(route.address), self._principal
+    def _may_see(self, address: Address, serial: str | None) -> bool:
+        principal = self._principal
         if not self._gateway.egress.allows(address, is_local=principal.token_id is None):
             return False
-        return principal.may_use(self._gateway.conn_key(address)) or (
+        return principal.may_use_route(self._gateway.conn_key(address)) or (
             serial is not None and principal.may_use(serial)
         )
-
-
-def _contacts(routes: Iterable[Payload], serial: str | None) -> list[str]:
-    return [
-        one["last_contact_at"]
-        for one in routes
-        if one["last_contact_at"] is not None and one["last_serial"] == serial
-    ]

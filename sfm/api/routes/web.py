@@ -8,9 +8,7 @@ it is asked for again each time. Without a build the page says why, and all else
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import re
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -20,10 +18,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from sfm.api.compression import compressed, takes
 from sfm.api.provenance import names
 from sfm.api.routes.dependencies import Nothing
 
-__all__ = ["NEVER_BUILT", "WebFile", "WebFiles", "takes", "web"]
+__all__ = ["NEVER_BUILT", "WebFile", "WebFiles", "web"]
 
 PAGE = "index.html"
 REASON = "no-build.txt"
@@ -43,12 +42,6 @@ _PACKED = frozenset((".png", ".woff2"))
 """What gzip does not make smaller."""
 CODINGS = ("br", "gzip")
 """The smaller first. Brotli is packed by the build, since nothing here can; gzip on the way."""
-_TAKES = {
-    coding: re.compile(
-        rf"(?:^|,)\s*{coding}\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
-    )
-    for coding in CODINGS
-}
 
 web = APIRouter(include_in_schema=False)
 
@@ -104,7 +97,7 @@ class WebFiles:
             return None
         body = file.read_bytes()
         ending = f".{file.name.rpartition('.')[2]}"
-        packed = {} if ending in _PACKED else {"gzip": gzip.compress(body, mtime=0)}
+        packed = {} if ending in _PACKED else {"gzip": compressed(body)}
         if brotli is not None:
             packed["br"] = brotli.read_bytes()
         return WebFile(
@@ -113,11 +106,6 @@ class WebFiles:
             hashlib.blake2b(body, digest_size=16).hexdigest(),
             {coding: less for coding, less in packed.items() if len(less) < len(body)},
         )
-
-
-def takes(coding: str, accept_encoding: str) -> bool:
-    """Return whether a reader takes one of ``CODINGS``; ``q=0`` says that it does not."""
-    return _TAKES[coding].search(accept_encoding) is not None
 
 
 @web.get("/")

@@ -108,7 +108,8 @@ class FetchQuery(DeviceQuery):
     all: Annotated[
         bool,
         Field(
-            description="Also read once more what is whole, contradicts itself and came once only."
+            description="Also read again recordings that are complete but contradict themselves "
+            "and were received only once."
         ),
     ] = False
 
@@ -139,7 +140,7 @@ _SettingsIn: Any = create_model(
 
 
 class ConfigIn(_SettingsIn):  # type: ignore[misc]  # its fields are those of SetupChange
-    """New recording settings. What is absent keeps its value; unknown ones are rejected."""
+    """New recording settings. What is absent stays as it is; unknown ones are rejected."""
 
     @property
     def change(self) -> SetupChange:
@@ -160,7 +161,7 @@ Clock = Annotated[
 
 
 class CallHomeIn(BaseModel):
-    """New call-home settings. What is absent keeps its value; unknown ones are rejected."""
+    """New call-home settings. What is absent stays as it is; unknown ones are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 

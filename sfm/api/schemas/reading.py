@@ -55,6 +55,7 @@ __all__ = [
     "StatsOut",
     "StatusOut",
     "StorageRangeOut",
+    "VerdictOut",
     "WaveformOut",
     "describe_problems",
 ]
@@ -440,6 +441,10 @@ class PeaksOut(BaseModel):
     ] = Field(description="'>' for each peak at the end of the range: it was at least that.")
 
 
+Outcome = Literal["complies", "exceeds", "no_verdict"]
+Results = Literal["vendor", "refined", "peaks"]
+
+
 class EventBase(BaseModel):
     """One event: its stamp, its peaks, its project."""
 
@@ -448,6 +453,34 @@ class EventBase(BaseModel):
     timestamp: str | None = Field(description="The unit's own clock, no zone.")
     peaks: PeaksOut
     project: str | None
+
+
+class VerdictOut(BaseModel):
+    """Whether an event keeps to one limit curve, in a list."""
+
+    curve: str
+    outcome: Outcome
+    results: Results
+    share_percent: float | None = Field(description="Of the limit; of airblast, of its pressure.")
+    bound: Bound | None = Field(description="'>': the share is at least that.")
+    channel: str | None = Field(description="The axis that decides.")
+    frequency_hz: float | None
+    frequency_bound: Literal[">", "<"] | None
+    reason: str | None = Field(description="Why there is no verdict, a stable code.")
+    other_outcome: Outcome | None = Field(
+        description="By the other set of figures, where that disagrees."
+    )
+
+
+class ListedEvent(EventBase):
+    """One event of a list, with its verdicts."""
+
+    verdicts: list[VerdictOut] | None = Field(
+        description="One for each chosen curve; null: not judged yet."
+    )
+    no_verdict: str | None = Field(
+        description="Why no curve is judged, a stable code; null: some are."
+    )
 
 
 class EventOut(EventBase):
@@ -465,7 +498,7 @@ class EventsOut(BaseModel):
     estimate_s: float | None = Field(
         description="Estimated time to read the rest, s; null: unknown."
     )
-    events: list[EventBase]
+    events: list[ListedEvent]
     provenance: ProvenanceOut
     recorded_since: int | None = Field(
         description="Events that the unit recorded since this read began; null: not known."
@@ -611,6 +644,12 @@ class HealthOut(BaseModel):
     store: StoreState
 
 
+class ReadyOut(BaseModel):
+    """The relay can do its work."""
+
+    ready: Literal[True]
+
+
 class PortOut(BaseModel):
     """A serial port of the relay's machine."""
 
@@ -681,6 +720,8 @@ class ArchivedStateOut(BaseModel):
 class ArchivedRow(ArchivedBase):
     """An event in the archive's list, with its mutable parts: samples, review."""
 
+    verdicts: list[VerdictOut]
+    no_verdict: str | None
     waveforms: int = Field(description="Number of downloaded contents of its samples.")
     contents: list[str] = Field(description="content_hash of each, hex, the first read first.")
     epoch_proven: bool = Field(

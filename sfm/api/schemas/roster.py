@@ -121,6 +121,15 @@ Project = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 Notes = Annotated[str, Field(max_length=4000), AfterValidator(_note)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="Degrees.")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="Degrees.")]
+MicrophoneLow = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="The microphone's lower corner (-3 dB), Hz; limits of airblast depend on it.",
+    ),
+]
 Priority = Annotated[int, Field(ge=0, le=1000, description="The lowest is tried first.")]
 KeepOpen = Annotated[
     float,
@@ -144,6 +153,7 @@ class ChangeUnitIn(_In):
     notes: Notes | None = None
     calibrated_on: Day | None = None
     calibration_due_on: Day | None = None
+    microphone_low_hz: MicrophoneLow | None = None
 
 
 class UnitIn(ChangeUnitIn):
@@ -248,7 +258,8 @@ class UnitOut(BaseModel):
 
     name: str | None = Field(description="Of its location; null: it is at none.")
     conn_key: str | None = Field(
-        description="The route that a request for it takes now; null: none leads to it."
+        description="The route that a request for it takes now, registered or where it answered "
+        "last; null: none leads to it."
     )
     serial: str | None = Field(description="null: no unit has answered at this location yet.")
     confirmed: bool = Field(
@@ -260,11 +271,12 @@ class UnitOut(BaseModel):
     notes: str | None
     calibrated_on: str | None
     calibration_due_on: str | None
+    microphone_low_hz: float | None
     added_at: str | None = Field(description="UTC.")
     project: str | None = Field(description="Of its location.")
     latitude: float | None
     longitude: float | None
-    routes: list[RouteOut] = Field(description="The preferred one first.")
+    routes: list[RouteOut] = Field(description="The registered ones, the preferred one first.")
     last_contact_at: str | None = Field(description="UTC; null: not since the relay's start.")
 
 

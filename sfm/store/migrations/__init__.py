@@ -35,7 +35,7 @@ __all__ = [
     "upgrade",
 ]
 
-HEAD = "0009"
+HEAD = "0015"
 EMPTY = ""
 """The revision of a database with nothing of ours in it."""
 PAGES_AT_ONCE = 1024

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import serialx
 from kit import virtual_time
+from kit.client_session import asked, connected_to
 from kit.end_to_end import START_UNIT, build_unit, counts_of
 
 from minimateplus.client import MiniMate, reads
@@ -121,32 +121,6 @@ class WatchedUnit(SimulatedUnit):
         for number in range(events):
             self.record_event(counts=counts_of(samples, number))
         return self
-
-
-@asynccontextmanager
-async def connected_to(
-    unit: SimulatedUnit, wrap_link: LinkFactory = FaultyLink, deadlines: Deadlines | None = None
-) -> AsyncIterator[MiniMate]:
-    async with connect_memory(unit, wrap_link=wrap_link) as link:
-        async with MiniMate.connect(link, deadlines=deadlines) as host:
-            yield host
-        with pytest.raises(LinkClosedError):
-            await link.send(b"?")
-
-
-def asked(
-    unit: SimulatedUnit,
-    verb: Callable[[MiniMate], Awaitable[Any]],
-    wrap_link: LinkFactory = FaultyLink,
-    deadlines: Deadlines | None = None,
-) -> Any:
-    """Return what ``verb`` brings from ``unit``, in virtual time."""
-
-    async def main() -> Any:
-        async with connected_to(unit, wrap_link, deadlines) as host:
-            return await verb(host)
-
-    return virtual_time.run(main())
 
 
 def test_every_public_verb_stands_in_the_table_of_verbs() -> None:

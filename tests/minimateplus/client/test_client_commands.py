@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from kit import virtual_time
+from kit.virtual_time import in_virtual_time, run
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import (
@@ -77,21 +77,17 @@ class CutUnit(SimulatedUnit):
             raise LinkClosedError("the far end hung up")
 
 
-def outcome_of(unit: CutUnit, verb: Verb, wrap_link: LinkFactory = FaultyLink) -> Any:
+async def outcome_of(unit: CutUnit, verb: Verb, wrap_link: LinkFactory = FaultyLink) -> Any:
     """Return what ``verb`` brings; the start-up is not counted among what the unit was asked."""
-
-    async def main() -> Any:
-        async with connect_memory(unit, wrap_link=wrap_link) as link:
-            at, unit.at = unit.at, -1
-            host = await MiniMate.open(link, deadlines=DEADLINES)
-            unit.asked.clear()
-            unit.at = at
-            try:
-                return await verb(host)
-            finally:
-                await host.close()
-
-    return virtual_time.run(main())
+    async with connect_memory(unit, wrap_link=wrap_link) as link:
+        at, unit.at = unit.at, -1
+        host = await MiniMate.open(link, deadlines=DEADLINES)
+        unit.asked.clear()
+        unit.at = at
+        try:
+            return await verb(host)
+        finally:
+            await host.close()
 
 
 def fresh(**more: Any) -> CutUnit:
@@ -106,9 +102,10 @@ def fresh(**more: Any) -> CutUnit:
 # --- what goes over the wire ----------------------------------------------------------------------
 
 
-def test_an_erase_walks_the_memory_and_then_is_the_six_captured_exchanges() -> None:
+@in_virtual_time
+async def test_an_erase_walks_the_memory_and_then_is_the_six_captured_exchanges() -> None:
     unit = fresh()
-    outcome_of(unit, VERBS["erase"])
+    await outcome_of(unit, VERBS["erase"])
     read = unit.asked[: -len(ERASE)]
     assert unit.asked[-len(ERASE) :] == ERASE
     assert not any(commands.COMMANDS[sub].changes for sub in read)
@@ -126,17 +123,19 @@ def test_an_erase_walks_the_memory_and_then_is_the_six_captured_exchanges() -> N
         ({"serial": "SIM0002", "count": 2}, "for unit SIM0002, and SIM0001 answers"),
     ],
 )
-def test_an_erase_of_another_unit_or_another_number_of_events_sends_nothing(
+@in_virtual_time
+async def test_an_erase_of_another_unit_or_another_number_of_events_sends_nothing(
     asked_for: dict[str, Any], why: str
 ) -> None:
     unit = fresh()
     with pytest.raises(MemoryChangedError, match=why):
-        outcome_of(unit, lambda host: host.erase_all(**asked_for))
+        await outcome_of(unit, lambda host: host.erase_all(**asked_for))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 2
 
 
-def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> None:
+@in_virtual_time
+async def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> None:
     unit = fresh()
 
     def record(request: Frame) -> bytes | None:
@@ -146,36 +145,39 @@ def test_an_erase_is_not_begun_when_an_event_came_while_they_were_counted() -> N
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="stop monitoring"):
-        outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=3))
+        await outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=3))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 3
 
 
-def test_an_erase_reads_the_record_of_each_event_and_then_begins() -> None:
+@in_virtual_time
+async def test_an_erase_reads_the_record_of_each_event_and_then_begins() -> None:
     unit = fresh()
-    outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=2))
+    await outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=2))
     # Two of the last event for the probes, and one of each event; each is a probe and a fetch.
     assert unit.asked.count(0x0C) == 2 * (2 + 2)
     assert unit.asked[-len(ERASE) :] == ERASE
     assert unit.events == []
 
 
-def test_an_erase_without_a_walk_is_guarded_by_the_serial_number() -> None:
+@in_virtual_time
+async def test_an_erase_without_a_walk_is_guarded_by_the_serial_number() -> None:
     unit = fresh()
     with pytest.raises(MemoryChangedError, match="SIM0001 answers there"):
-        outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0002"))
+        await outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0002"))
     assert 0xA3 not in unit.asked
     unit.asked.clear()
-    outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0001"))
+    await outcome_of(unit, lambda host: host.erase_without_walk(serial="SIM0001"))
     assert unit.asked == [0x15, 0x15, *ERASE]
     assert unit.events == []
     assert unit.events == []
     assert unit.lifetime_count == 2
 
 
-def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
+@in_virtual_time
+async def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
     unit = fresh()
-    proven = outcome_of(unit, lambda host: host.read_probe())
+    proven = await outcome_of(unit, lambda host: host.read_probe())
 
     def record(request: Frame) -> bytes | None:
         if request.sub == 0xA3:
@@ -184,36 +186,39 @@ def test_an_erase_is_not_confirmed_when_an_event_came_in_between() -> None:
 
     unit.step_in = record
     with pytest.raises(MemoryChangedError, match="not confirmed"):
-        outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
+        await outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA2 not in unit.asked
     assert len(unit.events) == 3
 
 
-def test_an_erase_is_not_begun_when_the_memory_is_another_that_ends_at_the_same_key() -> None:
+@in_virtual_time
+async def test_an_erase_is_not_begun_when_the_memory_is_another_that_ends_at_the_same_key() -> None:
     unit = fresh()
     unit.erase()
     unit.record_event()
-    proven = outcome_of(unit, lambda host: host.read_probe())
+    proven = await outcome_of(unit, lambda host: host.read_probe())
     unit.erase()
     unit.record_event()
     assert unit.events[-1].key == proven.last_key
     unit.asked.clear()
     with pytest.raises(MemoryChangedError, match="lifetime counter is 4 now, was 3"):
-        outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
+        await outcome_of(unit, lambda host: host.erase_proven(serial="SIM0001", proven=proven))
     assert 0xA3 not in unit.asked
     assert len(unit.events) == 1
 
 
-def test_a_setup_is_written_in_the_captured_order() -> None:
+@in_virtual_time
+async def test_a_setup_is_written_in_the_captured_order() -> None:
     unit = fresh()
-    outcome_of(unit, VERBS["setup"])
+    await outcome_of(unit, VERBS["setup"])
     assert [sub for sub in unit.asked if commands.COMMANDS[sub].changes] == WRITES
     # Its counter is read last before the first byte of the write, to be as young as it can be.
     first = unit.asked.index(0x68)
     assert unit.asked[first - 2 : first] == [0x08, 0x08]
 
 
-def test_new_settings_are_those_that_the_unit_then_says() -> None:
+@in_virtual_time
+async def test_new_settings_are_those_that_the_unit_then_says() -> None:
     unit = fresh()
     wanted = SetupChange(
         mode=RecordMode.SINGLE_SHOT,
@@ -231,19 +236,22 @@ def test_new_settings_are_those_that_the_unit_then_says() -> None:
         location="House 4",
         notes="Simulated",
     )
-    written = outcome_of(unit, lambda host: host.write_setup(wanted))
+    written = await outcome_of(unit, lambda host: host.write_setup(wanted))
     assert {c.field: c.after for c in written.changes} == asdict(wanted)
     assert (written.is_written, written.elsewhere_bytes) == (True, 0)
-    info = outcome_of(unit, lambda host: host.read_info())
+    info = await outcome_of(unit, lambda host: host.read_info())
     assert asdict(info.setup) == pytest.approx(
         asdict(DEFAULT_SETUP) | asdict(wanted) | {"client": None}
     )
 
 
-def test_only_the_given_fields_and_no_constant_change() -> None:
+@in_virtual_time
+async def test_only_the_given_fields_and_no_constant_change() -> None:
     unit = fresh()
     before = bytes(unit._setup_block)
-    written = outcome_of(unit, lambda host: host.write_setup(SetupChange(trigger_level_in_s=0.25)))
+    written = await outcome_of(
+        unit, lambda host: host.write_setup(SetupChange(trigger_level_in_s=0.25))
+    )
     (change,) = written.changes
     places = {at + i for at, old, _ in change.spans for i in range(len(old) // 2)}
     after = unit._setup_block
@@ -252,45 +260,49 @@ def test_only_the_given_fields_and_no_constant_change() -> None:
     assert after.count(layouts.SENSITIVITY) == before.count(layouts.SENSITIVITY) == 3
 
 
-def test_a_dry_run_reports_what_would_change_and_sends_nothing_that_changes() -> None:
+@in_virtual_time
+async def test_a_dry_run_reports_what_would_change_and_sends_nothing_that_changes() -> None:
     unit = fresh()
     change = SetupChange(record_time_s=5.0)
-    written = outcome_of(unit, lambda host: host.write_setup(change, dry_run=True))
+    written = await outcome_of(unit, lambda host: host.write_setup(change, dry_run=True))
     assert [(c.field, c.before, c.after) for c in written.changes] == [("record_time_s", 1.0, 5.0)]
     assert not written.is_written
     assert unit.changes_taken == []
 
 
-def test_settings_that_are_there_already_are_not_written_again() -> None:
+@in_virtual_time
+async def test_settings_that_are_there_already_are_not_written_again() -> None:
     unit = fresh()
     change = SetupChange(record_time_s=1.0, project=DEFAULT_SETUP.project)
-    written = outcome_of(unit, lambda host: host.write_setup(change))
+    written = await outcome_of(unit, lambda host: host.write_setup(change))
     assert (written.changes, written.is_written, unit.changes_taken) == ((), False, [])
 
 
-def test_call_home_settings_are_written_and_read_back() -> None:
+@in_virtual_time
+async def test_call_home_settings_are_written_and_read_back() -> None:
     unit = fresh()
     wanted = CallHomeChange(
         enabled=True, dial="ATDT10.0.0.9/12345", first_enabled=True, first_time="06:30", retries=16
     )
-    written = outcome_of(unit, lambda host: host.write_call_home(wanted))
+    written = await outcome_of(unit, lambda host: host.write_call_home(wanted))
     assert written.is_written
     assert unit.changes_taken == [0x7E, 0x7F]
-    now = outcome_of(unit, lambda host: host.read_call_home())
+    now = await outcome_of(unit, lambda host: host.read_call_home())
     given = {name: value for name, value in asdict(wanted).items() if value is not None}
     assert {name: getattr(now, name) for name in given} == given
     assert now.warm_up_s == 60
 
 
-def test_start_and_stop_are_one_frame_each() -> None:
+@in_virtual_time
+async def test_start_and_stop_are_one_frame_each() -> None:
     unit = fresh()
-    outcome_of(unit, VERBS["start"])
+    await outcome_of(unit, VERBS["start"])
     assert (unit.asked, unit._monitor_since is not None) == ([0x96], True)
-    outcome_of(unit, VERBS["stop"])
+    await outcome_of(unit, VERBS["stop"])
     assert (unit.asked, unit._monitor_since is not None) == ([0x97], False)
 
 
-@virtual_time.in_virtual_time
+@in_virtual_time
 async def test_a_stop_without_waiting_is_sent_to_a_unit_that_never_answers() -> None:
     unit = fresh(silent=True)
     async with connect_memory(unit) as link:
@@ -328,12 +340,13 @@ async def test_a_stop_without_waiting_is_sent_to_a_unit_that_never_answers() -> 
         (SetupChange(client="two\nlines"), "client"),
     ],
 )
-def test_a_setting_that_a_unit_cannot_take_is_refused_by_its_name(
+@in_virtual_time
+async def test_a_setting_that_a_unit_cannot_take_is_refused_by_its_name(
     change: SetupChange, field: str
 ) -> None:
     unit = fresh()
     with pytest.raises(SettingError) as caught:
-        outcome_of(unit, lambda host: host.write_setup(change))
+        await outcome_of(unit, lambda host: host.write_setup(change))
     assert caught.value.field == field
     assert unit.changes_taken == []
 
@@ -348,20 +361,22 @@ def test_a_setting_that_a_unit_cannot_take_is_refused_by_its_name(
         (CallHomeChange(dial="\x1b"), "dial"),
     ],
 )
-def test_a_call_home_setting_that_a_unit_cannot_take_is_refused(
+@in_virtual_time
+async def test_a_call_home_setting_that_a_unit_cannot_take_is_refused(
     change: CallHomeChange, field: str
 ) -> None:
     with pytest.raises(SettingError) as caught:
-        outcome_of(fresh(), lambda host: host.write_call_home(change))
+        await outcome_of(fresh(), lambda host: host.write_call_home(change))
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("sub", [0x22, 0x09, 0x08])
-def test_a_unit_that_does_not_say_all_blocks_gets_no_new_settings(sub: int) -> None:
+@in_virtual_time
+async def test_a_unit_that_does_not_say_all_blocks_gets_no_new_settings(sub: int) -> None:
     unit = fresh()
     unit.ignores.add(sub)
     with pytest.raises(NotWritableError, match="nothing was written"):
-        outcome_of(unit, VERBS["setup"])
+        await outcome_of(unit, VERBS["setup"])
     assert unit.changes_taken == []
 
 
@@ -384,48 +399,53 @@ def test_what_the_block_does_not_show_is_not_written() -> None:
             setup_changes.change_setup(changed, replace(SetupChange(), **{field: value}))
 
 
-def test_an_empty_text_is_written_where_the_other_texts_show_its_place() -> None:
+@in_virtual_time
+async def test_an_empty_text_is_written_where_the_other_texts_show_its_place() -> None:
     unit = fresh()
     unit.setup = replace(unit.setup, client=None, notes=None)
-    outcome_of(unit, lambda host: host.write_setup(SetupChange(client="Quarry Ltd", notes="n")))
+    await outcome_of(
+        unit, lambda host: host.write_setup(SetupChange(client="Quarry Ltd", notes="n"))
+    )
     assert (unit.setup.client, unit.setup.notes) == ("Quarry Ltd", "n")
     assert unit.setup.operator == DEFAULT_SETUP.operator
 
 
-def test_where_no_text_shows_its_place_none_is_written() -> None:
+@in_virtual_time
+async def test_where_no_text_shows_its_place_none_is_written() -> None:
     unit = fresh()
     empty = dict.fromkeys(("project", "client", "operator", "location", "notes"))
     unit.setup = replace(unit.setup, **empty)
     with pytest.raises(NotWritableError, match="project"):
-        outcome_of(unit, lambda host: host.write_setup(SetupChange(project="x")))
+        await outcome_of(unit, lambda host: host.write_setup(SetupChange(project="x")))
 
 
 # --- when it goes wrong ---------------------------------------------------------------------------
 
 
-def _length(name: str) -> int:
+async def _length(name: str) -> int:
     unit = fresh()
-    outcome_of(unit, VERBS[name])
+    await outcome_of(unit, VERBS[name])
     return len(unit.asked)
 
 
-CUTS = [(name, at) for name in VERBS for at in range(_length(name))]
+CUTS = [(name, at) for name in VERBS for at in range(run(_length(name)))]
 
 
 @pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("name", "at"), CUTS)
-def test_a_fault_between_any_two_exchanges_is_unknown_once_a_command_is_out(
+@in_virtual_time
+async def test_a_fault_between_any_two_exchanges_is_unknown_once_a_command_is_out(
     name: str, at: int, after: bool, silent: bool
 ) -> None:
     """The command is sent once, whatever happens; before it, the error is the plain one."""
     whole = fresh()
-    outcome_of(whole, VERBS[name])
+    await outcome_of(whole, VERBS[name])
     first = next(i for i, sub in enumerate(whole.asked) if commands.COMMANDS[sub].changes)
     unit = fresh(after=after, silent=silent)
     unit.at = at
     with pytest.raises(MiniMateError) as caught:
-        outcome_of(unit, VERBS[name])
+        await outcome_of(unit, VERBS[name])
     # Silent to a block that some units may not know: then nothing is written, and it says so.
     assert isinstance(caught.value, OutcomeUnknownError) is (at >= first), (name, at)
     if at >= first:
@@ -441,14 +461,16 @@ def test_a_fault_between_any_two_exchanges_is_unknown_once_a_command_is_out(
         assert unit.setup.record_time_s == (3.0 if taken else 1.0)
 
 
-def test_a_unit_that_acknowledges_and_keeps_its_settings_is_found_out() -> None:
+@in_virtual_time
+async def test_a_unit_that_acknowledges_and_keeps_its_settings_is_found_out() -> None:
     unit = fresh()
     unit._take_settings = lambda write: None  # type: ignore[method-assign]
     with pytest.raises(ReadBackError, match="record_time_s"):
-        outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
+        await outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
 
 
-def test_bytes_that_came_back_otherwise_elsewhere_are_counted() -> None:
+@in_virtual_time
+async def test_bytes_that_came_back_otherwise_elsewhere_are_counted() -> None:
     unit = fresh()
     plain = unit._take_settings
 
@@ -459,12 +481,13 @@ def test_bytes_that_came_back_otherwise_elsewhere_are_counted() -> None:
         unit._setup_block = bytes(block)
 
     unit._take_settings = meddle  # type: ignore[method-assign]
-    written = outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
+    written = await outcome_of(unit, lambda host: host.write_setup(SetupChange(record_time_s=3.0)))
     assert written.elsewhere_bytes == 1
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
+@in_virtual_time
+async def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
     unit = fresh()
 
     def chatter(request: Frame) -> bytes | None:
@@ -474,7 +497,7 @@ def test_an_acknowledgement_with_data_is_no_acknowledgement(name: str) -> None:
 
     unit.step_in = chatter
     with pytest.raises(OutcomeUnknownError):
-        outcome_of(unit, VERBS[name])
+        await outcome_of(unit, VERBS[name])
 
 
 # --- the simulated unit is strict -----------------------------------------------------------------
@@ -521,14 +544,16 @@ def test_settings_out_of_order_or_of_another_length_are_not_taken() -> None:
     assert followed(unit, frame(0x7F)) == [False]
 
 
-def test_a_simulated_unit_keeps_its_first_key_after_an_erase_over_the_wire() -> None:
+@in_virtual_time
+async def test_a_simulated_unit_keeps_its_first_key_after_an_erase_over_the_wire() -> None:
     unit = fresh()
-    outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=len(unit.events)))
+    await outcome_of(unit, lambda host: host.erase_all(serial="SIM0001", count=len(unit.events)))
     assert unit.record_event().key == FIRST_KEY
 
 
-def test_a_text_that_would_read_as_a_label_is_not_written() -> None:
+@in_virtual_time
+async def test_a_text_that_would_read_as_a_label_is_not_written() -> None:
     unit = fresh()
     with pytest.raises(NotWritableError, match="would read"):
-        outcome_of(unit, lambda host: host.write_setup(SetupChange(project="Client: nobody")))
+        await outcome_of(unit, lambda host: host.write_setup(SetupChange(project="Client: nobody")))
     assert unit.changes_taken == []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from kit import virtual_time
+from kit.client_session import asked
 from kit.end_to_end import START_UNIT, counts_of
 
 from minimateplus.client import MiniMate
@@ -20,8 +20,8 @@ from minimateplus.errors import (
     ReplyTimeoutError,
 )
 from minimateplus.model import Event, Progress, Waveform
-from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import CutLink, FaultyLink, LinkFactory
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.faulty_links import CutLink
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.commands import BULK_CHUNK_BYTES as CHUNK
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_reply
@@ -79,28 +79,11 @@ class ReceivedChunks:
         self.kept += chunk
 
 
-def run(
-    unit: SimulatedUnit,
-    verb: Callable[[MiniMate], Awaitable[Any]],
-    wrap_link: LinkFactory = FaultyLink,
-) -> Any:
-    """Return what ``verb`` brings from ``unit`` in a session of its own."""
-
-    async def main() -> Any:
-        async with (
-            connect_memory(unit, wrap_link=wrap_link) as link,
-            MiniMate.connect(link) as host,
-        ):
-            return await verb(host)
-
-    return virtual_time.run(main())
-
-
 def unit_with(chunks: int) -> tuple[NotingUnit, Event, Waveform]:
     """Return a unit with one event of so many chunks, that event, and its waveform."""
     unit = NotingUnit()
     event = unit.record_event(counts=counts_of(SAMPLES[chunks]))
-    waveform = run(unit, lambda host: host.read_waveform(event))
+    waveform = asked(unit, lambda host: host.read_waveform(event))
     assert unit.bulk == asked_from(0, len(waveform.image))
     assert len(unit.bulk) == chunks
     unit.bulk.clear()
@@ -139,7 +122,7 @@ def go_on(
         return waveform, host.exchanges - before, steps
 
     unit.bulk.clear()
-    result: tuple[Waveform, int, list[Progress]] = run(unit, verb)
+    result: tuple[Waveform, int, list[Progress]] = asked(unit, verb)
     return result
 
 
@@ -153,7 +136,7 @@ def test_an_event_carries_its_record_from_which_the_same_facts_are_read() -> Non
         counts=counts_of(40), project="Long Lake", at_device_time=datetime(2026, 4, 2, 3)
     )
     unit.record_event(counts=counts_of(40, 1), project="North")
-    events = run(unit, lambda host: host.read_events())
+    events = asked(unit, lambda host: host.read_events())
     for event, truth in zip(events, unit.events, strict=True):
         assert type(event.record) is bytes
         assert len(event.record) == 210
@@ -161,12 +144,12 @@ def test_an_event_carries_its_record_from_which_the_same_facts_are_read() -> Non
         assert event.record == record_payload(truth.device_time, truth.peaks, truth.project)
         facts_of = (event.device_time, event.peaks, event.project)
         assert parse_waveform_record(event.record) == facts_of
-    again = run(unit, lambda host: host.read_event(events[1].key, 1))
+    again = asked(unit, lambda host: host.read_event(events[1].key, 1))
     assert again.record == events[1].record != events[0].record
 
 
 def test_a_record_is_no_part_of_what_an_event_is() -> None:
-    (event,) = run(unit_with(1)[0], lambda host: host.read_events())
+    (event,) = asked(unit_with(1)[0], lambda host: host.read_events())
     bare = replace(event, record=b"")
     assert event == bare
     assert hash(event) == hash(bare)
@@ -176,9 +159,9 @@ def test_a_record_is_no_part_of_what_an_event_is() -> None:
 @pytest.mark.parametrize("known", ["index", "no record"])
 def test_a_waveform_carries_its_record_whatever_the_caller_had(known: str) -> None:
     unit, event, _ = unit_with(1)
-    (listed,) = run(unit, lambda host: host.read_events())
+    (listed,) = asked(unit, lambda host: host.read_events())
     known_as: dict[str, Event | int] = {"index": 0, "no record": replace(event, record=b"")}
-    waveform = run(unit, lambda host: host.read_waveform(known_as[known]))
+    waveform = asked(unit, lambda host: host.read_waveform(known_as[known]))
     assert waveform.event == event
     assert waveform.event.record == listed.record
     assert parse_waveform_record(waveform.event.record).peaks == event.peaks
@@ -186,7 +169,7 @@ def test_a_waveform_carries_its_record_whatever_the_caller_had(known: str) -> No
 
 def test_the_record_of_a_waveform_is_the_one_read_behind_the_samples() -> None:
     unit, _event, _ = unit_with(2)
-    (listed,) = run(unit, lambda host: host.read_events())
+    (listed,) = asked(unit, lambda host: host.read_events())
     volatile = 0xD1
 
     def counts_on(_: Frame) -> None:
@@ -198,7 +181,7 @@ def test_the_record_of_a_waveform_is_the_one_read_behind_the_samples() -> None:
         host.volatile_offsets = frozenset({volatile})
         return await host.read_waveform(listed)
 
-    record = run(unit, verb).event.record
+    record = asked(unit, verb).event.record
     assert record != listed.record
     assert (record[:volatile], record[volatile]) == (listed.record[:volatile], 0x5A)
 
@@ -217,7 +200,7 @@ def test_another_event_of_the_same_stamp_that_came_before_the_samples_is_thrown_
     # It comes before the first chunk is sent, so samples and record are both the other's.
     unit.on_bulk = same_stamp_other_event
     with pytest.raises(MemoryChangedError, match=r"with PVS [\d.]+ in/s now, was of"):
-        run(unit, lambda host: host.read_waveform(event))
+        asked(unit, lambda host: host.read_waveform(event))
 
 
 # --- chunks ---------------------------------------------------------------------------------------
@@ -242,7 +225,7 @@ def test_a_chunk_is_handed_out_before_it_is_reported_as_done() -> None:
     def on_progress(step: Progress) -> None:
         ahead.append(len(received.kept) - step.done)
 
-    run(unit, lambda h: h.read_waveform(event, on_image=received, on_progress=on_progress))
+    asked(unit, lambda h: h.read_waveform(event, on_image=received, on_progress=on_progress))
     assert ahead == [0, 0, 0, 0]
     assert received.kept == whole.image
 
@@ -262,7 +245,7 @@ def test_an_error_of_the_chunk_consumer_propagates_and_ends_the_session() -> Non
             await host.read_waveform(event, on_image=fail)
         assert not host.is_usable
 
-    run(unit, verb)
+    asked(unit, verb)
     assert unit.bulk == [(0, CHUNK)]
 
 
@@ -305,7 +288,7 @@ def test_a_read_cut_at_any_byte_goes_on_with_what_was_kept(after_bytes: int) -> 
     unit, event, whole = unit_with(9)
     received = ReceivedChunks()
     with pytest.raises(LinkClosedError):
-        run(
+        asked(
             unit,
             lambda host: host.read_waveform(event, on_image=received),
             lambda inner: CutLink(inner, after_bytes),
@@ -378,7 +361,7 @@ def test_another_event_of_the_same_stamp_is_not_gone_on_with() -> None:
     counts[0, 3] += 1
     again = unit.record_event(counts=counts, at_device_time=event.device_time)
     assert (again.key, again.device_time) == (event.key, event.device_time)
-    whole = run(unit, lambda host: host.read_waveform(event))
+    whole = asked(unit, lambda host: host.read_waveform(event))
     assert len(whole.image) == len(before.image)
     check_everything_is_read(unit, event, before.image[: 2 * CHUNK], whole, 4)
     assert np.array_equal(whole.counts, counts)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kit import virtual_time
 from kit.end_to_end import build_unit
+from kit.virtual_time import in_virtual_time
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import MiniMateError
@@ -107,30 +107,26 @@ Verbs = list[tuple[str, Callable[[MiniMate], Awaitable[Any]]]]
 WALK_AND_PROBE: Verbs = [("walk", MiniMate.read_events), ("probe", MiniMate.read_probe)]
 
 
-def run(
+async def run(
     wrap_link: LinkFactory, verbs: Verbs = WALK_AND_PROBE, unit: SimulatedUnit | None = None
 ) -> tuple[str, str | None, dict[str, Any], str]:
     """Return where a session ended, in which error, what came before, and the error's message."""
     came: dict[str, Any] = {}
-
-    async def main() -> tuple[str, str | None, dict[str, Any], str]:
-        step = "waking"
-        async with connect_memory(unit or build_unit(), wrap_link=wrap_link) as link:
-            try:
-                host = await MiniMate.open(link)
-            except MiniMateError as error:
-                return step, type(error).__name__, came, str(error)
-            try:
-                for step, verb in verbs:
-                    came[step] = await verb(host)
-            except MiniMateError as error:
-                assert not host.is_usable
-                return step, type(error).__name__, came, str(error)
-            finally:
-                await host.close()
-            return "end", None, came, ""
-
-    return virtual_time.run(main())
+    step = "waking"
+    async with connect_memory(unit or build_unit(), wrap_link=wrap_link) as link:
+        try:
+            host = await MiniMate.open(link)
+        except MiniMateError as error:
+            return step, type(error).__name__, came, str(error)
+        try:
+            for step, verb in verbs:
+                came[step] = await verb(host)
+        except MiniMateError as error:
+            assert not host.is_usable
+            return step, type(error).__name__, came, str(error)
+        finally:
+            await host.close()
+        return "end", None, came, ""
 
 
 def step_of(reply: int) -> str:
@@ -152,43 +148,49 @@ LEFTOVERS = {
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("leftover", LEFTOVERS)
-def test_frames_of_an_earlier_session_are_dropped(leftover: str, count: int) -> None:
+@in_virtual_time
+async def test_frames_of_an_earlier_session_are_dropped(leftover: str, count: int) -> None:
     frames = LEFTOVERS[leftover] * count
-    step, error, came, _ = run(lambda inner: SpeaksFirstLink(inner, frames))
+    step, error, came, _ = await run(lambda inner: SpeaksFirstLink(inner, frames))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("leftover", LEFTOVERS)
-def test_leftovers_are_dropped_until_the_last_poll_of_the_start_up(
+@in_virtual_time
+async def test_leftovers_are_dropped_until_the_last_poll_of_the_start_up(
     leftover: str, place: str
 ) -> None:
     frame = LEFTOVERS[leftover]
-    step, error, came, _ = run(lambda inner: PlacedLink(inner, 0, frame, place))
+    step, error, came, _ = await run(lambda inner: PlacedLink(inner, 0, frame, place))
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("at", [1, 2])
-def test_a_late_answer_to_the_first_poll_of_a_cold_unit_is_dropped(at: int, place: str) -> None:
+@in_virtual_time
+async def test_a_late_answer_to_the_first_poll_of_a_cold_unit_is_dropped(
+    at: int, place: str
+) -> None:
     def late(inner: Link) -> Link:
         return PlacedLink(inner, at, None, place, lost=1)
 
-    step, error, came, _ = run(late)
+    step, error, came, _ = await run(late)
     assert (step, error) == ("end", None)
     assert came["walk"] == build_unit().events
 
 
-def test_what_else_comes_from_a_cold_unit_once_it_is_awake_is_no_leftover() -> None:
+@in_virtual_time
+async def test_what_else_comes_from_a_cold_unit_once_it_is_awake_is_no_leftover() -> None:
     """One answer to POLL may be late, and nothing else."""
 
     def twice_late(inner: Link) -> Link:
         frame = encode_reply(0xA4) * 2
         return PlacedLink(inner, 2, frame, "behind", lost=1)
 
-    step, error, _, _ = run(twice_late)
+    step, error, _, _ = await run(twice_late)
     assert (step, error) == ("waking", "DuplicateReplyError")
 
 
@@ -199,20 +201,24 @@ def test_what_else_comes_from_a_cold_unit_once_it_is_awake_is_no_leftover() -> N
 @pytest.mark.parametrize(
     ("frame", "error"), [(None, "DuplicateReplyError"), (STATUS_PROBE, "LineSharedError")]
 )
-def test_a_frame_that_answers_nothing_ends_the_session_wherever_it_comes(
+@in_virtual_time
+async def test_a_frame_that_answers_nothing_ends_the_session_wherever_it_comes(
     frame: bytes | None, error: str, place: str
 ) -> None:
     at_once = place in ("in one piece", "behind")
     for at in range(WAKING - 1, WAKING + WALK + PROBE - 1):
         wrap_link: LinkFactory = lambda inner, at=at: PlacedLink(inner, at, frame, place)  # type: ignore[misc] # noqa: E731
-        step, ended, came, why = run(wrap_link)
+        step, ended, came, why = await run(wrap_link)
         # Behind the last reply of a verb it ends that verb; with the next request, the next verb.
         assert (step, ended) == (step_of(at if at_once else at + 1), error), at
         assert came.get("walk", build_unit().events) == build_unit().events
         assert ("arrived twice" if frame is None else "Another program is using") in why
 
 
-def test_a_frame_that_comes_between_two_verbs_ends_the_session_before_the_next_request() -> None:
+@in_virtual_time
+async def test_a_frame_that_comes_between_two_verbs_ends_the_session_before_the_next_request() -> (
+    None
+):
     unit = build_unit()
 
     async def come(host: MiniMate) -> None:
@@ -224,7 +230,7 @@ def test_a_frame_that_comes_between_two_verbs_ends_the_session_before_the_next_r
         asked_before.append(unit.exchanges)
 
     verbs: Verbs = [WALK_AND_PROBE[0], ("come", come), ("count", count), WALK_AND_PROBE[1]]
-    step, error, _, _ = run(FaultyLink, verbs, unit)
+    step, error, _, _ = await run(FaultyLink, verbs, unit)
     assert (step, error) == ("probe", "LineSharedError")
     assert asked_before == [unit.exchanges]
 
@@ -248,11 +254,12 @@ class EndsEarlyLink(FaultyLink):
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list(
+@in_virtual_time
+async def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list(
     number: int,
 ) -> None:
     """1F echoes no key, so that frame is taken for our answer; ours is then one too many."""
-    step, error, came, _ = run(lambda inner: EndsEarlyLink(inner, number))
+    step, error, came, _ = await run(lambda inner: EndsEarlyLink(inner, number))
     # The walk itself may end short, which is why a list needs the probe behind it.
     assert step in ("walk", "probe")
     # Behind the last record both answers are the same.
@@ -260,9 +267,10 @@ def test_an_end_of_the_chain_that_answers_another_program_is_never_a_proven_list
     assert "probe" not in came
 
 
-def test_an_answer_about_another_record_is_that_of_another_program() -> None:
+@in_virtual_time
+async def test_an_answer_about_another_record_is_that_of_another_program() -> None:
     other = encode_reply(0xF5, 0x46, bytes.fromhex("00000000 01119999 0000"), bytes(0x46))
-    step, error, _, why = run(lambda inner: PlacedLink(inner, 4, other, "after the request"))
+    step, error, _, why = await run(lambda inner: PlacedLink(inner, 4, other, "after the request"))
     assert (step, error) == ("walk", "LineSharedError")
     assert "01119999" in why
 
@@ -287,11 +295,12 @@ class LateCounterLink(FaultyLink):
 
 
 @pytest.mark.parametrize(("times", "ended"), [(1, None), (2, "LineSharedError")])
-def test_the_answer_to_a_request_that_was_given_up_may_come_late_once(
+@in_virtual_time
+async def test_the_answer_to_a_request_that_was_given_up_may_come_late_once(
     times: int, ended: str | None
 ) -> None:
     verbs: Verbs = [("probe", MiniMate.read_probe), ("walk", MiniMate.read_events)]
-    _, error, came, _ = run(lambda inner: LateCounterLink(inner, times), verbs)
+    _, error, came, _ = await run(lambda inner: LateCounterLink(inner, times), verbs)
     assert came["probe"].lifetime_count is None
     assert error == ended
     assert ("walk" in came) is (ended is None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kit import virtual_time
+from kit.client_session import asked
 from kit.end_to_end import START_UNIT, counts_of
 
 from minimateplus.client import MiniMate
@@ -22,8 +23,8 @@ from minimateplus.errors import (
 )
 from minimateplus.link import Deadlines, Link
 from minimateplus.model import FIRST_KEY
-from minimateplus.simulator import SimulatedUnit, connect_memory
-from minimateplus.simulator.faulty_links import FaultyLink, LateLink, LinkFactory
+from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.faulty_links import LateLink
 from minimateplus.wire import commands
 from minimateplus.wire.framing import Frame
 from minimateplus.wire.protocol_state import ProtocolState
@@ -67,24 +68,6 @@ class MovedUnit(SimulatedUnit):
         return self
 
 
-def run(
-    unit: SimulatedUnit,
-    verb: Verb,
-    wrap_link: LinkFactory = FaultyLink,
-    deadlines: Deadlines | None = None,
-) -> Any:
-    """Return what ``verb`` brings from ``unit`` in a session of its own."""
-
-    async def main() -> Any:
-        async with (
-            connect_memory(unit, wrap_link=wrap_link) as link,
-            MiniMate.connect(link, deadlines=deadlines) as host,
-        ):
-            return await verb(host)
-
-    return virtual_time.run(main())
-
-
 class Pauses:
     """Counts the pauses of one verb and does something in some of them."""
 
@@ -109,10 +92,10 @@ def test_a_walk_pauses_after_each_event_but_the_last_and_costs_nothing_if_nobody
     unit = MovedUnit().fill(4)
     pauses = Pauses(nothing)
     last = unit.events[-1].key
-    run(unit, lambda host: host.read_events(until_key=last))
+    asked(unit, lambda host: host.read_events(until_key=last))
     without = list(unit.asked)
     unit.asked.clear()
-    events = run(unit, lambda host: host.read_events(until_key=last, pause=pauses))
+    events = asked(unit, lambda host: host.read_events(until_key=last, pause=pauses))
     assert events == unit.events
     assert unit.asked == without
     assert pauses.count == 3
@@ -132,7 +115,7 @@ def test_after_a_pause_that_was_used_the_last_event_is_compared_before_the_next_
         # Each event once and in order, although the cursor was moved.
         assert events == unit.events
 
-    run(unit, verb)
+    asked(unit, verb)
     first = [0x5B, 0x5B, 0x1E, 0x1E, *CHECK]
     assert unit.asked == [*first, *NEXT_EVENT, *subs, *CHECK, *NEXT_EVENT]
 
@@ -146,7 +129,7 @@ def test_a_walk_is_right_with_another_verb_in_every_pause(name: str) -> None:
         assert await host.read_events(pause=pauses) == unit.events
         assert pauses.count == 6
 
-    run(unit, verb)
+    asked(unit, verb)
 
 
 @pytest.mark.parametrize("then", ["nothing", "another event", "an event of the same time"])
@@ -167,7 +150,7 @@ def test_an_erase_in_a_pause_is_a_memory_that_changed(then: str) -> None:
         with pytest.raises(MemoryChangedError):
             await host.read_events(pause=Pauses(erase, {1}))
 
-    run(unit, verb)
+    asked(unit, verb)
     assert unit.asked[-1] in (0x0A, 0x0C)
 
 
@@ -179,11 +162,11 @@ def test_a_download_pauses_after_each_chunk_but_the_last_and_costs_nothing_if_no
 ):
     unit = MovedUnit().fill(1, 2000)
     (event,) = unit.events
-    whole = run(unit, lambda host: host.read_waveform(event))
+    whole = asked(unit, lambda host: host.read_waveform(event))
     without = list(unit.asked)
     unit.asked.clear()
     pauses = Pauses(nothing)
-    waveform = run(unit, lambda host: host.read_waveform(event, pause=pauses))
+    waveform = asked(unit, lambda host: host.read_waveform(event, pause=pauses))
     assert waveform.image == whole.image
     assert unit.asked == without
     # The first chunk is read and the size known before anybody else is let in.
@@ -203,7 +186,7 @@ def test_after_a_pause_that_was_used_the_unit_is_armed_again_before_the_next_chu
         waveform = await host.read_waveform(event, pause=pauses)
         assert np.array_equal(waveform.counts, unit.counts_of(1))
 
-    run(unit, verb)
+    asked(unit, verb)
     chunks = unit.asked.count(0x5A)
     again = [*subs, *ARM, *[0x5A] * (chunks - 3), *CHECK]
     assert unit.asked == [0x5B, 0x5B, *ARM, *[0x5A] * 3, *again]
@@ -227,7 +210,7 @@ def test_an_erase_in_a_pause_of_a_download_is_a_memory_that_changed(pause: int, 
         with pytest.raises(MemoryChangedError):
             await host.read_waveform(event, pause=Pauses(erase, {pause}))
 
-    run(unit, verb)
+    asked(unit, verb)
     assert chunks == [unit.asked.count(0x5A)] == [pause + 1]
 
 
@@ -243,7 +226,7 @@ LONG: dict[str, Callable[[MiniMate, Pauses], Awaitable[Any]]] = {
 @pytest.mark.parametrize("how", ["closed", "a verb that failed"])
 def test_a_session_that_ended_in_a_pause_is_a_link_that_closed(how: str, name: str) -> None:
     unit = MovedUnit().fill(3, 2000)
-    asked: list[int] = []
+    before: list[int] = []
 
     async def verb(host: MiniMate) -> None:
         async def end() -> None:
@@ -253,15 +236,15 @@ def test_a_session_that_ended_in_a_pause_is_a_link_that_closed(how: str, name: s
                 unit.ignores.add(0x1C)
                 with pytest.raises(ReplyTimeoutError):
                     await host.read_monitor_status()
-            asked.extend(unit.asked)
+            before.extend(unit.asked)
 
         with pytest.raises(LinkClosedError, match="ended while others used it"):
             await LONG[name](host, Pauses(end, {1}))
         assert not host.is_usable
 
-    run(unit, verb)
+    asked(unit, verb)
     # Nothing more is asked of the unit.
-    assert unit.asked == asked
+    assert unit.asked == before
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -279,7 +262,7 @@ def test_a_pause_does_not_count_against_the_deadline_which_begins_again_behind_i
 
         await LONG[name](host, Pauses(wait))
 
-    run(unit, verb, LateLink, deadlines)
+    asked(unit, verb, LateLink, deadlines)
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -302,7 +285,7 @@ def test_a_verb_that_stands_still_behind_a_pause_is_given_up(name: str) -> None:
         # The record is compared first: 4 exchanges or more of 9 s.
         assert virtual_time.now_s() - paused_until_s[0] == pytest.approx(30.0)
 
-    run(MovedUnit().fill(3, 2000), verb, late, Deadlines(operation_s=30.0))
+    asked(MovedUnit().fill(3, 2000), verb, late, Deadlines(operation_s=30.0))
 
 
 class _OurOwnError(Exception):
@@ -321,7 +304,7 @@ def test_an_error_of_the_pause_passes_and_ends_the_session(name: str) -> None:
         with pytest.raises(LocalProtocolError):
             await host.read_serial()
 
-    run(MovedUnit().fill(3, 2000), verb)
+    asked(MovedUnit().fill(3, 2000), verb)
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -336,4 +319,4 @@ def test_outside_its_pauses_a_long_verb_is_alone(name: str) -> None:
             tasks.create_task(LONG[name](host, Pauses(nothing)))  # type: ignore[arg-type]
             tasks.create_task(refused())
 
-    run(MovedUnit().fill(3, 2000), verb, LateLink)
+    asked(MovedUnit().fill(3, 2000), verb, LateLink)

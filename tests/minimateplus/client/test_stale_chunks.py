@@ -11,8 +11,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from kit import virtual_time
+from kit.client_session import asked
 from kit.end_to_end import START_UNIT, counts_of
+from kit.virtual_time import in_virtual_time
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
@@ -124,15 +125,13 @@ def read(chunks: int, wrap_link: LinkFactory, kept: StoredChunks) -> Waveform | 
     """Return the waveform, read on behind what is kept, or the error that the read ended in."""
     unit, event = unit_with(chunks)
 
-    async def main() -> Waveform:
-        async with (
-            connect_memory(unit, wrap_link=wrap_link) as link,
-            MiniMate.connect(link) as host,
-        ):
-            return await host.read_waveform(event, begun=kept.image, on_image=kept)
-
     try:
-        return virtual_time.run(main())
+        found: Waveform = asked(
+            unit,
+            lambda host: host.read_waveform(event, begun=kept.image, on_image=kept),
+            wrap_link,
+        )
+        return found
     except MiniMateError as error:
         return error
 
@@ -189,7 +188,13 @@ def test_no_cut_behind_a_chunk_that_arrives_twice_lets_it_into_a_waveform(
     assert went_on >= chunks - 1
 
 
-def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
+async def read_both(host: MiniMate, one: Event, other: Event, kept: StoredChunks) -> None:
+    check_never_wrong(6, await host.read_waveform(one))
+    await host.read_waveform(other, on_image=kept)
+
+
+@in_virtual_time
+async def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
     """Two events of one length, read in one session; the last chunk of the first comes late."""
     unit, event = unit_with(6)
     other = unit.events[1]
@@ -198,16 +203,11 @@ def test_a_chunk_of_the_download_before_never_makes_a_waveform() -> None:
         kept = StoredChunks()
         wrap_link = lambda inner, place=place: StaleLink(inner, 5, 5, place, None)  # noqa: E731
 
-        async def main(wrap_link: LinkFactory = wrap_link, kept: StoredChunks = kept) -> Waveform:
-            async with (
-                connect_memory(unit, wrap_link=wrap_link) as link,
-                MiniMate.connect(link) as host,
-            ):
-                first = await host.read_waveform(event)
-                check_never_wrong(6, first)
-                return await host.read_waveform(other, on_image=kept)
-
-        with pytest.raises(MiniMateError) as caught:
-            virtual_time.run(main())
+        async with (
+            connect_memory(unit, wrap_link=wrap_link) as link,
+            MiniMate.connect(link) as host,
+        ):
+            with pytest.raises(MiniMateError) as caught:
+                await read_both(host, event, other, kept)
         assert type(caught.value).__name__ == "DuplicateReplyError"
         assert unit._memory.stored[1].image.startswith(kept.image)

@@ -48,7 +48,7 @@ from minimateplus.simulator.faulty_links import (
 )
 from minimateplus.wire.framing import encode_reply, encode_request
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "capture-format.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "capture-format.md"
 HEADER = '{"format": "seismo-relay-capture", "version": 1}\n'
 POLL = encode_request(0x5B)
 CHUNK = '{"t_s": 0.5, "from": "host", "hex": "41"}\n'

@@ -82,7 +82,7 @@ def test_a_word_inside_another_is_not_a_modems(word: bytes) -> None:
 def test_every_signature_says_what_to_do() -> None:
     for name, one in SIGNATURES.items():
         assert one.name == name
-        assert one.class_ in ("refused", "lost", "foreign", "damaged")
+        assert one.class_ in ("refused", "lost", "silent", "foreign", "damaged")
         assert re.fullmatch(r"[A-Z`].*[^.]", one.advice), name
         assert not one.sentence.endswith("."), name
 

@@ -1,7 +1,7 @@
 """
 The end-to-end body over programs that others wrote: the kernel's terminals, ser2net, socat.
 
-A program that is not installed is skipped with its name; with ``SFM_REQUIRE_PEERS=1`` it is a
+A program that is not installed is skipped with its name; with ``TEST_REQUIRE_PEERS=1`` it is a
 failure.
 """
 

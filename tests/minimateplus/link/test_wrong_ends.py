@@ -22,18 +22,19 @@ from typing import NamedTuple
 
 import pytest
 from kit import far_ends
+from kit.command_process import CommandProcess
+from kit.relay_process import PATIENCE_S, environment
 from kit.unit_thread import UnitThread
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import ConnectError
 from minimateplus.simulator import SimulatedUnit
+from minimateplus.simulator.hostile import hostile_link
 from minimateplus.simulator.pty import serve_pty
 
-COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
-PATIENCE_S = 60.0
-EXIT_STATUS = 1
+EXIT_STATUS = 3
 """Of every read that a fault of the link ended."""
-PAGE = (Path(__file__).parents[3] / "docs" / "line-faults.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "line-faults.md").read_text()
 
 
 class Shown(NamedTuple):
@@ -45,17 +46,12 @@ class Shown(NamedTuple):
 
 def ask(*words: str, **settings: str) -> Shown:
     """Return what one command line shows; ``status`` is the HTTP status that it names."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SFM_")}
-    ran = subprocess.run(
-        [*COMMAND, *words],
-        env={**kept, "COLUMNS": "1000", "SFM_DATABASE_URL": "none", "SFM_REPLY_S": "1", **settings},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    named = re.match(r"[^:(]*\((\d{3})\): ", ran.stderr)
-    return Shown(ran.returncode, int(named[1]) if named else None, ran.stderr, ran.stdout)
+    env = environment(None, **{"SFM_REPLY_S": "1", "SFM_HTTP_PORT": "1", **settings})
+    with CommandProcess(*words, "--direct", env=env, stdout=True) as running:
+        out, err = running.communicate(PATIENCE_S)
+        exit_status = running.wait()
+    named = re.match(r"[^:(]*\((\d{3})\): ", err)
+    return Shown(exit_status, int(named[1]) if named else None, err, out)
 
 
 def recorded() -> SimulatedUnit:
@@ -73,7 +69,7 @@ class Case(NamedTuple):
     words: tuple[str, ...]
     status: int
     diagnosis: str
-    """Its row in docs/line-faults.md, whose sentence and advice are shown."""
+    """Its row in docs/reference/line-faults.md, whose sentence and advice are shown."""
 
 
 INFO, WAVEFORM = ("info",), ("waveform", "0")
@@ -107,6 +103,15 @@ def _behind_socat(_: Path, *options: str) -> Iterator[int]:
 def _altered(_: Path, alter: Callable[[bytes], bytes]) -> Iterator[int]:
     wrap_link = partial(far_ends.AlteringLink, alter=alter)
     unit = UnitThread(recorded(), wrap_link=wrap_link)
+    try:
+        yield unit.port
+    finally:
+        unit.close()
+
+
+@contextmanager
+def _silent(_: Path) -> Iterator[int]:
+    unit = UnitThread(recorded(), wrap_link=hostile_link("silent"))
     try:
         yield unit.port
     finally:
@@ -203,6 +208,7 @@ CASES = {
     # The alert that TLS servers written in Go send when the first bytes are no TLS.
     "tls": Case("socat", _text(b"\x15\x03\x01\x00\x02\x02\x46"), INFO, 502, "tls"),
     "refused": Case("nobody", _closed, INFO, 503, "refused"),
+    "silent": Case("simulated unit, --hostile silent", _silent, INFO, 504, "silent"),
     "hung-up": Case("socat", _text(b""), INFO, 503, "hung-up"),
     "reset": Case("own server, SO_LINGER 0", lambda _: far_ends.resetting(), INFO, 503, "reset"),
 }
@@ -239,7 +245,7 @@ def test_a_server_that_does_not_acknowledge_rfc2217_is_read_by_its_telnet_addres
     """Of ser2net 4.3.11 over a pseudo-terminal: it answers 0B with 6B and never with 6F."""
     with _behind_ser2net(tmp_path, "telnet(rfc2217)") as port:
         refused = ask("info", f"rfc2217://127.0.0.1:{port}", SFM_CONNECT_S="1")
-        assert (refused.exit_status, refused.status) == (1, 504)
+        assert (refused.exit_status, refused.status) == (3, 504)
         found = re.search(r"use (telnet://\S+?),", refused.text)
         assert found is not None, refused.text
         read = ask("waveform", found[1], "0", "--json")
@@ -250,7 +256,7 @@ def test_a_server_that_does_not_acknowledge_rfc2217_is_read_by_its_telnet_addres
 def test_a_link_to_an_adapter_that_was_pulled_out_is_no_such_port(tmp_path: Path) -> None:
     (tmp_path / "port").symlink_to(tmp_path / "ttyUSB7")
     shown = ask("info", f"serial:{tmp_path}/port")
-    assert (shown.exit_status, shown.status) == (1, 503), shown.text
+    assert (shown.exit_status, shown.status) == (3, 503), shown.text
     assert "no such port. Is the adapter plugged in?" in shown.text
 
 
@@ -276,6 +282,21 @@ def test_a_port_that_this_relay_has_open_under_another_name_is_reported_as_its_o
     assert "another p" not in text  # program, process
 
 
+def test_a_silent_serial_port_is_reported_with_what_to_check_and_the_whole_wait() -> None:
+    theirs, ours = os.openpty()
+    try:
+        device = os.ttyname(ours)
+        shown = ask("info", device, SFM_REPLY_S="0.25")
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert (shown.exit_status, shown.status) == (3, 504), shown.text
+    assert shown.text.endswith(
+        f"serial:{device}:38400: no answer to POLL (5B) within 0.5 s: the unit on this serial "
+        "port is silent. Is it switched on? Check the cable, the port's name and the baud rate.\n"
+    )
+
+
 @pytest.mark.peer
 def test_a_port_that_another_program_has_open_is_reported(tmp_path: Path) -> None:
     holder = (
@@ -295,7 +316,7 @@ def test_a_port_that_another_program_has_open_is_reported(tmp_path: Path) -> Non
         assert other.stdout.readline() == b"open\n"
         shown = ask("info", device)
         other.communicate(b"")
-    assert (shown.exit_status, shown.status) == (1, 503), shown.text
+    assert (shown.exit_status, shown.status) == (3, 503), shown.text
     assert "another program has the port open. Close it" in shown.text
 
 

@@ -241,6 +241,8 @@ def test_silence_is_a_reply_timeout_after_two_polls() -> None:
     assert "POLL" in str(error)
     assert "far end" in str(error)
     assert waited_s == pytest.approx(20)
+    assert "within 20 s: the unit is silent. Is it switched on?" in str(error)
+    assert error.diagnosis == "silent"
 
 
 @pytest.mark.parametrize(
@@ -256,6 +258,7 @@ def test_a_reply_that_stalls_after_any_byte_is_a_reply_timeout(size: int) -> Non
     whole = bytes.fromhex("10 02 00 10 10 a4 00 00 00 00 00 00 00 00 00 00 00 00 00 b4 03")
     error, _ = virtual_time.run(_against(RING_CONNECT + whole[:size]))
     assert type(error) is ReplyTimeoutError
+    assert "is silent" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from kit.end_to_end import START_UNIT, counts_of
 from numpy.typing import NDArray
 
 from minimateplus.client import MiniMate
+from minimateplus.conversions import FULL_SCALE_COUNTS, in_s_per_count
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import FIRST_KEY, Event, RecordMode
 from minimateplus.simulator import SimulatedUnit, connect_memory, serve_link
@@ -25,7 +27,6 @@ from minimateplus.simulator.unit import (
     SENSOR_CHECK_S,
 )
 from minimateplus.wire import commands
-from minimateplus.wire.conversions import FULL_SCALE_COUNTS, in_s_per_count
 from minimateplus.wire.framing import Direction, Frame, FrameReader, encode_request
 from minimateplus.wire.protocol_state import ProtocolState
 
@@ -483,3 +484,13 @@ async def test_a_single_shot_says_so_in_its_memory() -> None:
     unit.record_event(counts=counts_of(50))
     async with connect_memory(unit) as link, MiniMate.connect(link) as host:
         assert (await host.read_waveform(0)).mode == RecordMode.SINGLE_SHOT
+
+
+def test_alarms_are_above_triggers_and_levels_are_those_of_a_blast() -> None:
+    setup = DEFAULT_SETUP
+    trigger, alarm = setup.mic_trigger_psi, setup.mic_alarm_psi
+    assert trigger is not None
+    assert alarm is not None
+    levels_db = [20 * math.log10(psi * 6894.757 / 20e-6) for psi in (trigger, alarm)]
+    assert levels_db == pytest.approx([120.0, 133.0], abs=0.1)
+    assert (setup.trigger_level_in_s or 0.0) < (setup.alarm_level_in_s or 0.0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise, product
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from minimateplus.wire.layouts import (
     LAYOUTS,
     Layout,
     build_stamp,
+    labels,
     parse_call_home,
     parse_identity,
     parse_monitor_log,
@@ -32,6 +34,7 @@ from minimateplus.wire.layouts import (
     parse_start_record,
     parse_storage_range,
     parse_waveform_record,
+    scalars,
     text_after,
 )
 
@@ -643,7 +646,8 @@ def test_whatever_a_unit_sends_no_figure_is_beyond_what_can_be(payload: bytes) -
         assert figure is None or math.isfinite(figure)
 
 
-def test_the_examples_in_the_docstrings_run() -> None:
-    results = doctest.testmod(layouts)
+@pytest.mark.parametrize("module", [scalars, labels])
+def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
+    results = doctest.testmod(module)
     assert results.attempted
     assert not results.failed

@@ -66,7 +66,7 @@ async def _waiters_retry(self: SingleFlight, resource: Any, read: Any, **wish: A
 
 
 async def _failure_not_shared(self: SingleFlight, resource: Any, read: Any, **wish: Any) -> Any:
-    was = self._joinable(resource, wish["forced"])
+    was = self._joinable(resource, wish.get("forced", False))
     try:
         return await ask(self, resource, read, **wish)
     except MiniMateError:
@@ -165,7 +165,9 @@ FAULTS: dict[str, Fault] = {
     "late joins are never refused": Fault(
         sfm.devices.event_list, "joins_closed", _always, BASE, "got ("
     ),
-    "no lock on the connection": Fault(SingleFlight, "_run_shared", _no_lock, BASE, "promise 7"),
+    "no lock on the connection": Fault(
+        SingleFlight, "_run_shared", _no_lock, BASE, "AssertionError"
+    ),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
         Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"

@@ -33,11 +33,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
+from kit.record_memory import RecordMemory, setup_with_notes, unit_info
 from stepping import Portrait, SteppingLoop
 
 import sfm.devices.device
@@ -49,52 +50,25 @@ from minimateplus.link import Address
 from minimateplus.model import (
     Event,
     MemoryProbe,
-    Peaks,
-    RecordingSetup,
     StorageRange,
     UnitInfo,
 )
+from sfm.access.names import unit_key
 from sfm.cache.freshness import ANY, FORCED
 from sfm.cache.identity import Verdict, compare_probes
 from sfm.devices.answer import Answer
 from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import Gateway
+from sfm.devices.route import OtherUnitError
 from sfm.devices.single_flight import SharedRead
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
 
 HERE = Address("tcp", "unit.invalid", 12345)
-KEY = Gateway.conn_key(HERE)
+KEY = unit_key("SIM0001")
 T0 = datetime(2026, 4, 1, 0, 28, 12)
 SETTINGS = Settings(keep_open_s=0, validated_s=0)
-INFO = UnitInfo(
-    serial="SIM0001",
-    firmware=None,
-    dsp_firmware=None,
-    manufacturer=None,
-    model=None,
-    calibrated_on=None,
-    simulated=True,
-    setup=RecordingSetup(
-        mode=None,
-        sample_rate_hz=1024,
-        histogram_interval_s=None,
-        pretrigger_s=None,
-        record_time_s=None,
-        geo_range_in_s=None,
-        trigger_level_in_s=None,
-        alarm_level_in_s=None,
-        mic_trigger_psi=None,
-        mic_alarm_psi=None,
-        setup_name=None,
-        project=None,
-        client=None,
-        operator=None,
-        location=None,
-        notes=None,
-    ),
-)
-
+INFO = unit_info("SIM0001", setup_with_notes(None))
 
 MEMORY_CHANGES = frozenset({"erase", "wipe", "record"})
 
@@ -145,8 +119,20 @@ class WatchedRead(SharedRead[Any]):
         super().__setattr__(name, value)
 
 
-class SmallUnit:
-    """One session with the unit of a world, with the verbs of ``MiniMate``."""
+class SmallUnit(RecordMemory):
+    """The unit of a world."""
+
+    def portrait_parts(self) -> tuple[object, ...]:
+        return ()  # drawn with its world
+
+    def check(self, event: Event) -> Event:
+        """Return the event in that place; its peaks are only the world's name for it."""
+        now = self.visit(event.key)
+        return super().check(replace(event, peaks=now.peaks))
+
+
+class SmallSession:
+    """One session with the unit of a world, with the verbs of ``MiniMate``: one step for each."""
 
     def __init__(self, world: SmallWorld) -> None:
         self._world = world
@@ -178,39 +164,35 @@ class SmallUnit:
         finally:
             self._world.open -= 1
 
-    async def read_info(self) -> UnitInfo:
+    async def read_info(self, *, serial: str) -> UnitInfo:
         await self._step()
         return INFO
 
     async def read_serial(self) -> str:
-        await self._step()
+        """There is one unit, so its serial number comes in with what is read behind it."""
         return INFO.serial
 
     async def read_lifetime_count(self) -> int:
         await self._step()
-        return self._world.lifetime
+        return self._world.unit.lifetime_count
 
     async def read_probe(
         self, *, serial: str | None = None, newest: Event | None = None
     ) -> MemoryProbe:
-        world = self._world
-        world.a_read_begins(whole=not world.memory)
+        unit = self._world.unit
+        self._world.a_read_begins(whole=not unit.events)
         await self._step()
-        memory, lifetime = world.memory, world.lifetime
-        timestamp = memory[-1].device_time if memory else None
-        if world.scope.probe_steps == 2 and memory:
+        probe = probe_of(unit)
+        if self._world.scope.probe_steps == 2 and unit.events:
             # The newest event's time is asked for last, by its key.
             await self._step()
-            found = [event for event in world.memory if event.key == memory[-1].key]
-            timestamp = found[0].device_time if found else None
-        return probe_of(memory, lifetime, timestamp)
+            assert probe.last_key is not None
+            probe = replace(probe, last_timestamp=_time_at(unit, unit.find(probe.last_key)))
+        return probe
 
     async def read_storage_range(self) -> StorageRange:
         await self._step()
-        probe = probe_of(self._world.memory, self._world.lifetime, None)
-        assert probe.first_key is not None
-        assert probe.last_key is not None
-        return StorageRange(probe.first_key, probe.last_key)
+        return self._world.unit.storage_range()
 
     async def read_events(
         self,
@@ -221,43 +203,44 @@ class SmallUnit:
         on_progress: object,
         pause: object,
     ) -> list[Event]:
-        world = self._world
-        if after is None:
-            world.a_read_begins(whole=True)
+        unit = self._world.unit
         events: list[Event] = []
-        if after is not None:
+        if after is None:
+            self._world.a_read_begins(whole=True)
+        else:
             await self._step()
-            found = [event for event in world.memory if event.key == after.key]
-            if not found or found[0].device_time != after.device_time:
-                raise MemoryChangedError("the event known from before is gone")
+            unit.check(after)
             if after.key == until_key:
-                return []
+                return events
         at = 0 if after is None else after.index + 1
         while True:
             await self._step()
-            if at >= len(world.memory):
+            if at >= len(unit.events):
                 raise KeyChainError("the chain of keys ends before the last stored key")
-            events.append(world.memory[at])
-            on_event(world.memory[at])
-            if world.memory[at].key == until_key:
+            events.append(unit.events[at])
+            on_event(events[-1])
+            if events[-1].key == until_key:
                 return events
             at += 1
 
 
-def probe_of(memory: tuple[Event, ...], lifetime: int, timestamp: datetime | None) -> MemoryProbe:
-    first, last = (memory[0].key, memory[-1].key) if memory else (_key(0), _key(0))
+def probe_of(unit: RecordMemory) -> MemoryProbe:
+    """Return what a probe says of a unit at one instant."""
+    stored = unit.storage_range()
     return MemoryProbe(
-        serial=INFO.serial,
-        first_key=first,
-        last_key=last,
-        lifetime_count=lifetime,
-        last_timestamp=None if timestamp is None else timestamp.isoformat(),
-        is_empty=not memory,
+        serial=unit.serial,
+        first_key=stored.first_key,
+        last_key=stored.last_key,
+        lifetime_count=unit.lifetime_count,
+        last_timestamp=_time_at(unit, -1 if unit.events else None),
+        is_empty=not unit.events,
     )
 
 
-def _key(slot: int) -> bytes:
-    return (0x01110000 + 0x100 * slot).to_bytes(4, "big")
+def _time_at(unit: RecordMemory, place: int | None) -> str | None:
+    """Return the time of an event as a probe says it."""
+    moment = None if place is None else unit.events[place].device_time
+    return None if moment is None else moment.isoformat()
 
 
 Truth = tuple[int, ...]
@@ -305,8 +288,7 @@ class SmallWorld:
         self.broken: str | None = None
         """The first promise that was broken."""
         # The unit.
-        self.memory: tuple[Event, ...] = ()
-        self.lifetime = 0
+        self.unit = SmallUnit(INFO.serial)
         self.open = 0
         self._awaited: asyncio.Future[None] | None = None
         self._can_fail = True
@@ -332,7 +314,7 @@ class SmallWorld:
         self._record()
         if scope.warm:
             self._warm_up()
-        self._device = self.gateway.registry.device(HERE)
+        self._device = self.gateway.registry.unit("SIM0001")
 
     def _warm_up(self) -> None:
         task = self.loop.create_task(self.gateway.events(HERE), name="before")
@@ -351,11 +333,11 @@ class SmallWorld:
 
     # --- the unit -------------------------------------------------------------------------------
 
-    async def connect(self, address: Address) -> SmallUnit:
+    async def connect(self, address: Address) -> SmallSession:
         self.open += 1
         if self.open > 1 and not self.is_over:
             self._breaks("two sessions at once (promise 7)")
-        return SmallUnit(self)
+        return SmallSession(self)
 
     async def unit_step(self, *, can_fail: bool = True) -> None:
         if self._awaited is not None and not self._awaited.done():
@@ -369,19 +351,13 @@ class SmallWorld:
             reader.whole_read_began |= whole and reader.task is not None
 
     def _record(self) -> None:
-        slot = len(self.memory)
-        self.lifetime += 1
-        at = T0 if self.scope.never_set else T0.replace(minute=self.lifetime)
-        loud = float(self.lifetime)
-        peaks = Peaks(
-            tran_in_s=loud, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None
-        )
-        event = Event(index=slot, key=_key(slot), device_time=at, peaks=peaks, project=None)
-        self.memory = (*self.memory, event)
+        number = self.unit.lifetime_count + 1
+        at = T0 if self.scope.never_set else T0.replace(minute=number)
+        self.unit.store(at, float(number))
 
     @property
     def truth(self) -> Truth:
-        return tuple(int(event.peaks.tran_in_s or 0) for event in self.memory)
+        return tuple(int(event.peaks.tran_in_s or 0) for event in self.unit.events)
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -476,7 +452,7 @@ class SmallWorld:
                 self.gateway.drop(HERE, "asked to").send(None)
             self._dropped = True
         if what.startswith(("erase", "wipe")):
-            self.memory = ()
+            self.unit.clear()
         if what.startswith(("erase", "record")):
             self._record()
         for reader in self.readers.values():
@@ -489,8 +465,15 @@ class SmallWorld:
 
     def note_join(self, who: str, shared_read: WatchedRead) -> None:
         name = who.removeprefix("reader ")
-        if name in self.readers:
-            self.readers[name].shared_reads.append(shared_read)
+        if name not in self.readers:
+            return
+        joined = self.readers[name].shared_reads
+        # A first contact only finds out which unit answers; then that one is read.
+        before = joined[-1].task if joined else None
+        has_ended = before is not None and before.done() and not before.cancelled()
+        if before is not None and has_ended and isinstance(before.exception(), OtherUnitError):
+            joined.pop()
+        joined.append(shared_read)
 
     def _running_reads(self) -> list[object]:
         return list(self._device.single_flight._running.values())
@@ -556,10 +539,8 @@ class SmallWorld:
             return
         if self._dropped:
             self._breaks("a list is held that was read before a drop (promise 2)")
-        last = self.memory[-1].device_time if self.memory else None
-        now = probe_of(self.memory, self.lifetime, last)
         assert isinstance(entry.probe, MemoryProbe)
-        if compare_probes(entry.probe, now) is Verdict.SAME:
+        if compare_probes(entry.probe, probe_of(self.unit)) is Verdict.SAME:
             returned = tuple(int(event["peaks"]["tran_in_s"]) for event in entry.value())
             if returned != self.truth:
                 self._breaks(
@@ -581,7 +562,7 @@ class SmallWorld:
         device = self._device
         cached = self.cache._devices.get(KEY, self.cache._unknown)
         return Portrait().digest(
-            (self.memory, self.lifetime, self.open, self._can_fail, self._failing),
+            (self.unit.events, self.unit.lifetime_count, self.open, self._can_fail, self._failing),
             (self._happenings, self._leaving, self._just_happened, self._dropped),
             self.loop.ready,
             self._awaited,
@@ -595,8 +576,11 @@ class SmallWorld:
                     device.event_list,
                     device.downloads,
                     device.single_flight,
-                    device.connection,
-                    device.back_off,
+                    self.gateway.registry.route(HERE),
+                    self.gateway.registry.route(HERE).device,
+                    self.gateway.registry.route(HERE).connection,
+                    self.gateway.registry.route(HERE).back_off,
+                    self.gateway.registry.route(HERE).device.single_flight,
                 )
             ],
             state_of(cached),
@@ -606,7 +590,7 @@ class SmallWorld:
 BOOKKEEPING = frozenset(
     {
         *("verdicts", "read_times", "joined", "started_reads", "rejected_readers", "exchanges"),
-        *("sessions", "_operations", "_hang_up_later", "_hanging_up"),
+        *("sessions", "_operations", "_hang_up_later", "_hanging_up", "usage", "served"),
     }
 )
 """Attributes of the product that count and decide nothing, since time stands still."""

@@ -36,18 +36,24 @@ from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.back_off import BackOff
 from sfm.cache.freshness import Freshness
 from sfm.cache.identity import Stamp
-from sfm.devices.connection import Connection, ConnectionSession
+from sfm.devices.cached_answers import CachedAnswers
+from sfm.devices.connection import Connection, ConnectionSession, Usage
 from sfm.devices.connection_lock import ConnectionLock, _Waiter
 from sfm.devices.device import Device, DeviceSession
 from sfm.devices.download import Downloads
 from sfm.devices.durable_cache import DurableCache
+from sfm.devices.endpoints import Endpoints
 from sfm.devices.event_list import EventList
 from sfm.devices.gateway import Gateway
 from sfm.devices.identification import Identification
 from sfm.devices.reading import Reading
 from sfm.devices.registry import Registry
+from sfm.devices.roster import UnitRoster
+from sfm.devices.route import Route
 from sfm.devices.session_limit import SessionLimit, SessionSlot
 from sfm.devices.single_flight import SharedRead, SingleFlight
+from sfm.devices.target import Target
+from sfm.devices.unit_access import UnitAccess
 from sfm.live_cache import CacheEntry, Epoch, LiveCache
 from sfm.records.walk import Walk
 
@@ -144,19 +150,21 @@ class SteppingLoop(asyncio.AbstractEventLoop):
                 return
 
 
-_VALUES = (Address, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
+_VALUES = (Address, Target, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
 """Immutable and compared by value."""
 _PLACES = (
     Gateway,
+    UnitAccess,
+    CachedAnswers,
     Registry,
-    Device,
-    DurableCache,
-    Identification,
+    UnitRoster,
+    Route,
     EventList,
     Downloads,
     LiveCache,
     Connection,
-    SingleFlight,
+    Endpoints,
+    Usage,
     BackOff,
     SessionLimit,
     SessionSlot,
@@ -312,11 +320,19 @@ _ALIKE: list[tuple[Any, Draw]] = [
     (Enum, Portrait.value),
     ((int, float, str, bytes, bool, type(None)), lambda portrait, atom: atom),
     (_VALUES, Portrait.value),
+    # Of these there are two before a first contact: of the route, and of the unit.
+    (Device, lambda portrait, device: ("device", device.key)),
+    (DurableCache, lambda portrait, durable: ("durable", durable.unit_id)),
+    (Identification, lambda portrait, one: ("identification", one._durable.unit_id)),
+    (SingleFlight, lambda portrait, one: ("single flight", portrait.of(one._lock))),
     ((*_PLACES, *_SLEEPING), lambda portrait, resource: type(resource).__name__),
     ((list, tuple, deque), lambda portrait, items: tuple(map(portrait.of, items))),
     (
         (dict, MappingProxyType),
-        lambda portrait, items: tuple((k, portrait.of(v)) for k, v in items.items()),
+        lambda portrait, items: tuple(
+            (portrait.of(k) if isinstance(k, Device) else k, portrait.of(v))
+            for k, v in items.items()
+        ),
     ),
     ((set, frozenset), lambda portrait, items: tuple(sorted(map(portrait.of, items)))),
     ((type, ModuleType), lambda portrait, kind: kind.__name__),
@@ -335,7 +351,7 @@ _ITSELF: list[tuple[Any, Draw]] = [
     (asyncio.Future, lambda p, f: ("future", p.outcome(f), p.of(_callbacks(f)))),
     (SharedRead, _shared_read),
     (asyncio.Event, lambda p, event: ("event", event.is_set(), p.of(event._waiters))),
-    (_Waiter, lambda p, waiter: ("waiter", waiter.is_short, p.of(waiter.turn))),
+    (_Waiter, lambda p, waiter: ("waiter", p.of(waiter.turn))),
     (
         ConnectionLock,
         lambda p, lock: ("lock", lock.locked(), p.of([w.turn for w in lock._waiters])),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import random
 import sys
 import tempfile
@@ -26,19 +25,19 @@ from typing import Any
 
 import httpx
 import numpy as np
+from kit.command_process import fork_context
 from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
 from minimateplus.simulator.serve import Pace
 from minimateplus.simulator.unit import NEVER_SET_DEVICE_TIME
+from sfm.records.digests import digest
 from sfm.records.payloads import COUNTS_DTYPE
-from sfm.store import Store, Wanted, archive, maintenance, mirror
-from sfm.store.codec import digest
+from sfm.store import Store, Wanted, archive, maintenance, mirrored_lists
 
 SERIAL = "SIM0001"
 BAUD = 1_500_000
 """A chunk of 1,024 bytes takes about 7 ms."""
-PRELOADED = ["sfm.api.app", "sfm.server", "sfm.store.database", "uvicorn", "httpx"]
 
 
 def relay_process(database: str, pipe: Connection) -> None:
@@ -171,8 +170,7 @@ class Run:
         self._path = folder / "killed.sqlite"
         self._url = f"sqlite:///{self._path}"
         self._unit = RecordingUnit(seed)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
+        self._context = fork_context()
         self._events: set[tuple[str, str]] = set()
         self._waveforms: set[tuple[str, str, bytes]] = set()
         self._counted = (0, 0)
@@ -259,7 +257,7 @@ class Run:
             counts = store.read(maintenance.count_rows)
             self.figures.resumable += counts["download_chunks"] > 0
             with store.engines.read() as connection:
-                for sentence in mirror.contradictions(connection):
+                for sentence in mirrored_lists.contradictions(connection):
                     self._complain(sentence)
             now = counts["recordings"], counts["recording_waveforms"]
             if now[0] < self._counted[0] or now[1] < self._counted[1]:

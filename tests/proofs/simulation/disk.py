@@ -13,12 +13,12 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from kit.memory_database import memory_engines
+from kit.empty_databases import memory_engines
 from orders import Order
 
 from sfm.devices.answer import Answer
 from sfm.records.payloads import Payload
-from sfm.store import Store, Wanted, archive, audit, maintenance, mirror
+from sfm.store import Store, Wanted, archive, audit, maintenance, mirrored_lists
 from sfm.store.errors import StoreLostError
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ class Disk:
         """Complain of what was reported as stored and is not there whole, once, and agreed upon."""
         store = _RunStore(self._engines)
         with self._engines.read() as connection:
-            for sentence in mirror.contradictions(connection):
+            for sentence in mirrored_lists.contradictions(connection):
                 complain(f"the mirror: {sentence}")
         counts = store.read(maintenance.count_rows)
         rows = counts["recordings"], counts["recording_waveforms"]

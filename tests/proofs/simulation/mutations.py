@@ -16,27 +16,32 @@ import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
-from itertools import product
+from itertools import count, product
 from typing import Any
 from unittest.mock import patch
 
 import orjson
+from kit.record_memory import RecordMemory
 from record_unit import RecordSession
+from sqlalchemy import select
 
-import sfm.devices.commands as commands_module
 import sfm.live_cache as live_cache
 from minimateplus.client import MiniMate
 from minimateplus.client.commands import CommandSession
 from minimateplus.client.session import Session
 from minimateplus.errors import MemoryChangedError, OutcomeUnknownError
-from minimateplus.model import MemoryProbe, Peaks
+from minimateplus.model import Event, MemoryProbe, Peaks
 from minimateplus.wire import commands
 from minimateplus.wire.framing import reply_sub
 from minimateplus.wire.protocol_state import State
+from sfm.access.names import unit_key
 from sfm.api import provenance
 from sfm.cache import identity
+from sfm.cache.freshness import Freshness
 from sfm.cache.identity import Verdict, compare_probes
+from sfm.devices.cached_answers import CachedAnswers
 from sfm.devices.commands import Commands
+from sfm.devices.commands.command import Attempt
 from sfm.devices.connection import ConnectionSession
 from sfm.devices.connection_lock import ConnectionLock
 from sfm.devices.device import Device
@@ -44,11 +49,15 @@ from sfm.devices.download import Downloads
 from sfm.devices.durable_cache import DurableCache
 from sfm.devices.event_list import EventList
 from sfm.devices.gateway import Gateway
-from sfm.devices.identification import Identification
+from sfm.devices.registry import Registry
+from sfm.devices.roster import UnitRoster
 from sfm.devices.single_flight import SingleFlight
 from sfm.live_cache import LiveCache
+from sfm.records import payloads
 from sfm.records.walk import ProvenPart, Walk
-from sfm.store import EraseCheck, mirror
+from sfm.store import EraseCheck, mirror, mirror_rows, schema
+from sfm.store import roster as stored_roster
+from sfm.store.row_hashes import read_rows
 from sfm.store.service import Outcome, StoreService
 from sfm.store.unit_writer import UnitWriter
 
@@ -215,11 +224,12 @@ def stamp_not_checked_after() -> Any:
 def swapped_serial_ignored() -> Any:
     """Another unit answers, and nothing of the old one goes."""
 
-    async def recognise(self: Any, serial: str, generation: int) -> int:
-        self._durable.serial = serial
-        return generation
+    met = Registry.met
 
-    return patch.object(Identification, "recognise", recognise)
+    def ignoring(self: Any, device: Any, route: Any, serial: str, *rest: Any) -> None:
+        met(self, device, route, device.serial or serial, *rest)
+
+    return patch.object(Registry, "met", ignoring)
 
 
 def age_from_the_reads_end() -> Any:
@@ -371,9 +381,14 @@ def stored_before_it_is_written() -> Any:
     return patch.object(UnitWriter, "save", save)
 
 
-def mirror_keeps_the_old_memory() -> Any:
+@contextmanager
+def mirror_keeps_the_old_memory() -> Iterator[None]:
     """A new epoch enters the mirror, and what is there stays."""
-    return patch.object(mirror, "_clear", lambda connection, conn_key: None)
+    with (
+        patch.object(mirror, "clear", lambda connection, unit_id: None),
+        patch.object(mirror_rows, "clear", lambda connection, unit_id: None),
+    ):
+        yield
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -477,13 +492,13 @@ def erase_of_any_number() -> Any:
 
 def unknown_is_reported_as_failed() -> Any:
     """A command that was lost before its acknowledgement is reported as failed."""
-    outcome_of = commands_module._Attempt.outcome_of
+    outcome_of = Attempt.outcome_of
 
     def sure(self: Any, error: BaseException) -> Any:
         outcome = outcome_of(self, error)
         return "failed" if outcome == "unknown" else outcome
 
-    return patch.object(commands_module._Attempt, "outcome_of", sure)
+    return patch.object(Attempt, "outcome_of", sure)
 
 
 def done_without_an_acknowledgement() -> Any:
@@ -565,15 +580,15 @@ def a_cut_walk_is_joined_without_comparison() -> Any:
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(Walk, "joins", joins))
     stack.enter_context(patch.object(Walk, "_leads_to", leads_to))
-    stack.enter_context(patch.object(RecordSession, "_check_record", _by_time_alone))
+    stack.enter_context(patch.object(RecordMemory, "check", _by_time_alone))
     return stack
 
 
-def _by_time_alone(self: Any, unit: Any, event: Any) -> bytes:
-    now = self._visit(unit, event.key)
+def _by_time_alone(self: RecordMemory, event: Event) -> Event:
+    now = self.visit(event.key)
     if now.device_time != event.device_time:
         raise MemoryChangedError("of another event")
-    return bytes(now.record)
+    return now
 
 
 def record_compared_by_time_alone() -> Any:
@@ -651,7 +666,7 @@ def a_torn_probe_loses_the_walk() -> Any:
 
 def a_partial_list_is_called_complete() -> Any:
     """What a walk has read so far is answered as the list."""
-    walked = Gateway._walked
+    walked = CachedAnswers.walked
 
     def whole(self: Any, address: Any) -> Any:
         answer = walked(self, address)
@@ -661,7 +676,7 @@ def a_partial_list_is_called_complete() -> Any:
         events = answer.value["events"]
         return replace(answer, produce=lambda: events, provenance=good, is_complete=True)
 
-    return patch.object(Gateway, "_walked", whole)
+    return patch.object(CachedAnswers, "walked", whole)
 
 
 def a_partial_list_enters_the_cache() -> Any:
@@ -675,6 +690,138 @@ def a_partial_list_enters_the_cache() -> Any:
         return incomplete(self, unit, walk, error)
 
     return patch.object(EventList, "_incomplete", caching)
+
+
+# --- units and routes -----------------------------------------------------------------------------
+
+
+def two_routes_have_two_caches() -> Any:
+    """Each route has a cache, and a turn, of its own, whichever unit it leads to."""
+    met = Registry.met
+
+    def by_route(self: Any, device: Any, route: Any, *rest: Any) -> None:
+        self.over = route.conn_key
+        met(self, device, route, *rest)
+
+    def own(self: Any, serial: str) -> Device:
+        key = f"{unit_key(serial)} over {getattr(self, 'over', '')}"
+        device: Device = self.devices.get(key) or self._add_device(key, serial)
+        return device
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Registry, "met", by_route))
+    stack.enter_context(patch.object(Registry, "unit", own))
+    return stack
+
+
+def lock_by_address_only() -> Any:
+    """Two names of one endpoint have nothing in common."""
+    return patch("sfm.devices.endpoints.endpoint_of", side_effect=map(str, count()))
+
+
+def other_routes_stay_open() -> Any:
+    """A session begins while another route's link to the unit is kept open."""
+    return patch.object(Device, "hang_up_others", _nothing)
+
+
+def first_contact_stays_beside_a_session() -> Any:
+    """Who finds a unit that is in a session does not hang up."""
+    return patch.object(Registry, "is_talked_to", lambda self, serial: False)
+
+
+def a_new_name_is_a_first_contact() -> Any:
+    """Who answers at an endpoint is known of the name alone under which it was asked."""
+    return patch.object(Registry, "check_endpoint", lambda *_: None)
+
+
+def age_judged_before_the_contact_is_noted() -> Any:
+    """What was fresh enough before the database noted who answered is served after that."""
+
+    async def early(self: Any, target: Any, device: Any, resource: Any, shared_read: Any) -> Any:
+        wanted = Freshness(force=shared_read.forced, max_age_s=shared_read.max_age_s)
+        if self._answers.is_good_enough(resource, device, wanted):
+            if not self._answers.is_contact_good_enough(target, device, resource, wanted):
+                await device.identify()
+            candidate = self._answers.candidate(resource, device.key)
+            if candidate is not None and candidate.serves(wanted, resource.allowed_s):
+                return device.durable.reading_of(candidate.entry, "hit", candidate.proven_mono)
+        return await resource.read(device, shared_read)
+
+    return patch.object(Gateway, "_read_unless_cached", early)
+
+
+def a_stopping_relay_leaves_commands_without_an_end() -> Any:
+    """The database is closed while a command that met another unit is still to be noted."""
+    return patch.object(Gateway, "writing_its_end", lambda self: contextlib.nullcontext())
+
+
+def old_mirror_given_to_the_new_unit() -> Any:
+    """A unit that the database does not know gets what it has of another one."""
+    load = StoreService.load
+    keys: dict[str, None] = {}
+
+    async def of_another(self: Any, key: str) -> Any:
+        found = await load(self, key)
+        for other in [one for one in keys if one != key]:
+            found = found or await load(self, other)
+        keys[key] = None
+        return found
+
+    return patch.object(StoreService, "load", of_another)
+
+
+def status_cached_before_the_serial_number_is_known() -> Any:
+    """A contact caches a status for the unit that was expected, and then asks who it is."""
+
+    async def early(self: Any, shared_read: Any) -> Any:
+        session = self.session(shared_read=shared_read)
+        while True:
+            async with session as unit:
+                began, generation = self._clock(), self.durable.generation
+                status = await unit.read_monitor_status()
+                payload = payloads.status_payload(status, self._wall(), None)
+                stored = self.durable.save_status(payload, generation, began)
+                await self.identification.identify(unit)
+                why = "request" if shared_read.forced else "miss"
+                return self.durable.new_reading(payload, why, began, stored=stored)
+
+    return patch.object(Device, "read_status", early)
+
+
+def a_contact_over_any_route_will_do() -> Any:
+    """Asked by address, nobody asks whether the unit answers there still."""
+    return patch.object(Registry, "contact_mono", lambda self, *_: self._clock())
+
+
+def where_a_unit_answered_is_forgotten() -> Any:
+    """A serial number leads nowhere, though the unit was just read by address."""
+    return patch.object(UnitRoster, "note_reached", lambda *_: None)
+
+
+def a_moved_unit_takes_its_past_along() -> Any:
+    """All events of a unit have the zone of where it stands now."""
+    place = stored_roster.place_unit
+
+    def always(connection: Any, *, from_device_time: str, **more: Any) -> None:
+        place(connection, from_device_time=from_device_time, **more)
+        p = schema.unit_places
+        rows = select(p).where(p.c.serial == more["serial"])
+        for _, row in read_rows(connection, p, rows):
+            if row is not None:
+                stored_roster._write(connection, p, row, {"location_id": more["location_id"]})
+
+    return patch.object(stored_roster, "place_unit", always)
+
+
+def a_stopping_relay_forgets_first_contacts() -> Any:
+    """A first contact whose route has moved goes on while the relay stops."""
+    close = Registry.close
+
+    async def forgetting(self: Any) -> None:
+        self._leaving = []
+        await close(self)
+
+    return patch.object(Registry, "close", forgetting)
 
 
 @dataclass(frozen=True)
@@ -697,15 +844,15 @@ MUTATIONS = [
     Mutation(late_join_always_allowed, 59),
     Mutation(reader_owns_the_read, 5),
     Mutation(waiters_retry, 1),
-    Mutation(no_connection_lock, 0),
-    Mutation(max_age_of_the_second_reader_ignored, 160),
+    Mutation(no_connection_lock, 1),
+    Mutation(max_age_of_the_second_reader_ignored, 431),
     Mutation(last_returned_list_forgotten, 276),
     Mutation(probe_without_the_timestamp, 452),
-    Mutation(probe_without_the_counter, 11),
+    Mutation(probe_without_the_counter, 23),
     Mutation(append_without_confirmation, 106),
     Mutation(list_without_closing_proof, 32),
     Mutation(waveform_without_the_counter, 73),
-    Mutation(stamp_not_checked_after, 7, grain="byte"),
+    Mutation(stamp_not_checked_after, 56, grain="byte"),
     Mutation(swapped_serial_ignored, 734),
     Mutation(age_from_the_reads_end, 0),
     Mutation(status_kept_from_the_reads_end, 6),
@@ -725,10 +872,10 @@ MUTATIONS = [
     Mutation(command_for_whatever_answers, 559),
     Mutation(erase_of_any_number, 32),
     Mutation(unknown_is_reported_as_failed, 31),
-    Mutation(done_without_an_acknowledgement, 196),
+    Mutation(done_without_an_acknowledgement, 218),
     Mutation(a_dry_run_writes, 152),
     Mutation(command_begins_unrecorded, 1, grain="kept"),
-    Mutation(command_of_a_stopped_relay_ends_unrecorded, 31, grain="kept"),
+    Mutation(command_of_a_stopped_relay_ends_unrecorded, 14, grain="kept"),
     Mutation(settings_are_doubted_in_memory_only, 179, grain="kept"),
     Mutation(stored_before_it_is_written, 0, grain="kept"),
     Mutation(mirror_keeps_the_old_memory, 10, grain="kept"),
@@ -737,13 +884,26 @@ MUTATIONS = [
     Mutation(record_compared_by_time_alone, 34, grain="field"),
     Mutation(a_shared_line_keeps_what_was_read, 19, grain="field"),
     Mutation(a_shared_line_is_not_noticed, 11, grain="field"),
-    Mutation(foreign_replies_are_skipped, 0, grain="lines"),
+    Mutation(foreign_replies_are_skipped, 9, grain="lines"),
     Mutation(stale_chunks_are_not_drained, 0, grain="lines"),
     Mutation(a_resumed_download_trusts_its_last_chunk, 54, grain="lines"),
     Mutation(a_cut_walk_is_kept_nowhere, 2, grain="lines"),
     Mutation(a_torn_probe_loses_the_walk, 41, grain="lines"),
     Mutation(a_partial_list_is_called_complete, 5, grain="lines"),
     Mutation(a_partial_list_enters_the_cache, 8, grain="lines"),
+    Mutation(two_routes_have_two_caches, 1, grain="routes"),
+    Mutation(lock_by_address_only, 2, grain="routes"),
+    Mutation(other_routes_stay_open, 4, grain="routes"),
+    Mutation(first_contact_stays_beside_a_session, 1, grain="routes"),
+    Mutation(a_new_name_is_a_first_contact, 81, grain="routes"),
+    Mutation(age_judged_before_the_contact_is_noted, 1282, grain="routes"),
+    Mutation(a_stopping_relay_leaves_commands_without_an_end, 1337, grain="routes"),
+    Mutation(old_mirror_given_to_the_new_unit, 2, grain="routes"),
+    Mutation(status_cached_before_the_serial_number_is_known, 406, grain="routes"),
+    Mutation(a_contact_over_any_route_will_do, 40, grain="routes"),
+    Mutation(where_a_unit_answered_is_forgotten, 4, grain="routes"),
+    Mutation(a_moved_unit_takes_its_past_along, 294, grain="routes"),
+    Mutation(a_stopping_relay_forgets_first_contacts, 385, grain="routes"),
 ]
 
 

@@ -33,7 +33,7 @@ from minimateplus.simulator.settings_write import CALL_HOME_ORDER, SETUP_ORDER
 from minimateplus.wire import commands
 from sfm.devices.commands import CommandConflictError, NotMonitoringError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
-from sfm.store.errors import StoreLostError
+from sfm.store.errors import NoSuchUnitError, StoreLostError
 
 START = (commands.START_MONITORING.sub,)
 STOP = (commands.STOP_MONITORING.sub,)
@@ -77,6 +77,8 @@ class Order:
     address: str
     command: str
     asked: dict[str, Any]
+    unit: str | None = None
+    """The serial number that it was given by."""
     tick: int = 0
     time_s: float = 0.0
     sent: list[int] = field(default_factory=list)
@@ -146,6 +148,8 @@ class OrderBook:
     entry: Callable[[Order], list[tuple[str | None, int]]]
     """Serial number and number of events of what stood there while the order was under way."""
     is_closing: Callable[[int], bool]
+    may_be_unknown: Callable[[Order], bool]
+    """Whether no route may lead to the unit that it was given for."""
     orders: list[Order] = field(default_factory=list)
     seen_at_once: list[str] = field(default_factory=list)
     excused: int = 0
@@ -244,6 +248,9 @@ class OrderBook:
         elif isinstance(error, StoreLostError):
             if not order.crashed:
                 yield f"the database was there all the time: {failure}"
+        elif isinstance(error, NoSuchUnitError):
+            if order.sent or not self.may_be_unknown(order):
+                yield f"it stood where it was known to be: {failure}"
         elif isinstance(error, CommandConflictError):
             yield from self._judge_refusal(order, error)
         elif isinstance(error, NotMonitoringError):

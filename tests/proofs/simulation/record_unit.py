@@ -11,6 +11,7 @@ end of its exchange, so one that is lost was followed or was not.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import struct
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from auditor import Auditor, Sample
+from kit.record_memory import RecordMemory, setup_with_notes, unit_info
 from orders import LAST_WORDS, FollowsOrders, Order, Slot
 
 from minimateplus.client import Pause
@@ -45,9 +47,7 @@ from minimateplus.model import (
     Event,
     MemoryProbe,
     MonitorStatus,
-    Peaks,
     Progress,
-    RecordingSetup,
     StorageRange,
     UnitInfo,
     Waveform,
@@ -77,28 +77,7 @@ IMAGE_BYTES = COLUMNS * CHUNK.size
 LOOKS = (0.5, 0.25)
 
 
-def _setup(version: int) -> RecordingSetup:
-    return RecordingSetup(
-        mode=None,
-        sample_rate_hz=1024,
-        histogram_interval_s=None,
-        pretrigger_s=None,
-        record_time_s=None,
-        geo_range_in_s=None,
-        trigger_level_in_s=None,
-        alarm_level_in_s=None,
-        mic_trigger_psi=None,
-        mic_alarm_psi=None,
-        setup_name=None,
-        project=None,
-        client=None,
-        operator=None,
-        location=None,
-        notes=str(version),
-    )
-
-
-SETUPS = [_setup(version) for version in range(64)]
+SETUPS = [setup_with_notes(str(version)) for version in range(64)]
 
 
 @lru_cache(maxsize=64)
@@ -124,13 +103,7 @@ def home_of(block: bytes) -> tuple[bool, int]:
     return home_in_few_words(layouts.parse_call_home(block))
 
 
-@lru_cache(maxsize=4096)
-def peaks_of(look: float) -> Peaks:
-    """Return the peaks of an event that looks like that."""
-    return Peaks(tran_in_s=look, vert_in_s=None, long_in_s=None, mic_psi=None, vector_sum_in_s=None)
-
-
-class RecordUnit(FollowsOrders):
+class RecordUnit(RecordMemory, FollowsOrders):
     """
     The memory of one unit, and its clock.
 
@@ -153,42 +126,29 @@ class RecordUnit(FollowsOrders):
         falling_counter: bool = False,
         counter_step: int = 1,
     ) -> None:
-        super().__init__()
-        self.serial = serial
+        RecordMemory.__init__(self, serial)
+        FollowsOrders.__init__(self)
         self.slots: tuple[Slot, ...] = ()
-        self.stored: list[Event] = []
-        self.lifetime_count = 0
         self.setup_version = 0
         self.call_home_block = payloads.call_home_block()
         self._monitor_since_s: float | None = None
         self.memory = 0
+        self.sessions: list[RecordSession] = []
+        """Those that are open with it, over whatever address; the oldest first."""
         self._now_s = now_s
         self._never_set = never_set
         self._falling_counter = falling_counter
         self._counter_step = counter_step
         self._clock_set_back_s = 0.0
-        self._address = int.from_bytes(FIRST_KEY, "big")
 
     def record(self, physical: int, *, look: int = 0, size: int = 0) -> None:
         """Store one event; equal sizes in equal order make equal keys."""
-        key = self._address.to_bytes(4, "big")
-        self._address += 0x200 + 0x80 * size
         moment = self._moment(physical)
-        index = len(self.stored)
         tran_in_s = LOOKS[look] if self._counter_step == 1 else physical / 8
-        peaks = peaks_of(tran_in_s)
-        slot = Slot(physical, key.hex(), moment.isoformat(), tran_in_s)
+        slot = Slot(physical, self.next_key.hex(), moment.isoformat(), tran_in_s)
         # The physical number tells nobody anything: the relay only keeps records, unread.
-        event = Event(
-            index=index,
-            key=key,
-            device_time=moment,
-            peaks=peaks,
-            project=None,
-            record=" ".join(map(str, slot)).encode(),
-        )
-        self.stored.append(event)
-        self.lifetime_count += self._counter_step
+        record = " ".join(map(str, slot)).encode()
+        self.store(moment, tran_in_s, size=size, record=record, counts=self._counter_step)
         self.slots = (*self.slots, slot)
 
     def _moment(self, physical: int) -> datetime:
@@ -198,14 +158,18 @@ class RecordUnit(FollowsOrders):
             return T0 + timedelta(seconds=10 * physical)
         return T0 + timedelta(seconds=int(self._now_s() - self._clock_set_back_s))
 
+    @property
+    def shown_device_time(self) -> datetime:
+        """What its clock shows now."""
+        return self._moment(0)
+
     def set_clock_back(self) -> None:
         self._clock_set_back_s = self._now_s()
 
     def erase(self, memory: int) -> None:
+        self.clear()
         self.slots = ()
-        self.stored = []
         self.memory = memory
-        self._address = int.from_bytes(FIRST_KEY, "big")
         if self._falling_counter:
             self.lifetime_count = 0
 
@@ -243,13 +207,6 @@ class RecordUnit(FollowsOrders):
                 return payloads.unknown_block(command.sub)
             case _:
                 return b""
-
-    def find(self, key: bytes) -> int | None:
-        """Return the place of the event with that key."""
-        for place, event in enumerate(self.stored):
-            if event.key == key:
-                return place
-        return None
 
 
 def place_of(unit: RecordUnit, key: bytes) -> int:
@@ -416,6 +373,8 @@ class RecordSession(CommandSession):
     def __init__(self, wire: Wire) -> None:
         # (Nothing of ``Session`` below its exchanges is used: there are no bytes here.)
         self._wire = wire
+        self.called = wire.address
+        """The address over which the relay called, which may be another name of the wire's."""
         self._heard = HeardCommands()
         self._busy = False
         self._is_open = True
@@ -426,6 +385,14 @@ class RecordSession(CommandSession):
         self.is_usable = True
         self.volatile_offsets = frozenset()
         self._is_cursor_moved = False
+        self._unit: RecordUnit | None = None
+        """The unit that answered last."""
+        self._asks_who = False
+        """Whether this exchange only wakes the unit, or asks for its serial number."""
+        self._idle_since_s = 0.0
+        self._is_asking = self._is_first_contact = False
+        """Whether all of them did, and whether the relay had not met the unit there before."""
+        self._hears_another = False
 
     @property
     def name(self) -> str:
@@ -436,6 +403,7 @@ class RecordSession(CommandSession):
         if self._is_open:
             self._is_open = False
             self._wire.open_sessions -= 1
+            self._leave_unit()
             await asyncio.sleep(0)
 
     @asynccontextmanager
@@ -448,7 +416,7 @@ class RecordSession(CommandSession):
             wire.auditor.complain(f"{wire.address}: used after the session was closed")
             raise LocalProtocolError("this session is over")
         wire.on_contact(wire.address)
-        self._busy = True
+        self._busy, self._hears_another = True, False
         try:
             yield
         except (KeyChainError, MemoryChangedError, NoSuchEventError):
@@ -462,7 +430,7 @@ class RecordSession(CommandSession):
             self.is_usable = False
             raise
         finally:
-            self._busy = False
+            self._busy, self._idle_since_s = False, wire.now_s()
 
     @asynccontextmanager
     async def _operation(self, doing: str) -> AsyncIterator[None]:
@@ -485,6 +453,8 @@ class RecordSession(CommandSession):
         """One exchange; return the unit as it is at its end. ``hear``: what a command does."""
         wire = self._wire
         self.exchanges += 1
+        if self._hears_another:
+            self._hear_foreign()
         plugs, asked = wire.plugs, wire.unit
         if hear is not None and asked is not None and wire.chance.random() < 0.5:
             hear(asked)
@@ -513,7 +483,46 @@ class RecordSession(CommandSession):
         if hear is not None:
             hear(unit)
         self.answers += 1
+        self._be_with(unit)
         return unit
+
+    def _leave_unit(self) -> None:
+        if self._unit is not None:
+            self._unit.sessions.remove(self)
+            self._unit = None
+
+    @property
+    def _may_overlap(self) -> bool:
+        """Whether it only asks who is there, and hangs up at once."""
+        is_over = not self._busy and self._idle_since_s < self._wire.now_s()
+        return self._is_first_contact and self._is_asking and not is_over
+
+    def _be_with(self, unit: RecordUnit) -> None:
+        """
+        Complain of a second session with one unit, over whatever address.
+
+        Only to find out who answers where the relay did not meet that unit last, since its start,
+        may a session begin beside another one: neither at the address that it called nor at another
+        name of the same endpoint. If a read is under way in the other one, it hears the replies.
+        """
+        if not self._is_open:
+            self._wire.auditor.complain(f"{self.name}: the session was closed during an exchange")
+            return
+        if self._unit is not unit:
+            self._leave_unit()
+            self._unit = unit
+            unit.sessions.append(self)
+            auditor, endpoint = self._wire.auditor, self._wire.address
+            met = auditor.named_at(self.called, math.inf), auditor.answered.get(endpoint)
+            self._is_asking, self._is_first_contact = self._asks_who, unit.serial not in met
+        self._is_asking &= self._asks_who
+        for other in [one for one in unit.sessions if one is not self]:
+            if not any(one._may_overlap for one in (self, other)):
+                self._wire.auditor.complain(
+                    f"{self.name}: {unit.serial} is talked to while a session with it is open "
+                    f"over {other.name}"
+                )
+            other._hears_another = other._busy
 
     async def _command(
         self, command: Command, data: bytes = b"", *, params: bytes = NO_PARAMS
@@ -566,32 +575,29 @@ class RecordSession(CommandSession):
 
     async def wake(self) -> None:
         async with self._verb():
+            self._asks_who = True
             await self._exchange_records()
+            self._asks_who = False
 
     async def read_serial(self) -> str:
         async with self._verb():
-            return await self._read_serial()
+            self._serial_began_s = self._wire.now_s()
+            self._asks_who = True
+            serial = await self._read_serial()
+            self._asks_who = False
+            self._wire.auditor.note_named(self.called, self._wire.address, serial)
+            return serial
 
     async def _read_serial(self) -> str:
         self.serial = (await self._exchange_records()).serial
         return self.serial
 
-    async def read_info(self) -> UnitInfo:
+    async def read_info(self, *, serial: str) -> UnitInfo:
         async with self._verb():
-            began_s = self._wire.now_s()
-            serial = await self._read_serial()
+            began_s = self._serial_began_s
             number = self._sample(began_s, serial)
             setup = SETUPS[(await self._exchange_records()).setup_version]
-            return UnitInfo(
-                serial=serial,
-                firmware=str(number),
-                dsp_firmware=None,
-                manufacturer=None,
-                model=None,
-                calibrated_on=None,
-                simulated=True,
-                setup=setup,
-            )
+            return unit_info(serial, setup, firmware=str(number))
 
     def _sample(self, began_s: float, serial: str, monitoring: bool | None = None) -> int:
         auditor, now_s = self._wire.auditor, self._wire.now_s()
@@ -607,7 +613,7 @@ class RecordSession(CommandSession):
         unit = await self._exchange_records()
         unit.look(commands.STORAGE_RANGE)
         self._heard.note_memory_read(commands.STORAGE_RANGE.sub)
-        return StorageRange(FIRST_KEY, unit.stored[-1].key if unit.stored else FIRST_KEY)
+        return unit.storage_range()
 
     async def read_lifetime_count(self) -> int:
         async with self._verb():
@@ -627,11 +633,11 @@ class RecordSession(CommandSession):
             last = (await self._read_storage_range()).last_key
             is_empty = False
             if last == FIRST_KEY:
-                is_empty = not (await self._exchange_records()).stored
+                is_empty = not (await self._exchange_records()).events
             timestamp = peaks = None
             if not is_empty:
                 if newest is None or newest.key != last:
-                    newest = self._visit(await self._exchange_records(), last)
+                    newest = (await self._exchange_records()).visit(last)
                 moment, peaks = newest.device_time, newest.peaks
                 timestamp = None if moment is None else moment.isoformat()
             counted = await self._read_lifetime_count()
@@ -644,21 +650,6 @@ class RecordSession(CommandSession):
                 is_empty=is_empty,
                 last_peaks=peaks,
             )
-
-    def _visit(self, unit: RecordUnit, key: bytes) -> Event:
-        place = unit.find(key)
-        if place is None:
-            raise KeyChainError(f"{self.name}: the record at {key.hex()} has length 00")
-        return unit.stored[place]
-
-    def _check_record(self, unit: RecordUnit, event: Event) -> bytes:
-        try:
-            now = self._visit(unit, event.key)
-        except KeyChainError as error:
-            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is gone") from error
-        if (now.device_time, now.peaks) != (event.device_time, event.peaks):
-            raise MemoryChangedError(f"{self.name}: {event.key.hex()} is of another event")
-        return now.record
 
     async def read_events(
         self,
@@ -675,16 +666,16 @@ class RecordSession(CommandSession):
             unit = await self._exchange_records()
             if after is not None:
                 offset = after.index + 1
-                self._check_record(unit, after)
+                unit.check(after)
                 if after.key == until_key:
                     return events
-                key = self._key_after(unit, after.key)
+                key = unit.key_after(after.key)
             else:
-                key = FIRST_KEY if unit.stored else None
+                key = FIRST_KEY if unit.events else None
             while key is not None:
                 seen += 1
                 unit = await self._exchange_records()
-                found = self._visit(unit, key)
+                found = unit.visit(key)
                 events.append(
                     Event(
                         index=offset + len(events),
@@ -706,11 +697,11 @@ class RecordSession(CommandSession):
                     return events
                 if pause is not None and await self._paused(pause):
                     unit = await self._exchange_records()
-                    self._check_record(unit, events[-1])
-                key = self._key_after(unit, key)
+                    unit.check(events[-1])
+                key = unit.key_after(key)
                 if self._is_cursor_moved and key is not None and key != until_key:
                     # The other program's 1F came before ours, and its reply is heard later.
-                    key = self._key_after(unit, key)
+                    key = unit.key_after(key)
                     is_shared = True
             if until_key is not None:
                 raise KeyChainError(f"{self.name}: the chain ends before {until_key.hex()}")
@@ -719,12 +710,6 @@ class RecordSession(CommandSession):
     def _hear_foreign(self) -> None:
         self._wire.trouble()
         raise LineSharedError(f"{self.name}: another program is using this line")
-
-    @staticmethod
-    def _key_after(unit: RecordUnit, key: bytes) -> bytes | None:
-        place = unit.find(key)
-        following = len(unit.stored) if place is None else place + 1
-        return unit.stored[following].key if following < len(unit.stored) else None
 
     async def read_waveform(
         self,
@@ -736,7 +721,7 @@ class RecordSession(CommandSession):
         pause: Pause | None = None,
     ) -> Waveform:
         async with self._verb():
-            self._check_record(await self._exchange_records(), event)
+            (await self._exchange_records()).check(event)
             first = await self._chunk(event.key, 0)
             image = usable(begun, first)
             if not image:
@@ -751,10 +736,10 @@ class RecordSession(CommandSession):
                     on_image(len(image), chunk, IMAGE_BYTES)
                 image += chunk
                 if pause is not None and len(image) < IMAGE_BYTES and await self._paused(pause):
-                    self._check_record(await self._exchange_records(), event)
+                    (await self._exchange_records()).check(event)
             if on_progress is not None:
                 on_progress(Progress(what="bytes", done=IMAGE_BYTES, total=IMAGE_BYTES))
-            record = self._check_record(await self._exchange_records(), event)
+            record = (await self._exchange_records()).check(event).record
             return Waveform(
                 event=replace(event, record=record),
                 counts=counts_of(columns_of(image)),

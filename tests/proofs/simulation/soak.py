@@ -26,7 +26,7 @@ from world import GRAINS, World, story_hash
 
 ROOT = Path(__file__).parents[3]
 STATE = ROOT / ".soak" / "state.json"
-BATCH = {"record": 200, "byte": 20, "kept": 20, "field": 200, "lines": 20}
+BATCH = {"record": 200, "byte": 20, "kept": 20, "field": 200, "lines": 20, "routes": 20}
 REPORT_EVERY_S = 10.0
 
 Broken = tuple[int, list[str]]
@@ -186,6 +186,7 @@ def main() -> int:
     parser.add_argument("--kept", type=int, default=20_000, help="worlds with a database")
     parser.add_argument("--field", type=int, default=100_000, help="worlds of field trouble")
     parser.add_argument("--lines", type=int, default=10_000, help="worlds of lines that interfere")
+    parser.add_argument("--routes", type=int, default=20_000, help="worlds of several routes")
     parser.add_argument("--again", action="store_true", help="forget how far the last run came")
     parser.add_argument("--replay", nargs=2, metavar=("GRAIN", "SEED"), help="tell one world")
     parser.add_argument("--catch", nargs="*", metavar="FAULT", help="find planted faults anew")

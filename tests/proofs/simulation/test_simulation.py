@@ -17,13 +17,26 @@ from mutations import (
 )
 from orders import Order
 from soak import command_to_replay, first_broken, first_caught
-from world import ACTS, FIELD_THEMES, GRAINS, ORDERS, THEMES, World, draw_plan, story_hash
+from world import (
+    ACTS,
+    FIELD_THEMES,
+    GRAINS,
+    LAYOUTS,
+    NORTH,
+    ORDERS,
+    THEMES,
+    World,
+    draw_plan,
+    story_hash,
+)
 
-WORLDS = {"record": 4000, "byte": 60, "kept": 500, "field": 1000, "lines": 60}
+WORLDS = {"record": 4000, "byte": 60, "kept": 500, "field": 1000, "lines": 60, "routes": 600}
 """Of each class, in a full proof."""
-SHARES = {"record": 0.3, "byte": 0.15, "kept": 0.2, "field": 0.2, "lines": 0.15}
+SHARES = {"record": 0.25, "byte": 0.15, "kept": 0.15, "field": 0.15, "lines": 0.15, "routes": 0.15}
 """Of the budget that a short proof has."""
 WORLDS_TO_CATCH = 1000
+ONCE_BROKEN = [("routes", seed) for seed in (1282, 1306, 1337, 1361)]
+"""Worlds beyond those of a full proof, in which a long run found a fault."""
 
 
 @pytest.mark.parametrize("grain", WORLDS)
@@ -45,6 +58,11 @@ def test_no_world_breaks_a_promise(grain: str) -> None:
         assert lived == WORLDS[grain]
     took_s = time.perf_counter() - began_s
     sys.stdout.write(f"{grain}: {lived} worlds, {lived / took_s:.0f} worlds/s\n")
+
+
+@pytest.mark.parametrize(("grain", "seed"), ONCE_BROKEN)
+def test_a_world_that_once_broke_a_promise_breaks_none(grain: str, seed: int) -> None:
+    assert not World(grain, seed).live()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
@@ -84,6 +102,28 @@ def test_worlds_of_field_trouble_end_in_lists_and_in_refusals() -> None:
     assert {(theme.name, "NoneType") for theme in FIELD_THEMES} <= answers
     assert ("cut walks", "ListIncompleteError") in answers
     assert ("second clients", "LineSharedError") in answers
+
+
+def test_worlds_of_routes_have_every_way_to_a_unit_and_all_that_happens_to_it() -> None:
+    layouts, asked, errors, over, moved = set(), set(), set(), set(), 0
+    for seed in range(120):
+        world = World("routes", seed)
+        world.live()
+        layouts.add(world.plan.layout)
+        moved += world.moved
+        for request in world.auditor.requests:
+            asked.add(request.address)
+            errors.add(type(request.error).__name__)
+            if request.provenance is not None:
+                over.add((request.address, request.provenance.conn_key))
+    assert layouts == set(LAYOUTS)
+    assert {"tcp:a:12345", "tcp:b:12345", "tcp:c:12345", "unit:SIM0001", NORTH} <= asked
+    assert {"NoneType", "NoSuchUnitError", "ReplyTimeoutError"} <= errors
+    # A hit of what was read over another address; a unit and a name over their second route.
+    assert {("tcp:a:12345", "tcp:b:12345"), ("tcp:c:12345", "tcp:a:12345")} <= over
+    assert {("unit:SIM0001", f"tcp:{one}:12345") for one in "abc"} <= over
+    assert (NORTH, "tcp:b:12345") in over
+    assert moved
 
 
 def orders_of(grain: str, theme: str, worlds: int) -> list[Order]:

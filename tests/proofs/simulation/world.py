@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from heapq import heappop
 from typing import Any, Protocol, cast
+from unittest.mock import patch
 
 import structlog
 from auditor import Auditor, Contact, Request
@@ -32,32 +33,44 @@ from byte_unit import SAMPLE_BASE, ByteUnit, ByteWire, physical_of
 from disk import Disk
 from kit.virtual_time import DeadlockError, VirtualTimeLoop
 from orders import ERASE, Order, Slot
-from record_unit import RecordUnit, Wire
+from record_unit import RecordSession, RecordUnit, Wire
 
 from minimateplus.client import MiniMate
 from minimateplus.errors import LinkClosedError, MiniMateError
 from minimateplus.link import Address
 from minimateplus.model import CallHomeChange, SetupChange
+from sfm.access.names import unit_key
 from sfm.access.principal import Principal, Role
 from sfm.back_off import BackingOffError
 from sfm.cache.freshness import Freshness
 from sfm.devices.answer import Answer, Provenance
 from sfm.devices.commands import Commands, Done
+from sfm.devices.durable_cache import DurableCache
 from sfm.devices.event_list import ListIncompleteError
 from sfm.devices.gateway import Gateway
+from sfm.devices.route import OtherUnitError
 from sfm.devices.single_flight import BusyError, ShuttingDownError
+from sfm.devices.target import Target
 from sfm.live_cache import LiveCache
 from sfm.settings import Settings
-from sfm.store.errors import StoreLostError
+from sfm.store import roster as stored_roster
+from sfm.store.errors import (
+    NoSuchUnitError,
+    RosterConflictError,
+    StoreError,
+    StoreLostError,
+)
 from sfm.store.service import StoreService
 
-GRAINS = ("record", "byte", "kept", "field", "lines")
+GRAINS = ("record", "byte", "kept", "field", "lines", "routes")
 MAX_RECORDED = 12
 """A unit that goes on recording ends with so many events stored."""
 LONGEST_WAIT_S = 5000.0
 """Virtual seconds after the last act within which every reader must have an answer."""
 ASKER: contextvars.ContextVar[Request | None] = contextvars.ContextVar("asker", default=None)
 """For whom this task runs; a read starts in the context of the reader who first wanted it."""
+CALLED: contextvars.ContextVar[str] = contextvars.ContextVar("called")
+"""The address that was resolved for the call that is being made."""
 ORDER: contextvars.ContextVar[Order | None] = contextvars.ContextVar("order", default=None)
 """For which order this task runs."""
 
@@ -407,6 +420,65 @@ LINE_THEMES = (STALE_CHUNKS, SHARED_LINES, KEPT_WALKS)
 The same at the grain of bytes: chunks that come twice from a unit that echoes no address, another
 program's replies. And walks over cut links, of records, in which no record may be read again.
 """
+ROUTE_THEMES = (
+    Theme(
+        "first contacts",
+        {"restart": 6, "join": 4, "exchange": 2, "rerecord": 3, "order": 2, "deaf": 1},
+        RESOURCES,
+        {"any": 8, "force": 3, "max_age": 3, "only": 1, "stale": 1},
+        falling_counter=0.0,
+        faults=0.05,
+        slow=0.7,
+    ),
+    Theme(
+        "orders over routes",
+        {"order": 14, "rerecord": 2, "append": 1, "monitor": 1, "join": 1, "cancel": 1},
+        {"info": 4, "status": 6, "events": 4, "waveform": 5, "call home": 1},
+        {"any": 10, "max_age": 3, "only": 2, "force": 1, "stale": 1},
+        {"erase": 5, "start": 4, "stop": 3, "config": 5, "stop without reply": 1},
+        falling_counter=0.0,
+        faults=0.05,
+        meddling=4,
+    ),
+    Theme(
+        "moving units",
+        {
+            "exchange": 8,
+            "swap": 3,
+            "join": 2,
+            "unplug": 2,
+            "rerecord": 2,
+            "order": 2,
+            "location": 4,
+            "restart": 1,
+        },
+        {"info": 3, "status": 5, "events": 4, "waveform": 6, "event": 1},
+        {"any": 10, "max_age": 4, "only": 1, "stale": 2, "force": 1},
+        falling_counter=0.0,
+        faults=0.0,
+        meddling=4,
+    ),
+    Theme(
+        "dead routes",
+        {"unplug": 4, "deaf": 5, "join": 3, "faults": 3, "order": 3, "cancel": 1, "append": 1},
+        RESOURCES,
+        {"any": 8, "force": 2, "max_age": 2, "stale": 3},
+        falling_counter=0.0,
+        faults=0.3,
+    ),
+)
+"""Several addresses of one unit, several names of one endpoint, and units that move."""
+LAYOUTS = {
+    "two routes": ("X", "X", ""),
+    "a dead route": ("", "X", ""),
+    "two names": ("X", "Y", "a"),
+    "two routes and two names": ("X", "X", "a"),
+    "three routes": ("X", "X", "X"),
+}
+"""What stands behind the addresses a, b and c at first; ``a``: c is another name of a's place."""
+NORTH, SOUTH = "North face", "South face"
+ZONES = {NORTH: "Europe/Oslo", SOUTH: "America/Denver"}
+
 CUT_AT_THE_END = 14
 """After so many exchanges each call is cut while the last reader of kept walks asks."""
 CALLS_AT_THE_END = 12
@@ -432,6 +504,8 @@ class Act:
     draw: int = field(compare=False, default=0)
     resource: str = field(compare=False, default="")
     freshness: Freshness = field(compare=False, default_factory=Freshness)
+    by: str = field(compare=False, default="address")
+    """How the unit is named."""
 
 
 @dataclass
@@ -455,12 +529,19 @@ class Plan:
     """Whether the relay has a database."""
     counter_step: int = 1
     """How far the lifetime counter rises with an event."""
+    layout: str = ""
+    """What stands behind which address, if that is not a unit for each."""
 
 
 def draw_plan(grain: str, seed: int) -> Plan:
     """Return the world of that seed, before it begins."""
     chance = random.Random(f"{grain} {seed}")
-    themes = {"kept": KEPT_THEMES, "field": FIELD_THEMES, "lines": LINE_THEMES}.get(grain, THEMES)
+    themes = {
+        "kept": KEPT_THEMES,
+        "field": FIELD_THEMES,
+        "lines": LINE_THEMES,
+        "routes": ROUTE_THEMES,
+    }.get(grain, THEMES)
     theme = themes[seed % len(themes)]
     falling = chance.random() < theme.falling_counter
     few = chance.random() < 0.05
@@ -488,6 +569,11 @@ def draw_plan(grain: str, seed: int) -> Plan:
     )
     if theme.counter_steps != (1,):
         plan.counter_step = chance.choice(theme.counter_steps)
+    if theme in ROUTE_THEMES:
+        plan.layout, plan.keeps = chance.choice(list(LAYOUTS)), chance.random() < 0.5
+        plan.addresses = len(LAYOUTS[plan.layout])
+        registered = {"units": {NORTH: "tcp://a:12345"}, "site_zones": {NORTH: ZONES[NORTH]}}
+        plan.settings = plan.settings.model_copy(update=registered)
     at_s = 0.0
     for _ in range(chance.randint(3, 5)):
         _draw_burst(plan, chance, at_s)
@@ -513,6 +599,8 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
         )
         if resource == "call home":
             act.freshness = Freshness(force=True)  # it is never kept
+        if plan.layout:
+            act.by = chance.choice(("address", "address", "unit", "name"))
         plan.acts.append(act)
     for _ in range(chance.randint(0, theme.meddling)):
         act = Act(
@@ -524,6 +612,8 @@ def _draw_burst(plan: Plan, chance: random.Random, at_s: float) -> None:
         )
         if act.kind == "order":
             act.resource = _pick(chance, theme.orders)
+            if plan.layout:
+                act.by = chance.choice(("address", "unit"))
         plan.acts.append(act)
         if act.kind == "order" and plan.keeps and act.draw & 1:
             # In the middle of it, or nearly.
@@ -566,6 +656,7 @@ class World:
             queue_s=self.plan.settings.queue_s,
             falling_counter=self.plan.falling_counter,
             answers_travel=self.plan.grain == "byte",
+            has_routes=bool(self.plan.layout),
         )
         self.story: list[tuple[float, str]] = []
         self.broken: list[str] = []
@@ -581,10 +672,15 @@ class World:
         self._memories = 0
         self._physical = 0
         self._addresses = [
-            Address("tcp", name, 12345) for name in ("a", "b")[: self.plan.addresses]
+            Address("tcp", name, 12345) for name in ("a", "b", "c")[: self.plan.addresses]
         ]
+        is_alias = LAYOUTS[self.plan.layout][-1] == "a" if self.plan.layout else False
+        self._endpoints = [0 if is_alias and place == 2 else place for place in range(3)]
+        """By the place of an address, that of which it is another name, or its own."""
         self._keys = [Gateway.conn_key(address) for address in self._addresses]
         self._units: list[Any] = [None] * len(self._addresses)
+        self.moved = 0
+        """How often a unit was moved to another location."""
         self._wires: list[AnyWire] = []
         self._readers: dict[asyncio.Task[None], Request | Order] = {}
         """Everybody who waits for something: readers, and who gave an order."""
@@ -689,10 +785,12 @@ class World:
             wire.on_send = self._sent
             wire.is_closing = lambda: self._closing
             self._wires.append(wire)
-            self._units[place] = self._build_unit()
+            self._units[place] = self._first_unit(place)
             wire.plug(self._units[place])
             self._note(place)
         self._start_relay()
+        if self.plan.layout:
+            await self._register()
         began_s = self.loop.now_s
         for act in self.plan.acts:
             wait_s = began_s + act.at_s - self.loop.now_s
@@ -708,6 +806,35 @@ class World:
             self._disk.hold_orders(self.auditor.book.orders, self.auditor.complain)
         if self._meddlers:
             await asyncio.wait(self._meddlers)
+
+    def _first_unit(self, place: int) -> Any:
+        """Return what stands behind an address at first."""
+        if not self.plan.layout:
+            return self._build_unit()
+        stands = LAYOUTS[self.plan.layout]
+        same = [other for other in range(place) if stands[other] == stands[place]]
+        if stands[place] in ("", "a"):
+            return None
+        return self._units[same[0]] if same else self._build_unit()
+
+    async def _register(self) -> None:
+        """Give the locations their routes: North has a, and with a database b behind it."""
+        self.auditor.locations[NORTH] = (self._keys[0],)
+        if self._disk is None:
+            return
+        roster = self.gateway.roster
+        await roster.load()
+        await roster.change(partial(stored_roster.add_location, name=SOUTH))
+        north = roster.now.location_named(NORTH)
+        assert north is not None
+        b = str(self._addresses[1])
+        add = partial(stored_roster.add_route, location_id=north.id, address=b, priority=1)
+        await roster.change(add)
+        south = roster.now.location_named(SOUTH)
+        assert south is not None
+        zone = partial(stored_roster.add_zone, location_id=south.id, serial="", zone=ZONES[SOUTH])
+        await roster.change(zone)
+        self.auditor.locations[NORTH] = tuple(self._keys[:2])
 
     async def _list_in_the_end(self) -> None:
         """A link that lets a few events through at each call brings the list all the same."""
@@ -729,7 +856,8 @@ class World:
 
     def _hold_cache_against(self, place: int) -> None:
         """What the cache holds as a list was the whole list once."""
-        entry = self.cache.events_entry(self._keys[place])
+        device = self.gateway.registry.device(self._addresses[place])
+        entry = self.cache.events_entry(device.key)
         if entry is not None:
             returned = [_slot(event) for event in entry.value()]
             self.auditor.judge_held_list(self._keys[place], returned)
@@ -762,9 +890,11 @@ class World:
             self.plan.settings,
             store_service=store_service,
             connect=self._connect,
+            resolve=self._resolve,
             clock=clock,
             wall=self._wall,
         )
+        self.auditor.forget_names()
         self.commands = Commands(self.gateway, clock=clock, wall=self._wall)
 
     async def _stop_relay(self) -> None:
@@ -776,36 +906,59 @@ class World:
         seconds = self.loop.now_s + self._wall_offsets_s[-1]
         return datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
+    async def _resolve(self, address: Address) -> Address:
+        CALLED.set(self._keys[self._addresses.index(address)])
+        return self._addresses[self._endpoints[self._addresses.index(address)]]
+
     async def _connect(self, address: Address) -> MiniMate:
         wire = self._wires[self._addresses.index(address)]
-        return cast("MiniMate", await wire.open(wake=False))
+        session = await wire.open(wake=False)
+        if isinstance(session, RecordSession):
+            session.called = CALLED.get()
+        return cast("MiniMate", session)
 
     def _contact(self, key: str) -> None:
         """Note the first time that a read, or an order, turns to its unit."""
         order = ORDER.get()
         if order is not None and not order.is_begun:
             order.is_begun = True
-            if self._disk is not None and not self._disk.has_begun(order.actor):
-                self.auditor.complain(f"{order.name}: turned to the unit before it was noted")
+            if not self.plan.layout:  # (There it may ask who answers first.)
+                self._hold_beginning(order)
         task = asyncio.current_task()
         asker = ASKER.get()
         if asker is None or task in self._reads:
             return
         self._reads[task] = None
+        assert task is not None
         resource = "events" if asker.resource == "event" else asker.resource
         if resource == "waveform":
             resource += f" {asker.index}"
-        contact = Contact(asker.relay_run, key, resource, asker.time_s, self.loop.now_s)
+        where = asker.address if self.plan.layout else key
+        is_forced = asker.freshness.force
+        contact = Contact(
+            asker.relay_run, where, resource, asker.time_s, is_forced, self.loop.now_s
+        )
         self.auditor.contacts.append(contact)
+        task.add_done_callback(partial(_note_end, contact))
+
+    def _hold_beginning(self, order: Order) -> None:
+        if self._disk is not None and not self._disk.has_begun(order.actor):
+            self.auditor.complain(f"{order.name}: turned to the unit before it was noted")
 
     def _note(self, place: int) -> None:
         """Write into the book of truth what stands behind an address now."""
-        unit, key, now_s = self._units[place], self._keys[place], self.loop.now_s
+        unit, now_s = self._units[place], self.loop.now_s
+        places = [
+            other
+            for other, endpoint in enumerate(self._endpoints[: len(self._keys)])
+            if endpoint == place or (unit is not None and self._units[endpoint] is unit)
+        ]
+        keys = [self._keys[other] for other in places]
         if unit is None:
-            self.auditor.note_state(key, now_s, None, 0, (), 0)
+            self.auditor.note_state(keys, now_s, None, 0, (), 0)
         else:
             self.auditor.note_state(
-                key,
+                keys,
                 now_s,
                 unit.serial,
                 unit.memory,
@@ -818,11 +971,13 @@ class World:
 
     def _sent(self, key: str, sub: int) -> Order | None:
         order = ORDER.get()
-        if order is None or order.address != key:
+        if order is None or (order.address != key and not self.plan.layout):
             self.auditor.complain(f"{sub:02X} is sent to {key}, and nobody ordered it")
         else:
-            self.auditor.note_sent(order, self._relay_run, sub)
             unit = self._units[self._keys.index(key)]
+            if self.plan.layout and not order.sent:
+                self._hold_beginning(order)
+            self.auditor.note_sent(order, self._relay_run, sub, unit and unit.serial)
             if sub == ERASE[0] and unit is not None:
                 order.held_at_begin = unit.slots
         return order
@@ -858,7 +1013,9 @@ class World:
             self._send_reader(act)
             return
         self._report(f"{act.kind} at {self._keys[act.place]}")
-        unit = self._units[act.place]
+        if act.kind != "order":
+            act = replace(act, place=self._endpoints[act.place])
+        unit = self._units[self._endpoints[act.place]]
         if unit is None and act.kind in (
             "append",
             "rerecord",
@@ -928,8 +1085,8 @@ class World:
         def record() -> None:
             for _ in range(min(count, 5)):
                 self._record(unit)
-            if self._units[act.place] is unit:
-                self._note(act.place)
+            if unit in self._units:
+                self._note(self._units.index(unit))
 
         if act.draw & 64:
             self._later(self.plan.pace_s * (act.draw % 7), record)
@@ -951,6 +1108,79 @@ class World:
 
         self._later(2.0 + act.draw % 3, plug)
 
+    def _do_unplug(self, act: Act, unit: Any) -> None:
+        """The address leads nowhere from now on."""
+        self._units[act.place] = None
+        self._wires[act.place].plug(None)
+        self._note(act.place)
+
+    def _do_join(self, act: Act, unit: Any) -> None:
+        """The address leads to the unit of another one as well."""
+        others = [one for one in self._units if one is not None and one is not unit]
+        if others:
+            self._plug_later(act.place, others[act.draw % len(others)], act)
+
+    def _do_exchange(self, act: Act, unit: Any) -> None:
+        """The units of the first two addresses change places."""
+        first, second = self._units[:2]
+        if first is not second:
+            self._plug_later(0, second, act)
+            self._plug_later(1, first, act)
+
+    def _plug_later(self, place: int, unit: Any, act: Act) -> None:
+        self._do_unplug(replace(act, place=place), None)
+
+        def plug() -> None:
+            self._units[place] = unit
+            self._wires[place].plug(unit)
+            self._note(place)
+
+        self._later(2.0 + act.draw % 3, plug)
+
+    async def _do_location(self, act: Act, unit: Any) -> None:
+        """Somebody says that the unit stands at the other location from now on."""
+        if self._disk is None or unit is None:
+            return
+        roster, name = self.gateway.roster, (NORTH, SOUTH)[act.draw % 2]
+        await roster.load()
+        location = roster.now.location_named(name)
+        assert location is not None
+        since = unit.shown_device_time
+        move = partial(
+            stored_roster.place_unit,
+            location_id=location.id,
+            serial=unit.serial,
+            from_device_time=since.isoformat(),
+        )
+        before = self._zones()
+        with suppress(RosterConflictError, NoSuchUnitError, StoreError, BackingOffError):
+            await roster.change(move)
+            self._hold_zones(unit.serial, since, ZONES[name], before)
+
+    def _zones(self) -> dict[tuple[str, datetime], str | None]:
+        """Return the zone of each event that units hold, as answers have it."""
+        zones: dict[tuple[str, datetime], str | None] = {}
+        for unit in filter(None, self._units):
+            for slot in unit.slots:
+                at = datetime.fromisoformat(slot.timestamp)
+                zone = self.gateway.store_service.zones.zone_at(unit.serial, at)
+                zones[unit.serial, at] = None if zone is None else zone.key
+        return zones
+
+    def _hold_zones(
+        self,
+        serial: str,
+        since: datetime,
+        zone: str,
+        before: dict[tuple[str, datetime], str | None],
+    ) -> None:
+        """A unit that was moved has the new zone since then; every earlier event keeps its own."""
+        self.moved += 1
+        for event, now in self._zones().items():
+            wanted = zone if event[0] == serial and event[1] >= since else before.get(event, now)
+            if now != wanted and not (event[0] != serial and event[1] >= since):
+                self.auditor.complain(f"{event} has the zone {now}, not {wanted}")
+
     def _do_clock(self, act: Act, unit: Any) -> None:
         unit.set_clock_back()
 
@@ -970,15 +1200,21 @@ class World:
 
     async def _do_drop(self, act: Act, unit: Any) -> None:
         # Memory forgets at once; the database a moment later.
-        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "all")
-        await self.gateway.drop(self._addresses[act.place], "asked to")
+        drop = DurableCache.forget
+
+        async def forget(durable: DurableCache, reason: str) -> None:
+            self.auditor.note_barrier(self._relay_run, durable.serial, "all")
+            await drop(durable, reason)
+
+        with patch.object(DurableCache, "forget", forget):
+            await self.gateway.drop(self._addresses[act.place], "asked to")
 
     def _do_config(self, act: Act, unit: Any) -> None:
         """Settings are written and acknowledged."""
         unit.setup_version = self._next_setup(unit)
         self._note(act.place)
-        self.cache.mark_config_dirty(self._keys[act.place])
-        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "info")
+        self.cache.mark_config_dirty(unit_key(unit.serial))
+        self.auditor.note_barrier(self._relay_run, unit.serial, "info")
 
     def _do_keypad(self, act: Act, unit: Any) -> None:
         """Somebody changes settings at the unit, without the relay."""
@@ -994,8 +1230,9 @@ class World:
             unit.stop_monitoring()
         elif unit is not None:
             unit.start_monitoring()
-        self.cache.invalidate_monitor_status(self._keys[act.place])
-        self.auditor.note_barrier(self._relay_run, self._keys[act.place], "status")
+        if unit is not None:
+            self.cache.invalidate_monitor_status(unit_key(unit.serial))
+            self.auditor.note_barrier(self._relay_run, unit.serial, "status")
 
     async def _do_restart(self, act: Act, unit: Any) -> None:
         await self._stop_relay()
@@ -1046,6 +1283,8 @@ class World:
             act.resource,
             self._ask_for(act.resource, unit, chance),
         )
+        if act.by == "unit" and unit is not None:
+            order.unit = order.asked["serial"] = unit.serial
         self.auditor.book.orders.append(order)
         self._report(f"{order.name} is given")
         meddles = act.resource == "erase" and unit is not None and chance.random() < 0.5
@@ -1057,7 +1296,7 @@ class World:
                 await self._read_every_waveform(order, address)
             if hands is not None:
                 unit.hands = hands
-            await self._give(order, address)
+            await self._give(order, order.unit or address)
 
         self._readers[self.loop.create_task(give())] = order
 
@@ -1067,10 +1306,14 @@ class World:
         deeds = (self._do_append, self._do_rerecord, self._do_rerecord, self._do_erase)
         deed = chance.choice(deeds)
         # (Recorded anew at once, and as many: what tells the least.)
-        later = replace(act, draw=chance.choice((0, 0, chance.randrange(1 << 16))))
+        later = replace(
+            act,
+            place=self._endpoints[act.place],
+            draw=chance.choice((0, 0, chance.randrange(1 << 16))),
+        )
 
         def lay_hands() -> None:
-            if self._units[act.place] is unit:
+            if unit in self._units:
                 self._report(f"hands are at {unit.serial}")
                 deed(later, unit)
 
@@ -1102,7 +1345,7 @@ class World:
             case _:
                 return {}
 
-    async def _give(self, order: Order, address: Address) -> None:
+    async def _give(self, order: Order, address: Address | str) -> None:
         ORDER.set(order)
         order.crashed = False
         order.tick, order.time_s, order.relay_run = (
@@ -1138,8 +1381,9 @@ class World:
             for index in range(order.asked["count"]):
                 await self.gateway.waveform(address, index)
 
-    async def _command(self, order: Order, address: Address) -> Done:
+    async def _command(self, order: Order, which: Address | str) -> Done:
         give, asked = self.commands, order.asked
+        address = await self._target(self.gateway, which)
         by = Principal(order.actor, Role.ADMIN, "local")
         match order.command:
             case "start":
@@ -1183,10 +1427,25 @@ class World:
             0,
             self.loop.now_s,
         )
-        task = self.loop.create_task(self._read(request, self._addresses[act.place]))
+        which: Address | str = self._addresses[act.place]
+        unit = self._units[self._endpoints[act.place]]
+        if act.by == "unit" and unit is not None:
+            which = request.unit = unit.serial
+            request.address = unit_key(unit.serial)
+        elif act.by == "name":
+            which = request.address = NORTH
+        task = self.loop.create_task(self._read(request, which))
         self._readers[task] = request
 
-    async def _read(self, request: Request, address: Address) -> None:
+    @staticmethod
+    async def _target(gateway: Gateway, which: Address | str) -> Address | Target:
+        """Return what an address, a name or a serial number leads to, as for a request."""
+        if isinstance(which, Address):
+            return which
+        await gateway.roster.load()
+        return gateway.roster.target(which)
+
+    async def _read(self, request: Request, address: Address | str) -> None:
         ASKER.set(request)
         auditor = self.auditor
         request.tick, request.time_s = auditor.step(), self.loop.now_s
@@ -1206,7 +1465,7 @@ class World:
                 self._disk.note_stored(request.resource, answer)
             request.wall_gap_s = self._wall_gap_s(answer)
             request.returned = self._last_returned(request, answer)
-            if request.resource == "partial":
+            if request.resource == "partial" and isinstance(address, Address):
                 if answer.is_complete:
                     request.resource = "events"
                 self._hold_cache_against(self._addresses.index(address))
@@ -1225,8 +1484,9 @@ class World:
             )
         )
 
-    async def _ask(self, request: Request, address: Address) -> Answer:
+    async def _ask(self, request: Request, which: Address | str) -> Answer:
         gateway, freshness = self.gateway, request.freshness
+        address = await self._target(gateway, which)
         match request.resource:
             case "info":
                 return await gateway.info(address, freshness)
@@ -1281,6 +1541,12 @@ class World:
         if self.plan.grain == "record":
             return set(memoryview(counts).cast("h"))
         return {physical_of(counts)}
+
+
+def _note_end(contact: Contact, task: asyncio.Task[Any]) -> None:
+    """A read that only found out that another unit answers is no read of that unit."""
+    error = None if task.cancelled() else task.exception()
+    contact.is_void = isinstance(error, OtherUnitError)
 
 
 def _in_the_auditors_words(claim: Provenance) -> Provenance:

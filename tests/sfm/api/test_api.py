@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from kit.http_requests import app_of, assert_problem
-from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time, listed_events
+from kit.relay_world import HERE, KEY, ROUTE, FieldUnit, World, in_virtual_time, listed_events
 from pydantic import BaseModel
 
 from minimateplus import errors
@@ -153,6 +153,8 @@ async def test_the_list_counts_what_it_holds(world: World) -> None:
     assert [event["index"] for event in body["events"]] == [0, 1, 2]
     one = (await get(world, "/device/event/2", **UNIT)).json()
     del one["provenance"]
+    judged = {name: body["events"][2].pop(name) for name in ("verdicts", "no_verdict")}
+    assert judged == {"verdicts": [], "no_verdict": "no-curve-chosen"}
     assert one == body["events"][2]
 
 
@@ -174,7 +176,7 @@ async def test_host_and_its_default_port_name_the_same_unit(world: World) -> Non
     named: list[dict[str, Any]] = [UNIT, {**UNIT, "tcp_port": 12345}]
     for params in named:
         response = await get(world, "/device/info", **params)
-        assert response.json()["provenance"]["conn_key"] == KEY
+        assert response.json()["provenance"]["conn_key"] == ROUTE
     assert world.called == 1
 
 
@@ -245,7 +247,7 @@ async def test_an_event_that_is_not_there_is_404(world: World) -> None:
     world.plug(FieldUnit().record(2))
     for path in ("/device/event/2", "/device/event/2/waveform"):
         body = assert_problem(await get(world, path, **UNIT), 404, "no-such-event")
-        assert "holds 2" in body["detail"]
+        assert "stores 2, numbered 0 to 1" in body["detail"]
 
 
 @pytest.mark.parametrize("path", DEVICE_ROUTES)
@@ -456,7 +458,17 @@ def test_the_page_describes_every_status_that_occurs() -> None:
     routes = {path.replace("/event/0", "/event/{index}") for path in EVERY_ROUTE}
     elsewhere = {path for path in paths if path.startswith("/archive/")}
     elsewhere |= {path for _, path in RULES if path.startswith(COMMANDS_AND_ACCOUNTS)}
-    elsewhere |= {"/operations/{id}", "/operations/{id}/progress"}
+    elsewhere |= {"/operations/{id}", "/operations/{id}/progress", "/health/ready"}
+    elsewhere |= {path for path in paths if path.startswith("/limit")}
+    made_of_samples = {
+        f"/device/event/{{index}}/{name}": paths[f"/device/event/{{index}}/{name}"]["get"]
+        for name in ("analysis", "spectra", "export", "report.pdf", "chart")
+    }
+    for path, operation in made_of_samples.items():
+        assert {"200", "404", "412", "422", "500", "502", "503", "504"} <= set(
+            operation["responses"]
+        ), path
+    elsewhere |= set(made_of_samples)
     assert routes | elsewhere | {"/metrics", "/device/progress", "/cache/device"} == set(paths)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 
 from minimateplus.errors import ConnectError
 from minimateplus.simulator.faulty_links import LateLink
@@ -142,7 +142,7 @@ async def test_a_reader_without_a_wish_joins_within_the_resource_s_own_limits(
     world: World, path: str, limit_s: float
 ) -> None:
     world.plug(FieldUnit().record(1))
-    device = world.gateway.registry.device(HERE)
+    device = world.gateway.registry.unit("SIM0001")
     joined: list[float] = []
     ask = device.single_flight.ask
 
@@ -244,7 +244,7 @@ async def test_an_expired_status_is_a_last_answer_but_invalidated_settings_are_n
     await get(world, "/device/monitor/status")
     await get(world, "/device/info")
     await asyncio.sleep(100)
-    world.cache.mark_config_dirty("tcp:unit.invalid:12345")
+    world.cache.mark_config_dirty(KEY)
     world.units.clear()
     status = await get(world, "/device/monitor/status", stale_if_error=1000)
     assert status.json()["provenance"]["quality"] == "last_known"
@@ -391,7 +391,7 @@ async def test_a_unit_that_fails_is_left_alone_for_longer_and_longer(world: Worl
     await world.gateway.events(HERE)
     await asyncio.sleep(10)  # the line that was kept open is hung up
     units, world.units = dict(world.units), {}
-    world.cache.drop_device("tcp:unit.invalid:12345", "for the test")
+    world.cache.drop_device(KEY, "for the test")
     assert await fail(world, 3) == ["ConnectError", "ConnectError", "BackingOffError"]
     with pytest.raises(ConnectError):
         await world.gateway.info(HERE, FORCED)
@@ -406,7 +406,7 @@ async def test_a_unit_that_fails_is_left_alone_for_longer_and_longer(world: Worl
     world.units.update(units)
     await asyncio.sleep(61)
     assert (await world.gateway.info(HERE)).provenance.source == "device"
-    assert world.gateway.stats()["devices"]["tcp:unit.invalid:12345"]["failures_in_a_row"] == 0
+    assert world.gateway.stats()["devices"][KEY]["failures_in_a_row"] == 0
 
 
 @in_virtual_time
@@ -455,7 +455,7 @@ async def test_the_metrics_say_what_happened(world: World) -> None:
     unit.erase()
     await get(world, "/device/events")
     text = (await get_plain(world, "/metrics")).text
-    label = 'device="tcp:unit.invalid:12345"'
+    label = f'device="{KEY}"'
 
     def figure(name: str) -> float:
         match = re.search(rf"^seismo_relay_{re.escape(name)} (\S+)$", text, re.MULTILINE)

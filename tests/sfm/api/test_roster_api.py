@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from kit.access_world import LOCAL, ProtectedApp, protected_app, protected_app_of
+from kit.empty_databases import memory_store
 from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World
 from kit.virtual_time import in_virtual_time
 
+from minimateplus.wire import commands
 from sfm.access.principal import Role
 from sfm.store import audit
 
@@ -62,6 +64,44 @@ async def test_a_unit_with_its_location_route_and_last_contact() -> None:
             unit.serial,
         )
         assert world.called == 1
+
+
+@pytest.mark.parametrize("query", ["unit=North+face", f"host={HERE.target}"])
+@in_virtual_time
+async def test_a_contact_that_ends_in_an_error_is_a_contact(query: str) -> None:
+    async with relay(keep_open_s=0) as (world, found):
+
+        async def last() -> tuple[str | None, str | None]:
+            [route] = (await tell(found, "GET", "/units"))[1]["units"][0]["routes"]
+            return route["last_contact_at"], route["last_serial"]
+
+        # Nobody answers: no contact.
+        assert (await tell(found, "GET", f"/device/info?{query}"))[0] == 503
+        assert await last() == (None, None)
+        await asyncio.sleep(600)
+        # The unit says its serial number, and then the link is cut.
+        contacts = []
+        for serial, sub in (
+            ("BE1", commands.RECORDING_SETUP.sub),
+            ("BE1", commands.MONITOR_STATUS.sub),
+            ("BE2", commands.RECORDING_SETUP.sub),
+        ):
+            unit = world.plug(FieldUnit(serial))
+            unit.at_next(sub, world.cut_at_once)
+            status, body = await tell(found, "GET", f"/device/monitor/status?{query}&force=true")
+            assert status in (502, 503, 504), body
+            contacts.append(await last())
+            await asyncio.sleep(600)
+        assert [serial for _, serial in contacts] == ["BE1", "BE1", "BE2"]
+        times = [at for at, _ in contacts]
+        assert None not in times
+        assert times == sorted(set(map(str, times)))
+        # A client who may not have that unit gets nothing; the contact is noted all the same.
+        world.plug(FieldUnit("BE3"))
+        secret = found.token("some", Role.OPERATOR, "BE1")
+        target = f"/device/monitor/status?{query}&force=true"
+        assert (await tell(found, "GET", target, secret=secret))[0] == 403
+        assert (await last())[1] == "BE3"
 
 
 @in_virtual_time
@@ -231,6 +271,125 @@ async def test_a_unit_is_named_in_any_spelling(query: str) -> None:
         assert (status, body["serial"], body["provenance"]["why"]) == (200, unit.serial, "hit")
         assert len(unit.heard) == heard
         assert (await tell(found, "GET", f"/device/info?unit={unit.serial}"))[0] == 200
+
+
+@pytest.mark.parametrize("has_store", [True, False], ids=["database", "none"])
+@in_virtual_time
+async def test_a_unit_reached_by_address_alone_is_reached_by_its_serial_number(
+    has_store: bool,
+) -> None:
+    async with relay() as (world, found):
+        if not has_store:
+            world.disk = None
+            await world.restart()
+            store = memory_store()
+            found = protected_app_of(world.gateway, world.settings, store, real=True)
+        unit = world.plug(FieldUnit("BE1").record(2), ELSEWHERE)
+        assert (await tell(found, "GET", "/device/info?unit=BE1"))[0] == 404
+        by_address = f"/device/events?host={ELSEWHERE.target}"
+        assert (await tell(found, "GET", by_address))[1]["count"] == 2
+        status, body = await tell(found, "GET", "/device/events?unit=be1")
+        assert (status, body["count"], body["provenance"]["serial"]) == (200, 2, "BE1")
+        done = {"serial": "BE1", "count": 2, "discard_unarchived": True}
+        status, _ = await tell(found, "POST", "/device/events/erase?unit=BE1", done)
+        assert (status, unit.events) == (200, [])
+        other = world.plug(FieldUnit("BE2"), ELSEWHERE)
+        await asyncio.sleep(60)
+        for path in ("events", "info?force=true", "monitor/status"):
+            query = f"{path}{'&' if '?' in path else '?'}unit=BE1"
+            status, body = await tell(found, "GET", f"/device/{query}")
+            assert (status, "events" in body, "setup" in body) == (404, False, False), body
+        assert (await tell(found, "GET", f"/device/info?unit={other.serial}"))[0] == 200
+
+
+@pytest.mark.parametrize("has_store", [True, False], ids=["database", "none"])
+@in_virtual_time
+async def test_a_unit_reached_by_address_alone_is_listed_with_route_and_contact(
+    has_store: bool,
+) -> None:
+    async with relay(egress=["any"]) as (world, found):
+        if not has_store:
+            world.disk = None
+            await world.restart()
+            store = memory_store()
+            found = protected_app_of(world.gateway, world.settings, store, real=True)
+        world.plug(FieldUnit("BE1"), ELSEWHERE)
+        key = f"tcp:{ELSEWHERE.target}:12345"
+
+        async def listed(**who: Any) -> list[Any]:
+            units = (await tell(found, "GET", "/units", **who))[1]["units"]
+            return [
+                (one["conn_key"], (one["last_contact_at"] or "")[:10], one["routes"])
+                for one in units
+                if one["serial"] == "BE1"
+            ]
+
+        assert (await tell(found, "GET", f"/device/info?host={ELSEWHERE.target}"))[0] == 200
+        assert await listed() == [(key, "2026-05-01", [])]
+        if has_store:
+            mine = found.token("its own", Role.VIEWER, "BE1")
+            assert await listed(secret=mine) == await listed()
+        # Another unit answers there now: the address leads to the first one no more.
+        world.plug(FieldUnit("BE2"), ELSEWHERE)
+        await asyncio.sleep(60)
+        target = f"/device/monitor/status?host={ELSEWHERE.target}&force=true"
+        assert (await tell(found, "GET", target))[0] == 200
+        assert await listed() == [(None, "", [])]
+
+
+@in_virtual_time
+async def test_an_address_that_a_client_may_not_reach_is_not_listed() -> None:
+    async with relay() as (world, found):
+        world.plug(FieldUnit("BE1"), ELSEWHERE)
+        assert (await tell(found, "GET", f"/device/info?host={ELSEWHERE.target}"))[0] == 200
+        secret = found.token("all", Role.ADMIN)
+        for who, key in ((LOCAL, f"tcp:{ELSEWHERE.target}:12345"), ({"secret": secret}, None)):
+            units = (await tell(found, "GET", "/units", **who))[1]["units"]
+            [one] = [one for one in units if one["serial"] == "BE1"]
+            assert one["conn_key"] == key
+            assert (one["last_contact_at"] is None) == (key is None)
+
+
+@in_virtual_time
+async def test_a_serial_number_gives_a_token_no_more_than_its_address_does() -> None:
+    async with relay(egress=["any"]) as (world, found):
+        world.plug(FieldUnit("BE1"), ELSEWHERE)
+        at = f"host={ELSEWHERE.target}"
+        assert (await tell(found, "GET", f"/device/info?{at}"))[0] == 200
+        mine, other = (found.token(f"of {one}", Role.VIEWER, one) for one in ("BE1", "BE2"))
+        by_route = found.token("of the route", Role.VIEWER, f"tcp:{ELSEWHERE.target}:12345")
+        for secret, status in ((mine, 200), (by_route, 200), (other, 403)):
+            for named in (at, "unit=BE1"):
+                got, body = await tell(found, "GET", f"/device/info?{named}", secret=secret)
+                assert got == status, body
+        assert (await tell(found, "GET", "/device/info?unit=BE3", secret=other))[0] == 403
+        # The address leads to another unit: its token gets that, and the first one's gets nothing.
+        world.plug(FieldUnit("BE2"), ELSEWHERE)
+        await asyncio.sleep(60)
+        for secret, serial in ((other, "BE1"), (mine, "BE2")):
+            for path in ("monitor/status", "events", "info"):
+                target = f"/device/{path}?unit={serial}"
+                got, body = await tell(found, "GET", target, secret=secret)
+                assert (got, body["type"].rpartition(":")[2]) == (403, "not-allowed"), body
+        assert (await tell(found, "GET", f"/device/monitor/status?{at}"))[0] == 200
+        for secret, status in ((other, 200), (mine, 403)):
+            got, _ = await tell(found, "GET", "/device/info?unit=BE2", secret=secret)
+            assert got == status
+        assert (await tell(found, "GET", "/device/events?unit=BE1", secret=mine))[0] == 404
+
+
+@in_virtual_time
+async def test_a_serial_number_leads_a_token_to_no_address_that_it_may_not_reach() -> None:
+    async with relay() as (world, found):
+        unit = world.plug(FieldUnit("BE1"), ELSEWHERE)
+        assert (await tell(found, "GET", f"/device/info?host={ELSEWHERE.target}"))[0] == 200
+        heard = len(unit.heard)
+        for secret in (found.token("all", Role.ADMIN), found.token("own", Role.ADMIN, "BE1")):
+            for query in (f"host={ELSEWHERE.target}", "unit=BE1"):
+                target = f"/device/monitor/status?{query}"
+                status, body = await tell(found, "GET", target, secret=secret)
+                assert (status, body["type"].rpartition(":")[2]) == (403, "forbidden-address"), body
+        assert len(unit.heard) == heard
 
 
 @pytest.mark.parametrize(

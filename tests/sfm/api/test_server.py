@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -18,7 +19,8 @@ import httpx
 import pytest
 import trustme
 from kit.access_world import LOCAL, protected_app_of
-from kit.memory_database import memory_store
+from kit.command_line import caller
+from kit.empty_databases import memory_store
 from kit.relay_process import (
     PATIENCE_S,
     Relay,
@@ -26,16 +28,17 @@ from kit.relay_process import (
     new_token,
     refused,
     relay,
-    relay_with_files,
+    relay_from_scratch,
 )
-from kit.virtual_time import in_virtual_time, now_s, run
+from kit.virtual_time import in_virtual_time, now_s
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from sfm import server
 from sfm.access.egress import EgressPolicy
 from sfm.access.principal import Role
-from sfm.api.middleware.authentication import MAX_FAILURES, SECURITY
+from sfm.api.middleware.authentication import SECURITY
+from sfm.api.middleware.known_tokens import MAX_FAILURES
 from sfm.api.problems import MEDIA_TYPE
 from sfm.devices.gateway import Gateway
 from sfm.live_cache import LiveCache
@@ -188,11 +191,15 @@ def test_a_reader_who_disconnects_before_the_answer_ends_nothing(local: Relay) -
 
 def events(started: Relay) -> list[str]:
     """The lines of its log, without the sentences for the person who started it."""
-    return [line for line in started.log if line.startswith("{")]
+    return [
+        line
+        for line in started.log
+        if line.startswith("{") and "archived" not in json.loads(line)["event"]
+    ]
 
 
 def test_idle_connections_exclude_no_client_and_fill_no_log() -> None:
-    with relay_with_files(256) as started, ExitStack() as stack:
+    with relay_from_scratch(files=256) as started, ExitStack() as stack:
         for _ in range(300):
             idle = socket.create_connection(("127.0.0.1", started.port), timeout=PATIENCE_S)
             stack.enter_context(idle)
@@ -251,7 +258,7 @@ class _Wire(asyncio.Transport):
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
 
 
-def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> float | None:
+async def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> float | None:
     """Return after how many seconds a connection is closed that says ``parts`` in its own time."""
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
@@ -261,22 +268,19 @@ def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> float |
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def main() -> float | None:
-        config = Config(slow, http=server._Protocol, ws="none", timeout_keep_alive=1000)
-        config.load()
-        spoken = server._Protocol(config, ServerState(), {}, asyncio.get_running_loop())
-        wire, began = _Wire(), now_s()
-        spoken.connection_made(cast(asyncio.Transport, wire))
-        for part in parts:
-            await asyncio.sleep(each_s)
-            if wire.closed_at is None:
-                spoken.data_received(part)
-        await asyncio.sleep(900)
-        closed_at = wire.closed_at
-        spoken.connection_lost(None)
-        return None if closed_at is None else closed_at - began
-
-    return run(main())
+    config = Config(slow, http=server._Protocol, ws="none", timeout_keep_alive=1000)
+    config.load()
+    spoken = server._Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+    wire, began = _Wire(), now_s()
+    spoken.connection_made(cast(asyncio.Transport, wire))
+    for part in parts:
+        await asyncio.sleep(each_s)
+        if wire.closed_at is None:
+            spoken.data_received(part)
+    await asyncio.sleep(900)
+    closed_at = wire.closed_at
+    spoken.connection_lost(None)
+    return None if closed_at is None else closed_at - began
 
 
 @pytest.mark.parametrize(
@@ -284,15 +288,17 @@ def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> float |
     [(), (HEAD[:20],), tuple(HEAD[i : i + 1] for i in range(len(HEAD))), (HEAD,), (HEAD, b"1234")],
     ids=["nothing", "half a head", "byte by byte", "no body", "half a body"],
 )
-def test_a_request_that_does_not_come_in_time_is_hung_up_on(parts: tuple[bytes, ...]) -> None:
-    assert closed_after(*parts, each_s=1.0) == REQUEST_S
+@in_virtual_time
+async def test_a_request_that_does_not_come_in_time_is_hung_up_on(parts: tuple[bytes, ...]) -> None:
+    assert await closed_after(*parts, each_s=1.0) == REQUEST_S
 
 
-def test_an_answer_may_take_longer_than_a_request_and_so_may_what_comes_next() -> None:
+@in_virtual_time
+async def test_an_answer_may_take_longer_than_a_request_and_so_may_what_comes_next() -> None:
     whole = HEAD + b"123456789"
-    assert closed_after(whole, each_s=1.0, answer_s=REQUEST_S * 3) is None
-    assert closed_after(whole, whole, each_s=REQUEST_S - 1) is None
-    late = closed_after(whole, HEAD, each_s=5.0)
+    assert await closed_after(whole, each_s=1.0, answer_s=REQUEST_S * 3) is None
+    assert await closed_after(whole, whole, each_s=REQUEST_S - 1) is None
+    late = await closed_after(whole, HEAD, each_s=5.0)
     assert late == 10.0 + REQUEST_S
 
 
@@ -332,6 +338,29 @@ def test_over_tls_it_answers_who_trusts_its_certificate(
             httpx.get(f"{started.base}/health")
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.get(f"http://127.0.0.1:{started.port}/health")
+
+
+def test_the_command_line_says_how_a_relays_certificate_is_trusted(
+    authority: trustme.CA,
+    pems: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = caller(capsys)
+    monkeypatch.setenv("SFM_TOKEN", new_token(tmp_path / "db", Role.VIEWER))
+    with relay("--tls-cert", pems[0], "--tls-key", pems[1], database=tmp_path / "db") as started:
+        status, _, aside = run("unit", "list", "--relay", started.base)
+        assert (status, "its certificate is not trusted: " in aside) == (6, True), aside
+        assert "SSL_CERT_FILE" in aside
+        assert "_ssl.c" not in aside
+        plain = f"http://127.0.0.1:{started.port}"
+        for words in (("unit", "list"), ("info", "10.0.0.5")):
+            status, _, aside = run(*words, "--relay", plain)
+            assert (status, f"https://127.0.0.1:{started.port}" in aside) == (6, True), aside
+        authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert run("unit", "list", "--relay", started.base)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from minimateplus.simulator.faulty_links import LateLink
 from sfm.api.streams import event_stream
 from sfm.devices.progress import ProgressLog
 from sfm.devices.single_flight import ShuttingDownError
+from sfm.devices.target import Target
 
 
 async def lines_of(world: World, last_id: str | None = None) -> list[tuple[str, str, str]]:
     """Follow the unit's progress to the stream's end; id, event and data of each entry."""
-    response: Any = event_stream(world.gateway, HERE, last_id)
+    response: Any = event_stream(world.gateway, Target.at(HERE), last_id)
     text = b"".join([chunk async for chunk in response.body_iterator]).decode()
     found = []
     for block in text.split("\n\n"):
@@ -87,7 +88,7 @@ async def test_a_read_that_fails_says_so(world: World) -> None:
 async def test_a_quiet_stream_sends_heartbeats_and_a_follower_may_leave(world: World) -> None:
     world.wrap_link = LateLink
     world.plug(FieldUnit().record(1))
-    response: Any = event_stream(world.gateway, HERE, None)
+    response: Any = event_stream(world.gateway, Target.at(HERE), None)
     chunks = response.body_iterator
     assert await anext(chunks) == b"retry: 2000\n\n"
     assert await anext(chunks) == b": still here\n\n"

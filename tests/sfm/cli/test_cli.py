@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit.command_line import directly
 from kit.served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
@@ -30,7 +31,7 @@ def unit() -> Iterator[Served]:
 def call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     """Run one command line; return exit status, standard output, standard error."""
     try:
-        app(list(words), result_action="return_value")
+        app(directly(words), result_action="return_value")
         status = 0
     except SystemExit as end:
         status = int(end.code or 0)
@@ -69,10 +70,12 @@ def test_a_waveform_is_saved_with_its_units_in_the_head(
     assert status == 0
     assert "Tran" in out
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    assert lines[0] == "time (s),Tran (in/s),Vert (in/s),Long (in/s),MicL (psi)"
+    assert lines[0].startswith(
+        "time (s),Tran (in/s),Vert (in/s),Long (in/s),MicL (psi),Tran counts"
+    )
     counts = unit.unit.counts_of(1)
     assert len(lines) == 1 + counts.shape[1]
-    assert lines[1].startswith("-0.250000,")
+    assert lines[1].startswith("-0.25,")
     values = [float(line.split(",")[1]) for line in lines[1:]]
     assert values == pytest.approx((counts[0] * 0.005).tolist(), abs=1e-9)
 
@@ -88,8 +91,8 @@ def test_a_missing_event_is_reported_and_fails(
     unit: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = call(capsys, "waveform", unit.url, "77")
-    assert status == 1
-    assert "no event 77; the unit holds 3" in err.replace("\n", " ")
+    assert status == 4
+    assert "no event 77; the unit stores 3, numbered 0 to 2" in err.replace("\n", " ")
 
 
 def test_a_wrong_address_says_what_would_be_right(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,14 +105,14 @@ def test_a_refused_connection_is_one_sentence_and_no_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     status, _, err = call(capsys, "info", "tcp://127.0.0.1:1")
-    assert status == 1
+    assert status == 3
     assert "connection refused" in err.replace("\n", " ")
     assert "Traceback" not in err
 
 
 def test_a_missing_relay_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, "info", "10.0.0.5", "--relay", "http://127.0.0.1:1")
-    assert status == 1
+    assert status == 6
     assert "seismo-relay serve" in err.replace("\n", " ")
 
 
@@ -145,7 +148,7 @@ def test_a_file_that_is_no_capture_is_named_with_its_line(
     path = tmp_path / "other.jsonl"
     path.write_text("{}\n")
     status, _, err = call(capsys, "replay", str(path))
-    assert status == 1
+    assert status == 2
     assert "line 1" in err
 
 
@@ -172,6 +175,7 @@ def test_the_relay_serves_a_unit_and_stops_at_ctrl_c(unit: Served) -> None:
         relay.send_signal(signal.SIGINT)
         _, rest = relay.communicate(timeout=60)
         assert relay.returncode == 0
+        assert "Stopped." in rest.splitlines()[-1]
         assert "Traceback" not in rest
     finally:
         relay.kill()
@@ -199,6 +203,9 @@ def test_the_demo_reads_once_from_the_device_and_once_from_the_cache_and_stops_a
         assert "SIM0001 (SIMULATED)" in output
         assert "6 events stored" in output
         assert "/device/events?host=127.0.0.1" in output
+        assert re.search(r"The simulated blast (exceeds|complies with) USBM RI 8507", output)
+        [report] = re.findall(r"Its report: (.+\.pdf)", output)
+        assert Path(report).read_bytes().startswith(b"%PDF-")
         shown.send_signal(signal.SIGINT)
         rest, _ = shown.communicate(timeout=60)
         assert shown.returncode == 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from cyclopts.exceptions import CoercionError, CycloptsError
+from kit.command_line import directly
 
 from sfm.cli import app
 from sfm.store import Store, tokens
@@ -38,7 +39,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], database: Path) -> RunCli:
     def run(*words: str) -> tuple[int, str, str]:
         status = 0
         try:
-            app([*words], exit_on_error=False, print_error=True)
+            app(directly(words), exit_on_error=False, print_error=True)
         except SystemExit as stop:
             status = int(stop.code or 0)
         output = capsys.readouterr()
@@ -82,10 +83,10 @@ def test_a_unit_is_an_address_or_a_serial_number(run_cli: RunCli) -> None:
     words = [word for one in body_json for word in ("--unit", one)]
     made = json.loads(run_cli("token", "create", "lab", "--role", "viewer", *words, "--json")[1])
     assert made["units"] == [
-        "tcp:10.0.0.5:12345",
-        "tcp:modem.example:9000",
-        "serial:/dev/ttyUSB0:38400",
-        "serial:COM3:38400",
+        "route:tcp:10.0.0.5:12345",
+        "route:tcp:modem.example:9000",
+        "route:serial:/dev/ttyUSB0:38400",
+        "route:serial:COM3:38400",
         "BE18189",
     ]
     assert "tcp:10.0.0.5:12345" in run_cli("token", "list")[1]
@@ -115,11 +116,11 @@ def test_tokens_are_listed_without_anything_secret(database: Path, run_cli: RunC
 def test_a_token_is_revoked_once_and_a_name_taken_is_refused(run_cli: RunCli) -> None:
     run_cli("token", "create", "lab", "--role", "viewer")
     status, output, aside = run_cli("token", "create", "lab", "--role", "admin")
-    assert (status, output) == (1, "")
+    assert (status, output) == (4, "")
     assert "'lab' is there already" in aside
     status, _, aside = run_cli("token", "revoke", "1")
     assert (status, "Token 1 (lab, viewer) is revoked." in aside) == (0, True)
-    assert run_cli("token", "revoke", "lab")[0] == 1
+    assert run_cli("token", "revoke", "lab")[0] == 4
     run_cli("token", "create", "lab", "--role", "viewer")
     assert json.loads(run_cli("token", "revoke", "lab", "--json")[1])["id"] == 2
 
@@ -181,8 +182,8 @@ def test_beside_a_relay_reads_are_allowed_and_changes_refused_with_advice(
         assert run_cli("audit", "verify")[0] == 0
         for words in (("create", "x", "--role", "viewer"), ("revoke", "root")):
             status, output, aside = run_cli("token", *words)
-            assert (status, output) == (1, "")
-            assert "in use by another relay" in aside
+            assert (status, output) == (4, "")
+            assert "in use by another seismo-relay program" in aside
             assert "--relay URL" in aside
             assert "SFM_TOKEN" in aside
 
@@ -301,7 +302,7 @@ def test_a_relay_lists_and_revokes_and_shows_its_log(
     output = json.loads(run_cli("token", "revoke", "3", "--json", *through)[1])
     assert (output["id"], output["revoked_at"]) == (8, "now")
     status, _, aside = run_cli("token", "revoke", "33", *through)
-    assert (status, "no token '33'" in aside) == (1, True)
+    assert (status, "no token '33'" in aside) == (4, True)
     entry = {"number": 9, "at": "2026-05-01T12:00:00", "actor": "lab", "role": "admin",
              "origin": "10.0.0.9", "command": "erase", "outcome": "done", "of": 8,
              "unit": None, "serial": "BE1", "detail": {"events": 3}}  # fmt: skip
@@ -320,14 +321,16 @@ def test_a_refusal_of_the_relay_is_shown(relay: Relay, run_cli: RunCli) -> None:
         403, {"title": "Not allowed", "status": 403, "detail": "admins only"}
     )  # fmt: skip
     status, output, aside = run_cli("token", "list", *through)
-    assert (status, output) == (1, "")
+    assert (status, output) == (4, "")
     assert "Not allowed (403): admins only" in aside
     others: list[tuple[int, Any]] = [(200, b"<html>"), (200, b"\xff"), (200, []), (302, {})]
     for answer in others:
         relay.answers["GET", "/tokens"] = answer
         status, _, aside = run_cli("token", "list", *through)
-        assert (status, "not as a relay does" in aside) == (1, True)
+        assert (status, "not as a relay does" in aside) == (6, True)
     assert all(heard[1] == "/tokens" for heard in relay.heard)  # no redirection was followed
-    for url in ("http://127.0.0.1:1", "rubbish", "http://[", "ftp://x"):
+    status, _, aside = run_cli("token", "list", "--relay", "http://127.0.0.1:1")
+    assert (status, "no relay answers" in aside) == (6, True)
+    for url in ("rubbish", "http://[", "ftp://x"):
         status, _, aside = run_cli("token", "list", "--relay", url)
-        assert (status, "no relay answers" in aside) == (1, True), url
+        assert (status, "expected http://HOST:PORT" in aside) == (2, True), url

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.command_line import directly
 from kit.served_unit import Served, served
 
 from minimateplus.simulator import SimulatedUnit
@@ -36,7 +37,7 @@ def run_cli(
     def run(*words: str) -> tuple[int, str, str]:
         status = 0
         try:
-            app([*words], result_action="return_value")
+            app(directly(words), result_action="return_value")
         except SystemExit as stop:
             status = int(stop.code or 0)
         parsed = capsys.readouterr()
@@ -69,7 +70,7 @@ def test_settings_are_shown_before_they_are_written_and_then_are_those_of_the_un
 
 def test_a_setting_that_no_unit_takes_is_named(unit: Served, run_cli: RunCli) -> None:
     status, out, err = run_cli("configure", unit.url, "--record-time-s", "300")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert "record_time_s: expected 1 to 100 s, got 300" in err
     status, _, err = run_cli("configure", unit.url)
     assert (status, "give at least one setting" in err) == (2, True)
@@ -94,9 +95,9 @@ def test_call_home_is_read_and_changed(unit: Served, run_cli: RunCli) -> None:
 def test_an_erase_waits_for_the_archive_and_says_what_it_did(unit: Served, run_cli: RunCli) -> None:
     wanted = ("erase", unit.url, "--serial", "SIM0042", "--count")
     status, out, err = run_cli(*wanted, "3")
-    assert (status, out, "stores 2 events, not 3" in err) == (1, "", True)
+    assert (status, out, "stores 2 events, not 3" in err) == (4, "", True)
     status, _, err = run_cli(*wanted, "2")
-    assert (status, "2 of 2 events are not in the archive" in err) == (1, True)
+    assert (status, "2 of 2 events are not in the archive" in err) == (4, True)
     status, _, err = run_cli("erase", unit.url, "--count", "2")
     assert (status, "from a script needs --serial and --count" in err) == (2, True)
     assert len(unit.unit.events) == 2

@@ -23,6 +23,7 @@ def terminal_of_a_unit() -> Iterator[str]:
         assert running.stdout is not None
         try:
             line = running.stdout.readline()
+            assert running.stdout.readline() == "Ctrl-C stops.\n"
             yield line.split("answers at ")[1].strip()
         finally:
             running.terminate()

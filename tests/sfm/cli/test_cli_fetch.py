@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,7 +39,7 @@ def unit() -> Iterator[Served]:
 
 
 def images(database: Path) -> int:
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         count: int = connection.execute("SELECT count(*) FROM recording_waveforms").fetchone()[0]
     return count
 
@@ -46,7 +51,7 @@ def test_a_refused_erase_names_the_events_and_the_command_that_archives_them(
     with relay(database=database) as started:
         through = ("--relay", started.base)
         status, out, err = call("erase", unit.url, *ERASE, *through)
-        assert (status, out) == (1, "")
+        assert (status, out) == (4, "")
         for event in unit.unit.events:
             assert event.device_time is not None
             line = f"event {event.index}, key {event.key.hex()}, {event.device_time.isoformat()}"
@@ -73,7 +78,23 @@ def test_a_unit_is_fetched_directly_into_the_database_of_the_settings(
     assert "Archived now" in out
     assert images(tmp_path / "db") == 2
     status, _, err = call("fetch", unit.url, "--since", "yesterday")
-    assert (status, "ISO 8601" in err) == (1, True)
+    assert (status, "ISO 8601" in err) == (2, True)
+
+
+def test_an_interrupted_fetch_says_how_far_it_is_and_how_it_continues(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*_: object, on_progress: operation.OnLook, **more: object) -> None:
+        for done in (None, 0, 1):
+            on_progress({"done": done, "total": 6, "read_bytes": 4096})
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(importlib.import_module("sfm.cli.fetch"), "ask", ask)
+    status, out, err = call("fetch", "tcp://10.0.0.5:12345")
+    assert (status, out) == (130, "")
+    assert "Interrupted: 1 of 6 events archived" in err
+    assert "the same command continues" in " ".join(err.split())
 
 
 def test_without_a_database_a_fetch_says_so(
@@ -81,5 +102,5 @@ def test_without_a_database_a_fetch_says_so(
 ) -> None:
     monkeypatch.setenv("SFM_DATABASE_URL", "none")
     status, out, err = call("fetch", unit.url)
-    assert (status, out) == (1, "")
+    assert (status, out) == (4, "")
     assert "nothing can be fetched: SFM_DATABASE_URL is none" in err

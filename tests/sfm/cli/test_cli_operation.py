@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from kit.command_line import caller
+from kit.command_process import CommandProcess
 from kit.cutting_proxy import CuttingProxy, cutting_proxy
-from kit.relay_process import PATIENCE_S, RUN, environment, relay
+from kit.relay_process import PATIENCE_S, environment, relay
 from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
@@ -46,20 +46,16 @@ def behind_proxy(database: Path) -> Iterator[tuple[UnitThread, AheadClock, Cutti
         unit.close()
 
 
-def starting(unit: UnitThread, proxy: CuttingProxy, *words: str) -> subprocess.Popen[str]:
-    command = [*RUN, "start", f"127.0.0.1:{unit.port}", "--relay", proxy.base, *words]
-    return subprocess.Popen(
-        command,
-        env=environment(None),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def starting(unit: UnitThread, proxy: CuttingProxy, *words: str) -> CommandProcess:
+    command = ("start", f"127.0.0.1:{unit.port}", "--relay", proxy.base, *words)
+    return CommandProcess(*command, env=environment(None), stdout=True)
 
 
 def test_a_start_outlasts_a_proxy_that_loses_patience(tmp_path: Path) -> None:
-    with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
-        running = starting(unit, proxy, "--json")
+    with (
+        behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy),
+        starting(unit, proxy, "--json") as running,
+    ):
         proxy.wait_answered(START, ANSWER_S)
         # Once it polls, it has read the answer to its start, which comes in two parts.
         proxy.wait_answered("/operations/", ANSWER_S)
@@ -78,9 +74,14 @@ def test_a_start_outlasts_a_proxy_that_loses_patience(tmp_path: Path) -> None:
         )
 
 
-def test_an_interrupted_start_reports_that_it_goes_on_and_how_to_follow_it(tmp_path: Path) -> None:
-    with behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy):
-        running = starting(unit, proxy)
+def test_an_interrupted_start_reports_that_it_goes_on_and_how_to_follow_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = caller(capsys)
+    with (
+        behind_proxy(tmp_path / "relay.sqlite") as (unit, clock, proxy),
+        starting(unit, proxy) as running,
+    ):
         assert proxy.wait_answered(START, PATIENCE_S), "answered before the sensor check has ended"
         assert proxy.wait_answered("/operations/", PATIENCE_S)
         running.send_signal(signal.SIGINT)
@@ -88,29 +89,22 @@ def test_an_interrupted_start_reports_that_it_goes_on_and_how_to_follow_it(tmp_p
         assert (running.returncode, out) == (130, "")
         assert "Not stopped: the command goes on at the relay." in err
         words = err.split("seismo-relay operation ")[1].split()
+        while unit.do(lambda: unit.unit._monitor_since) is None:
+            pass  # the relay has not sent the start
         unit.do(lambda: setattr(clock, "ahead_s", 41.0))
-
-        def seen(*more: str) -> subprocess.CompletedProcess[str]:
-            command = [*RUN, "operation", words[0], "--relay", proxy.base, *more]
-            return subprocess.run(
-                command,
-                env=environment(None),
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_S,
-                check=False,
-            )
-
-        while (body := json.loads(seen("--json").stdout))["state"] == "running":
-            pass
+        progress = f"{proxy.base}/operations/{words[0]}/progress"
+        with httpx.stream("GET", progress, timeout=PATIENCE_S) as steps:
+            steps.read()  # ends with the operation
+        seen = ("operation", words[0], "--relay", proxy.base)
+        body = json.loads(call(*seen, "--json")[1])
         assert (body["state"], body["result"]["monitoring"]) == ("done", True)
-        shown = seen()
-        assert (shown.returncode, shown.stderr) == (0, "")
-        assert "Command monitor start of tcp:127.0.0.1:" in " ".join(shown.stdout.split())
-        assert "Monitoring now yes" in " ".join(shown.stdout.split())
+        status, out, err = call(*seen)
+        assert (status, err) == (0, "")
+        assert "Command monitor start of tcp:127.0.0.1:" in " ".join(out.split())
+        assert "Monitoring now yes" in " ".join(out.split())
 
 
-def polled(*answers: httpx.Response | Exception) -> tuple[Any, int]:
+async def polled(*answers: httpx.Response | Exception) -> tuple[Any, int]:
     """What a follower returns or raises who is answered so, and how often it waited."""
     from sfm.cli.application import CommandError
     from sfm.cli.operation import finished
@@ -127,15 +121,12 @@ def polled(*answers: httpx.Response | Exception) -> tuple[Any, int]:
         nonlocal waits
         waits += 1
 
-    async def main() -> Any:
-        transport = httpx.MockTransport(answer)
-        async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
-            try:
-                return await finished(client, "/operations/abc", sleep=sleep)
-            except CommandError as error:
-                return error
-
-    return asyncio.run(main()), waits
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        try:
+            return await finished(client, "/operations/abc", sleep=sleep), waits
+        except CommandError as error:
+            return error, waits
 
 
 RUNNING = {"state": "running", "what": None, "result": None, "problem": None}
@@ -152,24 +143,26 @@ DONE = {**RUNNING, "state": "done", "result": {"outcome": "done"}}
     ],
     ids=["cut", "refused", "timed out", "busy"],
 )
-def test_a_lost_poll_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
+async def test_a_lost_poll_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
     running, done = httpx.Response(200, json=RUNNING), httpx.Response(200, json=DONE)
-    assert polled(lost, running, *[lost] * 59, running, done) == ({"outcome": "done"}, 62)
-    error, waits = polled(running, lost)
+    assert await polled(lost, running, *[lost] * 59, running, done) == ({"outcome": "done"}, 62)
+    error, waits = await polled(running, lost)
     assert (error.status, waits) == (5, 61)
     assert "has not answered for 120 s. The outcome is unknown" in str(error)
     assert "seismo-relay operation abc" in str(error)
 
 
-def test_an_operation_that_the_relay_lost_has_an_unknown_outcome() -> None:
-    error, _ = polled(httpx.Response(200, json=RUNNING), httpx.Response(404, json={}))
+async def test_an_operation_that_the_relay_lost_has_an_unknown_outcome() -> None:
+    error, _ = await polled(httpx.Response(200, json=RUNNING), httpx.Response(404, json={}))
     assert error.status == 5
     assert "Read the unit's status before you start it again." in str(error)
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("unknown", 5), ("failed", 1), (None, 1)])
-def test_an_operation_that_failed_ends_with_its_problem(outcome: str | None, status: int) -> None:
+async def test_an_operation_that_failed_ends_with_its_problem(
+    outcome: str | None, status: int
+) -> None:
     problem = {"type": "about:blank", "title": "It failed", "detail": "so", "outcome": outcome}
     failed = {**RUNNING, "state": "failed", "problem": problem}
-    error, _ = polled(httpx.Response(200, json=failed))
+    error, _ = await polled(httpx.Response(200, json=failed))
     assert (error.status, error.problem) == (status, problem)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from kit.command_line import Call, caller
+from kit.command_process import CommandProcess
 from kit.relay_process import PATIENCE_S, environment, relay
 from kit.served_unit import Served, served
 from rich.console import Console
 
 from minimateplus.simulator import SimulatedUnit
-from sfm.cli import application
-from sfm.cli import unit as unit_commands
+from sfm.cli import application, following
+from sfm.cli.application import progress_bar
+from sfm.devices.analyses import Analyses
 from sfm.devices.progress import ProgressLog
 from sfm.store import Store, tokens
-
-COMMAND = [sys.executable, "-c", "from sfm.cli import main; main()"]
 
 
 @pytest.fixture
@@ -75,9 +76,8 @@ def test_what_was_read_before_a_restart_is_shown_with_an_unknown_age(
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard error is a terminal, and the display asks for progress at once."""
     shown = Console(stderr=True, force_terminal=True)
-    monkeypatch.setattr(unit_commands, "err", shown)
+    monkeypatch.setattr(following, "err", shown)
     monkeypatch.setattr(application, "err", shown)
-    monkeypatch.setattr(unit_commands, "POLL_PROGRESS_S", 0.0)
 
 
 def limited_token(database: Path, unit: Served) -> str:
@@ -129,10 +129,66 @@ def test_a_display_that_fails_replaces_no_result(
     step: str, terminal: None, unit: Served, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SFM_DATABASE_URL", "none")
-    monkeypatch.setattr(unit_commands, "progress_bar", lambda: Failing(step))
+    monkeypatch.setattr(following, "progress_bar", lambda: Failing(step))
     status, out, _ = call("events", unit.url, "--json")
     assert status == 0
     assert json.loads(out)["count"] == 2
+
+
+def displayed(*entries: tuple[str, dict[str, Any]]) -> str:
+    """What a terminal of 80 columns shows after these entries of a unit's progress."""
+
+    async def display() -> str:
+        shown = Console(file=StringIO(), force_terminal=True, width=80)
+        bar = progress_bar()
+        bar.live.console = shown
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(following, "progress_bar", lambda: bar)
+
+            async def follow(*_: object) -> AsyncIterator[tuple[str, Any]]:
+                for entry in entries:
+                    yield entry
+
+            patch.setattr(following, "_entries", follow)
+            await following._display(None, {}, "tcp://10.0.0.5:12345", None)  # type: ignore[arg-type]
+        with shown.capture() as captured:
+            shown.print(bar.make_tasks_table(bar.tasks))
+        return " ".join(captured.get().split())
+
+    return asyncio.run(display())
+
+
+BEGUN = ("begun", {"resource": "fetch", "forced": True})
+CUT = ("failed", {"resource": "fetch", "error": "tcp://10.0.0.5:12345: connection refused"})
+
+
+def test_why_a_fetch_tries_again_stays_on_the_line_until_there_is_news() -> None:
+    assert "connection refused" not in displayed(BEGUN)
+    for entries in ((BEGUN, CUT), (BEGUN, CUT, BEGUN)):
+        shown = displayed(*entries)
+        assert "trying again" in shown
+        assert "refused" in shown
+    step = ("step", {"resource": "fetch", "what": "bytes of event 3", "done": 1, "total": 9})
+    assert "refused" not in displayed(BEGUN, CUT, BEGUN, step)
+    assert "refused" not in displayed(BEGUN, CUT, ("done", {"resource": "fetch"}))
+    # Another read that failed is not what this command does again.
+    assert "refused" not in displayed(("failed", {"resource": "info", "error": "refused"}))
+
+
+def test_one_event_is_no_events() -> None:
+    one = {"resource": "events", "what": "events", "done": 1, "total": None}
+    assert "1 event " in displayed(("step", one)) + " "
+    assert "1 of 1 event" in displayed(("step", one | {"total": 1, "what": "events archived"}))
+    assert "1 of 6 events" in displayed(("step", one | {"total": 6}))
+    assert "1 s without" in displayed(("step", one | {"what": "s without an answer"}))
+
+
+def test_a_long_reason_is_not_cut_on_a_narrow_terminal() -> None:
+    what = "s until the next try: the modem may not have freed its line yet"
+    step = ("step", {"resource": "fetch", "what": what, "done": 0, "total": 10})
+    shown = displayed(step)
+    assert "yet" in shown
+    assert "…" not in shown
 
 
 def test_progress_that_cannot_be_kept_replaces_no_result(
@@ -152,14 +208,8 @@ def test_progress_that_cannot_be_kept_replaces_no_result(
 
 
 def test_a_log_without_a_reader_replaces_no_result(unit: Served, tmp_path: Path) -> None:
-    started = subprocess.Popen(
-        [*COMMAND, "serve", "--http-port", "0"],
-        env=environment(tmp_path / "db"),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert started.stderr is not None
+    settings = environment(tmp_path / "db")
+    with CommandProcess("serve", "--http-port", "0", env=settings) as started:
         lines = iter(started.stderr.readline, "")
         base = next(found[1] for line in lines if (found := re.search(r"answers at (\S+);", line)))
         started.stderr.readline()  # where the archive is; it says no more by itself
@@ -171,6 +221,52 @@ def test_a_log_without_a_reader_replaces_no_result(unit: Served, tmp_path: Path)
         assert answer.status_code == 200
         assert answer.json()["outcome"] == "done"
         assert not unit.unit.events
-    finally:
         started.terminate()
         assert started.wait(PATIENCE_S) == 0
+
+
+# --- results of what was read without a relay ----------------------------------------------------
+
+
+def test_what_a_direct_fetch_archived_is_judged_in_each_list(
+    unit: Served, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{tmp_path / 'db'}")
+    assert call("limits", "choose", "usbm-ri8507-plaster", "--direct")[0] == 0
+
+    def judged(*command: str) -> list[tuple[str, str | None]]:
+        body = json.loads(call(*command, "--json")[1])
+        return [
+            (verdict["outcome"], verdict["reason"])
+            for listed in body["events"]
+            for verdict in listed["verdicts"]
+        ]
+
+    assert ("no_verdict", "frequency-unknown") in judged("events", unit.url, "--direct")
+    assert call("fetch", unit.url, "--direct")[0] == 0
+    assert judged("archive", "list") == [("exceeds", None), ("exceeds", None)]
+    assert judged("events", unit.url, "--direct") == [("exceeds", None), ("exceeds", None)]
+
+
+def test_results_that_an_earlier_command_left_out_are_computed_before_the_list(
+    unit: Served, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{tmp_path / 'db'}")
+    with monkeypatch.context() as without:
+        without.setattr(Analyses, "catch_up", AsyncMock())
+        assert call("fetch", unit.url, "--direct")[0] == 0
+    assert call("limits", "choose", "usbm-ri8507-plaster", "--direct")[0] == 0
+    body = json.loads(call("events", unit.url, "--json", "--direct")[1])
+    assert {listed["verdicts"][0]["outcome"] for listed in body["events"]} == {"exceeds"}
+
+
+def test_a_command_does_not_wait_for_results(
+    unit: Served, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFM_DATABASE_URL", f"sqlite:///{tmp_path / 'db'}")
+    computed = AsyncMock()
+    monkeypatch.setattr(Analyses, "catch_up", computed)
+    assert call("stop", unit.url, "--direct")[0] == 0
+    assert computed.await_count == 0
+    assert call("status", unit.url, "--direct")[0] == 0
+    assert computed.await_count > 0

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.command_line import Call, caller
 from kit.relay_process import relay
+from kit.unit_thread import UnitThread
 
-from sfm.cli import app
+from minimateplus.simulator import SimulatedUnit
 from sfm.store import Store, audit, roster
-
-RunCli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -26,20 +26,17 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run_cli(capsys: pytest.CaptureFixture[str], database: Path) -> RunCli:
-    def run(*words: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            app([*words], exit_on_error=False, print_error=True)
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        reported = capsys.readouterr()
-        return status, reported.out, " ".join(reported.err.split())
+def run_cli(capsys: pytest.CaptureFixture[str], database: Path) -> Call:
+    call = caller(capsys)
+
+    def run(*words: str) -> tuple[int | str, str, str]:
+        status, out, err = call(*words)
+        return status, out, " ".join(err.split())  # wrapped at the terminal's width
 
     return run
 
 
-def story(run_cli: RunCli, *more: str) -> Any:
+def story(run_cli: Call, *more: str) -> Any:
     """Add, move and bench a unit; return what the roster says of it then."""
     added = run_cli(
         "unit", "add", "BE12345", "--location", "North face", "--address", "10.0.0.5", *more
@@ -75,7 +72,7 @@ def judge(found: Any, path: Path) -> None:
     assert {"unit_add", "location_unit", "route_change", "zone_add"} <= commands
 
 
-def test_the_roster_is_changed_in_the_database(run_cli: RunCli, database: Path) -> None:
+def test_the_roster_is_changed_in_the_database(run_cli: Call, database: Path) -> None:
     judge(story(run_cli), database)
     shown = run_cli("unit", "list")[1]
     assert "BE12345" in shown
@@ -90,36 +87,55 @@ def live(database: Path) -> Iterator[str]:
 
 
 def test_the_roster_is_changed_through_the_relay_that_has_the_database(
-    run_cli: RunCli, database: Path, live: str
+    run_cli: Call, database: Path, live: str
 ) -> None:
     status, _, aside = run_cli("unit", "list")
-    assert status == 1
+    assert status == 4
     assert "--relay" in aside
     judge(story(run_cli, "--relay", live), database)
     # Commands to units take the name: this one's only route is disabled, which the relay says.
     status, _, aside = run_cli("info", "Portal", "--relay", live)
-    assert status == 1
+    assert status == 4
     assert "no enabled route" in aside
     # A word that the roster does not have is a host name, as it was before there was a roster.
     status, _, aside = run_cli("info", "no-such-host.invalid", "--relay", live)
-    assert status == 1
+    assert status == 3
     assert "does not resolve" in aside
+    asks = ("info", "BE99999"), ("start", "BE99999"), ("fetch", "BE99999")
+    for words in (*asks, ("export", "BE99999:0", "-o", ".")):
+        status, _, aside = run_cli(*words, "--relay", live)
+        assert (status, "no unit or location 'BE99999' is registered" in aside) == (3, True), aside
+    status, _, aside = run_cli("info", "south face", "--relay", live)
+    assert (status, "seismo-relay unit list" in aside, "host" in aside) == (4, True, False), aside
+
+
+def test_a_unit_that_was_met_by_its_address_is_shown_with_it(run_cli: Call, live: str) -> None:
+    unit = UnitThread(SimulatedUnit("SIM0001"))
+    try:
+        assert run_cli("info", unit.url, "--relay", live)[0] == 0
+        listed = run_cli("unit", "list", "--relay", live)[1]
+        shown = run_cli("unit", "show", "SIM0001", "--relay", live)[1]
+    finally:
+        unit.close()
+    assert unit.key in listed, "an address is never cut"
+    assert f"{unit.key}, where it answered; not registered" in shown
+    assert "not since the relay's start" not in shown
 
 
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        (("unit", "bench", "BE9"), 1, "no unit BE9"),
-        (("unit", "show", "nowhere"), 1, "nowhere"),
-        (("location", "add", "BE12345"), 1, "serial number"),
+        (("unit", "bench", "BE9"), 4, "no unit BE9"),
+        (("unit", "show", "nowhere"), 4, "nowhere"),
+        (("location", "add", "BE12345"), 2, "serial number"),
         (("unit", "add", "BE1", "--address", "10.0.0.5"), 2, "--location"),
-        (("unit", "route", "add", "nowhere", "10.0.0.5"), 1, "nowhere"),
-        (("location", "zone", "set", "*", "Europe/Nowhere"), 1, "Europe/Nowhere"),
-        (("unit", "list", "--relay", "http://127.0.0.1:1"), 1, "no relay answers"),
+        (("unit", "route", "add", "nowhere", "10.0.0.5"), 4, "nowhere"),
+        (("location", "zone", "set", "*", "Europe/Nowhere"), 2, "Europe/Nowhere"),
+        (("unit", "list", "--relay", "http://127.0.0.1:1"), 6, "no relay answers"),
     ],
 )
 def test_what_cannot_be_done_says_why(
-    run_cli: RunCli, words: tuple[str, ...], status: int, text: str
+    run_cli: Call, words: tuple[str, ...], status: int, text: str
 ) -> None:
     got, _, aside = run_cli(*words)
     assert (got, text in aside) == (status, True), aside
@@ -133,12 +149,12 @@ BE4,BE55555,10.0.0.4,,,,
 """
 
 
-def test_a_file_is_imported_and_again_adds_nothing(run_cli: RunCli, tmp_path: Path) -> None:
+def test_a_file_is_imported_and_again_adds_nothing(run_cli: Call, tmp_path: Path) -> None:
     file = tmp_path / "units.csv"
     file.write_text(CSV)
     status, reported, aside = run_cli("unit", "import", str(file), "--json")
     rows = json.loads(reported)["rows"]
-    assert (status, "1 of 4 rows" in aside) == (1, True), aside
+    assert (status, "1 of 4 rows" in aside) == (7, True), aside
     assert [len(row["added"]) for row in rows] == [5, 4, 1, 0]
     assert "serial number" in rows[3]["error"]
     found = {
@@ -163,9 +179,7 @@ def test_a_file_is_imported_and_again_adds_nothing(run_cli: RunCli, tmp_path: Pa
         "serial,notes\n,x\n",
     ],
 )
-def test_a_file_of_another_form_is_refused_whole(
-    run_cli: RunCli, tmp_path: Path, text: str
-) -> None:
+def test_a_file_of_another_form_is_refused_whole(run_cli: Call, tmp_path: Path, text: str) -> None:
     file = tmp_path / "units.csv"
     file.write_text(text)
     status, _, aside = run_cli("unit", "import", str(file))
@@ -173,7 +187,7 @@ def test_a_file_of_another_form_is_refused_whole(
     assert json.loads(run_cli("unit", "list", "--json")[1]) == {"units": []}
 
 
-def test_a_unit_and_its_location_are_shown_in_words(run_cli: RunCli) -> None:
+def test_a_unit_and_its_location_are_shown_in_words(run_cli: Call) -> None:
     story(run_cli)
     unit = [" ".join(line.split()) for line in run_cli("unit", "show", "portal")[1].splitlines()]
     assert unit[:5] == [
@@ -183,7 +197,7 @@ def test_a_unit_and_its_location_are_shown_in_words(run_cli: RunCli) -> None:
         "Project Tunnel",
         "Coordinates not entered",
     ]
-    assert " ".join(unit[8:-1]) == (
+    assert " ".join(unit[9:-1]) == (
         "Route tcp://10.0.0.6:9000, priority 2, disabled, last contact not since the relay's start"
     )
     place = [
@@ -192,3 +206,64 @@ def test_a_unit_and_its_location_are_shown_in_words(run_cli: RunCli) -> None:
     assert "Zone Europe/Oslo from the beginning" in place
     assert "Stay BE12345 from the beginning until 2026-05-01T12:00:00" in place
     assert "None" not in " ".join(unit + place)
+
+
+SOUTH = ("unit", "add", "BE1", "--location", "South", "--address", "10.0.0.6")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (
+            ("BE1", "--location", "South", "--address", "10.0.0.7"),
+            "South has the address tcp://10.0.0.6:12345; to add one: seismo-relay unit route add",
+        ),
+        (("BE2", "--location", "south"), "BE1 is at South; to put BE2 there"),
+        (("BE1", "--location", "North"), "BE1 is at South; to move it: seismo-relay location move"),
+        (("BE1", "--notes", "red"), "notes of BE1 is 'blue'"),
+        (("BE3", "--location", "Portal"), "units were at Portal before"),
+    ],
+)
+def test_what_the_roster_says_otherwise_is_refused_and_nothing_is_changed(
+    run_cli: Call, words: tuple[str, ...], advice: str
+) -> None:
+    assert run_cli(*SOUTH, "--notes", "blue")[0] == 0
+    assert run_cli("unit", "add", "BE9", "--location", "Portal")[0] == 0
+    assert run_cli("location", "move", "Portal", "none", "--from", "2026-05-01T12:00")[0] == 0
+    before = run_cli("unit", "list", "--json")[1]
+    status, _, aside = run_cli("unit", "add", *words)
+    assert (status, advice in aside) == (4, True), aside
+    assert run_cli("unit", "list", "--json")[1] == before
+    status, body, _ = run_cli("unit", "add", *words, "--json")
+    assert (status, json.loads(body)["type"]) == (4, "urn:seismo-relay:problem:roster-conflict")
+
+
+def test_what_the_roster_lacks_is_added_to_a_unit_that_it_has(run_cli: Call) -> None:
+    assert run_cli("unit", "add", "BE1")[0] == 0
+    words = (*SOUTH, "--calibrated-on", "2026-04-01")
+    status, _, aside = run_cli(*words)
+    assert (status, aside) == (0, "Unit BE1 is registered, at South.")
+    found = json.loads(run_cli("unit", "show", "BE1", "--json")[1])
+    assert (found["calibrated_on"], found["conn_key"]) == ("2026-04-01", "tcp:10.0.0.6:12345")
+    assert run_cli(*words[:-3], "tcp://10.0.0.6:12345", *words[-2:])[0] == 0, "the same again"
+    assert run_cli("unit", "add", "be1")[2] == "Unit BE1 is registered, at South."
+
+
+def test_a_row_that_the_roster_contradicts_is_named(run_cli: Call, tmp_path: Path) -> None:
+    assert run_cli(*SOUTH)[0] == 0
+    file = tmp_path / "units.csv"
+    file.write_text("serial,location,address,zone\nBE1,South,10.0.0.7,\nBE2,North,,Europe/Oslo\n")
+    status, _, aside = run_cli("unit", "import", str(file))
+    assert (status, "line 2: the roster says otherwise: South has the address" in aside) == (
+        7,
+        True,
+    )
+    assert "line 3: unit BE2" in aside
+    file.write_text("serial,location,zone\nBE2,North,UTC\n")
+    status, _, aside = run_cli("unit", "import", str(file))
+    assert (status, "North has the zone Europe/Oslo" in aside) == (7, True), aside
+
+
+def test_a_fetch_over_a_port_that_is_not_there_ends_at_once(run_cli: Call) -> None:
+    status, _, aside = run_cli("fetch", "/dev/ttyUSB99")
+    assert (status, "no such port" in aside) == (3, True), aside

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.command_line import directly
 from kit.relay_process import relay
 from kit.stored_rows import write_row
 from sqlalchemy import select
@@ -51,7 +52,7 @@ def read_a_unit() -> tuple[MemoryProbe, list[Event], list[Waveform]]:
 
 READ_AT = datetime(2026, 5, 1, tzinfo=UTC)
 ORIGIN = Origin(
-    conn_key="tcp:unit:12345",
+    route="tcp:unit:12345",
     serial="SIM0001",
     epoch=0,
     simulated=True,
@@ -87,7 +88,7 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> RunCli:
     def run(*words: str) -> tuple[int, str]:
         status = 0
         try:
-            app([*words], exit_on_error=False, print_error=True)
+            app(directly(words), exit_on_error=False, print_error=True)
         except SystemExit as stop:
             status = int(stop.code or 0)
         output = capsys.readouterr()
@@ -203,7 +204,9 @@ def test_a_backup_is_taken_while_somebody_writes_and_restored_to_the_byte(
     assert status == 0, output
     assert rows(database) == before
     with Store.open(f"sqlite:///{database}") as store:
-        assert store.read(mirror.load, ORIGIN.conn_key) is None
+        found = store.read(mirror.load, ORIGIN.unit_id)
+        assert found is not None
+        assert (found.events, found.info, found.epoch) == (None, None, ORIGIN.epoch + 1)
     [kept] = database.parent.glob("*.replaced.*")
     assert rows(kept) != before
 
@@ -257,9 +260,9 @@ def test_the_archive_is_listed_and_shown(database: Path, run_cli: RunCli) -> Non
     assert set(shown["waveform"]["channels"]) == {"Tran", "Vert", "Long", "MicL"}
     assert "SIMULATED" in run_cli("archive", "show", listed[0]["id"])[1]
     status, output = run_cli("archive", "show", "77777777")
-    assert (status, "no recording 77777777" in output) == (1, True)
+    assert (status, "no recording 77777777" in output) == (4, True)
     status, output = run_cli("archive", "show", "3")
-    assert (status, "8 to 64 of the digits" in " ".join(output.split())) == (1, True)
+    assert (status, "8 to 64 of the digits" in " ".join(output.split())) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +394,7 @@ def test_a_start_with_a_newer_decoder_reads_images_again_by_itself(database: Pat
     spoil(database, "UPDATE recording_decodings SET decoder = 1")
     output: list[str] = []
     with Store.open(f"sqlite:///{database}", on_upgrade=output.append) as store:
-        assert decode_outdated(store.engines, datetime.now(UTC)) == []
+        assert decode_outdated(store, datetime.now(UTC)) == []
     assert ["2 images were read again" in sentence for sentence in output] == [True]
 
 

@@ -88,3 +88,38 @@ def test_a_name_that_is_taken_is_found_before_the_unit_is_asked(call: Call, tmp_
     taken.write_text("the one before")
     status, _, err = call("waveform", "tcp://127.0.0.1:1", "0", "--csv", str(taken))
     assert (status, "is there already" in " ".join(err.split())) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "171d8fe0", "--out"),
+        ("export", "BE12345", "--out"),
+        ("archive", "export-raw", "171d8fe0"),
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("name", ["out.pdf", "OUT.CSV", "taken"])
+def test_a_folder_that_is_meant_as_a_file_is_refused_before_anything_is_read(
+    words: tuple[str, ...], name: str, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    status, _, err = call(*words, str(tmp_path / name))
+    assert (status, "give the folder to write into" in err) == (2, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_folder_that_is_there_may_have_any_name(unit: Served, call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "site.csv"
+    folder.mkdir()
+    assert call("export", f"{unit.url}:0", "--out", str(folder))[0] == 0
+    assert [path.name for path in folder.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("words", [("db", "backup"), ("capture", "127.0.0.1:1")], ids=" ".join)
+def test_a_file_in_a_missing_folder_is_refused_before_anything_is_read(
+    words: tuple[str, ...], call: Call, tmp_path: Path
+) -> None:
+    status, _, err = call(*words, str(tmp_path / "no" / "b.file"))
+    assert status == 2
+    assert f"there is no folder {tmp_path / 'no'}; make it first" in " ".join(err.split())

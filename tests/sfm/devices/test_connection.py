@@ -46,8 +46,8 @@ async def test_a_burst_shares_one_start_up(world: World) -> None:
     for _ in range(10):
         assert await run(line) == "SIM0001"
         await asyncio.sleep(KEEP_OPEN_S - 0.1)
-    assert (world.called, line.sessions) == (1, 1)
-    assert line.exchanges == len(unit.heard) == 2 + 10 * 2
+    assert (world.called, line.usage.sessions) == (1, 1)
+    assert line.usage.exchanges == len(unit.heard) == 2 + 10 * 2
     await line.close()
 
 
@@ -90,7 +90,7 @@ async def test_a_line_that_was_kept_and_died_is_replaced_without_an_error(world:
     await run(line)
     await world.cut()
     assert await run(line) == "SIM0001"
-    assert (line.sessions, world.most_open[HERE]) == (2, 1)
+    assert (line.usage.sessions, world.most_open[HERE]) == (2, 1)
     await line.close()
 
 
@@ -160,7 +160,7 @@ async def test_a_line_that_cannot_be_opened_leaves_nothing_open(world: World) ->
     line = line_to(world)
     with pytest.raises(ConnectError):
         await run(line)
-    assert (line.sessions, line.exchanges) == (0, 0)
+    assert (line.usage.sessions, line.usage.exchanges) == (0, 0)
     await line.close()
 
 

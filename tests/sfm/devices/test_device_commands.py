@@ -5,10 +5,20 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import fields as fields_of
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
-from kit.relay_world import ELSEWHERE, HERE, KEY, FieldUnit, World, in_virtual_time, listed_events
+from kit.relay_world import (
+    ELSEWHERE,
+    HERE,
+    KEY,
+    ROUTE,
+    FieldUnit,
+    World,
+    in_virtual_time,
+    listed_events,
+)
 from kit.virtual_time import now_s
 from sqlalchemy import update
 
@@ -31,6 +41,7 @@ from sfm.api.app import build_app
 from sfm.api.problems import problem_of
 from sfm.cache.freshness import FORCED, Freshness
 from sfm.devices.commands import CommandConflictError, Commands, Done, NotMonitoringError
+from sfm.devices.gateway import as_target
 from sfm.devices.single_flight import BusyError, ShuttingDownError
 from sfm.settings import Settings
 from sfm.store import audit as store_audit
@@ -344,11 +355,11 @@ async def test_a_command_whose_caller_waited_too_long_is_never_given(world: Worl
     unit = world.plug(FieldUnit().record(2))
     await world.with_settings(queue_s=5.0)
     await world.gateway.info(HERE)
-    await world.gateway.registry.devices[KEY].connection.lock.acquire()
+    await world.gateway.registry.devices[KEY].single_flight._lock.acquire()
     world.gateway.registry.devices[KEY].single_flight._queue_s = 5.0
     with pytest.raises(BusyError):
         await commands_of(world).start_monitoring(HERE, ME)
-    world.gateway.registry.devices[KEY].connection.lock.release()
+    world.gateway.registry.devices[KEY].single_flight._lock.release()
     await world.pause(100)
     assert changed(unit) == []
 
@@ -468,7 +479,7 @@ async def test_settings_are_forgotten_on_disk_before_the_first_byte_goes_out(wor
     assert seen == [None]
     await world.restart()
     old = Freshness(only_if_cached=True)
-    present = world.gateway.cached_info(KEY, old)
+    present = world.gateway.cached_info(as_target(HERE), old)
     assert present is None
 
 
@@ -534,7 +545,7 @@ async def test_each_command_leaves_two_entries_that_say_who_what_and_how_it_ende
     ] * 5
     assert {e["of"] for e in entries if e["phase"] == "ended"} == {1, 3, 5, 7, 9}
     assert {(e["actor"], e["role"], e["origin"], e["unit"]) for e in entries} == {
-        ("me", "admin", "127.0.0.1", KEY)
+        ("me", "admin", "127.0.0.1", ROUTE)
     }
     config = next(e for e in entries if e["command"] == "config" and e["phase"] == "ended")
     assert config["detail"]["changes"][0]["field"] == "record_time_s"
@@ -587,6 +598,30 @@ async def test_a_relay_that_is_stopped_while_it_notes_a_beginning_notes_an_end(
     await world.gateway.close()
     with pytest.raises(ShuttingDownError):
         await asking
+    assert [e["outcome"] for e in disk.read(store_audit.load_latest, 10)] == ["failed", "begun"]
+    assert changed(unit) == []
+
+
+@in_virtual_time
+async def test_a_relay_that_is_stopped_while_a_command_goes_on_with_another_unit_notes_an_end(
+    world: World,
+) -> None:
+    disk = await world.with_disk()
+    unit = world.plug(FieldUnit())
+    registry, stopping = world.gateway.registry, list[asyncio.Task[None]]()
+    load_unit = registry.load_unit
+
+    async def slowly(serial: str) -> bool:
+        stopping.append(asyncio.create_task(world.gateway.close()))
+        await world.pause(1)
+        return await load_unit(serial)
+
+    with (
+        mock.patch.object(registry, "load_unit", slowly),
+        pytest.raises(ShuttingDownError),
+    ):
+        await ORDERS["stop"](commands_of(world), HERE)
+    await asyncio.gather(*stopping)
     assert [e["outcome"] for e in disk.read(store_audit.load_latest, 10)] == ["failed", "begun"]
     assert changed(unit) == []
 

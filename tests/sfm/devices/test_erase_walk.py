@@ -71,7 +71,7 @@ async def test_an_erase_of_a_unit_that_was_never_timed_says_how_long_its_walk_ta
     world.connection.delay = round_trip_of_replies(0.5)
     erasing = asyncio.create_task(world.erase(count=EVENTS))
     await world.pause(3)  # two exchanges to wake the unit, two that are timed
-    key = "tcp:unit.invalid:12345"
+    key = "unit:BE11529"
     assert world.gateway.stats()["devices"][key]["under_way"] == [
         {"what": f"s estimated to read the {EVENTS} events again", "done": 0, "total": 30}
     ]

@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kit import virtual_time
 from kit.field_memory import damage
 from kit.raw_unit import RawUnit
 from kit.raw_world import PROBLEM, RawWorld, in_raw_world, problem_of, round_trip_of_replies
 from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
-from kit.virtual_time import now_s, run
+from kit.virtual_time import now_s
 
 from minimateplus.simulator.faulty_links import LateLink
 from sfm.devices.fetch import IDLE_LIMIT_S, Fetches
@@ -70,7 +71,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_full_unit_is_fetched_whole_over_a_link_that_is_cut_each_minute(
     figures: ModuleType,
 ) -> None:
-    came = run(figures.fetch(300, 0.3, 60.0, 45.0))
+    came = virtual_time.run(figures.fetch(300, 0.3, 60.0, 45.0))
     assert (came.state, came.whole) == ("done", 300)
     # A contact reads again at most the first and the last chunk of what it continues, and one whose
     # reply was lost.
@@ -305,15 +306,13 @@ async def test_a_list_that_the_database_missed_is_walked_again_before_it_counts(
     assert (await world.erase(4)).status_code == 200
 
 
-def test_without_a_database_it_is_refused_at_once() -> None:
-    async def main() -> None:
-        async with RawWorld() as world:
-            answer = await world.post(FETCH)
-            assert (answer.status_code, problem_of(answer)) == (404, "no-archive")
-            assert "SFM_DATABASE_URL" in answer.json()["detail"]
-            assert world.called == 0
-
-    run(main())
+@virtual_time.in_virtual_time
+async def test_without_a_database_it_is_refused_at_once() -> None:
+    async with RawWorld() as world:
+        answer = await world.post(FETCH)
+        assert (answer.status_code, problem_of(answer)) == (404, "no-archive")
+        assert "SFM_DATABASE_URL" in answer.json()["detail"]
+        assert world.called == 0
 
 
 # --- what an erase offers ------------------------------------------------------------------------
@@ -349,14 +348,14 @@ async def test_what_contradicts_itself_is_read_twice_with_all_and_counts(world: 
 
     first = await fetch()
     assert (first["archived"], first["contradicted"], first["failed"]) == (3, [2], [])
-    check = await world.gateway.store_service.erase_check(first["conn_key"], 3)
+    check = await world.gateway.store_service.erase_check("unit:" + first["serial"], 3)
     assert (check.unarchived, check.contradicted) == ([2], [2])
     again = await fetch()
     assert (again["archived"], again["already_archived"]) == (0, 3)
     await world.pause(60)  # a download of the same instant is the same download
     once_more = await fetch(reads_contradicted=True)
     assert (once_more["archived"], once_more["already_archived"]) == (1, 2)
-    check = await world.gateway.store_service.erase_check(first["conn_key"], 3)
+    check = await world.gateway.store_service.erase_check("unit:" + first["serial"], 3)
     assert (check.unarchived, check.contradicted) == ([], [2])
 
 
@@ -370,5 +369,5 @@ async def test_a_new_event_that_contradicts_itself_is_read_twice_with_all(world:
     fetches = Fetches(world.gateway, clock=now_s)
     result = await fetches.fetch(HERE, lambda *_: None, reads_contradicted=True)
     assert (result["archived"], result["contradicted"], result["failed"]) == (3, [2], [])
-    check = await world.gateway.store_service.erase_check(result["conn_key"], 3)
+    check = await world.gateway.store_service.erase_check("unit:" + result["serial"], 3)
     assert (check.unarchived, check.contradicted) == ([], [2])

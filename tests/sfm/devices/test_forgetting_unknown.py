@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
+from kit.relay_world import HERE, KEY, FieldUnit, World, in_virtual_time
 
 from sfm.api.app import build_app
 from sfm.store import maintenance
@@ -39,10 +39,10 @@ async def test_what_is_known_of_a_unit_is_forgotten_also_after_a_restart(world: 
     unit.record_event()
     world.plug(unit)
     await world.gateway.events(HERE)
-    before = world.cache.epoch(world.gateway.conn_key(HERE)).number
+    before = world.cache.epoch(KEY).number
     await world.restart()
-    assert not world.cache.knows(world.gateway.conn_key(HERE))
+    assert not world.cache.knows(KEY)
     assert await forget(world, HERE.target) == 204
-    assert world.cache.events_entry(world.gateway.conn_key(HERE)) is None
-    assert world.cache.epoch(world.gateway.conn_key(HERE)).number > before
+    assert world.cache.events_entry(KEY) is None
+    assert world.cache.epoch(KEY).number > before
     assert (await world.gateway.events(HERE)).provenance.why == "miss"

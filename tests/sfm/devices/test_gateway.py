@@ -11,6 +11,7 @@ from kit.relay_world import (
     ELSEWHERE,
     HERE,
     KEY,
+    ROUTE,
     T0,
     FieldUnit,
     World,
@@ -93,7 +94,7 @@ def samples_are(answer: Answer, axis: int, loud: int = 3) -> bool:
 async def test_two_hundred_readers_at_once_on_an_empty_cache_cost_exactly_one_read(
     world: World, ask: Ask
 ) -> None:
-    alone = world.plug(FieldUnit().record(3), ELSEWHERE)
+    alone = world.plug(FieldUnit("SIM0002").record(3), ELSEWHERE)
     unit = world.plug(FieldUnit().record(3))
     match ask.__name__:
         case "info":
@@ -138,7 +139,7 @@ async def test_a_reader_who_joins_a_walk_is_answered_by_it_and_costs_nothing(
     assert (await first).value == (await joins).value
     assert joins.result().provenance.shared
     asked = len(unit.heard)
-    alone = world.plug(FieldUnit().record(5), ELSEWHERE)
+    alone = world.plug(FieldUnit("SIM0002").record(5), ELSEWHERE)
     await world.gateway.events(ELSEWHERE)
     assert asked == len(alone.heard)
 
@@ -790,7 +791,7 @@ async def test_another_unit_behind_the_address_is_found_by_the_next_contact_of_a
     other = world.plug(FieldUnit("SIM0002").record(2, axis=1, never_set=True))
     answer = await ask(world, freshness=FORCED)
     assert (answer.provenance.serial, answer.provenance.simulated) == ("SIM0002", True)
-    assert answer.provenance.epoch == 1
+    assert answer.provenance.epoch == 0
     assert (await info(world)).value["serial"] == "SIM0002"
     assert (await status(world)).provenance.serial == "SIM0002"
     await proven_after(world, other)
@@ -884,7 +885,7 @@ async def test_provenance_says_where_an_answer_comes_from(world: World) -> None:
     world.plug(FieldUnit().record(2))
     fresh = (await events(world)).provenance
     assert (fresh.source, fresh.why, fresh.shared) == ("device", "miss", False)
-    assert (fresh.conn_key, fresh.serial, fresh.simulated) == (KEY, "SIM0001", True)
+    assert (fresh.conn_key, fresh.serial, fresh.simulated) == (ROUTE, "SIM0001", True)
     assert (fresh.epoch, fresh.quality) == (0, "good")
     assert fresh.age_s == fresh.checked_age_s == 0
     assert fresh.read_at == world.wall().isoformat(timespec="milliseconds")

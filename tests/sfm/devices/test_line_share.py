@@ -51,7 +51,7 @@ async def share_of_an_hour(round_trip_s: float) -> tuple[float, int]:
     """Look at 60 events for an hour as the web app does; return the line's share and the looks."""
     every_s = constant("events/useEvents.ts", "POLL_S")
     slow_s, keep_open_s, share = (
-        constant("parts/reading.ts", name) for name in ("SLOW_S", "KEEP_OPEN_S", "SHARE")
+        constant("data/pace.ts", name) for name in ("SLOW_S", "KEEP_OPEN_S", "SHARE")
     )
     async with WatchedWorld() as world:
         await world.with_disk()
@@ -80,4 +80,4 @@ def test_an_open_events_page_leaves_a_slow_line_to_others(round_trip_s: float) -
 
 
 def test_the_page_knows_how_long_the_relay_keeps_a_link_open() -> None:
-    assert Settings().keep_open_s == constant("parts/reading.ts", "KEEP_OPEN_S")
+    assert Settings().keep_open_s == constant("data/pace.ts", "KEEP_OPEN_S")

@@ -371,12 +371,7 @@ async def test_archived_peaks_are_marked_at_the_range_that_the_samples_gave(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'archive.sqlite'}"
     disk = await world.with_disk(url)
-    unit = world.plug(FieldUnit())
-    unit.setup = replace(unit.setup, geo_range_in_s=1.25)
-    counts = np.zeros((4, 1024), dtype=np.int16)
-    # Peaks that are whole steps of the larger range too, so that they show neither of them.
-    counts[0, 300], counts[1, 300], counts[2, 300] = 2000, 16, 8
-    unit.record_event(counts=counts)
+    with_clipped_event(world.plug(FieldUnit()))
     listed = (await ask(world, "/device/events", **UNIT)).json()["events"][0]
     assert listed["peaks"]["tran_in_s"] == 1.25
     [before] = (await ask(world, "/archive/events")).json()["events"]
@@ -406,6 +401,61 @@ async def test_archived_peaks_are_marked_at_the_range_that_the_samples_gave(
         reported = json.loads(run_cli(*words, "--json")[1])
         found = reported["events"][0] if "events" in reported else reported
         assert found["peaks"]["bound"] == body["peaks"]["bound"]
+
+
+def with_clipped_event(unit: FieldUnit) -> FieldUnit:
+    """Let a unit record a peak at the end of 1.25 in/s that its record alone does not show."""
+    unit.setup = replace(unit.setup, geo_range_in_s=1.25)
+    counts = np.zeros((4, 1024), dtype=np.int16)
+    # Peaks that are whole steps of the larger range too, so that they show neither of them.
+    counts[0, 300], counts[1, 300], counts[2, 300] = 2000, 16, 8
+    unit.record_event(counts=counts)
+    return unit
+
+
+async def bounds(world: World, **headers: str) -> tuple[list[str | None], str]:
+    """Ask for the list; return the bound of each event's Tran, and the list's ETag."""
+    answer = await ask(world, "/device/events", headers=headers, **UNIT)
+    events = answer.json()["events"]
+    one = (await ask(world, "/device/event/0", **UNIT)).json()
+    assert one["peaks"]["bound"]["tran_in_s"] == events[0]["peaks"]["bound"]["tran_in_s"]
+    return [event["peaks"]["bound"]["tran_in_s"] for event in events], answer.headers["etag"]
+
+
+@pytest.mark.parametrize("has_disk", [True, False])
+@in_virtual_time
+async def test_the_units_own_list_marks_a_peak_once_samples_gave_the_range(
+    world: World, has_disk: bool
+) -> None:
+    if has_disk:
+        await world.with_disk()
+    unit = with_clipped_event(world.plug(FieldUnit()))
+    unit.record_event(seed=2)
+    found, etag = await bounds(world)
+    assert found == [None, None]
+    event_tag = (await ask(world, "/device/event/0", **UNIT)).headers["etag"]
+    assert (await waveform(world)).json()["geo_range_source"] == "event"
+    # What a browser has of before is no longer the list; a reader's event is still the event.
+    found, now = await bounds(world, **{"if-none-match": etag})
+    assert (found, now != etag) == ([">", None], True)
+    again = await ask(world, "/device/events", headers={"if-none-match": now}, **UNIT)
+    assert again.status_code == 304
+    for tag in (event_tag, (await ask(world, "/device/event/0", **UNIT)).headers["etag"]):
+        same = await ask(world, "/device/event/0/waveform", headers={"if-match": tag}, **UNIT)
+        assert same.status_code == 200
+    # It stays with a longer list, and with the archive over a restart.
+    unit.record_event(seed=3)
+    assert (await bounds(world))[0] == [">", None, None]
+    await world.restart()
+    assert (await bounds(world))[0] == [">" if has_disk else None, None, None]
+    # The same slot of another memory is another event.
+    await ask(world, "/device/event/0/waveform", **UNIT)
+    unit.erase()
+    unit.setup = DEFAULT_SETUP
+    counts = np.zeros((4, 1024), dtype=np.int16)
+    counts[0, 300] = 250  # 1.25 in/s on a range of 10
+    unit.record_event(counts=counts)
+    assert (await bounds(world))[0] == [None]
 
 
 @in_virtual_time

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from kit.memory_database import memory_store
+from kit.empty_databases import memory_store
 from kit.relay_world import World, at_once, in_virtual_time
 from kit.virtual_time import now_s
 

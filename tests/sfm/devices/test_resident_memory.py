@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from kit.relay_process import PATIENCE_S, relay
+from kit.relay_process import PATIENCE_S, relay_from_scratch
 from kit.unit_thread import UnitThread
 
 from minimateplus.simulator import SimulatedUnit
@@ -45,9 +46,12 @@ def test_sixty_long_waveforms_as_bytes_and_json_stay_within_the_budget(
 ) -> None:
     served = UnitThread(unit_of_long_records())
     database = tmp_path / "db" if is_archived else None
-    settings = {"SFM_CACHE_LIMIT_BYTES": str(BUDGET_BYTES), "SFM_VALIDATED_S": "3600"}
+    settings: dict[str, Any] = {
+        "SFM_CACHE_LIMIT_BYTES": str(BUDGET_BYTES),
+        "SFM_VALIDATED_S": "3600",
+    }
     try:
-        with relay(database=database, **settings) as started:
+        with relay_from_scratch(database=database, **settings) as started:
             of_unit: dict[str, str | int] = {"host": "127.0.0.1", "tcp_port": served.port}
             with httpx.Client(base_url=started.base, params=of_unit, timeout=PATIENCE_S) as client:
                 assert client.get("/device/info").status_code == 200

@@ -197,9 +197,8 @@ SILENT = {"what": "s without an answer, trying again"}
 
 def under_way(world: World, address: Address = HERE) -> list[dict[str, Any]]:
     """What those who follow a unit's reads are shown."""
-    shown: list[dict[str, Any]] = world.gateway.stats()["devices"][world.gateway.conn_key(address)][
-        "under_way"
-    ]
+    key = world.gateway.registry.device(address).key
+    shown: list[dict[str, Any]] = world.gateway.stats()["devices"][key]["under_way"]
     return shown
 
 
@@ -334,9 +333,9 @@ async def test_a_wait_for_a_free_session_is_not_reported_as_silence(world: World
 async def test_a_wait_for_the_connection_lock_is_not_reported_as_silence(world: World) -> None:
     world.plug(FieldUnit()).record(1)
     device = world.gateway.registry.device(HERE)
-    await device.connection.lock.acquire()
+    await device.single_flight._lock.acquire()
     reading = asyncio.create_task(outcome(world.gateway.info(HERE)))
     await asyncio.sleep(30)
     assert under_way(world) == []
-    device.connection.lock.release()
+    device.single_flight._lock.release()
     assert await reading == "answered"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import pytest
 from kit.relay_world import FieldUnit, World
-from kit.virtual_time import now_s, run
+from kit.virtual_time import in_virtual_time, now_s
 
 from minimateplus.link import Address
 from minimateplus.simulator.faulty_links import LateLink, StalledLink
@@ -52,44 +50,34 @@ async def in_turns(
     return answered, refused, longest_s
 
 
-def in_world(test: Callable[[World], Awaitable[Any]], **settings: Any) -> Any:
-    async def main() -> Any:
-        async with World(**settings) as world:
-            return await test(world)
-
-    return run(main())
-
-
 @pytest.mark.parametrize(("units", "workers"), [(100, 8), (300, 32)])
 @pytest.mark.parametrize("names", ["registered", "unknown"])
-def test_more_units_than_places_are_all_read_and_none_is_refused(
+@in_virtual_time
+async def test_more_units_than_places_are_all_read_and_none_is_refused(
     units: int, workers: int, names: str
 ) -> None:
-    async def test(world: World) -> tuple[int, int, float]:
+    known = {"units": registered(units)} if names == "registered" else {}
+    async with World(**known) as world:
         world.wrap_link = partial(LateLink, delay_s=0.01)
         answered, refused, longest_s = await in_turns(world, plugged(world, units), workers)
-        return answered, len(refused), longest_s
-
-    known = {"units": registered(units)} if names == "registered" else {}
-    answered, refused, longest_s = in_world(test, **known)
-    assert (answered, refused) == (units, 0)
+    assert (answered, refused) == (units, [])
     assert longest_s < 60
 
 
-def test_the_line_that_is_idle_longest_is_hung_up_for_the_next_unit() -> None:
-    async def test(world: World) -> list[int]:
+@in_virtual_time
+async def test_the_line_that_is_idle_longest_is_hung_up_for_the_next_unit() -> None:
+    async with World(units=registered(3), max_sessions=2) as world:
         units = plugged(world, 3)
         for number in (0, 1, 0):
             await world.gateway.events(units[number])
             await asyncio.sleep(1)
         await world.gateway.events(units[2])
-        return [world.open[unit] for unit in units]
-
-    assert in_world(test, units=registered(3), max_sessions=2) == [1, 0, 1]
+        assert [world.open[unit] for unit in units] == [1, 0, 1]
 
 
-def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
-    async def test(world: World) -> tuple[str, float]:
+@in_virtual_time
+async def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
+    async with World(units=registered(2), max_sessions=1) as world:
         world.wrap_link = LateLink
         units = plugged(world, 2)
         stop = asyncio.Event()
@@ -109,17 +97,16 @@ def test_a_unit_that_many_read_does_not_keep_the_others_out() -> None:
         finally:
             stop.set()
             await asyncio.gather(*busy)
-        return answer.provenance.serial or "", now_s() - began
-
-    serial, waited_s = in_world(test, units=registered(2), max_sessions=1)
-    assert serial == "SIM0001"
+        waited_s = now_s() - began
+    assert answer.provenance.serial == "SIM0001"
     # Its first list takes 48 exchanges of 1 s, behind what the other unit is asked just then: up to
     # 17 more, and it depends on the moment.
     assert waited_s < 64
 
 
-def test_silent_addresses_keep_no_unit_busy() -> None:
-    async def test(world: World) -> tuple[list[str], int]:
+@in_virtual_time
+async def test_silent_addresses_keep_no_unit_busy() -> None:
+    async with World(units=registered(10)) as world:
         units = plugged(world, 10)
         silent = [Address("tcp", f"10.1.1.{n}", 12345) for n in range(64)]
         for one in silent:
@@ -138,21 +125,17 @@ def test_silent_addresses_keep_no_unit_busy() -> None:
         most = sum(world.open[one] for one in silent if one in world.open)
         ended = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(one, Exception) for one in ended)
-        return seen, most
-
-    seen, most = in_world(test, units=registered(10))
     assert seen == ["answered"] * 10
     assert most == 8
 
 
-def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
-    async def test(world: World) -> list[str]:
+@in_virtual_time
+async def test_who_waits_when_the_relay_stops_leaves_nothing_behind() -> None:
+    async with World(units=registered(4), max_sessions=1) as world:
         world.wrap_link = LateLink
         units = plugged(world, 4)
         asked = [asyncio.create_task(world.gateway.events(unit)) for unit in units]
         await asyncio.sleep(3)
         await world.gateway.close()
         ended = await asyncio.gather(*asked, return_exceptions=True)
-        return [type(one).__name__ for one in ended]
-
-    assert in_world(test, units=registered(4), max_sessions=1) == ["ShuttingDownError"] * 4
+    assert [type(one).__name__ for one in ended] == ["ShuttingDownError"] * 4

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.relay_world import HERE, FieldUnit, World, in_virtual_time
 
+from minimateplus.conversions import MIC_PSI_PER_COUNT
 from minimateplus.model import CHANNELS, Event, Peaks, RecordMode, Waveform
-from minimateplus.wire.conversions import MIC_PSI_PER_COUNT
 from sfm.records import payloads
 
 PEAKS = Peaks(tran_in_s=0.5, vert_in_s=0.25, long_in_s=0.125, mic_psi=0.004, vector_sum_in_s=0.6)

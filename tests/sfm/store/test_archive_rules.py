@@ -62,7 +62,7 @@ def test_a_list_kept_again_adds_no_row_and_gives_the_same_numbers(store: Store) 
 def test_the_same_event_over_another_route_in_another_epoch_is_the_same(store: Store) -> None:
     save_list(store, events(3))
     before = rows(store, "recordings")
-    save_list(store, events(3), at=origin(conn_key="tcp://other:2", epoch=9))
+    save_list(store, events(3), at=origin(route="tcp://other:2", epoch=9))
     store.write(archive.save_events, origin(epoch=7), [replace(event(1), index=42)])
     assert rows(store, "recordings") == before
 
@@ -156,9 +156,9 @@ def test_other_samples_of_one_recording_are_kept_beside_the_first_and_reported(
 def test_what_says_of_no_unit_where_it_is_from_is_refused_whole(store: Store, serial: str) -> None:
     save_list(store, events(2))
     before = all_rows(store)
-    at = origin(serial, conn_key="tcp://mute:1")
+    at = origin(serial, route="tcp:mute:1")
     listed = [event_payload(one) for one in events(2)]
-    with pytest.raises(NoSerialError, match="tcp://mute:1"):
+    with pytest.raises(NoSerialError, match="tcp:mute:1"):
         store.write(unit_data.save_list, at, None, probe_of(events(2)), listed, events(2))
     with pytest.raises(NoSerialError):
         store.write(archive.save_events, at, events(2))
@@ -176,7 +176,7 @@ def test_what_a_unit_sent_comes_back_to_the_byte(store: Store) -> None:
     assert {name: found[name] for name in live} == live
     assert found["peaks"]["mic_db"] is not None
     assert (found["serial"], found["simulated"]) == ("BE18189", False)
-    assert (found["read_at"], found["route"]) == ("2026-05-01T12:00:00.250+00:00", "tcp://unit-a:1")
+    assert (found["read_at"], found["route"]) == ("2026-05-01T12:00:00.250+00:00", "tcp:unit-a:1")
 
 
 def test_a_waveform_comes_back_as_its_live_form_and_image(store: Store) -> None:
@@ -309,7 +309,7 @@ def test_a_list_of_fifteen_hundred_is_one_write(store: Store) -> None:
     save_list(store, listed)
     save_list(store, listed, 1)
     assert store.read(maintenance.count_rows)["recordings"] == 1500
-    loaded = store.read(mirror.load, "tcp://unit-a:1")
+    loaded = store.read(mirror.load, "unit:BE18189")
     assert loaded is not None
     assert loaded.events == [event_payload(one) for one in listed]
 
@@ -324,7 +324,7 @@ def test_eight_writers_of_the_same_events_leave_one_row_each(
 
     def write(number: int) -> None:
         mine = store if number % 2 else second_store
-        at = origin(conn_key=f"tcp://route-{number}:1")
+        at = origin(route=f"tcp://route-{number}:1")
         try:
             start.wait(10)
             kept.append(save_list(mine, listed, at=at))
@@ -369,7 +369,7 @@ def test_reviews_stand_apart_and_the_last_one_counts(store: Store) -> None:
     }
     assert store.read(archive.load_reviews, one) == reviews[::-1]
     save_list(store, events(2))
-    store.write(mirror.drop, "tcp://unit-a:1", 5, "erased")
+    store.write(mirror.drop, "unit:BE18189", 5, "erased")
     assert store.read(archive.load_reviews, one) == reviews[::-1]
     assert rows(store, "recordings") == before
     latest = {row["id"]: row["review"] for row in store.read(archive.load_page, Wanted()).rows}
@@ -396,10 +396,8 @@ def test_a_missing_row_is_reported(store: Store, number: int) -> None:
 
 
 def test_the_units_of_the_archive_have_their_last_read_time(store: Store) -> None:
-    store.write(
-        archive.save_events, origin(conn_key="old"), [shifted(event(0), days=9000), event(1)]
-    )
-    later = origin(conn_key="new", read_at=NOW + timedelta(days=3), simulated=True)
+    store.write(archive.save_events, origin(route="old"), [shifted(event(0), days=9000), event(1)])
+    later = origin(route="new", read_at=NOW + timedelta(days=3), simulated=True)
     store.write(archive.save_events, later, [event(2), event(3, device_time=None)])
     store.write(archive.save_events, origin("A1"), [event(4, device_time=None)])
     timeless, unit = store.read(archive.load_devices)

@@ -25,6 +25,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from sfm.access.names import unit_key
 from sfm.store import AuditEntry, Store, StoreError, audit, maintenance, unit_data
 from sfm.store.audit import BEFORE_THE_FIRST, hash_of
 from sfm.store.errors import StoreBusyError, StoreFullError
@@ -33,6 +34,7 @@ from sfm.store.service import StoreService
 pytest_plugins = ["kit.durable_databases"]
 
 A = "tcp://unit-a:1"
+UNIT_ID = unit_key("BE18189")
 
 
 def entry(**more: Any) -> AuditEntry:
@@ -471,20 +473,24 @@ def test_the_store_service_knows_which_version_of_the_mirror_is_current(database
 
     async def run() -> None:
         store_service = build_store_service(lambda: open_store(database_url))
-        assert (await store_service.erase_check(A, 3)).unarchived == [0, 1, 2]  # not taken up yet
-        found = await store_service.load(A)
+        assert (await store_service.erase_check(UNIT_ID, 3)).unarchived == [
+            0,
+            1,
+            2,
+        ]  # not taken up yet
+        found = await store_service.load(UNIT_ID)
         assert found is not None
-        store_service.mark_adopted(A, found)
-        assert (await store_service.erase_check(A, 3)).unarchived == [0, 2]
-        assert await store_service.forget_info(A) is None
-        again = await store_service.load(A)
+        store_service.mark_adopted(UNIT_ID, found)
+        assert (await store_service.erase_check(UNIT_ID, 3)).unarchived == [0, 2]
+        assert await store_service.forget_info(UNIT_ID) is None
+        again = await store_service.load(UNIT_ID)
         assert again is not None
         assert (again.info, again.version) == (None, found.version + 1)
-        assert (await store_service.erase_check(A, 3)).unarchived == [0, 2]
+        assert (await store_service.erase_check(UNIT_ID, 3)).unarchived == [0, 2]
         # Another process writes: the service learns beyond which epoch to begin, once.
-        store_service.mark_adopted(A, found)
-        assert await store_service.forget_info(A) == 1
-        assert await store_service.forget_info(A) is None
+        store_service.mark_adopted(UNIT_ID, found)
+        assert await store_service.forget_info(UNIT_ID) == 1
+        assert await store_service.forget_info(UNIT_ID) is None
         await store_service.close()
 
     asyncio.run(run())

@@ -26,8 +26,9 @@ from kit.durable_world import (
 from kit.stored_rows import public_id
 from sqlalchemy import update
 
+from sfm.records.digests import digest
 from sfm.store import Store, archive, schema, unit_data
-from sfm.store.codec import MAX_BYTES, digest, pack, unpack
+from sfm.store.codec import MAX_BYTES, pack, unpack
 from sfm.store.errors import DamagedRecordError, StoreError
 
 pytest_plugins = ["kit.durable_databases"]
@@ -139,7 +140,7 @@ def test_damaged_samples_are_reported_and_mended_in_place_by_the_true_ones(
     name = str(public_id(store, sound["recording_id"]))
     do_damage(store, damage, "counts")
     with pytest.raises(DamagedRecordError, match=f"recording {name[:12]} "):
-        unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
+        unit_data.load_waveform(store, "unit:BE18189", 1, 1, version)
     [finding] = store.read(archive.load_findings)
     assert (finding["kind"], finding["serial"]) == ("damaged", "BE18189")
     assert finding["recording_id"] == name
@@ -150,7 +151,7 @@ def test_damaged_samples_are_reported_and_mended_in_place_by_the_true_ones(
     assert kinds(store) == ["mended", "damaged"]
     assert "counts" in store.read(archive.load_findings)[0]["detail"]
     assert rows(store, "recording_waveforms") == [sound]
-    found = unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
+    found = unit_data.load_waveform(store, "unit:BE18189", 1, 1, version)
     assert found is not None
     assert found[1] == waveform(event(1))[0]
     save_waveform(store, event(1), version)
@@ -226,7 +227,7 @@ def test_damage_is_reported_even_if_nothing_can_be_written(
 
         monkeypatch.setattr(archive, "save_damage_finding", full)
         with pytest.raises(DamagedRecordError):
-            unit_data.load_waveform(store, "tcp://unit-a:1", 1, 1, version)
+            unit_data.load_waveform(store, "unit:BE18189", 1, 1, version)
 
 
 def test_a_waveform_of_another_slot_mends_the_same_row(store: Store) -> None:

@@ -36,7 +36,7 @@ def test_two_relays_exclude_each_other_however_the_file_is_spelled(
     other.parent.mkdir()
     with Store.open(f"sqlite:///{path}"):
         link(path, other)
-        with pytest.raises(StoreInUseError, match="in use by another relay"):
+        with pytest.raises(StoreInUseError, match="in use by another seismo-relay program"):
             Store.open(f"sqlite:///{other}")
     Store.open(f"sqlite:///{other}").close()
 

@@ -37,32 +37,44 @@ from sqlalchemy import delete, update
 from minimateplus.model import Event
 from sfm.cache.identity import Stamp, stamp_of, stamps_conflict
 from sfm.records.payloads import event_payload
-from sfm.store import Fenced, Origin, ReadTime, Store, maintenance, mirror, schema, unit_data
+from sfm.store import (
+    Fenced,
+    Origin,
+    ReadTime,
+    Store,
+    maintenance,
+    mirror,
+    mirrored_chunks,
+    mirrored_lists,
+    schema,
+    unit_data,
+)
+from sfm.store.errors import StoreInUseError
 
 pytest_plugins = ["kit.durable_databases"]
 
-A, B = "tcp://unit-a:1", "tcp://unit-b:1"
+A, B = "unit:BE18189", "unit:BE2"
 INFO = {"serial": "BE18189", "model": "MiniMate Plus", "setup": {"project": "Süd ×"}}
 NOTED = ReadTime(read_at="2026-05-01T12:00:00.250+00:00", began_mono=12.5, boot_id="boot-1")
 
 
 def contradictions(store: Store) -> list[str]:
     with store.engines.read() as connection:
-        return mirror.contradictions(connection)
+        return mirrored_lists.contradictions(connection)
 
 
 def is_there(store: Store, index: int, epoch: int, version: int) -> bool:
     return unit_data.load_waveform(store, A, index, epoch, version) is not None
 
 
-def slots(store: Store, table: str, conn_key: str = A) -> list[int]:
-    return [row["index"] for row in mirrored(store, conn_key)[table]]
+def slots(store: Store, table: str, unit_id: str = A) -> list[int]:
+    return [row["index"] for row in mirrored(store, unit_id)[table]]
 
 
 def test_what_nobody_wrote_is_not_there(store: Store) -> None:
     assert store.read(mirror.load, A) is None
     assert unit_data.load_waveform(store, A, 0, 1, 1) is None
-    assert store.read(mirror.load_chunks, A, 1, None, event(0)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 1, None, event(0)) == b""
 
 
 def test_a_list_comes_back_as_it_was_written(store: Store) -> None:
@@ -178,10 +190,10 @@ def test_a_conflict_drops_all_of_the_device_and_touches_nothing_else(
     else:
         version = version_of(save_waveform(store, event(1), version))
     version = version_of(save_waveform(store, event(2), version))
-    assert store.write(mirror.save_chunks, A, 1, version, event(0), [(0, b"part")])
-    save_list(store, events(3), at=origin("BE2", conn_key=B))
-    save_waveform(store, event(1), 1, at=origin("BE2", conn_key=B))
-    store.write(mirror.save_chunks, B, 1, 2, event(0), [(0, b"part")])
+    assert store.write(mirrored_chunks.save_chunks, A, 1, version, event(0), [(0, b"part")])
+    save_list(store, events(3), at=origin("BE2", route="tcp:unit-b:1"))
+    save_waveform(store, event(1), 1, at=origin("BE2", route="tcp:unit-b:1"))
+    store.write(mirrored_chunks.save_chunks, B, 1, 2, event(0), [(0, b"part")])
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
 
     if comes_as == "list":
@@ -233,15 +245,14 @@ def test_an_unknown_half_decides_nothing(
     [
         pytest.param(origin(epoch=2), id="a later epoch"),
         pytest.param(origin(epoch=0), id="an earlier epoch"),
-        pytest.param(origin("BE99999"), id="another unit"),
     ],
 )
 @pytest.mark.parametrize("verb", ["info", "list", "waveform"])
-def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: Origin) -> None:
+def test_another_epoch_clears_what_is_held(store: Store, verb: str, at: Origin) -> None:
     version = version_of(store.write(unit_data.save_info, origin(), None, {"old": True}))
     version = version_of(save_list(store, events(3), version))
     version = version_of(save_waveform(store, event(1), version))
-    store.write(mirror.save_chunks, A, 1, version, event(0), [(0, b"part")])
+    store.write(mirrored_chunks.save_chunks, A, 1, version, event(0), [(0, b"part")])
     if verb == "info":
         store.write(unit_data.save_info, at, version, INFO)
     elif verb == "list":
@@ -257,6 +268,18 @@ def test_another_epoch_or_unit_clears_what_is_held(store: Store, verb: str, at: 
     assert mirrored(store, A)["download_chunks"] == []
 
 
+def test_another_unit_that_answers_over_a_route_leaves_what_is_held_of_the_first(
+    store: Store,
+) -> None:
+    version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
+    version = version_of(save_list(store, events(3), version))
+    save_waveform(store, event(1), version)
+    before = mirrored(store, A)
+    save_list(store, events(1), at=origin("BE2"))
+    assert mirrored(store, A) == before
+    assert slots(store, "cached_events", B) == [0]
+
+
 @pytest.mark.parametrize("stale", [None, 0, 1, 99])
 def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
     store: Store, stale: int | None
@@ -269,7 +292,7 @@ def test_a_stale_writer_writes_nothing_in_the_mirror_but_its_records_are_kept(
     assert fence_of(save_list(store, new, stale)) == fence
     assert fence_of(save_waveform(store, new[0], stale)) == fence
     assert fence_of(store.write(unit_data.save_info, origin(), stale, INFO)) == fence
-    assert store.write(mirror.save_chunks, A, 4, stale, event(0), [(0, b"part")]) is False
+    assert store.write(mirrored_chunks.save_chunks, A, 4, stale, event(0), [(0, b"part")]) is False
     assert snapshot(store, "cached_devices", *MIRROR) == before
     assert store.read(maintenance.count_rows)["recordings"] == 4
     assert store.read(maintenance.count_rows)["recording_waveforms"] == 2
@@ -364,8 +387,8 @@ def test_a_drop_takes_all_and_leads_beyond_whatever_was(
     at = origin(epoch=7)
     version = version_of(save_list(store, events(2), at=at))
     version = version_of(save_waveform(store, event(1), version, at=at))
-    store.write(mirror.save_chunks, A, 7, version, event(0), [(0, b"part")])
-    save_list(store, events(1), at=origin("BE2", conn_key=B))
+    store.write(mirrored_chunks.save_chunks, A, 7, version, event(0), [(0, b"part")])
+    save_list(store, events(1), at=origin("BE2", route="tcp:unit-b:1"))
     bystander, archive = mirrored(store, B), snapshot(store, *ARCHIVE)
     assert store.write(mirror.drop, A, asked, "erased") == (given_epoch, version + 1)
     found = store.read(mirror.load, A)
@@ -393,7 +416,7 @@ def test_written_settings_are_forgotten_and_nothing_else(store: Store) -> None:
     version = version_of(store.write(unit_data.save_info, origin(), None, INFO))
     version = version_of(save_list(store, events(3), version))
     version = version_of(save_waveform(store, event(1), version))
-    store.write(unit_data.save_info, origin("BE2", conn_key=B), None, INFO)
+    store.write(unit_data.save_info, origin("BE2", route="tcp:unit-b:1"), None, INFO)
     bystander, before = mirrored(store, B), mirrored(store, A)
     assert version_of(store.write(mirror.forget_info, A, version)) == version + 1
     found = store.read(mirror.load, A)
@@ -432,16 +455,16 @@ def test_settings_of_a_unit_never_written_of_are_remembered_to_be_old(store: Sto
 
 def test_events_without_samples_are_named_by_their_slots(store: Store) -> None:
     version = version_of(save_list(store, events(4)))
-    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 1, 2, 3]
+    assert store.read(mirrored_lists.erase_check, A, version, 4).unarchived == [0, 1, 2, 3]
     version = version_of(save_waveform(store, event(1), version))
     version = version_of(save_waveform(store, event(3), version))
-    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 2]
+    assert store.read(mirrored_lists.erase_check, A, version, 4).unarchived == [0, 2]
     # What was downloaded stays archived when the slot's waveform is no longer mirrored.
     with store.engines.write() as connection:
         connection.execute(delete(schema.cached_waveforms))
-    assert store.read(mirror.erase_check, A, version, 4).unarchived == [0, 2]
+    assert store.read(mirrored_lists.erase_check, A, version, 4).unarchived == [0, 2]
     version = version_of(save_list(store, [], version))
-    assert store.read(mirror.erase_check, A, version, 0).unarchived == []
+    assert store.read(mirrored_lists.erase_check, A, version, 0).unarchived == []
 
 
 def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> None:
@@ -449,7 +472,7 @@ def test_samples_of_another_event_in_the_slot_prove_nothing(store: Store) -> Non
     version = version_of(save_waveform(store, event(1), version))
     again = [event(0), shifted(event(1), hours=5)]
     version = version_of(save_list(store, again, version))
-    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
+    assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == [0, 1]
 
 
 def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(store: Store) -> None:
@@ -457,25 +480,25 @@ def test_a_mirror_that_proves_nothing_counts_every_event_as_without_samples(stor
     version = version_of(save_list(store, listed))
     for one in listed:
         version = version_of(save_waveform(store, one, version))
-    assert store.read(mirror.erase_check, A, version, 2).unarchived == []
+    assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == []
     for other in (None, version - 1, version + 1):
-        assert store.read(mirror.erase_check, A, other, 2).unarchived == [0, 1]
-    assert store.read(mirror.erase_check, A, version, 3).unarchived == [0, 1, 2]
-    assert store.read(mirror.erase_check, A, version, 1).unarchived == [0]
-    assert store.read(mirror.erase_check, B, version, 2).unarchived == [0, 1]
+        assert store.read(mirrored_lists.erase_check, A, other, 2).unarchived == [0, 1]
+    assert store.read(mirrored_lists.erase_check, A, version, 3).unarchived == [0, 1, 2]
+    assert store.read(mirrored_lists.erase_check, A, version, 1).unarchived == [0]
+    assert store.read(mirrored_lists.erase_check, B, version, 2).unarchived == [0, 1]
     read_at = rows(store, "cached_devices")[0]["list_read_at"]
     write_row(store, "cached_devices", {}, list_read_at=None)  # read, and too late
-    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
+    assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == [0, 1]
     write_row(store, "cached_devices", {}, list_read_at=read_at)
-    assert store.read(mirror.erase_check, A, version, 2).unarchived == []
+    assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == []
     of_another = rows(store, "cached_events")[0]["recording_id"]
     for recording_id in (None, of_another):
         write_row(store, "cached_events", {"index": 1}, recording_id=recording_id)
-        assert store.read(mirror.erase_check, A, version, 2).unarchived == [1]
+        assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == [1]
     e = schema.cached_events
     with store.engines.write() as connection:
         connection.execute(delete(e).where(e.c["index"] == 1))
-    assert store.read(mirror.erase_check, A, version, 2).unarchived == [0, 1]
+    assert store.read(mirrored_lists.erase_check, A, version, 2).unarchived == [0, 1]
 
 
 # --- images under way ----------------------------------------------------------------------------
@@ -488,58 +511,62 @@ def begun(store: Store) -> int:
 
 
 def test_parts_come_back_up_to_the_first_gap(store: Store, begun: int) -> None:
-    assert store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"abc"), (3, b"de")])
-    assert store.write(mirror.save_chunks, A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
-    assert store.write(mirror.save_chunks, A, 1, begun, event(2), [(0, b"other")])
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"abcdef"
-    assert store.read(mirror.load_chunks, A, 1, begun, event(2)) == b"other"
-    assert store.read(mirror.load_chunks, A, 1, begun, event(0)) == b""
-    store.write(mirror.save_chunks, A, 1, begun, event(1), [(6, b"ghi")])
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"abcdefghiz"
+    assert store.write(
+        mirrored_chunks.save_chunks, A, 1, begun, event(1), [(0, b"abc"), (3, b"de")]
+    )
+    assert store.write(mirrored_chunks.save_chunks, A, 1, begun, event(1), [(5, b"f"), (9, b"z")])
+    assert store.write(mirrored_chunks.save_chunks, A, 1, begun, event(2), [(0, b"other")])
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1)) == b"abcdef"
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(2)) == b"other"
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(0)) == b""
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, event(1), [(6, b"ghi")])
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1)) == b"abcdefghiz"
 
 
 def test_a_part_at_0_begins_anew(store: Store, begun: int) -> None:
-    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
-    store.write(mirror.save_chunks, A, 1, begun, event(2), [(0, b"kept")])
-    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"ne")])
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"ne"
-    store.write(mirror.save_chunks, A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")])
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b"again!"
-    assert store.read(mirror.load_chunks, A, 1, begun, event(2)) == b"kept"
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, event(1), [(0, b"old"), (3, b"old")])
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, event(2), [(0, b"kept")])
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, event(1), [(0, b"ne")])
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1)) == b"ne"
+    store.write(
+        mirrored_chunks.save_chunks, A, 1, begun, event(1), [(2, b"xx"), (0, b"again"), (5, b"!")]
+    )
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1)) == b"again!"
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(2)) == b"kept"
 
 
 def test_parts_are_of_one_time_epoch_and_version(store: Store, begun: int) -> None:
-    store.write(mirror.save_chunks, A, 1, begun, event(1), [(0, b"abc")])
-    assert store.read(mirror.load_chunks, A, 1, begun, shifted(event(1), seconds=1)) == b""
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1, device_time=None)) == b""
-    assert store.read(mirror.load_chunks, A, 2, begun, event(1)) == b""
-    assert store.read(mirror.load_chunks, A, 1, begun + 1, event(1)) == b""
-    assert store.read(mirror.load_chunks, A, 1, None, event(1)) == b""
-    assert store.read(mirror.load_chunks, B, 1, begun, event(1)) == b""
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, event(1), [(0, b"abc")])
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, shifted(event(1), seconds=1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1, device_time=None)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 2, begun, event(1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun + 1, event(1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 1, None, event(1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, B, 1, begun, event(1)) == b""
     version = version_of(store.write(unit_data.save_info, origin(), begun, INFO))
-    assert store.read(mirror.load_chunks, A, 1, version, event(1)) == b"abc"
-    assert store.write(mirror.save_chunks, A, 2, version, event(1), [(3, b"d")]) is False
-    assert store.write(mirror.save_chunks, B, 1, version, event(1), [(0, b"d")]) is False
+    assert store.read(mirrored_chunks.load_chunks, A, 1, version, event(1)) == b"abc"
+    assert store.write(mirrored_chunks.save_chunks, A, 2, version, event(1), [(3, b"d")]) is False
+    assert store.write(mirrored_chunks.save_chunks, B, 1, version, event(1), [(0, b"d")]) is False
     version = version_of(store.write(unit_data.save_info, origin(epoch=2), version, INFO))
-    assert store.read(mirror.load_chunks, A, 2, version, event(1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 2, version, event(1)) == b""
     assert rows(store, "download_chunks") == []
 
 
 def test_a_whole_waveform_ends_its_parts_and_no_others(store: Store, begun: int) -> None:
     for index in (1, 2):
-        store.write(mirror.save_chunks, A, 1, begun, event(index), [(0, b"abc")])
+        store.write(mirrored_chunks.save_chunks, A, 1, begun, event(index), [(0, b"abc")])
     version = version_of(save_waveform(store, event(1), begun))
-    assert store.read(mirror.load_chunks, A, 1, version, event(1)) == b""
-    assert store.read(mirror.load_chunks, A, 1, version, event(2)) == b"abc"
-    store.write(mirror.forget_chunks, A, event(2))
+    assert store.read(mirrored_chunks.load_chunks, A, 1, version, event(1)) == b""
+    assert store.read(mirrored_chunks.load_chunks, A, 1, version, event(2)) == b"abc"
+    store.write(mirrored_chunks.forget_chunks, A, event(2))
     assert rows(store, "download_chunks") == []
 
 
 def test_parts_with_no_known_time_come_back_to_it(store: Store, begun: int) -> None:
     timeless = event(1, device_time=None)
-    store.write(mirror.save_chunks, A, 1, begun, timeless, [(0, b"abc")])
-    assert store.read(mirror.load_chunks, A, 1, begun, timeless) == b"abc"
-    assert store.read(mirror.load_chunks, A, 1, begun, event(1)) == b""
+    store.write(mirrored_chunks.save_chunks, A, 1, begun, timeless, [(0, b"abc")])
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, timeless) == b"abc"
+    assert store.read(mirrored_chunks.load_chunks, A, 1, begun, event(1)) == b""
 
 
 def test_a_row_that_points_at_another_recording_is_reported(store: Store) -> None:
@@ -575,7 +602,7 @@ class Model:
     def take(self, epoch: int, serial: str, seen: int | None) -> bool:
         if seen != (self.version if self.is_there else None):
             return False
-        if epoch != self.epoch or (self.serial is not None and serial != self.serial):
+        if epoch != self.epoch:
             self.clear()
         self.epoch, self.serial, self.is_there = epoch, serial, True
         self.version += 1
@@ -610,7 +637,7 @@ some_event = st.builds(
     st.sampled_from([None, 0, 0, 0, 1]),
     st.sampled_from([0, 0, 0, 1]),
 )
-who = st.tuples(st.sampled_from([1, 1, 1, 2]), st.sampled_from(["BE1", "BE1", "BE1", "BE2"]))
+who = st.tuples(st.sampled_from([1, 1, 1, 2]), st.just("BE18189"))
 seen_as = st.sampled_from(["now", "now", "now", "now", "stale", "none"])
 step = st.one_of(
     st.tuples(st.just("list"), who, seen_as, st.lists(some_event, max_size=4), st.integers(0, 3)),
@@ -632,7 +659,9 @@ def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_sqlite(
 @only_postgresql
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=8))
-@example(steps=[("list", (1, "BE1"), "now", [event(0)], 0), ("drop", (1, "BE1"), "now", 0, 0)])
+@example(
+    steps=[("list", (1, "BE18189"), "now", [event(0)], 0), ("drop", (1, "BE18189"), "now", 0, 0)]
+)
 def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_postgresql(
     fresh_store: Callable[[], Store], steps: list[Any]
 ) -> None:
@@ -641,7 +670,7 @@ def test_any_sequence_leaves_the_mirror_as_the_rule_says_on_postgresql(
 
 def live_through(store: Store, steps: list[Any]) -> None:
     model = Model()
-    save_list(store, events(2), at=origin("BE9", conn_key=B))
+    save_list(store, events(2), at=origin("BE2", route="tcp:unit-b:1"))
     bystander = mirrored(store, B)
     archive = snapshot(store, *ARCHIVE_THEN)
     for verb, (epoch, serial), seen_word, what, number in steps:
@@ -710,7 +739,29 @@ def test_a_mirror_that_did_not_take_the_list_just_walked_proves_nothing(store: S
     for one in listed:
         version = version_of(save_waveform(store, one, version))
     walked = [event_payload(one) for one in listed]
-    assert store.read(mirror.erase_check, A, version, 2, walked).unarchived == []
+    assert store.read(mirrored_lists.erase_check, A, version, 2, walked).unarchived == []
     # As many events, recorded after an erase whose list the database never took.
     anew = [event_payload(event(0)), event_payload(shifted(event(1), hours=5))]
-    assert store.read(mirror.erase_check, A, version, 2, anew).unarchived == [0, 1]
+    assert store.read(mirrored_lists.erase_check, A, version, 2, anew).unarchived == [0, 1]
+
+
+@only_postgresql
+def test_after_its_own_tools_restored_a_database_units_begin_epochs_that_no_answer_had(
+    store: Store, database_url: str
+) -> None:
+    save_list(store, events(2), at=origin(epoch=3))
+    kept = snapshot(store, *ARCHIVE)
+    maintenance.begin_after_restore(database_url)
+    [device] = rows(store, "cached_devices")
+    assert (device["unit_id"], device["epoch"]) == (A, 3 + maintenance.UNSEEN_EPOCHS)
+    assert mirrored(store, A)["cached_events"] == []
+    assert snapshot(store, *ARCHIVE) == kept
+    assert maintenance.check(database_url).faults == []
+
+
+def test_units_begin_no_epochs_while_a_relay_has_the_database(database_url: str) -> None:
+    with (
+        Store.open(database_url, is_relay=True),
+        pytest.raises(StoreInUseError),
+    ):
+        maintenance.begin_after_restore(database_url)

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,10 +19,11 @@ from typing import Any
 import httpx
 import pytest
 from kit.command_line import Call, caller
+from kit.command_process import CommandProcess
 from kit.durable_world import only_postgresql, open_store
 from kit.peers import lack
 from kit.ports import reserve_port
-from kit.relay_process import PATIENCE_S, RUN, environment, refused, relay
+from kit.relay_process import PATIENCE_S, environment, refused, relay
 from kit.served_unit import served
 from sqlalchemy import text
 from structlog.testing import capture_logs
@@ -72,7 +72,8 @@ def holder_in(message: str) -> tuple[int, str, datetime]:
 
 def test_a_second_relay_is_refused_and_learns_who_has_the_database(database_url: str) -> None:
     with relay_store(database_url):
-        with pytest.raises(StoreInUseError, match="in use by another relay") as caught:
+        other = "in use by another seismo-relay program"
+        with pytest.raises(StoreInUseError, match=other) as caught:
             relay_store(database_url)
         pid, host, since = holder_in(str(caught.value))
         assert (pid, host) == (os.getpid(), socket.gethostname())
@@ -81,28 +82,18 @@ def test_a_second_relay_is_refused_and_learns_who_has_the_database(database_url:
 
 
 @contextmanager
-def killed(url: str) -> Iterator[subprocess.Popen[str]]:
+def killed(url: str) -> Iterator[CommandProcess]:
     """Run a relay until the block kills it."""
-    started = subprocess.Popen(
-        [*RUN, "serve", "--http-port", "0"],
-        env=environment(None, SFM_DATABASE_URL=url),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert started.stderr is not None
-    try:
+    settings = environment(None, SFM_DATABASE_URL=url)
+    with CommandProcess("serve", "--http-port", "0", env=settings) as started:
         assert any("answers at" in line for line in iter(started.stderr.readline, ""))
         yield started
-    finally:
-        started.kill()
-        started.wait(PATIENCE_S)
-        started.stderr.close()
 
 
 def test_a_killed_relay_frees_the_database_at_once(database_url: str) -> None:
     with killed(database_url) as first:
         returned = refused(SFM_DATABASE_URL=database_url)
-        assert "in use by another relay" in returned
+        assert "in use by another seismo-relay program" in returned
         assert holder_in(returned)[0] == first.pid
         first.send_signal(signal.SIGKILL)
         with relay(SFM_DATABASE_URL=database_url) as second:
@@ -115,7 +106,7 @@ def test_beside_a_relay_a_database_is_read_and_checked(database_url: str) -> Non
         write(live, "one")
         with Store.open(database_url, read_only=True) as reader:
             assert is_written(reader, "one")
-            with pytest.raises(StoreReadOnlyError, match="a relay uses it"):
+            with pytest.raises(StoreReadOnlyError, match="another seismo-relay program uses it"):
                 write(reader, "two")
         assert maintenance.check(database_url).faults == []
         assert not is_written(live, "two")

@@ -104,7 +104,9 @@ def test_a_change_and_its_audit_entry_are_one(store: Store) -> None:
 
 def test_the_first_unit_of_a_location_stood_there_always(store: Store) -> None:
     north = numbered(change(store, roster.seed, SEEDS), "North face")
-    found = change(store, roster.note_contact, north, "BE1", NOW, simulated=True)
+    found = change(
+        store, roster.note_contact, north, "BE1", NOW, conn_key="tcp:10.0.0.5:12345", simulated=True
+    )
     assert found.units["BE1"].simulated is True
     assert found.locations[north].confirmed_serial == "BE1"
     place = found.place_at("BE1", datetime(1999, 1, 1))
@@ -115,14 +117,38 @@ def test_the_first_unit_of_a_location_stood_there_always(store: Store) -> None:
 def test_another_unit_at_a_location_is_noted_and_moves_nothing(store: Store) -> None:
     found = change(store, roster.seed, SEEDS)
     north, south = numbered(found, "North face"), numbered(found, "South")
-    change(store, roster.note_contact, north, "BE1", NOW, simulated=False)
-    found = change(store, roster.note_contact, north, "BE2", NOW, simulated=False)
+    change(
+        store,
+        roster.note_contact,
+        north,
+        "BE1",
+        NOW,
+        conn_key="tcp:10.0.0.5:12345",
+        simulated=False,
+    )
+    found = change(
+        store,
+        roster.note_contact,
+        north,
+        "BE2",
+        NOW,
+        conn_key="tcp:10.0.0.5:12345",
+        simulated=False,
+    )
     assert found.locations[north].serial == "BE2"
     assert found.locations[north].confirmed_serial == "BE1"
     assert [one.serial for one in found.places] == ["BE1"]
     assert found.location_of("BE1") is None
     # It is met at its new location, where nothing stood: since when is not known.
-    found = change(store, roster.note_contact, south, "BE1", NOW, simulated=False)
+    found = change(
+        store,
+        roster.note_contact,
+        south,
+        "BE1",
+        NOW,
+        conn_key="tcp:10.0.0.5:12345",
+        simulated=False,
+    )
     assert found.location_of("BE1") == found.locations[south]
     assert [one.location_id for one in found.places] == [north]
 
@@ -157,7 +183,15 @@ def test_a_move_ends_one_stay_and_begins_another(store: Store) -> None:
 def test_what_has_a_past_is_not_removed(store: Store) -> None:
     north = numbered(change(store, roster.seed, SEEDS), "North face")
     save_list(store, events(1))  # of BE18189
-    change(store, roster.note_contact, None, "BE18189", NOW, simulated=False)
+    change(
+        store,
+        roster.note_contact,
+        None,
+        "BE18189",
+        NOW,
+        conn_key="tcp:10.0.0.5:12345",
+        simulated=False,
+    )
     change(store, roster.add_unit, "BE1", NOW)
     change(store, roster.place_unit, north, "BE1", "")
     for serial in ("BE1", "BE18189"):
@@ -196,7 +230,15 @@ DAMAGE = {
 @pytest.mark.parametrize("table", DAMAGE)
 def test_a_damaged_row_is_named_and_never_used(store: Store, table: str, database_url: str) -> None:
     north = numbered(change(store, roster.seed, SEEDS), "North face")
-    change(store, roster.note_contact, north, "BE1", NOW, simulated=False)
+    change(
+        store,
+        roster.note_contact,
+        north,
+        "BE1",
+        NOW,
+        conn_key="tcp:10.0.0.5:12345",
+        simulated=False,
+    )
     sound = store.read(roster.load)
     at = datetime(2026, 2, 1)
     assert sound.zone_at("BE1", at) is not None

@@ -19,6 +19,7 @@ from sqlalchemy import event as sqlalchemy_event
 from minimateplus.model import Event, MemoryProbe, Peaks
 from sfm.api.app import build_app
 from sfm.records import payloads
+from sfm.records.digests import digest
 from sfm.settings import Settings
 from sfm.store import (
     Origin,
@@ -29,10 +30,10 @@ from sfm.store import (
     engine,
     maintenance,
     migrations,
-    mirror,
+    mirror_rows,
+    mirrored_lists,
     unit_data,
 )
-from sfm.store.codec import digest
 from sfm.store.engine import SQLITE, Engines, read_url
 from sfm.store.errors import (
     StoreBusyError,
@@ -43,9 +44,9 @@ from sfm.store.errors import (
     WrongUrlError,
 )
 
-KEY = "tcp:unit:12345"
+KEY = "unit:BE1"
 ORIGIN = Origin(
-    conn_key=KEY,
+    route="tcp:unit:12345",
     serial="BE1",
     epoch=0,
     simulated=True,
@@ -119,7 +120,7 @@ def state(store: Store) -> tuple[int, int, int, int]:
             assert entry.counts()
             assert digest(store.read(archive.load_image, entry.waveform_id)) == entry.content_hash
     with store.engines.read() as connection:
-        assert mirror.contradictions(connection) == []
+        assert mirrored_lists.contradictions(connection) == []
         if store.engines.is_sqlite:
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
     counts = store.read(maintenance.count_rows)
@@ -172,7 +173,7 @@ def test_a_full_disk_is_called_that_loses_nothing_and_passes(
     monkeypatch.undo()
     with Store.open(f"sqlite:///{path}") as store:
         again = grow(store, entry[0] + 1, None)
-        assert isinstance(again, mirror.Fenced)  # it never saw these rows
+        assert isinstance(again, mirror_rows.Fenced)  # it never saw these rows
         assert state(store)[0] == entry[0] + 1
 
 
@@ -372,6 +373,39 @@ def test_a_recording_whose_key_is_damaged_in_its_row_or_in_an_index_is_archived_
         # An index that no write needed stays as it is, and the check names it.
         faults = maintenance.check(f"sqlite:///{path}").faults
         assert all(" missing from index " in fault for fault in faults), f"byte {at}: {faults}"
+
+
+def empty_an_index(path: Path, name: str) -> None:
+    """Let an index list none of its table's rows, as after damage to its pages."""
+    with closing(sqlite3.connect(path)) as connection:
+        (made,) = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = ?", [name]
+        ).fetchone()
+        connection.execute(f"DROP INDEX {name}")
+        connection.execute(f"{made} WHERE 0")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", [made, name])
+        connection.commit()
+
+
+def test_images_are_decoded_again_although_an_index_of_their_readings_is_damaged(
+    tmp_path: Path,
+) -> None:
+    event = replace(an_event(0), record=bytes(range(210)))
+    path = tmp_path / "archive.sqlite"
+    payload, image = a_waveform(event)
+    with Store.open(f"sqlite:///{path}") as store:
+        save = partial(unit_data.save_waveform, is_mirrored=False)
+        name = store.write(save, ORIGIN, None, event, payload, image).public_id
+        assert name is not None
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE recording_decodings SET decoder = 'of before'")
+        connection.commit()
+    empty_an_index(path, "ix_recording_decodings_waveform_id")
+    with Store.open(f"sqlite:///{path}") as store:
+        # The reading did not match its hash: it was removed, and the image decoded again.
+        assert store.read(archive.load_samples, name).counts() == payload["counts"]
+    assert not maintenance.check(f"sqlite:///{path}").faults
 
 
 def test_indexes_are_rebuilt_at_most_once_when_that_does_not_help(

@@ -46,8 +46,8 @@ def entry_of(token: Token) -> AuditEntry:
 
 
 def test_a_token_comes_back_as_it_was_made(store: Store, database_url: str) -> None:
-    units = ("tcp:10.0.0.5:12345", "BE18189")
-    made, secret = add(store, "Süd × 岩", "operator", units=units)
+    units = ("route:tcp:10.0.0.5:12345", "BE18189")
+    made, secret = add(store, "Süd × 岩", "operator", units=("tcp:10.0.0.5:12345", "BE18189"))
     assert (made.name, made.role, made.units) == ("Süd × 岩", "operator", units)
     assert (made.created_at, made.revoked_at) == (NOW, None)
     assert store.read(tokens.load, made.id) == made

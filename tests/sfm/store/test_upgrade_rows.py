@@ -28,14 +28,19 @@ from sqlalchemy import MetaData, Table, func, insert, select
 from minimateplus.model import Event, Peaks
 from minimateplus.simulator.payloads import record_payload
 from minimateplus.wire.layouts import parse_waveform_record
+from sfm.analysis.limits import parse_own
 from sfm.records.roster import Seeds
 from sfm.records.walk import Walk
 from sfm.store import (
     Store,
+    analyses,
     archive,
     audit,
+    entered_facts,
+    limits,
     migrations,
     mirror,
+    mirrored_chunks,
     operations,
     roster,
     schema,
@@ -68,7 +73,15 @@ def bare(bare_url: str) -> Iterator[Engines]:
     opened.close()
 
 
-UNIT, SECOND_ROUTE, LEFT = "tcp://unit-a:1", "tcp://unit-a:2", "tcp://unit-a:3"
+ADDRESSES = {
+    "unit:BE18189": "tcp:unit-a:1",
+    "unit:BE2": "tcp:unit-a:2",
+    "unit:BE3": "tcp:unit-a:3",
+}
+"""Where each unit is; until revision 0014 the mirror was kept by that."""
+UNIT, WALKED, LEFT = ADDRESSES
+MIRROR = ("cached_devices", "cached_events", "cached_waveforms", "download_chunks")
+WALKS = ("walks", "walked_events")
 TABLES_SINCE = {
     "0001": ("cached_events",),
     "0003": (
@@ -85,28 +98,52 @@ TABLES_SINCE = {
     "0006": ("recording_decodings", "recording_downloads", "partial_images"),
     "0008": ("operations",),
     "0009": ("units", "locations", "unit_places", "routes", "zones"),
+    "0012": ("limit_curves", "limit_confirmations", "limit_choices"),
+    "0013": ("analyses",),
+    "0014": ("meetings",),
+    "0015": ("entered_facts",),
 }
 """Which revision made each table."""
-REVISIONS = [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
+NO_TABLES = ("0002", "0007")
+"""Revisions that made none."""
+REVISIONS = sorted({*TABLES_SINCE, *NO_TABLES})
+
+
+OWN_CURVE: dict[str, Any] = {
+    "id": "permit-7",
+    "title": "Permit 7",
+    "unit": "mm/s",
+    "applies_to": "each_axis",
+    "shape": {"kind": "constant", "value": 5},
+    "source": "Permit 7 of the county",
+    "author": "Ada",
+    "date": "2026-03-01",
+}
 
 
 def fill(store: Store) -> None:
-    """Rows in every table, as this program writes them: two routes to one unit among them."""
+    """Rows in every table, as this program writes them."""
     listed = events(3)
     version = version_of(save_list(store, listed))
     version = version_of(save_waveform(store, listed[1], version))
     version = version_of(save_waveform(store, listed[1], version, salt=1))  # and a finding
     again = origin(read_at=NOW + timedelta(hours=1))
     version = version_of(save_waveform(store, listed[1], version, at=again))  # a download more
+    samples = store.read(archive.samples_numbered, waveform_id=1)
+    store.write(analyses.save, samples, {"version": 1}, NOW)
     store.write(archive.save_review, 1, at=NOW, reviewer="Ada", false_trigger=True, note="a lorry")
-    assert store.write(mirror.save_chunks, UNIT, 1, version, event(2), [(0, b"begun")])
+    store.write(
+        entered_facts.save, 1, {"distance_m": 182.9, "operator": None}, author="Ada", at=NOW
+    )
+    assert store.write(mirrored_chunks.save_chunks, UNIT, 1, version, event(2), [(0, b"begun")])
     walked = [replace(event(i), index=at) for at, i in enumerate((3, 4))]
     walk = Walk(2, events=walked, probes=[probe_of(walked)])
-    store.write(unit_data.save_walk, origin(conn_key=SECOND_ROUTE, epoch=2), None, walk, 0, walked)
+    at = origin("BE2", route=ADDRESSES[WALKED], epoch=2)
+    store.write(unit_data.save_walk, at, None, walk, 0, walked)
     store.write(mirror.save_volatile_offsets, "BE18189", "S337", [3, 7])
-    left = version_of(save_list(store, listed, at=origin(conn_key=LEFT)))
+    left = version_of(save_list(store, listed, at=origin("BE3", route=ADDRESSES[LEFT])))
     assert store.write(
-        mirror.save_chunks, LEFT, 1, left, event(0), [(0, b"what came before a cut")]
+        mirrored_chunks.save_chunks, LEFT, 1, left, event(0), [(0, b"what came before a cut")]
     )
     store.write(mirror.drop, LEFT, 2, "erased")
     store.write(tokens.create, "lab", "viewer", ["BE18189"], NOW, lambda count: b"\1" * count)
@@ -116,7 +153,34 @@ def fill(store: Store) -> None:
     store.write(audit.append, entry)
     store.write(operations.save, {"id": "op-1", "begun_at": NOW.isoformat(), "unit": UNIT}, "")
     store.write(roster.seed, Seeds(units={"North face": "tcp://unit-a:1"}, zones={"*": "UTC"}))
-    store.write(roster.note_contact, 1, "BE18189", NOW, simulated=False)
+    for place, (unit_id, address) in zip((1, None, None), ADDRESSES.items(), strict=True):
+        serial = unit_id.removeprefix("unit:")
+        note = roster.note_contact
+        store.write(note, place, serial, NOW, conn_key=address, simulated=False)
+    store.write(limits.add_curve, parse_own(OWN_CURVE), "Ada", NOW)
+    store.write(limits.confirm, "osmre-figure-1", "Ada", "2026-03-01", NOW)
+    store.write(
+        limits.choose,
+        location_id=1,
+        project=None,
+        names=["osmre-figure-1", "permit-7"],
+        results="vendor",
+        parameters={},
+        by="Ada",
+        at=NOW,
+    )
+
+
+def by_address(present: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows as a relay before revision 0014 wrote them: the mirror by address."""
+    before = dict(present)
+    for name in (*MIRROR, *WALKS):
+        before[name] = []
+        for row in present[name]:
+            old = {k: v for k, v in row.items() if k != "unit_id" and not k.endswith("route")}
+            old["conn_key"] = ADDRESSES[row["unit_id"]]
+            before[name].append({**old, "row_hash": row_hash(name, old)})
+    return before
 
 
 def copy_into(engines: Engines, present: dict[str, list[dict[str, Any]]], **more: Any) -> None:
@@ -152,25 +216,41 @@ def expected_after(
         if since <= start:
             expected |= {name: present[name] for name in names}
     if start < "0009":  # every unit that was read is one, since it was read first
-        reads = [row["read_at"] for row in expected["recordings"] if row["read_at"]]
-        infos = [row for row in expected["cached_devices"] if row["serial"]]
-        [unit] = present["units"]
-        added_at = min(
-            [*reads, *(row["info_read_at"] for row in infos if row["info_read_at"])], default=None
-        )
-        unit = {**unit, "added_at": added_at}
-        unit["row_hash"] = row_hash("units", unit)
-        expected["units"] = [unit] if reads else []
-    if start < "0003":  # a row of the list points at no recording yet
-        bare = [{**row, "recording_id": None} for row in present["cached_events"]]
-        if start == "0001":  # and is written anew, from its JSON
-            bare = [
-                {**row, "event_json": json.dumps(json.loads(row["event_json"]))} for row in bare
-            ]
-        expected["cached_events"] = [
-            {**row, "row_hash": row_hash("cached_events", row)} for row in bare
-        ]
+        expected["units"] = []
+        for unit in present["units"] if start >= "0003" else []:
+            read_at = [row["read_at"] for row in present["recordings"] + _infos(present)]
+            unit = {**unit, "added_at": min(at for at in read_at if at)}
+            expected["units"].append({**unit, "row_hash": row_hash("units", unit)})
+    if start < "0003":  # nobody knows of which unit such a list is
+        expected["cached_events"] = []
+    if "0003" <= start < "0014":
+        expected["meetings"] = present["meetings"]
+        expected["cached_devices"] = [_moved(row, present) for row in present["cached_devices"]]
+        if start >= "0005":
+            epochs = {row["unit_id"]: row["epoch"] for row in expected["cached_devices"]}
+            moved = [{**row, "epoch": epochs[row["unit_id"]]} for row in present["walks"]]
+            expected["walks"] = [{**row, "row_hash": row_hash("walks", row)} for row in moved]
     return expected
+
+
+def _infos(present: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [{"read_at": row["info_read_at"]} for row in present["cached_devices"]]
+
+
+def _moved(row: dict[str, Any], present: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A unit's row after the upgrade: in an epoch greater than any that was known."""
+    serial, address = row["unit_id"].removeprefix("unit:"), ADDRESSES[row["unit_id"]]
+    epochs = [one["epoch"] for one in present["recordings"] if one["serial"] == serial]
+    moved = {
+        **row,
+        "epoch": max([row["epoch"], *epochs]) + 1,
+        "epoch_reason": "the relay was upgraded: what is known is the unit's, by whichever "
+        "address it was read",
+        "version": row["version"] + 1,
+        "info_route": None if row["info_json"] is None else address,
+        "list_route": None if row["list_count"] is None else address,
+    }
+    return {**moved, "row_hash": row_hash("cached_devices", moved)}
 
 
 @pytest.mark.parametrize("start", REVISIONS)
@@ -182,7 +262,8 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
     assert all(present.values()), [name for name, found in present.items() if not found]
     assert {name for names in TABLES_SINCE.values() for name in names} == present.keys()
     migrations.upgrade(bare, start)
-    copy_into(bare, present, utc="2020-01-01T00:00:00.000+00:00")
+    given = present if start >= "0014" else by_address(present)
+    copy_into(bare, given, utc="2020-01-01T00:00:00.000+00:00")
     migrations.upgrade(bare)
     bare.close()
     with Store.open(bare_url, reads_again=False) as upgraded:
@@ -193,7 +274,7 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
             assert found is not None
             assert len(found.events or []) == 3
         if start >= "0005":
-            found = upgraded.read(mirror.load, SECOND_ROUTE)
+            found = upgraded.read(mirror.load, WALKED)
             assert found is not None
             assert found.walk is not None
             assert [one.record for one in found.walk.events] == [event(i).record for i in (3, 4)]
@@ -205,6 +286,85 @@ def test_an_upgraded_row_is_what_is_written_today_hash_and_name_included(
         readings = rows(upgraded, "recording_decodings")
         assert len(readings) == (0 if start < "0003" else len(present["recording_decodings"]))
     assert check(bare_url).faults == []
+
+
+def test_of_two_addresses_of_one_unit_the_list_that_was_read_later_stays(
+    store: Store, bare: Engines, bare_url: str
+) -> None:
+    older, newer = events(3), events(4)
+    first = version_of(save_list(store, older))
+    assert store.write(
+        mirrored_chunks.save_chunks, UNIT, 1, first, event(2), [(0, b"what was cut")]
+    )
+    old = by_address({name: rows(store, name) for name in schema.metadata.tables})
+    store.write(mirror.drop, UNIT, 6, "as if it were another address")
+    later = origin(route="tcp:unit-a:9", epoch=6, read_at=NOW + timedelta(hours=1))
+    with store.engines.read() as connection:
+        [seen] = connection.execute(select(schema.cached_devices.c.version)).scalars()
+    save_list(store, newer, seen, at=later)
+    second = {name: rows(store, name) for name in schema.metadata.tables}
+    ADDRESSES[UNIT], before = "tcp:unit-a:9", ADDRESSES[UNIT]
+    try:
+        mirrored = by_address(second)
+    finally:
+        ADDRESSES[UNIT] = before
+    both = {
+        name: [*old[name], *mirrored[name]] if name in MIRROR else second[name]
+        for name in schema.metadata.tables
+    }
+    both["partial_images"] = []
+    unknown = {**old["cached_events"][0], "conn_key": "tcp:nobody:1"}
+    both["cached_events"].append({**unknown, "row_hash": row_hash("cached_events", unknown)})
+    migrations.upgrade(bare, "0008")
+    copy_into(bare, both)
+    migrations.upgrade(bare)
+    bare.close()
+    with open_store(bare_url) as upgraded:
+        [device] = rows(upgraded, "cached_devices")
+        assert (device["unit_id"], device["epoch"], device["list_route"]) == (
+            UNIT,
+            7,
+            "tcp:unit-a:9",
+        )
+        found = upgraded.read(mirror.load, UNIT)
+        assert found is not None
+        assert [one["index"] for one in found.events or []] == [0, 1, 2, 3]
+        assert found.events_read_time is not None
+        assert found.events_read_time.read_at == later.read_at_text
+        [cut] = rows(upgraded, "partial_images")
+        assert (cut["data"], cut["route"]) == (b"what was cut", "tcp:unit-a:1")
+        met = upgraded.read(roster.load)
+        assert {one.conn_key for one in met.meetings} == {"tcp:unit-a:1", "tcp:unit-a:9"}
+    assert check(bare_url).faults == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], ["*"]),
+        (["tcp:unit-a:1"], ["BE18189"]),
+        (["tcp:unit-a:1", "BE18189", "tcp:unit-z:1"], ["BE18189", "route:tcp:unit-z:1"]),
+        (["serial:/dev/ttyUSB0:38400"], ["route:serial:/dev/ttyUSB0:38400"]),
+        (["BE7"], ["BE7"]),
+    ],
+)
+def test_a_tokens_address_becomes_its_unit_and_no_list_becomes_empty(
+    store: Store, bare: Engines, bare_url: str, before: list[str], after: list[str]
+) -> None:
+    fill(store)
+    given = by_address(all_rows(store))
+    [token] = given["tokens"]
+    token = {**token, "units_json": json.dumps(before)}
+    damaged = {**token, "id": 7, "name": "damaged", "units_json": "[]"}
+    given["tokens"] = [{**token, "row_hash": row_hash("tokens", token)}, damaged]
+    migrations.upgrade(bare, "0009")
+    copy_into(bare, given)
+    migrations.upgrade(bare)
+    bare.close()
+    with open_store(bare_url) as upgraded:
+        first, second = upgraded.read(tokens.load_all)
+        assert (first.units, first.is_damaged) == (tuple(after), False)
+        assert second.is_damaged
 
 
 def real_event() -> Event:

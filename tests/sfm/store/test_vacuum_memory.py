@@ -24,7 +24,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_a_vacuum_takes_a_small_part_of_the_database_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.sqlite"
-    row = {"conn_key": "a", "waveform_key": "b", "event_timestamp": ""}
+    row = {"unit_id": "a", "waveform_key": "b", "event_timestamp": ""}
     with Store.open(f"sqlite:///{path}") as store:
         for start in range(SIZE_MIB):
             data = start.to_bytes(1, "big") * (1 << 20)

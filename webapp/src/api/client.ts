@@ -1,11 +1,13 @@
-// Words of HTTP: how the relay is asked, and what can come of it.
+// HTTP alone: how the relay is asked, and what can come of it. Nothing here knows of pages.
 import { words } from "../words";
 import type { components } from "./schema";
 
 export type Schemas = components["schemas"];
+export type Query = Record<string, string | number | boolean | undefined>;
 
-/** Which unit, as the query parameters of every device route. */
+/** Which unit, as the query parameters of every device route: by serial number or name, or by address. */
 export interface Unit {
+  unit?: string;
   host?: string;
   tcp_port?: number;
   port?: string;
@@ -32,36 +34,74 @@ export interface Answer<T> {
 }
 
 export interface Ask {
-  query?: Record<string, string | number | boolean | undefined>;
+  query?: Query;
   body?: unknown;
   headers?: Record<string, string>;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+}
+
+/** The second secret of a session: the relay wants it with whatever changes something. */
+let csrf: string | null = null;
+
+export function presentCsrf(token: string | null): void {
+  csrf = token;
 }
 
 /** Ask the relay; throws a `Problem`. */
 export async function ask<T>(method: string, path: string, more: Ask = {}): Promise<Answer<T>> {
   const response = await send(method, path, more);
-  return { body: (response.status === 204 ? undefined : await response.json()) as T, headers: response.headers };
+  if (!response.ok) throw await problemOf(response);
+  const body = response.status === 204 ? undefined : await response.json();
+  return { body: body as T, headers: response.headers };
 }
 
-/** The same, for bytes. */
-export async function askBytes(path: string, more: Ask = {}): Promise<Answer<ArrayBuffer>> {
-  const response = await send("GET", path, { ...more, headers: { Accept: "application/octet-stream", ...more.headers } });
-  return { body: await response.arrayBuffer(), headers: response.headers };
+/** Ask for what may be known already: a `null` body says that the one with that tag is still right (304). */
+export async function askAgain<T>(path: string, etag: string | null, more: Ask = {}): Promise<Answer<T | null>> {
+  const headers = { ...more.headers, ...(etag === null ? {} : { "If-None-Match": etag }) };
+  const response = await send("GET", path, { ...more, headers });
+  if (response.status === 304) return { body: null, headers: response.headers };
+  if (!response.ok) throw await problemOf(response);
+  return { body: (await response.json()) as T, headers: response.headers };
+}
+
+export interface File {
+  /** As the relay names it: by serial number, unit time and key. */
+  name: string;
+  blob: Blob;
+}
+
+/** Ask for a file; throws a `Problem`. */
+export async function askFile(path: string, more: Ask = {}): Promise<File> {
+  const response = await send("GET", path, more);
+  if (!response.ok) throw await problemOf(response);
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return { name: name ?? "event", blob: await response.blob() };
+}
+
+/** Return whether the relay would send what an address names. */
+export async function isThere(address: string): Promise<boolean> {
+  try {
+    return (await send("HEAD", address, {})).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** The address of a path with a query, without parameters that are not given. */
+export function addressOf(path: string, query: Query = {}): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return text ? `${path}?${text}` : path;
 }
 
 async function send(method: string, path: string, more: Ask): Promise<Response> {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(more.query ?? {})) {
-    if (value !== undefined) query.set(name, String(value));
-  }
   // An answer's age stands in its body, so the browser must keep none. Without a word of ours it would then say
   // no-cache, and the relay would take every read as forced.
   const headers: Record<string, string> = { "Cache-Control": "no-store", ...more.headers };
   if (more.body !== undefined) headers["Content-Type"] = "application/json";
-  let response: Response;
+  if (method !== "GET" && method !== "HEAD" && csrf !== null) headers["X-CSRF-Token"] = csrf;
   try {
-    response = await fetch(query.size ? `${path}?${query}` : path, {
+    return await fetch(addressOf(path, more.query), {
       method,
       headers,
       credentials: "same-origin",
@@ -71,10 +111,9 @@ async function send(method: string, path: string, more: Ask): Promise<Response> 
     });
   } catch (error) {
     if (more.signal?.aborted) throw error;
-    throw new Problem("relay-gone", 0, words.trouble.relayGone, String(error), 5, {});
+    // What a browser says of it ("TypeError: Failed to fetch") helps nobody.
+    throw new Problem("relay-gone", 0, words.trouble.relayGone, "", 5, {});
   }
-  if (response.ok) return response;
-  throw await problemOf(response);
 }
 
 async function problemOf(response: Response): Promise<Problem> {

@@ -1,13 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { force, me, serials, simulated, wantsToken } from "../state";
-import { Problem } from "./client";
-import { command, keyOf, read, receivedAt, unitOf } from "./device";
+import { describe, expect, it, vi } from "vitest";
+import { presentCsrf } from "./client";
+import { command, keyOf, unitFrom, unitOf } from "./device";
 
 const UNIT = { host: "10.0.0.5", tcp_port: 12345 };
 
 describe("the name of a unit", () => {
   it.each([
     [UNIT, "tcp:10.0.0.5:12345"],
+    [{ unit: "BE12345" }, "unit:BE12345"],
     [{ host: "10.0.0.5" }, "tcp:10.0.0.5:12345"],
     [{ host: "Modem.Example", tcp_port: 9034 }, "tcp:modem.example:9034"],
     [{ host: "fe80::1" }, "tcp:[fe80::1]:12345"],
@@ -24,66 +24,58 @@ describe("the name of a unit", () => {
   });
 });
 
-describe("asking", () => {
-  const asked: { url: URL; init: RequestInit }[] = [];
-  let answer: () => Response;
+describe("what people type", () => {
+  it.each([
+    ["10.0.0.5", "tcp:10.0.0.5:12345"],
+    [" 10.0.0.5:9034 ", "tcp:10.0.0.5:9034"],
+    ["modem.example", "tcp:modem.example:12345"],
+    ["modem:9034", "tcp:modem:9034"],
+    ["tcp://modem", "tcp:modem:12345"],
+    ["TCP://10.0.0.5:9034", "tcp:10.0.0.5:9034"],
+    ["tcp:10.0.0.5:9034", "tcp:10.0.0.5:9034"],
+    ["[fe80::1]:9034", "tcp:[fe80::1]:9034"],
+    ["fe80::1", "tcp:[fe80::1]:12345"],
+    ["tcp://fe80::1", "tcp:[fe80::1]:12345"],
+    ["/dev/ttyUSB0", "serial:/dev/ttyUSB0:38400"],
+    ["COM3", "serial:COM3:38400"],
+    ["serial:/dev/ttyUSB0:9600", "serial:/dev/ttyUSB0:9600"],
+    ["serial:COM3", "serial:COM3:38400"],
+    ["rfc2217://10.0.0.5:4000", "serial:rfc2217://10.0.0.5:4000:38400"],
+    ["be12345", "unit:BE12345"],
+    ["unit:BE12345", "unit:BE12345"],
+    ["North face", "unit:North face"],
+    // A registered name, or a host name: the roster decides.
+    ["modem", "unit:modem"],
+  ])("%o is %s", (typed, key) => {
+    expect(keyOf(unitFrom(typed) ?? {})).toBe(key);
+  });
 
-  beforeEach(() => {
-    asked.length = 0;
-    answer = () => Response.json({ provenance: { serial: "SIM1", simulated: true } });
+  it.each(["", "  ", "tcp:", "10.0.0.5:0", "10.0.0.5:99999", "/tmp/x", "http://10.0.0.5/", "10.0.0.5:", "a:b"])(
+    "%o is no unit",
+    (typed) => {
+      expect(unitFrom(typed)).toBeNull();
+    },
+  );
+});
+
+describe("a command", () => {
+  it("is given once, with the session's second secret, and never forced", async () => {
+    const asked: { url: URL; init: RequestInit }[] = [];
     vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
       asked.push({ url: new URL(url, "http://relay"), init });
-      return answer();
+      return Response.json({});
     });
-  });
-  afterEach(() => {
-    vi.unstubAllGlobals();
-    force.value = false;
-    me.value = { role: null, csrf: null, name: "" };
-    wantsToken.value = false;
-  });
-
-  it("forces when the bar says so, or the caller, and only then", async () => {
-    await read(UNIT, "/device/info");
-    await read(UNIT, "/device/info", { force: true });
-    force.value = true;
-    await read(UNIT, "/device/info", { query: { stale_if_error: 5 } });
-    force.value = false;
-    await read(UNIT, "/device/info");
-    expect(asked.map(({ url }) => url.searchParams.get("force"))).toEqual([null, "true", "true", null]);
-    expect(asked[2]?.url.searchParams.get("stale_if_error")).toBe("5");
-    expect(asked[0]?.url.searchParams.get("host")).toBe("10.0.0.5");
-  });
-
-  it("leaves no room for the no-cache that a browser adds by itself, which would force", async () => {
-    await read(UNIT, "/device/info");
-    expect((asked[0]?.init.headers as Record<string, string>)["Cache-Control"]).toBe("no-store");
-    expect(asked[0]?.init.cache).toBe("no-store");
-  });
-
-  it("notes what the unit says of itself", async () => {
-    const { body } = await read<{ provenance: object }>(UNIT, "/device/info");
-    expect(serials.value.get("tcp:10.0.0.5:12345")).toBe("SIM1");
-    expect(simulated.value.has("tcp:10.0.0.5:12345")).toBe(true);
-    expect(Date.now() - receivedAt(body.provenance)).toBeLessThan(60_000);
-    answer = () => Response.json({ provenance: { serial: "BE2", simulated: false } });
-    await read(UNIT, "/device/info");
-    expect(simulated.value.has("tcp:10.0.0.5:12345")).toBe(false);
-  });
-
-  it("gives a command once, with the session's second secret and never forced", async () => {
-    me.value = { role: "admin", csrf: "second", name: "me" };
-    force.value = true;
+    presentCsrf("second");
     await command(UNIT, "/device/monitor/start", undefined, { follow: true });
+    presentCsrf(null);
+    vi.unstubAllGlobals();
     expect(asked).toHaveLength(1);
-    expect(asked[0]?.init.method).toBe("POST");
-    expect((asked[0]?.init.headers as Record<string, string>)["X-CSRF-Token"]).toBe("second");
-    expect(asked[0]?.url.searchParams.has("force")).toBe(false);
-  });
-
-  it("asks for a token when one is needed", async () => {
-    answer = () => Response.json({ type: "urn:seismo-relay:problem:token-required", title: "t", detail: "d" }, { status: 401 });
-    await expect(read(UNIT, "/device/info")).rejects.toBeInstanceOf(Problem);
-    expect(wantsToken.value).toBe(true);
+    expect(asked[0]!.init.method).toBe("POST");
+    expect((asked[0]!.init.headers as Record<string, string>)["X-CSRF-Token"]).toBe("second");
+    expect(Object.fromEntries(asked[0]!.url.searchParams)).toEqual({
+      host: "10.0.0.5",
+      tcp_port: "12345",
+      follow: "true",
+    });
   });
 });

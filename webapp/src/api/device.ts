@@ -1,12 +1,12 @@
 // A unit, and what can be asked of it.
-import { askBytes, ask, Problem, type Answer, type Ask, type Schemas, type Unit } from "./client";
-import { force, me, noteUnit, wantsToken } from "../state";
+import { type Answer, ask, type Query, type Unit } from "./client";
 
 export const DEFAULT_TCP_PORT = 12345;
 export const DEFAULT_BAUD = 38400;
 
-/** The name of a unit, as the relay has it: `tcp:10.0.0.5:12345`, `serial:/dev/ttyUSB0:38400`. */
+/** The name of a unit, as the relay has it: `unit:BE12345`, `tcp:10.0.0.5:12345`, `serial:/dev/ttyUSB0:38400`. */
 export function keyOf(unit: Unit): string {
+  if (unit.unit !== undefined) return `unit:${unit.unit}`;
   if (unit.host !== undefined) {
     const name = unit.host.toLowerCase();
     const host = name.includes(":") ? `[${name.replace(/^\[|\]$/g, "")}]` : name;
@@ -17,6 +17,7 @@ export function keyOf(unit: Unit): string {
 
 /** The unit of such a name; a missing number is the usual one. `null`: it is no name of a unit. */
 export function unitOf(key: string): Unit | null {
+  if (/^unit:./.test(key)) return { unit: key.slice("unit:".length) };
   const found = /^(tcp|serial):(\[[^\]\s]+\]|\S+?)(?::(\d+))?$/.exec(key);
   if (!found) return null;
   const [, kind, target, digits] = found as unknown as [string, string, string, string | undefined];
@@ -28,114 +29,34 @@ export function unitOf(key: string): Unit | null {
   return baud >= 1 ? { port: target, baud } : null;
 }
 
-export interface How {
-  signal?: AbortSignal;
-  query?: Ask["query"];
-  force?: boolean;
+/** Whether a text has the form of a serial number: BE12345, SIM0001. */
+export const readsAsSerial = (text: string): boolean => /^[a-z]{2,3}\d{4,6}$/i.test(text);
+
+/**
+ * The unit that a text spells: an address in any spelling, a serial number, a name, or a host name without a dot, which
+ * reads as a name. `null`: it is empty, or begins as an address and is none.
+ */
+export function unitFrom(typed: string): Unit | null {
+  const text = typed.trim();
+  const keyed = /^(tcp|serial|unit):(?:\/\/)?(.*)$/i.exec(text);
+  if (keyed) return unitOf(`${keyed[1]!.toLowerCase()}:${bracketed(keyed[2]!)}`);
+  if (/^(\/dev\/.|COM\d+$|(rfc2217|telnet):\/\/.)/i.test(text)) return { port: text, baud: DEFAULT_BAUD };
+  if (text === "" || text.startsWith("/")) return null;
+  if (readsAsSerial(text)) return { unit: text.toUpperCase() };
+  if (/\s/.test(text) || !/[.:[]/.test(text)) return { unit: text };
+  return /^[^:/\s]+(:\d+)?$|^\[|:.*:/.test(text) ? unitOf(`tcp:${bracketed(text)}`) : null;
 }
 
-const received = new WeakMap<object, number>();
-
-/** When an answer with this provenance came in, by this browser's clock, ms. */
-export function receivedAt(provenance: object): number {
-  const known = received.get(provenance);
-  if (known !== undefined) return known;
-  const at = Date.now();
-  received.set(provenance, at);
-  return at;
-}
-
-/** Ask a unit through the relay; throws a `Problem`. */
-export async function read<T>(unit: Unit, path: string, how: How = {}): Promise<Answer<T>> {
-  return noted(unit, () => ask<T>("GET", path, asked(unit, how)));
-}
-
-/** The same, for bytes. */
-export async function readBytes(unit: Unit, path: string, how: How = {}): Promise<Answer<ArrayBuffer>> {
-  return noted(unit, () => askBytes(path, asked(unit, how)));
-}
+/** An IPv6 address as it stands before a port. */
+const bracketed = (host: string): string => (/^[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*$/i.test(host) ? `[${host}]` : host);
 
 /** Send a unit a command. Never sent twice: the caller decides whether to try again. */
 export async function command<T>(
   unit: Unit,
   path: string,
   body?: unknown,
-  query: Ask["query"] = {},
+  query: Query = {},
   headers: Record<string, string> = {},
 ): Promise<Answer<T>> {
-  return noted(unit, () => change<T>("POST", path, { query: { ...unit, ...query }, body, headers }));
-}
-
-/** Change something at the relay, with the session's second secret where there is a session. */
-export async function change<T>(method: string, path: string, more: Ask = {}): Promise<Answer<T>> {
-  const csrf = me.value.csrf;
-  return ask<T>(method, path, { ...more, headers: { ...more.headers, ...(csrf ? { "X-CSRF-Token": csrf } : {}) } });
-}
-
-function asked(unit: Unit, how: How): Ask {
-  const forced = how.force === true || force.value;
-  return {
-    query: { ...unit, ...how.query, ...(forced ? { force: true } : {}) },
-    ...(how.signal ? { signal: how.signal } : {}),
-  };
-}
-
-async function noted<T>(unit: Unit, asking: () => Promise<Answer<T>>): Promise<Answer<T>> {
-  try {
-    const answer = await asking();
-    const provenance = (answer.body as { provenance?: Schemas["ProvenanceOut"] } | undefined)?.provenance;
-    if (provenance) {
-      receivedAt(provenance);
-      noteUnit(keyOf(unit), provenance);
-    }
-    return answer;
-  } catch (error) {
-    if (error instanceof Problem && error.kind === "token-required") wantsToken.value = true;
-    throw error;
-  }
-}
-
-/** How far a read or a command is. */
-export interface Step {
-  kind: "begun" | "step" | "done" | "failed";
-  /** What is read, by the relay's name for it. */
-  resource: string;
-  /** What is counted. */
-  what?: string;
-  done?: number;
-  total?: number | null;
-  error?: string;
-  forced?: boolean;
-}
-
-const KINDS: readonly Step["kind"][] = ["begun", "step", "done", "failed"];
-const AGAIN_MS = 5000;
-
-/** Follow a unit's reads. What was noted before comes first. Returns how to stop. */
-export function follow(unit: Unit, onStep: (step: Step) => void): () => void {
-  const query = new URLSearchParams(Object.entries(unit).map(([name, value]) => [name, String(value)]));
-  let source: EventSource | null = null;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const open = (): void => {
-    source = new EventSource(`/device/progress?${query}`);
-    for (const kind of KINDS) {
-      source.addEventListener(kind, (event) => {
-        onStep({ kind, ...(JSON.parse((event as MessageEvent<string>).data) as Omit<Step, "kind">) });
-      });
-    }
-    const again = (): void => {
-      source?.close();
-      timer = setTimeout(open, AGAIN_MS);
-    };
-    // The relay ends the stream when it stops; without this the browser would reconnect at once, in vain.
-    source.addEventListener("end", again);
-    source.addEventListener("error", () => {
-      if (source?.readyState === EventSource.CLOSED) again();
-    });
-  };
-  open();
-  return () => {
-    clearTimeout(timer);
-    source?.close();
-  };
+  return ask<T>("POST", path, { query: { ...unit, ...query }, body, headers });
 }

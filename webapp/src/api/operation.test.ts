@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { wantsToken } from "../state";
-import { Problem } from "./client";
+import type { Problem } from "./client";
 import { longCommand } from "./operation";
 
 const UNIT = { host: "10.0.0.5", tcp_port: 12345 };
@@ -9,22 +8,28 @@ const DONE = { state: "done", result: { monitoring: true }, problem: null };
 
 describe("a long command", () => {
   const asked: [string, string, string | undefined][] = [];
+  const lost = new Set<string>();
   let answers: (() => Response)[];
 
-  const begun = (): Response => Response.json({ id: "abc", ...RUNNING }, { status: 202, headers: { Location: "/operations/abc" } });
+  const begun = (): Response =>
+    Response.json({ id: "abc", ...RUNNING }, { status: 202, headers: { Location: "/operations/abc" } });
   const gone = (): Response => {
     throw new TypeError("Failed to fetch");
   };
   const timedOut = (): Response => new Response("<html>", { status: 504 });
   const signedOut = (): Response => Response.json({ type: "urn:seismo-relay:problem:token-required" }, { status: 401 });
   const given = (): Promise<unknown> => {
-    const result = longCommand(UNIT, "/device/monitor/start").then(({ body }) => body, (error: unknown) => error);
+    const result = longCommand(UNIT, "/device/monitor/start", {}, { onLost: ({ kind }) => lost.add(kind) }).then(
+      ({ body }) => body,
+      (error: unknown) => error,
+    );
     return vi.advanceTimersByTimeAsync(600_000).then(() => result);
   };
 
   beforeEach(() => {
     vi.useFakeTimers();
     asked.length = 0;
+    lost.clear();
     vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
       asked.push([init.method ?? "", url.split("?")[0] ?? "", (init.headers as Record<string, string>).Prefer]);
       return (answers.length > 1 ? answers.shift()! : answers[0]!)();
@@ -33,7 +38,6 @@ describe("a long command", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
     vi.useRealTimers();
-    wantsToken.value = false;
   });
 
   it("is given once, not waited for, and looked at until it has ended", async () => {
@@ -46,10 +50,10 @@ describe("a long command", () => {
     ]);
   });
 
-  it("keeps its result however many looks are lost, and asks for a token that is missing", async () => {
+  it("keeps its result however many looks are lost, and says of each lost look why", async () => {
     answers = [begun, gone, timedOut, signedOut, ...Array<() => Response>(56).fill(gone), () => Response.json(DONE)];
     expect(await given()).toEqual({ monitoring: true });
-    expect(wantsToken.value).toBe(true);
+    expect([...lost]).toEqual(["relay-gone", "unknown", "token-required"]);
   });
 
   it("takes the result itself from a relay that waited", async () => {
@@ -59,7 +63,13 @@ describe("a long command", () => {
   });
 
   it("throws the problem that it ended with", async () => {
-    const problem = { type: "urn:seismo-relay:problem:not-monitoring", status: 409, title: "t", detail: "d", outcome: "done" };
+    const problem = {
+      type: "urn:seismo-relay:problem:not-monitoring",
+      status: 409,
+      title: "t",
+      detail: "d",
+      outcome: "done",
+    };
     answers = [begun, () => Response.json({ state: "failed", result: null, problem })];
     const error = (await given()) as Problem;
     expect([error.kind, error.status, error.message, error.more.outcome]).toEqual(["not-monitoring", 409, "d", "done"]);

@@ -1,7 +1,6 @@
 // A long command: the relay begins it at once, and is asked for its end, so that no proxy on the way has to wait.
-import { wantsToken } from "../state";
 import { words } from "../words";
-import { ask, Problem, problemFrom, type Answer, type Ask, type Schemas, type Unit } from "./client";
+import { type Answer, ask, Problem, problemFrom, type Query, type Schemas, type Unit } from "./client";
 import { command } from "./device";
 
 const POLL_MS = 2000;
@@ -10,18 +9,34 @@ const MAX_LOST_POLLS = 60;
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Give a unit a command that takes long, and return its result; throws the `Problem` that it ended with. */
-export async function longCommand<T>(unit: Unit, path: string, query: Ask["query"] = {}): Promise<Answer<T>> {
-  const begun = await command<T>(unit, path, undefined, query, { Prefer: "respond-async" });
-  const location = begun.headers.get("Location");
-  return location?.startsWith("/operations/") ? { body: await resultOf<T>(location), headers: begun.headers } : begun;
+export type Operation = Schemas["OperationOut"];
+
+export interface Follow {
+  /** Called at each look: how far it is. */
+  onLook?: (operation: Operation) => void;
+  /** Called when a look is lost, which says nothing of the command. */
+  onLost?: (problem: Problem) => void;
 }
 
-async function resultOf<T>(location: string): Promise<T> {
+/** Give a unit a command that takes long, and return its result; throws the `Problem` that it ended with. */
+export async function longCommand<T>(
+  unit: Unit,
+  path: string,
+  query: Query = {},
+  follow: Follow = {},
+): Promise<Answer<T>> {
+  const begun = await command<T>(unit, path, undefined, query, { Prefer: "respond-async" });
+  const location = begun.headers.get("Location");
+  if (!location?.startsWith("/operations/")) return begun;
+  return { body: await resultOf<T>(location, follow), headers: begun.headers };
+}
+
+async function resultOf<T>(location: string, { onLook, onLost }: Follow): Promise<T> {
   for (let lost = 0; lost < MAX_LOST_POLLS; await wait(POLL_MS)) {
     try {
-      const { body } = await ask<Schemas["OperationOut"]>("GET", location);
+      const { body } = await ask<Operation>("GET", location);
       lost = 0;
+      onLook?.(body);
       if (body.state === "done") return body.result as T;
       if (body.state === "failed") throw new Ended(problemFrom(body.problem ?? {}));
     } catch (error) {
@@ -29,7 +44,7 @@ async function resultOf<T>(location: string): Promise<T> {
       if (!(error instanceof Problem)) throw error;
       if (error.status === 404) break;
       // A look that is lost says nothing of the command: a proxy, a relay that starts, a session that has ended.
-      if (error.kind === "token-required") wantsToken.value = true;
+      onLost?.(error);
       lost += 1;
     }
   }

@@ -24,6 +24,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Ready
+         * @description Report whether the relay can do its work; 503 when it is degraded beyond use.
+         *
+         *     For a supervisor or load balancer. A database that fails for a while is no reason: units are
+         *     read, and what cannot be archived yet waits.
+         */
+        get: operations["get_ready_health_ready_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ports": {
         parameters: {
             query?: never;
@@ -187,6 +210,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/device/event/{index}/analysis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Analysis
+         * @description Quantities of an event, computed from its samples: as the vendor computes them, and refined.
+         *
+         *     The samples are read as for the waveform. Each figure has unit of measure, resolution, method
+         *     and flags; `docs/reference/analysis.md` defines them.
+         */
+        get: operations["get_analysis_device_event__index__analysis_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/device/event/{index}/spectra": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Spectra
+         * @description Fourier amplitudes of each channel up to 250 Hz, the end of the instrument's band.
+         *
+         *     The samples are read as for the waveform.
+         */
+        get: operations["get_spectra_device_event__index__spectra_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/device/event/{index}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Export
+         * @description An event as a file for other programs; `docs/reference/exports.md` describes the formats.
+         *
+         *     The samples are read as for the waveform.
+         */
+        get: operations["get_export_device_event__index__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/device/monitor/status": {
         parameters: {
             query?: never;
@@ -306,7 +396,7 @@ export interface paths {
          * Fetch
          * @description Archive every event's image that the archive does not have whole, the newest event first.
          *
-         *     The answer is 202 at once, and its ``Location`` the operation. It goes on over a link that is
+         *     The answer is 202 at once, and its ``Location`` the operation. It carries on over a link that is
          *     cut, and lets other readers in. 503 ``fetch-incomplete`` in the operation: nothing came for 15
          *     minutes; a new fetch continues there.
          */
@@ -568,6 +658,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/archive/recordings/{id}/analysis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Archived Analysis
+         * @description Quantities of a recording, computed from its samples once, and again by newer methods.
+         *
+         *     A scale that the recording does not give is unknown here, whatever its unit is set to now.
+         */
+        get: operations["get_archived_analysis_archive_recordings__id__analysis_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/recordings/{id}/spectra": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Archived Spectra
+         * @description Fourier amplitudes of each channel of a recording, up to 250 Hz.
+         */
+        get: operations["get_archived_spectra_archive_recordings__id__spectra_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/recordings/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Archived Export
+         * @description A recording as a file for other programs; `docs/reference/exports.md` has the formats.
+         */
+        get: operations["get_archived_export_archive_recordings__id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/archive/recordings/{id}/review": {
         parameters: {
             query?: never;
@@ -605,6 +757,200 @@ export interface paths {
          */
         get: operations["get_findings_archive_findings_get"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Exports
+         * @description Make a ZIP with a file for each of up to 200 recordings.
+         *
+         *     The answer is 202 at once, and its ``Location`` the operation. Its result names the file
+         *     (``href``), which is kept for 24 h, the recordings that could not be
+         *     exported (``failed``), and ``next_cursor`` where more recordings match.
+         */
+        post: operations["post_exports_archive_exports_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Exports
+         * @description The ZIP that an operation made.
+         */
+        get: operations["get_exports_archive_exports__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/recordings/{id}/report.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Report
+         * @description The event report of a recording, one page, with its record and its results attached.
+         */
+        get: operations["get_report_archive_recordings__id__report_pdf_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/device/event/{index}/report.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Device Report
+         * @description The event report of an event that a unit stores; its samples are read as for the waveform.
+         *
+         *     Without a database too; then no entered facts are on it, and it names no recording.
+         */
+        get: operations["get_device_report_device_event__index__report_pdf_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/recordings/{id}/chart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Chart
+         * @description The report's chart of a recording: peak velocity by frequency under the chosen curves.
+         */
+        get: operations["get_chart_archive_recordings__id__chart_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/device/event/{index}/chart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Device Chart
+         * @description The same of an event that a unit stores; its samples are read as for the waveform.
+         */
+        get: operations["get_device_chart_device_event__index__chart_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Reports
+         * @description Make the reports of up to 200 recordings as one file: a ZIP, or one PDF.
+         *
+         *     The answer is 202 at once, and its ``Location`` the operation. Its result names the file
+         *     (``href``), which is kept for 24 h, and the recordings of which no
+         *     report could be made (``failed``). One PDF has at most 60 events.
+         */
+        post: operations["post_reports_archive_reports_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/reports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Reports
+         * @description The file that an operation made of the reports of many recordings.
+         */
+        get: operations["get_reports_archive_reports__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/archive/recordings/{id}/facts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Facts
+         * @description What persons entered about a recording: what counts now, and the history.
+         */
+        get: operations["get_facts_archive_recordings__id__facts_get"];
+        /**
+         * Put Facts
+         * @description Enter facts about a recording, such as the distance from the blast; earlier ones are kept.
+         */
+        put: operations["put_facts_archive_recordings__id__facts_put"];
         post?: never;
         delete?: never;
         options?: never;
@@ -791,6 +1137,146 @@ export interface paths {
         patch: operations["patch_zone_zones_patch"];
         trace?: never;
     };
+    "/archive/recordings/{id}/verdicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Verdicts
+         * @description Whether a recording keeps to its limits: by each chosen curve, with margin and statements.
+         */
+        get: operations["get_verdicts_archive_recordings__id__verdicts_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Limits
+         * @description Every limit curve, with its mark, its sources, and whether it may be used.
+         */
+        get: operations["get_limits_limits_get"];
+        put?: never;
+        /**
+         * Post Limit
+         * @description Add a curve of a project, with its source, author and date. It is never changed later.
+         */
+        post: operations["post_limit_limits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/limits/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Limit
+         * @description One curve: its values, what it applies to, its mark and sources.
+         */
+        get: operations["get_limit_limits__id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Limit
+         * @description Remove a curve of a project that was added by mistake and is chosen nowhere.
+         */
+        delete: operations["delete_limit_limits__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/limits/{id}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Limit Value
+         * @description What a curve allows, in its own unit of measure, or why it has no value there.
+         */
+        get: operations["get_limit_value_limits__id__value_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/limits/{id}/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Confirmation
+         * @description Confirm the present content of a disputed curve, by name and date; it may then be used.
+         */
+        put: operations["put_confirmation_limits__id__confirmation_put"];
+        post?: never;
+        /**
+         * Delete Confirmation
+         * @description Withdraw the confirmation of a disputed curve; it is switched off again.
+         */
+        delete: operations["delete_confirmation_limits__id__confirmation_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/limit-choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Choices
+         * @description Which curves and figures count at which location, for which project, and for all.
+         */
+        get: operations["get_choices_limit_choices_get"];
+        /**
+         * Put Choice
+         * @description Choose the curves of a location, of a project, or of all units; replaces what was chosen.
+         */
+        put: operations["put_choice_limit_choices_put"];
+        post?: never;
+        /**
+         * Delete Choice
+         * @description Remove a choice; that of the project, of all units, or of the region counts then.
+         */
+        delete: operations["delete_choice_limit_choices_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session": {
         parameters: {
             query?: never;
@@ -904,6 +1390,87 @@ export interface components {
              * @description Recordings of this page that do not match their hash, as sentences.
              */
             damaged: string[];
+        };
+        /**
+         * ArchivedAnalysisOut
+         * @description The analysis of a recording.
+         */
+        ArchivedAnalysisOut: {
+            /**
+             * Version
+             * @description Of the methods; it rises when one changes.
+             */
+            version: number;
+            /**
+             * Samples
+             * @description Analysed in each channel.
+             */
+            samples: number;
+            /**
+             * Recorded Samples
+             * @description Of a record that is not whole: samples that it has; null: it is whole.
+             */
+            recorded_samples: number | null;
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /**
+             * Channels
+             * @description By channel, then by set (vendor, refined, reported, offset, spectrum, weighted), then by quantity.
+             */
+            channels: {
+                [key: string]: {
+                    [key: string]: {
+                        [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+                    };
+                };
+            };
+            /**
+             * Pvs
+             * @description Peak vector sum by set.
+             */
+            pvs: {
+                [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+            };
+            /** Pvs Time */
+            pvs_time: {
+                [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+            };
+            /**
+             * Flags
+             * @description Every flag of a vendor or refined figure, once.
+             */
+            flags: string[];
+            /**
+             * Notes
+             * @description Sentences for a person about the results as a whole.
+             */
+            notes: string[];
+            /**
+             * Id
+             * @description The recording's public id.
+             */
+            id: string;
+            /** Serial */
+            serial: string;
+            /** Waveform Key */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description By the unit's own clock.
+             */
+            timestamp: string | null;
+            /** Simulated */
+            simulated: boolean;
+            /**
+             * Content Hash
+             * @description BLAKE2b-256 of the unit's memory of it, hex.
+             */
+            content_hash: string;
+            /**
+             * Decoder
+             * @description Version of the decoder that read the samples.
+             */
+            decoder: number | null;
         };
         /**
          * ArchivedOut
@@ -1030,6 +1597,10 @@ export interface components {
              * @description tcp:HOST:PORT or serial:PORT:BAUD, as it was then.
              */
             route: string;
+            /** Verdicts */
+            verdicts: components["schemas"]["VerdictOut"][];
+            /** No Verdict */
+            no_verdict: string | null;
             /**
              * Waveforms
              * @description Number of downloaded contents of its samples.
@@ -1053,6 +1624,52 @@ export interface components {
             counted_by_erase: boolean;
             /** @description The latest. */
             review: components["schemas"]["ReviewOut"] | null;
+        };
+        /**
+         * ArchivedSpectraOut
+         * @description The spectra of a recording.
+         */
+        ArchivedSpectraOut: {
+            /**
+             * Samples
+             * @description Analysed in each channel.
+             */
+            samples: number;
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /**
+             * Resolution Hz
+             * @description 1/T, the distance of two entries; null: without a rate there is none.
+             */
+            resolution_hz: number | null;
+            /**
+             * Channels
+             * @description By channel.
+             */
+            channels: {
+                [key: string]: components["schemas"]["ChannelSpectrumOut"];
+            };
+            /** Waveform Key */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description By the unit's own clock.
+             */
+            timestamp: string | null;
+            /**
+             * Id
+             * @description The recording's public id.
+             */
+            id: string;
+            /** Serial */
+            serial: string;
+            /** Simulated */
+            simulated: boolean;
+            /**
+             * Content Hash
+             * @description BLAKE2b-256 of the unit's memory of it, hex.
+             */
+            content_hash: string;
         };
         /**
          * ArchivedStateOut
@@ -1346,6 +1963,411 @@ export interface components {
             flags: ("over_range" | "scale_unconfirmed")[];
         };
         /**
+         * ChannelSpectrum
+         * @description The Fourier amplitudes of one channel.
+         */
+        ChannelSpectrumOut: {
+            /**
+             * Unit
+             * @description Of the amplitudes; counts while the range is not known.
+             */
+            unit: string;
+            /**
+             * Amplitudes
+             * @description Entry k is at k times resolution_hz, from 0 Hz (the offset) to 250 Hz.
+             */
+            amplitudes: number[];
+            /**
+             * Flags
+             * @description See the table of flags in the documentation.
+             */
+            flags: string[];
+        };
+        /**
+         * ChartCurve
+         * @description A limit curve of the chart.
+         */
+        ChartCurve: {
+            /**
+             * Dash
+             * @description Lengths of its dashes and gaps, in points; empty: solid.
+             */
+            dash: string[];
+            /** Title */
+            title: string;
+        };
+        /**
+         * ChartOut
+         * @description Peak velocity by frequency under the chosen curves, as in the event report.
+         */
+        ChartOut: {
+            /** Waveform Key */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description Of the event, by the unit's own clock.
+             */
+            timestamp: string | null;
+            /** Svg */
+            svg: string;
+            /**
+             * Alt
+             * @description The chart in words.
+             */
+            alt: string;
+            /** Curves */
+            curves: components["schemas"]["ChartCurve"][];
+            /**
+             * Note
+             * @description What is unusual about the marks; empty: nothing.
+             */
+            note: string;
+            /**
+             * Verdicts
+             * @description By each chosen curve, in their order.
+             */
+            verdicts: components["schemas"]["PrintedVerdict"][];
+            /**
+             * No Verdict
+             * @description Why there is none, for a person; empty: there is one.
+             */
+            no_verdict: string;
+            /**
+             * Instrument
+             * @description Serial number, firmware, battery and calibration, as the report prints them.
+             */
+            instrument: components["schemas"]["PrintedRow"][];
+        };
+        /**
+         * ChoiceOut
+         * @description A choice.
+         */
+        ChoiceOut: {
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "location" | "project" | "default";
+            /** Location */
+            location: string | null;
+            /** Project */
+            project: string | null;
+            /** Curves */
+            curves: string[];
+            /**
+             * Results
+             * @enum {string}
+             */
+            results: "vendor" | "refined";
+            /** Parameters */
+            parameters: {
+                [key: string]: number | string;
+            };
+            /** Chosen By */
+            chosen_by: string;
+            /**
+             * Chosen At
+             * @description UTC.
+             */
+            chosen_at: string;
+        };
+        /**
+         * ChoicesOut
+         * @description Every choice, and the region setting's curves, which count where nobody chose.
+         */
+        ChoicesOut: {
+            /** Choices */
+            choices: components["schemas"]["ChoiceOut"][];
+            /** Region */
+            region: string | null;
+            /** Region Curves */
+            region_curves: string[];
+            /**
+             * Damaged
+             * @description Stored rows that do not match their hash.
+             */
+            damaged: string[];
+        };
+        /**
+         * Confirmed
+         * @description Who confirmed a disputed curve.
+         */
+        Confirmed: {
+            /** By */
+            by: string;
+            /** On */
+            on: string;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
+         * CurveOut
+         * @description A curve; of a rule without values only id, title, mark and the reason.
+         */
+        CurveOut: {
+            /** Id */
+            id: string;
+            /** Title */
+            title: string;
+            /**
+             * Mark
+             * @enum {string}
+             */
+            mark: "primary" | "secondary" | "disputed" | "own" | "unread";
+            /** Usable */
+            usable: boolean;
+            off: components["schemas"]["Why"] | null;
+            /** Shape */
+            shape: {
+                [key: string]: unknown;
+            } | null;
+            /** Region */
+            region?: string | null;
+            /** Unit */
+            unit?: string | null;
+            /** Applies To */
+            applies_to?: string | null;
+            /**
+             * Sources
+             * @default []
+             */
+            sources: string[];
+            /** Dispute */
+            dispute?: string | null;
+            confirmed?: components["schemas"]["Confirmed"] | null;
+            /**
+             * Parameters
+             * @default {}
+             */
+            parameters: {
+                [key: string]: string[] | null;
+            };
+            /**
+             * Divisors
+             * @default {}
+             */
+            divisors: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /** Prescribed */
+            prescribed?: string | null;
+            /** Airblast */
+            airblast?: string | null;
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /** Author */
+            author?: string | null;
+            /** Date */
+            date?: string | null;
+            /** Digest */
+            digest?: string | null;
+        };
+        /**
+         * CurveVerdictOut
+         * @description By one curve.
+         */
+        CurveVerdictOut: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "complies" | "exceeds" | "no_verdict";
+            /**
+             * Results
+             * @description peaks: by those that the unit stores, without frequencies.
+             * @enum {string}
+             */
+            results: "vendor" | "refined" | "peaks";
+            /** Share Percent */
+            share_percent: number | null;
+            /**
+             * Bound
+             * @description '>': the share is at least that.
+             */
+            bound: ">" | null;
+            /**
+             * Margin Percent
+             * @description Of the limit; negative: above it.
+             */
+            margin_percent: number | null;
+            /** Channel */
+            channel: string | null;
+            peak: components["schemas"]["sfm__api__schemas__limits__FigureOut"] | null;
+            frequency: components["schemas"]["sfm__api__schemas__limits__FigureOut"] | null;
+            /** Limit */
+            limit: number | null;
+            /** Unit */
+            unit: string | null;
+            /** @description Why there is no verdict. */
+            reason: components["schemas"]["Why"] | null;
+            /** Statements */
+            statements: string[];
+            /** Curve */
+            curve: string;
+            /** Title */
+            title: string;
+            /** Mark */
+            mark: string;
+            /** Sources */
+            sources: string[];
+            /** Dispute */
+            dispute: string | null;
+            /** @description By the other set of figures, where that disagrees. */
+            other: components["schemas"]["OneVerdictOut"] | null;
+        };
+        /**
+         * CurvesOut
+         * @description Curves: the program's own, those of projects, and rules without values.
+         */
+        CurvesOut: {
+            /** Curves */
+            curves: components["schemas"]["CurveOut"][];
+        };
+        /**
+         * DeviceAnalysisOut
+         * @description The analysis of an event that a unit stores.
+         */
+        DeviceAnalysisOut: {
+            /**
+             * Version
+             * @description Of the methods; it rises when one changes.
+             */
+            version: number;
+            /**
+             * Samples
+             * @description Analysed in each channel.
+             */
+            samples: number;
+            /**
+             * Recorded Samples
+             * @description Of a record that is not whole: samples that it has; null: it is whole.
+             */
+            recorded_samples: number | null;
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /**
+             * Channels
+             * @description By channel, then by set (vendor, refined, reported, offset, spectrum, weighted), then by quantity.
+             */
+            channels: {
+                [key: string]: {
+                    [key: string]: {
+                        [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+                    };
+                };
+            };
+            /**
+             * Pvs
+             * @description Peak vector sum by set.
+             */
+            pvs: {
+                [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+            };
+            /** Pvs Time */
+            pvs_time: {
+                [key: string]: components["schemas"]["sfm__api__schemas__analysis__FigureOut"];
+            };
+            /**
+             * Flags
+             * @description Every flag of a vendor or refined figure, once.
+             */
+            flags: string[];
+            /**
+             * Notes
+             * @description Sentences for a person about the results as a whole.
+             */
+            notes: string[];
+            /** Index */
+            index: number;
+            /** Waveform Key */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description By the unit's own clock.
+             */
+            timestamp: string | null;
+            provenance: components["schemas"]["ProvenanceOut"];
+        };
+        /**
+         * DeviceSpectraOut
+         * @description The spectra of an event that a unit stores.
+         */
+        DeviceSpectraOut: {
+            /**
+             * Samples
+             * @description Analysed in each channel.
+             */
+            samples: number;
+            /** Sample Rate Hz */
+            sample_rate_hz: number | null;
+            /**
+             * Resolution Hz
+             * @description 1/T, the distance of two entries; null: without a rate there is none.
+             */
+            resolution_hz: number | null;
+            /**
+             * Channels
+             * @description By channel.
+             */
+            channels: {
+                [key: string]: components["schemas"]["ChannelSpectrumOut"];
+            };
+            /** Waveform Key */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description By the unit's own clock.
+             */
+            timestamp: string | null;
+            /** Index */
+            index: number;
+            provenance: components["schemas"]["ProvenanceOut"];
+        };
+        /**
+         * EnteredFact
+         * @description One fact.
+         */
+        EnteredFactOut: {
+            /** Name */
+            name: string;
+            /**
+             * Value
+             * @description null: withdrawn.
+             */
+            value: number | string | null;
+            /**
+             * By
+             * @description Who entered it.
+             */
+            by: string;
+            /**
+             * At
+             * @description When, UTC.
+             */
+            at: string;
+        };
+        /**
+         * EnteredFacts
+         * @description What persons stated about a recording; never mixed with what the unit reported.
+         */
+        EnteredFactsOut: {
+            /**
+             * Current
+             * @description Those that count, by name.
+             */
+            current: components["schemas"]["EnteredFactOut"][];
+            /**
+             * History
+             * @description Every one ever entered, the latest first.
+             */
+            history: components["schemas"]["EnteredFactOut"][];
+        };
+        /**
          * EraseOut
          * @description Result of an erase.
          */
@@ -1390,27 +2412,6 @@ export interface components {
              * @description Indices whose record, start record, footer and samples contradict one another.
              */
             contradicted: number[];
-        };
-        /**
-         * EventBase
-         * @description One event: its stamp, its peaks, its project.
-         */
-        EventBase: {
-            /** Index */
-            index: number;
-            /**
-             * Waveform Key
-             * @description Eight hexadecimal digits.
-             */
-            waveform_key: string;
-            /**
-             * Timestamp
-             * @description The unit's own clock, no zone.
-             */
-            timestamp: string | null;
-            peaks: components["schemas"]["PeaksOut"];
-            /** Project */
-            project: string | null;
         };
         /**
          * EventOut
@@ -1460,7 +2461,7 @@ export interface components {
              */
             estimate_s: number | null;
             /** Events */
-            events: components["schemas"]["EventBase"][];
+            events: components["schemas"]["ListedEvent"][];
             provenance: components["schemas"]["ProvenanceOut"];
             /**
              * Recorded Since
@@ -1560,6 +2561,37 @@ export interface components {
             /** Lifetime Count */
             lifetime_count: number;
             provenance: components["schemas"]["ProvenanceOut"];
+        };
+        /**
+         * ListedEvent
+         * @description One event of a list, with its verdicts.
+         */
+        ListedEvent: {
+            /** Index */
+            index: number;
+            /**
+             * Waveform Key
+             * @description Eight hexadecimal digits.
+             */
+            waveform_key: string;
+            /**
+             * Timestamp
+             * @description The unit's own clock, no zone.
+             */
+            timestamp: string | null;
+            peaks: components["schemas"]["PeaksOut"];
+            /** Project */
+            project: string | null;
+            /**
+             * Verdicts
+             * @description One for each chosen curve; null: not judged yet.
+             */
+            verdicts: components["schemas"]["VerdictOut"][] | null;
+            /**
+             * No Verdict
+             * @description Why no curve is judged, a stable code; null: some are.
+             */
+            no_verdict: string | null;
         };
         /**
          * LocationOut
@@ -1680,6 +2712,47 @@ export interface components {
             secret: string;
         };
         /**
+         * OneVerdictOut
+         * @description By one set of figures.
+         */
+        OneVerdictOut: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "complies" | "exceeds" | "no_verdict";
+            /**
+             * Results
+             * @description peaks: by those that the unit stores, without frequencies.
+             * @enum {string}
+             */
+            results: "vendor" | "refined" | "peaks";
+            /** Share Percent */
+            share_percent: number | null;
+            /**
+             * Bound
+             * @description '>': the share is at least that.
+             */
+            bound: ">" | null;
+            /**
+             * Margin Percent
+             * @description Of the limit; negative: above it.
+             */
+            margin_percent: number | null;
+            /** Channel */
+            channel: string | null;
+            peak: components["schemas"]["sfm__api__schemas__limits__FigureOut"] | null;
+            frequency: components["schemas"]["sfm__api__schemas__limits__FigureOut"] | null;
+            /** Limit */
+            limit: number | null;
+            /** Unit */
+            unit: string | null;
+            /** @description Why there is no verdict. */
+            reason: components["schemas"]["Why"] | null;
+            /** Statements */
+            statements: string[];
+        };
+        /**
          * OperationOut
          * @description A long command answered with 202: its progress and result.
          */
@@ -1790,6 +2863,83 @@ export interface components {
             ports: components["schemas"]["PortOut"][];
         };
         /**
+         * PrintedRow
+         * @description A row of the event report's head.
+         */
+        PrintedRow: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+        };
+        /**
+         * PrintedVerdict
+         * @description A verdict of the event report, with its printed words in the reader's units of measure.
+         */
+        PrintedVerdict: {
+            /** Curve */
+            curve: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "complies" | "exceeds" | "no_verdict";
+            /**
+             * Results
+             * @enum {string}
+             */
+            results: "vendor" | "refined" | "peaks";
+            /**
+             * Share Percent
+             * @description Of the limit; of airblast, of its pressure.
+             */
+            share_percent: number | null;
+            /**
+             * Bound
+             * @description '>': the share is at least that.
+             */
+            bound: ">" | null;
+            /**
+             * Channel
+             * @description The axis that decides.
+             */
+            channel: string | null;
+            /** Frequency Hz */
+            frequency_hz: number | null;
+            /** Frequency Bound */
+            frequency_bound: (">" | "<") | null;
+            /**
+             * Reason
+             * @description Why there is no verdict, a stable code.
+             */
+            reason: string | null;
+            /**
+             * Other Outcome
+             * @description By the other set of figures, where that disagrees.
+             */
+            other_outcome: ("complies" | "exceeds" | "no_verdict") | null;
+            /**
+             * Title
+             * @description Of the curve.
+             */
+            title: string;
+            /**
+             * Detail
+             * @description Peak, frequency, limit and share; or why there is none.
+             */
+            detail: string;
+            /**
+             * Source
+             * @description Mark and sources of the curve.
+             */
+            source: string;
+            /**
+             * Other
+             * @description By the other set of figures, where that disagrees; or empty.
+             */
+            other: string;
+        };
+        /**
          * ProposedOut
          * @description What the unit's setup proposes for an event's scales. It is no proof.
          */
@@ -1886,6 +3036,17 @@ export interface components {
              * @default []
              */
             reasons: components["schemas"]["ReasonOut"][];
+        };
+        /**
+         * ReadyOut
+         * @description The relay can do its work.
+         */
+        ReadyOut: {
+            /**
+             * Ready
+             * @constant
+             */
+            ready: true;
         };
         /**
          * ReasonOut
@@ -2037,7 +3198,7 @@ export interface components {
             role: ("viewer" | "operator" | "admin") | null;
             /**
              * Units
-             * @description What the token is limited to; empty: all units.
+             * @description What the token is limited to; `*`: all units.
              */
             units: string[];
             /**
@@ -2316,7 +3477,7 @@ export interface components {
             name: string | null;
             /**
              * Conn Key
-             * @description The route that a request for it takes now; null: none leads to it.
+             * @description The route that a request for it takes now, registered or where it answered last; null: none leads to it.
              */
             conn_key: string | null;
             /**
@@ -2342,6 +3503,8 @@ export interface components {
             calibrated_on: string | null;
             /** Calibration Due On */
             calibration_due_on: string | null;
+            /** Microphone Low Hz */
+            microphone_low_hz: number | null;
             /**
              * Added At
              * @description UTC.
@@ -2358,7 +3521,7 @@ export interface components {
             longitude: number | null;
             /**
              * Routes
-             * @description The preferred one first.
+             * @description The registered ones, the preferred one first.
              */
             routes: components["schemas"]["RouteOut"][];
             /**
@@ -2379,6 +3542,144 @@ export interface components {
              * @description Rows of the roster that do not match their hash.
              */
             damaged: string[];
+        };
+        /**
+         * ValueOut
+         * @description What a curve allows, in its own unit of measure, or why it has no value there.
+         */
+        ValueOut: {
+            /** Curve */
+            curve: string;
+            /** Title */
+            title: string;
+            /** Mark */
+            mark: string;
+            /** At */
+            at: {
+                [key: string]: number | string;
+            } | null;
+            /** Value */
+            value: number | null;
+            /** Unit */
+            unit: string | null;
+            /**
+             * Reason
+             * @description A stable code; null: there is a value.
+             */
+            reason: string | null;
+            /** Detail */
+            detail: string | null;
+            /** Applies To */
+            applies_to?: string | null;
+            /**
+             * Sources
+             * @default []
+             */
+            sources: string[];
+            /** Dispute */
+            dispute?: string | null;
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            velocity?: components["schemas"]["Velocity"] | null;
+            /** Values */
+            values?: {
+                [key: string]: number;
+            } | null;
+            /** Ceiling */
+            ceiling?: number | null;
+            /** Weight */
+            weight?: number | null;
+            /** Charge Lb Per 8 Ms */
+            charge_lb_per_8_ms?: number | null;
+        };
+        /**
+         * Velocity
+         * @description A limit as a velocity.
+         */
+        Velocity: {
+            /** Value */
+            value: number;
+            /** Unit */
+            unit: string;
+        };
+        /**
+         * VerdictOut
+         * @description Whether an event keeps to one limit curve, in a list.
+         */
+        VerdictOut: {
+            /** Curve */
+            curve: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "complies" | "exceeds" | "no_verdict";
+            /**
+             * Results
+             * @enum {string}
+             */
+            results: "vendor" | "refined" | "peaks";
+            /**
+             * Share Percent
+             * @description Of the limit; of airblast, of its pressure.
+             */
+            share_percent: number | null;
+            /**
+             * Bound
+             * @description '>': the share is at least that.
+             */
+            bound: ">" | null;
+            /**
+             * Channel
+             * @description The axis that decides.
+             */
+            channel: string | null;
+            /** Frequency Hz */
+            frequency_hz: number | null;
+            /** Frequency Bound */
+            frequency_bound: (">" | "<") | null;
+            /**
+             * Reason
+             * @description Why there is no verdict, a stable code.
+             */
+            reason: string | null;
+            /**
+             * Other Outcome
+             * @description By the other set of figures, where that disagrees.
+             */
+            other_outcome: ("complies" | "exceeds" | "no_verdict") | null;
+        };
+        /**
+         * VerdictsOut
+         * @description The verdicts on a recording.
+         */
+        VerdictsOut: {
+            /** Id */
+            id: string;
+            /** Serial */
+            serial: string;
+            /** Timestamp */
+            timestamp: string | null;
+            /** Simulated */
+            simulated: boolean;
+            /** Chosen By */
+            chosen_by: ("location" | "project" | "default" | "region") | null;
+            /**
+             * Results
+             * @enum {string}
+             */
+            results: "vendor" | "refined";
+            /** Parameters */
+            parameters: {
+                [key: string]: number | string;
+            };
+            /** Verdicts */
+            verdicts: components["schemas"]["CurveVerdictOut"][];
+            /** @description Why no curve is judged. */
+            no_verdict: components["schemas"]["Why"] | null;
         };
         /**
          * WaveformOut
@@ -2452,6 +3753,16 @@ export interface components {
             };
         };
         /**
+         * Why
+         * @description Why a curve is not in use, or has no value.
+         */
+        Why: {
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
          * WrittenOut
          * @description Result of a write of settings, or of its dry run.
          */
@@ -2519,6 +3830,67 @@ export interface components {
         ZonesOut: {
             /** Zones */
             zones: components["schemas"]["ZoneOut"][];
+        };
+        /**
+         * Figure
+         * @description One result, with what is needed to judge it.
+         */
+        sfm__api__schemas__analysis__FigureOut: {
+            /**
+             * Value
+             * @description null: there is none; flags tell why.
+             */
+            value: number | null;
+            /**
+             * Unit
+             * @description Unit of measure.
+             */
+            unit: string;
+            /**
+             * Bound
+             * @description The true value is above (below) the value; without one, above limit.
+             */
+            bound: (">" | "<") | null;
+            /**
+             * Step
+             * @description Resolution: differences below it mean nothing.
+             */
+            step: number | null;
+            /**
+             * Method
+             * @description The rule, with its version.
+             */
+            method: string;
+            /**
+             * Flags
+             * @description See the table of flags in the documentation.
+             */
+            flags: string[];
+            /**
+             * Limit
+             * @description Over range: what the motion reached at least; absent otherwise.
+             */
+            limit?: number | null;
+        };
+        /**
+         * FigureOut
+         * @description A result with unit of measure, resolution, method and flags (docs/reference/analysis.md).
+         */
+        sfm__api__schemas__limits__FigureOut: {
+            /** Value */
+            value: number | null;
+            /** Unit */
+            unit: string;
+            /** Bound */
+            bound: (">" | "<") | null;
+            /** Step */
+            step: number | null;
+            /** Method */
+            method: string;
+            /** Flags */
+            flags: string[];
+            /** Limit */
+            limit?: number | null;
         };
         /**
          * ProblemOut
@@ -2597,6 +3969,116 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_ready_health_ready_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadyOut"];
                 };
             };
             /** @description Not a valid HTTP request, or its length is given twice */
@@ -3917,6 +5399,562 @@ export interface operations {
             };
         };
     };
+    get_analysis_device_event__index__analysis_get: {
+        parameters: {
+            query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Read the unit, whatever the cache contains. */
+                force?: boolean;
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
+                max_age?: number | null;
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
+                only_if_cached?: boolean;
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
+                stale_if_error?: number | null;
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. Accelerations are in g, levels in dB, in both. */
+                units?: ("imperial" | "metric") | null;
+            };
+            header?: never;
+            path: {
+                /** @description Place in the event list, from 0. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAnalysisOut"];
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The slot now contains another event (If-Match) */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit did not reply in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_spectra_device_event__index__spectra_get: {
+        parameters: {
+            query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Read the unit, whatever the cache contains. */
+                force?: boolean;
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
+                max_age?: number | null;
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
+                only_if_cached?: boolean;
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
+                stale_if_error?: number | null;
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. Accelerations are in g, levels in dB, in both. */
+                units?: ("imperial" | "metric") | null;
+            };
+            header?: never;
+            path: {
+                /** @description Place in the event list, from 0. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceSpectraOut"];
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The slot now contains another event (If-Match) */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit did not reply in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_export_device_event__index__export_get: {
+        parameters: {
+            query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Read the unit, whatever the cache contains. */
+                force?: boolean;
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
+                max_age?: number | null;
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
+                only_if_cached?: boolean;
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
+                stale_if_error?: number | null;
+                /** @description Of the file. */
+                format?: "csv" | "blastware" | "json" | "parquet";
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Decimal sign of CSV; with comma, cells are separated by semicolons. */
+                decimal?: "point" | "comma";
+            };
+            header?: never;
+            path: {
+                /** @description Place in the event list, from 0. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "text/plain": string;
+                    "application/json": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The slot now contains another event (If-Match) */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit did not reply in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
     get_monitor_status_device_monitor_status_get: {
         parameters: {
             query?: {
@@ -4633,7 +6671,7 @@ export interface operations {
                 tcp_port?: number;
                 /** @description Only events of this unit time or later: the unit's own clock, ISO 8601 without zone; a date alone is its midnight. Events without a time, or from before 2000, are always read: their clock was not set. */
                 since?: string | null;
-                /** @description Also read once more what is whole, contradicts itself and came once only. */
+                /** @description Also read again recordings that are complete but contradict themselves and were received only once. */
                 all?: boolean;
             };
             header?: never;
@@ -6375,7 +8413,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The recording's id, or the first 8 letters of it or more. */
+                /** @description The recording's id, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -6516,7 +8554,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description The recording's id, or the first 8 letters of it or more. */
+                /** @description The recording's id, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -6639,6 +8677,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemOut"];
                 };
             };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
             /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
             503: {
                 headers: {
@@ -6658,7 +8705,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description The recording's id, or the first 8 letters of it or more. */
+                /** @description The recording's id, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -6791,12 +8838,484 @@ export interface operations {
             };
         };
     };
+    get_archived_analysis_archive_recordings__id__analysis_get: {
+        parameters: {
+            query?: {
+                /** @description One of the recording's contents, in hex; without it, the first read. */
+                content?: string | null;
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. Accelerations are in g, levels in dB, in both. */
+                units?: ("imperial" | "metric") | null;
+            };
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchivedAnalysisOut"];
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_archived_spectra_archive_recordings__id__spectra_get: {
+        parameters: {
+            query?: {
+                /** @description One of the recording's contents, in hex; without it, the first read. */
+                content?: string | null;
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. Accelerations are in g, levels in dB, in both. */
+                units?: ("imperial" | "metric") | null;
+            };
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchivedSpectraOut"];
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_archived_export_archive_recordings__id__export_get: {
+        parameters: {
+            query?: {
+                /** @description One of the recording's contents, in hex; without it, the first read. */
+                content?: string | null;
+                /** @description Of the file. */
+                format?: "csv" | "blastware" | "json" | "parquet";
+                /** @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Decimal sign of CSV; with comma, cells are separated by semicolons. */
+                decimal?: "point" | "comma";
+            };
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "text/plain": string;
+                    "application/json": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description Not modified (If-None-Match) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
     get_review_archive_recordings__id__review_get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description The recording's id, or the first 8 letters of it or more. */
+                /** @description The recording's id, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -6927,7 +9446,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The recording's id, or the first 8 letters of it or more. */
+                /** @description The recording's id, or its first 8 characters or more. */
                 id: string;
             };
             cookie?: never;
@@ -7195,6 +9714,1616 @@ export interface operations {
             };
         };
     };
+    post_exports_archive_exports_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format
+                     * @description Of the file.
+                     * @default csv
+                     * @enum {string}
+                     */
+                    format?: "csv" | "blastware" | "json" | "parquet";
+                    /**
+                     * Units
+                     * @description Units of measure: imperial (in/s, in, psi) or metric (mm/s, mm, Pa); without it, the recording's own.
+                     */
+                    units?: ("imperial" | "metric") | null;
+                    /**
+                     * Decimal
+                     * @description Decimal sign of CSV; with comma, cells are separated by semicolons.
+                     * @default point
+                     * @enum {string}
+                     */
+                    decimal?: "point" | "comma";
+                    /**
+                     * Recordings
+                     * @description Their ids.
+                     */
+                    recordings?: string[] | null;
+                    /**
+                     * Serial
+                     * @description Serial number, whole.
+                     */
+                    serial?: string | null;
+                    /**
+                     * Since
+                     * @description Unit time, at or after: ISO 8601 without zone.
+                     */
+                    since?: string | null;
+                    /**
+                     * Until
+                     * @description Unit time, before.
+                     */
+                    until?: string | null;
+                    /**
+                     * Cursor
+                     * @description next_cursor of the export before; same conditions.
+                     */
+                    cursor?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_exports_archive_exports__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As the operation's result names it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ZIP */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_report_archive_recordings__id__report_pdf_get: {
+        parameters: {
+            query?: {
+                /** @description One of the recording's contents, in hex; without it, the first read. */
+                content?: string | null;
+                /** @description Default: SFM_REPORT_PAPER. */
+                paper?: ("letter" | "a4") | null;
+                /** @description Default: SFM_REPORT_UNITS. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Judge by this limit curve instead of the chosen ones; may be repeated. */
+                curve?: string[];
+                /** @description The results that are printed and decide; default: as chosen. */
+                results?: ("vendor" | "refined") | null;
+                /** @description The time that the page gives as its own, ISO 8601 with zone; default: now. With the same program version the same report is made again, byte for byte. */
+                printed_at?: string | null;
+                /** @description For a browser: show the PDF, instead of saving it. */
+                inline?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description PDF/A-3a with record.csv and result.json attached */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_device_report_device_event__index__report_pdf_get: {
+        parameters: {
+            query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Read the unit, whatever the cache contains. */
+                force?: boolean;
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
+                max_age?: number | null;
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
+                only_if_cached?: boolean;
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
+                stale_if_error?: number | null;
+                /** @description Default: SFM_REPORT_PAPER. */
+                paper?: ("letter" | "a4") | null;
+                /** @description Default: SFM_REPORT_UNITS. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Judge by this limit curve instead of the chosen ones; may be repeated. */
+                curve?: string[];
+                /** @description The results that are printed and decide; default: as chosen. */
+                results?: ("vendor" | "refined") | null;
+                /** @description The time that the page gives as its own, ISO 8601 with zone; default: now. With the same program version the same report is made again, byte for byte. */
+                printed_at?: string | null;
+                /** @description For a browser: show the PDF, instead of saving it. */
+                inline?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Place in the event list, from 0. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description PDF/A-3a with record.csv and result.json attached */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The slot now contains another event (If-Match) */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit did not reply in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_chart_archive_recordings__id__chart_get: {
+        parameters: {
+            query?: {
+                /** @description One of the recording's contents, in hex; without it, the first read. */
+                content?: string | null;
+                /** @description Default: SFM_REPORT_PAPER. */
+                paper?: ("letter" | "a4") | null;
+                /** @description Default: SFM_REPORT_UNITS. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Judge by this limit curve instead of the chosen ones; may be repeated. */
+                curve?: string[];
+                /** @description The results that are printed and decide; default: as chosen. */
+                results?: ("vendor" | "refined") | null;
+                /** @description The time that the page gives as its own, ISO 8601 with zone; default: now. With the same program version the same report is made again, byte for byte. */
+                printed_at?: string | null;
+                /** @description For a browser: show the PDF, instead of saving it. */
+                inline?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChartOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_device_chart_device_event__index__chart_get: {
+        parameters: {
+            query?: {
+                /** @description Name of a location, serial number, or address in any spelling; the roster has its route. */
+                unit?: string | null;
+                /** @description Serial port: /dev/ttyUSB0, COM3, rfc2217://HOST:PORT. */
+                port?: string | null;
+                /** @description Speed of the serial port. */
+                baud?: number;
+                /** @description Host name or IP address of the modem or serial server. */
+                host?: string | null;
+                /** @description TCP port of the unit. */
+                tcp_port?: number;
+                /** @description Read the unit, whatever the cache contains. */
+                force?: boolean;
+                /** @description Accept an answer that the unit confirmed at most this many seconds ago. */
+                max_age?: number | null;
+                /** @description Do not read the unit; 504 when nothing suitable is cached. */
+                only_if_cached?: boolean;
+                /** @description If the unit cannot be read, accept an answer up to this many seconds old. */
+                stale_if_error?: number | null;
+                /** @description Default: SFM_REPORT_PAPER. */
+                paper?: ("letter" | "a4") | null;
+                /** @description Default: SFM_REPORT_UNITS. */
+                units?: ("imperial" | "metric") | null;
+                /** @description Judge by this limit curve instead of the chosen ones; may be repeated. */
+                curve?: string[];
+                /** @description The results that are printed and decide; default: as chosen. */
+                results?: ("vendor" | "refined") | null;
+                /** @description The time that the page gives as its own, ISO 8601 with zone; default: now. With the same program version the same report is made again, byte for byte. */
+                printed_at?: string | null;
+                /** @description For a browser: show the PDF, instead of saving it. */
+                inline?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Place in the event list, from 0. */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChartOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The slot now contains another event (If-Match) */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit did not reply in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_reports_archive_reports_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Paper
+                     * @description Default: SFM_REPORT_PAPER.
+                     */
+                    paper?: ("letter" | "a4") | null;
+                    /**
+                     * Units
+                     * @description Default: SFM_REPORT_UNITS.
+                     */
+                    units?: ("imperial" | "metric") | null;
+                    /**
+                     * Curve
+                     * @description Judge by this limit curve instead of the chosen ones; may be repeated.
+                     */
+                    curve?: string[];
+                    /**
+                     * Results
+                     * @description The results that are printed and decide; default: as chosen.
+                     */
+                    results?: ("vendor" | "refined") | null;
+                    /**
+                     * Printed At
+                     * @description The time that the page gives as its own, ISO 8601 with zone; default: now. With the same program version the same report is made again, byte for byte.
+                     */
+                    printed_at?: string | null;
+                    /**
+                     * Recordings
+                     * @description Their ids, in order.
+                     */
+                    recordings: string[];
+                    /**
+                     * Form
+                     * @description A ZIP of a PDF for each event, or one PDF of at most 60 pages.
+                     * @default zip
+                     * @enum {string}
+                     */
+                    form?: "zip" | "pdf";
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_reports_archive_reports__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As the operation's result names it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_facts_archive_recordings__id__facts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnteredFactsOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    put_facts_archive_recordings__id__facts_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id, or its first 8 characters or more. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Author
+                     * @description The person's name.
+                     */
+                    author: string;
+                    /**
+                     * Set
+                     * @description By name: distance_m, charge_kg, operator, operator_firm, analyst, analyst_firm, place, client, user, general, calibrated_by, sensor_check. null withdraws one.
+                     */
+                    set: {
+                        [key: string]: number | string | null;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnteredFactsOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A package that this needs is not installed; detail has the command that installs it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The unit's reply is invalid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
     get_units_units_get: {
         parameters: {
             query?: never;
@@ -7328,6 +11457,8 @@ export interface operations {
                     calibrated_on?: string | null;
                     /** Calibration Due On */
                     calibration_due_on?: string | null;
+                    /** Microphone Low Hz */
+                    microphone_low_hz?: number | null;
                     /**
                      * Serial
                      * @description The unit's serial number.
@@ -7611,6 +11742,8 @@ export interface operations {
                     calibrated_on?: string | null;
                     /** Calibration Due On */
                     calibration_due_on?: string | null;
+                    /** Microphone Low Hz */
+                    microphone_low_hz?: number | null;
                 };
             };
         };
@@ -9387,6 +13520,1498 @@ export interface operations {
             };
         };
     };
+    get_verdicts_archive_recordings__id__verdicts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The recording's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerdictsOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_limits_limits_get: {
+        parameters: {
+            query?: {
+                /** @description Only those of a region, as US or DE. */
+                region?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurvesOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    post_limit_limits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Id
+                     * @description 3 to 64 letters, digits, dots, hyphens.
+                     */
+                    id: string;
+                    /** Title */
+                    title: string;
+                    /**
+                     * Unit
+                     * @description mm/s, in/s or dB(L).
+                     */
+                    unit: string;
+                    /**
+                     * Applies To
+                     * @description each_axis, largest_axis, vector_sum, vertical, horizontal, microphone.
+                     */
+                    applies_to: string;
+                    /** Shape */
+                    shape: {
+                        [key: string]: unknown;
+                    };
+                    /** Source */
+                    source: string;
+                    /**
+                     * Author
+                     * @description The person's name.
+                     */
+                    author: string;
+                    /**
+                     * Date
+                     * Format: date
+                     */
+                    date: string;
+                    /**
+                     * Notes
+                     * @default []
+                     */
+                    notes?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurveOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_limit_limits__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The curve's name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurveOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_limit_limits__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The curve's name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_limit_value_limits__id__value_get: {
+        parameters: {
+            query: {
+                /** @description Frequency in Hz; of a table its key, such as a distance in ft. */
+                where: string;
+                /** @description NAME=VALUE: what the curve needs beside it. */
+                set?: string[];
+            };
+            header?: never;
+            path: {
+                /** @description The curve's name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValueOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    put_confirmation_limits__id__confirmation_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The curve's name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * By
+                     * @description The person's name.
+                     */
+                    by: string;
+                    /**
+                     * On
+                     * @description The day of it; today if not given.
+                     */
+                    on?: string | null;
+                    /**
+                     * Reason
+                     * @description What convinced the person, such as the page that was read.
+                     */
+                    reason?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurveOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_confirmation_limits__id__confirmation_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The curve's name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    get_choices_limit_choices_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChoicesOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    put_choice_limit_choices_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Location
+                     * @description A location's name.
+                     */
+                    location?: string | null;
+                    /**
+                     * Project
+                     * @description A project, in whatever case.
+                     */
+                    project?: string | null;
+                    /** Curves */
+                    curves: string[];
+                    /**
+                     * Results
+                     * @description Which figures are judged.
+                     * @default vendor
+                     * @enum {string}
+                     */
+                    results?: "vendor" | "refined";
+                    /**
+                     * Parameters
+                     * @description What the curves need beside the frequency, such as distance_ft.
+                     * @default {}
+                     */
+                    parameters?: {
+                        [key: string]: number | string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChoiceOut"];
+                };
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
+    delete_choice_limit_choices_delete: {
+        parameters: {
+            query?: {
+                /** @description A location's name. */
+                location?: string | null;
+                /** @description A project, in whatever case. */
+                project?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not a valid HTTP request, or its length is given twice */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A token is required, or the given one is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The token does not permit this, or the egress policy forbids the address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description No such unit, event or record */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The command does not match the unit (see reason), or the id is ambiguous */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The query is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description A parameter is invalid; errors names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Too many requests; Retry-After gives the delay */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description The headers are too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Internal error, or a stored record is damaged */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+            /** @description Unreachable, busy or changing, or the database fails; Retry-After gives the delay */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemOut"];
+                };
+            };
+        };
+    };
     get_session_session_get: {
         parameters: {
             query?: never;
@@ -9866,7 +15491,7 @@ export interface operations {
                     role: "viewer" | "operator" | "admin";
                     /**
                      * Units
-                     * @description Connection keys (tcp:10.0.0.5:12345) for device routes, serial numbers for the archive; empty: all.
+                     * @description Serial numbers, and routes (route:tcp:10.0.0.5:12345) for whatever unit answers there; `*`, or none: all units.
                      * @default []
                      */
                     units?: string[];

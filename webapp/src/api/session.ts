@@ -1,28 +1,26 @@
 // Who asks.
-import { ask, type Schemas } from "./client";
-import { change } from "./device";
-import { isMeKnown, me, wantsToken } from "../state";
+import { ask, presentCsrf, type Schemas } from "./client";
 
-type Session = Schemas["SessionOut"];
+export type Session = Schemas["SessionOut"];
 
-function take(session: Session): void {
-  me.value = { role: session.role, csrf: session.csrf, name: session.name };
-  isMeKnown.value = true;
-  wantsToken.value = session.role === null;
+async function taken(asking: Promise<{ body: Session }>): Promise<Session> {
+  const { body } = await asking;
+  presentCsrf(body.csrf);
+  return body;
 }
 
 /** Ask the relay who asks; throws a `Problem`. */
-export async function whoAsks(): Promise<void> {
-  take((await ask<Session>("GET", "/session")).body);
+export function whoAsks(): Promise<Session> {
+  return taken(ask<Session>("GET", "/session"));
 }
 
 /** Begin a session with a token; throws a `Problem`. */
-export async function signIn(token: string): Promise<void> {
-  take((await ask<Session>("POST", "/session", { body: { token } })).body);
+export function signIn(token: string): Promise<Session> {
+  return taken(ask<Session>("POST", "/session", { body: { token } }));
 }
 
 /** End the session of this browser. */
-export async function signOut(): Promise<void> {
-  await change("DELETE", "/session");
-  await whoAsks();
+export async function signOut(): Promise<Session> {
+  await ask("DELETE", "/session");
+  return whoAsks();
 }

@@ -1,70 +1,92 @@
 // All recordings that were ever read, whether or not their unit still holds them.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { Schemas } from "../api/client";
-import { eventColumns } from "../events/columns";
-import { VirtualTable, type Column } from "../events/VirtualTable";
-import { Trouble } from "../parts/Trouble";
-import { unitsOf } from "../state";
+import { FetchAll } from "../commands/FetchAll";
+import { useResource } from "../data/resource";
+import { isColumn, sortAfter, sorted } from "../events/choose";
+import { EventCard, eventColumns } from "../events/columns";
+import { type Column, EventList } from "../events/EventList";
+import { unitTimeText } from "../events/stamps";
+import { useView } from "../events/view";
+import { PageTitle } from "../parts/PageTitle";
+import { Troubles } from "../parts/Trouble";
+import { Waiting } from "../parts/Waiting";
+import { fragment, look } from "../route";
+import { type AirUnit, airUnits, type GroundUnit, unitsOf } from "../state";
 import { words } from "../words";
-import { useAsked } from "../parts/asked";
 import { Simulated } from "./Simulated";
-import { usePages, type Row } from "./usePages";
-import { fragmentOf, wantedOf } from "./wanted";
+import { type Row, useArchive } from "./useArchive";
 import { WantedForm } from "./WantedForm";
+import { lookOf, wantedOf } from "./wanted";
 
 const text = words.archive;
+const NEWEST_FIRST = { by: "time", isDescending: true } as const;
 
 export function ArchivePage() {
-  const [hash, setHash] = useState(location.hash);
-  const wanted = useMemo(() => wantedOf(hash), [hash]);
-  const archived = useAsked<Schemas["ArchivedUnits"]>("/archive/units");
-  const { held, problem, isAsking, older } = usePages(wanted);
-  const velocity = unitsOf.value;
-  const columns = useMemo(() => columnsOf(velocity), [velocity]);
+  const query = fragment.value.split("?")[1] ?? "";
+  const wanted = useMemo(() => wantedOf(`?${query}`), [query.replace(/&?(row|sort)=[^&]*/g, "")]);
+  const units = useResource<Schemas["ArchivedUnits"]>({ path: "/archive/units" });
+  const archive = useArchive(wanted);
+  const { sort, setSort } = useView(NEWEST_FIRST);
+  const [velocity, air] = [unitsOf.value, airUnits.value];
+  const columns = useMemo(() => columnsOf(velocity, air), [velocity, air]);
+  const held = archive.body;
+  const isSorted = sort.by !== NEWEST_FIRST.by || !sort.isDescending;
+  // An order is one of all recordings, or it would name a largest that is not.
   useEffect(() => {
-    const follow = () => setHash(location.hash);
-    addEventListener("hashchange", follow);
-    return () => removeEventListener("hashchange", follow);
-  }, []);
-  const rows = held?.rows ?? [];
+    if (isSorted && archive.readingSinceMs === null && !archive.problem) archive.more?.();
+  }, [isSorted, archive.body, archive.readingSinceMs]);
+  const rows = useMemo(
+    () => (isSorted ? (sorted(held?.events ?? [], sort) as Row[]) : (held?.events ?? [])),
+    [held?.events, sort, isSorted],
+  );
   return (
     <article class="archive-page">
-      <h1>{text.title}</h1>
+      <PageTitle title={text.title} />
       {rows.some((row) => row.simulated) && <Simulated why={text.someSimulated} />}
-      {archived.problem && <Trouble problem={archived.problem} retry={archived.again} />}
+      <Troubles of={[archive, units]} />
       <WantedForm
         wanted={wanted}
-        units={archived.body?.units ?? []}
-        onWanted={(next) => {
-          history.replaceState(null, "", fragmentOf(next));
-          setHash(location.hash);
-        }}
+        units={units.body?.units ?? []}
+        onWanted={(next) => look({ ...lookOf(next), row: "" })}
       />
-      {problem && <Trouble problem={problem} retry={older} />}
+      {wanted.serial && <FetchAll key={wanted.serial} unit={{ unit: wanted.serial }} onFetched={archive.reload} />}
+      <Waiting of={archive} />
       <p role="status" class="table-note">
-        {held ? (rows.length ? text.loaded(rows.length) : text.none) : isAsking ? words.fresh.reading : ""}
+        {held && (rows.length ? text.loaded(rows.length, archive.more === null) : text.none)}
       </p>
       {rows.length > 0 && (
-        <VirtualTable
+        <EventList
           caption={text.caption}
           columns={columns}
+          card={(row) => <EventCard event={row} unit={velocity} airUnit={air} note={row.serial} />}
           rows={rows}
           keyOf={(row) => row.id}
           hrefOf={(row) => `#/archive/${row.id}`}
-          openLabel={(row) => text.open(row.id.slice(0, 12))}
+          openLabel={(row) => text.open(unitTimeText(row.timestamp) ?? words.app.unknown, row.serial)}
+          sort={{
+            ...sort,
+            onSort: (id) => isColumn(id) && setSort(sortAfter(sort, id)),
+            label: words.events.sortBy,
+          }}
         />
       )}
-      {held?.cursor && (
-        <p><button type="button" onClick={older} disabled={isAsking}>{text.older}</button></p>
+      {archive.more && (
+        <p>
+          <button type="button" onClick={archive.more} disabled={archive.readingSinceMs !== null}>
+            {text.older}
+          </button>
+        </p>
       )}
-      {held && rows.length > 0 && !held.cursor && <p class="table-note">{text.noOlder}</p>}
     </article>
   );
 }
 
-function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
+function columnsOf(velocity: GroundUnit, air: AirUnit): Column<Row>[] {
+  const [time, ...figures] = eventColumns(velocity, air);
   return [
-    { id: "id", head: text.id, cell: (row) => row.id.slice(0, 12) },
+    // Of a recording the time is the name, and its link.
+    time!,
     {
       id: "serial",
       head: text.serial,
@@ -74,7 +96,7 @@ function columnsOf(velocity: "in/s" | "mm/s"): Column<Row>[] {
         </>
       ),
     },
-    ...eventColumns(velocity),
+    ...figures,
     { id: "samples", head: text.samples, cell: (row) => (row.waveforms ? text.samplesYes : text.samplesNo) },
     { id: "review", head: text.review, cell: (row) => verdictText(row.review), title: (row) => row.review?.note ?? "" },
   ];

@@ -1,24 +1,27 @@
 // What people made of a recording. Nothing of it is ever lost: a new word stands before the older ones.
 import { useState } from "preact/hooks";
-import { Problem, type Schemas } from "../api/client";
-import { change } from "../api/device";
-import { serverTime } from "../parts/time";
+import { ask, Problem, type Schemas } from "../api/client";
+import { useResource } from "../data/resource";
 import { Scroll } from "../parts/Scroll";
 import { Trouble } from "../parts/Trouble";
-import { atLeast, me } from "../state";
+import { serverTime } from "../parts/time";
+import { atLeast, me, noteProblem } from "../state";
 import { words } from "../words";
 import { verdictText } from "./ArchivePage";
-import { useAsked } from "../parts/asked";
 
 const text = words.archive;
 type Review = Schemas["ReviewOut"];
 
 export function Reviews({ id }: { id: string }) {
-  const { body, problem, again } = useAsked<Schemas["ReviewsOut"]>(`/archive/recordings/${id}/review`);
+  const { body, problem, reload } = useResource<Schemas["ReviewsOut"]>({ path: `/archive/recordings/${id}/review` });
   return (
     <>
-      {problem && <Trouble problem={problem} retry={again} />}
-      {atLeast("operator") ? body && <ReviewForm id={id} current={body.current} onSaved={again} /> : <p>{text.onlyOperators}</p>}
+      {problem && <Trouble problem={problem} retry={reload} />}
+      {atLeast("operator") ? (
+        body && <ReviewForm id={id} current={body.current} onSaved={reload} />
+      ) : (
+        <p>{text.onlyOperators}</p>
+      )}
       {body && <History history={body.history} />}
     </>
   );
@@ -47,12 +50,13 @@ function ReviewForm({ id, current, onSaved }: Wish) {
     setProblem(null);
     try {
       const review = { reviewer: reviewer.trim(), false_trigger: verdict, note: note.trim() || null };
-      await change<Review>("PUT", `/archive/recordings/${id}/review`, { body: review });
+      await ask<Review>("PUT", `/archive/recordings/${id}/review`, { body: review });
       setState("saved");
       onSaved();
     } catch (error) {
       setState("open");
       if (!(error instanceof Problem)) throw error;
+      noteProblem(error);
       setProblem(error);
     }
   };
@@ -67,13 +71,26 @@ function ReviewForm({ id, current, onSaved }: Wish) {
     >
       <label>
         {text.reviewer}
-        <input type="text" required maxLength={100} value={reviewer} onInput={(event) => setReviewer(event.currentTarget.value)} />
+        <input
+          type="text"
+          required
+          maxLength={100}
+          value={reviewer}
+          onInput={(event) => setReviewer(event.currentTarget.value)}
+        />
       </label>
       <fieldset>
         <legend>{text.verdict}</legend>
         {VERDICTS.map(([value, means, label]) => (
           <label class="check" key={value}>
-            <input type="radio" name="verdict" value={value} checked={verdict === means} onChange={() => setVerdict(means)} /> {label}
+            <input
+              type="radio"
+              name="verdict"
+              value={value}
+              checked={verdict === means}
+              onChange={() => setVerdict(means)}
+            />{" "}
+            {label}
           </label>
         ))}
       </fieldset>
@@ -82,7 +99,9 @@ function ReviewForm({ id, current, onSaved }: Wish) {
         <textarea rows={3} maxLength={4000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
       </label>
       <p class="actions">
-        <button type="submit" class="main" disabled={state === "saving" || !reviewer.trim()}>{text.saveReview}</button>
+        <button type="submit" class="main" disabled={state === "saving" || !reviewer.trim()}>
+          {text.saveReview}
+        </button>
         <span role="status">{state === "saved" ? text.saved : ""}</span>
       </p>
       {problem && <Trouble problem={problem} retry={() => void save()} />}

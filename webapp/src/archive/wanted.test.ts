@@ -1,13 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { ANYTHING, fragmentOf, queryOf, secondAfter, wantedOf } from "./wanted";
+import { ANYTHING, lookOf, queryOf, secondAfter, wantedOf } from "./wanted";
 
-const WANTED = { serial: "BE1/2", since: "2026-04-01T00:00", until: "2026-04-02T00:00", minPvsInS: 0.5, project: "a & b" };
+const WANTED = {
+  serial: "BE1/2",
+  since: "2026-04-01T00:00",
+  until: "2026-04-02T00:00",
+  minPvsInS: 0.5,
+  project: "a & b",
+};
 
 describe("what is asked of the archive", () => {
   it("comes back from the page's address as it went in", () => {
-    expect(wantedOf(fragmentOf(WANTED))).toEqual(WANTED);
-    expect(wantedOf(fragmentOf(ANYTHING))).toEqual(ANYTHING);
-    expect(fragmentOf(ANYTHING)).toBe("#/archive");
+    for (const wanted of [WANTED, ANYTHING]) {
+      expect(wantedOf(`#/archive?${new URLSearchParams(lookOf(wanted))}`)).toEqual(wanted);
+    }
+    expect(Object.values(lookOf(ANYTHING)).join("")).toBe("");
   });
 
   it("leaves out what asks for nothing, and keeps a PVS of zero, which leaves out the unknown", () => {

@@ -32,10 +32,9 @@ export function queryOf({ serial, since, until, minPvsInS, project }: Wanted): R
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));
 }
 
-/** Return the fragment that asks for the same again. */
-export function fragmentOf(wanted: Wanted): string {
-  const query = new URLSearchParams(queryOf(wanted)).toString();
-  return query ? `#/archive?${query}` : "#/archive";
+/** Return the same as parameters of the page's address; empty: it asks for nothing of the kind. */
+export function lookOf(wanted: Wanted): Record<string, string> {
+  return { serial: "", since: "", until: "", min_pvs: "", project: "", ...queryOf(wanted) };
 }
 
 /** Return the second after a unit time, in the same zoneless form; null when it is no such time. */

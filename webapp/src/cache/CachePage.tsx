@@ -1,55 +1,44 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ask, Problem, type Schemas } from "../api/client";
-import { change, unitOf } from "../api/device";
+import { unitOf } from "../api/device";
+import { useResource } from "../data/resource";
 import { Dialog } from "../parts/Dialog";
 import { Facts } from "../parts/Facts";
 import { bytes, measured } from "../parts/measures";
+import { PageTitle } from "../parts/PageTitle";
 import { Table } from "../parts/Table";
+import { Trouble, Troubles } from "../parts/Trouble";
 import { serverTime } from "../parts/time";
-import { Trouble } from "../parts/Trouble";
+import { Waiting } from "../parts/Waiting";
 import { linkTo } from "../route";
 import { atLeast } from "../state";
 import { wholeText, words } from "../words";
-import { rowsOf, totalOf, type Epoch, type Row } from "./rows";
+import { type Epoch, type Row, rowsOf, totalOf } from "./rows";
 
 const text = words.cache;
-const EVERY_MS = 10_000;
+const EVERY_S = 10;
 type Stats = Schemas["StatsOut"];
 
 /** What the relay holds of each unit, and why. Asks no unit. */
 export function CachePage() {
-  const [stats, setStats] = useState<{ body: Stats; at: string | null } | null>(null);
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const stats = useResource<Stats>({ path: "/cache/stats", everyS: EVERY_S });
   const [dropping, setDropping] = useState<string | null>(null);
   const [dropped, setDropped] = useState("");
-  const look = async (): Promise<void> => {
-    try {
-      const { body, headers } = await ask<Stats>("GET", "/cache/stats");
-      setStats({ body, at: headers.get("Date") });
-      setProblem(null);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setProblem(error);
-    }
-  };
-  useEffect(() => {
-    void look();
-    const timer = setInterval(() => document.hidden || void look(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const rows = stats ? rowsOf(stats.body, stats.at) : [];
+  const at = stats.body ? new Date(stats.atMs).toISOString() : null;
+  const rows = stats.body ? rowsOf(stats.body, at) : [];
   return (
     <>
-      <h1>{text.title}</h1>
+      <PageTitle title={text.title} />
       <p>{text.intro}</p>
-      {problem && <Trouble problem={problem} retry={() => void look()} />}
+      <Troubles of={[stats]} />
+      <Waiting of={stats} />
       <p role="status">{dropped}</p>
-      {stats && (
+      {stats.body && (
         <>
           <section class="block" aria-label={text.caption}>
             {rows.length ? <Units rows={rows} onDrop={setDropping} /> : <p class="faint">{text.none}</p>}
           </section>
-          <Totals stats={stats.body} at={stats.at} />
+          <Totals stats={stats.body} at={at} />
         </>
       )}
       {dropping !== null && (
@@ -58,7 +47,7 @@ export function CachePage() {
           onDone={(isDropped) => {
             if (isDropped) setDropped(text.dropped(dropping));
             setDropping(null);
-            void look();
+            stats.reload();
           }}
         />
       )}
@@ -68,7 +57,17 @@ export function CachePage() {
 
 function Units({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void }) {
   const mayDrop = atLeast("admin");
-  const heads = [text.unit, text.serial, text.epoch, text.why, text.held, text.size, text.served, text.exchanges, text.failures];
+  const heads = [
+    text.unit,
+    text.serial,
+    text.epoch,
+    text.why,
+    text.held,
+    text.size,
+    text.served,
+    text.exchanges,
+    text.failures,
+  ];
   return (
     <Table caption={text.caption} heads={heads} action={mayDrop && text.drop}>
       {rows.map((row) => (
@@ -89,7 +88,7 @@ function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | 
         {row.serial ?? words.app.unknown} {row.isSimulated && <strong class="badge">{words.app.simulated}</strong>}
       </td>
       <td>{present?.number ?? words.app.unknown}</td>
-      <td>
+      <td class="why">
         {present ? <Began epoch={present} /> : words.app.unknown}
         {earlier.length > 0 && (
           <details>
@@ -108,7 +107,9 @@ function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | 
       <td>{text.holds(row.events === null ? text.noEvents : text.events(row.events), row.waveforms)}</td>
       <td>{bytes(row.bytes)}</td>
       <td>
-        {asked ? text.servedOf(wholeText(hits), wholeText(asked), measured((100 * hits) / asked, "%", 0)) : text.neverAsked}
+        {asked
+          ? text.servedOf(wholeText(hits), wholeText(asked), measured((100 * hits) / asked, "%", 0))
+          : text.neverAsked}
       </td>
       <td>{row.exchanges === null ? words.app.unknown : wholeText(row.exchanges)}</td>
       <td class={row.failures > 1 ? "alarm" : undefined}>{row.failures}</td>
@@ -148,7 +149,10 @@ function Totals({ stats, at }: { stats: Stats; at: string | null }) {
           [text.size, bytes(totalOf(stats, "bytes"))],
           [text.limit, bytes(totalOf(stats, "limit_bytes"))],
           [text.evicted, totalOf(stats, "evicted_waveforms")],
-          [text.database, `${text.databaseStates[store.state] ?? store.state}${store.detail ? `: ${store.detail}` : ""}`],
+          [
+            text.database,
+            `${text.databaseStates[store.state] ?? store.state}${store.detail ? `: ${store.detail}` : ""}`,
+          ],
           [text.waiting, store.waiting_records],
         ]}
       />
@@ -160,7 +164,7 @@ function DropDialog({ of, onDone }: { of: string; onDone: (isDropped: boolean) =
   const [problem, setProblem] = useState<Problem | null>(null);
   const drop = async (): Promise<void> => {
     try {
-      await change("DELETE", "/cache/device", { query: { ...unitOf(of) } });
+      await ask("DELETE", "/cache/device", { query: { ...unitOf(of) } });
       onDone(true);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;

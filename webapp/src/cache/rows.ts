@@ -49,8 +49,10 @@ export function rowsOf(stats: Schemas["StatsOut"], at: string | null): Row[] {
     const line = record(stats.devices[key]);
     const hits = number(line.hits) ?? 0;
     const misses = Object.values(record(line.misses)).reduce<number>((sum, count) => sum + (number(count) ?? 0), 0);
+    // A unit is named by the address over which it is reached, as everywhere; it may have none.
+    const route = Array.isArray(line.routes) ? string(line.routes[0]) : null;
     return {
-      key,
+      key: route ?? key,
       serial: string(cached.serial) ?? string(line.serial),
       isSimulated: line.simulated === true,
       epochs: epochsOf(cached.epochs, at),

@@ -1,7 +1,8 @@
 import { useState } from "preact/hooks";
 import type { Schemas, Unit } from "../api/client";
+import { useResource } from "../data/resource";
 import { Block } from "../parts/Block";
-import { useReading } from "../parts/reading";
+import { Troubles } from "../parts/Trouble";
 import { words } from "../words";
 import { CALL_HOME } from "./fields";
 import { SettingsForm } from "./SettingsForm";
@@ -11,7 +12,7 @@ const text = words.commands.callHome;
 /** When and whom the unit calls. Each look asks the unit, so it is only done when somebody wants it. */
 export function CallHome({ unit, serial }: { unit: Unit; serial: string }) {
   const [isWanted, setIsWanted] = useState(false);
-  const reading = useReading<Schemas["CallHomeOut"]>(unit, "/device/call_home", undefined, isWanted);
+  const reading = useResource<Schemas["CallHomeOut"]>(isWanted ? { path: "/device/call_home", unit } : null);
   if (!isWanted) {
     return (
       <section class="block" aria-labelledby="call-home">
@@ -23,8 +24,9 @@ export function CallHome({ unit, serial }: { unit: Unit; serial: string }) {
       </section>
     );
   }
+  if (reading.problem && !reading.body) return <Troubles of={[reading]} />;
   return (
-    <Block title={text.title} reading={reading}>
+    <Block title={text.title} resource={reading}>
       {({ provenance: _, ...current }) => (
         <>
           <p>{text.intro}</p>
@@ -33,8 +35,9 @@ export function CallHome({ unit, serial }: { unit: Unit; serial: string }) {
             serial={serial}
             path="/device/call_home"
             fields={CALL_HOME}
+            groups={[[text.title, CALL_HOME.map(({ name }) => name)]]}
             current={current}
-            onWritten={reading.again}
+            onWritten={reading.reload}
           />
         </>
       )}

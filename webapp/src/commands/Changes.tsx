@@ -1,38 +1,40 @@
 import type { Schemas } from "../api/client";
-import { Table } from "../parts/Table";
 import { words } from "../words";
-import type { Field } from "./fields";
+import { type Field, valueText } from "./fields";
 
 const text = words.commands.settings;
 type Change = Schemas["SettingChange"];
 
-/** What differs, setting by setting, to the byte. */
+/** What differs, setting by setting, as a sentence each; the bytes are there for those who ask for them. */
 export function Changes({ changes, fields }: { changes: readonly Change[]; fields: readonly Field[] }) {
   if (changes.length === 0) return null;
-  const asText = (name: string, value: unknown): string => {
-    if (value === null || value === undefined) return words.app.unknown;
-    if (typeof value === "boolean") return value ? words.app.yes : words.app.no;
-    const field = fields.find((one) => one.name === name);
-    return `${words.unit.modes[String(value)] ?? String(value)} ${field && "unit" in field ? field.unit : ""}`.trim();
-  };
   return (
-    <Table caption={text.caption} heads={[text.field, text.before, text.after, text.changedBytes]}>
-      {changes.map((change) => (
-        <tr key={change.field}>
-          <th scope="row">{text.names[change.field] ?? change.field}</th>
-          <td>{asText(change.field, change.before)}</td>
-          <td>{asText(change.field, change.after)}</td>
-          <td>
-            {change.bytes.map((one) => (
-              <div key={one.offset}>
+    <>
+      <ul class="changes" aria-label={text.caption}>
+        {changes.map((change) => {
+          const field = fields.find((one) => one.name === change.field);
+          return (
+            <li key={change.field}>
+              <b>{text.names[change.field] ?? change.field}</b>{" "}
+              {text.fromTo(valueText(field, change.before), valueText(field, change.after))}
+            </li>
+          );
+        })}
+      </ul>
+      <details>
+        <summary>{text.changedBytes}</summary>
+        <ul>
+          {changes.flatMap((change) =>
+            change.bytes.map((one) => (
+              <li key={`${change.field} ${one.offset}`}>
                 <code>
                   {one.offset}: {one.before} → {one.after}
                 </code>
-              </div>
-            ))}
-          </td>
-        </tr>
-      ))}
-    </Table>
+              </li>
+            )),
+          )}
+        </ul>
+      </details>
+    </>
   );
 }

@@ -1,6 +1,7 @@
 import { useId } from "preact/hooks";
+import { MeasureInput } from "../parts/MeasureInput";
 import { words } from "../words";
-import type { Field } from "./fields";
+import { choiceText, type Field, measureOf, rangeText, unitName } from "./fields";
 
 const text = words.commands.settings;
 
@@ -11,31 +12,46 @@ interface Props {
   onEdit: (value: string) => void;
 }
 
-/** One setting, with what a unit takes for it. */
+/** One setting, with what a unit takes for it, in the chosen unit of measure. */
 export function FieldInput({ field, value, wrong, onEdit }: Props) {
   const help = useId();
   const name = text.names[field.name] ?? field.name;
-  const unit = "unit" in field ? field.unit : "";
   if (field.kind === "switch") {
     return (
       <label class="check">
-        <input type="checkbox" checked={value === "true"} onChange={(event) => onEdit(String(event.currentTarget.checked))} />
+        <input
+          type="checkbox"
+          checked={value === "true"}
+          onChange={(event) => onEdit(String(event.currentTarget.checked))}
+        />
         {name}
       </label>
     );
   }
+  const unit = unitName(field);
+  const measure = measureOf(field);
   return (
     <label>
-      {unit ? `${name}, ${unit}` : name}
+      {unit && field.kind !== "choice" ? `${name}, ${unit}` : name}
       {field.kind === "choice" ? (
         <select value={value} onChange={(event) => onEdit(event.currentTarget.value)}>
-          {!field.choices.some((choice) => String(choice) === value) && <option value={value}>{value || words.app.unknown}</option>}
+          {!field.choices.some((choice) => String(choice) === value) && (
+            <option value={value}>{value || words.app.unknown}</option>
+          )}
           {field.choices.map((choice) => (
             <option key={choice} value={choice}>
-              {words.unit.modes[choice] ?? `${choice} ${unit}`}
+              {choiceText(field, choice)}
             </option>
           ))}
         </select>
+      ) : measure ? (
+        <MeasureInput
+          measure={measure}
+          value={value}
+          onValue={onEdit}
+          isWrong={wrong !== undefined}
+          describedBy={help}
+        />
       ) : (
         <input
           value={value}
@@ -47,15 +63,15 @@ export function FieldInput({ field, value, wrong, onEdit }: Props) {
         />
       )}
       {/* Heard as the description, not as a part of the name. */}
-      <small id={help} aria-hidden="true" class={wrong ? "alarm" : undefined}>
-        {wrong ?? helpOf(field)}
+      <small id={help} aria-hidden="true">
+        {helpOf(field)} {wrong && <strong class="alarm">{wrong}</strong>}
       </small>
     </label>
   );
 }
 
 function helpOf(field: Field): string {
-  if (field.kind === "number") return text.range(String(field.low), String(field.high), field.unit);
+  if (field.kind === "number") return rangeText(field);
   if (field.kind === "text") return text.ascii(field.most);
   return field.kind === "time" ? text.hhmm : "";
 }

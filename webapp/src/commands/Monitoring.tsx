@@ -1,55 +1,123 @@
+import type { ComponentChildren } from "preact";
 import type { Answer, Schemas, Unit } from "../api/client";
 import { command } from "../api/device";
 import { longCommand } from "../api/operation";
+import type { Resource } from "../data/resource";
 import { measured } from "../parts/measures";
 import { Progress } from "../parts/Progress";
-import type { Reading } from "../parts/reading";
+import { plainly } from "../parts/plainly";
+import { atLeast, noteProblem } from "../state";
 import { words } from "../words";
-import { useGiving } from "./giving";
+import { type Giving, useGiving } from "./giving";
 import { OutcomeBox } from "./OutcomeBox";
 
 const text = words.commands.monitoring;
 
-/** Start and stop. A start is followed through the unit's sensor check. */
-export function Monitoring({ unit, status }: { unit: Unit; status: Reading<Schemas["StatusOut"]> }) {
-  const giving = useGiving<Schemas["MonitorOut"]>();
-  const give = async (order: () => Promise<Answer<Schemas["MonitorOut"]>>): Promise<void> => {
+type Done = Schemas["MonitorOut"];
+
+interface Props {
+  unit: Unit;
+  status: Resource<Schemas["StatusOut"]>;
+  /** Whether every way to stop is offered. */
+  isWhole?: boolean;
+  /** Other buttons of the same row. */
+  children?: ComponentChildren;
+}
+
+/**
+ * Start and stop. A start is followed through the unit's sensor check, and can be stopped meanwhile; then it has not
+ * succeeded, also when another person stopped it.
+ */
+export function Monitoring({ unit, status, isWhole = false, children }: Props) {
+  const start = useGiving<Done>();
+  const stop = useGiving<Done>();
+  const give = async (giving: Giving<Done>, other: Giving<Done>, order: () => Promise<Answer<Done>>): Promise<void> => {
+    if (!other.isGoing) other.clear();
     await giving.give(order);
-    status.again();
+    status.reload();
   };
+  const isMonitoring = status.body?.monitoring === true;
+  const stopButton = (
+    <button
+      type="button"
+      class="large"
+      disabled={stop.isGoing}
+      onClick={() => void give(stop, start, () => command(unit, "/device/monitor/stop"))}
+    >
+      {text.stop}
+    </button>
+  );
+  const startButton = (
+    <button
+      type="button"
+      class="large"
+      disabled={start.isGoing || stop.isGoing}
+      onClick={() =>
+        void give(start, stop, () => longCommand(unit, "/device/monitor/start", {}, { onLost: noteProblem }))
+      }
+    >
+      {text.start}
+    </button>
+  );
   return (
-    <section class="block" aria-labelledby="monitoring">
-      <h2 id="monitoring">{text.title}</h2>
-      <p>{text.check}</p>
-      <p class="actions">
-        <button type="button" disabled={giving.isGoing} onClick={() => void give(() => longCommand(unit, "/device/monitor/start"))}>
-          {text.start}
-        </button>
-        <button type="button" disabled={giving.isGoing} onClick={() => void give(() => command(unit, "/device/monitor/stop"))}>
-          {text.stop}
-        </button>
-        <button
-          type="button"
-          disabled={giving.isGoing}
-          title={text.noReplyWhy}
-          onClick={() => void give(() => command(unit, "/device/monitor/stop", undefined, { wait_for_reply: false }))}
-        >
-          {text.noReply}
-        </button>
-      </p>
-      <Progress unit={unit} only="monitor_start" />
-      <OutcomeBox of={giving} onLook={status.refresh}>
-        {(done) => (
+    <>
+      <div class="large-buttons">
+        {atLeast("operator") && (
           <>
-            <p>
-              {text.seen[String(done.monitoring) as "true" | "false" | "null"]}{" "}
-              {done.waited_s !== null && done.waited_s !== undefined && text.waited(measured(done.waited_s, "s", 0))}
-            </p>
-            {done.poll_failed && <p class="detail">{done.poll_failed}</p>}
-            {done.reported && <p class="detail">{done.reported}</p>}
+            {(isWhole || !isMonitoring) && startButton}
+            {(isWhole || isMonitoring || start.isGoing) && stopButton}
           </>
         )}
-      </OutcomeBox>
-    </section>
+        {children}
+      </div>
+      {isWhole && (
+        <p>
+          <button
+            type="button"
+            class="quiet"
+            disabled={stop.isGoing}
+            title={text.noReplyWhy}
+            onClick={() =>
+              void give(stop, start, () => command(unit, "/device/monitor/stop", undefined, { wait_for_reply: false }))
+            }
+          >
+            {text.noReply}
+          </button>
+        </p>
+      )}
+      {(isWhole || start.isGoing) && <p class="faint">{text.check}</p>}
+      {start.isGoing && <Progress unit={unit} only="monitor_start" />}
+      <Ended giving={start} wanted status={status} />
+      <Ended giving={stop} wanted={false} status={status} />
+    </>
+  );
+}
+
+interface End {
+  giving: Giving<Done>;
+  /** Whether the unit was to monitor. */
+  wanted: boolean;
+  status: Resource<Schemas["StatusOut"]>;
+}
+
+function Ended({ giving, wanted, status }: End) {
+  return (
+    <OutcomeBox
+      of={giving}
+      onLook={status.refresh}
+      // A unit whose state could not be read afterwards may be as it was wanted.
+      isReached={({ monitoring }) => monitoring === wanted || monitoring === null || monitoring === undefined}
+    >
+      {(done) => (
+        <>
+          <p>
+            {text.seen[String(done.monitoring ?? null) as "true" | "false" | "null"]}{" "}
+            {done.waited_s !== null && done.waited_s !== undefined && text.waited(measured(done.waited_s, "s", 0))}
+          </p>
+          {wanted && done.monitoring === false && <p>{text.stopped}</p>}
+          {done.reported && <p class="detail">{plainly(done.reported)}</p>}
+        </>
+      )}
+    </OutcomeBox>
   );
 }

@@ -2,8 +2,8 @@ import { useState } from "preact/hooks";
 import type { Schemas, Unit } from "../api/client";
 import { command } from "../api/device";
 import { words } from "../words";
-import { CALL_HOME } from "./fields";
 import { Changes } from "./Changes";
+import { CALL_HOME } from "./fields";
 import { useGiving } from "./giving";
 import { OutcomeBox } from "./OutcomeBox";
 

@@ -1,10 +1,11 @@
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Schemas, Unit } from "../api/client";
 import { command } from "../api/device";
+import { fragment, look, viewOf } from "../route";
 import { words } from "../words";
 import { Changes } from "./Changes";
 import { FieldInput } from "./FieldInput";
-import { changeOf, shownOf, type Edits, type Field, type Settings } from "./fields";
+import { changeOf, type Edits, type Field, type Settings, shownOf } from "./fields";
 import { useGiving } from "./giving";
 import { OutcomeBox } from "./OutcomeBox";
 
@@ -15,14 +16,16 @@ interface Props {
   serial: string;
   path: "/device/config" | "/device/call_home";
   fields: readonly Field[];
+  /** Titles of groups, and the settings in them. */
+  groups: readonly [title: string, names: readonly string[]][];
   current: Settings;
   /** Reads the settings anew. */
   onWritten: () => void;
 }
 
 /** Settings as a form: edit, preview at the unit, write what was previewed, see it read back. */
-export function SettingsForm({ unit, serial, path, fields, current, onWritten }: Props) {
-  const [edits, setEdits] = useState<Edits>({});
+export function SettingsForm({ unit, serial, path, fields, groups, current, onWritten }: Props) {
+  const { edits, setEdits } = useEdits(fields);
   const [previewed, setPreviewed] = useState<string | null>(null);
   const dryRun = useGiving<Schemas["WrittenOut"]>();
   const written = useGiving<Schemas["WrittenOut"]>();
@@ -33,7 +36,7 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
   const serialized = JSON.stringify(body);
 
   const edit = (name: string, value: string): void => {
-    setEdits((before) => ({ ...before, [name]: value }));
+    setEdits({ ...edits, [name]: value });
     written.clear();
   };
   const preview = async (): Promise<void> => {
@@ -46,7 +49,7 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
     setPreviewed(null);
     const done = await written.give(() => command(unit, path, body));
     if (done) {
-      setEdits({});
+      if (isAsWritten(done)) setEdits({});
       onWritten();
     }
   };
@@ -59,17 +62,22 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
         if (!isWrong && !isEmpty) void preview();
       }}
     >
-      <div class="fields">
-        {fields.map((field) => (
-          <FieldInput
-            key={field.name}
-            field={field}
-            value={shownOf(field, current, edits)}
-            wrong={change.wrong[field.name]}
-            onEdit={(value) => edit(field.name, value)}
-          />
-        ))}
-      </div>
+      {groups.map(([title, names]) => (
+        <fieldset class="fields" key={title}>
+          <legend>{title}</legend>
+          {fields
+            .filter(({ name }) => names.includes(name))
+            .map((field) => (
+              <FieldInput
+                key={field.name}
+                field={field}
+                value={shownOf(field, current, edits)}
+                wrong={change.wrong[field.name]}
+                onEdit={(value) => edit(field.name, value)}
+              />
+            ))}
+        </fieldset>
+      ))}
       <p class="actions">
         <button type="submit" disabled={isWrong || isEmpty || dryRun.isGoing || written.isGoing}>
           {text.preview}
@@ -90,7 +98,7 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
       {(isPreviewed || dryRun.isGoing || dryRun.problem) && (
         <OutcomeBox of={dryRun}>{(would) => <Changes changes={would.changes} fields={fields} />}</OutcomeBox>
       )}
-      <OutcomeBox of={written} onLook={onWritten}>
+      <OutcomeBox of={written} onLook={onWritten} isReached={isAsWritten}>
         {(done) => (
           <>
             <Changes changes={done.changes} fields={fields} />
@@ -104,4 +112,26 @@ export function SettingsForm({ unit, serial, path, fields, current, onWritten }:
       </OutcomeBox>
     </form>
   );
+}
+
+/** Whether nothing but what was wanted differs at the unit now. */
+const isAsWritten = (done: Schemas["WrittenOut"]): boolean => done.elsewhere_bytes === 0;
+
+/** Edits that are not written yet: they stand in the address, so that they outlast a reload and a look elsewhere. */
+function useEdits(fields: readonly Field[]): { edits: Edits; setEdits: (edits: Edits) => void } {
+  const query = fragment.value.split("?")[1] ?? "";
+  const edits = useMemo(() => {
+    const view = viewOf(`?${query}`);
+    const found = fields.map(({ name }) => [name, view.get(`set.${name}`)] as const);
+    return Object.fromEntries(found.filter((one): one is readonly [string, string] => one[1] !== null));
+  }, [query]);
+  const [cleared, setCleared] = useState<Edits>({});
+  return {
+    // An empty text is an edit as well, and no parameter of an address.
+    edits: { ...cleared, ...edits },
+    setEdits: (next) => {
+      setCleared(Object.fromEntries(Object.entries(next).filter(([, value]) => value === "")));
+      look(Object.fromEntries(fields.map(({ name }) => [`set.${name}`, next[name] ?? ""])));
+    },
+  };
 }

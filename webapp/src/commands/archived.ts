@@ -1,14 +1,15 @@
 // How many events of a unit's list an erase would count as archived.
 import { ask, type Schemas } from "../api/client";
+import type { Event as Listed } from "../events/choose";
 
 const PAGE = 1000;
 
-const stampOf = (event: Schemas["EventBase"]): string => `${event.waveform_key} ${event.timestamp ?? ""}`;
+const stampOf = (event: Listed): string => `${event.waveform_key} ${event.timestamp ?? ""}`;
 
-/** How many of the events have no recording that an erase would count. */
-export function unarchived(events: readonly Schemas["EventBase"][], archived: readonly Schemas["ArchivedRow"][]): number {
+/** The events that have no recording that an erase would count. */
+export function unarchived(events: readonly Listed[], archived: readonly Schemas["ArchivedRow"][]): Listed[] {
   const held = new Set(archived.filter((row) => row.counted_by_erase).map(stampOf));
-  return events.filter((event) => !held.has(stampOf(event))).length;
+  return events.filter((event) => !held.has(stampOf(event)));
 }
 
 /** Everything that the archive has of a unit; throws a `Problem`. */

@@ -31,7 +31,10 @@ describe("what a form changes", () => {
   });
 
   it("is nothing where an edit says the same", () => {
-    expect(of({ sample_rate_hz: "1024", record_time_s: "3.0", project: "North face" })).toEqual({ body: {}, wrong: {} });
+    expect(of({ sample_rate_hz: "1024", record_time_s: "3.0", project: "North face" })).toEqual({
+      body: {},
+      wrong: {},
+    });
     expect(changeOf(CALL_HOME, HOME, { enabled: "false" }).body).toEqual({});
   });
 
@@ -63,7 +66,11 @@ describe("what a form changes", () => {
     expect(of({ trigger_level_in_s: "2" }).wrong).toHaveProperty("alarm_level_in_s");
     expect(of({ trigger_level_in_s: "2", alarm_level_in_s: "2" }).wrong).toEqual({});
     expect(of({ geo_range_in_s: "1.25", alarm_level_in_s: "5" }).wrong).toHaveProperty("alarm_level_in_s");
-    const unknown = changeOf(RECORDING, { ...SETUP, geo_range_in_s: null, alarm_level_in_s: null }, { trigger_level_in_s: "9" });
+    const unknown = changeOf(
+      RECORDING,
+      { ...SETUP, geo_range_in_s: null, alarm_level_in_s: null },
+      { trigger_level_in_s: "9" },
+    );
     expect(unknown.wrong).toEqual({});
   });
 });

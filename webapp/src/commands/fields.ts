@@ -1,5 +1,6 @@
 // What a form's texts come to. What a unit takes for each setting, the relay says (api/settings.ts) and checks again.
 import * as settings from "../api/settings";
+import { type Measure, plain, shownUnit, toShown } from "../parts/MeasureInput";
 import { words } from "../words";
 
 export type Field =
@@ -14,6 +15,50 @@ export const CALL_HOME: readonly Field[] = settings.CALL_HOME;
 
 export type Settings = Readonly<Record<string, unknown>>;
 export type Edits = Readonly<Record<string, string>>;
+
+const { groups } = words.unit;
+
+/** The settings of a recording as people look for them. */
+export const GROUPS: readonly [title: string, names: readonly string[]][] = [
+  [groups.levels, ["geo_range_in_s", "trigger_level_in_s", "alarm_level_in_s", "mic_trigger_psi", "mic_alarm_psi"]],
+  [groups.recording, ["mode", "sample_rate_hz", "record_time_s", "histogram_interval_s"]],
+  [groups.notes, ["project", "client", "operator", "location", "notes"]],
+];
+
+/** What a setting measures, where people choose its unit of measure. */
+export function measureOf(field: Field): Measure | null {
+  const unit = "unit" in field ? field.unit : "";
+  return unit === "in/s" || unit === "psi" ? unit : null;
+}
+
+/** The unit of measure in which a setting is shown. */
+export function unitName(field: Field): string {
+  const measure = measureOf(field);
+  return measure ? shownUnit(measure) : "unit" in field ? field.unit : "";
+}
+
+/** A value of the relay's as people read it, without its unit of measure. */
+function numberOf(field: Field, value: number): string {
+  return measureOf(field) ? plain(toShown(value, unitName(field))) : String(value);
+}
+
+export function rangeText(field: Field & { kind: "number" }): string {
+  return range(numberOf(field, field.low), numberOf(field, field.high), unitName(field));
+}
+
+export function choiceText(field: Field & { kind: "choice" }, choice: string | number): string {
+  if (typeof choice === "string") return words.unit.modes[choice] ?? choice;
+  return `${numberOf(field, choice)} ${unitName(field)}`;
+}
+
+/** A setting's value in words, in the chosen unit of measure. */
+export function valueText(field: Field | undefined, value: unknown): string {
+  if (value === null || value === undefined) return words.app.unknown;
+  if (typeof value === "boolean") return value ? words.app.yes : words.app.no;
+  if (typeof value === "number" && field) return `${numberOf(field, value)} ${unitName(field)}`.trim();
+  const text = String(value);
+  return text === "" ? words.unit.empty : (words.unit.modes[text] ?? text);
+}
 
 /** A setting as it stands in the form; what is unknown is empty. */
 export function shownOf(field: Field, current: Settings, edits: Edits): string {
@@ -34,7 +79,7 @@ export function changeOf(fields: readonly Field[], current: Settings, edits: Edi
   for (const field of fields) {
     const edit = edits[field.name];
     if (edit === undefined || edit === shownOf(field, current, {})) continue;
-    const value = valueOf(field, edit);
+    const value = typedValue(field, edit);
     if (value instanceof Wrong) change.wrong[field.name] = value.message;
     else if (value !== current[field.name]) change.body[field.name] = value;
   }
@@ -46,9 +91,9 @@ class Wrong {
   constructor(readonly message: string) {}
 }
 
-const { ascii, wrong } = words.commands.settings;
+const { ascii, range, wrong } = words.commands.settings;
 
-function valueOf(field: Field, text: string): string | number | boolean | Wrong {
+function typedValue(field: Field, text: string): string | number | boolean | Wrong {
   switch (field.kind) {
     case "switch":
       return text === "true";

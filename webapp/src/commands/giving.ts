@@ -1,6 +1,7 @@
 // A command that is given once, and what became of it.
 import { useState } from "preact/hooks";
-import { Problem, type Answer } from "../api/client";
+import { type Answer, Problem } from "../api/client";
+import { noteProblem } from "../state";
 
 export interface Giving<T> {
   isGoing: boolean;
@@ -29,6 +30,7 @@ export function useGiving<T>(): Giving<T> {
       return body;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      noteProblem(error);
       setProblem(error);
       return null;
     } finally {

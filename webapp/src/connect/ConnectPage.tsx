@@ -1,98 +1,64 @@
 import { useState } from "preact/hooks";
-import type { Schemas, Unit } from "../api/client";
-import { DEFAULT_BAUD, DEFAULT_TCP_PORT, unitOf } from "../api/device";
-import { useAsked } from "../parts/asked";
-import { localTime } from "../parts/time";
-import { Trouble } from "../parts/Trouble";
-import { linkTo } from "../route";
+import type { Schemas } from "../api/client";
+import { keyOf, unitOf } from "../api/device";
+import { useResource } from "../data/resource";
+import { PageTitle } from "../parts/PageTitle";
 import { Table } from "../parts/Table";
-import { atLeast } from "../state";
+import { Trouble } from "../parts/Trouble";
+import { localTime, serverTime } from "../parts/time";
+import { isNarrow } from "../parts/window";
+import { linkTo } from "../route";
+import { atLeast, names } from "../state";
+import { useRoster } from "../unit/useRoster";
 import { words } from "../words";
-import { AddressForm } from "./AddressForm";
+import { OpenForm } from "./OpenForm";
 import { forget, recent } from "./recent";
 
 const text = words.connect;
 
-/** Where one begins: a unit by its address, or one that was opened before. */
+/** Where one begins: a unit that the relay knows, one that was opened before, or any other. */
 export function ConnectPage() {
+  const roster = useRoster();
+  const units = roster.body?.units ?? [];
+  // Who may not ask, or hears nothing, types one.
+  const ports = useResource<Schemas["PortsOut"]>(atLeast("operator") ? { path: "/ports" } : null).body?.ports ?? [];
   return (
     <>
-      <h1>{text.title}</h1>
-      <Registered />
+      <PageTitle title={text.title} />
+      {roster.problem && <Trouble problem={roster.problem} retry={roster.reload} />}
+      {units.length > 0 && <Registered units={units} />}
       <div class="columns">
-        <Network />
-        <Serial />
+        <OpenForm units={units} ports={ports} />
+        <RecentUnits known={units} />
       </div>
-      <RecentUnits />
-      <section class="block">
-        <h2>{text.without}</h2>
-        <ul>
-          <li>
-            <a href="#/archive">{text.toArchive}</a>
-          </li>
-          <li>
-            <a href="#/cache">{text.toCache}</a>
-          </li>
-        </ul>
-      </section>
     </>
   );
 }
 
-function open(unit: Unit): void {
-  location.hash = linkTo(unit);
-}
-
-function Network() {
-  return (
-    <AddressForm
-      title={text.network}
-      name={{ label: text.host, example: text.hostExample, bad: text.badHost }}
-      number={{ label: text.tcpPort, usual: DEFAULT_TCP_PORT, most: 65_535, bad: text.badPort }}
-      onOpen={(host, tcp_port) => open({ host, tcp_port })}
-    />
-  );
-}
-
-function Serial() {
-  // Who may not ask, or hears nothing, types one.
-  const ports = useAsked<Schemas["PortsOut"]>(atLeast("operator") ? "/ports" : null).body?.ports ?? [];
-  const help = ports.length ? `${text.portsFound(ports.length)} ${text.portHelp}` : text.portHelp;
-  return (
-    <AddressForm
-      title={text.serial}
-      name={{ label: text.port, example: text.portExample, bad: text.badSerial, help, choices: ports }}
-      number={{ label: text.baud, usual: DEFAULT_BAUD, most: 4_000_000, bad: text.badBaud }}
-      onOpen={(port, baud) => open({ port, baud })}
-    />
-  );
-}
-
-/** The units that the relay knows by name. */
-function Registered() {
-  const { body, problem, again } = useAsked<Schemas["UnitsOut"]>("/units");
-  if (problem) return <Trouble problem={problem} retry={again} />;
-  if (!body?.units.length) return null;
+function Registered({ units }: { units: readonly Schemas["UnitOut"][] }) {
   return (
     <section class="block" aria-labelledby="registered">
       <h2 id="registered">{text.registered}</h2>
-      <Table caption={text.registeredCaption} heads={[text.name, text.address]}>
-        {body.units.map(({ name, serial, conn_key }) => {
-          const unit = conn_key && unitOf(conn_key);
-          const label = name ?? serial;
-          return (
-            <tr key={label}>
-              <th scope="row">{unit ? <a href={linkTo(unit)}>{label}</a> : label}</th>
-              <td>{conn_key}</td>
-            </tr>
-          );
-        })}
+      <Table
+        caption={text.registeredCaption}
+        heads={[text.name, text.serialNumber, ...(isNarrow.value ? [] : [text.address]), text.contact]}
+      >
+        {units.map(({ name, serial, conn_key, last_contact_at }) => (
+          <tr key={name ?? serial}>
+            <th scope="row">
+              <a href={linkTo({ unit: serial ?? name ?? "" })}>{name ?? serial}</a>
+            </th>
+            <td>{serial ?? words.app.unknown}</td>
+            {!isNarrow.value && <td>{conn_key ?? text.noRoute}</td>}
+            <td>{last_contact_at === null ? text.noContact : serverTime(last_contact_at)}</td>
+          </tr>
+        ))}
       </Table>
     </section>
   );
 }
 
-function RecentUnits() {
+function RecentUnits({ known }: { known: readonly Schemas["UnitOut"][] }) {
   const [units, setUnits] = useState(recent);
   return (
     <section class="block" aria-labelledby="recent">
@@ -100,32 +66,38 @@ function RecentUnits() {
       {units.length === 0 ? (
         <p class="faint">{text.none}</p>
       ) : (
-        <Table caption={text.caption} heads={[text.unit, text.serialNumber, `${text.openedAt} (${text.thisBrowser})`]} action={text.action}>
+        <Table
+          caption={text.caption}
+          heads={[text.unit, text.address, `${text.openedAt} (${text.thisBrowser})`]}
+          action={text.action}
+        >
           {units.map((one) => {
-            const unit = unitOf(one.key);
+            const { serial, key } = one;
+            const label = serial ?? key;
+            // A unit that the relay does not know yet is asked where this browser met it.
+            const isKnown = serial !== null && known.some((unit) => unit.serial === serial);
+            const name = serial && names.value.get(serial);
             return (
-              unit && (
-                <tr key={one.key}>
-                  <th scope="row">
-                    <a href={linkTo(unit)}>{one.key}</a>
-                  </th>
-                  <td>{one.serial ?? words.app.unknown}</td>
-                  <td>{localTime(new Date(one.openedAt))}</td>
-                  <td>
-                    <button
-                      type="button"
-                      class="quiet"
-                      aria-label={text.forgetOf(one.key)}
-                      onClick={() => {
-                        forget(one.key);
-                        setUnits(recent());
-                      }}
-                    >
-                      {text.forget}
-                    </button>
-                  </td>
-                </tr>
-              )
+              <tr key={label}>
+                <th scope="row">
+                  <a href={linkTo(isKnown ? { unit: serial } : unitOf(key)!)}>{label}</a> {name}
+                </th>
+                <td>{serial && key === keyOf({ unit: serial }) ? words.app.unknown : key}</td>
+                <td>{localTime(new Date(one.openedAt))}</td>
+                <td>
+                  <button
+                    type="button"
+                    class="quiet"
+                    aria-label={text.forgetOf(label)}
+                    onClick={() => {
+                      forget(one);
+                      setUnits(recent());
+                    }}
+                  >
+                    {text.forget}
+                  </button>
+                </td>
+              </tr>
             );
           })}
         </Table>

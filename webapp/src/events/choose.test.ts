@@ -6,13 +6,20 @@ const indexes = (events: { index: number }[]) => events.map(({ index }) => index
 
 describe("order", () => {
   it("is newest first by place in memory, though the unit's clock was set back", () => {
-    const events = [madeEvent(0, { timestamp: "2026-05-01T00:00:00" }), madeEvent(1, { timestamp: "2026-01-01T00:00:00" })];
+    const events = [
+      madeEvent(0, { timestamp: "2026-05-01T00:00:00" }),
+      madeEvent(1, { timestamp: "2026-01-01T00:00:00" }),
+    ];
     expect(indexes(sorted(events, NEWEST_FIRST))).toEqual([1, 0]);
     expect(indexes(sorted(events, { by: "time", isDescending: true }))).toEqual([0, 1]);
   });
 
   it("puts what is unknown last either way", () => {
-    const events = [madeEvent(0, {}, { mic_db: null }), madeEvent(1, {}, { mic_db: 110 }), madeEvent(2, {}, { mic_db: 120 })];
+    const events = [
+      madeEvent(0, {}, { mic_db: null }),
+      madeEvent(1, {}, { mic_db: 110 }),
+      madeEvent(2, {}, { mic_db: 120 }),
+    ];
     expect(indexes(sorted(events, { by: "mic", isDescending: true }))).toEqual([2, 1, 0]);
     expect(indexes(sorted(events, { by: "mic", isDescending: false }))).toEqual([1, 2, 0]);
   });
@@ -39,9 +46,13 @@ describe("order", () => {
 
 describe("filters", () => {
   const events = [
-    madeEvent(0, { timestamp: "2026-04-01T00:28:12", project: "North face" }, { vector_sum_in_s: 0.5, mic_db: 100 }),
-    madeEvent(1, { timestamp: "2026-04-02T00:28:12", project: "South gate" }, { vector_sum_in_s: 0.49, mic_db: 120 }),
-    madeEvent(2, { timestamp: null, project: null }, { vector_sum_in_s: null, mic_db: null }),
+    madeEvent(0, { timestamp: "2026-04-01T00:28:12", project: "North face" }, { vector_sum_in_s: 0.5, mic_psi: 0.001 }),
+    madeEvent(
+      1,
+      { timestamp: "2026-04-02T00:28:12", project: "South gate" },
+      { vector_sum_in_s: 0.49, mic_psi: 0.003 },
+    ),
+    madeEvent(2, { timestamp: null, project: null }, { vector_sum_in_s: null, mic_psi: null }),
   ];
   const left = (more: Partial<typeof NO_FILTERS>) => indexes(filtered(events, { ...NO_FILTERS, ...more }));
 
@@ -59,7 +70,7 @@ describe("filters", () => {
     expect(left({ project: " NORTH " })).toEqual([0]);
     expect(left({ project: "a" })).toEqual([0, 1]);
   });
-  it("take a level that is at least so high", () => expect(left({ minDb: 110 })).toEqual([1]));
+  it("take a level that is at least so high", () => expect(left({ minMicPsi: 0.002 })).toEqual([1]));
   it("read only finished numbers", () => {
     expect([numberOf("0.5"), numberOf(""), numberOf("1e"), numberOf(" ")]).toEqual([0.5, null, null, null]);
   });

@@ -1,13 +1,23 @@
 // Event lists for tests: made here, read from nowhere.
-import type { Event } from "./choose";
+
 import type { List } from "./changes";
+import type { Event } from "./choose";
 
 export function madeEvent(index: number, more: Partial<Event> = {}, peaks: Partial<Event["peaks"]> = {}): Event {
   return {
     index,
     waveform_key: (0x01110000 + index * 0x245a).toString(16).padStart(8, "0"),
     timestamp: `2026-04-${String(1 + (index % 28)).padStart(2, "0")}T00:28:12`,
-    peaks: { tran_in_s: 0.1, vert_in_s: 0.2, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.4, mic_db: 116.8, bound: {}, ...peaks },
+    peaks: {
+      tran_in_s: 0.1,
+      vert_in_s: 0.2,
+      long_in_s: 0.3,
+      mic_psi: 0.002,
+      vector_sum_in_s: 0.4,
+      mic_db: 116.8,
+      bound: {},
+      ...peaks,
+    },
     project: "North face",
     ...more,
   };
@@ -20,7 +30,7 @@ export function madeList(events: Event[], more: Partial<List["provenance"]> = {}
     walked: events.length,
     estimate_s: 0,
     recorded_since: 0,
-    events,
+    events: events.map((event) => ({ ...event, verdicts: null, no_verdict: "no-curve-chosen" })),
     provenance: {
       conn_key: "tcp:10.0.0.5:12345",
       serial: "BE1",

@@ -2,31 +2,40 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
 import { keyOf } from "../api/device";
-import { useReading, type Reading } from "../parts/reading";
+import { follow } from "../api/streams";
+import { type Beginnings, type Resource, useResource } from "../data/resource";
 import { force } from "../state";
-import { changeOf, isOfMemory, type Change, type List } from "./changes";
+import { type Change, changeOf, isBeginningOf, isOfMemory, type List } from "./changes";
 
-/** The relay probes the unit's memory at each look: 12 exchanges; over a slow link `restAfter` makes looks rarer. */
+/** The relay probes the unit's memory at each look: 12 exchanges; over a slow link `pauseAfter` makes looks rarer. */
 const POLL_S = 15;
 
 export interface EventsSeen {
-  reading: Reading<List>;
+  resource: Resource<List>;
   /** What changed last; stays until the next change, or until it was dismissed. */
   change: Change;
-  /** Of whom the list was before an erase or another unit. */
-  formerSerial: string | null;
   dismiss: () => void;
 }
 
 /** While a list is not whole, its beginning will do; each look reads on. */
 const PARTIAL = { partial: true };
 
+const BEGINNINGS: Beginnings = {
+  is: (body) => !(body as List).complete,
+  isOf: (beginning, whole) => isBeginningOf(beginning as List, whole as List),
+};
+
 const NOTHING: Change = { is: "nothing" };
 
 export function useEvents(unit: Unit): EventsSeen {
-  const reading = useReading<List>(unit, "/device/events", POLL_S, true, PARTIAL);
+  const resource = useResource<List>({
+    path: "/device/events",
+    query: PARTIAL,
+    unit,
+    everyS: POLL_S,
+    beginnings: BEGINNINGS,
+  });
   const [change, setChange] = useState<Change>(NOTHING);
-  const [formerSerial, setFormer] = useState<string | null>(null);
   const last = useRef<List | null>(null);
 
   useEffect(() => {
@@ -34,17 +43,33 @@ export function useEvents(unit: Unit): EventsSeen {
     setChange(NOTHING);
   }, [keyOf(unit)]);
   useEffect(() => {
-    const { body } = reading;
+    const { body } = resource;
     if (!body) return;
     const found = last.current ? changeOf(last.current, body) : NOTHING;
-    if (isOfMemory(found)) setFormer(last.current?.provenance.serial ?? null);
     // What became of the memory is not covered by a mere arrival before it was seen.
     if (found.is !== "nothing") setChange((before) => (isOfMemory(before) && !isOfMemory(found) ? before : found));
-    last.current = body;
-  }, [reading.body]);
+    // A beginning with more events than the whole list before is no measure for what arrives.
+    if (body.complete || !last.current?.complete || isOfMemory(found)) last.current = body;
+  }, [resource.body]);
+  // Once the read of the rest ends, the relay has the whole list, and asking for it costs the unit a probe at most. A read
+  // that failed is left to the page's own pace.
+  const [readsDone, setReadsDone] = useState(0);
+  const askedAfter = useRef(0);
+  useEffect(
+    () =>
+      follow(unit, ({ kind, resource }) => {
+        if (kind === "done" && resource === "events") setReadsDone((before) => before + 1);
+      }),
+    [keyOf(unit)],
+  );
   useEffect(() => {
-    if (force.value) reading.again();
+    if (resource.readingSinceMs !== null) return;
+    if (resource.beginning && askedAfter.current !== readsDone) resource.reload();
+    askedAfter.current = readsDone;
+  }, [resource.beginning, resource.readingSinceMs, readsDone]);
+  useEffect(() => {
+    if (force.value) resource.reload();
   }, [force.value]);
 
-  return { reading, change, formerSerial, dismiss: () => setChange(NOTHING) };
+  return { resource, change, dismiss: () => setChange(NOTHING) };
 }

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Unit } from "../api/client";
-import { follow, keyOf } from "../api/device";
+import { keyOf } from "../api/device";
+import { follow } from "../api/streams";
 import { wholeText, words } from "../words";
 import { perFrame } from "./frames";
 import { afterStep, type UnderWay } from "./underway";
@@ -12,7 +13,10 @@ export function Progress({ unit, only }: { unit: Unit; only?: string }) {
     let known: readonly UnderWay[] = [];
     const { put, stop } = perFrame(setUnderWay);
     put(known);
-    const unfollow = follow(unit, (step) => put((known = afterStep(known, step))));
+    const unfollow = follow(unit, (step) => {
+      known = afterStep(known, step);
+      put(known);
+    });
     return () => {
       unfollow();
       stop();

@@ -1,37 +1,67 @@
 import type { Problem } from "../api/client";
 import { words } from "../words";
+import { plainly } from "./plainly";
 
 interface Props {
   problem: Problem;
-  retry?: () => void;
+  retry?: (() => void) | undefined;
 }
 
 /** What went wrong, and what to do next. */
 export function Trouble({ problem, retry }: Props) {
-  const fields = Array.isArray(problem.more.errors) ? (problem.more.errors as { field: string; message: string }[]) : [];
+  const fields = Array.isArray(problem.more.errors)
+    ? (problem.more.errors as { field: string; message: string }[])
+    : [];
+  const detail = plainly(problem.message);
   return (
     <div class="trouble" role="alert">
       <p>
         <strong>{problem.title}.</strong> {words.trouble.next[problem.kind] ?? words.trouble.otherwise}
       </p>
-      {problem.message && <p class="detail">{problem.message}</p>}
+      {detail && <p class="detail">{detail}</p>}
       {fields.length > 1 && (
         <ul>
           {fields.map((one) => (
             <li key={one.field}>
-              {one.field}: {one.message}
+              {one.field}: {plainly(one.message)}
             </li>
           ))}
         </ul>
       )}
-      <p>
-        {problem.retryAfterS !== null && <span>{words.trouble.wait(problem.retryAfterS)} </span>}
-        {retry && (
-          <button type="button" onClick={retry}>
-            {words.trouble.again}
-          </button>
-        )}
-      </p>
+      {(problem.retryAfterS !== null || retry) && (
+        <p>
+          {problem.retryAfterS !== null && <span>{words.trouble.wait(problem.retryAfterS)} </span>}
+          {retry && (
+            <button type="button" onClick={retry}>
+              {words.trouble.again}
+            </button>
+          )}
+        </p>
+      )}
     </div>
+  );
+}
+
+interface Failing {
+  problem: Problem | null;
+  reload: () => void;
+}
+
+/** Each failure of what a page reads, once, however many of its parts failed with it. */
+export function Troubles({ of }: { of: readonly Failing[] }) {
+  const kinds = new Map<string, Problem>();
+  for (const { problem } of of) if (problem && !kinds.has(problem.kind)) kinds.set(problem.kind, problem);
+  return (
+    <>
+      {[...kinds].map(([kind, problem]) => (
+        <Trouble
+          key={kind}
+          problem={problem}
+          retry={() => {
+            for (const one of of) if (one.problem?.kind === kind) one.reload();
+          }}
+        />
+      ))}
+    </>
   );
 }

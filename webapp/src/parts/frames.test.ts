@@ -6,11 +6,13 @@ afterEach(() => void vi.unstubAllGlobals());
 it("shows the last of many values, once a frame, and none after the end", () => {
   let asked: (() => void)[] = [];
   vi.stubGlobal("requestAnimationFrame", (done: () => void) => asked.push(done));
-  vi.stubGlobal("cancelAnimationFrame", (number: number) => void (asked[number - 1] = () => undefined));
+  vi.stubGlobal("cancelAnimationFrame", (number: number) => {
+    asked[number - 1] = () => undefined;
+  });
   const nextFrame = () => {
     const due = asked;
     asked = [];
-    due.forEach((done) => done());
+    for (const done of due) done();
   };
   const shown: number[] = [];
   const { put, stop } = perFrame<number>((value) => shown.push(value));

@@ -11,11 +11,13 @@ export function perFrame<T>(show: (value: T) => void): PerFrame<T> {
   let frame = 0;
   return {
     put: (value) => {
-      frame = last ? frame : requestAnimationFrame(() => {
-        const { value: shown } = last!;
-        last = null;
-        show(shown);
-      });
+      frame = last
+        ? frame
+        : requestAnimationFrame(() => {
+            const { value: shown } = last!;
+            last = null;
+            show(shown);
+          });
       last = { value };
     },
     stop: () => cancelAnimationFrame(frame),

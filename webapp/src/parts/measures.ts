@@ -1,4 +1,5 @@
-// Numbers with their units of measure. The relay gives in/s and psi; what people read is chosen in the bar.
+// Numbers with their units of measure: the one place that converts and rounds them. The relay gives in/s and psi; what
+// people read is chosen in the bar. A value has as many decimals as tell two neighbouring steps of the instrument apart.
 import type { AirUnit, GroundUnit } from "../state";
 import { words } from "../words";
 
@@ -7,29 +8,82 @@ export const PA_PER_PSI = 6894.757293168;
 /** Reference of dB(L): 20 micropascal. */
 const REFERENCE_PA = 20e-6;
 
+/** Units of measure in which a sample can be drawn; a level in dB(L) is only given for a peak. */
+export type SampleUnit = GroundUnit | "psi" | "Pa" | "counts";
+/** Those in which the relay gives samples. */
+export type GivenUnit = "in/s" | "psi" | "counts";
+
+/** Return by what a value is multiplied on its way from the relay's unit of measure to the shown one. */
+export function factorTo(from: GivenUnit, to: SampleUnit): number {
+  if (from === "in/s" && to === "mm/s") return MM_PER_INCH;
+  if (from === "psi" && to === "Pa") return PA_PER_PSI;
+  return 1;
+}
+
+/** Return the unit of measure in which a channel's samples are drawn. */
+export function sampleUnit(from: GivenUnit, velocity: GroundUnit, air: AirUnit): SampleUnit {
+  if (from === "in/s") return velocity;
+  if (from === "psi") return air === "psi" ? "psi" : "Pa";
+  return "counts";
+}
+
+export function scaled(values: Float64Array, factor: number): Float64Array {
+  return factor === 1 ? values : values.map((value) => value * factor);
+}
+
+/** The sensitive range ends at 1.25 in/s; the normal one at 10. */
+const SENSITIVE_IN_S = 1.25;
+/** Steps of the normal range are 0.005 in/s or 0.127 mm/s, of the sensitive one an eighth; of the air 0.25 Pa. */
+const DECIMALS: Record<SampleUnit | "dB(L)", number> = {
+  "in/s": 3,
+  "mm/s": 1,
+  psi: 5,
+  Pa: 1,
+  counts: 0,
+  "dB(L)": 1,
+};
+
+/** Return a number as people read it; `rangeInS` is the range that its geophones were in, where that is known. */
+export function numberText(value: number, unit: SampleUnit | "dB(L)", rangeInS: number | null = null): string {
+  const isFine = (unit === "in/s" || unit === "mm/s") && rangeInS !== null && rangeInS <= SENSITIVE_IN_S;
+  return value.toFixed(DECIMALS[unit] + (isFine ? 1 : 0)).replace(/^-(0\.?0*)$/, "$1");
+}
+
 /** Return a level in dB(L); null for no pressure at all, which has no level. */
 export function decibelsOf(psi: number): number | null {
   const pa = Math.abs(psi) * PA_PER_PSI;
   return pa > 0 ? 20 * Math.log10(pa / REFERENCE_PA) : null;
 }
 
-/** A number with that many decimals, or "unknown". */
+const isNumber = (value: number | null | undefined): value is number =>
+  value !== null && value !== undefined && Number.isFinite(value);
+
+/** A number with that many decimals, or that it is not available. */
 export function measured(value: number | null | undefined, unit: string, decimals: number): string {
-  if (value === null || value === undefined || !Number.isFinite(value)) return words.app.unknown;
-  return `${value.toFixed(decimals)} ${unit}`.trimEnd();
+  return isNumber(value) ? `${value.toFixed(decimals)} ${unit}`.trimEnd() : words.app.unknown;
 }
 
-/** A velocity in the unit that was chosen. */
-export function ground(inS: number | null | undefined, unit: GroundUnit): string {
-  if (unit === "in/s") return measured(inS, unit, 3);
-  return measured(inS === null || inS === undefined ? null : inS * MM_PER_INCH, unit, 2);
+/** A velocity in the chosen unit of measure, without its name; `null`: it is not known. */
+export function velocityText(
+  inS: number | null | undefined,
+  unit: GroundUnit,
+  rangeInS: number | null = null,
+): string | null {
+  return isNumber(inS) ? numberText(inS * factorTo("in/s", unit), unit, rangeInS) : null;
 }
 
-/** An air pressure in the unit that was chosen. Of no pressure there is no level in dB(L). */
+/** The same with the unit's name. */
+export function ground(inS: number | null | undefined, unit: GroundUnit, rangeInS: number | null = null): string {
+  const text = velocityText(inS, unit, rangeInS);
+  return text === null ? words.app.unknown : `${text} ${unit}`;
+}
+
+/** An air pressure in the chosen unit of measure. No pressure has no level: then it is given in Pa. */
 export function air(psi: number | null | undefined, unit: AirUnit): string {
-  if (psi === null || psi === undefined) return words.app.unknown;
-  if (unit === "psi") return measured(psi, unit, 5);
-  return unit === "Pa" ? measured(psi * PA_PER_PSI, unit, 2) : measured(decibelsOf(psi), unit, 1);
+  if (!isNumber(psi)) return words.app.unknown;
+  if (unit === "psi") return `${numberText(psi, unit)} ${unit}`;
+  const level = unit === "Pa" ? null : decibelsOf(psi);
+  return level === null ? `${numberText(psi * PA_PER_PSI, "Pa")} Pa` : `${numberText(level, "dB(L)")} dB(L)`;
 }
 
 /** A number of bytes, in kB or MB of 1000. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Schemas } from "../api/client";
+import { Problem, type Schemas } from "../api/client";
 import { provenanceText } from "./provenance";
 
 type Provenance = Schemas["ProvenanceOut"];
@@ -26,35 +26,49 @@ const GOOD: Provenance = {
   reasons: [],
 };
 
-const textOf = (change: Partial<Provenance>, elapsedS = 10, isFailing = false) => provenanceText({ ...GOOD, ...change }, elapsedS, isFailing, TODAY);
+const textOf = (change: Partial<Provenance>, elapsedS = 10, kind: string | null = null) =>
+  provenanceText(
+    { ...GOOD, ...change },
+    elapsedS,
+    kind === null ? null : new Problem(kind, 0, "", "", null, {}),
+    TODAY,
+  );
 
 describe("how fresh", () => {
   it.each<[Partial<Provenance>, string, boolean]>([
-    [{}, "from unit, 12 s ago", false],
-    [{ shared: true }, "from unit for another reader, 12 s ago", false],
-    [{ age_s: 110 }, "from unit, 2 min 0 s ago", false],
-    [{ source: "cache", age_s: 90, checked_age_s: 1 }, "from cache, checked 11 s ago", false],
-    [{ source: "cache", age_s: 90 }, "from cache, read 1 min 40 s ago", false],
-    [{ source: "disk", age_s: null }, "from disk, read at an unknown time", false],
-    [{ source: "disk", age_s: 7200, checked_age_s: 0 }, "from disk, checked 10 s ago", false],
-    [{ source: "cache", age_s: 90, quality: "unchecked" }, "from cache, read 1 min 40 s ago, not checked lately", true],
+    [{}, "from the unit 12 s ago", false],
+    [{ shared: true, age_s: 110 }, "from the unit 2 min 0 s ago", false],
+    [{ source: "cache", age_s: 90, checked_age_s: 1 }, "checked 11 s ago", false],
+    [{ source: "cache", age_s: 90 }, "checked 1 min 40 s ago", false],
+    [{ source: "disk", age_s: 7200, checked_age_s: 0 }, "checked 10 s ago", false],
+    [{ source: "cache", age_s: 90, quality: "unchecked" }, "read 1 min 40 s ago, not checked since", true],
     [
       { source: "disk", age_s: null, quality: "not_verified_since_restart" },
-      "from disk, read at an unknown time, not read since the relay started",
+      "read at an unknown time, not checked since the relay started",
       true,
     ],
-    [{ quality: "last_known", source: "cache" }, "last known, unit not reached since 14:02 server time", true],
+    [{ quality: "last_known", source: "cache" }, "last known, unreachable since 14:02 server time", true],
   ])("%o", (change, text, isDoubtful) => {
     expect(textOf(change)).toEqual({ text, isDoubtful });
   });
 
   it("is the last proof's time, not the read's, once the unit is gone", () => {
-    const gone = textOf({ source: "cache", age_s: 600, checked_age_s: 0 }, 10, true);
-    expect(gone).toEqual({ text: "last known, unit not reached since 14:12 server time", isDoubtful: true });
+    const gone = textOf({ source: "cache", age_s: 600, checked_age_s: 0 }, 10, "unit-silent");
+    expect(gone).toEqual({ text: "last known, unreachable since 14:12 server time", isDoubtful: true });
+  });
+
+  it("says that the unit is unreachable only where it was not reached", () => {
+    for (const kind of ["unit-unreachable", "unit-silent", "link-lost", "backing-off"]) {
+      expect(textOf({}, 0, kind).text).toContain("unreachable");
+    }
+    for (const kind of ["relay-gone", "shutting-down", "token-required", "not-allowed", "busy", "internal"]) {
+      expect(textOf({}, 0, kind)).toMatchObject({ isDoubtful: true });
+      expect(textOf({}, 0, kind).text).not.toContain("unreachable");
+    }
   });
 
   it("names the day when it was not today", () => {
     const at = new Date(2026, 2, 30, 14, 2).toISOString();
-    expect(textOf({ read_at: at }, 0, true).text).toContain("2026-03-30 14:02");
+    expect(textOf({ read_at: at }, 0, "unit-silent").text).toContain("2026-03-30 14:02");
   });
 });

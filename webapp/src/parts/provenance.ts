@@ -1,5 +1,6 @@
-// The words for where a value comes from and how old it is.
-import type { Schemas } from "../api/client";
+// The words for where a value comes from and how old it is: the same everywhere.
+import type { Problem, Schemas } from "../api/client";
+import { lostBy } from "../data/failures";
 import { words } from "../words";
 import { duration } from "./measures";
 import { serverClock } from "./time";
@@ -21,34 +22,29 @@ export function confirmedAgeS(of: Provenance): number | null {
 /**
  * Return in words where an answer comes from.
  *
- * `elapsedS`: since the answer came in. `isFailing`: a later read of the same thing failed.
+ * `elapsedS`: since the answer came in. `problem`: why a later read of the same failed; `null`: none did.
  */
-export function provenanceText(of: Provenance, elapsedS: number, isFailing: boolean, today: Date): ProvenanceText {
+export function provenanceText(of: Provenance, elapsedS: number, problem: Problem | null, today: Date): ProvenanceText {
   const fresh = words.fresh;
   const age = (seconds: number | null): string =>
     seconds === null ? fresh.unknownAge : words.time.ago(duration(seconds + elapsedS));
-  if (isFailing || of.quality === "last_known") {
-    return { text: fresh.lastKnown(since(of, today)), isDoubtful: true };
-  }
-  const checked = of.checked_age_s;
-  let text: string;
-  if (of.source === "device") text = (of.shared ? fresh.sharedFromUnit : fresh.fromUnit)(age(of.age_s));
-  else if (of.source === "cache") text = checked === null ? fresh.fromCache(age(of.age_s)) : fresh.fromCacheChecked(age(checked));
-  else text = checked === null ? fresh.fromDisk(age(of.age_s)) : fresh.fromDiskChecked(age(checked));
+  if (problem) return { text: fresh.lastKnown[lostBy(problem)](since(of, today)), isDoubtful: true };
+  if (of.quality === "last_known") return { text: fresh.lastKnown.unit(since(of, today)), isDoubtful: true };
   const doubts: Partial<Record<Provenance["quality"], string>> = {
     unchecked: fresh.unchecked,
     not_verified_since_restart: fresh.notSinceRestart,
-    partial: fresh.partial,
   };
   const doubt = doubts[of.quality];
-  return { text: doubt ? `${text}, ${doubt}` : text, isDoubtful: doubt !== undefined };
+  if (doubt) return { text: fresh.read(age(of.age_s), doubt), isDoubtful: true };
+  if (of.source === "device") return { text: fresh.fromUnit(age(of.age_s)), isDoubtful: false };
+  return { text: fresh.checked(age(confirmedAgeS(of))), isDoubtful: false };
 }
 
-// By the relay's clock alone: the browser's may be wrong.
+/** Since when, by the relay's clock, the unit has not confirmed it. The browser's clock may be wrong. */
 function since(of: Provenance, today: Date): string {
   const read = new Date(of.read_at ?? Number.NaN).getTime();
   const confirmed = confirmedAgeS(of);
-  if (Number.isNaN(read)) return words.app.unknown;
+  if (Number.isNaN(read)) return words.fresh.unknownSince;
   const proven = of.age_s !== null && confirmed !== null ? read + (of.age_s - confirmed) * 1000 : read;
   return serverClock(new Date(proven), today);
 }

@@ -23,3 +23,20 @@ export function store(name: string, text: string): void {
     // Nothing depends on it.
   }
 }
+
+/** What this tab remembers until it is closed. */
+export function ofSession(name: string): string | null {
+  try {
+    return sessionStorage.getItem(PREFIX + name);
+  } catch {
+    return null;
+  }
+}
+
+export function forSession(name: string, text: string): void {
+  try {
+    sessionStorage.setItem(PREFIX + name, text);
+  } catch {
+    // Nothing depends on it.
+  }
+}

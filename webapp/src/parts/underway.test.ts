@@ -1,11 +1,13 @@
 import { expect, it } from "vitest";
-import type { Step } from "../api/device";
+import type { Step } from "../api/stream";
 import { afterStep, type UnderWay } from "./underway";
 
 const after = (...steps: Step[]) => steps.reduce<readonly UnderWay[]>(afterStep, []);
 
 it("holds what has begun and not ended", () => {
-  expect(after({ kind: "begun", resource: "events" })).toEqual([{ resource: "events", what: null, done: 0, total: null }]);
+  expect(after({ kind: "begun", resource: "events" })).toEqual([
+    { resource: "events", what: null, done: 0, total: null },
+  ]);
   expect(
     after(
       { kind: "begun", resource: "events" },

@@ -1,5 +1,5 @@
 // What of a unit is read now, made from the steps that the relay tells.
-import type { Step } from "../api/device";
+import type { Step } from "../api/stream";
 
 export interface UnderWay {
   resource: string;
@@ -13,5 +13,8 @@ export function afterStep(before: readonly UnderWay[], step: Step): readonly Und
   const others = before.filter((one) => one.resource !== step.resource);
   if (step.kind === "done" || step.kind === "failed") return others;
   if (step.kind === "begun") return [...others, { resource: step.resource, what: null, done: 0, total: null }];
-  return [...others, { resource: step.resource, what: step.what ?? null, done: step.done ?? 0, total: step.total ?? null }];
+  return [
+    ...others,
+    { resource: step.resource, what: step.what ?? null, done: step.done ?? 0, total: step.total ?? null },
+  ];
 }

@@ -1,44 +1,70 @@
-import { signOut } from "../api/session";
+import { useState } from "preact/hooks";
 import { keyOf } from "../api/device";
-import { linkTo, route } from "../route";
-import { airUnits, force, isMeKnown, mayForce, me, serials, simulated, unitsOf, wantsToken, type AirUnit, type GroundUnit } from "../state";
+import { isNarrow } from "../parts/window";
+import { asLeft, linkTo, type Route, route } from "../route";
+import { force, names, simulated } from "../state";
 import { words } from "../words";
+import { Tools } from "./Tools";
 
-const GROUND: readonly GroundUnit[] = ["in/s", "mm/s"];
-const AIR: readonly AirUnit[] = ["psi", "Pa", "dB(L)"];
+const PAGES = [
+  ["#/", words.app.connect, ["connect", "resolve", "unit", "events", "commands", "waveform"]],
+  ["#/archive", words.app.archive, ["archive", "recording"]],
+  ["#/settings", words.app.settings, ["settings", "cache", "tokens", "audit"]],
+] as const;
 
-/** The bar on every page: where, how reads are done, in which units of measure, and who asks. */
+/** The bar on every page: where one is, and where one can go. On a phone the rest of it is behind a button. */
 export function Bar() {
+  const [isOpen, setOpen] = useState(false);
+  const at = route.value;
+  const narrow = isNarrow.value;
+  const links = PAGES.map(([href, text, pages]) => (
+    <a
+      key={href}
+      href={asLeft(href)}
+      aria-current={(pages as readonly string[]).includes(at.page) ? "page" : undefined}
+      onClick={() => setOpen(false)}
+    >
+      {text}
+    </a>
+  ));
   return (
     <>
       <header class="bar">
-        <a class="brand" href="#/">
-          {words.app.name}
-        </a>
-        <Where />
-        <nav aria-label={words.app.pages}>
-          <PageLink page="connect" href="#/" text={words.app.connect} />
-          <PageLink page="archive" href="#/archive" text={words.app.archive} />
-          <PageLink page="cache" href="#/cache" text={words.app.cache} />
-        </nav>
-        <span class="spring" />
-        <Units />
-        <button
-          type="button"
-          class="toggle"
-          aria-pressed={force.value}
-          disabled={!mayForce.value}
-          title={mayForce.value ? words.force.off : words.force.notYours}
-          onClick={() => (force.value = !force.value)}
-        >
-          {words.force.toggle}
-        </button>
-        <Who />
+        {narrow ? (
+          <>
+            <Up at={at} />
+            <Where at={at} />
+            <span class="spring" />
+            <button
+              type="button"
+              class="quiet menu-button"
+              aria-expanded={isOpen}
+              aria-controls="menu"
+              aria-label={words.app.menu}
+              onClick={() => setOpen(!isOpen)}
+            >
+              ⋮
+            </button>
+          </>
+        ) : (
+          <>
+            <span class="brand">{words.app.name}</span>
+            <nav aria-label={words.app.pages}>{links}</nav>
+          </>
+        )}
       </header>
+      {narrow && (
+        <div id="menu" hidden={!isOpen}>
+          <nav aria-label={words.app.pages}>{links}</nav>
+          <Tools />
+        </div>
+      )}
       <div role="status" class="live">
         {force.value && (
           <p class="forced">
-            <strong>{words.force.on}</strong>
+            <span>
+              <strong>{words.force.on}</strong> {words.force.does}
+            </span>
             <button type="button" onClick={() => (force.value = false)}>
               {words.force.stop}
             </button>
@@ -49,69 +75,47 @@ export function Bar() {
   );
 }
 
-function PageLink({ page, href, text }: { page: string; href: string; text: string }) {
-  return (
-    <a href={href} aria-current={route.value.page === page ? "page" : undefined}>
-      {text}
+/** The page above this one. */
+function Up({ at }: { at: Route }) {
+  const up = upOf(at);
+  return up ? (
+    <a class="up" href={asLeft(up)} aria-label={words.app.up}>
+      ‹
     </a>
-  );
+  ) : null;
 }
 
-function Where() {
-  const at = route.value;
-  if (!("unit" in at)) return null;
+function upOf(at: Route): string | null {
+  switch (at.page) {
+    case "connect":
+      return null;
+    case "waveform":
+      return linkTo(at.unit, "events");
+    case "recording":
+      return "#/archive";
+    case "cache":
+    case "tokens":
+    case "audit":
+      return "#/settings";
+    default:
+      return "#/";
+  }
+}
+
+function Where({ at }: { at: Route }) {
+  if (!("unit" in at)) return <span class="brand">{words.app.name}</span>;
   const key = keyOf(at.unit);
+  const name = names.value.get(at.unit.unit ?? "");
   return (
     <span class="where">
-      <a href={linkTo(at.unit)}>{serials.value.get(key) ?? key}</a>
+      <a href={asLeft(linkTo(at.unit))}>
+        {name ?? at.unit.unit ?? key}
+        {name && <small>{at.unit.unit}</small>}
+      </a>
       {simulated.value.has(key) && (
         <strong class="badge" title={words.app.simulatedWhy}>
           {words.app.simulated}
         </strong>
-      )}
-    </span>
-  );
-}
-
-function Units() {
-  return (
-    <span class="units" role="group" aria-label={words.units.legend}>
-      <select
-        aria-label={words.units.ground}
-        value={unitsOf.value}
-        onChange={(event) => (unitsOf.value = event.currentTarget.value as GroundUnit)}
-      >
-        {GROUND.map((unit) => (
-          <option key={unit}>{unit}</option>
-        ))}
-      </select>
-      <select
-        aria-label={words.units.air}
-        value={airUnits.value}
-        onChange={(event) => (airUnits.value = event.currentTarget.value as AirUnit)}
-      >
-        {AIR.map((unit) => (
-          <option key={unit}>{unit}</option>
-        ))}
-      </select>
-    </span>
-  );
-}
-
-function Who() {
-  const { role, csrf, name } = me.value;
-  if (!isMeKnown.value) return null;
-  return (
-    <span class="who">
-      <span>{role ? words.who.as(name, words.who.roles[role]) : words.who.nobody}</span>
-      {csrf ? (
-        <button type="button" class="quiet" onClick={() => void signOut()}>
-          {words.who.signOut}
-        </button>
-      ) : (
-        <button type="button" class="quiet" onClick={() => (wantsToken.value = true)}>
-          {words.who.signIn}
-        </button>
       )}
     </span>
   );

@@ -1,9 +1,10 @@
 import { useState } from "preact/hooks";
 import { Problem } from "../api/client";
 import { signIn } from "../api/session";
+import { forgetAnswers } from "../data/answers";
 import { Dialog } from "../parts/Dialog";
 import { Trouble } from "../parts/Trouble";
-import { wantsToken } from "../state";
+import { noteSession, wantsToken } from "../state";
 import { words } from "../words";
 
 /** Asks for a token when the relay needs one. The token goes to the relay and is kept nowhere here. */
@@ -16,7 +17,9 @@ export function TokenDialog() {
   const show = async (event: Event): Promise<void> => {
     event.preventDefault();
     try {
-      await signIn(token.trim());
+      const session = await signIn(token.trim());
+      forgetAnswers();
+      noteSession(session);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);

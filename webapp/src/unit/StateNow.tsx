@@ -1,43 +1,51 @@
 import type { Schemas } from "../api/client";
-import { Facts } from "../parts/Facts";
 import { bytes, measured } from "../parts/measures";
 import { unitTime } from "../parts/time";
 import { words } from "../words";
+import { clockText, isClockWrong, memoryUsed } from "./warnings";
 
 const text = words.unit;
 type Status = Schemas["StatusOut"];
 
+/** What the unit does now: its state in large letters, and the figures beside it. */
 export function StateNow({ status }: { status: Status }) {
+  const { monitoring, battery_v: battery } = status;
   return (
-    <Facts
-      facts={[
-        [text.monitoring, status.monitoring ? <strong class="good">{text.isMonitoring}</strong> : text.isIdle],
-        [text.battery, measured(status.battery_v, "V", 1)],
-        [text.memory, <MemoryUsed status={status} />],
-        [text.clock, unitTime(status.clock_device_time)],
-        [text.drift, <Drift status={status} />],
-      ]}
-    />
+    <div class="state">
+      <p class={monitoring ? "state-word good" : "state-word warn"}>
+        <span aria-hidden="true">{monitoring ? "●" : "○"}</span> {monitoring ? text.isMonitoring : text.isIdle}
+      </p>
+      <dl class="state-figures">
+        <div>
+          <dt>{text.battery}</dt>
+          <dd class={battery !== null && battery < 6 ? "warn" : undefined}>{measured(battery, "V", 2)}</dd>
+        </div>
+        <div>
+          <dt>{text.memory}</dt>
+          <dd>
+            <MemoryUsed status={status} />
+          </dd>
+        </div>
+        <div>
+          <dt>{text.clock}</dt>
+          <dd class={isClockWrong(status) ? "warn" : undefined}>
+            {unitTime(status.clock_device_time)}
+            <small>{clockText(status)}</small>
+          </dd>
+        </div>
+      </dl>
+    </div>
   );
 }
 
 function MemoryUsed({ status }: { status: Status }) {
   const { memory_total_bytes: total, memory_free_bytes: free } = status;
-  if (total === null || free === null || total <= 0) return <span class="faint">{words.app.unknown}</span>;
-  const used = total - free;
+  const used = memoryUsed(status);
+  if (used === null) return <span class="faint">{words.app.unknown}</span>;
   return (
-    <span>
-      <meter aria-label={text.memory} min={0} max={total} high={total * 0.9} value={used} />{" "}
-      {text.memoryOf(bytes(used), bytes(total), measured((100 * used) / total, "%", 1))}
-    </span>
-  );
-}
-
-function Drift({ status: { clock_sentence: sentence, clock_settable: isSettable } }: { status: Status }) {
-  if (!sentence) return <span class="faint">{words.app.unknown}</span>;
-  return (
-    <span>
-      {sentence} <small>{!isSettable && text.notSettable}</small>
-    </span>
+    <>
+      {measured(100 * used, "%", 1)}
+      <small>{text.memoryOf(bytes(total! - free!), bytes(total))}</small>
+    </>
   );
 }

@@ -1,16 +1,7 @@
-import { useEffect } from "preact/hooks";
 import type { Schemas, Unit } from "../api/client";
-import { keyOf } from "../api/device";
-import { useReading, type Reading } from "../parts/reading";
-import { serials } from "../state";
+import { type Resource, useResource } from "../data/resource";
 
-/** Who a unit is. Read anew when another unit answers at the same address: a modem can be moved. */
-export function useInfo(unit: Unit): Reading<Schemas["InfoOut"]> {
-  const info = useReading<Schemas["InfoOut"]>(unit, "/device/info");
-  const known = info.body?.serial;
-  const now = serials.value.get(keyOf(unit));
-  useEffect(() => {
-    if (known !== undefined && now !== undefined && now !== known) info.again();
-  }, [now]);
-  return info;
+/** What a unit is, and how it records. */
+export function useInfo(unit: Unit): Resource<Schemas["InfoOut"]> {
+  return useResource<Schemas["InfoOut"]>({ path: "/device/info", unit });
 }

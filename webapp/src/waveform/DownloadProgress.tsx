@@ -1,18 +1,34 @@
-// How far the read from the unit is, and how to stop waiting for it.
+// How far the read from the unit is, for how long it has been waited for, and how to stop waiting.
 import { bytes, duration } from "../parts/measures";
+import { now } from "../state";
 import { words } from "../words";
-import { leftS, rateOf, type Progress } from "./progress";
+import { leftS, type Progress, rateOf } from "./progress";
 
 const text = words.waveform;
 
-export function DownloadProgress({ progress, onCancel }: { progress: Progress; onCancel: () => void }) {
+interface Props {
+  progress: Progress;
+  sinceMs: number;
+  onCancel: () => void;
+}
+
+export function DownloadProgress({ progress, sinceMs, onCancel }: Props) {
   const { totalBytes, doneBytes } = progress;
   return (
     <section class="download" aria-label={text.progress}>
       {/* Without a value the bar says that something is under way, and not how far it is. */}
-      <progress aria-label={text.progress} max={1} {...(totalBytes ? { value: Math.min(1, doneBytes / totalBytes) } : {})} />
+      <progress
+        aria-label={text.progress}
+        max={1}
+        {...(totalBytes ? { value: Math.min(1, doneBytes / totalBytes) } : {})}
+      />
       <p role="status">{progressText(progress)}</p>
-      <button type="button" onClick={onCancel}>{text.cancel}</button>
+      <p>
+        <span class="clock">{duration(Math.max(0, now.value - sinceMs) / 1000)}</span>{" "}
+        <button type="button" onClick={onCancel}>
+          {text.cancel}
+        </button>
+      </p>
     </section>
   );
 }

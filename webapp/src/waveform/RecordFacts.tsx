@@ -14,8 +14,12 @@ export function RecordFacts({ form }: { form: WaveformForm }) {
         [text.project, form.project],
         [text.sampleRate, rate === null ? null : `${rate} Hz, ${sourceText(form.sample_rate_source)}`],
         [text.range, range === null ? null : `${range} in/s, ${sourceText(form.geo_range_source)}`],
-        [text.duration, rate === null ? null : text.durationText((samples / rate).toFixed(2), (before / rate).toFixed(2))],
+        [
+          text.duration,
+          rate === null ? null : text.durationText((samples / rate).toFixed(2), (before / rate).toFixed(2)),
+        ],
         [text.samples, samples],
+        [text.sensorCheck, null],
         [text.mode, form.mode?.replace("_", " ")],
       ]}
     />

@@ -12,7 +12,10 @@ function corners(at: Float64Array, values: Float64Array, window: Window): [numbe
 /** Noise that is the same each time. */
 function noise(count: number): Float64Array {
   let state = 1;
-  return Float64Array.from({ length: count }, () => (state = (state * 48271) % 2147483647) / 2147483647 - 0.5);
+  return Float64Array.from({ length: count }, () => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647 - 0.5;
+  });
 }
 
 describe("columns of pixels", () => {
@@ -52,12 +55,23 @@ describe("columns of pixels", () => {
 
   it("draw a column's extremes in the order in which they came", () => {
     const values = Float64Array.from({ length: 20 }, (_, i) => (i < 10 ? [0, 3, -2][i % 3]! : [0, -2, 3][i % 3]!));
-    expect(corners(positions(20), values, { min: 0, max: 20, left: 0, width: 2 })).toEqual([[0, 3], [0, -2], [1, -2], [1, 3]]);
+    expect(corners(positions(20), values, { min: 0, max: 20, left: 0, width: 2 })).toEqual([
+      [0, 3],
+      [0, -2],
+      [1, -2],
+      [1, 3],
+    ]);
   });
 
   it("draw each sample where there are few, and the line beyond both edges", () => {
     const drawn = corners(positions(10), positions(10), { min: 2.5, max: 5, left: 10, width: 100 });
-    expect(drawn).toEqual([[-10, 2], [30, 3], [70, 4], [110, 5], [150, 6]]);
+    expect(drawn).toEqual([
+      [-10, 2],
+      [30, 3],
+      [70, 4],
+      [110, 5],
+      [150, 6],
+    ]);
   });
 
   it("draw nothing where no sample lies", () => {

@@ -1,7 +1,15 @@
 // Waveforms for tests: made here from a formula, read from nowhere.
 import type { WaveformForm } from "./decode";
 
-const PEAKS = { tran_in_s: 0.5, vert_in_s: 0.4, long_in_s: 0.3, mic_psi: 0.002, vector_sum_in_s: 0.6, mic_db: 116.8, bound: {} };
+const PEAKS = {
+  tran_in_s: 0.5,
+  vert_in_s: 0.4,
+  long_in_s: 0.3,
+  mic_psi: 0.002,
+  vector_sum_in_s: 0.6,
+  mic_db: 116.8,
+  bound: {},
+};
 
 interface Wish {
   samples?: number;
@@ -13,7 +21,14 @@ interface Wish {
 }
 
 /** Return a waveform whose channel `c` holds `(c + 1) * sin(i / 10)`, rounded as the server does. */
-export function madeWaveform({ samples = 100, rateHz = 1024, pretrigger = 25, validSamples, unit = "in/s", bound = null }: Wish = {}): WaveformForm {
+export function madeWaveform({
+  samples = 100,
+  rateHz = 1024,
+  pretrigger = 25,
+  validSamples,
+  unit = "in/s",
+  bound = null,
+}: Wish = {}): WaveformForm {
   const lengths = validSamples ?? [samples, samples, samples, samples];
   const channels: WaveformForm["channels"] = {};
   ["Tran", "Vert", "Long", "MicL"].forEach((name, c) => {

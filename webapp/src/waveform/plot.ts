@@ -1,8 +1,8 @@
 // One channel's chart: axes, the trigger's line, the peak's mark, and the thin line of another event.
 import uPlot from "uplot";
-import { drawColumns } from "./columns";
-import { atText, type Trace } from "./traces";
 import { words } from "../words";
+import { drawColumns } from "./columns";
+import type { Trace } from "./traces";
 
 export interface Colours {
   ink: string;
@@ -32,11 +32,22 @@ export const AXIS_HEIGHT = 42;
 const AXIS_WIDTH = 58;
 const FONT = "11px system-ui, sans-serif";
 
-export function optionsOf(chart: Chart, width: number, height: number, start: { min: number; max: number }): uPlot.Options {
+export function optionsOf(
+  chart: Chart,
+  width: number,
+  height: number,
+  start: { min: number; max: number },
+): uPlot.Options {
   const { colours } = chart;
   // As numbers are written everywhere else here, not as the browser's own language has them.
   const values = (_: uPlot, splits: number[]) => splits.map(String);
-  const axis = { values, font: FONT, stroke: () => colours().faint, grid: { stroke: () => colours().grid, width: 1 }, ticks: { show: false } };
+  const axis = {
+    values,
+    font: FONT,
+    stroke: () => colours().faint,
+    grid: { stroke: () => colours().grid, width: 1 },
+    ticks: { show: false },
+  };
   let begunMs = 0;
   return {
     width,
@@ -51,20 +62,42 @@ export function optionsOf(chart: Chart, width: number, height: number, start: { 
       chart.isLast
         ? { ...axis, size: 24, labelSize: 18, labelGap: 0, labelFont: FONT, label: timeLabel(chart) }
         : { ...axis, size: 0, values: (_: uPlot, splits: number[]) => splits.map(() => "") },
-      { ...axis, size: AXIS_WIDTH, space: 24 },
+      { ...axis, size: AXIS_WIDTH, space: (plot) => Math.min(24, plot.height / 6) },
     ],
-    series: [{}, { stroke: () => colours().line, width: 1.25, points: { show: false }, paths: (plot) => ({ stroke: pathOf(plot, chart.trace), flags: 0 }) }],
+    series: [
+      {},
+      {
+        stroke: () => colours().line,
+        width: 1.25,
+        points: { show: false },
+        paths: (plot) => ({ stroke: pathOf(plot, chart.trace), flags: 0 }),
+      },
+    ],
     cursor: {
       y: false,
       points: { size: 5 },
       dataIdx: (_plot, _series, index) => index,
       drag: { x: true, y: false, setScale: false },
       // The charts share where the cursor is, not what is dragged: the range is set for all at once.
-      sync: { key: chart.syncKey, setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
-      bind: { dblclick: () => () => (chart.onWhole(), null) },
+      sync: {
+        key: chart.syncKey,
+        setSeries: false,
+        scales: ["x", null],
+        filters: { pub: (type) => type === "mousemove" || type === "mouseleave" },
+      },
+      bind: {
+        dblclick: () => () => {
+          chart.onWhole();
+          return null;
+        },
+      },
     },
     hooks: {
-      drawClear: [() => void (begunMs = performance.now())],
+      drawClear: [
+        () => {
+          begunMs = performance.now();
+        },
+      ],
       draw: [
         (plot) => {
           drawTrigger(plot, chart);
@@ -121,7 +154,9 @@ function pathOf(plot: uPlot, { at, values }: Trace): Path2D {
   const { min, max } = plot.scales.x!;
   const { left, width } = plot.bbox;
   if (min == null || max == null) return path;
-  drawColumns(at, values, { min, max, left, width }, (x, value) => path.lineTo(x, Math.round(plot.valToPos(value, "y", true))));
+  drawColumns(at, values, { min, max, left, width }, (x, value) =>
+    path.lineTo(x, Math.round(plot.valToPos(value, "y", true))),
+  );
   return path;
 }
 
@@ -139,7 +174,7 @@ function drawOver(plot: uPlot, over: Trace, colour: string): void {
   ctx.restore();
 }
 
-function drawPeak(plot: uPlot, { trace, atUnit, colours }: Chart): void {
+function drawPeak(plot: uPlot, { trace, colours }: Chart): void {
   const { peak } = trace;
   const { ctx, bbox } = plot;
   if (!peak) return;
@@ -153,19 +188,6 @@ function drawPeak(plot: uPlot, { trace, atUnit, colours }: Chart): void {
   ctx.beginPath();
   ctx.arc(x, y, 4 * px, 0, 2 * Math.PI);
   ctx.stroke();
-  const text = `${peak.text}, ${atText(peak.at, atUnit)}`;
-  ctx.font = scaledFont();
-  const wide = ctx.measureText(text).width;
-  const isRight = x + 10 * px + wide > bbox.left + bbox.width;
-  ctx.textAlign = isRight ? "right" : "left";
-  ctx.textBaseline = "middle";
-  const at = x + (isRight ? -8 : 8) * px;
-  ctx.fillStyle = colours().ground;
-  ctx.globalAlpha = 0.8;
-  ctx.fillRect(isRight ? at - wide - 2 * px : at - 2 * px, y - 7 * px, wide + 4 * px, 14 * px);
-  ctx.globalAlpha = 1;
-  ctx.fillStyle = colours().ink;
-  ctx.fillText(text, at, y);
   ctx.restore();
 }
 

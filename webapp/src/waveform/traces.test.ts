@@ -31,11 +31,21 @@ describe("what is drawn", () => {
   });
 
   it("lays over only what is in the same unit", () => {
-    expect(overlaid(of({}), of({ unit: "counts" })).map((trace) => trace?.name ?? null)).toEqual([null, null, null, "MicL"]);
+    expect(overlaid(of({}), of({ unit: "counts" })).map((trace) => trace?.name ?? null)).toEqual([
+      null,
+      null,
+      null,
+      "MicL",
+    ]);
   });
 
   it("spans the longest of several records", () => {
-    expect(wholeOf([...of({ rateHz: 100, pretrigger: 10, samples: 50 }), ...of({ rateHz: 100, pretrigger: 20, samples: 30 })])).toEqual({ min: -0.2, max: 0.39 });
+    expect(
+      wholeOf([
+        ...of({ rateHz: 100, pretrigger: 10, samples: 50 }),
+        ...of({ rateHz: 100, pretrigger: 20, samples: 30 }),
+      ]),
+    ).toEqual({ min: -0.2, max: 0.39 });
     expect(wholeOf(of({ validSamples: [0, 0, 0, 0] }))).toBeNull();
   });
 

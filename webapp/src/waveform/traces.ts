@@ -1,19 +1,22 @@
 // What is drawn: a recording in the shown units, with the scales that its channels share.
-import { airPeakText, factorTo, numberText, sampleUnit, scaled, type Air, type SampleUnit, type Velocity } from "./convert";
-import { largest, type ChannelName, type Recording } from "./decode";
+
+import { air as airText, factorTo, numberText, type SampleUnit, sampleUnit, scaled } from "../parts/measures";
+import type { AirUnit, GroundUnit } from "../state";
 import { words } from "../words";
+import { type ChannelName, largest, type Recording } from "./decode";
 
 export interface Trace {
   name: ChannelName;
   unit: SampleUnit;
   at: Float64Array;
   values: Float64Array;
+  rangeInS: number | null;
   /** Where the largest magnitude lies, and what it is in words: of the air, where levels are wanted, a level. */
   peak: { at: number; value: number; text: string } | null;
 }
 
 /** Return the channels of a recording in the shown units. */
-export function tracesOf(recording: Recording, velocity: Velocity, air: Air): Trace[] {
+export function tracesOf(recording: Recording, velocity: GroundUnit, air: AirUnit): Trace[] {
   return recording.channels.map((channel) => {
     const unit = sampleUnit(channel.unit, velocity, air);
     const values = scaled(channel.values, factorTo(channel.unit, unit));
@@ -21,9 +24,10 @@ export function tracesOf(recording: Recording, velocity: Velocity, air: Air): Tr
     const index = channel.peakIndex;
     const isLevel = unit === "Pa" && air === "dB(L)";
     const textOf = (value: number) =>
-      (channel.bound ?? "") + (isLevel ? airPeakText(channel.values[index!]!, air) : valueText(Math.abs(value), unit));
+      (channel.bound ?? "") +
+      (isLevel ? airText(channel.values[index!]!, air) : valueText(Math.abs(value), unit, recording.rangeInS));
     const peak = index === null ? null : { at: at[index]!, value: values[index]!, text: textOf(values[index]!) };
-    return { name: channel.name, unit, at, values, peak };
+    return { name: channel.name, unit, at, values, rangeInS: recording.rangeInS, peak };
   });
 }
 
@@ -59,8 +63,8 @@ export function wholeOf(traces: Trace[]): { min: number; max: number } | null {
   return max > min ? { min, max } : null;
 }
 
-export function valueText(value: number, unit: SampleUnit): string {
-  return `${numberText(value, unit)} ${unit}`;
+export function valueText(value: number, unit: SampleUnit, rangeInS: number | null): string {
+  return `${numberText(value, unit, rangeInS)} ${unit}`;
 }
 
 export function atText(at: number, atUnit: "s" | "samples"): string {

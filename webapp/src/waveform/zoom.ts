@@ -37,8 +37,8 @@ export function panned(shown: Range, part: number, whole: Range): Range {
 export type Move = "left" | "right" | "in" | "out" | "whole" | "start" | "end";
 
 const MOVES: Record<string, Move> = {
-  ArrowLeft: "left",
-  ArrowRight: "right",
+  PageUp: "left",
+  PageDown: "right",
   ArrowUp: "in",
   ArrowDown: "out",
   "+": "in",

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql
 
 from minimateplus.errors import MiniMateError
 from minimateplus.wire.layouts import parse_waveform_record
-from sfm.store.codec import digest
+from sfm.records.digests import digest
 from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNCOVERED, row_hash
 

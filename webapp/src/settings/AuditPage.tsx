@@ -1,0 +1,57 @@
+import type { Schemas } from "../api/client";
+import { useResource } from "../data/resource";
+import { PageTitle } from "../parts/PageTitle";
+import { Table } from "../parts/Table";
+import { Troubles } from "../parts/Trouble";
+import { serverTime } from "../parts/time";
+import { Waiting } from "../parts/Waiting";
+import { words } from "../words";
+
+const text = words.settings;
+const PAGE = 200;
+
+type Audit = Schemas["AuditOut"];
+
+const PAGES = {
+  next: (body: unknown) => {
+    const { entries } = body as Audit;
+    const last = entries.at(-1);
+    return entries.length >= PAGE && last && last.number > 1 ? { before: last.number } : null;
+  },
+  merge: (before: unknown, next: unknown) => ({
+    entries: [...(before as Audit).entries, ...(next as Audit).entries],
+  }),
+};
+
+/** Who sent which command to which unit, the latest first. */
+export function AuditPage() {
+  const audit = useResource<Audit>({ path: "/audit", query: { limit: PAGE }, pages: PAGES });
+  return (
+    <>
+      <PageTitle title={text.audit} />
+      <Troubles of={[audit]} />
+      <Waiting of={audit} />
+      {audit.body && (
+        <section class="block" aria-label={text.audit}>
+          <Table caption={text.audit} heads={[text.number, text.at, text.who, text.unit, text.command, text.outcome]}>
+            {audit.body.entries.map(({ number, at, actor, role, unit, serial, command, outcome }) => (
+              <tr key={number}>
+                <th scope="row">{number}</th>
+                <td>{serverTime(at)}</td>
+                <td>{words.who.as(actor, role)}</td>
+                <td>{serial ?? unit ?? "–"}</td>
+                <td>{command}</td>
+                <td>{text.outcomes[outcome]}</td>
+              </tr>
+            ))}
+          </Table>
+        </section>
+      )}
+      {audit.more && (
+        <button type="button" onClick={audit.more}>
+          {text.older}
+        </button>
+      )}
+    </>
+  );
+}
