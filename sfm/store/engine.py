@@ -235,7 +235,13 @@ class Engines:
             path = self.path if self._file is None else self._file.location
             mode = "rw" if is_writer or os.access(path, os.W_OK) else "ro"
             target = f"file:{quoted(path)}?mode={mode}"
-            connection = SQLITE.connect(target, uri=True, timeout=BUSY_S, check_same_thread=False)
+            try:
+                connection = SQLITE.connect(
+                    target, uri=True, timeout=BUSY_S, check_same_thread=False
+                )
+            except SQLITE.Error:
+                self.check()  # it cannot be opened because it was taken away: that is the reason
+                raise
             try:
                 tuned = _tuned(connection, is_writer)
                 self.check()  # it was opened by its name, which may be another file's by now

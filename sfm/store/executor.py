@@ -170,9 +170,23 @@ class StoreExecutor:
             self._failed(ours, is_write=is_write)
             log.error("store_statement_refused", error=str(error), exc_info=error)
             raise ours from error
-        if is_write or not self._health.writes_fail:
+        if (is_write or not self._health.writes_fail) and not self._is_file_gone():
             self._health.succeeded()
         return result
+
+    def _is_file_gone(self) -> bool:
+        """
+        Whether the database file was reported as taken away, and still is.
+
+        A call that began before says nothing of it when it succeeds.
+        """
+        if self._store is None or self._health.problem_kind != StoreReplacedError.kind:
+            return False
+        try:
+            self._store.check_file()
+        except StoreReplacedError:
+            return True
+        return False
 
     def _failed(self, error: StoreError, *, is_write: bool) -> None:
         self._health.failed(error, blocks_writes=is_write or self._store is None)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sfm.store import Store, maintenance
 from sfm.store.database_file import DatabaseFile
+from sfm.store.engine import SQLITE
 from sfm.store.errors import StoreInUseError, StoreReplacedError
+from sfm.store.executor import StoreExecutor
+from sfm.store.health import StoreHealth
 from sfm.store.maintenance import restore, vacuum
 
 
@@ -26,6 +31,53 @@ def test_what_was_read_meanwhile_is_archived_once_the_file_is_back(tmp_path: Pat
             pass
         (tmp_path / "elsewhere").rename(path)
         store.read(maintenance.count_rows)
+
+
+@pytest.mark.parametrize("is_write", [False, True])
+async def test_a_call_that_began_before_the_file_was_taken_away_does_not_end_the_problem(
+    tmp_path: Path, is_write: bool
+) -> None:
+    path, elsewhere = tmp_path / "relay.sqlite", tmp_path / "elsewhere"
+    is_leaving = False
+
+    async def run(call: Callable[[], Any], _: bool, /) -> Any:
+        result = call()
+        if is_leaving and path.exists():
+            path.rename(elsewhere)
+            executor.check_file()
+        return result
+
+    def count(store: Store) -> object:
+        return store.read(maintenance.count_rows)
+
+    health = StoreHealth(clock=lambda: 0.0, wall=lambda: datetime(2026, 5, 1, tzinfo=UTC))
+    executor = StoreExecutor(lambda: Store.open(f"sqlite:///{path}"), run, health)
+    await executor.call(count, is_write=is_write)
+    is_leaving = True
+    await executor.call(count, is_write=is_write)
+    assert health.problem_kind == "replaced"
+    is_leaving = False
+    elsewhere.rename(path)
+    await executor.call(count, is_write=is_write)
+    assert health.problem_kind is None
+    await executor.close()
+
+
+def test_a_file_that_is_taken_away_before_it_is_opened_again_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "relay.sqlite"
+    with Store.open(f"sqlite:///{path}") as store:
+        store.engines.reading.dispose()
+        connect = SQLITE.connect
+
+        def late(*args: Any, **more: Any) -> Any:
+            path.unlink()
+            return connect(*args, **more)
+
+        monkeypatch.setattr(SQLITE, "connect", late)
+        with pytest.raises(StoreReplacedError, match="was removed"):
+            store.read(maintenance.count_rows)
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
