@@ -62,7 +62,7 @@ async def fetch(
     from asyncio import CancelledError
 
     steps: list[Step] = []
-    show = partial(_print_progress, steps)
+    show = partial(_print_progress, steps, [None])
     try:
         body = await ask(unit, "/device/fetch", at, method="POST", query=query, on_progress=show)
     except CancelledError:
@@ -85,9 +85,20 @@ async def fetch(
         )
 
 
-def _print_progress(steps: list[Step], operation: Mapping[str, Any]) -> None:
-    """Print how far an operation is, each time that another event is archived; add it to steps."""
+def _print_progress(
+    steps: list[Step], cuts: list[str | None], operation: Mapping[str, Any]
+) -> None:
+    """
+    Print how far an operation is, each time that another event is archived; add it to steps.
+
+    Print too why the unit was not read and is tried again, each time that the reason is another.
+    """
     done, total = operation["done"], operation["total"]
+    why = (operation["trying_again"] or {}).get("detail")
+    if why != cuts[-1]:
+        cuts.append(why)
+        if why is not None:
+            err.print(safe_text(f"Trying again: {why}"), soft_wrap=True)
     if done is None or total is None or steps[-1:] == [(done, total)]:
         return
     steps.append((done, total))

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "ask_roster", "location", "route", "unit", "zone"]
 
-unit = App(name="unit", help="Add, list, bench and retire units; their routes.")
+unit = App(name="unit", help="Add, list, change, bench and retire units; their routes.")
 route = App(name="route", help="Add, change and remove addresses of locations.")
 location = App(
-    name="location", help="Add and list locations; record which unit is where, and since when."
+    name="location",
+    help="Add, list and change locations; record which unit is where, and since when.",
 )
 zone = App(name="zone", help="Which time zone is in force at a location, since when.")
 app.command(unit)
@@ -299,7 +300,7 @@ def _unit_differences(row: dict[str, Any], unit: dict[str, Any] | None) -> list[
     if unit is None:
         return []
     serial, name, at = unit["serial"], row.get("location"), unit["name"]
-    found = _fact_differences(row, OF_UNIT, serial, unit)
+    found = _fact_differences(row, OF_UNIT, serial, unit, "unit change")
     if name is not None and at is not None and folded(at) != folded(name):
         found.append(
             f"{serial} is at {at}; to move it: seismo-relay location move '{name}' {serial}"
@@ -312,7 +313,7 @@ def _place_differences(row: dict[str, Any], place: dict[str, Any] | None) -> lis
     if place is None:
         return []
     serial, name, there = row["serial"], place["name"], place["serial"]
-    found = _fact_differences(row, OF_LOCATION, name, place)
+    found = _fact_differences(row, OF_LOCATION, name, place, "location change")
     routes = [one["address"] for one in place["routes"]]
     if "address" in row and routes and _spelled(row["address"]) not in routes:
         found.append(
@@ -338,10 +339,11 @@ def _place_differences(row: dict[str, Any], place: dict[str, Any] | None) -> lis
 
 
 def _fact_differences(
-    row: dict[str, Any], names: tuple[str, ...], whose: str, known: dict[str, Any]
+    row: dict[str, Any], names: tuple[str, ...], whose: str, known: dict[str, Any], change: str
 ) -> list[str]:
     return [
-        f"{name} of {whose} is {known[name]!r}"
+        f"{name} of {whose} is {known[name]!r}; to change it: seismo-relay {change} '{whose}' "
+        f"--{name.replace('_', '-')} '{row[name]}'"
         for name in names
         if name in row and known[name] not in (None, row[name])
     ]
@@ -532,29 +534,59 @@ for _name, (_state, _help) in STATES.items():
     unit.command(handles_errors(_change_to(_state)), name=_name, help=_help)
 
 
-@unit.command
+@unit.command(name="change")
 @handles_errors
-async def microphone(
+async def change_unit(
     serial: str,
-    low_hz: float,
     *,
+    notes: str | None = None,
+    calibrated_on: str | None = None,
+    calibration_due_on: str | None = None,
+    microphone_low_hz: float | None = None,
     at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """
-    Enter the lower corner of a unit's microphone, on which limits of airblast depend.
+    Change what people note of a unit. What is not given stays; an empty text removes.
 
     Parameters
     ----------
     serial
-        The unit's serial number.
-    low_hz
-        Where its response is 3 dB down, Hz; the data sheet has it.
+        Its serial number.
+    notes
+        For people.
+    calibrated_on
+        Date, as 2026-04-01.
+    calibration_due_on
+        Date.
+    microphone_low_hz
+        Where the microphone's response is 3 dB down at its lower end, Hz; the data sheet has it,
+        and limits of airblast depend on it.
     """
-    sentence = f"The microphone of unit {serial} is flat from {low_hz:g} Hz."
-    await _change_unit(serial, at, admin, database, as_json, sentence, microphone_low_hz=low_hz)
+    values = _changes(
+        notes=notes,
+        calibrated_on=calibrated_on,
+        calibration_due_on=calibration_due_on,
+        microphone_low_hz=microphone_low_hz,
+    )
+    sentence = f"Unit {serial} is changed."
+    await _change_unit(serial, at, admin, database, as_json, sentence, **values)
+
+
+def _changes(**values: Any) -> dict[str, Any]:
+    """
+    Return what a command changes; an empty text removes.
+
+    Raises:
+        CommandError: nothing.
+    """
+    given = _given(**values)
+    if not given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in values)
+        raise CommandError(f"nothing to change: give any of {options}", MISUSED)
+    return {name: None if value == "" else value for name, value in given.items()}
 
 
 # --- routes --------------------------------------------------------------------------------------
@@ -703,6 +735,40 @@ async def show_location(
     if not found:
         raise CommandError(f"the roster has no location {name!r}; see: location list", REFUSED)
     print_view(found[0], location_view, as_json)
+
+
+@location.command(name="change")
+@handles_errors
+async def change_location(
+    name: str,
+    *,
+    project: str | None = None,
+    latitude: float | None = None,
+    longitude: float | None = None,
+    at: RelayOptions = DEFAULTS,
+    admin: Admin = None,
+    database: Database = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Change the project or the coordinates of a location. What is not given stays.
+
+    Parameters
+    ----------
+    name
+        Of the location.
+    project
+        For people; an empty text removes it.
+    latitude
+        Degrees.
+    longitude
+        Degrees.
+    """
+    values = _changes(project=project, latitude=latitude, longitude=longitude)
+    changed = await ask_roster(
+        at, admin, database, "PATCH", f"/locations/{quote(name, safe='')}", values
+    )
+    print_done(changed, f"Location {changed['name']} is changed.", as_json)
 
 
 @location.command

@@ -388,6 +388,7 @@ def operation_view(body: Body) -> RenderableType:
             ("Command", f"{body['kind'].replace('_', ' ')} of {body['unit']}"),
             ("State", body["state"]),
             ("Progress", far),
+            *([("Trying again", body["trying_again"]["detail"])] if body["trying_again"] else []),
             ("Begun", body["begun_at"]),
             ("Ended", "not yet" if body["ended_at"] is None else body["ended_at"]),
         ]

@@ -160,6 +160,7 @@ class Fetches:
                 continue
             log.info("fetch_cut", unit=name, error=str(cause))
             back_off.failed(cause)
+            fetch.report_cut(cause)
             if self._clock() - progressed_mono >= IDLE_LIMIT_S:
                 raise FetchIncompleteError(
                     f"{name}: {fetch.sentence()}; then nothing more came for "
@@ -278,9 +279,14 @@ class _Fetch:
         missing = len(self._pending) + len(self._failed)
         return f"{len(self._archived)} events were archived, {missing} are missing"
 
-    def _report_step(self) -> None:
+    def report_cut(self, cause: Exception) -> None:
+        """Say why the last turn ended, while the next one is waited for."""
+        self._report_step(cause)
+
+    def _report_step(self, cause: Exception | None = None) -> None:
         done = len(self._archived) + len(self._failed)
-        self._report("events archived", done, done + len(self._pending), self._read_bytes)
+        total = None if self._epoch is None else done + len(self._pending)
+        self._report("events archived", done, total, self._read_bytes, cause)
 
     def _gone(self, device: Device) -> _MemoryGoneError:
         return _MemoryGoneError(

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -40,9 +41,19 @@ class Report(Protocol):
     """Takes a step of an operation."""
 
     def __call__(
-        self, what: str, done: float, total: float | None, read_bytes: int | None = None, /
+        self,
+        what: str,
+        done: float,
+        total: float | None,
+        read_bytes: int | None = None,
+        cause: Exception | None = None,
+        /,
     ) -> None:
-        """Note what is counted, how many, of how many, and how many bytes were read if it reads."""
+        """
+        Note what is counted, how many, of how many, and how many bytes were read if it reads.
+
+        ``cause``: why the last try failed, if the work now waits for another one.
+        """
 
 
 log = structlog.get_logger(__name__)
@@ -65,6 +76,8 @@ class Operation:
     total: float | None = None
     read_bytes: int | None = None
     """Bytes that it has read so far; ``None``: it does not count them."""
+    trying_again: Payload | None = None
+    """The problem document of the last try, while it waits for another one."""
     ended_at: str | None = None
     result: Payload | None = None
     """The body that the request would have answered."""
@@ -73,17 +86,26 @@ class Operation:
     steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
 
     def report(
-        self, what: str, done: float, total: float | None, read_bytes: int | None = None, /
+        self,
+        what: str,
+        done: float,
+        total: float | None,
+        read_bytes: int | None = None,
+        trying_again: Payload | None = None,
+        /,
     ) -> None:
         """Note how far the work is, and send it to the followers."""
-        self.what, self.done, self.total, self.read_bytes = what, done, total, read_bytes
-        more = {} if read_bytes is None else {"read_bytes": read_bytes}
-        self.steps.add("step", what=what, done=done, total=total, **more)
+        self.what, self.done, self.total = what, done, total
+        self.read_bytes, self.trying_again = read_bytes, trying_again
+        optional = {"read_bytes": read_bytes, "trying_again": trying_again}
+        given = {name: value for name, value in optional.items() if value is not None}
+        self.steps.add("step", what=what, done=done, total=total, **given)
 
     def payload(self) -> Payload:
         """Return it as plain values."""
         names = ("id", "kind", "unit", "begun_at", "ended_at", "state", "what", "done", "total")
-        return {name: getattr(self, name) for name in (*names, "read_bytes", "result", "problem")}
+        more = ("read_bytes", "trying_again", "result", "problem")
+        return {name: getattr(self, name) for name in (*names, *more)}
 
 
 class Operations:
@@ -175,7 +197,7 @@ class Operations:
     ) -> None:
         try:
             await self._save(operation)
-            operation.result = await work(operation.report)
+            operation.result = await work(partial(self._note, operation))
             operation.state = "done"
         except asyncio.CancelledError:
             _interrupt(operation)
@@ -184,11 +206,24 @@ class Operations:
             raise
         except Exception as error:
             operation.state, operation.problem = "failed", self._describe(error)
-        operation.ended_at = _text(self._wall())
+        operation.ended_at, operation.trying_again = _text(self._wall()), None
         await self._save(operation)
         ending = operation.result if operation.state == "done" else operation.problem
         operation.steps.add(operation.state, **(ending or {}))
         operation.steps.close()
+
+    def _note(
+        self,
+        operation: Operation,
+        what: str,
+        done: float,
+        total: float | None,
+        read_bytes: int | None = None,
+        cause: Exception | None = None,
+        /,
+    ) -> None:
+        failed = None if cause is None else self._describe(cause)
+        operation.report(what, done, total, read_bytes, failed)
 
     @staticmethod
     async def _complete(saving: Coroutine[Any, Any, None]) -> None:
@@ -216,7 +251,7 @@ class Operations:
 
 
 def _interrupt(operation: Operation) -> None:
-    operation.state = "failed"
+    operation.state, operation.trying_again = "failed", None
     if operation.kind == FETCH:
         operation.problem = {
             "type": "urn:seismo-relay:problem:shutting-down",

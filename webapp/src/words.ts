@@ -457,6 +457,7 @@ export const words = {
       intro: "Downloads into the archive what it does not have yet. Nothing is changed at the unit.",
       progress: (done: number, total: number | null): string =>
         total === null ? `${plural(done, "event", "events")} so far` : `${done} of ${plural(total, "event", "events")}`,
+      again: (why: string): string => `Trying again: ${why}.`,
       result: (now: number, before: number, failed: number): string =>
         `${plural(now, "event", "events")} downloaded, ${before} already archived${failed ? `, ${failed} failed: try again` : ""}.`,
     },

@@ -183,7 +183,7 @@ def _missing(curve: Curve, parameters: Parameters, *, is_base: bool) -> NoLimit 
             return NoLimit(
                 "parameter-missing",
                 "the lower corner of the unit's microphone, in Hz, is not entered; it stands on "
-                "its data sheet, for: seismo-relay unit microphone SERIAL HZ"
+                "its data sheet, for: seismo-relay unit change SERIAL --microphone-low-hz HZ"
                 if name == "microphone_low_hz"
                 else f"{curve.id} needs {name}: {expected}",
             )

@@ -275,6 +275,9 @@ class OperationOut(BaseModel):
     read_bytes: int | None = Field(
         description="Bytes that it has read so far; null: it does not count them."
     )
+    trying_again: dict[str, Any] | None = Field(
+        description="The problem document of the last try, while it waits for another one."
+    )
     result: dict[str, Any] | None = Field(
         description="What the request would have answered; of a fetch: what was archived."
     )

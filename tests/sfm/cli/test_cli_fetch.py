@@ -85,8 +85,10 @@ def test_an_interrupted_fetch_says_how_far_it_is_and_how_it_continues(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ask(*_: object, on_progress: operation.OnLook, **more: object) -> None:
-        for done in (None, 0, 1):
-            on_progress({"done": done, "total": 6, "read_bytes": 4096})
+        silent = {"detail": "tcp:10.0.0.5:12345: no answer within 10 s"}
+        for done, failed in (None, None), (0, silent), (0, silent), (0, None), (1, silent):
+            far = {"done": done, "total": 6, "read_bytes": 4096}
+            on_progress({**far, "trying_again": failed})
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.Event().wait()
 
@@ -94,6 +96,7 @@ def test_an_interrupted_fetch_says_how_far_it_is_and_how_it_continues(
     status, out, err = call("fetch", "tcp://10.0.0.5:12345")
     assert (status, out) == (130, "")
     assert "Interrupted: 1 of 6 events archived" in err
+    assert err.count("Trying again: tcp:10.0.0.5:12345: no answer within 10 s") == 2
     assert "the same command continues" in " ".join(err.split())
 
 

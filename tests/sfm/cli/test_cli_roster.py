@@ -80,6 +80,26 @@ def test_the_roster_is_changed_in_the_database(run_cli: Call, database: Path) ->
     assert "2026-05-01T12:00:00" in run_cli("location", "show", "Portal")[1]
 
 
+def test_what_people_note_is_changed_and_removed(run_cli: Call) -> None:
+    def shown() -> Any:
+        return json.loads(run_cli("unit", "show", "BE12345", "--json")[1])
+
+    words = ("--location", "Portal", "--notes", "spare", "--calibrated-on", "2025-04-01")
+    assert run_cli("unit", "add", "BE12345", *words)[0] == 0
+    refused = run_cli("unit", "add", "BE12345", "--calibrated-on", "2026-04-02")
+    hint = "seismo-relay unit change 'BE12345' --calibrated-on '2026-04-02'"
+    assert (refused[0], hint in refused[2]) == (4, True), refused
+    change = ("unit", "change", "BE12345", "--calibrated-on", "2026-04-02", "--notes", "")
+    assert run_cli(*change, "--microphone-low-hz", "2")[0] == 0
+    facts = "notes", "calibrated_on", "calibration_due_on", "microphone_low_hz", "state"
+    assert [shown()[name] for name in facts] == [None, "2026-04-02", None, 2.0, "deployed"]
+    assert (
+        run_cli("location", "change", "portal", "--project", "Tunnel", "--latitude", "59.9")[0] == 0
+    )
+    place = json.loads(run_cli("location", "show", "Portal", "--json")[1])
+    assert [place[name] for name in ("project", "latitude", "longitude")] == ["Tunnel", 59.9, None]
+
+
 @pytest.fixture
 def live(database: Path) -> Iterator[str]:
     with relay(database=database) as started:
@@ -127,6 +147,10 @@ def test_a_unit_that_was_met_by_its_address_is_shown_with_it(run_cli: Call, live
     [
         (("unit", "bench", "BE9"), 4, "no unit BE9"),
         (("unit", "show", "nowhere"), 4, "nowhere"),
+        (("unit", "change", "BE9"), 2, "--calibrated-on"),
+        (("unit", "change", "BE9", "--notes", "x"), 4, "no unit BE9"),
+        (("unit", "change", "BE9", "--calibrated-on", "May"), 2, "calibrated_on"),
+        (("location", "change", "nowhere", "--project", "x"), 4, "nowhere"),
         (("location", "add", "BE12345"), 2, "serial number"),
         (("unit", "add", "BE1", "--address", "10.0.0.5"), 2, "--location"),
         (("unit", "route", "add", "nowhere", "10.0.0.5"), 4, "nowhere"),

@@ -104,6 +104,7 @@ async def test_a_fetch_is_answered_at_once_and_shows_events_and_bytes(world: Raw
     result = operation["result"]
     assert (result["archived"], result["already_archived"], result["failed"]) == (3, 0, [])
     assert await images(world) == true_images(world.unit)
+    assert operation["trying_again"] is None
     stream = await world.get(f"{answer.headers['location']}/progress")
     assert f'"read_bytes":{size}' in stream.text
 
@@ -205,7 +206,13 @@ async def test_an_unreachable_unit_is_tried_with_growing_pauses_and_then_given_u
     world.connection.cut_each_s = 1.0
     world.connection.delay = round_trip_of_replies(0.3)
     began, called = now_s(), world.called
-    operation = await ended(world, (await world.post(FETCH)).headers["location"])
+    location = (await world.post(FETCH)).headers["location"]
+    await world.pause(60)
+    running = (await world.get(location)).json()
+    assert running["trying_again"]["type"].startswith(PROBLEM), running
+    assert running["trying_again"]["detail"]
+    operation = await ended(world, location)
+    assert operation["trying_again"] is None
     problem = operation["problem"]
     assert problem["type"] == f"{PROBLEM}fetch-incomplete"
     assert [one["index"] for one in problem["result"]["missing"]] in ([], [0, 1, 2])

@@ -2796,6 +2796,13 @@ export interface components {
              */
             read_bytes: number | null;
             /**
+             * Trying Again
+             * @description The problem document of the last try, while it waits for another one.
+             */
+            trying_again: {
+                [key: string]: unknown;
+            } | null;
+            /**
              * Result
              * @description What the request would have answered; of a fetch: what was archived.
              */

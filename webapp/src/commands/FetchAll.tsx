@@ -1,7 +1,8 @@
 // Everything that the unit stores and the archive lacks, downloaded into the archive.
 import { useState } from "preact/hooks";
-import type { Unit } from "../api/client";
+import { problemFrom, type Unit } from "../api/client";
 import { longCommand, type Operation } from "../api/operation";
+import { plainly } from "../parts/plainly";
 import { Trouble } from "../parts/Trouble";
 import { atLeast, noteProblem } from "../state";
 import { words } from "../words";
@@ -32,6 +33,7 @@ export function FetchAll({ unit, onFetched }: Props) {
     onFetched?.();
   };
   const { done, total } = seen ?? {};
+  const again = seen?.trying_again ? problemFrom(seen.trying_again) : null;
   return (
     <section class="fetch" aria-label={text.title}>
       <button type="button" disabled={giving.isGoing} onClick={() => void fetchAll()}>
@@ -42,6 +44,11 @@ export function FetchAll({ unit, onFetched }: Props) {
         <p class="progress">
           <progress aria-label={text.title} {...(total ? { value: done ?? 0, max: total } : {})} />{" "}
           {text.progress(done ?? 0, total ?? null)}
+        </p>
+      )}
+      {giving.isGoing && again && (
+        <p>
+          {text.again(again.title)} <span class="detail">{plainly(again.message)}</span>
         </p>
       )}
       <div role="status">
