@@ -1,5 +1,5 @@
+import { signal } from "@preact/signals";
 import { render } from "preact";
-import { useLayoutEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { whoAsks } from "./api/session";
 import { Page, preload } from "./pages";
@@ -13,22 +13,23 @@ import { isMeKnown, me, noteSession, start, wantsToken } from "./state";
 import "./style.css";
 import { words } from "./words";
 
+/** Why it is not known who asks. */
+const problem = signal<Problem | null>(null);
+
+function askWho(): void {
+  whoAsks().then(
+    (session) => {
+      noteSession(session);
+      problem.value = null;
+    },
+    (error: unknown) => {
+      if (!(error instanceof Problem)) throw error;
+      problem.value = error;
+    },
+  );
+}
+
 function App() {
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const ask = (): void => {
-    whoAsks().then(
-      (session) => {
-        noteSession(session);
-        setProblem(null);
-      },
-      (error: unknown) => {
-        if (!(error instanceof Problem)) throw error;
-        setProblem(error);
-      },
-    );
-  };
-  // Before the first frame is painted: nothing of use can be seen until the answer is here.
-  useLayoutEffect(ask, []);
   const at = route.value;
   const { name, role } = me.value;
   return (
@@ -46,7 +47,7 @@ function App() {
       </a>
       <Bar />
       <main id="main" tabIndex={-1}>
-        {problem && <Trouble problem={problem} retry={ask} />}
+        {problem.value && <Trouble problem={problem.value} retry={askWho} />}
         {/* After a sign-in each page is drawn anew for that role. */}
         {isMeKnown.value && role !== null && (
           <Page key={`${name}/${role}/${at.page}/${pathOf(fragment.peek())}`} at={at} />
@@ -61,5 +62,7 @@ function App() {
 followPrinting();
 start();
 followAddress();
+// Before the first frame: nothing of use can be seen until the answer and the page's code are here.
+askWho();
 preload(route.peek());
 render(<App />, document.getElementById("app")!);

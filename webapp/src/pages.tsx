@@ -1,10 +1,13 @@
-// Which code draws which page. Each page is loaded when it is opened first; charts come with the pages that draw them.
+// Which code draws which page. The overview of a unit, which links and bookmarks lead to, comes with the app; each other
+// page is loaded when it is opened first, and charts with the pages that draw them.
 import { type FunctionComponent, h, type VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { Problem } from "./api/client";
 import { PageTitle } from "./parts/PageTitle";
 import { Trouble } from "./parts/Trouble";
 import type { Route } from "./route";
+import { ResolvePage } from "./unit/ResolvePage";
+import { UnitPage } from "./unit/UnitPage";
 import { words } from "./words";
 
 type Draw = () => VNode;
@@ -24,10 +27,6 @@ async function loaded(at: Route): Promise<Draw> {
       return drawing(await import("./settings/AuditPage"), "AuditPage", {});
     case "commands":
       return drawing(await import("./commands/CommandsPage"), "CommandsPage", { unit: at.unit });
-    case "resolve":
-      return drawing(await import("./unit/ResolvePage"), "ResolvePage", { unit: at.unit, rest: at.rest });
-    case "unit":
-      return drawing(await import("./unit/UnitPage"), "UnitPage", { unit: at.unit });
     case "events":
       return drawing(await import("./events/EventsPage"), "EventsPage", { unit: at.unit });
     case "waveform":
@@ -36,15 +35,20 @@ async function loaded(at: Route): Promise<Draw> {
       return drawing(await import("./archive/ArchivePage"), "ArchivePage", {});
     case "recording":
       return drawing(await import("./archive/RecordingPage"), "RecordingPage", { id: at.id });
-    case "nowhere":
-      return () => <Nowhere />;
+    default:
+      return drawn(at) ?? (() => <Nowhere />);
   }
+}
+
+/** Return how a page is drawn whose code is here with the app. */
+function drawn(at: Route): Draw | null {
+  if (at.page === "resolve") return () => <ResolvePage unit={at.unit} rest={at.rest} />;
+  return at.page === "unit" ? () => <UnitPage unit={at.unit} /> : null;
 }
 
 /** Begin to load what draws a page while it is asked who asks. A failure is met, and shown, when the page is drawn. */
 export function preload(at: Route): void {
-  const pages: Route[] = at.page === "resolve" && at.rest === "" ? [at, { page: "unit", unit: at.unit }] : [at];
-  for (const page of pages) loaded(page).catch(() => {});
+  loaded(at).catch(() => {});
 }
 
 function drawing<Name extends string, Props extends object>(
@@ -55,18 +59,22 @@ function drawing<Name extends string, Props extends object>(
   return () => h(module[name], props) as VNode;
 }
 
+const held = (of: Draw | null): { of: Draw } | null => of && { of };
+
 export function Page({ at }: { at: Route }) {
-  const [draw, setDraw] = useState<{ of: Draw } | null>(null);
+  const [draw, setDraw] = useState(() => held(drawn(at)));
   const [problem, setProblem] = useState<Problem | null>(null);
   const load = (): void => {
     setProblem(null);
     loaded(at).then(
-      (of) => setDraw({ of }),
+      (of) => setDraw(held(of)),
       // The relay is gone, or was upgraded, and has the page's code no more under that name.
       () => setProblem(new Problem("page-gone", 0, words.trouble.pageGone, "", null, {})),
     );
   };
-  useEffect(load, []);
+  useLayoutEffect(() => {
+    if (!draw) load();
+  }, []);
   if (problem) return <Trouble problem={problem} retry={() => location.reload()} />;
   return draw?.of() ?? null;
 }

@@ -1,6 +1,6 @@
 // The one way in which pages get data: a resource of the relay, as a page shows it: the last good answer, what became
 // of the last try, and since when it is being read.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import {
   type Answer,
   type Ask,
@@ -251,13 +251,17 @@ export function useResource<T>(wanted: Wanted | null): Resource<T> {
     schedule(failure);
   };
 
-  useEffect(() => {
+  /** Whether the first read is left to after the frame, since it has something to show. */
+  const readsLater = useRef(false);
+  // Before the frame: what is held is seen in it, and a page that has nothing to show waits for no painting.
+  useLayoutEffect(() => {
     const known = address === null ? null : heldAt(address);
     shown.current = known;
     newest.current = known;
     setState({ ...NOTHING, body: (known?.body ?? null) as T | null, atMs: known?.atMs ?? 0 });
     if (address === null) return;
-    void read(false);
+    readsLater.current = known !== null;
+    if (known === null) void read(false);
     const stop = hear(address, (held) => {
       if (going.current) return;
       receive(held);
@@ -271,6 +275,11 @@ export function useResource<T>(wanted: Wanted | null): Resource<T> {
       going.current?.abort();
       going.current = null;
     };
+  }, [address, wanted?.everyS]);
+
+  useEffect(() => {
+    if (readsLater.current) void read(false);
+    readsLater.current = false;
   }, [address, wanted?.everyS]);
 
   // In the drawing before the effect, the body of another address must not be seen.
