@@ -142,7 +142,8 @@ def check_serial(serial: str) -> str:
         ValueError: it is not 1 to 16 printable characters without spaces.
     """
     is_word = serial.isascii() and serial.isprintable() and not re.search(r"[\s/\\*]", serial)
-    if not 1 <= len(serial) <= LONGEST_SERIAL or not is_word:
+    # "." and ".." are no step of a path.
+    if not 1 <= len(serial) <= LONGEST_SERIAL or not is_word or serial in (".", ".."):
         raise ValueError(
             f"a serial number has 1 to {LONGEST_SERIAL} letters and digits, as BE12345; "
             f"got {serial!r}"

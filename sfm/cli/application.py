@@ -5,13 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import os
+import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    Token,
+    convert,
+)
 from cyclopts.validators import Number
 from rich.console import RenderableType
 from rich.text import Text
@@ -62,6 +72,7 @@ __all__ = [
     "shown_token",
 ]
 
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "SFM_TOKEN", "SFM_TOKEN_FILE"
 """Environment variables with the token that is shown to a relay, or with the file that has it."""
 
@@ -99,7 +110,38 @@ def _usage_line(error: CycloptsError) -> RenderableType:
     if "--json" in (error.root_input_tokens or ()):
         print_json(_problem(sentence, MISUSED))
     chain = " ".join(("seismo-relay", *(error.command_chain or ())))
-    return Text(views.plain(f"{sentence} See: {chain} --help"))
+    if sentence.startswith("expected a") and isinstance(error, CoercionError) and error.argument:
+        name = str(error.argument.field_info.name).upper()  # no option: those are named already
+        sentence = f"Invalid value for {name}: {sentence}"
+    end = "" if sentence.endswith((".", "?")) else "."
+    return Text(views.plain(f"{sentence}{end} See: {chain} --help"))
+
+
+def _converted(type_: Any, tokens: Sequence[Token]) -> Any:
+    """
+    Convert the words of one parameter; a number must be finite, and a whole one must be whole.
+
+    Cyclopts rounds: without this, ``waveform UNIT 1.5`` showed event 2. JSON has no NaN.
+
+    Raises:
+        ValueError: a word is no such number.
+    """
+    kinds = get_args(type_) or (type_,)  # a number that may be removed is `float | str`
+    for token in tokens:
+        if int in kinds and not WHOLE_NUMBER.fullmatch(token.value):
+            raise ValueError(f"expected a whole number, got {token.value!r}")
+        if float in kinds and not (token.value == "" and len(kinds) > 1):
+            _check_finite(token.value)
+    return convert(type_, tokens)
+
+
+def _check_finite(word: str) -> None:
+    try:
+        is_finite = math.isfinite(float(word))
+    except ValueError:
+        is_finite = False
+    if not is_finite:
+        raise ValueError(f"expected a number, got {word!r}")
 
 
 out = AnyConsole()
@@ -112,6 +154,7 @@ app = App(
     help="Read Instantel MiniMate Plus seismographs, and serve them from a live cache. "
     "`--config FILE`, with any command, names the settings file.",
     version=_version,
+    default_parameter=Parameter(converter=_converted),
     error_formatter=_usage_line,
     # Ctrl-C is answered by ``sfm.cli.main``, wherever it arrives.
     suppress_keyboard_interrupt=False,

@@ -53,6 +53,8 @@ unit.command(route)
 location.command(zone)
 
 State = Literal["deployed", "benched", "retired"]
+Removable = float | str | None
+"""A number, or nothing to remove the one that is there."""
 COLUMNS = (
     "serial",
     "location",
@@ -160,6 +162,18 @@ async def ask_roster(
         return await roster.ask(method, path, body, query)
 
 
+def _path(kind: Literal["unit", "location"], name: str) -> str:
+    """
+    Return the path of one row of the roster.
+
+    Raises:
+        CommandError: no row can have this name, and it would lead to another route.
+    """
+    if name in ("", ".", "..") or "/" in name:
+        raise CommandError(f"the roster has no {kind} {name!r}; see: {kind} list", REFUSED)
+    return f"/{kind}s/{quote(name, safe='')}"
+
+
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -258,7 +272,7 @@ async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
         await roster.ask("POST", "/units", {"serial": serial, **_facts(row, OF_UNIT)})
         added.append(f"unit {serial}")
     elif missing := _facts(row, OF_UNIT, of=unit):
-        await roster.ask("PATCH", f"/units/{quote(unit['serial'], safe='')}", missing)
+        await roster.ask("PATCH", _path("unit", unit["serial"]), missing)
         added += [f"{fact} of {serial}" for fact in missing]
     if name is None:
         return added
@@ -266,7 +280,7 @@ async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
         place = await roster.ask("POST", "/locations", {"name": name, **_facts(row, OF_LOCATION)})
         added.append(f"location {name}")
     elif missing := _facts(row, OF_LOCATION, of=place):
-        await roster.ask("PATCH", f"/locations/{quote(place['name'], safe='')}", missing)
+        await roster.ask("PATCH", _path("location", place["name"]), missing)
         added += [f"{fact} of {place['name']}" for fact in missing]
     if "zone" in row and not place["zones"]:
         await roster.ask("POST", "/zones", {"location": place["name"], "zone": row["zone"]})
@@ -277,7 +291,7 @@ async def _add_row(roster: Roster, row: dict[str, Any]) -> list[str]:
         added.append(f"route {row['address']}")
     if place["serial"] is None:
         body = {"serial": serial, "from_device_time": ""}
-        await roster.ask("POST", f"/locations/{quote(place['name'], safe='')}/unit", body)
+        await roster.ask("POST", f"{_path('location', place['name'])}/unit", body)
         added.append(f"{serial} at {place['name']}")
     return added
 
@@ -497,9 +511,7 @@ async def _change_unit(
     sentence: str,
     **values: Any,
 ) -> None:
-    body = await ask_roster(
-        at, admin, database, "PATCH", f"/units/{quote(serial, safe='')}", values
-    )
+    body = await ask_roster(at, admin, database, "PATCH", _path("unit", serial), values)
     print_done(body, sentence, as_json)
 
 
@@ -542,7 +554,7 @@ async def change_unit(
     notes: str | None = None,
     calibrated_on: str | None = None,
     calibration_due_on: str | None = None,
-    microphone_low_hz: float | None = None,
+    microphone_low_hz: Removable = None,
     at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
@@ -580,13 +592,16 @@ def _changes(**values: Any) -> dict[str, Any]:
     Return what a command changes; an empty text removes.
 
     Raises:
-        CommandError: nothing.
+        CommandError: no value was given.
     """
     given = _given(**values)
     if not given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in values)
         raise CommandError(f"nothing to change: give any of {options}", MISUSED)
-    return {name: None if value == "" else value for name, value in given.items()}
+    return {
+        name: None if value == "" or str(value).isspace() else value
+        for name, value in given.items()
+    }
 
 
 # --- routes --------------------------------------------------------------------------------------
@@ -743,31 +758,29 @@ async def change_location(
     name: str,
     *,
     project: str | None = None,
-    latitude: float | None = None,
-    longitude: float | None = None,
+    latitude: Removable = None,
+    longitude: Removable = None,
     at: RelayOptions = DEFAULTS,
     admin: Admin = None,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
     """
-    Change the project or the coordinates of a location. What is not given stays.
+    Change the project or the coordinates of a location. What is not given stays; empty removes.
 
     Parameters
     ----------
     name
         Of the location.
     project
-        For people; an empty text removes it.
+        For people.
     latitude
         Degrees.
     longitude
         Degrees.
     """
     values = _changes(project=project, latitude=latitude, longitude=longitude)
-    changed = await ask_roster(
-        at, admin, database, "PATCH", f"/locations/{quote(name, safe='')}", values
-    )
+    changed = await ask_roster(at, admin, database, "PATCH", _path("location", name), values)
     print_done(changed, f"Location {changed['name']} is changed.", as_json)
 
 
@@ -799,9 +812,7 @@ async def move(
     """
     whose = None if serial == "none" else serial
     body = {"serial": whose, **_given(from_device_time=since)}
-    moved = await ask_roster(
-        at, admin, database, "POST", f"/locations/{quote(name, safe='')}/unit", body
-    )
+    moved = await ask_roster(at, admin, database, "POST", f"{_path('location', name)}/unit", body)
     what = f"Unit {whose} is" if whose else "No unit is"
     print_done(moved, f"{what} at {moved['name']} from then on.", as_json)
 

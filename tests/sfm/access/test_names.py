@@ -115,7 +115,7 @@ def test_names_are_compared_without_regard_to_case() -> None:
     assert folded("north") != folded("nort")
 
 
-@pytest.mark.parametrize("serial", ["", "x" * 17, "BE 1", "BE\n1", "*", "BÉ1", "a/b"])
+@pytest.mark.parametrize("serial", ["", "x" * 17, "BE 1", "BE\n1", "*", "BÉ1", "a/b", ".", ".."])
 def test_what_no_unit_reports_is_no_serial_number(serial: str) -> None:
     with pytest.raises(ValueError, match="serial number"):
         check_serial(serial)

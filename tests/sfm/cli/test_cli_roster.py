@@ -288,6 +288,33 @@ def test_a_row_that_the_roster_contradicts_is_named(run_cli: Call, tmp_path: Pat
     assert (status, "North has the zone Europe/Oslo" in aside) == (7, True), aside
 
 
+@pytest.mark.parametrize("words", [("unit", "change", "BE1"), ("location", "change", "South")])
+def test_a_number_is_removed_by_an_empty_text(run_cli: Call, words: tuple[str, ...]) -> None:
+    assert run_cli(*SOUTH)[0] == 0
+    options = {
+        "unit": (("--microphone-low-hz", "microphone_low_hz"),),
+        "location": (("--latitude", "latitude"), ("--longitude", "longitude")),
+    }[words[0]]
+    for option, name in options:
+        set_to_2 = run_cli(*words, option, "2", "--json")
+        assert json.loads(set_to_2[1])[name] == 2
+        removed = run_cli(*words, option, "", "--json")
+        assert json.loads(removed[1])[name] is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+def test_a_name_that_no_row_can_have_leads_to_no_other_route(run_cli: Call, name: str) -> None:
+    assert run_cli(*SOUTH)[0] == 0
+    for words in (
+        ("unit", "change", name, "--notes", "x"),
+        ("unit", "bench", name),
+        ("location", "change", name, "--project", "x"),
+        ("location", "move", name, "BE1"),
+    ):
+        status, _, aside = run_cli(*words)
+        assert (status, f"the roster has no {words[0]} {name!r}" in aside) == (4, True), aside
+
+
 def test_a_fetch_over_a_port_that_is_not_there_ends_at_once(run_cli: Call) -> None:
     status, _, aside = run_cli("fetch", "/dev/ttyUSB99")
     assert (status, "no such port" in aside) == (3, True), aside
