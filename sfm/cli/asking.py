@@ -12,7 +12,7 @@ from minimateplus.link.address import Address
 from sfm.access.names import folded, parse_host
 from sfm.cli import operation
 from sfm.cli.application import CommandError, relay_client
-from sfm.cli.exits import MISUSED, NO_RELAY
+from sfm.cli.exits import FAILED, MISUSED, NO_RELAY
 from sfm.cli.following import following
 from sfm.cli.routing import Kind, UnitOptions, no_relay, refusal, relay_of, target_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AskedUnit", "ask", "asked_unit", "file_of"]
 
 _SAVED_AS = re.compile(r'attachment; filename="([0-9A-Za-z_-][0-9A-Za-z._-]{0,199})"')
+_SHA_256 = re.compile(r"sha-256=:([0-9A-Za-z+/=]+):")
 
 
 @dataclass
@@ -153,7 +154,8 @@ def file_of(
     Return the file that a relay answered with: its name and its bytes.
 
     Raises:
-        CommandError: it is a problem, or no file with a name that leads out of no folder.
+        CommandError: it is a problem, no file with a name that leads out of no folder, or not what
+            its digest says.
     """
     if response.is_error:
         try:
@@ -164,7 +166,21 @@ def file_of(
     named = _SAVED_AS.fullmatch(response.headers.get("content-disposition", ""))
     if named is None:
         raise CommandError(f"{base} answers, but not as a relay does", NO_RELAY)
+    _check_digest(response, named[1])
     return named[1], response.content
+
+
+def _check_digest(response: httpx.Response, name: str) -> None:
+    """Refuse a file whose bytes are not those that the relay sent, by Repr-Digest (RFC 9530)."""
+    from base64 import b64encode
+    from hashlib import sha256
+
+    sent = _SHA_256.search(response.headers.get("repr-digest", ""))
+    if sent and sent[1] != b64encode(sha256(response.content).digest()).decode():
+        raise CommandError(
+            f"{name} did not arrive as the relay sent it: its SHA-256 is another one. Ask again.",
+            FAILED,
+        )
 
 
 @contextlib.asynccontextmanager

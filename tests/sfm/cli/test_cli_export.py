@@ -235,3 +235,16 @@ def test_a_file_of_a_relay_that_names_another_folder_is_refused(name: str) -> No
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     with pytest.raises(CommandError, match="not as a relay does"):
         file_of(httpx.Response(200, headers=headers, content=b"x"), "http://127.0.0.1:1")
+
+
+def test_a_file_that_did_not_arrive_as_it_was_sent_is_refused() -> None:
+    # Of "abc", as FIPS 180-4 has it.
+    digest = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
+    headers = {
+        "content-disposition": 'attachment; filename="x.zip"',
+        "repr-digest": f"sha-256=:{digest}:",
+    }
+    whole = httpx.Response(200, headers=headers, content=b"abc")
+    assert file_of(whole, "http://127.0.0.1:1") == ("x.zip", b"abc")
+    with pytest.raises(CommandError, match="SHA-256 is another one"):
+        file_of(httpx.Response(200, headers=headers, content=b"xyz"), "http://127.0.0.1:1")
