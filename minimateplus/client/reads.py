@@ -444,9 +444,8 @@ class MiniMate(CommandSession):
         now = await self._read_event(event.key, event.index)
         if now != event:
             raise MemoryChangedError(
-                f"{self.name}: the record at {event.key.hex()} is of {_iso(now.device_time)} "
-                f"with PVS {now.peaks.vector_sum_in_s} in/s now, was of "
-                f"{_iso(event.device_time)} with {event.peaks.vector_sum_in_s} in/s"
+                f"{self.name}: the record at {event.key.hex()} is {_named(now)} now, was "
+                f"{_named(event)}"
             )
         if offsets := differing_offsets(event.record, now.record) - self.volatile_offsets:
             raise RecordDiffersError(
@@ -524,6 +523,14 @@ def _resumable(begun: bytes, first: bytes, size: int) -> bytes:
         # An interrupted read may end within a chunk; the incomplete piece is not proven.
         begun = begun[: len(begun) - len(begun) % commands.BULK_CHUNK_BYTES]
     return begun if begun.startswith(first) else b""
+
+
+def _named(event: Event) -> str:
+    """Return what tells an event from another one, for people."""
+    pvs = event.peaks.vector_sum_in_s
+    return (
+        f"of {_iso(event.device_time)} with PVS {'unknown' if pvs is None else f'{pvs:.4g} in/s'}"
+    )
 
 
 def _iso(moment: datetime | None) -> str | None:
