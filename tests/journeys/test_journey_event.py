@@ -390,9 +390,10 @@ def test_a_limit_curve_that_was_chosen_is_on_screen_chart_and_report(
         assert verdict["results"] == "refined"
         expect(chart).to_contain_text(verdict["detail"])
         expect(chart).to_contain_text(verdict["source"])
-        expect(page.locator(".event-head .verdict")).to_contain_text(
-            f"{verdict['channel']} {verdict['share_percent']:.0f} %"
+        expect(page.locator(".event-head .verdict")).to_have_text(
+            f"Over DIN 4150-3 table 1: {verdict['channel']} {verdict['share_percent']:.0f} % of it"
         )
+        seen.look("event-verdict")
         pdf = tmp_path / "report.pdf"
         address = page.get_by_role("link", name="Report (PDF)").get_attribute("href") or ""
         with urlopen(own.base + address) as sent:

@@ -5,6 +5,8 @@ import { words } from "../words";
 export type Verdict = Pick<Schemas["VerdictOut"], "curve" | "outcome" | "share_percent" | "bound" | "channel"> & {
   frequency_hz?: number | null;
   frequency_bound?: ">" | "<" | null;
+  /** Of the curve; a list has none. */
+  title?: string;
 };
 
 const text = words.verdicts;
@@ -25,10 +27,22 @@ export function shareText({ share_percent: share, bound }: Pick<Verdict, "share_
   return share === null ? null : `${bound ?? ""}${Math.round(share)} %`;
 }
 
-/** A verdict as a short sentence. */
-export function verdictText(verdict: Verdict | null): string {
+/** Return the shortest part of a curve's title that no other title begins and ends with: "USBM RI 8507 appendix B". */
+export function curveName(title: string, all: readonly string[]): string {
+  const shortened = (of: string): [string, string] => {
+    const parts = of.replace(/ \(\d{4}\)/, "").split(/[,:] /);
+    return [parts[0]!, `${parts[0]}, ${parts.at(-1)}`];
+  };
+  const others = all.filter((other) => other !== title).map(shortened);
+  return shortened(title).find((name, i) => others.every((other) => other[i] !== name)) ?? title;
+}
+
+/** A verdict as a short sentence; `all`: those among which its curve is named, if it has a title. */
+export function verdictText(verdict: Verdict | null, all: readonly Verdict[] = []): string {
   if (!verdict) return text.none;
   const share = shareText(verdict);
   if (verdict.outcome === "no_verdict" || share === null) return text.noVerdict;
-  return (verdict.outcome === "exceeds" ? text.exceeds : text.complies)(share, verdict.channel ?? "");
+  const titles = all.flatMap(({ title }) => title ?? []);
+  const curve = verdict.title ? curveName(verdict.title, titles) : text.limit;
+  return (verdict.outcome === "exceeds" ? text.exceeds : text.complies)(curve, share, verdict.channel ?? "");
 }

@@ -89,7 +89,9 @@ export function EventView(wish: Wish) {
       <Crumbs {...wish} />
       <header class="event-head">
         <PageTitle title={title} />
-        {isPending || <strong class={`verdict ${verdict?.outcome ?? "no_verdict"}`}>{verdictText(verdict)}</strong>}
+        {isPending || (
+          <strong class={`verdict ${verdict?.outcome ?? "no_verdict"}`}>{verdictText(verdict, chart?.verdicts)}</strong>
+        )}
         {freshness}
         <EventTools {...wish} chart={chart} charts={charts} over={over} onOver={setOver} isEmpty={isEmpty} />
       </header>
