@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_bytes
 
 import pytest
-from kit.browser import BRISK, Open, Watched, at
+from kit.browser import BRISK, NARROW, TOO_SMALL, Open, Watched, at
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
 from playwright.sync_api import expect
@@ -166,6 +166,44 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
     if rank == 0:
         expect(page.get_by_text("Reviewing needs the role operator.")).to_be_visible()
     seen.look(f"recording-as-{role}")
+
+
+SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(one =>
+    one.clientWidth > 1 && one.scrollWidth > one.clientWidth &&
+        getComputedStyle(one).overflowX !== "visible"
+).map(one => one.outerHTML.slice(0, 120))"""
+"""Returns what has to be scrolled sideways to be read whole."""
+
+
+def test_cache_tokens_and_audit_log_are_read_on_a_phone_without_scrolling_sideways(
+    guarded: Guarded, visit: Open
+) -> None:
+    seen = visit(at(guarded.unit, "commands"), at=guarded.base)
+    seen.fails = True
+    page = seen.page
+    sign_in(seen, guarded.tokens["admin"])
+    page.get_by_role("button", name="Stop monitoring", exact=True).click()
+    expect(page.get_by_text("The unit does not monitor.")).to_be_visible()
+    page.set_viewport_size(NARROW)
+    for path, caption, first in (
+        ("cache", "Cached data for each unit", "Serial number SIM0401"),
+        ("tokens", "Tokens", "Role viewer"),
+        ("audit", "Audit log", "Command monitor_stop"),
+    ):
+        seen.go(f"#/settings/{path}")
+        entry = page.get_by_role("list", name=caption).get_by_role("listitem").first
+        expect(entry).to_be_visible()
+        expect(page.get_by_role("table")).to_have_count(0)
+        assert first in " ".join(entry.inner_text().split())
+        for details in page.locator("main summary").all():
+            details.click()
+        assert page.evaluate(SIDEWAYS) == []
+        assert page.evaluate(TOO_SMALL) == []
+        seen.look(f"phone-{path}")
+        page.set_viewport_size(NARROW)
+    seen.go("#/settings/cache")
+    page.get_by_role("button", name=f"Drop cached data for {guarded.unit.key}").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
 
 
 def test_a_token_of_one_unit_shows_that_unit_and_no_other(guarded: Guarded, visit: Open) -> None:

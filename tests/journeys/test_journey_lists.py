@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
-from kit.browser import NARROW, WIDE, NewUnit, Open, at
+from kit.browser import NARROW, TOO_SMALL, WIDE, NewUnit, Open, at
 from kit.relay_process import relay
 from playwright.sync_api import Route, ViewportSize, expect
 
@@ -16,14 +16,6 @@ from minimateplus.simulator.faulty_links import FaultyLink
 pytest_plugins = ["kit.web_world"]
 
 WORD_WITHIN_S = 5
-SMALL = """() => [...document.querySelectorAll("a, button, select, summary, input")].filter(one => {
-    const { width, height } = one.getBoundingClientRect();
-    // A link within a sentence is as high as its line; what is out of sight cannot be touched.
-    const isInText = one.matches("p a, .skip") || getComputedStyle(one).visibility === "hidden";
-    const target = one.closest("label.check") ?? one;
-    return one.offsetParent && !isInText && width > 0 &&
-        Math.round(target.getBoundingClientRect().height) < 44;
-}).map(one => one.outerHTML.slice(0, 120))"""
 
 
 @pytest.mark.parametrize("way", ["Control", "middle"])
@@ -240,7 +232,7 @@ def test_everything_that_is_touched_on_a_phone_is_44_px_high(
         page.wait_for_function("() => !document.querySelector('.waiting')")
         for details in page.locator("summary:visible").all():
             details.click()
-        found: list[str] = page.evaluate(SMALL)
+        found: list[str] = page.evaluate(TOO_SMALL)
         if found:
             small[to] = found
     assert small == {}

@@ -58,6 +58,18 @@ FAILED_LOAD = "Failed to load resource: "
 MAX_TRANSFER_BYTES = 60_000
 """What all of the app may weigh over a modem; the build checks it too (``pack.mjs``)."""
 
+TOO_SMALL = """() => [
+    ...document.querySelectorAll("a, button, select, summary, input")
+].filter(one => {
+    const { width, height } = one.getBoundingClientRect();
+    // A link within a sentence is as high as its line; what is out of sight cannot be touched.
+    const isInText = one.matches("p a, .skip") || getComputedStyle(one).visibility === "hidden";
+    const target = one.closest("label.check") ?? one;
+    return one.offsetParent && !isInText && width > 0 &&
+        Math.round(target.getBoundingClientRect().height) < 44;
+}).map(one => one.outerHTML.slice(0, 120))"""
+"""Returns what is touched and less than 44 px high."""
+
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""
 

@@ -3,10 +3,10 @@ import { ask, Problem, type Schemas } from "../api/client";
 import { unitOf } from "../api/device";
 import { useResource } from "../data/resource";
 import { Dialog } from "../parts/Dialog";
+import { Entries, type Entry } from "../parts/Entries";
 import { Facts } from "../parts/Facts";
 import { bytes, measured } from "../parts/measures";
 import { PageTitle } from "../parts/PageTitle";
-import { Table } from "../parts/Table";
 import { Trouble, Troubles } from "../parts/Trouble";
 import { serverTime } from "../parts/time";
 import { Waiting } from "../parts/Waiting";
@@ -69,58 +69,62 @@ function Units({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void })
     text.failures,
   ];
   return (
-    <Table caption={text.caption} heads={heads} action={mayDrop && text.drop}>
-      {rows.map((row) => (
-        <OneUnit key={row.key} row={row} onDrop={mayDrop ? onDrop : null} />
-      ))}
-    </Table>
+    <Entries
+      caption={text.caption}
+      heads={heads}
+      action={mayDrop && text.drop}
+      entries={rows.map((row) => entryOf(row, mayDrop ? onDrop : null))}
+    />
   );
 }
 
-function OneUnit({ row, onDrop }: { row: Row; onDrop: ((key: string) => void) | null }) {
+function entryOf(row: Row, onDrop: ((key: string) => void) | null): Entry {
   const unit = unitOf(row.key);
   const { hits, asked } = row;
+  return {
+    key: row.key,
+    cells: [
+      unit ? <a href={linkTo(unit)}>{row.key}</a> : row.key,
+      <>
+        {row.serial ?? words.app.unknown} {row.isSimulated && <strong class="badge">{words.app.simulated}</strong>}
+      </>,
+      row.epochs[0]?.number ?? words.app.unknown,
+      <Why key="why" row={row} />,
+      text.holds(row.events === null ? text.noEvents : text.events(row.events), row.waveforms),
+      bytes(row.bytes),
+      asked
+        ? text.servedOf(wholeText(hits), wholeText(asked), measured((100 * hits) / asked, "%", 0))
+        : text.neverAsked,
+      row.exchanges === null ? words.app.unknown : wholeText(row.exchanges),
+      row.failures > 1 ? <span class="alarm">{row.failures}</span> : row.failures,
+    ],
+    button: onDrop && (
+      <button type="button" class="quiet" aria-label={text.dropOf(row.key)} onClick={() => onDrop(row.key)}>
+        {text.drop}
+      </button>
+    ),
+  };
+}
+
+function Why({ row }: { row: Row }) {
   const [present, ...earlier] = row.epochs;
   return (
-    <tr>
-      <th scope="row">{unit ? <a href={linkTo(unit)}>{row.key}</a> : row.key}</th>
-      <td>
-        {row.serial ?? words.app.unknown} {row.isSimulated && <strong class="badge">{words.app.simulated}</strong>}
-      </td>
-      <td>{present?.number ?? words.app.unknown}</td>
-      <td class="why">
-        {present ? <Began epoch={present} /> : words.app.unknown}
-        {earlier.length > 0 && (
-          <details>
-            <summary>{text.earlier(earlier.length)}</summary>
-            <ul>
-              {earlier.map((epoch) => (
-                <li key={epoch.number}>
-                  {epoch.number}: <Began epoch={epoch} />
-                </li>
-              ))}
-            </ul>
-          </details>
-        )}
-        {row.isDoubted && <div class="doubtful">{text.doubted}</div>}
-      </td>
-      <td>{text.holds(row.events === null ? text.noEvents : text.events(row.events), row.waveforms)}</td>
-      <td>{bytes(row.bytes)}</td>
-      <td>
-        {asked
-          ? text.servedOf(wholeText(hits), wholeText(asked), measured((100 * hits) / asked, "%", 0))
-          : text.neverAsked}
-      </td>
-      <td>{row.exchanges === null ? words.app.unknown : wholeText(row.exchanges)}</td>
-      <td class={row.failures > 1 ? "alarm" : undefined}>{row.failures}</td>
-      {onDrop && (
-        <td>
-          <button type="button" class="quiet" aria-label={text.dropOf(row.key)} onClick={() => onDrop(row.key)}>
-            {text.drop}
-          </button>
-        </td>
+    <div class="why">
+      {present ? <Began epoch={present} /> : words.app.unknown}
+      {earlier.length > 0 && (
+        <details>
+          <summary>{text.earlier(earlier.length)}</summary>
+          <ul>
+            {earlier.map((epoch) => (
+              <li key={epoch.number}>
+                {epoch.number}: <Began epoch={epoch} />
+              </li>
+            ))}
+          </ul>
+        </details>
       )}
-    </tr>
+      {row.isDoubted && <div class="doubtful">{text.doubted}</div>}
+    </div>
   );
 }
 

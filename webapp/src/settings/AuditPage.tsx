@@ -1,7 +1,7 @@
 import type { Schemas } from "../api/client";
 import { useResource } from "../data/resource";
+import { Entries } from "../parts/Entries";
 import { PageTitle } from "../parts/PageTitle";
-import { Table } from "../parts/Table";
 import { Troubles } from "../parts/Trouble";
 import { serverTime } from "../parts/time";
 import { Waiting } from "../parts/Waiting";
@@ -33,18 +33,21 @@ export function AuditPage() {
       <Waiting of={audit} />
       {audit.body && (
         <section class="block" aria-label={text.audit}>
-          <Table caption={text.audit} heads={[text.number, text.at, text.who, text.unit, text.command, text.outcome]}>
-            {audit.body.entries.map(({ number, at, actor, role, unit, serial, command, outcome }) => (
-              <tr key={number}>
-                <th scope="row">{number}</th>
-                <td>{serverTime(at)}</td>
-                <td>{words.who.as(actor, role)}</td>
-                <td>{serial ?? unit ?? "–"}</td>
-                <td>{command}</td>
-                <td>{text.outcomes[outcome]}</td>
-              </tr>
-            ))}
-          </Table>
+          <Entries
+            caption={text.audit}
+            heads={[text.number, text.at, text.who, text.unit, text.command, text.outcome]}
+            entries={audit.body.entries.map(({ number, at, actor, role, unit, serial, command, outcome }) => ({
+              key: number,
+              cells: [
+                number,
+                serverTime(at),
+                words.who.as(actor, role),
+                serial ?? unit ?? "–",
+                command,
+                text.outcomes[outcome],
+              ],
+            }))}
+          />
         </section>
       )}
       {audit.more && (

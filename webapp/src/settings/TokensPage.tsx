@@ -1,7 +1,7 @@
 import type { Schemas } from "../api/client";
 import { useResource } from "../data/resource";
+import { Entries } from "../parts/Entries";
 import { PageTitle } from "../parts/PageTitle";
-import { Table } from "../parts/Table";
 import { Troubles } from "../parts/Trouble";
 import { serverTime } from "../parts/time";
 import { Waiting } from "../parts/Waiting";
@@ -20,17 +20,20 @@ export function TokensPage() {
       <Waiting of={tokens} />
       {tokens.body && (
         <section class="block" aria-label={text.tokens}>
-          <Table caption={text.tokens} heads={[text.name, text.role, text.units, text.created, text.revoked]}>
-            {tokens.body.tokens.map(({ id, name, role, units, created_at, revoked_at }) => (
-              <tr key={id}>
-                <th scope="row">{name}</th>
-                <td>{words.who.roles[role]}</td>
-                <td>{units.map((unit) => (unit === "*" ? text.allUnits : unit)).join(", ")}</td>
-                <td>{serverTime(created_at)}</td>
-                <td>{revoked_at === null ? "–" : serverTime(revoked_at)}</td>
-              </tr>
-            ))}
-          </Table>
+          <Entries
+            caption={text.tokens}
+            heads={[text.name, text.role, text.units, text.created, text.revoked]}
+            entries={tokens.body.tokens.map(({ id, name, role, units, created_at, revoked_at }) => ({
+              key: id,
+              cells: [
+                name,
+                words.who.roles[role],
+                units.map((unit) => (unit === "*" ? text.allUnits : unit)).join(", "),
+                serverTime(created_at),
+                revoked_at === null ? "–" : serverTime(revoked_at),
+              ],
+            }))}
+          />
         </section>
       )}
     </>
