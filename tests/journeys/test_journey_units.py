@@ -168,7 +168,8 @@ def test_a_registered_unit_is_asked_by_its_number_and_named_on_each_page(
 def test_a_unit_that_nobody_knows_says_how_to_open_it(visit: Open) -> None:
     seen = visit("#/unit/SIM1199/events")
     seen.fails = True
-    expect(seen.page.get_by_role("alert")).to_contain_text("Open it by its address")
+    once = "No location or unit is named 'SIM1199'. Open it by its address, on the units page."
+    expect(seen.page.get_by_role("alert")).to_have_text(f"{once}Try again")
     seen.look("unit-unknown")
 
 

@@ -8,6 +8,7 @@ const plural = (count: number, one: string, many: string): string => `${wholeTex
 const restText = (restS: number | null): string => (restS === null ? "" : `; about ${Math.ceil(restS)} s left`);
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (text: string): string => capital(text).replace(/\.?$/, ".");
 
 export const words = {
   app: {
@@ -94,6 +95,7 @@ export const words = {
     aForcedRead: "a forced refresh",
     firstCall: "the first call",
     openAt: (key: string): string => `Ask who answers at ${key}`,
+    sentence,
     wait: (seconds: number): string => `Try again in ${seconds} s.`,
     next: {
       "relay-gone": "Check that it runs and that this machine can reach it.",
@@ -113,7 +115,7 @@ export const words = {
         "The unit's list of events is damaged. Read it with the maker's software before anything is erased.",
       "forbidden-address":
         "Choose a unit on the units page. The relay's operator must register this one, or permit its address.",
-      "unknown-unit": "The relay knows no address where this unit answers. Open it by its address, on the units page.",
+      "unknown-unit": "Open it by its address, on the units page.",
       "token-required": "Sign in with a token, at the top of the page.",
       "not-allowed": "Your token does not permit this. Ask the relay's operator for another one.",
       "cross-site": "Reload this page, then try again.",
@@ -430,7 +432,7 @@ export const words = {
     exceeds: (curve: string, share: string, channel: string): string => `Over ${curve}: ${channel} ${share} of it`,
     complies: (curve: string, share: string, channel: string): string => `Within ${curve}: ${channel} ${share} of it`,
     outcomes: { complies: "Complies:", exceeds: "Exceeds:", no_verdict: "No verdict:" },
-    reason: (detail: string): string => capital(detail).replace(/\.?$/, "."),
+    reason: sentence,
     mark: (mark: string): string => `${capital(mark)} source:`,
     sources: (first: string, others: number): string => `${first} and ${plural(others, "more", "more")}`,
     sentence: (channel: string, peak: string, frequency: string, limit: string, share: string): string =>

@@ -7,18 +7,23 @@ interface Props {
   retry?: (() => void) | undefined;
 }
 
+/** Problems whose detail says what their title says, and of which unit. */
+const DETAIL_IS_TITLE = new Set(["unknown-unit"]);
+
 /** What went wrong, and what to do next. */
 export function Trouble({ problem, retry }: Props) {
   const fields = Array.isArray(problem.more.errors)
     ? (problem.more.errors as { field: string; message: string }[])
     : [];
   const detail = plainly(problem.message);
+  const isTitled = detail === "" || !DETAIL_IS_TITLE.has(problem.kind);
   return (
     <div class="trouble" role="alert">
       <p>
-        <strong>{problem.title}.</strong> {words.trouble.next[problem.kind] ?? words.trouble.otherwise}
+        <strong>{words.trouble.sentence(isTitled ? problem.title : detail)}</strong>{" "}
+        {words.trouble.next[problem.kind] ?? words.trouble.otherwise}
       </p>
-      {detail && <p class="detail">{detail}</p>}
+      {isTitled && detail && <p class="detail">{detail}</p>}
       {fields.length > 1 && (
         <ul>
           {fields.map((one) => (
