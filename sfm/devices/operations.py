@@ -85,22 +85,6 @@ class Operation:
     """The problem document that the request would have answered."""
     steps: ProgressLog = field(default_factory=ProgressLog, repr=False)
 
-    def report(
-        self,
-        what: str,
-        done: float,
-        total: float | None,
-        read_bytes: int | None = None,
-        trying_again: Payload | None = None,
-        /,
-    ) -> None:
-        """Note how far the work is, and send it to the followers."""
-        self.what, self.done, self.total = what, done, total
-        self.read_bytes, self.trying_again = read_bytes, trying_again
-        optional = {"read_bytes": read_bytes, "trying_again": trying_again}
-        given = {name: value for name, value in optional.items() if value is not None}
-        self.steps.add("step", what=what, done=done, total=total, **given)
-
     def payload(self) -> Payload:
         """Return it as plain values."""
         names = ("id", "kind", "unit", "begun_at", "ended_at", "state", "what", "done", "total")
@@ -222,8 +206,13 @@ class Operations:
         cause: Exception | None = None,
         /,
     ) -> None:
-        failed = None if cause is None else self._describe(cause)
-        operation.report(what, done, total, read_bytes, failed)
+        """Note how far the work is, as ``Report`` says, and send it to the followers."""
+        operation.what, operation.done, operation.total = what, done, total
+        operation.read_bytes = read_bytes
+        operation.trying_again = None if cause is None else self._describe(cause)
+        optional = {"read_bytes": read_bytes, "trying_again": operation.trying_again}
+        given = {name: value for name, value in optional.items() if value is not None}
+        operation.steps.add("step", what=what, done=done, total=total, **given)
 
     @staticmethod
     async def _complete(saving: Coroutine[Any, Any, None]) -> None:
