@@ -34,9 +34,13 @@ from sfm.cli.application import (
     print_view,
     shown_token,
 )
-from sfm.cli.database import Database, database_url, opened, relay_before
+from sfm.cli.database import (
+    database_url,
+    opened,
+    relay_before,
+)
 from sfm.cli.exits import NO_RELAY, REFUSED
-from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal
+from sfm.cli.routing import DATABASE_DEFAULTS, Database, DatabaseOptions, no_relay, refusal
 from sfm.cli.tables import Head, ListTable
 from sfm.cli.views import safe_text
 
@@ -47,7 +51,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWER_S",
     "COMMAND_LINE",
-    "Admin",
     "RoleName",
     "audit",
     "create",
@@ -66,13 +69,6 @@ audit = App(name="audit", help="Show and verify the audit log.")
 app.command(token)
 app.command(audit)
 
-Admin = Annotated[
-    Path | None,
-    Parameter(
-        name="--token-file",
-        help="File with an admin's token, for a relay [SFM_TOKEN, SFM_TOKEN_FILE].",
-    ),
-]
 RoleName = Literal["viewer", "operator", "admin"]
 
 
@@ -83,9 +79,7 @@ def create(
     *,
     role: RoleName,
     unit: Annotated[list[str] | None, Parameter(negative=())] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -101,11 +95,11 @@ def create(
         Limit the token to this address or serial number. May be repeated.
     """
     units = [_unit(one) for one in unit or ()]
-    if (relay := relay_before(database, at)) is not None:
+    if (relay := relay_before(at.database, at)) is not None:
         body = {"name": name, "role": role, "units": units}
-        made = _ask(relay, admin, "POST", "/tokens", json=body)
+        made = _ask(relay, at.token_file, "POST", "/tokens", json=body)
     else:
-        made = _create(name, role, units, database)
+        made = _create(name, role, units, at.database)
     if as_json:
         print_json(made)
     else:
@@ -117,18 +111,16 @@ def create(
 @handles_errors
 def list_tokens(
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """List all tokens, including revoked ones."""
-    if (relay := relay_before(database, at)) is not None:
-        body = _ask(relay, admin, "GET", "/tokens")
+    if (relay := relay_before(at.database, at)) is not None:
+        body = _ask(relay, at.token_file, "GET", "/tokens")
     else:
         from sfm.store import tokens
 
-        with opened(database) as store:
+        with opened(at.database) as store:
             body = {"tokens": [one.payload() for one in store.read(tokens.load_all)]}
     print_view(body, _tokens_view, as_json)
 
@@ -138,9 +130,7 @@ def list_tokens(
 def revoke(
     name_or_id: str,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -151,12 +141,12 @@ def revoke(
     name_or_id
         Its name; or its number, if no valid token has that name.
     """
-    if (relay := relay_before(database, at)) is not None:
-        revoked = _revoke_through(relay, admin, name_or_id)
+    if (relay := relay_before(at.database, at)) is not None:
+        revoked = _revoke_through(relay, at.token_file, name_or_id)
     else:
         from sfm.store import tokens
 
-        with _to_change(database) as store:
+        with _to_change(at.database) as store:
             revoked = store.write(
                 tokens.revoke, name_or_id, _now(), audited=partial(_entry, "token_revoke")
             ).payload()
@@ -172,9 +162,7 @@ def list_entries(
     *,
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 50,
     before: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -187,13 +175,13 @@ def list_entries(
     before
         Only entries with a lower number.
     """
-    if (relay := relay_before(database, at)) is not None:
+    if (relay := relay_before(at.database, at)) is not None:
         query = {"limit": limit, **({} if before is None else {"before": before})}
-        body = _ask(relay, admin, "GET", "/audit", params=query)
+        body = _ask(relay, at.token_file, "GET", "/audit", params=query)
     else:
         from sfm.store import audit as audit_log
 
-        with opened(database) as store:
+        with opened(at.database) as store:
             body = {"entries": store.read(audit_log.load_latest, limit, before)}
     print_view(body, views.audit_view, as_json)
 
@@ -280,11 +268,13 @@ def _now() -> datetime:
 # --- through a relay -----------------------------------------------------------------------------
 
 
-def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) -> dict[str, Any]:
+def _ask(
+    relay: str, token_file: Path | None, method: str, path: str, **more: Any
+) -> dict[str, Any]:
     """Return the body that a relay answers with; empty where it has none."""
     import httpx
 
-    secret = shown_token(admin)
+    secret = shown_token(token_file)
     headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
     try:
         # A redirection would take the token elsewhere: none is followed.
@@ -306,16 +296,16 @@ def _ask(relay: str, admin: Path | None, method: str, path: str, **more: Any) ->
     return body
 
 
-def _revoke_through(relay: str, admin: Path | None, name_or_id: str) -> dict[str, Any]:
+def _revoke_through(relay: str, token_file: Path | None, name_or_id: str) -> dict[str, Any]:
     in_use = [
         one
-        for one in _ask(relay, admin, "GET", "/tokens")["tokens"]
+        for one in _ask(relay, token_file, "GET", "/tokens")["tokens"]
         if one.get("revoked_at") is None
     ]
     named = [one for one in in_use if one["name"] == name_or_id]
     numbered = [one for one in in_use if str(one["id"]) == name_or_id]
     for one in named or numbered:
-        return {**one, **_ask(relay, admin, "DELETE", f"/tokens/{one['id']}")}
+        return {**one, **_ask(relay, token_file, "DELETE", f"/tokens/{one['id']}")}
     raise CommandError(f"{relay} has no token {name_or_id!r} in use; see: token list", REFUSED)
 
 

@@ -18,10 +18,10 @@ from sfm.cli.application import (
     relay_client,
 )
 from sfm.cli.asking import ask
-from sfm.cli.database import Database, opened, relay_before
+from sfm.cli.database import opened, relay_before
 from sfm.cli.event_names import parse_event
 from sfm.cli.exits import MISUSED
-from sfm.cli.routing import UNIT_DEFAULTS, UnitOptions, no_relay, refusal
+from sfm.cli.routing import UNIT_DEFAULTS, Database, UnitOptions, no_relay, refusal
 from sfm.cli.views import safe_text
 
 __all__ = ["analyse"]

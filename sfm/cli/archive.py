@@ -26,8 +26,9 @@ from sfm.cli.application import (
     handles_errors,
     out,
 )
-from sfm.cli.database import Bar, Database, database_url, judge_of, opened, roster_of
+from sfm.cli.database import Bar, database_url, judge_of, opened, roster_of
 from sfm.cli.measures import Units, UnitsName, converted
+from sfm.cli.routing import Database
 from sfm.cli.tables import Head, ListTable, facts_table
 from sfm.cli.views import (
     LIMIT_HEADS,

@@ -6,9 +6,9 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from sfm.cli.application import (
     FAILED,
@@ -22,7 +22,7 @@ from sfm.cli.application import (
 )
 from sfm.cli.exits import MISUSED
 from sfm.cli.files import refuse_missing_folder
-from sfm.cli.routing import RelayOptions, relay_of
+from sfm.cli.routing import Database, RelayOptions, relay_of
 from sfm.cli.views import safe_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bar",
-    "Database",
     "backup",
     "check",
     "database_url",
@@ -49,11 +48,6 @@ __all__ = [
     "roster_of",
     "upgrade",
     "vacuum",
-]
-
-Database = Annotated[
-    str | None,
-    Parameter(help="sqlite:////path/to/file or postgresql://... [default: SFM_DATABASE_URL]."),
 ]
 
 db = App(name="db", help="Upgrade, check, back up and restore the database.")

@@ -13,10 +13,10 @@ from cyclopts import Parameter
 from sfm.cli import files
 from sfm.cli.application import CommandError, Json, app, err, handles_errors, out, print_json
 from sfm.cli.asking import asked_unit, file_of
-from sfm.cli.database import Database, opened, relay_before, roster_of
+from sfm.cli.database import opened, relay_before, roster_of
 from sfm.cli.event_names import NamedEvent, parse_event
 from sfm.cli.exits import MISUSED, NO_RELAY, PARTIAL, UNREACHED
-from sfm.cli.routing import UNIT_DEFAULTS, UnitOptions, no_relay, refusal
+from sfm.cli.routing import UNIT_DEFAULTS, Database, UnitOptions, no_relay, refusal
 from sfm.cli.views import safe_text
 from sfm.exports.names import Decimal, FormatName
 

@@ -9,13 +9,13 @@ of a relay, as the commands of the roster do.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 from cyclopts import App, Parameter
 
-from sfm.cli.access import Admin
 from sfm.cli.application import (
     MISUSED,
     CommandError,
@@ -27,11 +27,11 @@ from sfm.cli.application import (
     print_note,
     print_view,
 )
-from sfm.cli.database import Database, database_url, relay_before
+from sfm.cli.database import database_url, relay_before
 from sfm.cli.exits import REFUSED
 from sfm.cli.limit_views import choice_of, choices_view, curve_view, curves_view, value_view
 from sfm.cli.roster import ask_roster
-from sfm.cli.routing import DEFAULTS, RELAY_VARIABLE, RelayOptions
+from sfm.cli.routing import DATABASE_DEFAULTS, RELAY_VARIABLE, DatabaseOptions
 from sfm.cli.views import safe_text
 
 if TYPE_CHECKING:
@@ -71,12 +71,12 @@ def _is_certain(name: str) -> bool:
     return isinstance(curve, Withheld) or curve.mark != "disputed"
 
 
-def _relay_of(name: str | None, at: RelayOptions, database: str | None) -> str | None:
+def _relay_of(name: str | None, at: DatabaseOptions) -> str | None:
     """Return the relay to ask of a curve; none is looked for where its answer is certain."""
     is_named = at.relay is not None or bool(os.environ.get(RELAY_VARIABLE))
     if not is_named and name is not None and _is_certain(name):
         return None
-    return relay_before(database, at)
+    return relay_before(at.database, at)
 
 
 def _catalogue(name: str | None, database: str | None) -> Catalogue:
@@ -106,8 +106,8 @@ def _catalogue(name: str | None, database: str | None) -> Catalogue:
         return Catalogue()
 
 
-async def _asked(relay: str, admin: Path | None, path: str, query: dict[str, Any]) -> Any:
-    return await ask_roster(RelayOptions(relay=relay), admin, None, "GET", path, query=query)
+async def _asked(relay: str, at: DatabaseOptions, path: str, query: dict[str, Any]) -> Any:
+    return await ask_roster(replace(at, relay=relay), "GET", path, query=query)
 
 
 @limits.command(name="list")
@@ -115,9 +115,7 @@ async def _asked(relay: str, admin: Path | None, path: str, query: dict[str, Any
 async def list_(
     *,
     region: str | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -130,11 +128,11 @@ async def list_(
     """
     from sfm.analysis.limits.answers import listed
 
-    if (relay := _relay_of(None, at, database)) is not None:
+    if (relay := _relay_of(None, at)) is not None:
         query = {} if region is None else {"region": region}
-        body = await _asked(relay, admin, "/limits", query)
+        body = await _asked(relay, at, "/limits", query)
     else:
-        body = {"curves": listed(_catalogue(None, database), region)}
+        body = {"curves": listed(_catalogue(None, at.database), region)}
     print_view(body, lambda body: curves_view(body["curves"]), as_json)
 
 
@@ -143,20 +141,18 @@ async def list_(
 async def show(
     curve: Name,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """Show a curve: its values, what it applies to, its mark and sources."""
     from sfm.analysis.limits import UnknownCurveError
     from sfm.analysis.limits.answers import curve_payload
 
-    if (relay := _relay_of(curve, at, database)) is not None:
-        body = await _asked(relay, admin, f"/limits/{quote(curve, safe='')}", {})
+    if (relay := _relay_of(curve, at)) is not None:
+        body = await _asked(relay, at, f"/limits/{quote(curve, safe='')}", {})
     else:
         try:
-            body = curve_payload(_catalogue(curve, database), curve)
+            body = curve_payload(_catalogue(curve, at.database), curve)
         except UnknownCurveError as error:
             raise CommandError(str(error), REFUSED) from error
     print_view(body, curve_view, as_json)
@@ -175,9 +171,7 @@ async def value_at(
         list[str] | None,
         Parameter(name="--set", negative=(), help="NAME=VALUE, what the curve needs beside it."),
     ] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """Print what a curve allows, in its own unit of measure, or why it has no value there."""
@@ -185,12 +179,12 @@ async def value_at(
     from sfm.analysis.limits.answers import value_payload
 
     given = _given(parameter or [])
-    if (relay := _relay_of(curve, at, database)) is not None:
+    if (relay := _relay_of(curve, at)) is not None:
         query = {"where": where, "set": [f"{name}={value}" for name, value in given.items()]}
-        body = await _asked(relay, admin, f"/limits/{quote(curve, safe='')}/value", query)
+        body = await _asked(relay, at, f"/limits/{quote(curve, safe='')}/value", query)
     else:
         try:
-            body = value_payload(_catalogue(curve, database), curve, where, given)
+            body = value_payload(_catalogue(curve, at.database), curve, where, given)
         except UnknownCurveError as error:
             raise CommandError(str(error), REFUSED) from error
         except ValueError as error:
@@ -216,9 +210,7 @@ def _given(words: list[str]) -> dict[str, str]:
 async def add(
     file: Path,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -230,7 +222,7 @@ async def add(
         With id, title, unit, applies_to, shape, source, author and date.
     """
     curve = _curve_of(file)
-    body = await ask_roster(at, admin, database, "POST", "/limits", dict(curve.entry))
+    body = await ask_roster(at, "POST", "/limits", dict(curve.entry))
     print_done(
         body, f"Curve {curve.id} is there, written by {curve.author} on {curve.date}.", as_json
     )
@@ -252,12 +244,10 @@ def _curve_of(file: Path) -> Curve:
 async def remove(
     curve: Name,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Remove a curve of a project that was added by mistake and is chosen nowhere."""
-    await ask_roster(at, admin, database, "DELETE", f"/limits/{quote(curve, safe='')}")
+    await ask_roster(at, "DELETE", f"/limits/{quote(curve, safe='')}")
     print_note(f"Curve {curve} is removed.")
 
 
@@ -269,9 +259,7 @@ async def confirm(
     by: str,
     on: str | None = None,
     reason: str | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -289,8 +277,6 @@ async def confirm(
     given = {"by": by, "on": on, "reason": reason}
     body = await ask_roster(
         at,
-        admin,
-        database,
         "PUT",
         f"/limits/{quote(curve, safe='')}/confirmation",
         {name: value for name, value in given.items() if value is not None},
@@ -304,12 +290,10 @@ async def confirm(
 async def withdraw(
     curve: Name,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Withdraw the confirmation of a disputed curve; it is off again."""
-    await ask_roster(at, admin, database, "DELETE", f"/limits/{quote(curve, safe='')}/confirmation")
+    await ask_roster(at, "DELETE", f"/limits/{quote(curve, safe='')}/confirmation")
     print_note(f"Curve {curve} is off again.")
 
 
@@ -332,9 +316,7 @@ async def choose(
         list[str] | None,
         Parameter(name="--set", negative=(), help="NAME=VALUE, what the curves need."),
     ] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """Choose the curves of a location, of a project, or with neither of all units."""
@@ -348,7 +330,7 @@ async def choose(
         "results": results,
         "parameters": parameters,
     }
-    found = await ask_roster(at, admin, database, "PUT", "/limit-choices", body)
+    found = await ask_roster(at, "PUT", "/limit-choices", body)
     print_done(
         found,
         f"Judged {choice_of(found)}: {', '.join(found['curves'])}, {results} figures.",
@@ -362,14 +344,12 @@ async def unchoose(
     *,
     location: Location = None,
     project: Project = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Remove what is chosen for a location, a project, or with neither for all units."""
     given = {"location": location, "project": project}
     query = {name: value for name, value in given.items() if value is not None}
-    await ask_roster(at, admin, database, "DELETE", "/limit-choices", query=query)
+    await ask_roster(at, "DELETE", "/limit-choices", query=query)
     print_note("Removed; the next wider choice counts.")
 
 
@@ -377,13 +357,11 @@ async def unchoose(
 @handles_errors
 async def chosen(
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """List which curves count where."""
-    body = await ask_roster(at, admin, database, "GET", "/limit-choices")
+    body = await ask_roster(at, "GET", "/limit-choices")
     print_view(body, choices_view, as_json)
 
 

@@ -15,7 +15,6 @@ from cyclopts import Parameter
 from sfm.cli import files
 from sfm.cli.application import CommandError, app, err, handles_errors, out
 from sfm.cli.database import (
-    Database,
     database_url,
     limits_of,
     opened,
@@ -24,7 +23,7 @@ from sfm.cli.database import (
 )
 from sfm.cli.event_names import NamedEvent, parse_event
 from sfm.cli.exits import MISUSED, NO_RELAY, PARTIAL, REFUSED
-from sfm.cli.routing import UNIT_DEFAULTS, UnitOptions, no_relay, refusal
+from sfm.cli.routing import UNIT_DEFAULTS, Database, UnitOptions, no_relay, refusal
 from sfm.cli.views import safe_text
 from sfm.reports.wish import Form, Paper, Results, Units, Wish
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from cyclopts import App, Parameter
 
 from sfm.access.names import folded, parse_host, parse_unit
-from sfm.cli.access import ANSWER_S, Admin
+from sfm.cli.access import ANSWER_S
 from sfm.cli.application import (
     MISUSED,
     CommandError,
@@ -30,10 +30,10 @@ from sfm.cli.application import (
     print_view,
     shown_token,
 )
-from sfm.cli.database import Database, database_url, relay_before
+from sfm.cli.database import database_url, relay_before
 from sfm.cli.exits import NO_RELAY, PARTIAL, REFUSED, TYPE_PREFIX, kind_of
 from sfm.cli.roster_views import location_view, locations_view, unit_view, units_view
-from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal
+from sfm.cli.routing import DATABASE_DEFAULTS, DatabaseOptions, no_relay, refusal
 
 if TYPE_CHECKING:
     import httpx
@@ -110,14 +110,12 @@ class Roster:
 
 
 @contextlib.asynccontextmanager
-async def _opened_roster(
-    at: RelayOptions, admin: Path | None, database: str | None
-) -> AsyncIterator[Roster]:
+async def _opened_roster(at: DatabaseOptions) -> AsyncIterator[Roster]:
     """Ask a relay, or the routes of one that runs in this process on the database."""
     import httpx
 
-    if (relay := relay_before(database, at)) is not None:
-        secret = shown_token(admin)
+    if (relay := relay_before(at.database, at)) is not None:
+        secret = shown_token(at.token_file)
         headers = None if secret is None else {"Authorization": f"Bearer {secret}"}
         async with httpx.AsyncClient(
             base_url=relay.rstrip("/"), headers=headers, timeout=ANSWER_S
@@ -131,7 +129,7 @@ async def _opened_roster(
     from sfm.store.errors import StoreInUseError
 
     configure_logs(quiet=True)
-    url = database_url(database)
+    url = database_url(at.database)
     application = build_app(load_settings(**{**OPEN, "database_url": url}))
     gateway = application.state.gateway
     try:
@@ -149,16 +147,14 @@ async def _opened_roster(
 
 
 async def ask_roster(
-    at: RelayOptions,
-    admin: Path | None,
-    database: str | None,
+    at: DatabaseOptions,
     method: str,
     path: str,
     body: Any = None,
     query: dict[str, Any] | None = None,
 ) -> Any:
     """Ask once, as ``Roster.ask``; for a command that needs one answer."""
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         return await roster.ask(method, path, body, query)
 
 
@@ -191,9 +187,7 @@ async def add(
     notes: str | None = None,
     calibrated_on: str | None = None,
     calibration_due_on: str | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -226,7 +220,7 @@ async def add(
         calibrated_on=calibrated_on,
         calibration_due_on=calibration_due_on,
     )
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         await _add_row(roster, row)
         found = _named(await _units(roster), "serial", serial)
     assert found is not None
@@ -377,9 +371,7 @@ def _spelled(address: str) -> str:
 async def import_(
     file: Path,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -397,7 +389,7 @@ async def import_(
     """
     rows = _rows_of(file)
     done: list[dict[str, Any]] = []
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         for number, row in rows:
             try:
                 done.append({"line": number, "added": await _add_row(roster, row), "error": None})
@@ -461,13 +453,11 @@ def _rows_of(file: Path) -> list[tuple[int, dict[str, Any]]]:
 @handles_errors
 async def list_units(
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """List units with their locations, and locations whose unit is not known yet."""
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         found = await _units(roster)
     print_view({"units": found}, lambda body: units_view(body["units"]), as_json)
 
@@ -477,9 +467,7 @@ async def list_units(
 async def show(
     unit: str,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -490,7 +478,7 @@ async def show(
     unit
         Its serial number, or the name of its location.
     """
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         found = await _units(roster)
     wanted = [
         one
@@ -504,14 +492,12 @@ async def show(
 
 async def _change_unit(
     serial: str,
-    at: RelayOptions,
-    admin: Path | None,
-    database: str | None,
+    at: DatabaseOptions,
     as_json: bool,
     sentence: str,
     **values: Any,
 ) -> None:
-    body = await ask_roster(at, admin, database, "PATCH", _path("unit", serial), values)
+    body = await ask_roster(at, "PATCH", _path("unit", serial), values)
     print_done(body, sentence, as_json)
 
 
@@ -530,14 +516,12 @@ def _change_to(state: State) -> Callable[..., Coroutine[Any, Any, None]]:
         serial: str,
         *,
         notes: str | None = None,
-        at: RelayOptions = DEFAULTS,
-        admin: Admin = None,
-        database: Database = None,
+        at: DatabaseOptions = DATABASE_DEFAULTS,
         as_json: Json = False,
     ) -> None:
         values = _given(state=state, notes=notes)
         sentence = f"Unit {serial} is {state}."
-        await _change_unit(serial, at, admin, database, as_json, sentence, **values)
+        await _change_unit(serial, at, as_json, sentence, **values)
 
     return change
 
@@ -555,9 +539,7 @@ async def change_unit(
     calibrated_on: str | None = None,
     calibration_due_on: str | None = None,
     microphone_low_hz: Removable = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -584,7 +566,7 @@ async def change_unit(
         microphone_low_hz=microphone_low_hz,
     )
     sentence = f"Unit {serial} is changed."
-    await _change_unit(serial, at, admin, database, as_json, sentence, **values)
+    await _change_unit(serial, at, as_json, sentence, **values)
 
 
 def _changes(**values: Any) -> dict[str, Any]:
@@ -615,9 +597,7 @@ async def add_route(
     *,
     priority: int | None = None,
     keep_open_s: float | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -635,7 +615,7 @@ async def add_route(
         How long a link stays open after a read, s.
     """
     body = _given(location=location, address=address, priority=priority, keep_open_s=keep_open_s)
-    added = await ask_roster(at, admin, database, "POST", "/routes", body)
+    added = await ask_roster(at, "POST", "/routes", body)
     print_done(added, f"{added['address']} is a route of {location}.", as_json)
 
 
@@ -647,9 +627,7 @@ async def change_route(
     enabled: bool | None = None,
     priority: int | None = None,
     keep_open_s: float | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -667,7 +645,7 @@ async def change_route(
         How long a link stays open after a read, s.
     """
     body = _given(enabled=enabled, priority=priority, keep_open_s=keep_open_s)
-    changed = await ask_roster(at, admin, database, "PATCH", "/routes", body, {"address": address})
+    changed = await ask_roster(at, "PATCH", "/routes", body, {"address": address})
     print_done(changed, f"The route {changed['address']} is changed.", as_json)
 
 
@@ -676,12 +654,10 @@ async def change_route(
 async def remove_route(
     address: str,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Remove an address from its location."""
-    await ask_roster(at, admin, database, "DELETE", "/routes", query={"address": address})
+    await ask_roster(at, "DELETE", "/routes", query={"address": address})
     print_note(f"{address} is no route any more.")
 
 
@@ -696,9 +672,7 @@ async def add_location(
     project: str | None = None,
     latitude: float | None = None,
     longitude: float | None = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -716,7 +690,7 @@ async def add_location(
         Degrees.
     """
     body = _given(name=name, project=project, latitude=latitude, longitude=longitude)
-    added = await ask_roster(at, admin, database, "POST", "/locations", body)
+    added = await ask_roster(at, "POST", "/locations", body)
     print_done(added, f"Location {name} is registered.", as_json)
 
 
@@ -724,13 +698,11 @@ async def add_location(
 @handles_errors
 async def list_locations(
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """List locations with the unit, routes and present zone of each."""
-    body = await ask_roster(at, admin, database, "GET", "/locations")
+    body = await ask_roster(at, "GET", "/locations")
     print_view(body, lambda body: locations_view(body["locations"]), as_json)
 
 
@@ -739,13 +711,11 @@ async def list_locations(
 async def show_location(
     name: str,
     *,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """Show one location: coordinates, routes, zones, and which unit stood there when."""
-    body = await ask_roster(at, admin, database, "GET", "/locations")
+    body = await ask_roster(at, "GET", "/locations")
     found = [one for one in body["locations"] if folded(one["name"]) == folded(name)]
     if not found:
         raise CommandError(f"the roster has no location {name!r}; see: location list", REFUSED)
@@ -760,9 +730,7 @@ async def change_location(
     project: str | None = None,
     latitude: Removable = None,
     longitude: Removable = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -780,7 +748,7 @@ async def change_location(
         Degrees.
     """
     values = _changes(project=project, latitude=latitude, longitude=longitude)
-    changed = await ask_roster(at, admin, database, "PATCH", _path("location", name), values)
+    changed = await ask_roster(at, "PATCH", _path("location", name), values)
     print_done(changed, f"Location {changed['name']} is changed.", as_json)
 
 
@@ -791,9 +759,7 @@ async def move(
     serial: str,
     *,
     since: Annotated[str | None, Parameter(name="--from")] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -812,7 +778,7 @@ async def move(
     """
     whose = None if serial == "none" else serial
     body = {"serial": whose, **_given(from_device_time=since)}
-    moved = await ask_roster(at, admin, database, "POST", f"{_path('location', name)}/unit", body)
+    moved = await ask_roster(at, "POST", f"{_path('location', name)}/unit", body)
     what = f"Unit {whose} is" if whose else "No unit is"
     print_done(moved, f"{what} at {moved['name']} from then on.", as_json)
 
@@ -824,9 +790,7 @@ async def set_zone(
     zone: str,
     *,
     since: Annotated[str | None, Parameter(name="--from")] = None,
-    at: RelayOptions = DEFAULTS,
-    admin: Admin = None,
-    database: Database = None,
+    at: DatabaseOptions = DATABASE_DEFAULTS,
     as_json: Json = False,
 ) -> None:
     """
@@ -843,7 +807,7 @@ async def set_zone(
     """
     whose = {} if name == "*" else {"location": name}
     when = _given(from_device_time=since)
-    async with _opened_roster(at, admin, database) as roster:
+    async with _opened_roster(at) as roster:
         try:
             body = await roster.ask("POST", "/zones", {**whose, **when, "zone": zone})
         except CommandError as error:

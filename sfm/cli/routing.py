@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,12 +27,15 @@ from sfm.cli.exits import MISUSED, NO_RELAY, REFUSED, kind_of
 from sfm.cli.views import safe_text
 
 __all__ = [
+    "DATABASE_DEFAULTS",
     "DEFAULTS",
     "DEFAULT_BASE",
     "PROBE_S",
     "RELAY_VARIABLE",
     "UNIT_DEFAULTS",
     "Baud",
+    "Database",
+    "DatabaseOptions",
     "Kind",
     "RelayOptions",
     "UnitOptions",
@@ -55,6 +59,11 @@ EVERYWHERE = ("0.0.0.0", "::", "")
 
 Baud = Annotated[
     int | None, Parameter(help="Speed of a serial port, if not 38400.", validator=Number(gte=1))
+]
+
+Database = Annotated[
+    str | None,
+    Parameter(help="sqlite:////path/to/file or postgresql://... [default: SFM_DATABASE_URL]."),
 ]
 
 
@@ -89,8 +98,21 @@ class UnitOptions(RelayOptions):
         ]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DatabaseOptions(RelayOptions):
+    """The options of every command that uses the database, or asks the relay that has it."""
+
+    token_file: Annotated[
+        Path | None,
+        Parameter(help="File with an admin's token, for a relay [SFM_TOKEN, SFM_TOKEN_FILE]."),
+    ] = None
+    database: Database = None
+
+
 DEFAULTS = RelayOptions()
 UNIT_DEFAULTS = UnitOptions()
+DATABASE_DEFAULTS = DatabaseOptions()
 
 Kind = Literal["read", "command"]
 

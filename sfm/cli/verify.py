@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from cyclopts import Parameter
 
 from sfm.cli.application import CommandError, Json, app, err, handles_errors, out, print_json
-from sfm.cli.database import Database, opened, relay_before
+from sfm.cli.database import opened, relay_before
 from sfm.cli.exits import REFUSED
-from sfm.cli.routing import DEFAULTS, RelayOptions, no_relay, refusal
+from sfm.cli.routing import DEFAULTS, Database, RelayOptions, no_relay, refusal
 from sfm.cli.views import safe_text
 
 if TYPE_CHECKING:
