@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WEB := sfm/web/index.html
 WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
 
+# Containers often forbid it; then each process that a test starts would compile the modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test fast pythons coverage proofs check web types reference bench fuzz soak soak-kill dist lock format clean
 
@@ -30,7 +33,7 @@ TEST := TEST_PROOF_S=$(PROOF_S) $(BIN)/pytest --numprocesses logical --dist work
 
 test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they need
 	$(TEST)
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
 # Kept apart from `test`: Python 3.11 measures with a tracer, which slows every line down.
 # Everything but proofs, browsers, limits of time and programs of others.
