@@ -150,6 +150,8 @@ class SteppingLoop(asyncio.AbstractEventLoop):
                 return
 
 
+_ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
+"""Drawn as they are. Their subclasses are drawn by a rule of their own."""
 _VALUES = (Address, Target, Event, MemoryProbe, Peaks, Stamp, Freshness, Enum, datetime)
 """Immutable and compared by value."""
 _PLACES = (
@@ -201,6 +203,8 @@ class Portrait:
 
     def of(self, resource: Any) -> Any:
         kind = type(resource)
+        if kind in _ATOMS:
+            return resource
         how = self._how.get(kind)
         if how is None:
             how = self._how[kind] = _how_to_draw(kind)
@@ -237,7 +241,10 @@ class Portrait:
                 break
             code = frame.f_code
             frames += (code.co_qualname, frame.f_lasti)
-            frames += [(name, of(value)) for name, value in frame.f_locals.items()]
+            frames += [
+                (name, value if type(value) in _ATOMS else of(value))
+                for name, value in frame.f_locals.items()
+            ]
             coroutine = coroutine.cr_await
         return tuple(frames)
 
@@ -330,8 +337,10 @@ _ALIKE: list[tuple[Any, Draw]] = [
     (
         (dict, MappingProxyType),
         lambda portrait, items: tuple(
-            (portrait.of(k) if isinstance(k, Device) else k, portrait.of(v))
-            for k, v in items.items()
+            [
+                (portrait.of(k) if isinstance(k, Device) else k, portrait.of(v))
+                for k, v in items.items()
+            ]
         ),
     ),
     ((set, frozenset), lambda portrait, items: tuple(sorted(map(portrait.of, items)))),
