@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from kit.browser import NARROW, TOO_SMALL, WIDE, NewUnit, Open, at
+from kit.browser import NARROW, PATIENCE_MS, TOO_SMALL, WIDE, NewUnit, Open, at
 from kit.relay_process import relay
 from playwright.sync_api import Route, ViewportSize, expect
 
@@ -59,6 +62,64 @@ def test_all_events_are_downloaded_from_the_archive_and_from_a_recording_without
     expect(ended).to_contain_text("3 ")
     expect(page.get_by_role("cell", name="not downloaded")).to_have_count(0)
     seen.look("archive-downloaded")
+
+
+class Fading(FaultyLink):
+    """A link over which so many answers come back, and then nothing until a test allows more."""
+
+    left = math.inf
+    more = asyncio.Event()
+
+    async def send(self, data: bytes) -> None:
+        while Fading.left <= 0:
+            Fading.more.clear()
+            await Fading.more.wait()
+        Fading.left -= 1
+        await super().send(data)
+
+    @staticmethod
+    def allow(answers: float) -> None:
+        """Let so many answers come back; called where the unit runs."""
+        Fading.left = answers
+        Fading.more.set()
+
+
+ANSWERS = 60
+"""Enough for some of the events, and not for all."""
+
+
+def test_a_download_of_all_says_why_it_tries_again_until_events_come_again(
+    new_unit: NewUnit, visit: Open
+) -> None:
+    Fading.left, Fading.more = math.inf, asyncio.Event()
+    unit = new_unit("SIM1310", events=12, wrap_link=Fading)
+    seen = visit(at(unit, "events"))
+    page = seen.page
+    expect(page.get_by_text("12 events", exact=True)).to_be_visible()
+    seen.go("#/archive?serial=SIM1310")
+    fetch = page.get_by_role("region", name="Download all")
+    going, why = fetch.get_by_role("progressbar"), fetch.get_by_text("Trying again: ")
+    ended = fetch.get_by_role("status")
+
+    def look_until(is_seen: Callable[[], bool]) -> None:
+        until = time.monotonic() + 2 * PATIENCE_MS / 1000
+        while not is_seen():
+            assert time.monotonic() < until, fetch.inner_text()
+            with page.expect_response("**/operations/*"):
+                seen.step(2)
+
+    unit.do(lambda: Fading.allow(ANSWERS))
+    fetch.get_by_role("button").click()
+    look_until(why.is_visible)
+    reason = re.compile("The (unit did not reply in time|link to the unit was lost)")
+    expect(why).to_have_text(reason)
+    seen.look("download-trying-again")
+    unit.do(lambda: Fading.allow(ANSWERS))
+    look_until(lambda: going.is_visible() and not why.is_visible())
+    unit.do(lambda: Fading.allow(math.inf))
+    look_until(lambda: ended.inner_text() != "")
+    expect(ended).to_have_text("12 events downloaded, 0 already archived.")
+    expect(why).to_have_count(0)
 
 
 ROWS = 1000
