@@ -63,6 +63,8 @@ class TargetChecks:
         roster = self._gateway.roster
         if isinstance(which, str) or principal.token_id is not None:
             await roster.load()
+        if isinstance(which, str):
+            scope["sfm.named"] = which
         try:
             scope["sfm.target"] = roster.target(which) if isinstance(which, str) else which
         except NoSuchUnitError as error:
@@ -94,10 +96,12 @@ class TargetChecks:
         if target is None:
             return
         if principal.is_limited:
-            scope["sfm.target"] = self._limited(target, principal)
+            # A refusal repeats what the client named: the address behind a name is not for it.
+            named = scope.get("sfm.named", target.conn_key)
+            scope["sfm.target"] = self._limited(target, principal, named)
         self._check_egress(scope, principal)
 
-    def _limited(self, target: Target, principal: Principal) -> Target:
+    def _limited(self, target: Target, principal: Principal, named: str) -> Target:
         pairs = zip(target.addresses, target.conn_keys, strict=True)
         its_own = [address for address, key in pairs if principal.may_use_route(key)]
         if its_own and len(its_own) == len(target.addresses):
@@ -106,7 +110,7 @@ class TargetChecks:
             return replace(target, only=principal.units)
         if its_own:
             return target.over(*its_own)
-        raise RequestRejectedError(NOT_ALLOWED, f"your token does not permit {target.conn_key}")
+        raise RequestRejectedError(NOT_ALLOWED, f"your token does not permit {named}")
 
     def _check_egress(self, scope: Scope, principal: Principal) -> None:
         """Reject a forbidden address before anything else about it is disclosed."""

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from minimateplus.link import Address, parse_address
 from sfm.access.names import LONGEST_NAME
-from sfm.access.principal import Principal
+from sfm.access.principal import ForbiddenUnitError, Principal
 from sfm.api.middleware.authentication import principal_of
 from sfm.api.routes.dependencies import (
     Nothing,
@@ -57,6 +57,9 @@ WhichZone = Annotated[schemas.ZoneQuery, Query()]
 roster = APIRouter(tags=["roster"])
 
 
+CHANGES_NO_ROSTER = "your token is limited to some units and cannot change the roster"
+
+
 async def _roster_of(request: Request) -> Roster:
     """Return the present roster, from the database if that can be read."""
     known = gateway_of(request).roster
@@ -89,6 +92,9 @@ def _given(body: Any) -> dict[str, Any]:
 
 
 async def _location(request: Request, name: str) -> Location:
+    """Return a location to change; a limited token changes none, and learns not which there are."""
+    if principal_of(request).is_limited:
+        raise ForbiddenUnitError(CHANGES_NO_ROSTER)
     found = (await _roster_of(request)).location_named(name)
     if found is None:
         raise NoSuchUnitError(f"the roster has no location {name!r}; GET /locations lists them")
@@ -135,7 +141,7 @@ async def post_unit(request: Request, _: Nothing) -> Response:
 async def patch_unit(request: Request, serial: Numbered, _: Nothing) -> Response:
     """Bench, retire or deploy a unit; change its notes and calibration dates."""
     given = _given(await body_of(request, schemas.ChangeUnitIn))
-    unit = _unit(await _roster_of(request), serial)
+    unit = _unit(request, await _roster_of(request), serial)
     change = partial(stored.change_unit, serial=unit.serial, **given)
     now = await _change(request, "unit_change", given, change, serial=unit.serial)
     location = now.location_of(unit.serial)
@@ -145,14 +151,17 @@ async def patch_unit(request: Request, serial: Numbered, _: Nothing) -> Response
 @roster.delete("/units/{serial}", status_code=204, responses=CHANGE_PROBLEMS)
 async def delete_unit(request: Request, serial: Numbered, _: Nothing) -> Response:
     """Remove a unit that was added by mistake; one with a past is retired instead."""
-    unit = _unit(await _roster_of(request), serial)
+    unit = _unit(request, await _roster_of(request), serial)
     remove = partial(stored.remove_unit, serial=unit.serial)
     await _change(request, "unit_remove", {"serial": unit.serial}, remove)
     return Response(status_code=204)
 
 
-def _unit(now: Roster, serial: str) -> Unit:
+def _unit(request: Request, now: Roster, serial: str) -> Unit:
+    """Return a unit to change; a limited token learns not which others there are."""
     found = now.unit_numbered(serial)
+    if not principal_of(request).may_use(serial if found is None else found.serial):
+        raise ForbiddenUnitError(CHANGES_NO_ROSTER)
     if found is None:
         raise NoSuchUnitError(f"the roster has no unit {serial}; GET /units lists them")
     return found
@@ -226,7 +235,7 @@ async def post_location_unit(request: Request, name: Named, _: Nothing) -> Respo
     body = await body_of(request, schemas.PlaceIn)
     location = await _location(request, name)
     now = await _roster_of(request)
-    serial = None if body.serial is None else _unit(now, body.serial).serial
+    serial = None if body.serial is None else _unit(request, now, body.serial).serial
     begin = body.from_device_time
     if begin is None:
         begin = _now_at(now, location, serial)

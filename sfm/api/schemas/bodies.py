@@ -41,7 +41,8 @@ async def body_of(request: Request, model: type[Model]) -> Model:
             if len(body) > MAX_BYTES:
                 raise TooLargeError(f"a body has at most {MAX_BYTES} bytes; send less")
     try:
-        return model.model_validate_json(bytes(body))
+        # Strict: `true` is no number of events, and "5" is a text.
+        return model.model_validate_json(bytes(body), strict=True)
     except ValidationError as error:
         wrong = [{**e, "loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
         raise RequestValidationError(wrong) from None

@@ -222,6 +222,8 @@ async def test_a_limited_token_sees_its_units_and_changes_no_roster() -> None:
             assert south.serial not in json.dumps(answer).replace("unit=BE2", "").replace(
                 "permit BE2", ""
             )
+            named = "tcp:other.invalid" if unit == str(ELSEWHERE) else unit
+            assert answer["detail"].startswith(f"your token does not permit {named}"), answer
         changes: list[tuple[str, str, Any]] = [
             ("POST", "/units", {"serial": "BE3"}),
             ("PATCH", "/units/BE2", {"state": "benched"}),
@@ -232,8 +234,42 @@ async def test_a_limited_token_sees_its_units_and_changes_no_roster() -> None:
         for method, target, given in changes:
             status, answer = await tell(found, method, target, given, secret=secret)
             assert status == 403, (target, answer)
+        for method, target, given in (
+            ("PATCH", "/units/{}", {"state": "benched"}),
+            ("DELETE", "/units/{}", None),
+            ("PATCH", "/locations/{}", {"project": "Tunnel"}),
+            ("DELETE", "/locations/{}", None),
+            ("POST", "/locations/{}/unit", {"serial": "BE1", "from_device_time": "2026-01-01"}),
+            ("POST", "/routes", {"location": "{}", "address": str(HERE)}),
+            ("PATCH", "/routes?address={}", {"priority": 1}),
+        ):
+            answers = []
+            for known, other in (("BE2", "BE777"), ("South", "nowhere")):
+                for name in (known, other):
+                    body = given and {k: str(v).format(name) for k, v in given.items()}
+                    answer = await tell(found, method, target.format(name), body, secret=secret)
+                    answers.append((answer[0], answer[1]["type"], answer[1]["detail"]))
+            assert len(set(answers)) <= 2, answers
+            assert answers[0] == answers[1], answers
+            assert answers[2] == answers[3], answers
         status, _ = await tell(found, "PATCH", "/units/BE1", {"state": "benched"}, secret=secret)
         assert status == 200
+
+
+@pytest.mark.parametrize("value", [True, "61"])
+@in_virtual_time
+async def test_what_is_no_number_in_a_body_is_refused(value: object) -> None:
+    async with relay() as (_, found):
+        given = {"name": "East", "latitude": value}
+        assert (await tell(found, "POST", "/locations", given))[0] == 422
+        for target in ("events/erase", "rescue"):
+            erase = {"serial": "BE1", "count": value, "erase": "true"}
+            erase.pop("erase" if target == "events/erase" else "count")
+            status, answer = await tell(found, "POST", f"/device/{target}?unit=North+face", erase)
+            assert (status, answer["errors"][0]["field"]) == (
+                422,
+                "count" if target == "events/erase" else "erase",
+            )
 
 
 @in_virtual_time
