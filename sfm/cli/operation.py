@@ -21,6 +21,7 @@ from sfm.cli.application import (
     failure,
     handles_errors,
     print_body,
+    print_note,
     relay_client,
 )
 from sfm.cli.exits import INTERRUPTED, NO_RELAY
@@ -35,6 +36,7 @@ PREFER = {"Prefer": "respond-async"}
 POLL_S = 2.0
 MAX_LOST_POLLS = 60
 """Failed looks in a row, 120 s, before the command line gives up; the command itself goes on."""
+LOST_POLLS_BEFORE_NOTE = 15
 
 Sleep = Callable[[float], Awaitable[None]]
 OnLook = Callable[[Mapping[str, Any]], None]
@@ -77,6 +79,11 @@ async def finished(
         while lost < MAX_LOST_POLLS:
             found = await _look(client, location, id_)
             lost = lost + 1 if found is None else 0
+            if lost == LOST_POLLS_BEFORE_NOTE:
+                print_note(
+                    f"The relay has not answered for {lost * POLL_S:.0f} s; it is asked again for "
+                    f"{MAX_LOST_POLLS * POLL_S:.0f} s in all."
+                )
             if found is not None and on_look is not None:
                 on_look(found)
             if found is not None and found["state"] == "done":

@@ -292,11 +292,17 @@ def limit_notes(events: Sequence[Body]) -> Iterator[str]:
     curves = ", ".join(dict.fromkeys(one["curve"] for one in judged))
     if curves:
         yield f"Limit: {curves}. >: at least; ?: no verdict; -: none or not known."
-    two = sum(1 for one in judged if one["other_outcome"] is not None)
+    two = sum(
+        1
+        for event in events
+        if any(one["other_outcome"] is not None for one in event.get("verdicts") or ())
+    )
     if two:
         yield f"In {two} the vendor's figures and the refined ones lead to different verdicts."
-    reasons = Counter(one["reason"] for one in judged if one["reason"] is not None)
-    reasons.update(reason for event in events if (reason := event.get("no_verdict")) is not None)
+    reasons: Counter[str] = Counter()  # each event once for each reason, whatever the curves
+    for event in events:
+        given = [one["reason"] for one in event.get("verdicts") or ()]
+        reasons.update({one for one in (*given, event.get("no_verdict")) if one is not None})
     for reason, count in reasons.most_common():
         yield f"No verdict ({reason}): {count} of {len(events)} events"
 

@@ -143,9 +143,12 @@ DONE = {**RUNNING, "state": "done", "result": {"outcome": "done"}}
     ],
     ids=["cut", "refused", "timed out", "busy"],
 )
-async def test_a_lost_poll_never_replaces_the_result(lost: httpx.Response | Exception) -> None:
+async def test_a_lost_poll_never_replaces_the_result(
+    lost: httpx.Response | Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
     running, done = httpx.Response(200, json=RUNNING), httpx.Response(200, json=DONE)
     assert await polled(lost, running, *[lost] * 59, running, done) == ({"outcome": "done"}, 62)
+    assert capsys.readouterr().err.count("has not answered for 30 s") == 1
     error, waits = await polled(running, lost)
     assert (error.status, waits) == (5, 61)
     assert "has not answered for 120 s. The outcome is unknown" in str(error)

@@ -83,6 +83,14 @@ def test_two_sets_that_disagree_are_counted() -> None:
     assert "In 1 the vendor's figures and the refined ones lead to different verdicts." in text
 
 
+def test_an_event_counts_once_however_many_curves_judge_it() -> None:
+    unknown = verdict("no_verdict", 50.0, bound=">", reason="frequency-unknown")
+    split = verdict("complies", 99.0, other_outcome="exceeds")
+    text = shown([unknown, unknown, split, split], [verdict("complies", 20.0)])
+    assert "No verdict (frequency-unknown): 1 of 2 events" in text
+    assert "In 1 the vendor's figures" in text
+
+
 def test_without_a_chosen_curve_there_is_no_column_and_the_reason() -> None:
     text = shown([], [], no_verdict="no-curve-chosen")
     assert "Limit" not in text
