@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_bytes
 
 import pytest
-from kit.browser import BRISK, NARROW, TOO_SMALL, Open, Watched, at
+from kit.browser import BRISK, NARROW, SIDEWAYS, TOO_SMALL, Open, Watched, at
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
 from playwright.sync_api import expect
@@ -166,13 +166,6 @@ def test_each_role_sees_what_it_may_do(of: Role, guarded: Guarded, visit: Open) 
     if rank == 0:
         expect(page.get_by_text("Reviewing needs the role operator.")).to_be_visible()
     seen.look(f"recording-as-{role}")
-
-
-SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(one =>
-    one.clientWidth > 1 && one.scrollWidth > one.clientWidth &&
-        getComputedStyle(one).overflowX !== "visible"
-).map(one => one.outerHTML.slice(0, 120))"""
-"""Returns what has to be scrolled sideways to be read whole."""
 
 
 def test_cache_tokens_and_audit_log_are_read_on_a_phone_without_scrolling_sideways(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kit.browser import BRISK, NewUnit, Open, Watched, at, rows
+from kit.browser import BRISK, SIDEWAYS, NewUnit, Open, Watched, at, rows
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
 from playwright.sync_api import expect
@@ -189,6 +189,40 @@ def test_recent_units_of_an_earlier_version_are_taken_over(new_unit: NewUnit, vi
     recent.get_by_role("link", name="SIM1104").click()
     expect(page).to_have_url(ends_with("#/unit/SIM1104"))
     expect(page.get_by_text("6.80 V")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "serial"), [(360, "SIM1106"), (768, "SIM1107")])
+def test_recent_units_are_read_and_forgotten_without_scrolling_sideways(
+    width: int, serial: str, new_unit: NewUnit, visit: Open
+) -> None:
+    unit = new_unit(serial)
+    seen = visit(at(unit))
+    page = seen.page
+    expect(page).to_have_url(ends_with(f"#/unit/{serial}"))
+    expect(page.get_by_text("6.80 V")).to_be_visible()
+    page.set_viewport_size({"width": width, "height": 800})
+    seen.go("#/")
+    recent = page.get_by_role("region", name="Recent units")
+    expect(recent.get_by_text(unit.key)).to_be_visible()
+    assert page.evaluate(SIDEWAYS) == []
+    seen.look(f"recent-units-{width}")
+    page.set_viewport_size({"width": width, "height": 800})
+    recent.get_by_role("button", name=f"Forget {serial}").click()
+    expect(recent.get_by_role("link")).to_have_count(0)
+    expect(recent.get_by_text("None yet.")).to_be_visible()
+
+
+def test_lists_of_a_new_relay_say_that_nothing_is_in_them(visit: Open, tmp_path: Path) -> None:
+    with relay(database=tmp_path / "relay.sqlite") as started:
+        seen = visit(at=started.base)
+        for path, none in (
+            ("cache", "Nothing is cached until a unit is read."),
+            ("tokens", "No token was created yet."),
+            ("audit", "No command was given yet."),
+        ):
+            seen.go(f"#/settings/{path}")
+            expect(seen.page.get_by_text(none)).to_be_visible()
+        seen.close()
 
 
 def test_a_relay_that_forgot_a_unit_finds_it_where_this_browser_met_it(

@@ -70,6 +70,12 @@ TOO_SMALL = """() => [
 }).map(one => one.outerHTML.slice(0, 120))"""
 """Returns what is touched and less than 44 px high."""
 
+SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(one =>
+    one.clientWidth > 1 && one.scrollWidth > one.clientWidth &&
+        getComputedStyle(one).overflowX !== "visible"
+).map(one => one.outerHTML.slice(0, 120))"""
+"""Returns what has to be scrolled sideways to be read whole."""
+
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""
 

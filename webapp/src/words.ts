@@ -693,7 +693,9 @@ export const words = {
     tokensWhy: "who may use the relay",
     tokensHow:
       "Tokens are created and revoked on the relay's machine: seismo-relay token create, seismo-relay token revoke.",
+    noTokens: "No token was created yet.",
     audit: "Audit log",
+    noCommands: "No command was given yet.",
     auditWhy: "who sent which command to which unit",
     name: "Name",
     role: "Role",

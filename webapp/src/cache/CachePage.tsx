@@ -36,7 +36,7 @@ export function CachePage() {
       {stats.body && (
         <>
           <section class="block" aria-label={text.caption}>
-            {rows.length ? <Units rows={rows} onDrop={setDropping} /> : <p class="faint">{text.none}</p>}
+            <Units rows={rows} onDrop={setDropping} />
           </section>
           <Totals stats={stats.body} at={at} />
         </>
@@ -71,6 +71,7 @@ function Units({ rows, onDrop }: { rows: Row[]; onDrop: (key: string) => void })
   return (
     <Entries
       caption={text.caption}
+      none={text.none}
       heads={heads}
       action={mayDrop && text.drop}
       entries={rows.map((row) => entryOf(row, mayDrop ? onDrop : null))}

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import type { Schemas } from "../api/client";
 import { keyOf, unitOf } from "../api/device";
 import { useResource } from "../data/resource";
+import { Entries } from "../parts/Entries";
 import { PageTitle } from "../parts/PageTitle";
 import { Table } from "../parts/Table";
 import { Trouble } from "../parts/Trouble";
@@ -63,45 +64,44 @@ function RecentUnits({ known }: { known: readonly Schemas["UnitOut"][] }) {
   return (
     <section class="block" aria-labelledby="recent">
       <h2 id="recent">{text.recent}</h2>
-      {units.length === 0 ? (
-        <p class="faint">{text.none}</p>
-      ) : (
-        <Table
-          caption={text.caption}
-          heads={[text.unit, text.address, `${text.openedAt} (${text.thisBrowser})`]}
-          action={text.action}
-        >
-          {units.map((one) => {
-            const { serial, key } = one;
-            const label = serial ?? key;
-            // A unit that the relay does not know yet is asked where this browser met it.
-            const isKnown = serial !== null && known.some((unit) => unit.serial === serial);
-            const name = serial && names.value.get(serial);
-            return (
-              <tr key={label}>
-                <th scope="row">
-                  <a href={linkTo(isKnown ? { unit: serial } : unitOf(key)!)}>{label}</a> {name}
-                </th>
-                <td>{serial && key === keyOf({ unit: serial }) ? words.app.unknown : key}</td>
-                <td>{localTime(new Date(one.openedAt))}</td>
-                <td>
-                  <button
-                    type="button"
-                    class="quiet"
-                    aria-label={text.forgetOf(label)}
-                    onClick={() => {
-                      forget(one);
-                      setUnits(recent());
-                    }}
-                  >
-                    {text.forget}
-                  </button>
-                </td>
-              </tr>
-            );
-          })}
-        </Table>
-      )}
+      <Entries
+        caption={text.caption}
+        none={text.none}
+        heads={[text.unit, text.address, `${text.openedAt} (${text.thisBrowser})`]}
+        action={text.action}
+        entries={units.map((one) => {
+          const { serial, key } = one;
+          const label = serial ?? key;
+          // A unit that the relay does not know yet is asked where this browser met it.
+          const isKnown = serial !== null && known.some((unit) => unit.serial === serial);
+          return {
+            key: label,
+            cells: [
+              <>
+                <a href={linkTo(isKnown ? { unit: serial } : unitOf(key)!)}>{label}</a>{" "}
+                {serial && names.value.get(serial)}
+              </>,
+              <span key="address" class="long">
+                {serial && key === keyOf({ unit: serial }) ? words.app.unknown : key}
+              </span>,
+              localTime(new Date(one.openedAt)),
+            ],
+            button: (
+              <button
+                type="button"
+                class="quiet"
+                aria-label={text.forgetOf(label)}
+                onClick={() => {
+                  forget(one);
+                  setUnits(recent());
+                }}
+              >
+                {text.forget}
+              </button>
+            ),
+          };
+        })}
+      />
     </section>
   );
 }

@@ -17,10 +17,13 @@ interface Props {
   heads: readonly string[];
   action?: string | false;
   entries: readonly Entry[];
+  /** What stands there when there are none. */
+  none: string;
 }
 
 /** A table; on a phone, which is too narrow for its columns, each row is a block of names and values. */
-export function Entries({ caption, heads, action = false, entries }: Props) {
+export function Entries({ caption, heads, action = false, entries, none }: Props) {
+  if (entries.length === 0) return <p class="faint">{none}</p>;
   if (isNarrow.value && !isPrinting.value) {
     return (
       <ul class="entries" aria-label={caption}>

@@ -35,6 +35,7 @@ export function AuditPage() {
         <section class="block" aria-label={text.audit}>
           <Entries
             caption={text.audit}
+            none={text.noCommands}
             heads={[text.number, text.at, text.who, text.unit, text.command, text.outcome]}
             entries={audit.body.entries.map(({ number, at, actor, role, unit, serial, command, outcome }) => ({
               key: number,

@@ -22,6 +22,7 @@ export function TokensPage() {
         <section class="block" aria-label={text.tokens}>
           <Entries
             caption={text.tokens}
+            none={text.noTokens}
             heads={[text.name, text.role, text.units, text.created, text.revoked]}
             entries={tokens.body.tokens.map(({ id, name, role, units, created_at, revoked_at }) => ({
               key: id,
