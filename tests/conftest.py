@@ -43,7 +43,7 @@ HANGS_AFTER_S = float(os.environ.get("TEST_HANGS_AFTER_S", "300"))
 """A bound for a test that waits for ever; nothing is judged by it. Longer for a thousand flips."""
 
 
-FREEZES_EVERY = 50
+FREEZES_EVERY = 10
 """Tests between two times that what stays alive is put out of the garbage collector's way."""
 COLLECTS_EVERY = gc.get_threshold()
 _tests_begun = itertools.count(1)
