@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ def _attached(data: bytes) -> dict[str, bytes]:
         raise ReportError(
             "reading a PDF needs the extra report: pip install 'seismo-relay[report]'"
         ) from None
+    # What is wrong is in the error; its own lines would stand beside ours.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         return {name: files[0] for name, files in reader.attachments.items() if files}

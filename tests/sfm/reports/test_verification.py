@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -147,3 +148,13 @@ def test_a_damaged_report_is_refused_or_read_and_nothing_else(data: st.DataObjec
         return
     assert isinstance(record.counts, np.ndarray)
     fault_of(record)
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"%PDF-1.7\n" + b"x" * 5000])
+def test_a_cut_pdf_is_one_error_and_no_line_of_the_reader(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("pypdf").setLevel(logging.NOTSET)
+    with pytest.raises(ReportError, match="this PDF cannot be read"):
+        read_record(data)
+    assert caplog.records == []
