@@ -129,7 +129,7 @@ class Watched:
         if message.type not in ("error", "warning"):
             return
         if not (self.fails and message.text.startswith(FAILED_LOAD)):
-            self.wrong.append(f"console: {message.text}")
+            self.wrong.append(f"console: {message.text} ({message.location['url']})")
 
     def _on_request(self, request: Request) -> None:
         self.asked.append(request)

@@ -217,19 +217,19 @@ def _decimals(cells: Sequence[str]) -> int:
     return max((len(cell.replace(",", ".").partition(".")[2]) for cell in cells[:1000]), default=0)
 
 
-def step_of(column: Column) -> float | None:
+def step_of(column: Column) -> float:
     """
-    Return one count of a column, found from the distances between its values; ``None``: all zero.
+    Return one count of a column, found from the distances between its values.
 
     Printed values are rounded: 7, 8 and 9 counts of 0.007874 mm/s are 0.055, 0.063 and 0.071. The
     common distance is estimated from the smallest values, then from ever larger ones. Where no
-    distance explains all values, the last printed digit is the step.
+    distance explains all values, or all are zero, the last printed digit is the step.
     """
     digit = float(10**-column.decimals)
     found = np.unique(np.abs(column.values))
     found = found[found > digit / 2]
     if not len(found):
-        return None
+        return digit
     distances = np.diff(np.concatenate(([0.0], found)))[:32]
     step = float(np.median(distances))
     if step <= 2 * digit or len(distances) < MIN_VALUES:

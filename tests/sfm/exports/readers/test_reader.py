@@ -401,8 +401,19 @@ def test_one_count_is_found_in_rounded_values(count: float, counts: list[int]) -
     counts += list(range(20))
     values = np.round(np.array(counts) * count, 4)
     step = step_of(Column("Tran", "mm/s", values, 4))
-    assert step is not None
     assert step == pytest.approx(count, rel=0.02)
+
+
+def test_samples_of_zero_beside_a_printed_peak_differ_from_the_unit() -> None:
+    if not FIELD.is_dir():
+        lack(f"No files of Micromate units in {FIELD}")
+    data = (FIELD / "EXEMPLO_COMUNIDADE_DE_TORROES.IDFW.CSV").read_bytes()
+    results = analyse(read_file(data).seismogram)
+    for channel in ("Tran", "Vert", "Long"):
+        ppv = results.channels[channel]["vendor"]["ppv"]
+        assert (ppv.value, ppv.step) == (0.0, 0.001)
+        assert "differs_from_unit" in ppv.flags
+    assert "differs_from_unit" in results.pvs["vendor"].flags
 
 
 @pytest.mark.parametrize(
