@@ -12,7 +12,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import quote
 
 from cyclopts import App, Parameter
 
@@ -30,7 +29,7 @@ from sfm.cli.application import (
 from sfm.cli.database import database_url, relay_before
 from sfm.cli.exits import REFUSED
 from sfm.cli.limit_views import choice_of, choices_view, curve_view, curves_view, value_view
-from sfm.cli.roster import ask_roster
+from sfm.cli.roster import ask_roster, row_path
 from sfm.cli.routing import DATABASE_DEFAULTS, RELAY_VARIABLE, DatabaseOptions
 from sfm.cli.views import safe_text
 
@@ -106,6 +105,12 @@ def _catalogue(name: str | None, database: str | None) -> Catalogue:
         return Catalogue()
 
 
+def _path(curve: str) -> str:
+    from sfm.analysis.limits import UnknownCurveError
+
+    return row_path("limits", curve, str(UnknownCurveError(curve)))
+
+
 async def _asked(relay: str, at: DatabaseOptions, path: str, query: dict[str, Any]) -> Any:
     return await ask_roster(replace(at, relay=relay), "GET", path, query=query)
 
@@ -149,7 +154,7 @@ async def show(
     from sfm.analysis.limits.answers import curve_payload
 
     if (relay := _relay_of(curve, at)) is not None:
-        body = await _asked(relay, at, f"/limits/{quote(curve, safe='')}", {})
+        body = await _asked(relay, at, _path(curve), {})
     else:
         try:
             body = curve_payload(_catalogue(curve, at.database), curve)
@@ -181,7 +186,7 @@ async def value_at(
     given = _given(parameter or [])
     if (relay := _relay_of(curve, at)) is not None:
         query = {"where": where, "set": [f"{name}={value}" for name, value in given.items()]}
-        body = await _asked(relay, at, f"/limits/{quote(curve, safe='')}/value", query)
+        body = await _asked(relay, at, f"{_path(curve)}/value", query)
     else:
         try:
             body = value_payload(_catalogue(curve, at.database), curve, where, given)
@@ -247,7 +252,7 @@ async def remove(
     at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Remove a curve of a project that was added by mistake and is chosen nowhere."""
-    await ask_roster(at, "DELETE", f"/limits/{quote(curve, safe='')}")
+    await ask_roster(at, "DELETE", _path(curve))
     print_note(f"Curve {curve} is removed.")
 
 
@@ -278,7 +283,7 @@ async def confirm(
     body = await ask_roster(
         at,
         "PUT",
-        f"/limits/{quote(curve, safe='')}/confirmation",
+        f"{_path(curve)}/confirmation",
         {name: value for name, value in given.items() if value is not None},
     )
     on = body["confirmed"]["on"]
@@ -293,7 +298,7 @@ async def withdraw(
     at: DatabaseOptions = DATABASE_DEFAULTS,
 ) -> None:
     """Withdraw the confirmation of a disputed curve; it is off again."""
-    await ask_roster(at, "DELETE", f"/limits/{quote(curve, safe='')}/confirmation")
+    await ask_roster(at, "DELETE", f"{_path(curve)}/confirmation")
     print_note(f"Curve {curve} is off again.")
 
 

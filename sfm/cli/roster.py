@@ -38,7 +38,7 @@ from sfm.cli.routing import DATABASE_DEFAULTS, DatabaseOptions, no_relay, refusa
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["COLUMNS", "ask_roster", "location", "route", "unit", "zone"]
+__all__ = ["COLUMNS", "ask_roster", "location", "route", "row_path", "unit", "zone"]
 
 unit = App(name="unit", help="Add, list, change, bench and retire units; their routes.")
 route = App(name="route", help="Add, change and remove addresses of locations.")
@@ -158,16 +158,20 @@ async def ask_roster(
         return await roster.ask(method, path, body, query)
 
 
-def _path(kind: Literal["unit", "location"], name: str) -> str:
+def row_path(rows: str, name: str, absent: str) -> str:
     """
-    Return the path of one row of the roster.
+    Return the path of one of the rows of a route.
 
     Raises:
-        CommandError: no row can have this name, and it would lead to another route.
+        CommandError: ``absent``; no row can have this name, and it would lead to another route.
     """
     if name in ("", ".", "..") or "/" in name:
-        raise CommandError(f"the roster has no {kind} {name!r}; see: {kind} list", REFUSED)
-    return f"/{kind}s/{quote(name, safe='')}"
+        raise CommandError(absent, REFUSED)
+    return f"/{rows}/{quote(name, safe='')}"
+
+
+def _path(kind: Literal["unit", "location"], name: str) -> str:
+    return row_path(f"{kind}s", name, f"the roster has no {kind} {name!r}; see: {kind} list")
 
 
 def _given(**values: Any) -> dict[str, Any]:

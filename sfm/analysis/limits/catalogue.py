@@ -21,6 +21,12 @@ __all__ = ["Catalogue", "Confirmation", "UnknownCurveError"]
 class UnknownCurveError(SfmError):
     """No curve has that name."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no limit curve {name!r}; `seismo-relay limits list` and GET /limits have "
+            "them all"
+        )
+
 
 class Confirmation(NamedTuple):
     """A person's statement that a disputed curve may be used."""
@@ -72,10 +78,7 @@ class Catalogue:
             self.shipped.curves.get(name) or self.own.get(name) or self.shipped.withheld.get(name)
         )
         if found is None:
-            raise UnknownCurveError(
-                f"there is no limit curve {name!r}; `seismo-relay limits list` and GET /limits "
-                "have them all"
-            )
+            raise UnknownCurveError(name)
         return found
 
     def confirmation_of(self, curve: Curve) -> Confirmation | None:

@@ -293,10 +293,10 @@ def _microphone(column: Column, header: Header, assumptions: list[str]) -> Trace
     if unit is None:
         assumptions.append(f"{column.name}: the file states no unit of pressure.")
         return _without_scale(column.values, "Pa", reported)
-    values, step = column.values, step_of(column)
     if unit == "dB(L)":
-        values, step, unit = _pressures(values), None, "Pa"
-    return Trace(values=values, unit=unit, step=step, reported=reported)
+        values = _pressures(column.values)
+        return Trace(values=values, unit="Pa", step=None, reported=reported)
+    return Trace(values=column.values, unit=unit, step=step_of(column), reported=reported)
 
 
 def _microphone_results(header: Header, peak: Quantity | None) -> dict[str, Figure]:

@@ -176,6 +176,9 @@ def test_limits_are_changed_through_a_relay(
     with relay(database=database) as running:
         story(run_cli, tmp_path, "--relay", running.base)
         listed = run_cli("list", "--region", "DE", "--relay", running.base)[1]
+        for words in ("show", ".."), ("show", "a/b"), ("at", ".", "10"), ("remove", ".."):
+            status, _, errors = run_cli(*words, "--relay", running.base)
+            assert (status, f"no limit curve {words[1]!r}" in errors) == (4, True), errors
     assert "din4150-3-line2" in listed
     assert "osmre" not in listed
 
