@@ -352,32 +352,6 @@ def test_a_list_that_takes_long_is_shown_from_its_beginning_while_it_is_read(
     assert {one.get("partial") for one in seen.requests("/device/events")} == {"true"}
 
 
-def test_the_rest_of_a_list_that_the_relay_has_by_now_costs_the_unit_nothing(
-    new_unit: NewUnit, visit: Open
-) -> None:
-    unit = new_unit("SIM0111", events=12, wrap_link=Brake)
-    Brake.delay_s = 0.1
-    seen = visit()
-    page = seen.page
-    # The page's own pace comes when the test says so: its clock stands for what it knows of ages.
-    page.evaluate(
-        "() => { const own = setTimeout; window.setTimeout = (run, ms, ...more) =>"
-        " ms > 9000 ? ((window.due = run), 0) : own(run, ms, ...more); }"
-    )
-    seen.go(at(unit, "events"))
-    expect(page.get_by_text(re.compile(r"^First \d+ events?, still reading"))).to_be_visible()
-    Brake.delay_s = 0.0
-    # Who takes any age joins the read, and is answered at its end.
-    where = f"host=127.0.0.1&tcp_port={unit.port}&max_age=86400"
-    whole = page.request.get(f"{seen.base}/device/events?{where}").json()
-    assert whole["complete"]
-    with page.expect_response("**/device/events?*") as rest:
-        page.evaluate("() => window.due()")
-    provenance = rest.value.json()["provenance"]
-    assert (provenance["why"], provenance["exchanges"]) == ("hit", 0)
-    expect(page.get_by_text("12 events", exact=True)).to_be_visible()
-
-
 def test_a_whole_list_stays_while_it_is_read_anew_and_is_followed_by_the_next_whole_one(
     new_unit: NewUnit, visit: Open
 ) -> None:

@@ -147,19 +147,14 @@ export async function readFor<T>(
   if (why === "stale" && source !== "device") show(await ask({}));
 }
 
-/** How long the answer with a beginning, and the request for its rest, may be on their way together, s. */
-const WAY_S = 2;
-
 /**
  * How the rest of a beginning is asked for: not forced, since that would begin anew, and from what the relay holds, if
  * that was proven since the read of the beginning began. Otherwise it costs the unit a probe.
- *
- * Beginning and whole are of one read, so they are equally old at the relay; the way there and back comes on top of
- * what this browser knows of that age.
  */
 export function restQuery({ body, atMs }: Pick<Held, "body" | "atMs">, nowMs: number): Query {
   const ageS = (provenanceOf(body)?.age_s ?? 0) + (nowMs - atMs) / 1000;
-  return { max_age: Math.ceil(1000 * (ageS + WAY_S)) / 1000 };
+  // The relay takes less than 1 s for a forced read.
+  return { max_age: Math.max(1, Math.floor(ageS)) };
 }
 
 /** Read a resource when the page opens, whenever another one is wanted, and each so many seconds; null: nothing. */
