@@ -209,7 +209,7 @@ def test_another_unit_at_the_address_is_named_and_never_shown_under_the_first_on
     seen.fails = True
     seen.step(POLL_S)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The relay knows no address where this unit answers")
+    expect(alert).to_contain_text("No route leads to unit SIM0206 now")
     assert listed(page) == before, "the first unit's last known list"
     expect(page.get_by_text("last known").first).to_be_visible()
     expect(page.get_by_role("heading", name="Unit SIM0206")).to_be_visible()
