@@ -166,13 +166,15 @@ def _cost(body: dict[str, Any], exchanges: int) -> str:
 
 def _addresses(console: Console, base: str, tcp_port: int) -> None:
     query = f"host=127.0.0.1&tcp_port={tcp_port}"
-    for what, path in (
+    addresses = (
         ("The web app", f"/#/unit/tcp:127.0.0.1:{tcp_port}"),
         ("Event list", f"/device/events?{query}"),
         ("Waveform", f"/device/event/0/waveform?{query}"),
         ("Fresh from the unit", f"/device/events?{query}&force=true"),
         ("What the cache holds", "/cache/stats"),
         ("Every route, described", "/docs"),
-    ):
-        console.print(f"{what:<22}{base}{path}", soft_wrap=True, highlight=False)
+    )
+    width = max(len(what) for what, _ in addresses) + 2
+    for what, path in addresses:
+        console.print(f"{what:<{width}}{base}{path}", soft_wrap=True, highlight=False)
     console.print("\nCtrl-C stops both.")

@@ -203,6 +203,7 @@ def test_the_demo_reads_once_from_the_device_and_once_from_the_cache_and_stops_a
         assert "SIM0001 (SIMULATED)" in output
         assert "6 events stored" in output
         assert "/device/events?host=127.0.0.1" in output
+        assert len(re.findall(r"^\w[\w ,]+  http://\S+$", output, re.MULTILINE)) == 6
         assert re.search(r"The simulated blast (exceeds|complies with) USBM RI 8507", output)
         [report] = re.findall(r"Its report: (.+\.pdf)", output)
         assert Path(report).read_bytes().startswith(b"%PDF-")
