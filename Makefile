@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WEB := sfm/web/index.html
 WEB_SOURCES := $(shell find webapp -name node_modules -prune -o -type f -print)
+NODE_PACKAGES := webapp/node_modules/.package-lock.json
 
 # Containers often forbid it; then each process that a test starts would compile the modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +32,7 @@ PROOF_S ?= 90
 # A worker that has run its share takes tests from the end of another's: no long file is the tail.
 TEST := TEST_PROOF_S=$(PROOF_S) $(BIN)/pytest --numprocesses logical --dist worksteal -m "not alone and not long_proof"
 
-test: $(VENV)/.dev $(WEB) ## Run every test, on every core; set up what they need
+test: $(VENV)/.dev $(WEB) $(NODE_PACKAGES) ## Run every test, on every core; set up what they need
 	$(TEST)
 	$(BIN)/pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
@@ -46,7 +47,7 @@ fast: $(VENV)/.dev ## Run the fast part of the tests
 pythons: $(VENV)/.run ## Run the fast part on each Python that is found here (3.11 and newer)
 	@$(BIN)/python tests/pythons.py
 
-coverage: $(VENV)/.dev $(WEB) ## Run the same tests and print how much of the code they run
+coverage: $(VENV)/.dev $(WEB) $(NODE_PACKAGES) ## Run the same tests and print how much of the code they run
 	$(TEST) --cov --cov-report term:skip-covered
 
 proofs: $(VENV)/.dev ## Run simulations, planted faults, interleavings and kills with their full counts
@@ -112,6 +113,10 @@ clean: ## Remove the virtual environment and what tools left behind
 # `make web`, or after a change: an npm registry that cannot be reached must not delay each run.
 $(WEB): $(WEB_SOURCES) | $(VENV)/.run
 	@webapp/build.sh $(BIN) $(if $(filter web,$(MAKECMDGOALS)),,unless-it-failed) || true
+
+# Tests need them also where the web app came built, as in a source distribution.
+$(NODE_PACKAGES): webapp/package-lock.json | $(WEB)
+	@webapp/packages.sh $(BIN) || true
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -71,6 +71,43 @@ def test_both_packages_have_the_web_app(clone: Path) -> None:
     assert not [name for name in names if "node_modules" in name]
 
 
+def test_tests_of_a_source_distribution_fetch_the_web_apps_packages(clone: Path) -> None:
+    """It has the app built, so nothing else has asked for what browser tests need."""
+    (clone / "sfm/web").mkdir(parents=True)
+    (clone / "sfm/web/index.html").write_text("<!doctype html>")  # newer than its sources
+    (clone / ".venv").mkdir()
+    for made in (".run", ".dev", "bin"):
+        (clone / ".venv" / made).touch()
+    assert "webapp/packages.sh" in planned(clone, "test")
+    assert "webapp/packages.sh" not in planned(clone, "run")
+    packages = clone / "webapp/node_modules/.package-lock.json"
+    packages.parent.mkdir()
+    packages.touch()
+    assert "webapp/packages.sh" not in planned(clone, "test")
+
+
+def test_packages_that_could_not_be_had_are_not_asked_for_twice(clone: Path) -> None:
+    (clone / "sfm/web").mkdir(parents=True)
+    (clone / "sfm/web/no-build.txt").write_text("no registry")
+    asked = subprocess.run(
+        ["webapp/packages.sh", Path(sys.executable).parent],
+        cwd=clone,
+        env={**os.environ, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (asked.returncode, asked.stdout, asked.stderr) == (1, "", "")
+    assert not (clone / "webapp/node_modules").exists()
+
+
+def planned(clone: Path, target: str) -> str:
+    """Return the commands that make would run for a target."""
+    return subprocess.run(
+        ["make", "--dry-run", target], cwd=clone, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def test_a_build_without_node_fails_and_says_what_to_do(clone: Path, tmp_path: Path) -> None:
     built = build(clone, "--wheel", PATH=without_npm(tmp_path / "bin"))
     assert built.returncode != 0
