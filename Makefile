@@ -29,8 +29,11 @@ run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one t
 # corpora the proofs then take some three minutes.
 PROOF_S ?= 90
 
-# A worker that has run its share takes tests from the end of another's: no long file is the tail.
-TEST := TEST_PROOF_S=$(PROOF_S) $(BIN)/pytest --numprocesses logical --dist worksteal -m "not alone and not long_proof"
+# Two for each core: tests wait for browsers, databases and links for as long as they compute. A worker
+# that has run its share takes tests from the end of another's: no long file is the tail.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+TEST := TEST_PROOF_S=$(PROOF_S) $(PYTEST) -m "not alone and not long_proof"
 
 test: $(VENV)/.dev $(WEB) $(NODE_PACKAGES) ## Run every test, on every core; set up what they need
 	$(TEST)
@@ -42,7 +45,7 @@ FAST := tests/minimateplus tests/sfm/access tests/sfm/analysis tests/sfm/cache t
 	tests/sfm/records tests/sfm/settings tests/sfm/test_errors.py tests/sfm/test_logs.py tests/sfm/test_windows.py
 
 fast: $(VENV)/.dev ## Run the fast part of the tests
-	$(BIN)/pytest --numprocesses logical --dist worksteal -m "not alone and not long_proof and not peer" $(FAST)
+	$(PYTEST) -m "not alone and not long_proof and not peer" $(FAST)
 
 pythons: $(VENV)/.run ## Run the fast part on each Python that is found here (3.11 and newer)
 	@$(BIN)/python tests/pythons.py
