@@ -150,7 +150,8 @@ def add_unit(
             ``microphone_low_hz``.
 
     Raises:
-        RosterConflictError: it is there already, or a location has that name.
+        RosterConflictError: it is there already, or a location has that name; its next calibration
+            is due before the last one was made.
         ValueError: it is no serial number.
     """
     check_serial(serial)
@@ -169,6 +170,7 @@ def add_unit(
         "added_at": utc_text(at),
         **values,
     }
+    _check_calibration(row)
     connection.execute(insert(units), [with_hash("units", row)])
 
 
@@ -178,11 +180,22 @@ def change_unit(connection: Connection, serial: str, **values: Any) -> None:
 
     Raises:
         NoSuchUnitError: the roster does not have it.
+        RosterConflictError: its next calibration would be due before the last one was made.
     """
     row = _unit_row(connection, serial)
     if row is None:
         raise NoSuchUnitError(f"the roster has no unit {serial}")
+    _check_calibration({**row, **values})
     _write(connection, units, row, values)
+
+
+def _check_calibration(row: Mapping[str, Any]) -> None:
+    made_on, due_on = row["calibrated_on"], row["calibration_due_on"]
+    if made_on is not None and due_on is not None and due_on < made_on:
+        raise RosterConflictError(
+            f"the next calibration cannot be due on {due_on}, before the last one was made on "
+            f"{made_on}; change both dates together"
+        )
 
 
 def remove_unit(connection: Connection, serial: str) -> None:

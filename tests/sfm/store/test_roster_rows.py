@@ -60,6 +60,21 @@ def test_what_was_added_is_loaded_again_in_sound_rows(store: Store, database_url
     assert check(database_url).faults == []
 
 
+def test_a_calibration_is_never_due_before_the_last_one_was_made(store: Store) -> None:
+    change(store, roster.add_unit, "BE1", NOW, calibrated_on="2026-01-02")
+    for wrong in ({"calibration_due_on": "2026-01-01"}, {"calibration_due_on": "2025-12-31"}):
+        with pytest.raises(RosterConflictError, match=r"before .* 2026-01-02; change both dates"):
+            change(store, roster.change_unit, "BE1", **wrong)
+    change(store, roster.change_unit, "BE1", calibration_due_on="2027-01-02")
+    with pytest.raises(RosterConflictError, match="cannot be due on 2027-01-02"):
+        change(store, roster.change_unit, "BE1", calibrated_on="2027-02-01")
+    both = {"calibrated_on": "2027-02-01", "calibration_due_on": "2028-02-01"}
+    change(store, roster.change_unit, "BE1", **both)
+    wrong = {"calibrated_on": "2026-01-02", "calibration_due_on": "2025-01-02"}
+    with pytest.raises(RosterConflictError):
+        change(store, roster.add_unit, "BE2", NOW, **wrong)
+
+
 def test_settings_are_added_once_and_never_again(store: Store) -> None:
     first = change(store, roster.seed, SEEDS)
     north = numbered(first, "North face")
