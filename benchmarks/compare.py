@@ -7,6 +7,8 @@ both and has as many figures, the ratio of the medians is printed, now to before
 better the script's own table says. Both trees use the packages of the Python that runs this.
 
     python benchmarks/compare.py OLD_TREE bench_codec.py bench_http.py --times 5
+
+What a row is called today and was called then: ``--renamed held_events=events_entry``.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ Figures = dict[str, list[list[float]]]
 """The figures of each row, run by run."""
 
 
-def run(tree: Path, script: str, figures: Figures) -> None:
-    """Run a script in its tree and add the figures of its rows."""
+def run(tree: Path, script: str, figures: Figures, renamed: dict[str, str]) -> None:
+    """Run a script in its tree and add the figures of its rows, by what they are called today."""
     path = os.pathsep.join(map(str, (tree, tree / "tests")))
     done = subprocess.run(
         [sys.executable, str(tree / "benchmarks" / script)],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
@@ -42,6 +44,8 @@ def run(tree: Path, script: str, figures: Figures) -> None:
         cells = FIGURE.findall(line)
         first = FIGURE.search(line)
         row = "" if first is None else line[: first.start()].strip(" |")
+        for then, today in renamed.items():
+            row = row.replace(then, today)
         if row and not row.isdigit():
             figures[row].append([float(cell.replace(",", "")) for cell in cells])
 
@@ -61,13 +65,15 @@ def main() -> None:
     words.add_argument("old", type=Path)
     words.add_argument("scripts", nargs="+")
     words.add_argument("--times", type=int, default=5)
+    words.add_argument("--renamed", action="append", default=[], metavar="THEN=TODAY")
     given = words.parse_args()
+    renamed = dict(pair.split("=", 1) for pair in given.renamed)
     for script in given.scripts:
         before: Figures = defaultdict(list)
         now: Figures = defaultdict(list)
         for _ in range(given.times):
-            run(given.old.resolve(), script, before)
-            run(HERE, script, now)
+            run(given.old.resolve(), script, before, renamed)
+            run(HERE, script, now, {})
         print(f"\n{script}, {given.times} runs of each in turns\n| row | now / before |\n|---|---|")
         for row, figures in now.items():
             found = ratios(before[row], figures) if row in before else None
