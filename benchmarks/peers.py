@@ -23,6 +23,7 @@ from typing import Any
 
 import uvicorn
 
+from sfm.http_protocol import HttpProtocol
 from sfm.server import GRACE_S
 
 QUICK = os.environ.get("SFM_BENCH_QUICK") == "1"
@@ -72,6 +73,8 @@ def serve(app: Any) -> None:
     """Serve with the settings of ``sfm.server``, until stopped; print the address first."""
     config = uvicorn.Config(
         app,
+        http=HttpProtocol,
+        ws="none",
         log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=0 if QUICK else GRACE_S,

@@ -13,7 +13,6 @@ import logging
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -21,32 +20,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h11
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import Response
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
-from sfm.access.principal import rate_limit_key
-from sfm.api.middleware.authentication import security_headers
 from sfm.api.middleware.connection_limit import (
     QUEUE,
     ConnectionLimit,
     accepted_at_once,
     max_connections,
 )
-from sfm.api.middleware.request_head import BAD_REQUEST, TOO_MANY_HEADERS
-from sfm.api.problems import Problem, problem_response
 from sfm.errors import SfmError
 from sfm.heap import return_large_blocks_at_once
+from sfm.http_protocol import HttpProtocol
 from sfm.logs import ACCESS_LOGGER, ClientLog
 
 __all__ = [
     "GRACE_S",
-    "MAX_HEADER_BYTES",
-    "REQUEST_S",
-    "TOO_MANY_CONNECTIONS",
     "CertificateError",
     "PortTakenError",
     "Terms",
@@ -65,15 +55,6 @@ class CertificateError(SfmError):
 class PortTakenError(SfmError):
     """Nothing can listen on the address that was asked for."""
 
-
-MAX_HEADER_BYTES = 32 * 1024
-"""
-The server's limit for a request's head; ``sfm.api.middleware.request_head`` has a lower one and
-answers it with a problem.
-"""
-REQUEST_S = 20.0
-"""How long a request may take to come, body included; then its connection is closed."""
-TOO_MANY_CONNECTIONS = Problem("too-many-connections", 503, "The relay is busy", 5)
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +162,7 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         descriptors, settings.max_sessions + settings.max_unknown_sessions
     )
 
-    class Bounded(_Protocol):
+    class Bounded(HttpProtocol):
         limit = ConnectionLimit(most)
         client_log = application.state.client_log
 
@@ -200,7 +181,6 @@ def _config(application: FastAPI, host: str, http_port: int, terms: Terms) -> uv
         # Asyncio accepts so many in one turn, before the limit of connections sees any.
         backlog=accepted_at_once(descriptors),
         ws="none",
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         # Uvicorn believes proxies of this machine by itself; we believe those that are named.
         proxy_headers=bool(terms.trusted_proxies),
         forwarded_allow_ips=list(terms.trusted_proxies),
@@ -235,91 +215,6 @@ def _certificate_fault(terms: Terms, error: OSError) -> str:
         f"{f', got {reason}' if reason else ''}; for example: "
         "SFM_TLS_CERT=/etc/seismo-relay/cert.pem SFM_TLS_KEY=/etc/seismo-relay/key.pem"
     )
-
-
-class _Protocol(H11Protocol):
-    """A connection whose requests come in time; what is no request is answered as the rest is."""
-
-    limit = ConnectionLimit()
-    client_log = ClientLog()
-    _due: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if self.limit.is_full:
-            network = rate_limit_key(self.client[0]) if self.client else ""
-            self.client_log.write(log.warning, "connections_full", network, open=len(self.limit))
-        if self.limit.add(self):
-            self._expect()
-        else:
-            self._send_and_close(
-                problem_response(TOO_MANY_CONNECTIONS, "every connection is being answered")
-            )
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it waits for a request, or for the rest of one."""
-        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
-        is_answering = cycle is not None and not cycle.response_complete
-        return not is_answering or self.conn.their_state is h11.SEND_BODY
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether its client does not take the answer."""
-        return self.flow.write_paused
-
-    def shed(self) -> None:
-        """Close it at once."""
-        self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.limit.remove(self)
-        self._came()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._expect()
-        super().data_received(data)
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._came()
-
-    def on_response_complete(self) -> None:
-        self._came()  # between requests uvicorn's own bound holds
-        self.limit.answered(self)
-        super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
-            self._expect()
-
-    def send_400_response(self, msg: str) -> None:
-        error = sys.exc_info()[1]
-        is_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
-        if is_long:
-            answer = problem_response(
-                TOO_MANY_HEADERS, f"a head has at most {MAX_HEADER_BYTES} bytes"
-            )
-        else:
-            answer = problem_response(BAD_REQUEST, msg)
-        self._send_and_close(answer)
-
-    def _send_and_close(self, answer: Response) -> None:
-        headers = [*answer.raw_headers, *security_headers(is_secure=self.scheme == "https")]
-        start = h11.Response(
-            status_code=answer.status_code,
-            headers=[*headers, (b"connection", b"close")],
-            reason=STATUS_PHRASES[answer.status_code],
-        )
-        for event in (start, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
-
-    def _expect(self) -> None:
-        if self._due is None:
-            self._due = self.loop.call_later(REQUEST_S, self.transport.close)
-
-    def _came(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
 
 
 class _Server(uvicorn.Server):

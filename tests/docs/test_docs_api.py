@@ -22,7 +22,7 @@ from sfm.api.routes.accounts import AuditQuery
 from sfm.api.routes.device import NOT_READY
 from sfm.api.schemas import analysis, commands, exports, limits, reading, reports, roster
 from sfm.devices.commands import Outcome
-from sfm.server import TOO_MANY_CONNECTIONS
+from sfm.http_protocol import TOO_MANY_CONNECTIONS
 from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_readme import COMMAND_BLOCK
 
-from sfm import server
+from sfm import http_protocol
 from sfm.access import sessions
 from sfm.access.egress import NEVER, is_never
 from sfm.access.principal import Role
@@ -74,10 +74,12 @@ def test_every_command_of_the_page_is_understood_to_its_last_word() -> None:
 
 LIMITS = {
     "bytes of all headers": request_head.MAX_HEADER_BYTES,
-    "bytes of a request's head": server.MAX_HEADER_BYTES,
+    "bytes of a request's head": http_protocol.MAX_HEADER_BYTES,
+    "bytes of chunk sizes": http_protocol.MAX_HEADER_BYTES,
+    "requests of one connection": 1,
     "bytes of a query": request_head.MAX_QUERY_BYTES,
     "bytes of a body": bodies.MAX_BYTES,
-    "seconds for a request": server.REQUEST_S,
+    "seconds for a request": http_protocol.REQUEST_S,
     "wrong tokens from one address": known_tokens.MAX_FAILURES,
     "device requests of one token": Settings().max_requests_per_client,
     "forced reads of one token": Settings().max_forced_per_minute,

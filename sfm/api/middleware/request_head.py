@@ -112,10 +112,11 @@ def is_for_own_pages(scope: Scope) -> bool:
 def check_own_page(asked: RequestHead, scope: Scope) -> None:
     """Reject a request that a browser sends for a page of another site."""
     is_cross_site = asked.known.get(b"sec-fetch-site") not in (None, b"same-origin", b"none")
-    own = scope.get("scheme", "http").encode() + b"://" + asked.host.lower()
     origin, referer = asked.known.get(b"origin"), asked.known.get(b"referer")
-    is_cross_site |= origin is not None and origin.lower() != own
-    is_cross_site |= bool(referer) and _origin_of(referer or b"") != own
+    if origin is not None or referer:  # programs send neither
+        own = scope.get("scheme", "http").encode() + b"://" + asked.host.lower()
+        is_cross_site |= origin is not None and origin.lower() != own
+        is_cross_site |= bool(referer) and _origin_of(referer or b"") != own
     if is_cross_site:
         raise RequestRejectedError(
             CROSS_SITE,

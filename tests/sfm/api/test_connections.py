@@ -12,8 +12,8 @@ from test_server import HEAD, _Wire
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from sfm import server
 from sfm.api.middleware.connection_limit import ConnectionLimit, max_connections
+from sfm.http_protocol import HttpProtocol
 
 
 def connections(most: int) -> tuple[Callable[[], tuple[Any, _Wire]], Any]:
@@ -27,11 +27,11 @@ def connections(most: int) -> tuple[Callable[[], tuple[Any, _Wire]], Any]:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = Config(slow, http=server._Protocol, ws="none", timeout_keep_alive=1000)
+    config = Config(slow, http=HttpProtocol, ws="none", timeout_keep_alive=1000)
     config.load()
     state = ServerState()
 
-    class Bounded(server._Protocol):
+    class Bounded(HttpProtocol):
         limit = ConnectionLimit(most)
 
     def opened() -> tuple[Any, _Wire]:

@@ -34,15 +34,14 @@ from kit.virtual_time import in_virtual_time, now_s
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from sfm import server
 from sfm.access.egress import EgressPolicy
 from sfm.access.principal import Role
 from sfm.api.middleware.authentication import SECURITY
 from sfm.api.middleware.known_tokens import MAX_FAILURES
 from sfm.api.problems import MEDIA_TYPE
 from sfm.devices.gateway import Gateway
+from sfm.http_protocol import MAX_HEADER_BYTES, REQUEST_S, HttpProtocol
 from sfm.live_cache import LiveCache
-from sfm.server import MAX_HEADER_BYTES, REQUEST_S
 from sfm.settings import Settings
 from sfm.store import Store, tokens
 
@@ -105,6 +104,10 @@ def test_a_proxy_has_an_address(proxies: str) -> None:
 TOO_MUCH: dict[str, tuple[bytes, int]] = {
     "headers": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-More: " + b"x" * 20_000 + b"\r\n\r\n", 431),
     "head": (b"GET /health HTTP/1.1\r\nX: " + b"x" * (MAX_HEADER_BYTES + 1), 431),
+    "whole head": (
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"x" * MAX_HEADER_BYTES + b"\r\n\r\n",
+        431,
+    ),
     "line": (b"GET /" + b"x" * (MAX_HEADER_BYTES + 1), 431),
     "query": (b"GET /health?x=" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     "body": (b"POST /session HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", 413),
@@ -125,7 +128,15 @@ TOO_MUCH: dict[str, tuple[bytes, int]] = {
     ),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: x\r\n\r\n", 400),
     "nothing": (b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
-    "method": (b"BREW /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
+    "method": (b"PATCH /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
+    "unknown method": (b"BREW /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+    "absolute target": (b"GET http://x/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+    "bare line feeds": (b"GET /health HTTP/1.1\nHost: 127.0.0.1\n\n", 400),
+    "body with many small chunks": (
+        b"POST /session HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"1\r\n \r\n" * 9000,
+        431,
+    ),
     "parameter": (b"GET /device/info?x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 422),
     "unknown": (b"GET /cache/stats HTTP/1.1\r\nHost: relay.example\r\n\r\n", 401),
     "web socket": (
@@ -268,9 +279,9 @@ async def closed_after(*parts: bytes, each_s: float, answer_s: float = 0.0) -> f
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = Config(slow, http=server._Protocol, ws="none", timeout_keep_alive=1000)
+    config = Config(slow, http=HttpProtocol, ws="none", timeout_keep_alive=1000)
     config.load()
-    spoken = server._Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+    spoken = HttpProtocol(config, ServerState(), {}, asyncio.get_running_loop())
     wire, began = _Wire(), now_s()
     spoken.connection_made(cast(asyncio.Transport, wire))
     for part in parts:
