@@ -29,6 +29,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from minimateplus.errors import ConnectError
 from minimateplus.link import Address
@@ -438,6 +439,7 @@ def _host_of(address: Address) -> tuple[str | None, int]:
     return (None, 0) if served is None else (served["host"].strip("[]"), int(served["port"]))
 
 
+@lru_cache(maxsize=256)
 def _literal(host: str) -> IpAddress | None:
     """Return an address written in figures, in any form that the system would take for one."""
     bare = host.partition("%")[0]

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from sfm.access.names import EVERY_UNIT, route_name
 from sfm.errors import SfmError
@@ -94,6 +95,7 @@ ANYBODY = Principal("anybody", Role.ADMIN, "")
 """Any client, with the setting ``insecure``."""
 
 
+@lru_cache(maxsize=1024)
 def rate_limit_key(address: str) -> str:
     """
     Return the key of a rate limit: an IPv4 address, or the /64 network of an IPv6 one.
@@ -147,6 +149,8 @@ class TokenBucket:
 
     def wait_s(self, client: object) -> float:
         """Return the delay until the client may take one; 0: now."""
+        if client not in self._left:
+            return 0.0
         missing = 1.0 - self._now(client)
         return max(0.0, missing / self._rate_hz)
 

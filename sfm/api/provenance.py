@@ -55,7 +55,7 @@ __all__ = [
 CACHE_NAME = "seismo-relay"
 UNKNOWN_AGE_S = 2**31
 """What ``Age`` says of an age that nobody knows: more than can be (RFC 9111, 1.2.2)."""
-UNASKED_HIT = f'{CACHE_NAME}; hit; detail="exchanges 0"'
+UNASKED_HIT = f'{CACHE_NAME}; hit; detail="exchanges 0"'.encode()
 """The commonest ``Cache-Status`` of all."""
 
 COUNTS_TYPE = b"application/octet-stream"
@@ -277,7 +277,7 @@ def reply(answer: Answer, what: EncodedBody, if_none_match: str | None = None) -
     """
     provenance = answer.provenance
     age = b"%d" % min(provenance.confirmed_age_s, UNKNOWN_AGE_S)
-    own = [(b"age", age), (b"cache-status", cache_status(provenance).encode())]
+    own = [(b"age", age), (b"cache-status", cache_status(provenance))]
     if provenance.exchanges:
         # A reader that polls paces itself by it, also where the answer is 304 and has no body.
         own.append((b"server-timing", b"unit;dur=%d" % round(1000 * provenance.took_s)))
@@ -350,7 +350,7 @@ def still_matches(if_match: str, own_tag: str) -> bool:
     return any(found == own_tag or found.startswith(own_tag + ".") for found in tags)
 
 
-def cache_status(provenance: Provenance) -> str:
+def cache_status(provenance: Provenance) -> bytes:
     """Return the ``Cache-Status`` of an answer (RFC 9211): hit, or why the unit was read."""
     if provenance.why == "hit" and not provenance.exchanges and provenance.ttl_s is None:
         return UNASKED_HIT
@@ -364,4 +364,4 @@ def cache_status(provenance: Provenance) -> str:
     if provenance.ttl_s is not None:
         parts.append(f"ttl={int(provenance.ttl_s)}")
     parts.append(f'detail="exchanges {provenance.exchanges}"')
-    return "; ".join(parts)
+    return "; ".join(parts).encode()

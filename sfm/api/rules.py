@@ -10,6 +10,7 @@ would reach a route without a check of its rule.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sfm.access.principal import Role
 
@@ -137,6 +138,7 @@ _SHAPES = [
 ]
 
 
+@lru_cache(maxsize=256)
 def rule_of(method: str, path: str) -> tuple[str | None, Rule]:
     """
     Return the template of a path, and who may use it with that method.

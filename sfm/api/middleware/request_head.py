@@ -7,6 +7,7 @@ Each ``check_`` raises ``RequestRejectedError`` with the problem that the client
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import Scope
@@ -79,6 +80,8 @@ class RequestHead:
 
     def all_of(self, name: bytes) -> bytes:
         """All values of a header that may be repeated, as one list."""
+        if name not in self.known:
+            return b""
         return b",".join(value for known, value in self._headers if known == name)
 
 
@@ -141,11 +144,16 @@ def is_forced(scope: Scope, asked: RequestHead) -> bool:
     # It reads no unit, and browsers send no-cache when they open a stream.
     if scope["path"] == "/device/progress":
         return False
-    requested = directives(asked.all_of(b"cache-control").decode("latin-1"))
+    return _is_forced(scope["query_string"], asked.all_of(b"cache-control"))
+
+
+@lru_cache(maxsize=256)
+def _is_forced(query_string: bytes, cache_control: bytes) -> bool:
+    requested = directives(cache_control.decode("latin-1"))
     age_s = requested.get("max-age")
     if "no-cache" in requested or (age_s is not None and age_s < FORCED_AGE_S):
         return True
-    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     if any(name == "max_age" and _is_young(value) for name, value in pairs):
         return True
     falses = ("0", "off", "f", "false", "n", "no")
