@@ -230,7 +230,7 @@ def print_rows(title: str, rows: dict[str, list[float]]) -> None:
 
 def main() -> None:
     """Print the table."""
-    print_head("Latency of a hit while readers wait, ms", "uvicorn", "h11", "fastapi")
+    print_head("Latency of a hit while readers wait, ms", "uvicorn", "httptools", "fastapi")
     print(f"{'':<50}{'hits':>7}{'p50':>11}{'p99':>11}{'ratio':>9}")
     print_rows("gateway, in process", asyncio.run(in_process()))
     with served(__file__, "relay") as base:

@@ -69,12 +69,19 @@ def median_of_ratios(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def serve(app: Any) -> None:
-    """Serve with the settings of ``sfm.server``, until stopped; print the address first."""
+def serve(app: Any, protocol: Any = HttpProtocol) -> None:
+    """
+    Serve with the settings of ``sfm.server``, until stopped; print the address first.
+
+    Args:
+        app: the relay, or what it is compared with.
+        protocol: the one that ``sfm.server`` ships.
+    """
     config = uvicorn.Config(
         app,
-        http=HttpProtocol,
+        http=protocol,
         ws="none",
+        proxy_headers=False,
         log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=0 if QUICK else GRACE_S,
@@ -90,11 +97,17 @@ def serve(app: Any) -> None:
 @contextmanager
 def served(script: str, *arguments: str) -> Iterator[str]:
     """Run a script that serves, in a process of its own; yield its base address."""
-    command = [sys.executable, script, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with server_process([sys.executable, script, *arguments]) as (base, _):
+        yield base
+
+
+@contextmanager
+def server_process(command: Sequence[str], **more: Any) -> Iterator[tuple[str, int]]:
+    """Run a command that serves; yield its base address, empty if it did not start, and its id."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **more)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
         process.stdout.close()
     finally:
         process.terminate()

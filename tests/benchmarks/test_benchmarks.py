@@ -28,7 +28,7 @@ HEADS = {
     "bench_fetch.py": ("spent twice", "longest wait s", "12 events"),
     "bench_floods.py": ("reader answered", "| silent |"),
     "bench_flush.py": ("LiveCache, a device long untouched",),
-    "bench_http.py": ("requests/s", "JSON, again"),
+    "bench_http.py": ("CPU per request", "requests/s", "JSON, again"),
     "bench_reports.py": ("warm, ms", "verify --alone", "4 as zip", "longest pause, ms"),
     "bench_statistics.py": ("longest hold of the loop", "`/metrics`"),
     "bench_store.py": ("durable commit of a waveform", "first list after a restart", "OFFSET"),
