@@ -2,9 +2,10 @@
 Run benchmarks of this tree and of an older one in turns, and print the ratios of their figures.
 
 The method. Each script runs in both trees, one after the other, as often as asked. A row is what
-its line says before the first number; its figures are the numbers of that line. Where a row is in
-both and has as many figures, the ratio of the medians is printed, now to before. Which direction is
-better the script's own table says. Both trees use the packages of the Python that runs this.
+its line says before the first number; its figures are the numbers of that line, and a row of the
+same name with more or fewer of them is one of another table. The ratio of the medians is printed,
+now to before; which direction is better the script's own table says. Both trees use the packages of
+the Python that runs this.
 
     python benchmarks/compare.py OLD_TREE bench_codec.py bench_http.py --times 5
 
@@ -25,8 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).parents[1]
 FIGURE = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.])")
 
-Figures = dict[str, list[list[float]]]
-"""The figures of each row, run by run."""
+Figures = dict[tuple[str, int], list[list[float]]]
+"""The figures of each row, by its name and their number, run by run."""
 
 
 def run(tree: Path, script: str, figures: Figures, renamed: dict[str, str]) -> None:
@@ -47,16 +48,14 @@ def run(tree: Path, script: str, figures: Figures, renamed: dict[str, str]) -> N
         for then, today in renamed.items():
             row = row.replace(then, today)
         if row and not row.isdigit():
-            figures[row].append([float(cell.replace(",", "")) for cell in cells])
+            figures[row, len(cells)].append([float(cell.replace(",", "")) for cell in cells])
 
 
-def ratios(before: list[list[float]], now: list[list[float]]) -> list[float] | None:
-    """Return the ratio of each figure's medians; ``None`` where the rows cannot be compared."""
-    if len({len(figures) for figures in before + now}) != 1:
-        return None
+def ratios(before: list[list[float]], now: list[list[float]]) -> list[float]:
+    """Return the ratio of each figure's medians, where there was one."""
     pairs = zip(zip(*before, strict=True), zip(*now, strict=True), strict=True)
     medians = [(statistics.median(old), statistics.median(new)) for old, new in pairs]
-    return [new / old for old, new in medians if old] or None
+    return [new / old for old, new in medians if old]
 
 
 def main() -> None:
@@ -76,9 +75,9 @@ def main() -> None:
             run(HERE, script, now, {})
         print(f"\n{script}, {given.times} runs of each in turns\n| row | now / before |\n|---|---|")
         for row, figures in now.items():
-            found = ratios(before[row], figures) if row in before else None
-            if found is not None:
-                print(f"| {row} | {', '.join(f'{ratio:.2f}' for ratio in found)} |", flush=True)
+            found = ratios(before[row], figures) if row in before else []
+            if found:
+                print(f"| {row[0]} | {', '.join(f'{ratio:.2f}' for ratio in found)} |", flush=True)
 
 
 if __name__ == "__main__":
