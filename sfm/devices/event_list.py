@@ -556,8 +556,8 @@ class EventList:
 
     def _incomplete(self, unit: MiniMate, walk: Walk, error: Exception) -> ListIncompleteError:
         return ListIncompleteError(
-            f"{unit.name}: the event list is not complete: {walk.count} events were read before "
-            f"the session ended ({error}). They are kept. Ask again to read on from there.",
+            f"{unit.name}: the event list is not complete: the session ended after {walk.count} of "
+            f"its events ({error}). What was read is kept. Ask again to read on from there.",
             walk.count,
             self.estimate_s(),
         )

@@ -277,7 +277,7 @@ class _Fetch:
         if not self._events:
             return "the event list could not be read"
         missing = len(self._pending) + len(self._failed)
-        return f"{len(self._archived)} events were archived, {missing} are missing"
+        return f"events archived: {len(self._archived)}, missing: {missing}"
 
     def report_cut(self, cause: Exception) -> None:
         """Say why the last turn ended, while the next one is waited for."""
