@@ -2,7 +2,7 @@
 A list of 1,000 events with verdicts: what judging costs, and what a hit costs beside it.
 
 The rule: verdicts are made once for each list, choice and set of results, off the event loop; a hit
-sends encoded bytes and does not know of them. Design section 7 has no target of its own for this;
+sends encoded bytes and does not know of them. There is no target of its own for this;
 the targets beside it are those of a hit.
 
 The method. 1,000 recordings of one unit in a SQLite file, each with samples of a 2 s record and its
