@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kit.browser import BRISK, SIDEWAYS, NewUnit, Open, Watched, at, rows
 from kit.relay_process import relay
 from kit.unit_thread import UnitThread
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 from minimateplus.simulator import SimulatedUnit
 
@@ -126,9 +128,16 @@ def test_what_is_typed_as_a_serial_port_is_asked_as_one(visit: Open) -> None:
     seen = visit()
     seen.fails = True
     for typed, port in (("COM3", "COM3"), ("/dev/ttyNONE8", "/dev/ttyNONE8")):
-        opened(seen, typed)
+        # The page of the port before shows its error for a moment longer.
+        with seen.page.expect_request(partial(asks_port, port)):
+            opened(seen, typed)
         expect(seen.page.get_by_role("alert").first).to_be_visible()
-        assert seen.requests("/device/info")[-1]["port"] == port
+
+
+def asks_port(port: str, request: Request) -> bool:
+    """Whether a request asks for the identity of the unit at a serial port."""
+    parts = urlsplit(request.url)
+    return parts.path == "/device/info" and parse_qs(parts.query).get("port") == [port]
 
 
 def test_a_registered_unit_is_asked_by_its_number_and_named_on_each_page(
