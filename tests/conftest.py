@@ -7,12 +7,16 @@ import gc
 import inspect
 import itertools
 import os
+from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
 from kit.compiled_statements import share_compiled_statements
 
 from sfm.logs import reset_logs
+
+HERE = Path(__file__).parent
 
 # A test that needs a database names one. This also applies to the processes that tests start.
 os.environ["SFM_DATABASE_URL"] = "none"
@@ -55,6 +59,17 @@ def pytest_runtest_setup() -> None:
     gc.set_threshold(*COLLECTS_EVERY)
     if next(_tests_begun) % FREEZES_EVERY == 0:
         freeze_what_stays()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Mix the files where several processes share them: each begins with its part of the list.
+
+    In the order of their names one process would have all tests that wait for a browser, and the
+    others all that compute.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: crc32(item.path.relative_to(HERE).as_posix().encode()))
 
 
 @pytest.hookimpl(tryfirst=True)
