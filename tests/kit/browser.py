@@ -26,6 +26,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    TimeoutError,
     ViewportSize,
     expect,
     sync_playwright,
@@ -39,6 +40,8 @@ ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "sfm" / "web" / "index.html"
 AXE = ROOT / "webapp" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = Path(os.environ.get("SFM_SCREENSHOTS", ROOT / "build" / "screenshots"))
+ARE_PICTURES_KEPT = "SFM_SCREENSHOTS" in os.environ
+"""For people to look at: a picture takes as long as all that is checked of a page."""
 
 PATIENCE_MS = 30_000
 """A bound for a machine that is busy; nothing is judged by it."""
@@ -76,6 +79,10 @@ SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(one =>
 ).map(one => one.outerHTML.slice(0, 120))"""
 """Returns what has to be scrolled sideways to be read whole."""
 
+SPILL = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SETTLES_MS = 5_000
+"""What is wider than its window for as long stays so."""
+
 BRISK = {"SFM_REPLY_S": "4", "SFM_CONNECT_S": "4"}
 """A relay that soon gives up, so that no test waits for a silent unit."""
 
@@ -87,7 +94,7 @@ Open = Callable[..., "Watched"]
 def chromium() -> Iterator[Browser]:
     """Start Chromium, or say that it is missing."""
     if CHROMIUM is None:
-        lack("Chromium is not installed (Debian: apt-get install chromium)")
+        lack("Chromium is not installed (Debian: apt-get install chromium-headless-shell)")
     if not BUILT.exists() or not AXE.exists():
         lack("the web app is not built (make web says why)")
     with sync_playwright() as playwright:
@@ -164,22 +171,21 @@ class Watched:
         self.page.clock.fast_forward(round(seconds * 1000))
 
     def look(self, name: str) -> None:
-        """Look at the page as it stands now, in each light and width; keep pictures."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        """Look at the page as it stands now, in each light and width; keep pictures if asked to."""
         for light, width, size in LOOKS:
             self.page.emulate_media(color_scheme=light)
             self.page.set_viewport_size(size)
-            if (light, width) in KEPT:
+            if ARE_PICTURES_KEPT and (light, width) in KEPT:
                 self.page.screenshot(
                     path=SCREENSHOTS / f"{name}-{width}-{light}.png", full_page=True
                 )
             # Only colours depend on the light: the rest of a page is the same in the dark.
             for violation in self._violations(COLOUR_RULES if light == "dark" else None):
                 self.wrong.append(f"{name}, {light}, {width}: {violation}")
-            spill = self.page.evaluate(
-                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            if spill > 0:
+            try:  # the page follows a new width a frame later
+                self.page.wait_for_function(f"() => {SPILL} <= 0", timeout=SETTLES_MS)
+            except TimeoutError:
+                spill = self.page.evaluate(f"() => {SPILL}")
                 self.wrong.append(f"{name}, {light}, {width}: {spill} px wider than its window")
         self.page.emulate_media(color_scheme="light")
         self.page.set_viewport_size(WIDE)
