@@ -29,7 +29,7 @@ run: $(VENV)/.run $(WEB) ## Start a simulated unit and the relay, read the one t
 # corpora the proofs then take some three minutes.
 PROOF_S ?= 90
 
-# Two for each core: tests wait for browsers, databases and links for as long as they compute. A worker
+# Two for each core: with one, a third of the machine waited for browsers, databases and links. A worker
 # that has run its share takes tests from the end of another's: no long file is the tail.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
