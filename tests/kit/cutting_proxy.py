@@ -92,9 +92,11 @@ class CuttingProxy:
     def _pass_down(self, relay: socket.socket, client: socket.socket, asked: list[str]) -> None:
         with contextlib.suppress(OSError):
             while data := relay.recv(65536):
+                # Before it is passed on: who has read it may ask for the next at once.
+                answered = asked[-1:]
                 client.sendall(data)
                 with self._changed:
-                    self._answered += asked[-1:]
+                    self._answered += answered
                     self._changed.notify_all()
         _end(client, relay)
 
