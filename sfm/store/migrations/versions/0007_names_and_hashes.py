@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql
 from minimateplus.errors import MiniMateError
 from minimateplus.wire.layouts import parse_waveform_record
 from sfm.records.digests import digest
+from sfm.store.migrations.tables import table_now
 from sfm.store.recording_names import public_id
 from sfm.store.row_hashes import UNCOVERED, row_hash
 
@@ -68,8 +69,8 @@ def upgrade() -> None:
 
 
 def _name_recordings(connection: sa.Connection) -> None:
-    table = _reflected(connection, "recordings")
-    findings = _reflected(connection, "findings")
+    table = table_now(connection, "recordings")
+    findings = table_now(connection, "findings")
     for row in _rows(connection, table):
         record = bytes(row["record"])
         name = public_id(row["serial"], row["waveform_key"], row["event_timestamp"], record)
@@ -117,7 +118,7 @@ def _differing(row: dict[str, Any], record: bytes) -> str | None:
 
 
 def _hash_rows(connection: sa.Connection, name: str) -> None:
-    table = _reflected(connection, name)
+    table = table_now(connection, name)
     key = list(table.primary_key.columns)
     belongs_to = _belongings(connection, name)
     for row in _rows(connection, table):
@@ -131,7 +132,7 @@ def _hash_rows(connection: sa.Connection, name: str) -> None:
 def _belongings(connection: sa.Connection, name: str) -> Callable[[dict[str, Any]], dict[str, str]]:
     """Return what gives of a row what it points at, by a name that is the same everywhere."""
     if name in ("recording_waveforms", "unproven_recordings"):
-        names = _reflected(connection, "recordings")
+        names = table_now(connection, "recordings")
         name_of = sa.select(names.c.public_id).where(names.c.id == sa.bindparam("of"))
 
         def of_recording(row: dict[str, Any]) -> dict[str, str]:
@@ -140,7 +141,7 @@ def _belongings(connection: sa.Connection, name: str) -> Callable[[dict[str, Any
 
         return of_recording
     if name in ("recording_decodings", "recording_downloads"):
-        images = _reflected(connection, "recording_waveforms")
+        images = table_now(connection, "recording_waveforms")
         hash_of = sa.select(images.c.content_hash).where(images.c.id == sa.bindparam("of"))
 
         def of_image(row: dict[str, Any]) -> dict[str, str]:
@@ -166,7 +167,3 @@ def _rows(connection: sa.Connection, table: sa.Table) -> Iterator[dict[str, Any]
         if len(found) < AT_ONCE:
             return
         last = found[-1]["id"]
-
-
-def _reflected(connection: sa.Connection, name: str) -> sa.Table:
-    return sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False)

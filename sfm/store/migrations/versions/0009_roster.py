@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from sfm.store.migrations.tables import table_now
 from sfm.store.row_hashes import row_hash
 
 revision = "0009"
@@ -135,7 +136,7 @@ def _add_units(connection: sa.Connection) -> None:
         for serial, one in sorted(found.items())
     ]
     if rows:
-        table = sa.Table("units", sa.MetaData(), autoload_with=connection, resolve_fks=False)
+        table = table_now(connection, "units")
         connection.execute(
             sa.insert(table), [{**row, "row_hash": row_hash("units", row)} for row in rows]
         )

@@ -28,6 +28,7 @@ from sqlalchemy.dialects import postgresql
 
 from minimateplus.errors import RemoteProtocolError
 from minimateplus.wire import layouts
+from sfm.store.migrations.tables import table_now
 from sfm.store.row_hashes import is_sound, read_rows, row_hash
 
 revision = "0014"
@@ -71,7 +72,7 @@ def upgrade() -> None:
     op.add_column("cached_waveforms", sa.Column("route", sa.Text()))
     for name in OF_A_DEVICE:
         op.alter_column(name, "conn_key", new_column_name="unit_id")
-        table = _reflected(connection, name)
+        table = table_now(connection, name)
         _insert(connection, name, _moved_rows(connection, table, moves))
         connection.execute(sa.delete(table).where(~table.c.unit_id.startswith("unit:")))
     op.create_table(
@@ -83,7 +84,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("conn_key", "serial", name="pk_meetings"),
         sa.ForeignKeyConstraint(["serial"], ["units.serial"], name="fk_meetings_serial"),
     )
-    units = set(connection.execute(sa.select(_reflected(connection, "units").c.serial)).scalars())
+    units = set(connection.execute(sa.select(table_now(connection, "units").c.serial)).scalars())
     _insert(
         connection,
         "meetings",
@@ -101,7 +102,7 @@ def upgrade() -> None:
 
 def _sound_devices(connection: sa.Connection) -> list[Mapping[str, Any]]:
     """Return the mirror's rows of addresses; a finding names each damaged one, which goes."""
-    table, found = _reflected(connection, "cached_devices"), list[Mapping[str, Any]]()
+    table, found = table_now(connection, "cached_devices"), list[Mapping[str, Any]]()
     for key, row in read_rows(connection, table, sa.select(table)):
         if row is not None and is_sound("cached_devices", row):
             found.append(dict(row))
@@ -122,7 +123,7 @@ def _serials_by_address(
     connection: sa.Connection, devices: list[Mapping[str, Any]]
 ) -> dict[str, str]:
     """Return the unit of each address: as the mirror has it, else as it was last archived there."""
-    recordings = _reflected(connection, "recordings")
+    recordings = table_now(connection, "recordings")
     latest = (
         sa.select(recordings.c.serial)
         .where(recordings.c.route == sa.bindparam("route"))
@@ -141,7 +142,7 @@ def _plan(
     connection: sa.Connection, devices: list[Mapping[str, Any]], serials: dict[str, str]
 ) -> tuple[dict[str, _Move], list[Mapping[str, Any]]]:
     """Return what becomes of each address whose rows move, and the addresses that are left."""
-    recordings = _reflected(connection, "recordings")
+    recordings = table_now(connection, "recordings")
     highest = sa.select(recordings.c.serial, sa.func.max(recordings.c.epoch))
     epochs: dict[str, int] = {
         serial.strip(): epoch
@@ -204,8 +205,8 @@ def _moved(name: str, row: Mapping[Any, Any], conn_key: str, move: _Move) -> dic
 
 def _archive_chunks(connection: sa.Connection, device: Mapping[str, Any], serial: str) -> None:
     """Archive what was received of images under way at an address whose rows do not move."""
-    chunks, partial = (_reflected(connection, n) for n in ("download_chunks", "partial_images"))
-    recordings = _reflected(connection, "recordings")
+    chunks, partial = (table_now(connection, n) for n in ("download_chunks", "partial_images"))
+    recordings = table_now(connection, "recordings")
     query = sa.select(chunks).where(chunks.c.conn_key == device["conn_key"])
     begun: dict[tuple[str, str], bytearray] = {}
     for _, row in read_rows(
@@ -251,7 +252,7 @@ def _size_of(data: bytes) -> int | None:
 
 
 def _translate_tokens(connection: sa.Connection, serials: dict[str, str]) -> None:
-    table = _reflected(connection, "tokens")
+    table = table_now(connection, "tokens")
     for (number,), row in read_rows(connection, table, sa.select(table)):
         if row is None or not is_sound("tokens", row):
             continue  # a damaged token grants nothing, and is to be revoked
@@ -282,10 +283,6 @@ def _hashed(name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _insert(connection: sa.Connection, name: str, rows: Any) -> None:
-    table, found = _reflected(connection, name), iter(rows)
+    table, found = table_now(connection, name), iter(rows)
     while batch := list(islice(found, AT_ONCE)):
         connection.execute(sa.insert(table), batch)
-
-
-def _reflected(connection: sa.Connection, name: str) -> sa.Table:
-    return sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
