@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 import structlog
+from sqlalchemy import Connection
 
 from sfm.back_off import BackingOffError
 from sfm.devices.answer import Answer
@@ -127,7 +128,8 @@ class Analyses:
         stored = await self._store_service.read(analyses.load, samples)
         if stored is not None:
             return samples, stored
-        result = await self.worker.run(_analysis_of, samples)
+        payload = await self._store_service.read(_unpacked, samples)
+        result = await self.worker.run(analysis_payload, payload)
         if not self._store_service.is_read_only:
             # A result that cannot be stored is one all the same.
             with contextlib.suppress(StoreError, BackingOffError):
@@ -179,7 +181,8 @@ class Analyses:
                 return
             try:
                 samples = await self._store_service.read(samples_numbered, waveform_id=number)
-                result = await self.worker.run(_analysis_of, samples)
+                payload = await self._store_service.read(_unpacked, samples)
+                result = await self.worker.run(analysis_payload, payload)
                 # One that cannot be stored would be the next one to compute again, at once.
                 await self._store_service.write(analyses.save, samples, result, self._wall())
                 units.setdefault(samples.serial, set()).add(samples.recording_id)
@@ -206,6 +209,6 @@ async def _nothing(_: str, __: Collection[int]) -> None:
     """Nobody follows what is stored."""
 
 
-def _analysis_of(samples: Samples) -> Payload:
-    """Return the result of stored samples; in the worker, where unpacking them holds nobody up."""
-    return analysis_payload(samples.payload())
+def _unpacked(_: Connection, samples: Samples) -> Payload:
+    """Return the payload of stored samples; in a thread of the store, so that nobody is held up."""
+    return samples.payload()

@@ -26,10 +26,10 @@ from sfm.access.names import folded
 from sfm.back_off import BackingOffError
 from sfm.devices.target import Target, conn_key_of
 from sfm.records.roster import NO_ROSTER, Location, Roster, Route, Seeds, Unit
+from sfm.records.site_time import utc_text
 from sfm.settings import Settings
 from sfm.store import StoreError
 from sfm.store import roster as stored
-from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import NoSuchUnitError
 from sfm.store.service import StoreService

@@ -16,8 +16,7 @@ from sfm.exports.names import Decimal
 from sfm.records.digests import digest
 from sfm.records.payloads import Payload, counts_of, scales_of, waveform_arrays
 from sfm.records.roster import NO_ROSTER, Roster
-from sfm.records.site_time import instant_of
-from sfm.store.archive import utc_text
+from sfm.records.site_time import instant_of, utc_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,6 @@ A recording that cannot be exported keeps no other back: it is named with the re
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +19,9 @@ from sfm.devices.analyses import Analyses
 from sfm.devices.operations import Report
 from sfm.exports.errors import UnwritableEventError
 from sfm.exports.event import ExportedEvent, Style
-from sfm.exports.formats import exported_file
 from sfm.exports.made_files import MadeFiles
 from sfm.exports.names import FormatName
+from sfm.exports.zip_files import add_to_zip
 from sfm.records.payloads import Payload
 from sfm.records.roster import Roster
 from sfm.store import Wanted
@@ -160,26 +159,3 @@ class Exports:
 
 def _load(name: str, zones: Roster, connection: Connection) -> ExportedEvent:
     return ExportedEvent.of_samples(load_samples(connection, name), zones)
-
-
-def add_to_zip(
-    path: Path, event: ExportedEvent, format_name: FormatName, style: Style, now: datetime
-) -> None:
-    """
-    Add one event's file to a ZIP, which is made if it is not there.
-
-    Two recordings may have one name (a second record under the same stamp): the later one gets a
-    number.
-
-    Raises:
-        ExportError: as ``exported_file``; the ZIP stays as it was.
-    """
-    made = exported_file(event, format_name, style)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
-        taken, name, number = set(file.namelist()), made.name, 2
-        stem, _, ending = made.name.rpartition(".")
-        while name in taken:
-            name, number = f"{stem}_{number}.{ending}", number + 1
-        entry = zipfile.ZipInfo(name, now.timetuple()[:6])
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        file.writestr(entry, made.data)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-__all__ = ["Unknown", "instant_of", "is_credible"]
+__all__ = ["Unknown", "instant_of", "is_credible", "utc_text"]
 
 FIRST_YEAR = 2000
 """No unit of this kind recorded before it: an earlier time is that of a clock that lost power."""
@@ -75,3 +75,8 @@ def instant_of(
 def is_credible(now: datetime) -> bool:
     """Whether the host's clock can be right; without a battery it starts in 1970."""
     return now.year >= RELAY_FIRST_YEAR
+
+
+def utc_text(at: datetime) -> str:
+    """Return an instant as it is stored: ISO 8601, UTC, milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfm.reports.errors import ReportError
 from sfm.reports.subject import Options
 from sfm.reports.wish import Form, Wish
-from sfm.settings import Settings
+
+if TYPE_CHECKING:
+    from sfm.settings import Settings
 
 __all__ = ["MAX_PAGES", "check_pages", "many_name", "options_of"]
 

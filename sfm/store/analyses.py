@@ -16,7 +16,8 @@ from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from sfm.analysis import VERSION
 from sfm.records.payloads import Payload
-from sfm.store import archive, schema
+from sfm.records.site_time import utc_text
+from sfm.store import schema
 from sfm.store.archive import Samples
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 from sfm.store.statements import json_text
@@ -41,7 +42,7 @@ def save(connection: Connection, samples: Samples, result: Payload, at: datetime
         "waveform_id": samples.waveform_id,
         "reading_id": samples.reading_id,
         "version": VERSION,
-        "computed_at": archive.utc_text(at),
+        "computed_at": utc_text(at),
         "result_json": json_text(result),
     }
     connection.execute(delete(analyses).where(analyses.c.waveform_id == samples.waveform_id))

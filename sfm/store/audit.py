@@ -36,9 +36,9 @@ from sqlalchemy.types import NullType
 
 from sfm.records.digests import digest
 from sfm.records.payloads import Payload
+from sfm.records.site_time import utc_text
 from sfm.store import schema
 from sfm.store.advisory_locks import AdvisoryLock
-from sfm.store.archive import utc_text
 from sfm.store.cursors import check_page_size
 from sfm.store.row_hashes import read_rows
 

@@ -27,6 +27,7 @@ from minimateplus.wire.image import DECODER, read_image
 from sfm.records import payloads
 from sfm.records.digests import digest, has_digest
 from sfm.records.payloads import Payload
+from sfm.records.site_time import utc_text
 from sfm.store import schema
 from sfm.store.codec import CODEC, pack
 from sfm.store.errors import DamagedRecordError, NoSuchRecordError
@@ -487,7 +488,7 @@ def read_again(connection: Connection, waveform_id: int, at: datetime) -> Payloa
         "before": state_before,
         "change": None,
     }
-    content_hash, at_text = entered.content_hash, archive.utc_text(at)
+    content_hash, at_text = entered.content_hash, utc_text(at)
     if payload is None:
         payload = _kept_as_it_was(facts_before)
         save_decoding(connection, waveform_id, content_hash, payload, at_text)

@@ -13,8 +13,9 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select
 
 from sfm.records.entered_facts import EnteredFact
+from sfm.records.site_time import utc_text
 from sfm.store import schema
-from sfm.store.archive import find, utc_text
+from sfm.store.archive import find
 from sfm.store.errors import DamagedRecordError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 

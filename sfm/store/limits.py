@@ -27,9 +27,9 @@ from sfm.analysis.limits import (
     parse_own,
 )
 from sfm.records.limit_choices import Choice
+from sfm.records.site_time import utc_text
 from sfm.store import audit, schema
 from sfm.store.advisory_locks import AdvisoryLock
-from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import LimitConflictError, NoSuchCurveError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash

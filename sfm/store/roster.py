@@ -19,9 +19,9 @@ from sqlalchemy.exc import IntegrityError
 
 from sfm.access.names import check_name, check_serial, folded
 from sfm.records.roster import Location, Meeting, Place, Roster, Route, Seeds, Unit, Zone
+from sfm.records.site_time import utc_text
 from sfm.store import audit, schema
 from sfm.store.advisory_locks import AdvisoryLock
-from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import DamagedRecordError, NoSuchUnitError, RosterConflictError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash

@@ -29,8 +29,8 @@ from sqlalchemy.exc import IntegrityError
 from sfm.access.names import EVERY_UNIT, route_name
 from sfm.records.digests import digest
 from sfm.records.payloads import Payload
+from sfm.records.site_time import utc_text
 from sfm.store import audit, schema
-from sfm.store.archive import utc_text
 from sfm.store.audit import AuditEntry
 from sfm.store.errors import DamagedRecordError, NoSuchTokenError, TokenNameTakenError
 from sfm.store.row_hashes import is_sound, read_rows, with_hash

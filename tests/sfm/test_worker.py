@@ -2,16 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+import sfm.worker
+from sfm.exports.formats import exported_file
+from sfm.exports.zip_files import add_to_zip
+from sfm.records.analysed import analysis_payload, spectra_payload
+from sfm.reports.typesetting import add_report, event_chart, event_report, write_reports
 from sfm.worker import Worker, WorkerBusyError, WorkerError
+
+SFM = Path(sfm.worker.__file__).parent
 
 
 @asynccontextmanager
@@ -54,6 +63,24 @@ async def test_calls_run_one_after_another_in_their_order() -> None:
     async with working() as worker:
         found = await asyncio.gather(*(worker.run(pow, 2, n) for n in range(20)))
         assert found == [2**n for n in range(20)]
+
+
+async def test_no_computation_loads_the_database_or_the_server() -> None:
+    """A worker is started for the first result: it must be light, and soon there."""
+    computations = (analysis_payload, spectra_payload, exported_file, add_to_zip)
+    reports = (event_report, event_chart, add_report, write_reports)
+    sources = "".join(path.read_text("utf-8") for path in SFM.rglob("*.py"))
+    assert set(re.findall(r"worker\.run\((\w+)", sources)) == {
+        one.__name__ for one in (*computations, *reports)
+    }
+    async with working() as worker:
+        for one in (*computations, *reports):
+            assert await worker.run(callable, one)
+        loaded = "{name.partition('.')[0] for name in __import__('sys').modules}"
+        found: set[str] = await worker.run(eval, loaded)
+    assert {"sfm", "numpy"} <= found
+    heavy = {"sqlalchemy", "fastapi", "pydantic", "structlog", "uvicorn", "httpx", "rich"}
+    assert not found & heavy
 
 
 async def test_a_process_that_ends_fails_its_call_and_the_next_has_another() -> None:

@@ -27,7 +27,6 @@ from sqlalchemy import Connection
 
 from sfm.access.principal import ForbiddenUnitError, Principal
 from sfm.analysis import Analysis
-from sfm.analysis.units_of_measure import System
 from sfm.api import provenance
 from sfm.api.compression import MIN_BYTES, compressed, takes
 from sfm.api.middleware.authentication import principal_of
@@ -311,26 +310,29 @@ async def get_archived_spectra(request: Request, name: RecordingId, query: Analy
 async def _make_spectra(
     request: Request, name: str, query: ArchivedAnalysisQuery
 ) -> _Representation:
-    samples = await gateway_of(request).store_service.read(load_samples, name, query.content_hash)
+    store_service = gateway_of(request).store_service
+    samples, payload = await store_service.read(_load_unpacked, name, query.content_hash)
     _check_permitted(principal_of(request), name, samples.serial)
-    spectra = await analyses_of(request).worker.run(_spectra_of, samples, query.units)
+    spectra = await analyses_of(request).worker.run(spectra_payload, payload, query.units)
     content_hash = samples.content_hash.hex()
     of = {
         "id": samples.public_id,
         "serial": samples.serial,
         "simulated": samples.simulated,
         "content_hash": content_hash,
+        "waveform_key": payload["waveform_key"],
+        "timestamp": payload["timestamp"],
     }
     return _Representation.of_json(
         orjson.dumps({**of, **spectra}), content_hash, samples.simulated, _accepted(request)
     )
 
 
-def _spectra_of(samples: Samples, units: System | None) -> payloads.Payload:
-    """Return the spectra of stored samples; in the worker, where unpacking them holds nobody up."""
-    payload = samples.payload()
-    event = {name: payload[name] for name in ("waveform_key", "timestamp")}
-    return {**event, **spectra_payload(payload, units)}
+def _load_unpacked(
+    connection: Connection, name: str, content: bytes | None
+) -> tuple[Samples, payloads.Payload]:
+    samples = load_samples(connection, name, content)
+    return samples, samples.payload()
 
 
 @archive.get(

@@ -33,7 +33,6 @@ from sfm.store.archive.recordings import (
     name_of,
     sound_record,
     timestamp_text,
-    utc_text,
 )
 from sfm.store.archive.reviews import load_reviews, save_review
 from sfm.store.archive.samples import (
@@ -73,5 +72,4 @@ __all__ = [
     "save_waveform",
     "sound_record",
     "timestamp_text",
-    "utc_text",
 ]

@@ -12,8 +12,9 @@ from sqlalchemy import (
 )
 
 from sfm.records.payloads import Payload
+from sfm.records.site_time import utc_text
 from sfm.store import schema
-from sfm.store.archive.recordings import find, utc_text
+from sfm.store.archive.recordings import find
 from sfm.store.row_hashes import (
     is_sound,
     read_rows,

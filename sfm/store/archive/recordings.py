@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isnan
 from typing import Any
 
@@ -21,7 +21,7 @@ from sfm.records import payloads
 from sfm.records.digests import digest, has_digest
 from sfm.records.payloads import Payload
 from sfm.records.roster import Roster
-from sfm.records.site_time import instant_of
+from sfm.records.site_time import instant_of, utc_text
 from sfm.store import schema
 from sfm.store.errors import (
     AmbiguousIdError,
@@ -48,7 +48,6 @@ __all__ = [
     "short",
     "sound_record",
     "timestamp_text",
-    "utc_text",
 ]
 
 recordings = schema.recordings
@@ -210,11 +209,6 @@ def recording_payload(row: Mapping[Any, Any], zones: Roster) -> Payload:
         "read_at": read_at,
         "route": row["route"],
     }
-
-
-def utc_text(at: datetime) -> str:
-    """Return an instant as stored: ISO 8601, UTC, milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def name_of(serial: str, event: Event) -> str:

@@ -32,11 +32,11 @@ from sfm.api.schemas.bodies import MAX_BYTES
 from sfm.cache.freshness import FORCED
 from sfm.records.payloads import event_view
 from sfm.records.roster import Roster, Zone
+from sfm.records.site_time import utc_text
 from sfm.settings import Settings
 from sfm.store import Store, StoreError, schema
 from sfm.store import archive as store_archive
 from sfm.store import errors as store_errors
-from sfm.store.archive import utc_text
 from sfm.store.errors import NoStoreError
 
 if sys.version_info >= (3, 14):

@@ -31,6 +31,7 @@ from sfm.exports.event import Style
 from sfm.exports.formats import FORMATS
 from sfm.exports.made_files import MadeFiles
 from sfm.exports.readers import read_file
+from sfm.exports.zip_files import add_to_zip
 
 UNIT: dict[str, Any] = {"host": HERE.target, "tcp_port": HERE.number}
 NAME = "SIMULATED_SIM0001_"
@@ -349,7 +350,7 @@ def test_two_recordings_of_one_name_are_two_files(tmp_path: Path) -> None:
     now = datetime(2026, 11, 29, tzinfo=UTC)
     for peak in (300, 400):
         event = exported(motion(peak_counts=peak))
-        service.add_to_zip(tmp_path / "x", event, "csv", Style(), now)
+        add_to_zip(tmp_path / "x", event, "csv", Style(), now)
     with zipfile.ZipFile(tmp_path / "x") as file:
         first, second = sorted(file.namelist())
         assert second == first.replace(".csv", "_2.csv")

@@ -121,10 +121,10 @@ async def test_samples_that_end_the_worker_each_time_keep_no_others_back(world: 
     background = following(world)
     run = background.worker.run
 
-    async def failing(function: Any, samples: Any) -> Any:
-        if samples.waveform_id == 1:
+    async def failing(function: Any, payload: Any) -> Any:
+        if payload["waveform_key"] == "01110000":
             raise WorkerError("ended")
-        return await run(function, samples)
+        return await run(function, payload)
 
     background.worker.run = failing  # type: ignore[method-assign,assignment]
     await asyncio.sleep(200)
