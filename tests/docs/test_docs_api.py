@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from kit.api_page import api_page
 from pydantic import BaseModel
 
 from minimateplus.errors import (
@@ -15,7 +16,6 @@ from minimateplus.errors import (
     ReplyTimeoutError,
 )
 from minimateplus.link.diagnosis import SIGNATURES, Diagnosis
-from sfm.api.app import build_app
 from sfm.api.middleware.authentication import REFUSALS
 from sfm.api.problems import CUT, INTERNAL, INVALID, PROBLEMS, Problem, problem_of
 from sfm.api.routes.accounts import AuditQuery
@@ -23,7 +23,6 @@ from sfm.api.routes.device import NOT_READY
 from sfm.api.schemas import analysis, commands, exports, limits, reading, reports, roster
 from sfm.devices.commands import Outcome
 from sfm.http_protocol import TOO_MANY_CONNECTIONS
-from sfm.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "http.md").read_text()
@@ -46,7 +45,7 @@ def rows(title: str) -> dict[str, list[str]]:
 
 
 def operations() -> dict[str, dict[str, Any]]:
-    paths = build_app(Settings()).openapi()["paths"]
+    paths = api_page()["paths"]
     return {
         f"{method.upper()} {path}": operation
         for path, methods in paths.items()

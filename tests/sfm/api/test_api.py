@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from kit.api_page import api_page
 from kit.http_requests import app_of, assert_problem
 from kit.relay_world import HERE, KEY, ROUTE, FieldUnit, World, in_virtual_time, listed_events
 from pydantic import BaseModel
@@ -64,8 +64,8 @@ async def get(world: World, path: str, /, method: str = "GET", **params: Any) ->
         return await client.request(method, path, params=params, timeout=None)
 
 
-def model_of(app: FastAPI, path: str) -> type[BaseModel]:
-    operation = app.openapi()["paths"][path.replace("/event/0", "/event/{index}")]["get"]
+def model_of(path: str) -> type[BaseModel]:
+    operation = api_page()["paths"][path.replace("/event/0", "/event/{index}")]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     name = schema.rpartition("/")[2]
     found: type[BaseModel] = getattr(reading, name, None) or getattr(roster, name)
@@ -81,7 +81,7 @@ async def test_every_answer_is_what_its_schema_declares(world: World, path: str)
     world.plug(FieldUnit().record(2))
     response = await get(world, path, **(UNIT if path in DEVICE_ROUTES else {}))
     assert response.status_code == 200, response.text
-    model = model_of(app_of(world), path)
+    model = model_of(path)
     parsed = model.model_validate_json(response.content, strict=True, extra="forbid")
     # Nothing is left out either: a field that may be null is still there.
     assert json.loads(parsed.model_dump_json()) == response.json()
@@ -436,13 +436,8 @@ def test_what_may_pass_says_when_to_ask_again_and_nothing_else_does() -> None:
 # ---- the OpenAPI page
 
 
-def openapi() -> dict[str, Any]:
-    page: dict[str, Any] = build_app(Settings()).openapi()
-    return page
-
-
 def test_the_page_describes_every_status_that_occurs() -> None:
-    paths = openapi()["paths"]
+    paths = api_page()["paths"]
     for path in EVERY_ROUTE:
         operation = paths[path.replace("/event/0", "/event/{index}")]["get"]
         expected = {"200", "422", "500", *map(str, AUTHENTICATION_PROBLEMS)}
@@ -473,7 +468,7 @@ def test_the_page_describes_every_status_that_occurs() -> None:
 
 
 def test_every_reference_on_the_page_leads_somewhere() -> None:
-    page = openapi()
+    page = api_page()
     text = json.dumps(page)
     known = page["components"]["schemas"]
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
@@ -484,7 +479,7 @@ def test_every_reference_on_the_page_leads_somewhere() -> None:
 
 
 def test_every_parameter_on_the_page_is_described() -> None:
-    for path, operations in openapi()["paths"].items():
+    for path, operations in api_page()["paths"].items():
         parameters = [p for route in operations.values() for p in route.get("parameters", ())]
         for parameter in parameters:
             assert parameter["description"], (path, parameter["name"])

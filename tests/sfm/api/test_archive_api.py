@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from kit.api_page import api_page
 from kit.http_requests import app_of, ask, assert_problem, named
 from kit.relay_world import ELSEWHERE, HERE, FieldUnit, World, ground, in_virtual_time
 from kit.stored_rows import hash_of, public_id, write_row
@@ -126,7 +127,7 @@ def assert_declared(response: httpx.Response, path: str, method: str = "get") ->
     return body
 
 
-OPENAPI = build_app(Settings(database_url="none")).openapi()
+OPENAPI = api_page()
 
 
 # ---- answers

@@ -17,6 +17,7 @@ from kit.access_world import (
     protected_app,
     protected_app_of,
 )
+from kit.api_page import api_page
 from kit.relay_world import HERE as UNIT_HERE
 from kit.relay_world import FieldUnit, World
 from kit.stored_rows import public_id
@@ -58,7 +59,7 @@ def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
         for method in (route.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert routes == set(RULES)
-    assert {path for _, path in routes} >= set(app.openapi()["paths"])
+    assert {path for _, path in routes} >= set(api_page()["paths"])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: " ".join(rule))
@@ -404,7 +405,7 @@ async def test_while_no_token_can_be_looked_up_every_route_returns_the_documente
         found = protected_app_of(world.gateway, world.settings, disk, real=True)
         secret = found.token("t", Role.ADMIN)
         disk.fail(StoreFullError("no room"))
-        page = found.app.openapi()["paths"]
+        page = api_page()["paths"]
         for method, path in RULES:
             answer = await found.ask(method, concrete(path), secret=secret)
             assert answer.status_code == 503, path

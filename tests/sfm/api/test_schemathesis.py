@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from kit.access_world import LOCAL, ProtectedApp, answer_of, ended_operation, protected_app_of
+from kit.api_page import api_page
 from kit.relay_world import HERE, FieldUnit, World
 from kit.virtual_time import VirtualTimeLoop
 from schemathesis.checks import CheckFunction
@@ -33,10 +34,8 @@ from schemathesis.specs.openapi import checks
 
 from sfm.access.principal import LOCAL as LOCAL_PRINCIPAL
 from sfm.access.principal import Role
-from sfm.api.app import build_app
 from sfm.api.rules import RULES
 from sfm.devices.gateway import Gateway
-from sfm.settings import Settings
 from sfm.store import Wanted, archive, tokens
 from sfm.store.tokens import number_of
 
@@ -82,9 +81,7 @@ def strict(page: dict[str, Any]) -> dict[str, Any]:
     return page
 
 
-PAGE = schemathesis.openapi.from_dict(
-    strict(build_app(Settings(database_url="none")).openapi()), config=CONFIG
-)
+PAGE = schemathesis.openapi.from_dict(strict(api_page()), config=CONFIG)
 OPERATIONS: dict[str, schemathesis.APIOperation[Any, Any, Any, Any]] = {
     found.ok().label: found.ok()  # type: ignore[union-attr]  # a page with a fault fails here
     for found in PAGE.get_all_operations()

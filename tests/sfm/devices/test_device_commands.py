@@ -9,6 +9,7 @@ from unittest import mock
 
 import httpx
 import pytest
+from kit.api_page import api_page
 from kit.relay_world import (
     ELSEWHERE,
     HERE,
@@ -43,7 +44,6 @@ from sfm.cache.freshness import FORCED, Freshness
 from sfm.devices.commands import CommandConflictError, Commands, Done, NotMonitoringError
 from sfm.devices.gateway import as_target
 from sfm.devices.single_flight import BusyError, ShuttingDownError
-from sfm.settings import Settings
 from sfm.store import audit as store_audit
 from sfm.store import maintenance, mirror, schema
 from sfm.store.errors import StoreFullError
@@ -733,7 +733,7 @@ async def test_a_wrong_body_names_the_field_and_sends_nothing(
 
 def settings_on_the_page() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Each setting that is no switch: where it is written, its name, what the API's page says."""
-    paths = build_app(Settings()).openapi()["paths"]
+    paths = api_page()["paths"]
     for path in ("/device/config", "/device/call_home"):
         body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         for name, declared in body["properties"].items():
