@@ -120,7 +120,7 @@ def configure_logs(
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(sink),
+        logger_factory=structlog.WriteLoggerFactory(sink),
     )
     _catch_libraries(sink, shared, renderer, logging.CRITICAL + 1 if quiet else least)
     _State.is_json = is_json

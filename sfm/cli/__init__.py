@@ -15,7 +15,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -59,6 +59,21 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         raise SystemExit(130) from None
+    finally:
+        _leave_unwritten(sys.stderr)
+
+
+def _leave_unwritten(stream: TextIO) -> None:
+    """
+    Give up what a stream could not write, because its reader has gone or its disk is full.
+
+    The interpreter flushes once more when it ends, and would make a failure of what was a success.
+    """
+    try:
+        if not stream.closed:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(words: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from io import StringIO
@@ -16,8 +17,7 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 from kit.command_line import Call, caller
-from kit.command_process import CommandProcess
-from kit.relay_process import PATIENCE_S, environment, relay
+from kit.relay_process import PATIENCE_S, RUN, environment, relay
 from kit.served_unit import Served, served
 from rich.console import Console
 
@@ -207,22 +207,32 @@ def test_progress_that_cannot_be_kept_replaces_no_result(
     assert (status, json.loads(out)["outcome"]) == (0, "done")
 
 
-def test_a_log_without_a_reader_replaces_no_result(unit: Served, tmp_path: Path) -> None:
-    settings = environment(tmp_path / "db")
-    with CommandProcess("serve", "--http-port", "0", env=settings) as started:
-        lines = iter(started.stderr.readline, "")
-        base = next(found[1] for line in lines if (found := re.search(r"answers at (\S+);", line)))
-        started.stderr.readline()  # where the archive is; it says no more by itself
-        started.stderr.close()  # from here on, each line that it logs meets a broken pipe
-        of_unit: dict[str, str | int] = {"host": "127.0.0.1", "tcp_port": unit.port}
-        with httpx.Client(base_url=base, params=of_unit, timeout=PATIENCE_S) as client:
-            body = {"serial": "SIM0043", "count": 2, "discard_unarchived": True}
-            answer = client.post("/device/events/erase", json=body)
-        assert answer.status_code == 200
-        assert answer.json()["outcome"] == "done"
-        assert not unit.unit.events
-        started.terminate()
-        assert started.wait(PATIENCE_S) == 0
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_log_without_a_reader_replaces_no_result(
+    unit: Served, tmp_path: Path, unbuffered: str
+) -> None:
+    settings = environment(tmp_path / "db", PYTHONUNBUFFERED=unbuffered)
+    command = [*RUN, "serve", "--http-port", "0"]
+    with subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stderr is not None
+            lines = iter(started.stderr.readline, "")
+            base = next(
+                found[1] for line in lines if (found := re.search(r"answers at (\S+);", line))
+            )
+            started.stderr.readline()  # where the archive is; it says no more by itself
+            started.stderr.close()  # from here on, each line that it logs meets a broken pipe
+            of_unit: dict[str, str | int] = {"host": "127.0.0.1", "tcp_port": unit.port}
+            with httpx.Client(base_url=base, params=of_unit, timeout=PATIENCE_S) as client:
+                body = {"serial": "SIM0043", "count": 2, "discard_unarchived": True}
+                answer = client.post("/device/events/erase", json=body)
+            assert answer.status_code == 200
+            assert answer.json()["outcome"] == "done"
+            assert not unit.unit.events
+            started.terminate()
+            assert started.wait(PATIENCE_S) == 0
+        finally:
+            started.kill()
 
 
 # --- results of what was read without a relay ----------------------------------------------------
