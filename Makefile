@@ -15,6 +15,8 @@ NODE_PACKAGES := webapp/node_modules/.package-lock.json
 
 # Containers often forbid it; then each process that a test starts would compile the modules again.
 unexport PYTHONDONTWRITEBYTECODE
+# The same for this one, which no user sets: what is tested is buffered as it is for them.
+unexport PYTHONUNBUFFERED
 
 .DEFAULT_GOAL := help
 .PHONY: help run test fast pythons coverage proofs check web types reference bench fuzz soak soak-kill dist lock format clean
