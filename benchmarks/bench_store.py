@@ -30,15 +30,19 @@ from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link, serve_tcp
 from sfm.records import payloads
-from sfm.store import Origin, Store, Wanted, archive, unit_data
+from sfm.records.digests import digest
+from sfm.store import Origin, Store, Wanted, archive, schema, unit_data
 from sfm.store.cursors import Cursor
 from sfm.store.engine import SQLITE
+from sfm.store.recording_names import public_id
+from sfm.store.row_hashes import with_hash
 
 QUICK = bool(os.environ.get("SFM_BENCH_QUICK"))
 ROWS = 2_000 if QUICK else 1_000_000
 ARCHIVES = (200,) if QUICK else (10_000, 100_000)
 COMMITS = 20 if QUICK else 200
 SERIALS = 50
+RECORD = bytes(210)
 T0 = datetime(2020, 1, 1)
 
 
@@ -90,38 +94,46 @@ def read_unit(events: int) -> tuple[Any, list[Event], list[Waveform]]:
 
 
 def fill(path: Path, rows: int) -> None:
-    """Put rows into the archive the short way: as the store would, without its checks."""
+    """Put rows into the archive the short way: as the store writes them, without its checks."""
     with Store.open(f"sqlite:///{path}"):
         pass
+    names = [column.name for column in schema.recordings.c]
     connection = SQLITE.connect(str(path))
     connection.execute("PRAGMA synchronous=OFF")
     connection.executemany(
-        "INSERT INTO recordings (serial, waveform_key, event_timestamp, content_hash, record, slot,"
-        " tran_in_s, vert_in_s, long_in_s, mic_psi, vector_sum_in_s, project, simulated, epoch,"
-        " route, read_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,1,0,'tcp:bench:1',?)",
-        (
-            (
-                f"BE{n % SERIALS:05}",
-                f"{0x01110000 + n:08x}",
-                (T0 + timedelta(seconds=97 * n)).isoformat(),
-                n.to_bytes(32, "big"),
-                bytes(210),
-                n % 300,
-                0.1,
-                0.2,
-                0.3,
-                0.001,
-                9.0 if n % 10_000 == 0 else 0.4,
-                "North face" if n % 2 else "Bridge pier 4",
-                "2026-05-01T00:00:00.000+00:00",
-            )
-            for n in range(rows)
-        ),
+        f"INSERT INTO recordings ({', '.join(names)}) VALUES ({', '.join(f':{n}' for n in names)})",
+        map(recording, range(rows)),
     )
     connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("ANALYZE")
     connection.close()
+
+
+def recording(n: int) -> dict[str, Any]:
+    """Return one row of the archive."""
+    row = {
+        "id": n + 1,
+        "serial": f"BE{n % SERIALS:05}",
+        "waveform_key": f"{0x01110000 + n:08x}",
+        "event_timestamp": (T0 + timedelta(seconds=97 * n)).isoformat(),
+        "content_hash": digest(RECORD),
+        "record": RECORD,
+        "slot": n % 300,
+        "tran_in_s": 0.1,
+        "vert_in_s": 0.2,
+        "long_in_s": 0.3,
+        "mic_psi": 0.001,
+        "vector_sum_in_s": 9.0 if n % 10_000 == 0 else 0.4,
+        "project": "North face" if n % 2 else "Bridge pier 4",
+        "simulated": True,
+        "epoch": 0,
+        "route": "tcp:bench:1",
+        "read_at": "2026-05-01T00:00:00.000+00:00",
+    }
+    key, at = str(row["waveform_key"]), str(row["event_timestamp"])
+    row["public_id"] = public_id(str(row["serial"]), key, at, RECORD)
+    return with_hash("recordings", row)
 
 
 def bench_commits(folder: Path) -> None:
@@ -207,6 +219,8 @@ def bench_pages(folder: Path) -> Path:
                 "a time range": Wanted(since="2020-01-01T00:00:00"),
             }
             for name, wanted in wishes.items():
+                page = store.read(archive.load_page, wanted, cursor, 100)
+                assert not page.damaged, page.damaged[0]
                 median, p90 = timed(partial(store.read, archive.load_page, wanted, cursor, 100), 20)
                 met = "met" if median <= 5 else "NOT met"
                 print_row(

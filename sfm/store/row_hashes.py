@@ -12,6 +12,7 @@ plausible value to SQLite and PostgreSQL alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -50,16 +51,25 @@ def row_hash(table: str, row: Mapping[Any, Any], **belongs_to: str) -> bytes:
     Raises:
         TypeError: a value is of no type that the tables have.
     """
-    out = blake2b(table.encode(), digest_size=32)
+    parts = [table.encode()]
+    for name in sorted(belongs_to):
+        _add(parts, b"@%s" % name.encode(), belongs_to[name])
+    for name, encoded_name in _covered(table, tuple(row)):
+        _add(parts, encoded_name, row[name])
+    return blake2b(b"".join(parts), digest_size=32).digest()
+
+
+@lru_cache(maxsize=256)
+def _covered(table: str, names: tuple[Any, ...]) -> list[tuple[str, bytes]]:
+    """Return which of a row's columns its hash covers, in their order; the same for every row."""
     skipped = _NEVER | UNCOVERED.get(table, frozenset())
-    values = {name: value for name, value in row.items() if name not in skipped}
-    for name, value in sorted((values | {f"@{n}": v for n, v in belongs_to.items()}).items()):
-        if value is None:
-            continue
+    return [(name, name.encode()) for name in sorted(names) if name not in skipped]
+
+
+def _add(parts: list[bytes], name: bytes, value: object) -> None:
+    if value is not None:
         data = _encoded(value)
-        out.update(b"%s %d " % (name.encode(), len(data)))
-        out.update(data)
-    return out.digest()
+        parts += (b"%s %d " % (name, len(data)), data)
 
 
 def with_hash(table: str, row: dict[str, Any], **belongs_to: str) -> dict[str, Any]:
@@ -80,11 +90,11 @@ def is_sound(table: str, row: Mapping[Any, Any], **belongs_to: str) -> bool:
 
 def _encoded(value: object) -> bytes:
     """Return a normalised value, whichever database and driver it comes from."""
-    if isinstance(value, bytes | memoryview):
-        return b"b" + bytes(value)
     if isinstance(value, str):
         return b"s" + value.encode("utf-8", "surrogatepass")
-    if isinstance(value, int | float):
+    if isinstance(value, (bytes, memoryview)):  # twice as fast as with |
+        return b"b" + bytes(value)
+    if isinstance(value, (int, float)):  # as above
         # A whole number is the same one in a column of floats, a flag the same as its 0 or 1.
         is_whole = isinstance(value, int) or value.is_integer()
         return b"n" + (str(int(value)) if is_whole else repr(value)).encode()
