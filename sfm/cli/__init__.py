@@ -63,15 +63,16 @@ def main() -> None:
         _leave_unwritten(sys.stderr)
 
 
-def _leave_unwritten(stream: TextIO) -> None:
+def _leave_unwritten(stream: TextIO | None) -> None:
     """
     Give up what a stream could not write, because its reader has gone or its disk is full.
 
     The interpreter flushes once more when it ends, and would make a failure of what was a success.
     """
+    if stream is None or stream.closed:  # started with 2>&-
+        return
     try:
-        if not stream.closed:
-            stream.flush()
+        stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

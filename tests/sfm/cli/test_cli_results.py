@@ -235,6 +235,11 @@ def test_a_log_without_a_reader_replaces_no_result(
             started.kill()
 
 
+def test_a_command_without_standard_error_at_all_has_its_own_status() -> None:
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *RUN, "--version"]
+    assert subprocess.run(closed, stdout=subprocess.PIPE, check=False).returncode == 0
+
+
 # --- results of what was read without a relay ----------------------------------------------------
 
 
