@@ -2,7 +2,8 @@
 Faults to plant, each by name: a small breakage of the product that the walk must find.
 
 A fault is a context manager: while it holds, the product is broken. Each says in which scope it is
-looked for, and by which words it is to be found out.
+looked for, and by which words it is to be found out. A scope is about the smallest that shows its
+fault: what is found in a part of a world is found in the whole one, only later.
 """
 
 from __future__ import annotations
@@ -145,8 +146,17 @@ def _always() -> bool:
     return True
 
 
+def _small(readers: str, *happenings: str, failing: int = 0, never_set: bool = False) -> Scope:
+    return Scope(
+        readers=tuple(readers),
+        happenings=happenings,
+        failing=failing,
+        never_set=never_set,
+        fine=False,
+    )
+
+
 BASE = Scope(fine=False)
-NEVER_SET = Scope(never_set=True, fine=False)
 DROPPED = Scope(readers=("A",), happenings=("drop", "erase"), failing=0)
 REBUILT = Scope(
     readers=("F",), happenings=("record 1", "erase", "record 2"), ordered=True, failing=0
@@ -154,27 +164,35 @@ REBUILT = Scope(
 
 FAULTS: dict[str, Fault] = {
     "a forced reader joins a read that has started": Fault(
-        SingleFlight, "_joinable", _forced_joins, BASE, "promise 5"
+        SingleFlight, "_joinable", _forced_joins, _small("AF", "record"), "promise 5"
     ),
     "every reader joins a read that has started": Fault(
-        SingleFlight, "_joinable", _joins_started_read, BASE, "got ("
+        SingleFlight, "_joinable", _joins_started_read, _small("AB", "erase"), "got ("
     ),
     "no reader shares a read": Fault(
-        SingleFlight, "_joinable", _never_joins, BASE, "waits for ever"
+        SingleFlight, "_joinable", _never_joins, _small("ABF"), "waits for ever"
     ),
     "late joins are never refused": Fault(
-        sfm.devices.event_list, "joins_closed", _always, BASE, "got ("
+        sfm.devices.event_list, "joins_closed", _always, _small("AF", "record"), "got ("
     ),
     "no lock on the connection": Fault(
         SingleFlight, "_run_shared", _no_lock, BASE, "AssertionError"
     ),
     "a late fill is stored": Fault(LiveCache, "_is_late", _never_late, DROPPED, "promise 2"),
     "an append without confirmation": Fault(
-        Walk, "proven_part", _append_unconfirmed, NEVER_SET, "would be proven"
+        Walk,
+        "proven_part",
+        _append_unconfirmed,
+        _small("A", "erase", "record", never_set=True),
+        "would be proven",
     ),
     "who waits tries again": Fault(SingleFlight, "ask", _waiters_retry, BASE, "joined 2 reads"),
     "a failure is not shared": Fault(
-        SingleFlight, "ask", _failure_not_shared, BASE, "the shared read ended with"
+        SingleFlight,
+        "ask",
+        _failure_not_shared,
+        _small("AF", failing=1),
+        "the shared read ended with",
     ),
     "a reader who leaves ends the read": Fault(
         asyncio,
@@ -187,10 +205,18 @@ FAULTS: dict[str, Fault] = {
         SingleFlight, "_run_shared", _keeps_the_line_after_a_failure, BASE, "waits for ever"
     ),
     "a probe without the counter": Fault(
-        sfm.cache.identity, "compare_probes", _without_counter, NEVER_SET, "got ("
+        sfm.cache.identity,
+        "compare_probes",
+        _without_counter,
+        _small("A", "erase", never_set=True),
+        "got (",
     ),
     "a probe of keys alone": Fault(
-        sfm.cache.identity, "compare_probes", _without_timestamp_and_counter, BASE, "got ("
+        sfm.cache.identity,
+        "compare_probes",
+        _without_timestamp_and_counter,
+        _small("A", "erase"),
+        "got (",
     ),
     "no probe behind the walk": Fault(
         EventList, "_close_walk", _no_closing_probe, REBUILT, "got ("
