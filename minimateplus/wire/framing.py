@@ -52,8 +52,8 @@ _ENVELOPE_BYTES = 2
 _END = 0x03
 _MAX_RESCANS = 4
 
-_NEEDS_ESCAPE = re.compile(rb"[\x02\x03\x04\x10]")
-_ESCAPED = re.compile(rb"\x10([\x00-\xff])")
+_ESCAPE = b"\x10"
+_ALSO_ESCAPED = (b"\x02", b"\x03", b"\x04")
 _UP_TO_BARE_END = re.compile(rb"(?:[^\x03\x10]++|\x10[\x00-\xff])*+")
 
 
@@ -131,12 +131,26 @@ def _encode(
         raise ValueError(f"a frame has {PARAMS_BYTES} parameter bytes, got {len(params)}")
     body = b"".join((head, bytes((sub, 0)), length.to_bytes(2, "big"), params, payload))
     checked = body + bytes((sum(body) & 0xFF,))
-    return start[:_ENVELOPE_BYTES] + _NEEDS_ESCAPE.sub(b"\x10\\g<0>", checked) + b"\x03"
+    return start[:_ENVELOPE_BYTES] + _escaped(checked) + b"\x03"
+
+
+def _escaped(body: bytes) -> bytes:
+    # The escape first: those that precede other bytes are not to be escaped again.
+    wire = body.replace(_ESCAPE, _ESCAPE + _ESCAPE)
+    for byte in _ALSO_ESCAPED:
+        wire = wire.replace(byte, _ESCAPE + byte)
+    return wire
+
+
+def _unescaped(wire: bytes) -> bytes:
+    """Return the body; an escape that precedes nothing, at the end, is dropped."""
+    # A pair is a 10 of the body, since a run of them begins with an escape; any other precedes.
+    return _ESCAPE.join([part.replace(_ESCAPE, b"") for part in wire.split(_ESCAPE + _ESCAPE)])
 
 
 def _decode(raw: bytes) -> Frame | None:
     """Return the frame between envelope and end byte, or ``None`` if its checksum is wrong."""
-    body = _ESCAPED.sub(rb"\1", raw)
+    body = _unescaped(raw)
     if len(body) <= HEADER_BYTES or sum(body[:-1]) & 0xFF != body[-1]:
         return None
     return Frame(

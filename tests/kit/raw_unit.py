@@ -35,6 +35,7 @@ from typing import Self
 
 ESCAPED = frozenset(b"\x02\x03\x04\x10")
 """Each of these in body or checksum has a 10 in front of it on the wire, in both directions."""
+ON_THE_WIRE = [bytes((0x10, b)) if b in ESCAPED else bytes((b,)) for b in range(256)]
 REQUEST_START = bytes.fromhex("41 02 10 10 00")
 REPLY_START = bytes.fromhex("10 02 00 10 10")
 NO_PARAMS = bytes(10)
@@ -65,7 +66,7 @@ def reply(sub: int, length: int = 0, params: bytes = NO_PARAMS, data: bytes = b"
 def _frame(envelope: bytes, head: bytes, length: int, params: bytes, data: bytes) -> bytes:
     body = head + length.to_bytes(2, "big") + params + data
     body += bytes((sum(body) & 0xFF,))
-    wire = b"".join(bytes((0x10, b)) if b in ESCAPED else bytes((b,)) for b in body)
+    wire = b"".join([ON_THE_WIRE[b] for b in body])
     return envelope + wire + b"\x03"
 
 

@@ -332,6 +332,18 @@ def test_any_fields_come_back_under_any_cutting(
     assert read(*cut(stream, places)) == [frame for _, frame in sent]
 
 
+@given(st.lists(TRICKY | st.integers(0, 255), max_size=60), st.data())
+def test_each_byte_is_escaped_and_read_by_itself(payload: list[int], data: st.DataObject) -> None:
+    # By section 3.2 of the protocol: a 10 before 02, 03, 04 and 10; read before any byte at all.
+    wire = encode_reply(0xE3, payload=bytes(payload))
+    written = [bytes((0x10, b)) if b in (0x02, 0x03, 0x04, 0x10) else bytes((b,)) for b in payload]
+    assert wire[HEADER_ON_WIRE_BYTES:].startswith(b"".join(written))
+    end = wire[HEADER_ON_WIRE_BYTES + len(b"".join(written)) :]
+    also = data.draw(st.lists(st.booleans(), min_size=len(payload), max_size=len(payload)))
+    more = [w if len(w) == 2 or not a else b"\x10" + w for w, a in zip(written, also, strict=True)]
+    assert read(wire[:HEADER_ON_WIRE_BYTES] + b"".join(more) + end)[0].payload == bytes(payload)
+
+
 @given(
     st.lists(PIECES | BYTES, max_size=12).map(b"".join),
     st.lists(st.integers(0, 10_000), max_size=12),
