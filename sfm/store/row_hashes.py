@@ -132,7 +132,8 @@ def read_rows(
         yield from (ReadRow(tuple(row[c.name] for c in key), row) for row in found)
         return
     for place in connection.execute(query.with_only_columns(*key), params).all():
-        one = query.where(*(c == value for c, value in zip(key, place, strict=True)))
+        # Of the rows with this key there is one, which is at no offset.
+        one = query.offset(None).where(*(c == v for c, v in zip(key, place, strict=True)))
         try:
             row = connection.execute(one, params).mappings().first()
         except UNREADABLE as error:

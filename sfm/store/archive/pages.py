@@ -36,6 +36,10 @@ __all__ = [
     "load_page",
 ]
 
+_MAX_NAMED = 1000
+"""Of the damaged rows beside one page; the others are counted."""
+_MAX_ROWS_IN_A_STEP = 10_000
+
 recordings, waveforms = schema.recordings, schema.recording_waveforms
 
 
@@ -175,20 +179,31 @@ def _sound_rows(
     """Return up to ``limit`` rows that are sound, the damage met before, whether more follow."""
     rows: list[RowMapping] = []
     damaged: list[str] = []
+    unnamed = 0
     skipped = 0
+    wanted = limit + 1
     while True:
-        wanted = limit + 1 - len(rows)
         met = list(read_rows(connection, recordings, query.offset(skipped).limit(wanted)))
         for (number,), row in met:
-            if row is None or not is_sound("recordings", row):
-                damaged.append(damage_of(number, row))
-            elif len(rows) == limit:
-                return rows, damaged, True
-            else:
+            if row is not None and is_sound("recordings", row):
+                if len(rows) == limit:
+                    return rows, damaged + _more_damaged(unnamed), True
                 rows.append(row)
-        skipped += len(met)
+            elif len(damaged) < _MAX_NAMED:
+                damaged.append(damage_of(number, row))
+            else:
+                unnamed += 1
         if len(met) < wanted:
-            return rows, damaged, False
+            return rows, damaged + _more_damaged(unnamed), False
+        skipped += len(met)
+        # The database counts all that is skipped anew each time, so each step is twice as long.
+        wanted = min(2 * wanted, _MAX_ROWS_IN_A_STEP)
+
+
+def _more_damaged(unnamed: int) -> list[str]:
+    if not unnamed:
+        return []
+    return [f"{unnamed} more recordings: their stored facts do not match their hashes either"]
 
 
 def _add_what_changes(

@@ -6,12 +6,25 @@ import base64
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kit.durable_world import FIRST, PEAKS, event, origin, record_of, rows, save_list, save_waveform
+from kit.durable_world import (
+    FIRST,
+    PEAKS,
+    event,
+    open_store,
+    origin,
+    record_of,
+    rows,
+    save_list,
+    save_waveform,
+)
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import text
 
 from sfm.records.payloads import Payload
 from sfm.store import Store, Wanted, archive
@@ -221,8 +234,57 @@ def test_a_limit_out_of_bounds_is_refused(store: Store, limit: int) -> None:
         store.read(archive.load_page, Wanted(), limit=limit)
 
 
-def coded(text: str | bytes) -> str:
-    data = text.encode() if isinstance(text, str) else text
+def damage(store: Store, number: int, value: str = "'damaged'") -> None:
+    """Change the newest rows behind the store's back; they no longer match their hashes."""
+    newest = "SELECT id FROM recordings ORDER BY event_timestamp DESC, id DESC LIMIT"
+    with store.engines.write() as connection:
+        connection.execute(
+            text(f"UPDATE recordings SET project = {value} WHERE id IN ({newest} {number})")
+        )
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_damaged_rows_are_named_and_sound_ones_follow(store: Store, limit: int) -> None:
+    expected = ids(fill(store))
+    damage(store, 30)
+    page = store.read(archive.load_page, Wanted(), limit=limit)
+    assert ids(page.rows) == expected[30 : 30 + limit]
+    named = [sentence.split()[1].rstrip(":") for sentence in page.damaged]
+    assert named == [name[:12] for name in expected[:30]]
+    assert walk(store, Wanted(), limit) == expected[30:]
+
+
+def test_a_sound_row_beside_rows_that_cannot_be_read_is_not_lost(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path / 'relay.sqlite'}") as store:
+        expected = ids(fill(store))
+        damage(store, 4, "CAST(X'FF' AS TEXT)")
+        for limit in range(1, 40):
+            page = store.read(archive.load_page, Wanted(), limit=limit)
+            assert ids(page.rows) == expected[4 : 4 + limit]
+            assert len(page.damaged) == 4
+
+
+def test_damaged_rows_without_end_take_few_steps_and_are_named_up_to_a_bound(store: Store) -> None:
+    store.write(archive.save_events, origin(), [event(index) for index in range(1100)])
+    damage(store, 1090)
+    asked: list[str] = []
+    sqlalchemy_event.listen(
+        store.engines.reading, "before_cursor_execute", lambda *of: asked.append(of[2])
+    )
+    page = store.read(archive.load_page, Wanted(), limit=1)
+    assert [row["index"] for row in page.rows] == [9]
+    assert page.next_cursor is not None
+    assert len(page.damaged) == 1001
+    assert (
+        page.damaged[-1]
+        == "90 more recordings: their stored facts do not match their hashes either"
+    )
+    # 2 + 4 + ... + 1024 rows: in steps of two it would be 545 of them.
+    assert sum("OFFSET" in statement for statement in asked) == 10
+
+
+def coded(place: str | bytes) -> str:
+    data = place.encode() if isinstance(place, str) else place
     return base64.urlsafe_b64encode(data).decode("ascii")
 
 
