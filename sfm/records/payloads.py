@@ -55,6 +55,7 @@ __all__ = [
     "counts_of",
     "event_of",
     "event_payload",
+    "event_payload_of",
     "event_view",
     "info_payload",
     "peak_bounds",
@@ -245,15 +246,33 @@ def storage_range_payload(stored: StorageRange) -> Payload:
 
 def event_payload(event: Event) -> Payload:
     """Return one event of the list: stamp, peaks, project."""
-    peaks: Payload = plain(event.peaks)
-    mic_psi = event.peaks.mic_psi
-    peaks["mic_db"] = None if mic_psi is None else _rounded(db_from_psi(mic_psi), 2)
+    return event_payload_of(
+        index=event.index,
+        waveform_key=event.key.hex(),
+        timestamp=plain(event.device_time),
+        peaks=plain(event.peaks),
+        project=event.project,
+    )
+
+
+def event_payload_of(
+    *,
+    index: int,
+    waveform_key: str,
+    timestamp: str | None,
+    peaks: Mapping[str, float | None],
+    project: str | None,
+) -> Payload:
+    """Return the same of its plain values, as they are stored."""
+    mic_psi = peaks["mic_psi"]
+    # Of the wire's float: decibels of its shortest text can round the other way.
+    mic_db = None if mic_psi is None else _rounded(db_from_psi(float(np.float32(mic_psi))), 2)
     return {
-        "index": event.index,
-        "waveform_key": event.key.hex(),
-        "timestamp": plain(event.device_time),
-        "peaks": peaks,
-        "project": event.project,
+        "index": index,
+        "waveform_key": waveform_key,
+        "timestamp": timestamp,
+        "peaks": {**peaks, "mic_db": mic_db},
+        "project": project,
     }
 
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from math import isnan
 from typing import Any
 
-import numpy as np
 from sqlalchemy import (
     Connection,
     RowMapping,
@@ -51,6 +50,7 @@ __all__ = [
 ]
 
 recordings = schema.recordings
+_PEAKS = tuple(f.name for f in fields(Peaks))
 AT_ONCE = 400
 """Keys in one statement; SQLite takes at least 999 parameters."""
 
@@ -169,21 +169,12 @@ def short(name: str) -> str:
 
 def event_payload(row: Mapping[Any, Any]) -> Payload:
     """Return an archived event's payload, equal to a live one's (``sfm.records.payloads``)."""
-    timestamp = row["event_timestamp"]
-    return payloads.event_payload(
-        Event(
-            index=row["slot"],
-            key=bytes.fromhex(row["waveform_key"]),
-            device_time=datetime.fromisoformat(timestamp) if timestamp else None,
-            # As the wire's floats: decibels of their shortest text can round the other way.
-            peaks=Peaks(
-                **{
-                    f.name: None if row[f.name] is None else float(np.float32(row[f.name]))
-                    for f in fields(Peaks)
-                }
-            ),
-            project=row["project"],
-        )
+    return payloads.event_payload_of(
+        index=row["slot"],
+        waveform_key=row["waveform_key"],
+        timestamp=row["event_timestamp"] or None,
+        peaks={name: row[name] for name in _PEAKS},
+        project=row["project"],
     )
 
 
@@ -233,8 +224,8 @@ def recording_row(origin: Origin, serial: str, event: Event) -> dict[str, Any]:
         "slot": event.index,
         # What is no number is unknown: SQLite makes it NULL, PostgreSQL sorts it above all.
         **{
-            f.name: None if peaks[f.name] is None or isnan(peaks[f.name]) else peaks[f.name]
-            for f in fields(Peaks)
+            name: None if peaks[name] is None or isnan(peaks[name]) else peaks[name]
+            for name in _PEAKS
         },
         "project": event.project,
         "simulated": origin.simulated,
