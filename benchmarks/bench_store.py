@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from minimateplus.client import MiniMate
 from minimateplus.link.in_process import memory_pair
 from minimateplus.model import Event, Waveform
 from minimateplus.simulator import SimulatedUnit, serve_link, serve_tcp
+from sfm.analysis import VERSION
 from sfm.records import payloads
 from sfm.records.digests import digest
 from sfm.store import Origin, Store, Wanted, archive, schema, unit_data
@@ -94,20 +95,63 @@ def read_unit(events: int) -> tuple[Any, list[Event], list[Waveform]]:
 
 
 def fill(path: Path, rows: int) -> None:
-    """Put rows into the archive the short way: as the store writes them, without its checks."""
-    with Store.open(f"sqlite:///{path}"):
-        pass
-    names = [column.name for column in schema.recordings.c]
+    """
+    Put rows into the archive the short way: as the store writes them, without its checks.
+
+    Each recording has samples, read once, and a result. What no list reads is left out of them:
+    the unit's memory and the counts.
+    """
+    samples, reading, image = rows_of_samples(path)
+    result = {
+        "version": VERSION,
+        "computed_at": "2026-05-01T00:00:00.000+00:00",
+        "result_json": "{}",
+    }
     connection = SQLITE.connect(str(path))
     connection.execute("PRAGMA synchronous=OFF")
-    connection.executemany(
-        f"INSERT INTO recordings ({', '.join(names)}) VALUES ({', '.join(f':{n}' for n in names)})",
-        map(recording, range(rows)),
+
+    def insert(name: str, filled: Iterable[dict[str, Any]]) -> None:
+        names = [column.name for column in schema.metadata.tables[name].c]
+        values = ", ".join(f":{n}" for n in names)
+        connection.executemany(f"INSERT INTO {name} ({', '.join(names)}) VALUES ({values})", filled)
+
+    def of_samples(name: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for n in range(1, rows + 1):
+            own = {"reading_id" if name == "analyses" else "id": n, "waveform_id": n}
+            yield with_hash(name, {**row, **own}, image=image)
+
+    insert("recordings", map(recording, range(rows)))
+    named = connection.execute("SELECT id, public_id FROM recordings").fetchall()
+    insert(
+        "recording_waveforms",
+        (
+            with_hash("recording_waveforms", {**samples, "id": n, "recording_id": n}, recording=of)
+            for n, of in named
+        ),
     )
+    insert("recording_decodings", of_samples("recording_decodings", reading))
+    insert("analyses", of_samples("analyses", result))
     connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("ANALYZE")
     connection.close()
+
+
+def rows_of_samples(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Make a database; return what it stores of one event's samples, their reading, their hash."""
+    _, [event], [waveform] = read_unit(1)
+    tables = [schema.recording_waveforms, schema.recording_decodings]
+    with Store.open(f"sqlite:///{path}") as store:
+        store.write(archive.save_events, origin(), [event])
+        payload = payloads.waveform_payload(waveform, None)
+        store.write(archive.save_waveform, origin(), 1, payload, waveform.image)
+        with store.engines.write() as connection:
+            samples, reading = (
+                dict(connection.execute(table.select()).mappings().one()) for table in tables
+            )
+            for table in (*reversed(tables), schema.recordings):
+                connection.execute(table.delete())
+    return {**samples, "image": b"", "counts": b""}, reading, samples["content_hash"].hex()
 
 
 def recording(n: int) -> dict[str, Any]:
@@ -319,9 +363,9 @@ def bench_room(folder: Path) -> None:
             )
             seen = kept.mirror
         version = seen
-        median, p90 = timed(
-            lambda: unit_data.load_waveform(store, "tcp:bench:1", 3, 0, version), 100
-        )
+        load = partial(unit_data.load_waveform, store, origin().unit_id, 3, 0, version)
+        assert load() is not None
+        median, p90 = timed(load, 100)
         met = "met" if median <= 1 else "NOT met"
         print_row(
             "waveform from disk, hash verified",

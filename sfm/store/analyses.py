@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from sfm.analysis import VERSION
 from sfm.records.payloads import Payload
 from sfm.records.site_time import utc_text
 from sfm.store import schema
 from sfm.store.archive import Samples
+from sfm.store.decodings import LATEST_READING
 from sfm.store.row_hashes import is_sound, read_rows, with_hash
 from sfm.store.statements import json_text
 
@@ -29,11 +30,6 @@ decodings = schema.recording_decodings
 
 AT_ONCE = 500
 """Waveforms asked for in one statement."""
-_NEWEST = (
-    select(decodings.c.waveform_id, func.max(decodings.c.id).label("id"))
-    .group_by(decodings.c.waveform_id)
-    .subquery()
-)
 
 
 def save(connection: Connection, samples: Samples, result: Payload, at: datetime) -> None:
@@ -81,8 +77,7 @@ def load_by_recording(connection: Connection, recording_ids: Iterable[int]) -> d
     for at in range(0, len(numbers), AT_ONCE):
         some = numbers[at : at + AT_ONCE]
         query = (
-            select(waveforms.c.recording_id, waveforms.c.id, _NEWEST.c.id)
-            .outerjoin(_NEWEST, _NEWEST.c.waveform_id == waveforms.c.id)
+            select(waveforms.c.recording_id, waveforms.c.id, LATEST_READING)
             .where(waveforms.c.recording_id.in_(some))
             .order_by(waveforms.c.id.desc())
         )
@@ -110,8 +105,8 @@ def outdated(connection: Connection, limit: int, after: int = 0) -> list[int]:
     a = analyses.c
     query = (
         select(waveforms.c.id)
-        .join(_NEWEST, _NEWEST.c.waveform_id == waveforms.c.id)
-        .join(decodings, decodings.c.id == _NEWEST.c.id)
+        .select_from(waveforms)
+        .join(decodings, decodings.c.id == LATEST_READING)
         .outerjoin(analyses, a.waveform_id == waveforms.c.id)
         .where(
             waveforms.c.id > after,

@@ -36,6 +36,7 @@ from sfm.store.row_hashes import UNREADABLE, is_sound, read_rows, with_hash
 from sfm.store.statements import insert_unless_there, json_text
 
 __all__ = [
+    "LATEST_READING",
     "LEGACY",
     "SUPERSEDED",
     "EraseCheck",
@@ -61,6 +62,15 @@ decodings, downloads, partial = (
     schema.partial_images,
 )
 
+_of_waveform = decodings.alias("of_waveform")
+LATEST_READING = (
+    select(func.max(_of_waveform.c.id))
+    .where(_of_waveform.c.waveform_id == waveforms.c.id)
+    .correlate(waveforms)
+    .scalar_subquery()
+)
+"""The number of a waveform's latest reading, or NULL: looked up for each waveform that is asked
+for. Grouped by waveform, the readings of all would be gone through for a page."""
 AT_ONCE = 500
 """Rows fetched together where all are looked at."""
 State = Literal["decoded", "partial", "undecoded"]
@@ -241,11 +251,6 @@ def states(
             continue
         text = f"first {row['length']} of {row['size_bytes']} bytes"
         found[row["recording_id"]]["image"] = text
-    newest = (
-        select(decodings.c.waveform_id, func.max(decodings.c.id).label("id"))
-        .group_by(decodings.c.waveform_id)
-        .subquery()
-    )
     d = decodings.c
     rows = (
         select(
@@ -256,8 +261,7 @@ def states(
             *(c for c in d if c.name not in ("id", "counts")),
         )
         .select_from(waveforms)
-        .outerjoin(newest, newest.c.waveform_id == waveforms.c.id)
-        .outerjoin(decodings, d.id == newest.c.id)
+        .outerjoin(decodings, d.id == LATEST_READING)
         .where(waveforms.c.recording_id.in_(list(names)))
         .order_by(waveforms.c.id.desc())  # the first content read is the one that is served
     )
@@ -300,7 +304,6 @@ def counted(connection: Connection, archived: Mapping[int, Payload]) -> set[int]
     rows are damaged has no samples in ``archived`` (see ``states``), and does not count.
     """
     numbers = [number for number, state in archived.items() if state["samples"] is not None]
-    latest_of = select(func.max(decodings.c.id)).group_by(decodings.c.waveform_id)
     w = waveforms.c
     brought = (
         select(downloads, w.content_hash.label("image"))
@@ -319,7 +322,7 @@ def counted(connection: Connection, archived: Mapping[int, Payload]) -> set[int]
         .join(decodings, decodings.c.waveform_id == w.id)
         .where(
             w.recording_id.in_(numbers),
-            decodings.c.id.in_(latest_of),
+            decodings.c.id == LATEST_READING,
             or_(decodings.c.contradicted.is_(False), w.id.in_(again)),
         )
     )
@@ -359,6 +362,8 @@ def _archived(connection: Connection, name: str | None) -> Archived:
     found = None
     # By number: SQLite would take the name from the index, and the row's own may be damaged.
     number = connection.execute(select(r.id).where(r.public_id == name)).scalar()
+    if number is None:
+        return nothing  # NULL would be looked for in every row
     query = select(recordings).where(r.id == number)
     for _, row in read_rows(connection, recordings, query):
         if row is not None and row["public_id"] == name and is_sound("recordings", row):
@@ -410,15 +415,14 @@ def outdated(connection: Connection, limit: int, after: int = 0) -> list[int]:
         limit: at most so many.
         after: only those with greater numbers.
     """
-    read = (
-        select(decodings.c.waveform_id, func.max(decodings.c.decoder).label("decoder"))
-        .group_by(decodings.c.waveform_id)
-        .subquery()
+    decoder = (
+        select(func.max(decodings.c.decoder))
+        .where(decodings.c.waveform_id == waveforms.c.id)
+        .scalar_subquery()
     )
     query = (
         select(waveforms.c.id)
-        .outerjoin(read, read.c.waveform_id == waveforms.c.id)
-        .where(func.coalesce(read.c.decoder, 0) < DECODER, waveforms.c.id > after)
+        .where(func.coalesce(decoder, 0) < DECODER, waveforms.c.id > after)
         .order_by(waveforms.c.id)
         .limit(limit)
     )

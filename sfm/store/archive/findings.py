@@ -83,6 +83,9 @@ def load_findings(connection: Connection, limit: int = 100) -> list[Payload]:
             found.append({"id": number, **payload, "recording_id": None})
             continue
         payload = {name: row[name] for name in ("id", "at", "kind", "serial", "detail")}
-        name = connection.execute(select(r.public_id).where(r.id == row["recording_id"])).scalar()
+        number = row["recording_id"]
+        of = select(r.public_id).where(r.id == number)
+        # NULL would be looked for in every row.
+        name = None if number is None else connection.execute(of).scalar()
         found.append({**payload, "recording_id": name})
     return found
