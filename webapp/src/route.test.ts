@@ -1,7 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 
 vi.stubGlobal("location", { hash: "" });
-const { linkTo, routeOf } = await import("./route");
+const history = { state: null, replaceState: vi.fn((_: unknown, __: string, hash: string) => (location.hash = hash)) };
+vi.stubGlobal("history", history);
+const { fragment, linkTo, renameUnit, routeOf } = await import("./route");
 
 const TCP = { host: "10.0.0.5", tcp_port: 12345 };
 const BE = { unit: "BE12345" };
@@ -52,5 +54,18 @@ describe("the address", () => {
   it("is the unit's own by its serial number", () => {
     expect(linkTo(BE, "event/7")).toBe("#/unit/BE12345/event/7");
     expect(routeOf(linkTo(BE, "event/7"))).toEqual({ page: "waveform", unit: BE, index: 7 });
+  });
+});
+
+describe("the address of a unit that was resolved", () => {
+  it.each([
+    ["#/unit/tcp:10.0.0.5:12345/events", "#/unit/BE12345/events"],
+    // The reader went on while the unit was asked, and the event of that is still to come.
+    ["#/archive?serial=BE12345", "#/archive?serial=BE12345"],
+  ])("is its own, unless the reader is elsewhere: %s", (now, then) => {
+    fragment.value = "#/unit/tcp:10.0.0.5:12345/events";
+    location.hash = now;
+    renameUnit("BE12345", "events");
+    expect(location.hash).toBe(then);
   });
 });

@@ -102,6 +102,8 @@ export function look(change: Record<string, string>): void {
 /** Give a page of a unit its own address, by serial number; the one it was opened by leaves the history. */
 export function renameUnit(serial: string, rest: string): void {
   knownSerials.add(serial);
+  // The browser may be elsewhere already, its event still to come: nobody is taken back.
+  if (pathOf(location.hash) !== pathOf(fragment.value)) return;
   const query = location.hash.split("?")[1];
   const link = linkTo({ unit: serial }, rest);
   history.replaceState(history.state, "", query ? `${link}?${query}` : link);
